@@ -1,0 +1,76 @@
+"""Package metadata; the settings of the tools live in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# The floor of each range is the first release without a known hole.
+RUNTIME = [
+    "WebOb>=1.8.11",
+    "requests-oauthlib>=2.0.0",
+    "cryptography>=46.0.7",
+    "PyJWT>=2.15",
+    "Jinja2>=3.1.6",
+]
+SQL = ["SQLAlchemy>=1.4.54,<3"]
+DEMO = ["gunicorn>=23", "PasteDeploy>=3.1", "oidc-provider-mock>=0.3,<0.4", *SQL]
+TEST = [
+    *DEMO,
+    "django-oauth-toolkit>=3.4,<4",
+    "hypothesis>=6.100",
+    "import-linter>=2.1",
+    "mypy>=1.13",
+    "pgserver>=0.1.4",
+    "playwright>=1.49",
+    "psycopg[binary]>=3.2",
+    "pytest>=8.3",
+    "pytest-cov>=6",
+    "ruff>=0.8",
+    "time-machine>=2.16",
+    "types-requests",
+    "types-WebOb",
+    "waitress>=3.0.1",
+    "WebTest>=3.0.1",
+]
+ENTRY_POINTS = {
+    "console_scripts": ["oauth2-mw = oauth2_mw.cli.main:main"],
+    "paste.filter_app_factory": [
+        "main = oauth2_mw.paste:filter_app_factory",
+        "oauth2_mw = oauth2_mw.paste:filter_app_factory",
+    ],
+    "paste.filter_factory": [
+        "main = oauth2_mw.paste:filter_factory",
+        "oauth2_mw = oauth2_mw.paste:filter_factory",
+    ],
+}
+
+setup(
+    name="oauth2-mw",
+    version="0.1.0",
+    description="Single sign-on for any WSGI application through OAuth 2.0 and OpenID Connect",
+    long_description=Path(__file__).with_name("README.rst").read_text(encoding="utf-8"),
+    long_description_content_type="text/x-rst",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["oauth2_mw", "oauth2_mw.*"]),
+    package_data={
+        "oauth2_mw": ["py.typed"],
+        "oauth2_mw.settings.presets": ["*.ini"],
+        "oauth2_mw.web": ["templates/*.html", "static/*.css", "static/icons/*.svg"],
+    },
+    install_requires=RUNTIME,
+    extras_require={"sql": SQL, "demo": DEMO, "test": TEST},
+    entry_points=ENTRY_POINTS,
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Web Environment",
+        "Intended Audience :: Developers",
+        "Intended Audience :: System Administrators",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Internet :: WWW/HTTP :: WSGI :: Middleware",
+        "Topic :: Security",
+        "Typing :: Typed",
+    ],
+)

@@ -1,0 +1,1 @@
+"""They mirror the package; ``integration/`` talks to real parts, ``support/`` is shared by both."""
