@@ -1,0 +1,198 @@
+"""Judging bytes from outside: paths, destinations, header values, queries. Every judge here is the only one.
+
+All are pure functions. They look at no request, no configuration and no clock, so that each can be tested
+against an oracle: a WHATWG URL parser for destinations, three path normalisers for paths.
+"""
+
+from __future__ import annotations
+
+import re
+from unicodedata import normalize
+from urllib.parse import quote, unquote_to_bytes
+
+from oauth2_mw.errors import RequestError
+
+#: Characters; a destination travels in cookies, queries and a ``Location``.
+MAX_DESTINATION = 2048
+#: Characters; what common proxies take for one header line.
+MAX_HEADER_VALUE = 8192
+#: Fields of one query string or form.
+MAX_FIELDS = 50
+
+# How often a path may have been percent-encoded; every layer is judged.
+_MAX_DECODINGS = 3
+
+# RFC 3986, section 3.3: pchar and "/". ``quote`` keeps letters, digits and "_.-~" by itself.
+_PATH_SAFE = "/:@!$&'()*+,;="
+# RFC 3986, section 3.4. "%" stays, for what is encoded already.
+_QUERY_SAFE = _PATH_SAFE + "?%"
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_HEADER_VALUE = re.compile(rf"(?! )[ -~]{{1,{MAX_HEADER_VALUE}}}(?<! )")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_LINE_BREAKS = str.maketrans("\r\n\t", "   ")
+
+# Segments between single slashes. A segment of dots and blanks alone is refused, not only "." and "..": some
+# file systems drop trailing dots and blanks, so that ".. " climbs as well.
+_PLAIN_PATH = re.compile(r"(?:/(?![. ]+(?:/|\Z))[^/\x00-\x1f\x7f\\;%?#]++)++/?|/")
+
+# 0x21 to 0x7E without the backslash, which browsers read as a slash.
+_DESTINATION = re.compile(rf"[!-\[\]-~]{{1,{MAX_DESTINATION}}}")
+# Also "..;" and its like, which Java servers behind the same host read as "..".
+_DOT_SEGMENT = re.compile(r"/[. ]+(?:[/;?#]|\Z)")
+
+
+def contains_control(text: str) -> bool:
+    """Whether ``text`` holds a control character: C0, DEL, C1, a line or paragraph separator, a surrogate."""
+    return _CONTROL.search(text) is not None
+
+
+def header_value(text: str) -> str | None:
+    """``text`` when it may stand in a header line (RFC 9110, section 5.5), else ``None``.
+
+    Visible ASCII and blanks inside, 1 to 8192 characters. WebOb and wsgiref let CR and LF into a header.
+    """
+    return text if _HEADER_VALUE.fullmatch(text) else None
+
+
+def is_odd_path(path: str) -> bool:
+    """Whether two programs could disagree on where ``path`` leads; such a path is never public.
+
+    :param path: ``PATH_INFO``, a native string (PEP 3333): octets read as Latin-1, percent-decoded once.
+
+    Odd are: no slash at the start (the empty path and absolute request lines too), ``//``, segments of dots
+    and blanks, ``;``, a backslash, ``%``, ``?``, ``#``, control and invisible characters, octets that are not
+    UTF-8, and text that Unicode normalisation would change, such as a full-width full stop.
+    """
+    if path.isascii():
+        return _PLAIN_PATH.fullmatch(path) is None
+    try:
+        text = path.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return True
+    return not text.isprintable() or normalize("NFKC", text) != text or _PLAIN_PATH.fullmatch(text) is None
+
+
+def browser_path(mount: str, path_info: str, query_string: str) -> str:
+    """The path and query of a request as the browser sees them, encoded for ``safe_destination`` to judge.
+
+    :param mount: the path of ``public_url``, empty at the root.
+    :param path_info: ``PATH_INFO`` and
+    :param query_string: ``QUERY_STRING``, native strings (PEP 3333).
+
+    Never raises and judges nothing. A part that is too long stays so long that the result is refused.
+    """
+    octets = path_info[: MAX_DESTINATION + 1].encode("latin-1", "replace")
+    path = mount + quote(octets, safe=_PATH_SAFE)
+    if not query_string:
+        return path
+    octets = query_string[: MAX_DESTINATION + 1].encode("latin-1", "replace")
+    return f"{path}?{quote(octets, safe=_QUERY_SAFE)}"
+
+
+def safe_destination(value: str | None, *, origin: str, mount: str, own_prefix: str) -> str | None:
+    """Where a browser may be sent on our word: a path newly built from ``value``, or ``None``.
+
+    :param value: a path as the browser sees it, mount included, or an absolute URL of exactly our origin.
+        What is not ASCII must be percent-encoded.
+    :param origin: scheme, host and port of ``public_url``: ``https://app.example.com``.
+    :param mount: the path of ``public_url``, plain ASCII, empty at the root.
+    :param own_prefix: ``mount`` and ``prefix``. Our own endpoints are no destination: they would loop.
+
+    The result starts with one slash, lies inside ``mount``, is an RFC 3986 path and query, and comes back
+    unchanged when it is judged again. The fragment is dropped. This is the guard against open redirects
+    (RFC 9700, section 4.11).
+    """
+    if value is None or not _DESTINATION.fullmatch(value):
+        return None
+    if value.startswith(origin):
+        value = value[len(origin) :]
+        if value[:1] in ("", "?", "#"):
+            value = "/" + value
+    reference = value.partition("#")[0]
+    path, _, query = reference.partition("?")
+    decoded = _decoded_path(path, own_prefix)
+    if decoded is None:
+        return None
+    if decoded == mount:
+        decoded += "/"
+    if not decoded.startswith(mount + "/"):
+        return None
+    built = quote(decoded, safe=_PATH_SAFE)
+    if query:
+        built += "?" + quote(_BAD_ESCAPE.sub("%25", query), safe=_QUERY_SAFE)
+    return built if len(built) <= MAX_DESTINATION else None
+
+
+def _decoded_path(path: str, own_prefix: str) -> str | None:
+    """``path`` percent-decoded once, when it is harmless however often somebody decodes it; else ``None``."""
+    if _BAD_ESCAPE.search(path):
+        return None
+    layers = [path]
+    while True:
+        layer = layers[-1]
+        if _leads_astray(layer) or layer == own_prefix or layer.startswith(own_prefix + "/"):
+            return None
+        try:
+            decoded = unquote_to_bytes(layer).decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+        if decoded == layer:
+            return layers[min(1, len(layers) - 1)]
+        if len(layers) > _MAX_DECODINGS:
+            return None
+        layers.append(decoded)
+
+
+def _leads_astray(path: str) -> bool:
+    # The compatibility form as well: some servers on the same host make a dot of a full-width full stop.
+    return any(
+        not text.startswith("/")
+        or "//" in text
+        or "\\" in text
+        or contains_control(text)
+        or _DOT_SEGMENT.search(text) is not None
+        for text in {path, normalize("NFKC", path)}
+    )
+
+
+def strict_query(
+    query_string: str, *, known: frozenset[str], limit: int, prose: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """The known parameters of a query string or an urlencoded form on our own URLs.
+
+    :param query_string: a native string (PEP 3333).
+    :param known: the names that are read; each at most once, for programs differ on which of two counts
+        (RFC 6749, section 3.1). Other parameters must be well-formed and are dropped.
+    :param limit: octets.
+    :param prose: those of the known whose value is a sentence for people: tabs and line breaks in them become
+        blanks (Entra breaks the lines of its ``error_description``).
+    :raises RequestError: too long, too many fields, percent-encoding that is broken or not UTF-8, a control
+        character, a known parameter twice. Its text never quotes a value.
+    """
+    if len(query_string) > limit:
+        raise RequestError(f"the parameters are longer than the {limit} octets that are read")
+    if query_string.count("&") >= MAX_FIELDS:
+        raise RequestError(f"there are more than the {MAX_FIELDS} parameters that are read")
+    if _BAD_ESCAPE.search(query_string):
+        raise RequestError("a percent sign in the parameters is not followed by two hexadecimal digits")
+    found: dict[str, str] = {}
+    for part in query_string.split("&"):
+        name, value = map(_form_text, part.partition("=")[::2])
+        if name in prose:
+            value = value.translate(_LINE_BREAKS)
+        if contains_control(name) or contains_control(value):
+            raise RequestError("there is a control character in the parameters")
+        if name not in known:
+            continue
+        if name in found:
+            raise RequestError(f"the parameter {name!r} is given more than once")
+        found[name] = value
+    return found
+
+
+def _form_text(text: str) -> str:
+    try:
+        return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8")
+    except UnicodeError:
+        raise RequestError("the parameters are not UTF-8") from None

@@ -1,0 +1,133 @@
+"""Who may enter at all (``allow``), and which paths need nobody (``public_paths``)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oauth2_mw.boundary import contains_control, is_odd_path
+from oauth2_mw.errors import AccessDenied
+from oauth2_mw.settings.grammar import AllowTerm, PathRule
+
+# RFC 1035, section 2.3.4.
+_MAX_DOMAIN = 253
+
+
+def check_allowed(
+    allow: tuple[AllowTerm, ...] | None,
+    *,
+    username: str,
+    email: str | None,
+    email_verified: object,
+    groups: Collection[str],
+    organizations: Collection[str],
+    claims: Mapping[str, Any],
+) -> None:
+    """Refuse a person to whom no term of ``allow`` applies; one that does suffices.
+
+    :param allow: ``None`` lets in everybody whom a provider vouches for; an empty tuple nobody.
+    :param email_verified: the claim as it came, ``None`` when it is absent. An address counts without it, and
+        with it only when it is JSON ``true`` (OpenID Connect Core, section 5.1): the text ``"true"`` is not.
+    :param claims: those of the latest sign-in.
+    :raises AccessDenied: ``not_allowed``.
+    """
+    if allow is None:
+        return
+    counts = email_verified is None or email_verified is True
+    address = _address(email) if email is not None and counts else None
+    person = _Person(username, address, groups, organizations, claims)
+    if any(_applies(term, person) for term in allow):
+        return
+    terms = " ".join(map(str, allow)) or "it has none"
+    hint = "" if counts else "; the e-mail address is not verified and does not count"
+    raise AccessDenied(
+        f"{username!a} may not enter: no term of allow applies ({terms}){hint}", code="not_allowed"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    username: str
+    #: local part and canonical domain
+    address: tuple[str, str] | None
+    groups: Collection[str]
+    organizations: Collection[str]
+    claims: Mapping[str, Any]
+
+
+def _applies(term: AllowTerm, person: _Person) -> bool:
+    match term.field:
+        case "*":
+            return True
+        case "user":
+            return term.value == person.username
+        case "group":
+            return term.value in person.groups
+        case "organization":
+            return term.value in person.organizations
+        case "email":
+            return person.address is not None and _address(term.value) == person.address
+        case "email_domain":
+            return person.address is not None and _domain(term.value) == person.address[1]
+        case "claim":
+            return _claim_is(term, person.claims)
+        case _:
+            # A field without a rule here lets nobody in.
+            return False
+
+
+def _claim_is(term: AllowTerm, claims: Mapping[str, Any]) -> bool:
+    path, wanted = term.claim()
+    value = path.get(claims)
+    # Of one type only: 1, true and "1" are three claims.
+    items = value if isinstance(value, (list, tuple)) else (value,)
+    return any(isinstance(item, str) and item == wanted for item in items)
+
+
+def _address(email: str) -> tuple[str, str] | None:
+    """The local part and the domain of an address that can be read in one way only; else ``None``."""
+    local, _, domain = email.partition("@")
+    if not local or not domain or "@" in domain or contains_control(email):
+        return None
+    small, canonical = _lower(local), _domain(domain)
+    return None if small is None or canonical is None else (small, canonical)
+
+
+def _lower(text: str) -> str | None:
+    # The Kelvin sign is small k, and one capital I has an i inside: another person's name in plain ASCII.
+    lowered = text.lower()
+    return lowered if sum(map(str.isascii, lowered)) == sum(map(str.isascii, text)) else None
+
+
+def _domain(text: str) -> str | None:
+    """A domain in lower case and in ASCII (RFC 5890), or ``None`` when that would make it another one."""
+    if len(text) > _MAX_DOMAIN:
+        return None
+    lowered = _lower(text)
+    if lowered is None or lowered.isascii():
+        return lowered
+    try:
+        encoded = lowered.encode("idna")
+        # Python's codec is that of 2003, which folds sharp s to ss and full-width letters to plain ones.
+        return encoded.decode("ascii") if encoded.decode("idna") == lowered else None
+    except UnicodeError:
+        return None
+
+
+class PublicPaths:
+    """Whether a path needs nobody; called for every request, so the rules are sorted once."""
+
+    def __init__(self, rules: tuple[PathRule, ...]) -> None:
+        """
+        :param rules: ``public_paths``; without any, no path is public.
+        """
+        self._subtrees = tuple(rule.native for rule in rules if rule.native.endswith("/"))
+        self._exact = frozenset(rule.native for rule in rules) - frozenset(self._subtrees)
+
+    def __call__(self, path: str) -> bool:
+        """
+        :param path: ``PATH_INFO`` as it came. Neither the query nor a header has a say.
+        """
+        # Few paths match, so the costly question comes last.
+        return (path in self._exact or path.startswith(self._subtrees)) and not is_odd_path(path)

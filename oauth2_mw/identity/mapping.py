@@ -1,0 +1,152 @@
+"""From a provider's claims to the local fields of a user, as ``attribute_map`` says. Nothing is invented."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+from unicodedata import normalize
+
+from oauth2_mw.boundary import contains_control
+from oauth2_mw.errors import ProviderError
+from oauth2_mw.settings.model import ProviderSettings
+
+#: Characters, prefix included.
+MAX_USERNAME = 255
+#: Later ones are dropped.
+MAX_GROUPS = 1000
+
+# How much of the claims' names an error text shows; they come from outside.
+_NAMES_SHOWN = 40
+_NAME_LENGTH_SHOWN = 40
+
+_LINE_BREAKS = str.maketrans("\r\n\t", "   ")
+
+# Characters without ink that ``str.isprintable`` lets pass: fillers, joiners, variation selectors, the empty
+# Braille cell (Unicode, Default_Ignorable_Code_Point).
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """The local fields that a sign-in brought. ``None`` and ``()`` mean absent, never "make it empty"."""
+
+    username: str
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    comment: str | None = None
+    groups: tuple[str, ...] = ()
+
+
+def map_claims(provider: ProviderSettings, claims: Mapping[str, Any]) -> Attributes:
+    """Read the local fields out of ``claims``.
+
+    :raises ProviderError: ``no_username`` when there is none, ``bad_username`` for one that could pass for
+        another person's on a screen or in a log. The text names claims and never quotes their values.
+    """
+    return Attributes(
+        username=_username(provider, claims),
+        name=_text(_look(provider, claims, "name")),
+        email=_email(_look(provider, claims, "email")),
+        phone=_text(_number_as_text(_look(provider, claims, "phone"))),
+        comment=_text(_look(provider, claims, "comment"), keep_lines=True),
+        groups=_groups(_look(provider, claims, "groups")),
+    )
+
+
+def _look(provider: ProviderSettings, claims: Mapping[str, Any], field: str) -> Any:
+    path = provider.attribute_map.get(field)
+    return None if path is None else path.get(claims)
+
+
+def _number_as_text(value: Any) -> Any:
+    # A bool is an int in Python and no number in JSON. Nobody's id or telephone number has more than 64 bits.
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64:
+        return str(value)
+    return value
+
+
+def _text(value: Any, *, keep_lines: bool = False) -> str | None:
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    # A NUL or a lone surrogate would break the directory and the environ later, far from its cause.
+    if not text or contains_control(text.translate(_LINE_BREAKS) if keep_lines else text):
+        return None
+    return text
+
+
+def _email(value: Any) -> str | None:
+    # Never trimmed: what ``email_verified`` speaks of is the address exactly as it came.
+    return value if isinstance(value, str) and value == _text(value) else None
+
+
+def _groups(value: Any) -> tuple[str, ...]:
+    # One string is one group: splitting it would let a group's name decide on membership in another.
+    items = (value,) if isinstance(value, str) else value if isinstance(value, (list, tuple)) else ()
+    names = dict.fromkeys(
+        item for item in items if isinstance(item, str) and item and not contains_control(item)
+    )
+    return tuple(names)[:MAX_GROUPS]
+
+
+def _username(provider: ProviderSettings, claims: Mapping[str, Any]) -> str:
+    value = _number_as_text(_look(provider, claims, "username"))
+    if not isinstance(value, str) or value == "":
+        raise ProviderError(_no_username(provider, claims), code="no_username")
+    for transform in provider.username_transform:
+        value = _TRANSFORMS[transform](value)
+    username = provider.username_prefix + value
+    fault = _fault(value, username)
+    if fault is not None:
+        raise ProviderError(
+            f"provider {provider.name}: the username cannot be used: {fault}; correct it at the provider, or "
+            "map another claim to username in attribute_map",
+            code="bad_username",
+        )
+    return username
+
+
+def _localpart(value: str) -> str:
+    # "jane@evil@corp.example" is nobody's jane; such a name is refused as a whole.
+    return value.partition("@")[0] if value.count("@") <= 1 else ""
+
+
+_TRANSFORMS: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {"lower": str.lower, "localpart": _localpart}
+)
+
+
+def _fault(value: str, username: str) -> str | None:
+    if not value:
+        return "username_transform leaves nothing of it"
+    # A prefix would hide a blank in front.
+    if value != value.strip():
+        return "it starts or ends with a blank"
+    if len(username) > MAX_USERNAME:
+        return f"it is longer than {MAX_USERNAME} characters"
+    if not username.isprintable() or _INVISIBLE.search(username):
+        return "it holds control, formatting or invisible characters"
+    # Full-width and other compatibility letters: an application that folds them would see another person. An
+    # accent that is a character of its own is left as it is.
+    if normalize("NFKC", username) != normalize("NFC", username):
+        return "it holds compatibility characters, which can pass for plain letters"
+    return None
+
+
+def _no_username(provider: ProviderSettings, claims: Mapping[str, Any]) -> str:
+    path = provider.attribute_map.get("username")
+    if path is None:
+        return f"provider {provider.name}: attribute_map names no claim for username; add one"
+    names = [ascii(str(name)[:_NAME_LENGTH_SHOWN]) for name in list(claims)[:_NAMES_SHOWN]]
+    sent = ", ".join(names) + (", ..." if len(claims) > _NAMES_SHOWN else "")
+    return (
+        f"provider {provider.name}: no username: attribute_map reads it from {path.text!r}, which is missing, "
+        f"empty or neither a text nor a whole number. The claims sent: {sent or 'none'}. "
+        "Map username to one of them, or ask for a scope that brings it"
+    )

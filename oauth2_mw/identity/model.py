@@ -1,0 +1,65 @@
+"""Who is signed in, as the application sees it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+_NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
+
+#: The fields that an ``attribute_map`` may fill, in the order in which pages and transcripts show them.
+LOCAL_FIELDS = ("username", "name", "email", "phone", "comment", "groups")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The signed-in person; the value of ``environ["oauth2_mw.identity"]``.
+
+    A user is (issuer, subject), never a name (OpenID Connect Core, section 5.7): ``id`` stands for that pair,
+    everything else may change from one sign-in to the next.
+    """
+
+    id: str
+    provider: str
+    issuer: str
+    subject: str
+    username: str
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    comment: str | None = None
+    groups: tuple[str, ...] = ()
+    organizations: tuple[str, ...] = ()
+    acr: str | None = None
+    #: When the person proved who they are, in seconds since the epoch, if the provider said so.
+    auth_time: int | None = None
+    #: The provider's claims of the latest sign-in, read-only all the way down.
+    claims: Mapping[str, Any] = field(default=_NO_CLAIMS)
+
+
+def user_key(issuer: str, subject: str) -> str:
+    """A fixed-length stand-in for (issuer, subject): compared byte by byte, whatever a database's collation."""
+    raw = f"{len(issuer)}:{issuer}{subject}".encode("utf-8", "surrogatepass")
+    return base64.urlsafe_b64encode(hashlib.sha256(raw).digest()).rstrip(b"=").decode("ascii")
+
+
+def freeze(value: Any) -> Any:
+    """A read-only copy of parsed JSON: mappings become proxies, lists become tuples."""
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: freeze(item) for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return tuple(freeze(item) for item in value)
+    return value
+
+
+def thaw(value: Any) -> Any:
+    """The inverse of :func:`freeze`: plain dictionaries and lists, as ``json.dumps`` takes them."""
+    if isinstance(value, Mapping):
+        return {key: thaw(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [thaw(item) for item in value]
+    return value

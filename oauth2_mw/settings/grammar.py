@@ -1,0 +1,238 @@
+"""What may be written in a setting: paths, rules, durations, secrets and keys, each parsed in one place.
+
+What cannot be parsed raises ``ValueError`` with a sentence that says what to write instead; no sentence repeats
+a secret. Words, secrets and keys have modules of their own; this is the one name to import them all from.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from oauth2_mw.settings.keys import KeyEntry, decode_key, format_key_line, parse_key_file, parse_secret_keys
+from oauth2_mw.settings.secret import Secret
+from oauth2_mw.settings.words import has_control, parse_bool, parse_duration, shown, split_terms
+
+__all__ = [
+    "AllowTerm",
+    "AttributePath",
+    "KeyEntry",
+    "PathRule",
+    "Secret",
+    "decode_key",
+    "format_key_line",
+    "parse_bool",
+    "parse_duration",
+    "parse_key_file",
+    "parse_secret_keys",
+    "split_terms",
+]
+
+# Paths into a provider's claims
+
+_MAX_DEPTH = 20
+_MAX_PATH_LENGTH = 512
+_INDEX = re.compile(r"\[([0-9]{1,4})\]")
+_PLAIN_SEGMENT = re.compile(r"[^.\[\]\"\\\s=]+")
+_QUOTED_SEGMENT = re.compile(r'"((?:[^"\\]|\\["\\])+)"')
+_ESCAPED = re.compile(r'\\(["\\])')
+
+
+def _read_path(text: str) -> tuple[tuple[str | int, ...], int]:
+    """The segments of the path that *text* begins with, and where it ends."""
+    segments: list[str | int] = []
+    position = 0
+    while True:
+        if text.startswith('"', position):
+            match = _QUOTED_SEGMENT.match(text, position)
+            if match is None:
+                raise ValueError(
+                    f"{shown(text)}: a quoted segment needs a closing quote and something between"
+                )
+            segments.append(_ESCAPED.sub(r"\1", match[1]))
+        else:
+            match = _PLAIN_SEGMENT.match(text, position)
+            if match is None:
+                raise ValueError(
+                    f"{shown(text)} is no path into the provider's claims: write it like email, "
+                    'address.country, emails[0].value, or in quotes "https://acme.example/roles"'
+                )
+            if "://" in match[0]:
+                raise ValueError(
+                    f'{shown(text)}: a segment that is a URL stands in quotes, like "https://acme.example/roles"'
+                )
+            segments.append(match[0])
+        position = match.end()
+        while index := _INDEX.match(text, position):
+            segments.append(int(index[1]))
+            position = index.end()
+        if len(segments) > _MAX_DEPTH:
+            raise ValueError(f"{shown(text)} is deeper than {_MAX_DEPTH} steps")
+        if not text.startswith(".", position):
+            return tuple(segments), position
+        position += 1
+
+
+@dataclass(frozen=True, slots=True)
+class AttributePath:
+    """Where a value stands in the provider's claims: ``a.b``, ``a[0].b``, ``"https://acme.example/roles"``."""
+
+    text: str
+    segments: tuple[str | int, ...] = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> AttributePath:
+        """Compile a written path.
+
+        :raises ValueError: when it is none, or deeper than 20 steps.
+        """
+        if len(text) > _MAX_PATH_LENGTH or has_control(text):
+            raise ValueError("a path into the provider's claims is one line of at most 512 characters")
+        segments, end = _read_path(text)
+        if end != len(text):
+            raise ValueError(
+                f"{shown(text)}: cannot read {shown(text[end:])}; a segment with dots, brackets, spaces or = "
+                'stands in quotes, like "https://acme.example/roles"'
+            )
+        return cls(text, segments)
+
+    @property
+    def root(self) -> str:
+        """The name of the claim that the path begins with."""
+        return str(self.segments[0])
+
+    def get(self, mapping: Mapping[str, Any]) -> Any | None:
+        """The value at this path; ``None`` when anything on the way is missing, null or of another type."""
+        value: Any = mapping
+        for segment in self.segments:
+            if isinstance(segment, str):
+                value = value.get(segment) if isinstance(value, Mapping) else None
+            else:
+                value = value[segment] if isinstance(value, (list, tuple)) and segment < len(value) else None
+            if value is None:
+                return None
+        return value
+
+
+# Rules about our own paths
+
+_ODD_IN_RULE = {
+    "*": "there are no wildcards: a rule that ends in / covers everything below it",
+    "?": "the query is never looked at",
+    "#": "a server never sees the fragment",
+    "%": "write the path as the application sees it, decoded",
+    ";": "paths with ; are always protected",
+    "\\": "paths with a backslash are always protected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PathRule:
+    """A path of the application: everything below it when it ends in ``/``, otherwise that one path."""
+
+    text: str
+    #: as PEP 3333 spells it: the UTF-8 octets read as Latin-1
+    native: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> PathRule:
+        """Compile a written rule.
+
+        :raises ValueError: for a path that no ordinary request has, since such paths are always protected.
+        """
+        if not text.startswith("/"):
+            raise ValueError(
+                f"{shown(text)} does not start with /: rules are paths of the application, like /static/"
+            )
+        for mark, why in _ODD_IN_RULE.items():
+            if mark in text:
+                raise ValueError(f"{shown(text)} contains {mark}: {why}")
+        if has_control(text) or any(character.isspace() for character in text):
+            raise ValueError(f"{shown(text)} contains white space or control characters")
+        if "//" in text:
+            raise ValueError(f"{shown(text)} contains //, and such paths are always protected")
+        if any(segment in (".", "..") for segment in text.split("/")):
+            raise ValueError(
+                f"{shown(text)} contains . or .. as a segment, and such paths are always protected"
+            )
+        if unicodedata.normalize("NFKC", text) != text:
+            raise ValueError(
+                f"{shown(text)} is not in its normal form (NFKC), and such paths are always protected"
+            )
+        try:
+            return cls(text, text.encode("utf-8").decode("latin-1"))
+        except UnicodeEncodeError:
+            raise ValueError(f"{shown(text)} is not valid Unicode text") from None
+
+    def matches(self, path: str) -> bool:
+        """Whether the rule covers *path*, a ``PATH_INFO`` as PEP 3333 spells it."""
+        return path.startswith(self.native) if self.native.endswith("/") else path == self.native
+
+
+# Who may enter
+
+ALLOW_FIELDS = ("email_domain", "email", "group", "user", "organization", "claim")
+_HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
+
+
+@dataclass(frozen=True, slots=True)
+class AllowTerm:
+    """One of the terms of ``allow``, any of which suffices: ``*``, or ``FIELD:VALUE``."""
+
+    #: one of :data:`ALLOW_FIELDS`, or ``*``
+    field: str
+    #: what it must be: addresses and domains in lower case; ``PATH=VALUE`` for a claim; empty for ``*``
+    value: str
+
+    def __str__(self) -> str:
+        return "*" if self.field == "*" else f"{self.field}:{self.value}"
+
+    def claim(self) -> tuple[AttributePath, str]:
+        """Where the claim of a ``claim:`` term stands, and what its value must be."""
+        _, end = _read_path(self.value)
+        return AttributePath.parse(self.value[:end]), self.value[end + 1 :]
+
+    @classmethod
+    def parse(cls, text: str) -> AllowTerm:
+        """Read one term; a value with spaces stands in quotes, like ``group:"Domain Users"``.
+
+        :raises ValueError: when it is no term.
+        """
+        if text == "*":
+            return cls("*", "")
+        name, colon, rest = text.partition(":")
+        if not colon or name not in ALLOW_FIELDS:
+            raise ValueError(
+                f"{shown(text)} is no term: write * or FIELD:VALUE, with {', '.join(ALLOW_FIELDS)} for FIELD"
+            )
+        start = 0
+        if name == "claim":
+            _, end = _read_path(rest)
+            if not rest.startswith("=", end):
+                raise ValueError(f"{shown(text)}: write claim:PATH=VALUE, like claim:address.country=NO")
+            AttributePath.parse(rest[:end])
+            start = end + 1
+        value = rest[start:]
+        if len(value) > 2 and value[0] == value[-1] == '"':
+            value = value[1:-1]
+        if not value or value.isspace() or has_control(value):
+            raise ValueError(f"{shown(text)} has nothing at its end that a person could match")
+        return cls(name, rest[:start] + cls._normal(name, value))
+
+    @staticmethod
+    def _normal(name: str, value: str) -> str:
+        if name == "email_domain":
+            value = value.lower()
+            if _DOMAIN.fullmatch(value) is None:
+                raise ValueError(
+                    f"{shown(value)} is no domain: write email_domain:example.com, in ASCII, without @"
+                )
+        elif name == "email":
+            value = value.lower()
+            if value.count("@") != 1 or value[0] == "@" or value[-1] == "@":
+                raise ValueError(f"{shown(value)} is no address: write email:jane@example.com")
+        return value

@@ -1,0 +1,119 @@
+"""How the keys that seal our cookies are written: in a setting, or in a key file that rotates them."""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+
+_KEY_BYTES = 32
+_KEY_TEXT = re.compile(r"[A-Za-z0-9_-]{43}=?")
+_KID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_NOT_BEFORE = "%Y-%m-%dT%H:%M:%SZ"
+_NOT_BEFORE_TEXT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+#: 32 random bytes have fewer distinct values than this once in 10^16.
+_LEAST_DISTINCT_BYTES = 16
+_MAKE_ONE = "make one with: oauth2-mw keygen"
+
+
+def decode_key(text: str) -> bytes:
+    """The 32 bytes that *text* spells in base64url (RFC 4648, section 5), with or without padding.
+
+    :raises ValueError: for another length or spelling, and for bytes that nobody drew at random.
+    """
+    if _KEY_TEXT.fullmatch(text) is None:
+        raise ValueError(f"a key is {_KEY_BYTES} random bytes in base64url, 43 characters; {_MAKE_ONE}")
+    key = urlsafe_b64decode(text.rstrip("=") + "=")
+    if _encode_key(key) != text.rstrip("="):
+        raise ValueError(f"the last character of a key carries bits that belong to no byte; {_MAKE_ONE}")
+    if _is_trivial(key):
+        raise ValueError(f"a key must be random, and this one was made up; {_MAKE_ONE}")
+    return key
+
+
+def _encode_key(key: bytes) -> str:
+    return urlsafe_b64encode(key).rstrip(b"=").decode("ascii")
+
+
+def _is_trivial(key: bytes) -> bool:
+    steps = {(after - before) % 256 for before, after in pairwise(key)}
+    printable = all(0x20 <= byte < 0x7F for byte in key)
+    return len(steps) == 1 or printable or len(set(key)) < _LEAST_DISTINCT_BYTES
+
+
+def parse_secret_keys(text: str) -> tuple[bytes, ...]:
+    """The keys of the literal form of ``secret_keys``: separated by white space, newest first.
+
+    :raises ValueError: when there is none, one is no key, or one stands twice.
+    """
+    keys: list[bytes] = []
+    for position, word in enumerate(text.split(), start=1):
+        try:
+            key = decode_key(word)
+        except ValueError as error:
+            raise ValueError(f"key {position}: {error}") from None
+        if key in keys:
+            raise ValueError(f"key {position} stands there twice: each key once, newest first")
+        keys.append(key)
+    if not keys:
+        raise ValueError(f"there is no key; {_MAKE_ONE}")
+    return tuple(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """One line of a key file."""
+
+    kid: str
+    #: seconds since the epoch
+    not_before: int
+    key: bytes = field(repr=False)
+
+
+def parse_key_file(text: str) -> tuple[KeyEntry, ...]:
+    """The keys of a key file: lines ``kid not-before key``; ``#`` begins a line that is a comment.
+
+    :raises ValueError: naming the line, when a line is no key, a kid or key stands twice, or there is none.
+    """
+    entries: list[KeyEntry] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            entry = _parse_key_line(line)
+            if any(entry.kid == other.kid for other in entries):
+                raise ValueError(f"the kid {entry.kid} stands there twice")
+            if any(entry.key == other.key for other in entries):
+                raise ValueError("this key stands there already under another kid")
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+        entries.append(entry)
+    if not entries:
+        raise ValueError(f"the key file holds no key; {_MAKE_ONE}")
+    return tuple(entries)
+
+
+def _parse_key_line(line: str) -> KeyEntry:
+    words = line.split()
+    if len(words) != 3:
+        raise ValueError(
+            "a line is three words, kid not-before key, like: k1 2026-11-23T18:00:00Z 43-characters"
+        )
+    kid, moment, key = words
+    if _KID.fullmatch(kid) is None:
+        raise ValueError("the kid is 1 to 32 letters, digits, - and _")
+    try:
+        if _NOT_BEFORE_TEXT.fullmatch(moment) is None:
+            raise ValueError
+        not_before = datetime.strptime(moment, _NOT_BEFORE).replace(tzinfo=UTC)
+    except ValueError:
+        raise ValueError("not-before is a moment in UTC like 2026-11-23T18:00:00Z") from None
+    return KeyEntry(kid, int(not_before.timestamp()), decode_key(key))
+
+
+def format_key_line(entry: KeyEntry) -> str:
+    """The line of a key file that :func:`parse_key_file` reads as *entry*."""
+    moment = datetime.fromtimestamp(entry.not_before, tz=UTC).strftime(_NOT_BEFORE)
+    return f"{entry.kid} {moment} {_encode_key(entry.key)}"

@@ -1,0 +1,71 @@
+"""The small words of a setting: yes and no, time spans, lists; and how a message shows what was written."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+TRUE_WORDS = ("true", "yes", "on", "y", "t", "1")
+FALSE_WORDS = ("false", "no", "off", "n", "f", "0")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_WORD = re.compile(r'\s*((?:[^\s"]|"(?:[^"\\]|\\.)*")+)(?=\s|$)')
+
+
+def has_control(text: str) -> bool:
+    """Whether control characters, line separators or halves of characters stand in *text*."""
+    return _CONTROL.search(text) is not None
+
+
+def shown(text: str) -> str:
+    """A value as an error message may show it: quoted, on one line, not long. Never for secrets."""
+    return repr(text if len(text) <= 100 else text[:97] + "...")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` when one of the *known* words looks like *word*, otherwise nothing."""
+    by_lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower().replace("-", "_"), by_lower, n=1, cutoff=0.7)
+    return f"; did you mean {by_lower[found[0]]}?" if found else ""
+
+
+def parse_bool(text: str) -> bool:
+    """One of the words that PasteDeploy's ``asbool`` takes, in any case.
+
+    :raises ValueError: for any other word.
+    """
+    word = text.strip().lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ValueError(f"{shown(text)} is neither true nor false: write true or false")
+
+
+def parse_duration(text: str) -> int:
+    """A time span in seconds from ``90``, ``90s``, ``15m``, ``8h`` or ``7d``.
+
+    :raises ValueError: for anything else.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{shown(text)} is no duration: write it like 90, 90s, 15m, 8h or 7d")
+    return int(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def split_terms(text: str) -> tuple[str, ...]:
+    """The words of *text*, where white space between double quotes separates nothing.
+
+    :raises ValueError: when a quote is not closed.
+    """
+    words: list[str] = []
+    position = 0
+    while match := _WORD.match(text, position):
+        words.append(match[1])
+        position = match.end()
+    if text[position:].strip():
+        raise ValueError("a double quote is opened and not closed")
+    return tuple(words)

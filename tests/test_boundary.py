@@ -1,0 +1,916 @@
+"""The judges of bytes from outside: what they let pass, what they refuse, and what an oracle says to it."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
+
+import ada_url
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from oauth2_mw.boundary import (
+    MAX_DESTINATION,
+    MAX_FIELDS,
+    MAX_HEADER_VALUE,
+    browser_path,
+    contains_control,
+    header_value,
+    is_odd_path,
+    safe_destination,
+    strict_query,
+)
+from oauth2_mw.errors import RequestError
+
+ORIGIN = "https://app.example"
+
+
+def native(text: str) -> str:
+    """As PEP 3333 spells it."""
+    return text.encode("utf-8").decode("latin-1")
+
+
+def path_info(target: str) -> str:
+    """What a server makes of a request target: the query cut off, the path percent-decoded once."""
+    return unquote_to_bytes(target.partition("?")[0].encode("utf-8")).decode("latin-1")
+
+
+# The path judge
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/a",
+        "/a/",
+        "/a/b.css",
+        "/.well-known/x",
+        "/a/..b",
+        "/a/...b/c",
+        "/~jane/a b/c",
+        "/a:b@c,d=e&f+g!$'()*",
+    ],
+)
+def test_an_ordinary_path_is_not_odd(path: str) -> None:
+    assert not is_odd_path(path)
+
+
+@pytest.mark.parametrize("path", ["/stra\u00dfe/", "/\u65e5\u672c\u8a9e", "/caf\u00e9.html", "/\U0001f600"])
+def test_a_path_in_any_script_is_not_odd(path: str) -> None:
+    assert not is_odd_path(native(path))
+
+
+@pytest.mark.row("3g", "W7")
+@pytest.mark.parametrize(
+    "path",
+    ["//", "//a", "/a//", "/a//b", "/.", "/..", "/./a", "/../a", "/a/.", "/a/..", "/a/./b", "/a/../b"],
+)
+def test_empty_and_dot_segments_are_odd(path: str) -> None:
+    assert is_odd_path(path)
+
+
+@pytest.mark.row("3g", "W7")
+@pytest.mark.parametrize("segment", ["...", "....", ".. ", ". ", " ", " ..", ". .", ".. ."])
+def test_a_segment_that_some_file_systems_trim_to_dots_is_odd(segment: str) -> None:
+    assert is_odd_path(f"/a/{segment}/b")
+    assert is_odd_path(f"/a/{segment}")
+
+
+@pytest.mark.row("3g", "W7")
+@pytest.mark.parametrize("mark", [";", "\\", "%", "?", "#", *map(chr, range(0x20)), "\x7f"])
+def test_a_character_that_another_program_may_act_on_is_odd(mark: str) -> None:
+    assert is_odd_path(f"/a{mark}b")
+    assert is_odd_path(f"/a/{mark}")
+    assert is_odd_path(native(f"/\u00e9/{mark}"))
+
+
+@pytest.mark.row("3g", "W6")
+@pytest.mark.parametrize(
+    "octets",
+    [b"/\xff", b"/a\xc3", b"/\xc0\xae\xc0\xae/", b"/\xe0\x80\xaf", b"/\xed\xa0\x80", b"/\xf4\x90\x80\x80"],
+    ids=["lone", "cut", "overlong dot", "overlong slash", "surrogate", "beyond Unicode"],
+)
+def test_octets_that_are_not_utf8_are_odd(octets: bytes) -> None:
+    assert is_odd_path(octets.decode("latin-1"))
+
+
+@pytest.mark.row("3g")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\uff0e\uff0e",
+        "\uff0f",
+        "\u2024\u2024",
+        "\u2026",
+        "\ufe52",
+        "\uff05",
+        "\uff1b",
+        "\uff3c",
+        "e\u0301",
+        "\u212a",
+    ],
+)
+def test_text_that_normalisation_would_change_is_odd(text: str) -> None:
+    assert is_odd_path(native(f"/public/{text}/admin"))
+
+
+@pytest.mark.row("3g")
+@pytest.mark.parametrize(
+    "text", ["\x85", "\u2028", "\u202e", "\u200b", "\u00ad", "\ufeff", "\ue000", "\u3000"]
+)
+def test_invisible_text_is_odd(text: str) -> None:
+    assert is_odd_path(native(f"/public/a{text}b"))
+
+
+@pytest.mark.row("3g")
+@pytest.mark.parametrize(
+    "path", ["", "*", "a", "public/x", "http://evil.example/public/x", " /public/", "\u20ac"]
+)
+def test_what_does_not_start_with_a_slash_is_odd(path: str) -> None:
+    assert is_odd_path(path)
+
+
+#: Request targets that must not profit from the public subtree ``/public/``.
+PROTECTED_TARGETS = [
+    "/public/../admin",
+    "/public/%2e%2e/admin",
+    "/public/%2E%2e/admin",
+    "/public/%2e%2e%2fadmin",
+    "/public/..%2fadmin",
+    "/public%2f..%2fadmin",
+    "/public/..;/admin",
+    "/public/.;/../admin",
+    "/public;/../admin",
+    "/public//../admin",
+    "//admin",
+    "//public/x",
+    "/./admin",
+    "/./public/x",
+    "/PUBLIC/x",
+    "/public",
+    "/publicx",
+    "/public/%00/../admin",
+    "/public/%00",
+    "/public\\..\\admin",
+    "/public/\\..\\admin",
+    "/public/%5c..%5cadmin",
+    "/public/%252e%252e/admin",
+    "/public/%25252e%25252e/admin",
+    "/admin?/public/",
+    "/admin?x=/public/",
+    "/admin#/public/",
+    "/admin%23/public/",
+    "/admin%3f/public/",
+    "/admin%3F/../public/",
+    "/admin/%2e%2e/public/..",
+    "/admin;.css",
+    "/admin/x.css",
+    "/admin%20",
+    "/admin.",
+    "/admin%2f",
+    "/admin/",
+    "/public/%c0%ae%c0%ae/admin",
+    "/public/\uff0e\uff0e/admin",
+    "/public/%ff",
+    "http://x/public/",
+    "http://x/public/x",
+    "/admin",
+    "",
+    "public/x",
+    "/public/.",
+    "/public/..",
+    "/public/x/../../admin",
+    "/public/x;a=b",
+    "/public/%09",
+    "/public/%0d%0a",
+    "/public/%7f",
+    "/public/%e2%80%ae",
+]
+
+
+@pytest.mark.row("3g", "W7")
+@pytest.mark.parametrize("target", PROTECTED_TARGETS)
+def test_no_spelling_of_a_protected_path_is_public(target: str) -> None:
+    path = path_info(target)
+    assert is_odd_path(path) or not path.startswith("/public/")
+
+
+@pytest.mark.row("3g")
+@pytest.mark.parametrize("target", ["/public/", "/public/?x=/admin", "/public/x", "/public/%61?../admin"])
+def test_what_lies_below_the_public_subtree_is_public(target: str) -> None:
+    path = path_info(target)
+    assert path.startswith("/public/")
+    assert not is_odd_path(path)
+
+
+def nginx(path: str) -> str:
+    """As nginx does it with merge_slashes: decode once, merge slashes, then take away dot segments."""
+    kept: list[str] = []
+    for segment in re.sub("/+", "/", unquote(path, "latin-1")).split("/")[1:]:
+        if segment == "..":
+            kept = kept[:-1]
+        elif segment != ".":
+            kept.append(segment)
+    return "/" + "/".join(kept)
+
+
+def whatwg(path: str) -> str:
+    """As a browser does it, for the text and for its percent-encoded form: the shorter of the two."""
+    raw = ada_url.URL(path.encode("latin-1").decode("utf-8"), ORIGIN)
+    encoded = ada_url.URL(quote(path.encode("latin-1")), ORIGIN)
+    assert raw.origin == encoded.origin == ORIGIN
+    return min(raw.pathname, encoded.pathname, key=len)
+
+
+SEGMENTS = st.one_of(
+    st.sampled_from(
+        ["a", "b.css", "..", ".", "", "...", ".. ", "..;", "%2e%2e", "\\..", "a b", "~", "..a", "a.."]
+    ),
+    st.sampled_from(
+        [native(text) for text in ("\u00e9", "\uff0e\uff0e", "\u2025", "\u65e5", "\u200b", "..\u200d")]
+    ),
+    st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=6),
+    st.text(st.characters(max_codepoint=0xFF), max_size=3),
+    st.text(max_size=3).filter(lambda text: text.isprintable()).map(native),
+)
+
+
+@pytest.mark.row("3g", "W7")
+@given(st.lists(SEGMENTS, max_size=5).map("/".join))
+@settings(max_examples=500)
+def test_whatever_is_public_stays_inside_its_subtree_however_it_is_normalised(rest: str) -> None:
+    path = "/public/" + rest
+    assume(not is_odd_path(path))
+    assert (posixpath.normpath(path) + "/").startswith("/public/")
+    assert nginx(path).startswith("/public/")
+    assert whatwg(path).startswith("/public/")
+
+
+@given(st.text())
+def test_the_path_judge_never_fails(path: str) -> None:
+    assert is_odd_path(path) in (True, False)
+
+
+# Destinations
+
+
+def at_root(value: str | None) -> str | None:
+    return safe_destination(value, origin=ORIGIN, mount="", own_prefix="/auth/oauth2")
+
+
+def at_core(value: str | None) -> str | None:
+    return safe_destination(value, origin=ORIGIN, mount="/core", own_prefix="/core/auth/oauth2")
+
+
+@pytest.mark.parametrize(
+    ("value", "built"),
+    [
+        ("/", "/"),
+        ("/page", "/page"),
+        ("/page/?x=1&y=a%20b", "/page/?x=1&y=a%20b"),
+        ("/page?next=https://evil.example//x", "/page?next=https://evil.example//x"),
+        ("/caf%C3%A9/a%20b", "/caf%C3%A9/a%20b"),
+        ("/%70age", "/page"),
+        ("/a%23b%3Fc", "/a%23b%3Fc"),
+        ("/100%25", "/100%25"),
+        ("/a;v=1/b:c@d", "/a;v=1/b:c@d"),
+        ("/a(b)'c", "/a(b)'c"),
+        ("/page?", "/page"),
+        ("/page?a?b", "/page?a?b"),
+        ('/page?a[0]="<x>"', "/page?a%5B0%5D=%22%3Cx%3E%22"),
+        ("/page?sale=100%", "/page?sale=100%25"),
+        ("/..a/.b/c..", "/..a/.b/c.."),
+        ("/%EF%BC%A1", "/%EF%BC%A1"),
+    ],
+)
+def test_a_local_path_is_built_anew(value: str, built: str) -> None:
+    assert at_root(value) == built
+
+
+@pytest.mark.parametrize(
+    ("value", "built"),
+    [
+        (f"{ORIGIN}/page?x=1", "/page?x=1"),
+        (f"{ORIGIN}/", "/"),
+        (ORIGIN, "/"),
+        (f"{ORIGIN}?x=1", "/?x=1"),
+        (f"{ORIGIN}#top", "/"),
+    ],
+)
+def test_an_absolute_url_of_our_own_origin_becomes_a_path(value: str, built: str) -> None:
+    assert at_root(value) == built
+
+
+def test_the_fragment_is_dropped() -> None:
+    assert at_root("/page?x=1#part?y=2") == "/page?x=1"
+
+
+@pytest.mark.parametrize(
+    ("value", "built"),
+    [
+        ("/core", "/core/"),
+        ("/core?x=1", "/core/?x=1"),
+        ("/core/", "/core/"),
+        ("/core/page", "/core/page"),
+        (f"{ORIGIN}/core/page", "/core/page"),
+        ("/%63ore/page", "/core/page"),
+    ],
+)
+def test_a_destination_below_the_mount_is_taken(value: str, built: str) -> None:
+    assert at_core(value) == built
+
+
+@pytest.mark.row("3d")
+@pytest.mark.parametrize(
+    "value",
+    ["/", "/page", "/corex", "/CORE/x", "/core%2", "/core.", "/core;x", ORIGIN, f"{ORIGIN}/other/core/"],
+)
+def test_a_destination_outside_the_mount_is_refused(value: str) -> None:
+    assert at_core(value) is None
+
+
+@pytest.mark.row("3d")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/auth/oauth2",
+        "/auth/oauth2/",
+        "/auth/oauth2/login/",
+        "/auth/oauth2/logout/?next=/",
+        "/auth/oauth2/login/callback/?code=a&state=b",
+        "/auth/oauth2/no-such-page",
+        "/auth/%6fauth2/login/",
+        "/auth%2Foauth2/login/",
+        "/auth/%256fauth2/login/",
+    ],
+)
+def test_our_own_endpoints_are_no_destination(path: str) -> None:
+    assert at_root(path) is None
+    assert at_core("/core" + path) is None
+    assert at_root(ORIGIN + path) is None
+
+
+def test_a_path_that_only_starts_like_our_own_is_a_destination() -> None:
+    assert at_root("/auth/oauth2x") == "/auth/oauth2x"
+    assert at_root("/auth/") == "/auth/"
+
+
+SLASHES = ["//", "///", "////", "/////"]
+BACKSLASHES = [
+    "\\",
+    "\\\\",
+    "/\\",
+    "\\/",
+    "/\\/",
+    "\\/\\",
+    "//\\",
+    "\\\\/",
+    "/\\\\",
+    "/a\\b",
+    "/a/\\evil.example",
+]
+BLANKS = [
+    "\t",
+    "\r",
+    "\n",
+    "\v",
+    "\f",
+    "\0",
+    " ",
+    "\x01",
+    "\x1f",
+    "\x7f",
+    "\x80",
+    "\x85",
+    "\xa0",
+    "\u2028",
+    "\ufeff",
+]
+
+#: What must never become a ``Location``, by family.
+HOSTILE = [
+    "",
+    # scheme-relative
+    *(f"{slashes}evil.example{rest}" for slashes in SLASHES for rest in ("", "/", "/page", "/..")),
+    "//app.example",
+    "//app.example/page",
+    "//app.example@evil.example/",
+    "//app.example:443/",
+    "//",
+    "///",
+    # backslashes
+    *(f"{slashes}evil.example" for slashes in BACKSLASHES),
+    "https:\\\\evil.example",
+    "https:/\\evil.example",
+    "https://app.example\\@evil.example",
+    "https://app.example\\.evil.example/",
+    "//evil.example\\@app.example",
+    "/page?x=\\",
+    # blanks and controls before, between, after
+    *(f"{blank}//evil.example" for blank in BLANKS),
+    *(f"/{blank}/evil.example" for blank in BLANKS),
+    *(f"/{blank}evil.example" for blank in BLANKS),
+    *(f"/page{blank}" for blank in BLANKS),
+    "/page\r\nSet-Cookie: a=b",
+    "/page?x=\r\nSet-Cookie: a=b",
+    "/page%0d%0aSet-Cookie:%20a=b",
+    "/page%0a",
+    "/page%00",
+    "/page%7f",
+    "/page%C2%85",
+    "/page%E2%80%A8",
+    "/page%250d%250a",
+    # missing and wrong slashes after the scheme
+    "https:evil.example",
+    "https:/evil.example",
+    "https:///evil.example",
+    "https:////evil.example",
+    "https:page",
+    "https:/page",
+    "https:",
+    "https://",
+    "http:",
+    ":",
+    "://evil.example",
+    # other hosts
+    "https://evil.example",
+    "https://evil.example/https://app.example/",
+    "https://evil.example?https://app.example",
+    "https://evil.example#https://app.example",
+    "https://app.example.evil.example/",
+    "https://app.exampleevil.example/",
+    "https://app.example-evil.example/",
+    "https://evilapp.example/",
+    "https://www.app.example/",
+    "https://example/",
+    "https://app.example./",
+    "https://app.example../",
+    "https://.app.example/",
+    "https://app.example%2eevil.example/",
+    "https://app.example%00.evil.example/",
+    "https://app.example,evil.example/",
+    "https://app.example;evil.example/",
+    "https://app.example&evil.example/",
+    "https://app.example%23.evil.example/",
+    # userinfo
+    "https://app.example@evil.example",
+    "https://app.example@evil.example/",
+    "https://app.example:443@evil.example/",
+    "https://app.example%40evil.example/",
+    "https://user@app.example/",
+    "https://user:secret@app.example/",
+    "https://@app.example/",
+    "https://evil.example@app.example/",
+    # ports
+    "https://app.example:443/",
+    "https://app.example:8443/",
+    "https://app.example:/",
+    "https://app.example:80/",
+    "https://app.example:443evil.example/",
+    # schemes
+    "http://app.example/",
+    "HTTP://app.example/",
+    "ftp://app.example/",
+    "wss://app.example/",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "java\tscript:alert(1)",
+    "\x01javascript:alert(1)",
+    "javascript://app.example/%0aalert(1)",
+    "javascript:https://app.example/",
+    "data:text/html,x",
+    "DATA:text/html;base64,eA==",
+    "vbscript:msgbox(1)",
+    "blob:https://app.example/1",
+    "file:///etc/passwd",
+    "mailto:jane@app.example",
+    "about:blank",
+    "view-source:https://app.example/",
+    # another spelling of our own origin: exactly means exactly
+    "HTTPS://app.example/",
+    "https://APP.example/",
+    "https://app%2eexample/",
+    # percent-encoded, once to four times
+    "/%2fevil.example",
+    "%2f%2fevil.example",
+    "/%2Fevil.example",
+    "/%252fevil.example",
+    "/%25252fevil.example",
+    "/%2525252fevil.example",
+    "/%5cevil.example",
+    "/%255cevil.example",
+    "/%25255cevil.example",
+    "/%09/evil.example",
+    "/%2509/evil.example",
+    "/page%252525252e",
+    "%2fpage",
+    "%68ttps://evil.example",
+    # dot segments
+    "/.",
+    "/..",
+    "/./",
+    "/../",
+    "/.//evil.example",
+    "/..//evil.example",
+    "/./%2fevil.example",
+    "/%2e%2e//evil.example",
+    "/%2e/%2fevil.example",
+    "/page/..//evil.example",
+    "/page/../../evil.example",
+    "/page/%2e%2e/x",
+    "/page/%2E%2E/x",
+    "/page/.%2e/x",
+    "/page/%252e%252e/x",
+    "/page/%25252e%25252e/x",
+    "/page/..;/x",
+    "/page/..%3b/x",
+    "/page/..%20/x",
+    "/page/..%3f",
+    "/page/..%23",
+    "/page//x",
+    "/page%2f%2fx",
+    f"{ORIGIN}//evil.example",
+    f"{ORIGIN}/../x",
+    f"{ORIGIN}/%2fevil.example",
+    f"{ORIGIN}/\\evil.example",
+    # names that look or fold alike
+    "https://\u0430pp.example/",
+    "https://\uff41pp.example/",
+    "https://app.\u00adexample/",
+    "https://app\u3002example/",
+    "https://xn--pp-7kc.example/",
+    "//\u2025evil.example",
+    "/\uff0fevil.example",
+    "/\u2215evil.example",
+    "/%EF%BC%8Fevil.example",
+    "/%EF%BC%8F%EF%BC%8Fevil.example",
+    "/page/%EF%BC%8E%EF%BC%8E/x",
+    "/page/%E2%80%A5/x",
+    "/page%EF%BC%BCx",
+    "/\u202eelpmaxe.live",
+    "/caf\u00e9",
+    # addresses
+    "https://2130706433/",
+    "https://0x7f000001/",
+    "https://017700000001/",
+    "https://127.1/",
+    "https://[::1]/",
+    "https://[::ffff:127.0.0.1]/",
+    "https://[::1/",
+    "https://]/",
+    "https://[app.example]/",
+    "//[::1]/",
+    "//127.0.0.1",
+    # not UTF-8, broken escapes, surrogates
+    "/%ff",
+    "/%c0%ae%c0%ae/x",
+    "/%ed%a0%80",
+    "/%25ff",
+    "/page%",
+    "/page%2",
+    "/page%zz",
+    "/%u002fevil.example",
+    "/\ud800",
+    # relative, and what is no path
+    "page",
+    "page/x",
+    "./page",
+    "../page",
+    "?x=1",
+    "#top",
+    "evil.example",
+    "@evil.example",
+    ".evil.example",
+    ";/page",
+    "*",
+]
+
+
+def test_the_corpus_is_large_and_most_of_it_leaves_the_site_or_the_grammar() -> None:
+    assert len(set(HOSTILE)) == len(HOSTILE)
+    assert len(HOSTILE) >= 150
+
+
+@pytest.mark.row("3d", "W2", "W3")
+@pytest.mark.parametrize("value", HOSTILE, ids=ascii)
+def test_a_hostile_destination_is_refused(value: str) -> None:
+    assert at_root(value) is None
+    assert at_core(value) is None
+
+
+@pytest.mark.row("3d", "W2", "W3")
+@pytest.mark.parametrize("value", HOSTILE, ids=ascii)
+def test_a_hostile_tail_never_leads_off_the_mount(value: str) -> None:
+    for lead in ("/core", "/core/", f"{ORIGIN}/core", f"{ORIGIN}/core/page?"):
+        agrees_with_the_oracle(lead + value)
+
+
+@pytest.mark.row("3d")
+def test_an_over_long_destination_is_refused() -> None:
+    longest = "/" + "a" * (MAX_DESTINATION - 1)
+    assert at_root(longest) == longest
+    assert at_root(longest + "a") is None
+
+
+@pytest.mark.row("3d")
+def test_a_destination_that_grows_too_long_by_encoding_is_refused() -> None:
+    assert at_root("/?" + '"' * 1000) is None
+
+
+def test_no_destination_stays_none() -> None:
+    assert at_root(None) is None
+
+
+@pytest.mark.row("3d")
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_a_dot_segment_is_found_below_any_number_of_encodings(times: int) -> None:
+    value = ".."
+    for _ in range(times):
+        value = value.replace("%", "%25").replace(".", "%2e")
+    assert at_root(f"/page/{value}/x") is None
+
+
+@pytest.mark.row("3d")
+def test_what_is_still_encoded_after_three_decodings_is_refused() -> None:
+    assert at_root("/%252561") == "/%252561"
+    assert at_root("/%25252561") is None
+
+
+def agrees_with_the_oracle(value: str) -> bool:
+    """Whether ``value`` is accepted below ``/core``; what is accepted must satisfy a browser's URL parser."""
+    built = at_core(value)
+    if built is None:
+        return False
+    assert re.fullmatch(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@/%-]*(\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)?", built)
+    for url in (
+        ada_url.URL(built, ORIGIN),
+        ada_url.URL(ORIGIN + built),
+        ada_url.URL(built, f"{ORIGIN}/core/a/b?c"),
+    ):
+        assert url.origin == ORIGIN
+        assert url.pathname.startswith("/core/")
+        assert not url.pathname.startswith("/core/auth/oauth2/")
+        assert (url.username, url.password, url.hash) == ("", "", "")
+    assert urlsplit(built).netloc == ""
+    assert at_core(built) == built
+    return True
+
+
+PIECES = st.one_of(
+    st.sampled_from(
+        [
+            "/",
+            "//",
+            "\\",
+            "..",
+            ".",
+            "%2e",
+            "%2f",
+            "%5c",
+            "%25",
+            "%",
+            ";",
+            "?",
+            "#",
+            "@",
+            ":",
+            "&",
+            "=",
+            " ",
+            "\t",
+        ]
+    ),
+    st.sampled_from(
+        ["a", "core", "auth/oauth2", "evil.example", "https:", ORIGIN, "%C3%A9", "%EF%BC%8F", "%ff", "%0a"]
+    ),
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=4),
+    st.text(max_size=2),
+)
+LEADS = st.sampled_from(
+    ["", "/core", "/core/", "/core/page?", "/", ORIGIN, f"{ORIGIN}/core/", "https://", "//"]
+)
+
+
+@pytest.mark.row("3d", "W2", "W3")
+@given(LEADS, st.lists(PIECES, max_size=8).map("".join))
+@settings(max_examples=600)
+@example("/core/", "page%252e")
+def test_every_accepted_destination_is_ours_in_a_browser(lead: str, rest: str) -> None:
+    assume(agrees_with_the_oracle(lead + rest) or lead not in ("/core/", "/core/page?"))
+
+
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8).map(
+            lambda text: "x" + text
+        ),
+        max_size=4,
+    ),
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF), max_size=30),
+)
+def test_a_deep_link_survives_the_way_through_the_login(segments: list[str], query: str) -> None:
+    info = native("/" + "/".join(segments))
+    assume("\\" not in query and not is_odd_path(info))
+    kept = at_core(browser_path("/core", info, query))
+    assert kept is not None
+    path, _, kept_query = kept.partition("?")
+    assert unquote_to_bytes(path).decode("latin-1") == "/core" + info
+    if "#" not in query and "%" not in query:
+        assert unquote_to_bytes(kept_query).decode("latin-1") == query
+
+
+# The path as the browser sees it
+
+
+@pytest.mark.parametrize(
+    ("info", "query", "seen"),
+    [
+        ("/page", "", "/core/page"),
+        ("/page", "x=1&y=a%20b", "/core/page?x=1&y=a%20b"),
+        (native("/caf\u00e9"), "", "/core/caf%C3%A9"),
+        ("/a b?c#d%e", "", "/core/a%20b%3Fc%23d%25e"),
+        ("/a;b=c:d@e", "", "/core/a;b=c:d@e"),
+        ("/page", native('q=\u00e9"<>#'), "/core/page?q=%C3%A9%22%3C%3E%23"),
+        ("", "", "/core"),
+    ],
+)
+def test_the_browsers_path_is_encoded_again(info: str, query: str, seen: str) -> None:
+    assert browser_path("/core", info, query) == seen
+
+
+@pytest.mark.row("3d")
+@pytest.mark.parametrize(
+    "info", ["//evil.example/x", "/\\evil.example", "/\t/evil.example", "http://evil.example/x", ""]
+)
+def test_a_request_for_a_hostile_path_leaves_no_destination(info: str) -> None:
+    assert at_root(browser_path("", info, "")) is None
+
+
+def test_an_over_long_path_or_query_leaves_no_destination() -> None:
+    assert at_root(browser_path("", "/" + "a" * 100_000, "")) is None
+    assert at_root(browser_path("", "/page", "a" * 100_000)) is None
+    assert len(browser_path("", "/" + "a" * 100_000, "a" * 100_000)) < 5000
+
+
+@given(st.text(), st.text())
+def test_any_path_and_query_can_be_judged(info: str, query: str) -> None:
+    built = at_core(browser_path("/core", info, query))
+    assert built is None or built.startswith("/core/")
+
+
+# Controls and header values
+
+
+@pytest.mark.parametrize(
+    "character",
+    ["\0", "\t", "\n", "\r", "\x1f", "\x7f", "\x80", "\x85", "\x9f", "\u2028", "\u2029", "\ud800", "\udfff"],
+)
+def test_a_control_character_is_found(character: str) -> None:
+    assert contains_control(f"a{character}b")
+
+
+@pytest.mark.parametrize("text", ["", "a b~", "\u00a0\u00e9", "\u2027\u202a", "\ue000", "\U0001f600"])
+def test_other_characters_are_no_controls(text: str) -> None:
+    assert not contains_control(text)
+
+
+@pytest.mark.row("W4")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\r\nb: c",
+        "a\nb",
+        "a\rb",
+        "a\0b",
+        "a\tb",
+        "\u00e9",
+        "\x7f",
+        "\u2028",
+        "\u0100",
+        "",
+        " ",
+        " a",
+        "a ",
+        "a\n",
+    ],
+    ids=ascii,
+)
+def test_a_text_that_could_break_a_header_is_no_header_value(text: str) -> None:
+    assert header_value(text) is None
+
+
+def test_visible_ascii_is_a_header_value() -> None:
+    text = "".join(map(chr, range(0x21, 0x7F))) + " b"
+    assert header_value(text) == text
+
+
+def test_an_over_long_text_is_no_header_value() -> None:
+    assert header_value("a" * MAX_HEADER_VALUE) is not None
+    assert header_value("a" * (MAX_HEADER_VALUE + 1)) is None
+
+
+@pytest.mark.row("W4")
+@given(st.text())
+def test_a_header_value_is_given_back_unchanged_or_refused(text: str) -> None:
+    assert header_value(text) in (None, text)
+    assert header_value(text) is None or all(" " <= character <= "~" for character in text)
+
+
+# Queries and forms
+
+KNOWN = frozenset({"code", "state", "error_description"})
+
+
+def read(query: str, *, limit: int = 2000) -> dict[str, str]:
+    return strict_query(query, known=KNOWN, limit=limit, prose=frozenset({"error_description"}))
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", {}),
+        ("code=a&state=b", {"code": "a", "state": "b"}),
+        ("code=a%20b+c%2B", {"code": "a b c+"}),
+        ("code", {"code": ""}),
+        ("code=", {"code": ""}),
+        ("code=a=b", {"code": "a=b"}),
+        ("%63ode=a", {"code": "a"}),
+        ("&&code=a&", {"code": "a"}),
+        ("code=%C3%A9", {"code": "\u00e9"}),
+        (native("code=\u00e9"), {"code": "\u00e9"}),
+        ("code=a;state=b", {"code": "a;state=b"}),
+        ("CODE=a", {}),
+    ],
+)
+def test_a_query_is_read(query: str, found: dict[str, str]) -> None:
+    assert read(query) == found
+
+
+def test_unknown_parameters_are_dropped_however_often_they_come() -> None:
+    assert read("utm=1&code=a&utm=2") == {"code": "a"}
+
+
+@pytest.mark.row("W9")
+@pytest.mark.parametrize("query", ["code=a&code=b", "code=a&code=a", "code=a&%63ode=b", "code&code"])
+def test_a_known_parameter_given_twice_is_refused(query: str) -> None:
+    with pytest.raises(RequestError, match="'code' is given more than once"):
+        read(query)
+
+
+@pytest.mark.row("W6")
+@pytest.mark.parametrize(
+    "query", ["code=%ff", "%ff=a", "x=%c0%ae", "code=\xff", "code=%ed%a0%80", "x=\u20ac"]
+)
+def test_a_query_that_is_not_utf8_is_refused(query: str) -> None:
+    with pytest.raises(RequestError, match="not UTF-8"):
+        read(query)
+
+
+@pytest.mark.parametrize("query", ["code=%", "code=%2", "x=%zz", "%=a", "code=%2&a"])
+def test_broken_percent_encoding_is_refused(query: str) -> None:
+    with pytest.raises(RequestError, match="two hexadecimal digits"):
+        read(query)
+
+
+@pytest.mark.parametrize(
+    "query", ["code=%00", "code=a\0", "%00=a", "x=%0d%0a", "code=%7f", "code=%C2%85", "error_description=%00"]
+)
+def test_a_control_character_in_a_query_is_refused(query: str) -> None:
+    with pytest.raises(RequestError, match="control character"):
+        read(query)
+
+
+def test_a_sentence_for_people_may_have_lines() -> None:
+    assert read("error_description=No.%0d%0aTrace:%091") == {"error_description": "No.  Trace: 1"}
+
+
+def test_an_over_long_query_is_refused() -> None:
+    assert read("code=" + "a" * 95, limit=100) == {"code": "a" * 95}
+    with pytest.raises(RequestError, match="longer than the 100 octets"):
+        read("code=" + "a" * 96, limit=100)
+
+
+def test_too_many_parameters_are_refused() -> None:
+    assert read("&".join(["x=1"] * (MAX_FIELDS - 1) + ["code=a"])) == {"code": "a"}
+    with pytest.raises(RequestError, match="more than the 50"):
+        read("&".join(["x=1"] * (MAX_FIELDS + 1)))
+
+
+@given(st.text())
+def test_a_query_is_read_or_refused_and_never_fails(query: str) -> None:
+    try:
+        found = read(query)
+    except RequestError as error:
+        assert error.status == 400
+    else:
+        assert set(found) <= KNOWN
+        assert not any(map(contains_control, found.values()))
+
+
+@given(st.dictionaries(st.sampled_from(sorted(KNOWN)), st.text(st.characters(exclude_categories=["C", "Z"]))))
+def test_a_well_formed_query_is_read_as_it_was_written(fields: dict[str, str]) -> None:
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())
+    assert read(query, limit=100_000) == fields
