@@ -1,0 +1,233 @@
+"""The pages that people see: calm sentences in valid HTML, and everything that came from outside escaped.
+
+Each works under the policy ``default-src 'none'; style-src 'self'; img-src 'self'`` (CSP Level 3): no script,
+no inline style, one stylesheet, and images from our own path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+#: What to look at when a sign-in keeps losing its state cookie; for the ``hints`` of :meth:`Pages.failure`.
+STATE_HINTS = (
+    "Check that the date and time of your computer are right.",
+    "Allow cookies for this site. Private windows and some extensions block them.",
+    "Open the application at its usual address. A sign-in begun at another address cannot be finished here.",
+)
+
+#: Characters; a longer name is no name, and a page is no place to dump what a provider sent.
+NAME_LIMIT = 120
+#: Characters of one sentence or hint.
+TEXT_LIMIT = 600
+HINT_LIMIT = 10
+
+# Control characters and lone surrogates are not allowed in HTML; the bidirectional overrides would let a name
+# rearrange the words around it (UAX #9, section 2).
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+# What may stand in href, src, action: an http(s) address, or a path on our host ("//x" and "/\x" leave it).
+_LINK = re.compile(r"(?:https?://[^\s/?#\\\"<>]|/(?![/\\]))[^\x00-\x20\x7f-\x9f\\\"<>\s]*")
+
+
+@dataclass(frozen=True, slots=True)
+class LoginButton:
+    """One way to sign in, as the login page offers it.
+
+    :param label: the provider's display name: the button reads "Continue with LABEL".
+    :param url: where the button leads.
+    :param icon_url: the address of its picture under our own path; ``None``: its first letter is shown.
+    """
+
+    label: str
+    url: str
+    icon_url: str | None
+
+
+class Pages:
+    """Renders our pages. Jinja2 is imported with the first one, not before (the hot path never needs it).
+
+    :param static_url: the address under which ``Assets`` are served.
+    :param template_folder: templates that replace ours, by file name. They reach the one they replace with
+        ``{% extends "oauth2_mw/NAME" %}``.
+    :param site: what people sign in to, such as ``jumpserver.example.com``, shown above the heading.
+    :raises ValueError: ``template_folder`` is not a folder, or ``static_url`` not an address.
+
+    Every method returns the whole document, to be sent as UTF-8 ``text/html``, and raises ``ValueError`` for
+    an address that is neither http(s) nor a path on our own host, such as ``javascript:``.
+    """
+
+    def __init__(self, *, static_url: str, template_folder: Path | None = None, site: str = "") -> None:
+        if template_folder is not None and not template_folder.is_dir():
+            raise ValueError(
+                f"the template folder {str(template_folder)!r} is not a folder: create it or leave it out"
+            )
+        self._static_url = _link(static_url).rstrip("/")
+        self._template_folder = template_folder
+        self._site = site
+
+    def login(
+        self, *, buttons: Sequence[LoginButton], heading: str = "Sign in", message: str | None = None
+    ) -> str:
+        """The ways to sign in. ``message`` replaces the sentence under the heading."""
+        shown = [
+            LoginButton(_cut(button.label, NAME_LIMIT), _link(button.url), _optional_link(button.icon_url))
+            for button in buttons
+        ]
+        return self._render("login.html", buttons=shown, heading=heading, message=_optional_text(message))
+
+    def failure(
+        self,
+        *,
+        title: str,
+        message: str,
+        reference: str,
+        retry_url: str | None,
+        home_url: str,
+        hints: Sequence[str] = (),
+    ) -> str:
+        """Something went wrong: what it was, what may help, and the number under which the log tells more."""
+        return self._render(
+            "failure.html",
+            heading=_cut(title, NAME_LIMIT),
+            message=_cut(message, TEXT_LIMIT),
+            reference=_cut(reference, NAME_LIMIT),
+            retry_url=_optional_link(retry_url),
+            home_url=_link(home_url),
+            hints=[_cut(hint, TEXT_LIMIT) for hint in hints[:HINT_LIMIT]],
+        )
+
+    def denied(
+        self,
+        *,
+        message: str,
+        username: str | None,
+        provider: str | None,
+        reference: str,
+        retry_url: str | None,
+        logout_url: str | None,
+    ) -> str:
+        """The person is known and may not enter. ``logout_url`` lets them come back as somebody else.
+
+        ``username`` and ``provider`` are left out of the page when they are not known.
+        """
+        return self._render(
+            "denied.html",
+            message=_cut(message, TEXT_LIMIT),
+            username=_optional_name(username),
+            provider=_optional_name(provider),
+            reference=_cut(reference, NAME_LIMIT),
+            retry_url=_optional_link(retry_url),
+            logout_url=_optional_link(logout_url),
+        )
+
+    def confirm_logout(
+        self,
+        *,
+        action: str,
+        token: str,
+        username: str | None,
+        provider: str,
+        home_url: str,
+        destination: str | None = None,
+    ) -> str:
+        """Asks before signing out: a POST form with ``csrf_token`` and, when there is one, ``next``.
+
+        Its response needs ``Referrer-Policy: same-origin``, or Chromium sends ``Origin: null`` with the form.
+        """
+        return self._render(
+            "confirm_logout.html",
+            action=_link(action),
+            token=token,
+            username=_optional_name(username),
+            provider=_cut(provider, NAME_LIMIT),
+            home_url=_link(home_url),
+            destination=destination,
+        )
+
+    def signed_out(self, *, login_url: str, still_signed_in_at: str | None) -> str:
+        """The local session is over; ``still_signed_in_at`` names a provider whose own session is not."""
+        return self._render(
+            "signed_out.html",
+            login_url=_link(login_url),
+            still_signed_in_at=_optional_name(still_signed_in_at),
+        )
+
+    def switched_off(self, *, reference: str) -> str:
+        """No provider is enabled, and nobody gets in (a protected path is closed then, never open)."""
+        return self._render("switched_off.html", reference=_cut(reference, NAME_LIMIT))
+
+    def not_found(self, *, home_url: str) -> str:
+        """Nothing answers at this address under our prefix."""
+        return self._render("not_found.html", home_url=_link(home_url))
+
+    @cached_property
+    def _templates(self) -> Environment:
+        from jinja2 import (
+            BaseLoader,
+            ChoiceLoader,
+            Environment,
+            FileSystemLoader,
+            PackageLoader,
+            PrefixLoader,
+            StrictUndefined,
+        )
+
+        ours = PackageLoader("oauth2_mw.web", "templates")
+        loaders: list[BaseLoader] = [ours, PrefixLoader({"oauth2_mw": ours})]
+        if self._template_folder is not None:
+            loaders.insert(0, FileSystemLoader(self._template_folder))
+        environment = Environment(
+            loader=ChoiceLoader(loaders),
+            autoescape=True,
+            undefined=StrictUndefined,
+            finalize=_printable,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        environment.globals.update(static_url=self._static_url, site=self._site)
+        return environment
+
+    def _render(self, template: str, **context: object) -> str:
+        return self._templates.get_template(template).render(context)
+
+
+def _link(url: str) -> str:
+    if _LINK.fullmatch(url) is None:
+        raise ValueError(
+            f"a page may only link to http(s) addresses and to paths of our own host, not {url[:80]!r}"
+        )
+    return url
+
+
+def _optional_link(url: str | None) -> str | None:
+    return None if url is None else _link(url)
+
+
+def _optional_name(text: str | None) -> str | None:
+    return _cut(text, NAME_LIMIT) if text else None
+
+
+def _optional_text(text: str | None) -> str | None:
+    return _cut(text, TEXT_LIMIT) if text else None
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _printable(value: object) -> object:
+    """Jinja2 calls this on each value before escaping it; what is Markup came out of a template of ours."""
+    if isinstance(value, str) and not hasattr(value, "__html__"):
+        return _UNPRINTABLE.sub("\ufffd", value)
+    return value
