@@ -1,0 +1,139 @@
+"""Our cookies on the wire: their names, their attributes, and how a value too long for one cookie is cut.
+
+The names and attributes are decided here alone, so that a cookie is always deleted with the attributes it was set
+with (RFC 6265bis, section 4.1.3: a ``__Host-`` cookie is only replaced by one that is a ``__Host-`` cookie too).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+#: Browsers drop a cookie whose name and value exceed 4096 octets (RFC 6265bis, section 5.6).
+CHUNK_BYTES = 3800
+#: Two chunks carry the largest ``session_max_bytes``; what a browser may have left from elsewhere is expired too.
+MAX_CHUNKS = 2
+#: A request that carries more copies of one of our cookies than this is not worth untangling.
+MAX_COPIES = 3
+
+ATTEMPT_ID = re.compile(r"[A-Za-z0-9_-]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Those cookies of a request that are ours, and what is left of the header without them."""
+
+    #: name -> the values sent under it, in the order of the header
+    ours: dict[str, list[str]]
+    #: the ``Cookie`` header as the application may see it; ``None``: no cookie is left
+    rest: str | None
+
+
+class Cookies:
+    """Names and writes the cookies of one application.
+
+    :param name: the setting ``cookie_name``.
+    :param secure: whether browsers reach us over https.
+    """
+
+    def __init__(self, name: str, *, secure: bool) -> None:
+        self.session = f"__Host-{name}" if secure else name
+        self.attempt_prefix = f"{self.session}-a-"
+        self._attributes = "; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
+        self._chunks = (self.session, *(f"{self.session}.{n}" for n in range(1, MAX_CHUNKS)))
+        self._chunk_names = frozenset(self._chunks)
+        self._stale = re.compile(re.escape(self.session) + r"\.\d{1,2}")
+
+    def _is_ours(self, name: str) -> bool:
+        return (
+            name in self._chunk_names
+            or (
+                name.startswith(self.attempt_prefix)
+                and ATTEMPT_ID.fullmatch(name, len(self.attempt_prefix)) is not None
+            )
+            or self._stale.fullmatch(name) is not None
+        )
+
+    def read(self, header: str) -> Sent:
+        """Take our cookies out of a ``Cookie`` header; the others are handed on as they came."""
+        ours: dict[str, list[str]] = {}
+        rest: list[str] = []
+        for pair in header.split(";"):
+            name, separator, value = pair.partition("=")
+            name = name.strip()
+            # A nameless cookie "=__Host-x=..." is one whose name is empty; it never becomes ours.
+            if separator and self._is_ours(name):
+                ours.setdefault(name, []).append(value.strip().strip('"'))
+            elif stripped := pair.strip():
+                rest.append(stripped)
+        return Sent(ours, "; ".join(rest) or None)
+
+    def session_values(self, sent: Sent) -> Iterator[tuple[int, str]]:
+        """The joined session texts that a request may mean, each with its number of chunks.
+
+        More than one only when a cookie of ours was sent twice, as a neighbouring host can bring about over http.
+        """
+        first = sent.ours.get(self.session, [])
+        if len(first) > MAX_COPIES:
+            return
+        rest = ""
+        count = 1
+        for name in self._chunks[1:]:
+            values = sent.ours.get(name)
+            if not values:
+                break
+            if len(values) > 1:
+                return
+            rest += values[0]
+            count += 1
+        for value in first:
+            yield count, value + rest
+            if count > 1:
+                # Chunks left by an earlier, longer session do not hide a short one that stands alone.
+                yield 1, value
+
+    def session_names(self, sent: Sent) -> list[str]:
+        """The names of all session cookies of a request, chunks that nothing reads any more included."""
+        return [name for name in sent.ours if not name.startswith(self.attempt_prefix)]
+
+    def attempts(self, sent: Sent) -> dict[str, str]:
+        """Attempt id -> sealed text. A name sent twice is left out: it proves nothing."""
+        start = len(self.attempt_prefix)
+        return {
+            name[start:]: values[0]
+            for name, values in sent.ours.items()
+            if name.startswith(self.attempt_prefix) and len(values) == 1
+        }
+
+    def attempt_names(self, sent: Sent) -> list[str]:
+        """The names of all attempt cookies of a request."""
+        return [name for name in sent.ours if name.startswith(self.attempt_prefix)]
+
+    def chunk_count(self, length: int) -> int:
+        """How many cookies a sealed text of that many characters takes."""
+        return -(-length // CHUNK_BYTES)
+
+    def set_session(self, text: str, sent: Sent) -> list[str]:
+        """``Set-Cookie`` values that store a session text and expire what is left of a longer one."""
+        chunks = [text[start : start + CHUNK_BYTES] for start in range(0, len(text), CHUNK_BYTES)]
+        if len(chunks) > MAX_CHUNKS:
+            raise ValueError(f"a session of {len(text)} characters does not fit into {MAX_CHUNKS} cookies")
+        named = dict(zip(self._chunks, chunks, strict=False))
+        stale = [self.expire(name) for name in self.session_names(sent) if name not in named]
+        return [self._set(name, value) for name, value in named.items()] + stale
+
+    def expire_session(self, sent: Sent) -> list[str]:
+        """``Set-Cookie`` values that end the session on the browser."""
+        return [self.expire(name) for name in dict.fromkeys((self.session, *self.session_names(sent)))]
+
+    def set_attempt(self, attempt_id: str, text: str, *, max_age: int) -> str:
+        """The ``Set-Cookie`` value of one sign-in attempt; *max_age* in seconds."""
+        return self._set(self.attempt_prefix + attempt_id, text) + f"; Max-Age={max_age}"
+
+    def _set(self, name: str, value: str) -> str:
+        return f"{name}={value}{self._attributes}"
+
+    def expire(self, name: str) -> str:
+        """The ``Set-Cookie`` value that deletes a cookie of ours."""
+        return f"{name}={self._attributes}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"

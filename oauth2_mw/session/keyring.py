@@ -1,0 +1,130 @@
+"""The keys that seal and open our cookies, and how a new one takes over without logging anybody out.
+
+Every key opens from the moment it is known. Only one seals: the newest that every worker has had a minute to learn
+about, so that no worker is handed a cookie whose key it has not read yet.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from oauth2_mw.observe import audit
+from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
+
+log = logging.getLogger(__name__)
+
+#: Seconds between a key's not-before and its first use for sealing.
+SEAL_DELAY = 60
+#: Least seconds between two looks at the file that an unknown key id provokes.
+UNKNOWN_KEY_PAUSE = 1.0
+
+ID_BYTES = 8
+
+
+def _derive(root: bytes, info: bytes, length: int) -> bytes:
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(root)
+
+
+class Key:
+    """One root key and the sub-keys made from it, one for each purpose (HKDF, RFC 5869)."""
+
+    __slots__ = ("_aeads", "_root", "id")
+
+    def __init__(self, root: bytes) -> None:
+        self._root = root
+        self._aeads: dict[str, AESGCM] = {}
+        #: Names the key inside what it sealed. Derived, so that it says nothing about the key.
+        self.id = _derive(root, b"oauth2_mw key id", ID_BYTES)
+
+    def aead(self, purpose: str) -> AESGCM:
+        """The AES-256-GCM cipher of this key for *purpose*."""
+        found = self._aeads.get(purpose)
+        if found is None:
+            found = AESGCM(_derive(self._root, b"oauth2_mw seal " + purpose.encode(), 32))
+            self._aeads[purpose] = found
+        return found
+
+    def __repr__(self) -> str:
+        return f"<Key {self.id.hex()}>"
+
+
+class _Ring:
+    """One reading of the source: replaced as a whole, so that a request sees the old keys or the new ones."""
+
+    __slots__ = ("by_id", "sealing")
+
+    def __init__(self, dated: list[tuple[int, Key]]) -> None:
+        self.by_id = {key.id: key for _, key in dated}
+        #: (moment from which it seals, key), latest first; the last seals when none is old enough.
+        self.sealing = sorted(dated, key=lambda item: item[0], reverse=True)
+
+
+class Keyring:
+    """The key ring of one application.
+
+    :param source: the setting ``secret_keys``: a list of keys, newest first, or a key file.
+    :param sync: seconds between two looks at the file.
+    :raises ValueError: at construction, when the source cannot be read.
+    """
+
+    def __init__(self, source: Secret, *, sync: int, clock: Callable[[], float] = time.time) -> None:
+        self._source = source
+        self._sync = sync
+        self._clock = clock
+        self._reading = threading.Lock()
+        self._text = source.value()
+        self._ring = self._parse(self._text)
+        #: Grows with every change of the keys; what was opened with an earlier ring must be opened again.
+        self.generation = 0
+        self._unknown_pause = 0.0
+        #: ``clock()`` value from which the file is looked at again; never for keys that are not in a file.
+        self.next_look = clock() + sync if source.path is not None else float("inf")
+
+    def _parse(self, text: str) -> _Ring:
+        if self._source.path is None:
+            keys = parse_secret_keys(text)
+            # Newest first, all of them known to every worker since it started: no delay.
+            return _Ring([(-position, Key(key)) for position, key in enumerate(keys)])
+        entries = parse_key_file(text)
+        return _Ring([(entry.not_before + SEAL_DELAY, Key(entry.key)) for entry in entries])
+
+    def look(self) -> None:
+        """Read the key file again if it has changed. A file that cannot be used leaves the known keys in force."""
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            self.next_look = self._clock() + self._sync
+            text = self._source.value()
+            if text != self._text:
+                ring = self._parse(text)
+                self._text, self._ring = text, ring
+                self.generation += 1
+                log.info("the key file has changed: %d keys", len(ring.by_id))
+        except (OSError, ValueError) as error:
+            audit("key_file_unusable", detail=f"{error}; the keys read before stay in force")
+        finally:
+            self._reading.release()
+
+    def find(self, key_id: bytes) -> Key | None:
+        """The key of that id. An unknown id makes the ring look at the file once, at most once a second."""
+        key = self._ring.by_id.get(key_id)
+        if key is None and self._source.path is not None:
+            now = self._clock()
+            if now >= self._unknown_pause:
+                self._unknown_pause = now + UNKNOWN_KEY_PAUSE
+                self.look()
+                key = self._ring.by_id.get(key_id)
+        return key
+
+    def sealing_key(self) -> Key:
+        """The key that seals now."""
+        now = self._clock()
+        ring = self._ring
+        return next((key for since, key in ring.sealing if since <= now), ring.sealing[-1][1])

@@ -1,0 +1,109 @@
+"""Our cookies: which are ours, how they are cut, and that they are deleted as they were set."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth2_mw.session.cookies import CHUNK_BYTES, MAX_CHUNKS, Cookies, Sent
+
+SECURE = Cookies("oauth2_mw", secure=True)
+PLAIN = Cookies("sso", secure=False)
+ID = "abcdefghijkl"
+
+
+def test_names_carry_the_host_prefix_on_https_and_not_on_http() -> None:
+    assert SECURE.session == "__Host-oauth2_mw"
+    assert PLAIN.session == "sso"
+    assert SECURE.attempt_prefix + ID == f"__Host-oauth2_mw-a-{ID}"
+
+
+def test_our_cookies_are_told_from_the_others() -> None:
+    sent = SECURE.read(f"x=1; __Host-oauth2_mw=S; y=2; __Host-oauth2_mw.1=T; __Host-oauth2_mw-a-{ID}=A; z")
+    assert sent.rest == "x=1; y=2; z"
+    assert sent.ours == {
+        "__Host-oauth2_mw": ["S"],
+        "__Host-oauth2_mw.1": ["T"],
+        f"__Host-oauth2_mw-a-{ID}": ["A"],
+    }
+    assert SECURE.attempts(sent) == {ID: "A"}
+    assert SECURE.session_names(sent) == ["__Host-oauth2_mw", "__Host-oauth2_mw.1"]
+
+
+@pytest.mark.row("W8")
+@pytest.mark.parametrize(
+    "header", ["=__Host-oauth2_mw=S", "__host-oauth2_mw=S", "x__Host-oauth2_mw=S", "__Host-oauth2_mwx=S"]
+)
+def test_a_nameless_or_differently_spelt_cookie_is_not_ours(header: str) -> None:
+    assert SECURE.read(header).ours == {}
+
+
+def test_nothing_is_left_of_a_header_that_was_ours_alone() -> None:
+    assert SECURE.read("__Host-oauth2_mw=S").rest is None
+
+
+@given(st.text(max_size=200))
+def test_any_header_can_be_read(header: str) -> None:
+    sent = SECURE.read(header)
+    list(SECURE.session_values(sent))
+    SECURE.attempts(sent)
+
+
+def test_chunks_are_joined_in_order() -> None:
+    sent = SECURE.read("__Host-oauth2_mw.1=B; __Host-oauth2_mw=A")
+    assert list(SECURE.session_values(sent)) == [(2, "AB"), (1, "A")]
+
+
+def test_a_chunk_without_the_first_is_no_session() -> None:
+    assert list(SECURE.session_values(SECURE.read("__Host-oauth2_mw.1=B"))) == []
+
+
+@pytest.mark.row("3c.6")
+def test_a_cookie_sent_twice_is_tried_both_ways_and_a_crowd_not_at_all() -> None:
+    assert list(PLAIN.session_values(PLAIN.read("sso=A; sso=B"))) == [(1, "A"), (1, "B")]
+    assert list(PLAIN.session_values(PLAIN.read("; ".join(["sso=A"] * 4)))) == []
+    assert list(PLAIN.session_values(PLAIN.read("sso=A; sso.1=B; sso.1=C"))) == []
+    assert PLAIN.attempts(PLAIN.read(f"sso-a-{ID}=A; sso-a-{ID}=B")) == {}
+
+
+@pytest.mark.row("3c.7")
+@given(st.integers(1, CHUNK_BYTES * MAX_CHUNKS))
+def test_what_is_written_can_be_read_back(length: int) -> None:
+    text = ("0123456789" * (length // 10 + 1))[:length]
+    pairs = [cookie.split(";")[0] for cookie in SECURE.set_session(text, Sent({}, None))]
+    assert all(len(pair) <= 4096 for pair in pairs)
+    assert (len(pairs), text) in list(SECURE.session_values(SECURE.read("; ".join(pairs))))
+    assert SECURE.chunk_count(length) == len(pairs)
+
+
+def test_a_text_too_long_for_its_cookies_is_never_written() -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        SECURE.set_session("x" * (CHUNK_BYTES * MAX_CHUNKS + 1), Sent({}, None))
+
+
+@pytest.mark.row("3c.7")
+def test_chunks_of_a_longer_session_are_expired() -> None:
+    sent = SECURE.read("__Host-oauth2_mw=A; __Host-oauth2_mw.1=B; __Host-oauth2_mw.7=C")
+    written = SECURE.set_session("short", sent)
+    assert [cookie.partition("=")[0] for cookie in written] == [
+        "__Host-oauth2_mw",
+        "__Host-oauth2_mw.1",
+        "__Host-oauth2_mw.7",
+    ]
+    assert all("Max-Age=0" in cookie for cookie in written[1:])
+
+
+@pytest.mark.row("3c.15")
+def test_cookies_are_deleted_with_the_attributes_they_were_set_with() -> None:
+    for cookies in (SECURE, PLAIN):
+        sent = cookies.read(f"{cookies.session}=x")
+        for written in (
+            *cookies.set_session("x", sent),
+            *cookies.expire_session(sent),
+            cookies.set_attempt(ID, "x", max_age=3600),
+            cookies.expire(cookies.attempt_prefix + ID),
+        ):
+            assert "; Path=/; HttpOnly; SameSite=Lax" in written
+            assert ("; Secure" in written) == (cookies is SECURE)
+            assert "Domain" not in written

@@ -1,0 +1,132 @@
+"""The key ring: a new key takes over without anybody being logged out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oauth2_mw.session.keyring import Keyring
+from oauth2_mw.session.sealing import Sealer
+from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line
+from tests.support.keys import raw_key as key
+from tests.support.keys import text_key
+
+T0 = 1_800_000_000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = float(T0)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def write(path: Path, *entries: tuple[str, int, bytes]) -> None:
+    lines = (format_key_line(KeyEntry(kid, since, raw)) for kid, since, raw in entries)
+    temporary = path.with_suffix(".new")
+    temporary.write_text("\n".join(lines) + "\n")
+    temporary.replace(path)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def sealer(path: Path, clock: Clock) -> Sealer:
+    return Sealer(Keyring(Secret.file(path), sync=5, clock=clock), app_id="https://app.example")
+
+
+def test_a_first_key_seals_at_once(path: Path, clock: Clock) -> None:
+    write(path, ("a", T0, key(0)))
+    box = sealer(path, clock)
+    assert box.open("p", "n", box.seal("p", "n", b"x")) == b"x"
+
+
+def test_a_new_key_opens_at_once_and_seals_a_minute_later(path: Path, clock: Clock) -> None:
+    write(path, ("a", T0 - 1000, key(0)))
+    box = sealer(path, clock)
+    first = box.keyring.sealing_key().id
+    write(path, ("a", T0 - 1000, key(0)), ("b", T0, key(1)))
+    clock.now = T0 + 59
+    box.keyring.look()
+    assert box.keyring.sealing_key().id == first
+    clock.now = T0 + 60
+    assert box.keyring.sealing_key().id != first
+    assert len(box.keyring._ring.by_id) == 2
+
+
+@pytest.mark.row("3c.3")
+def test_a_worker_that_has_not_looked_yet_opens_what_a_new_key_sealed(path: Path, clock: Clock) -> None:
+    write(path, ("a", T0 - 1000, key(0)))
+    slow = sealer(path, clock)
+    write(path, ("a", T0 - 1000, key(0)), ("b", T0 - 900, key(1)))
+    fast = sealer(path, clock)
+    assert slow.open("p", "n", fast.seal("p", "n", b"x")) == b"x"
+
+
+def test_unknown_keys_make_it_look_at_most_once_a_second(path: Path, clock: Clock) -> None:
+    write(path, ("a", T0 - 1000, key(0)))
+    box = sealer(path, clock)
+    assert box.keyring.find(b"12345678") is None
+    write(path, ("a", T0 - 1000, key(0)), ("b", T0 - 900, key(1)))
+    sealed = sealer(path, clock).seal("p", "n", b"x")
+    assert box.open("p", "n", sealed) is None
+    clock.now += 1
+    assert box.open("p", "n", sealed) == b"x"
+
+
+def test_a_retired_key_opens_nothing_any_more(path: Path, clock: Clock) -> None:
+    write(path, ("a", T0 - 1000, key(0)), ("b", T0, key(1)))
+    box = sealer(path, clock)
+    sealed = box.seal("p", "n", b"x")
+    write(path, ("b", T0, key(1)))
+    generation = box.keyring.generation
+    box.keyring.look()
+    assert box.open("p", "n", sealed) is None
+    assert box.keyring.generation == generation + 1
+
+
+@pytest.mark.parametrize("content", ["rubbish\n", "a 2026-01-01T00:00:00Z short\n"])
+def test_a_broken_key_file_leaves_the_known_keys_in_force_and_is_told(
+    path: Path, clock: Clock, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(path, ("a", T0 - 1000, key(0)))
+    box = sealer(path, clock)
+    sealed = box.seal("p", "n", b"x")
+    path.write_text(content)
+    with caplog.at_level("INFO", "oauth2_mw.audit"):
+        box.keyring.look()
+    assert box.open("p", "n", sealed) == b"x"
+    assert "key_file_unusable" in caplog.text
+
+
+def test_an_emptied_or_removed_key_file_leaves_the_known_keys_in_force(path: Path, clock: Clock) -> None:
+    write(path, ("a", T0 - 1000, key(0)))
+    box = sealer(path, clock)
+    sealed = box.seal("p", "n", b"x")
+    path.write_text("")
+    box.keyring.look()
+    path.unlink()
+    box.keyring.look()
+    assert box.open("p", "n", sealed) == b"x"
+
+
+def test_an_unchanged_file_changes_nothing(path: Path, clock: Clock) -> None:
+    write(path, ("a", T0 - 1000, key(0)))
+    ring = sealer(path, clock).keyring
+    ring.look()
+    assert ring.generation == 0
+
+
+def test_literal_keys_are_never_looked_for_again() -> None:
+    ring = Keyring(Secret.literal(text_key()), sync=5)
+    assert ring.next_look == float("inf")
+    assert ring.find(b"12345678") is None
