@@ -1,0 +1,159 @@
+"""URLs and paths as settings write them: checked once, so that nothing built from them needs checking again.
+
+No sentence here repeats the URL: one that was written wrongly may carry a password.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
+
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
+_SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
+#: What RFC 3986 lets stand in a URL; everything else is percent-encoded there.
+_URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def parse_public_url(text: str) -> str:
+    """``public_url``, in one spelling: lower-case scheme and host, no slash at the end.
+
+    :raises ValueError: when it is no http or https URL with at most a path.
+    """
+    parts = _split(text)
+    if "?" in text:
+        raise ValueError("a query (?) has no place here: write scheme, host and mount alone")
+    if parts.port is not None and parts.port == _DEFAULT_PORTS[parts.scheme]:
+        raise ValueError(f"{parts.port} is the port of {parts.scheme} anyway: leave it out, as browsers do")
+    path = parts.path.rstrip("/")
+    if path:
+        _check_path(path)
+    return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+
+
+def parse_prefix(text: str) -> str:
+    """``prefix``: starts with a slash, ends without one.
+
+    :raises ValueError: for the root, and for segments that would need encoding.
+    """
+    path = text.rstrip("/")
+    if not path:
+        raise ValueError(
+            "the prefix cannot be the root, where the application is: write a path like /auth/oauth2"
+        )
+    if not path.startswith("/"):
+        raise ValueError("the prefix starts with /, like /auth/oauth2")
+    _check_path(path)
+    return path
+
+
+def _check_path(path: str) -> None:
+    for segment in path[1:].split("/"):
+        if segment in ("", ".", "..") or _SEGMENT.fullmatch(segment) is None:
+            raise ValueError(
+                "each segment of the path is made of letters, digits, - . _ ~ and is not . or .."
+            )
+
+
+def parse_endpoint(text: str) -> str:
+    """An endpoint of a provider; its query, if any, is kept (RFC 6749, section 3.1).
+
+    :raises ValueError: when it is no http or https URL.
+    """
+    _split(text)
+    return text
+
+
+def parse_issuer(text: str) -> str:
+    """An issuer, compared byte by byte ever after (OpenID Connect Discovery, section 4.3).
+
+    :raises ValueError: for a query, which an issuer never has (section 2), and for what is no URL.
+    """
+    _split(text)
+    if "?" in text:
+        raise ValueError("an issuer has no query (?): it is the URL before /.well-known/openid-configuration")
+    if "/.well-known/" in text:
+        raise ValueError("write the issuer alone: it ends before /.well-known/")
+    return text
+
+
+def parse_proxy(text: str) -> str:
+    """The URL of a proxy; a user name and password may stand in it.
+
+    :raises ValueError: when it is no http or https URL with host and port alone.
+    """
+    parts = _split(text, userinfo=True)
+    if parts.path not in ("", "/") or "?" in text:
+        raise ValueError("a proxy is a scheme, a host and a port, like http://proxy.example.com:3128")
+    return text
+
+
+def _split(text: str, *, userinfo: bool = False) -> SplitResult:
+    if any(ord(character) <= 0x20 or ord(character) == 0x7F or character.isspace() for character in text):
+        raise ValueError("white space or control characters stand in the URL")
+    if not text.isascii():
+        raise ValueError("the URL is not ASCII: write the host in its xn-- form, and %-encode the rest")
+    if _URL_CHARACTERS.fullmatch(text) is None:
+        raise ValueError(
+            "a character stands in the URL that has no place in one, like a backslash, quote or brace"
+        )
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("the URL cannot be read: look at its host and port") from None
+    if parts.scheme not in _DEFAULT_PORTS or not text[len(parts.scheme) :].startswith("://"):
+        raise ValueError("write a whole URL that starts with https:// (or http:// on loopback)")
+    if "#" in text:
+        raise ValueError("a fragment (#) has no place here: leave it out")
+    if "@" in parts.netloc and not userinfo:
+        raise ValueError("a user name or password (before @) has no place here: leave it out")
+    if parts.netloc.endswith(":") or port == 0:
+        raise ValueError("a colon after the host stands before a port, 1 to 65535")
+    _check_host(parts.hostname or "", bracketed="[" in parts.netloc)
+    return parts
+
+
+def _check_host(host: str, *, bracketed: bool) -> None:
+    if not host:
+        raise ValueError("the URL has no host")
+    if bracketed:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            raise ValueError("no IPv6 address stands between the brackets") from None
+        if "%" in host:
+            raise ValueError("an IPv6 zone (%) has no place in a URL")
+        return
+    if len(host) > 253 or _HOST.fullmatch(host) is None:
+        raise ValueError("the host is no host name: letters, digits, - and dots")
+    if host.rpartition(".")[2].isdigit():
+        # Programs disagree about 127.1 and 2130706433; only the dotted form of four is the same to all.
+        try:
+            ipaddress.IPv4Address(host)
+        except ValueError:
+            raise ValueError("the host ends in a number and is no IPv4 address of four numbers") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host* (lower case, without brackets) is this machine and nothing else."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_exposed(url: str) -> bool:
+    """Whether a checked *url* sends its bytes in the clear over a network: http, and not to this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
+def origin_of(url: str) -> str:
+    """Scheme and authority of a checked URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,236 @@
+"""From the text of one setting to its value. Nothing here reads a file or knows another setting.
+
+A converter takes the written text and the folder from which relative paths are looked up, and raises
+``ValueError`` with what to write instead. An empty text means "nothing" wherever a setting can be nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from oauth2_mw.settings import addresses
+from oauth2_mw.settings.grammar import (
+    AllowTerm,
+    AttributePath,
+    PathRule,
+    Secret,
+    parse_bool,
+    parse_duration,
+    split_terms,
+)
+from oauth2_mw.settings.words import did_you_mean, has_control, shown
+
+Convert = Callable[[str, Path], Any]
+
+#: The asymmetric JWS algorithms of RFC 7518 and RFC 8037.
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+_INTEGER = re.compile(r"[0-9]{1,9}")
+
+
+# Makers of converters
+
+
+def choice(*words: str) -> Convert:
+    """One of *words*, as it stands."""
+
+    def convert(text: str, _base: Path) -> str:
+        if text in words:
+            return text
+        hint = did_you_mean(text, words) or f": write {_either(words)}"
+        raise ValueError(f"{_written(text)}{hint}")
+
+    return convert
+
+
+def choices(*words: str, empty: str = "none") -> Convert:
+    """Any of *words*, separated by white space; the word *empty* stands for no one of them."""
+
+    def convert(text: str, _base: Path) -> tuple[str, ...]:
+        chosen = tuple(dict.fromkeys(text.split()))
+        if chosen == (empty,):
+            return ()
+        for word in chosen:
+            if word not in words:
+                hint = did_you_mean(word, words) or f": write any of {' '.join(words)}"
+                raise ValueError(f"{_written(word)}{hint}")
+        return chosen
+
+    return convert
+
+
+def duration(least: int, most: int) -> Convert:
+    """A time span between *least* and *most* seconds."""
+
+    def convert(text: str, _base: Path) -> int:
+        seconds = parse_duration(text)
+        if not least <= seconds <= most:
+            raise ValueError(f"{shown(text)} is out of range: from {_span(least)} to {_span(most)}")
+        return seconds
+
+    return convert
+
+
+def integer(least: int, most: int) -> Convert:
+    """A whole number between *least* and *most*."""
+
+    def convert(text: str, _base: Path) -> int:
+        if _INTEGER.fullmatch(text) is None or not least <= int(text) <= most:
+            raise ValueError(f"{_written(text)}: write a whole number from {least} to {most}")
+        return int(text)
+
+    return convert
+
+
+def optional(inner: Callable[[str], Any], *, none: bool = False) -> Convert:
+    """What *inner* makes of the text, ``None`` for an empty one; with *none* also for the word ``none``."""
+
+    def convert(text: str, _base: Path) -> Any:
+        return None if not text or (none and text == "none") else inner(text)
+
+    return convert
+
+
+def words(inner: Callable[[str], Any] = str, *, none: bool = False) -> Convert:
+    """A tuple of what *inner* makes of each word; with *none* the one word ``none`` makes an empty one."""
+
+    def convert(text: str, _base: Path) -> tuple[Any, ...]:
+        parts = text.split()
+        return () if none and parts == ["none"] else tuple(inner(part) for part in parts)
+
+    return convert
+
+
+def _either(options: Iterable[str]) -> str:
+    *others, last = options
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _written(text: str) -> str:
+    return f"{shown(text)} cannot stand here" if text else "nothing is written here"
+
+
+def _span(seconds: int) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+# Converters
+
+
+def boolean(text: str, _base: Path) -> bool:
+    """Yes or no."""
+    return parse_bool(text)
+
+
+def line(text: str) -> str:
+    """One line of text."""
+    if has_control(text):
+        raise ValueError("control characters or a line break stand in the value: write it on one line")
+    return text
+
+
+def prefix_text(text: str, _base: Path) -> str:
+    """What is put before user names; nothing by default."""
+    return "" if text == "none" else line(text)
+
+
+def public_url(text: str, _base: Path) -> str | None:
+    """``public_url``; missing is told apart from wrong."""
+    return addresses.parse_public_url(text) if text else None
+
+
+def url_prefix(text: str, _base: Path) -> str:
+    """``prefix``."""
+    return addresses.parse_prefix(text)
+
+
+def secret(text: str, base: Path) -> Secret | None:
+    """A secret: literal, ``env:NAME`` or ``file:PATH``."""
+    return Secret.parse(line(text), base) if text else None
+
+
+def secret_keys(text: str, base: Path) -> Secret | None:
+    """The keys: literal ones may stand on several lines."""
+    return Secret.parse(" ".join(text.split()), base) if text else None
+
+
+def session(text: str, base: Path) -> Secret | None:
+    """Where sessions are kept: ``cookie``, or the URL of a store, which may carry a password."""
+    if text == "cookie":
+        return None
+    if "://" not in text and not text.startswith(("env:", "file:")):
+        raise ValueError(f"{_written(text)}: write cookie, or the URL of a session store")
+    return secret(text, base)
+
+
+def directory(text: str, base: Path) -> Secret | None:
+    """A database URL, or ``none``; it may carry a password and is a secret."""
+    return None if text == "none" else secret(text, base)
+
+
+def path_rule(text: str) -> PathRule:
+    """One of the public paths."""
+    return PathRule.parse(text)
+
+
+def allow(text: str, _base: Path) -> tuple[AllowTerm, ...]:
+    """Who may enter at all: terms of which one suffices."""
+    terms = []
+    for word in split_terms(text):
+        quoted = len(word) > 2 and word[0] == word[-1] == '"' and '"' not in word[1:-1]
+        terms.append(AllowTerm.parse(word[1:-1] if quoted else word))
+    if not terms:
+        raise ValueError(
+            "nothing is written here: write * for everybody, or terms like email_domain:example.com"
+        )
+    if len(terms) > 1 and any(term.field == "*" for term in terms):
+        raise ValueError("* lets everybody in and stands alone: take it out, or take the other terms out")
+    return tuple(terms)
+
+
+def cookie_name(text: str, _base: Path) -> str:
+    """A token of RFC 6265, section 4.1.1, to which prefixes and suffixes of ours are added."""
+    if _COOKIE_NAME.fullmatch(text) is None:
+        raise ValueError(f"{_written(text)}: a cookie's name is 1 to 64 letters, digits, - and _")
+    if text.lower().startswith(("__host-", "__secure-")):
+        raise ValueError("leave the prefix __Host- out: it is added on https by itself")
+    return text
+
+
+def scope(text: str, _base: Path) -> tuple[str, ...]:
+    """A scope (RFC 6749, section 3.3)."""
+    tokens = tuple(text.split())
+    for token in tokens:
+        if _SCOPE_TOKEN.fullmatch(token) is None:
+            raise ValueError(f"{shown(token)} is no scope: ASCII without quotes and backslashes")
+        if "," in token:
+            raise ValueError("scopes are separated by spaces, not by commas")
+    return tokens
+
+
+def algorithms(text: str, _base: Path) -> tuple[str, ...] | None:
+    """JWS algorithms for ID tokens: asymmetric ones only."""
+    names = tuple(dict.fromkeys(text.split()))
+    for name in names:
+        if name.lower() == "none":
+            raise ValueError("none accepts tokens that nobody signed, and is never allowed")
+        if name.upper().startswith("HS"):
+            raise ValueError(
+                f"{name} is signed with the client secret, which proves no issuer, and is not allowed"
+            )
+        if name not in ALGORITHMS:
+            hint = did_you_mean(name, ALGORITHMS) or f": write any of {' '.join(ALGORITHMS)}"
+            raise ValueError(f"{shown(name)} is not supported{hint}")
+    return names or None
+
+
+def attribute_path(text: str) -> AttributePath:
+    """A path into the provider's claims."""
+    return AttributePath.parse(text)

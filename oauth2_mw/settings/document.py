@@ -1,0 +1,237 @@
+"""What somebody wrote, before it means anything: sections of keys and texts, from wherever they were written.
+
+An INI file, a mapping, a PasteDeploy section and the environment all become one :class:`Document`.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from oauth2_mw.errors import Problem
+from oauth2_mw.settings.fields import GLOBAL, PROVIDER
+from oauth2_mw.settings.words import did_you_mean, shown
+
+MAIN = "oauth2_mw"
+PROVIDER_PREFIX = "provider:"
+SECTIONS = (MAIN, "environ", "access")
+#: The section that problems of environment variables are reported under.
+ENVIRONMENT = "environment"
+_VARIABLE_PREFIX = "OAUTH2_MW_"
+#: The settings that are written as JSON, and may be mappings where settings are one.
+_JSON_KEYS = ("attribute_map", "auth_params")
+#: Stands in front of a name that was already there; no file can hold it.
+_AGAIN = "\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The text of one key, and where it comes from."""
+
+    text: str
+    #: the folder from which relative paths in it are looked up
+    base: Path
+    #: for messages, when it does not stand in the section itself: ``the environment variable X``
+    origin: str = ""
+
+
+@dataclass(slots=True)
+class Document:
+    """Sections in the order in which they are written, and what could not even be read."""
+
+    sections: dict[str, dict[str, Written]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def section(self, name: str) -> dict[str, Written]:
+        """The keys of a section; an empty one is made when it is not there."""
+        return self.sections.setdefault(name, {})
+
+    def complain(self, section: str, key: str, text: str) -> None:
+        """Note a problem."""
+        self.problems.append(Problem(section, key, text))
+
+    def open_section(self, name: str) -> bool:
+        """Make room for a section; an unknown one is a problem."""
+        if name in SECTIONS or name.startswith(PROVIDER_PREFIX):
+            self.section(name)
+            return True
+        known = (*SECTIONS, "provider:NAME")
+        hint = did_you_mean(name.partition(":")[0].strip() if ":" in name else name, known)
+        if name.lower().replace(" ", "").startswith(PROVIDER_PREFIX):
+            hint = "; did you mean provider:NAME, in lower case and without spaces?"
+        self.complain(name, "", f"unknown section{hint or ': there are ' + ', '.join(known)}")
+        return False
+
+
+def read_ini(path: Path) -> Document:
+    """Read an INI file: case kept, ``=`` the only delimiter, no interpolation, nothing twice."""
+    document = Document()
+    try:
+        octets = path.read_bytes()
+    except OSError as error:
+        document.complain(MAIN, "", f"the file cannot be read: {error.strerror or error}")
+        return document
+    try:
+        text = octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = octets.count(b"\n", 0, error.start) + 1
+        document.complain(MAIN, "", f"the file is not UTF-8 (line {number}): save it as UTF-8")
+        return document
+    if "\x00" in text:
+        document.complain(MAIN, "", "NUL characters stand in the file: save it as UTF-8 text")
+        return document
+    parser = _parse(text, document)
+    for name in parser.sections():
+        if name.startswith(_AGAIN) or not document.open_section(name):
+            continue
+        for key, value in parser.items(name):
+            if not key.startswith(_AGAIN):
+                document.section(name)[key] = Written(value, path.parent)
+    return document
+
+
+def _parse(text: str, document: Document) -> configparser.ConfigParser:
+    """Parse *text*; what stands there twice is reported and renamed, so that one run finds all problems."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    while True:
+        parser = configparser.ConfigParser(
+            delimiters=("=",), interpolation=None, strict=True, default_section=_AGAIN + "default"
+        )
+        parser.optionxform = str  # type: ignore[assignment,method-assign]
+        try:
+            parser.read_string("\n".join(lines))
+        except configparser.DuplicateOptionError as error:
+            number = error.lineno or 1
+            document.complain(
+                error.section, error.option, f"stands there twice (line {number}): keep one of them"
+            )
+            lines[number - 1] = f"{_AGAIN}{number} ={lines[number - 1].partition('=')[2]}"
+        except configparser.DuplicateSectionError as error:
+            number = error.lineno or 1
+            document.complain(
+                error.section, "", f"the section begins twice (line {number}): write its keys together"
+            )
+            lines[number - 1] = f"[{_AGAIN}{number}]"
+        except configparser.MissingSectionHeaderError as error:
+            document.complain(MAIN, "", f"line {error.lineno} stands before any section: begin with [{MAIN}]")
+            return configparser.ConfigParser()
+        except configparser.ParsingError as error:
+            for number, _ in error.errors:
+                document.complain(
+                    MAIN, "", f"line {number} is neither a section nor a key: write key = value"
+                )
+            return parser
+        else:
+            return parser
+
+
+def read_mapping(mapping: Mapping[Any, Any], base: Path) -> Document:
+    """Read the same from a mapping; sections are nested mappings, values may be more than text."""
+    document = Document()
+    for name, value in mapping.items():
+        if not isinstance(name, str):
+            document.complain(MAIN, "", f"the name {shown(repr(name))} is not a text")
+        elif name in SECTIONS or name.startswith(PROVIDER_PREFIX):
+            if isinstance(value, Mapping):
+                document.open_section(name)
+                for key, item in value.items():
+                    _put(document, name, key, item, base)
+            else:
+                document.complain(name, "", "a section is a mapping of its keys")
+        elif isinstance(value, Mapping) and name not in PROVIDER:
+            document.open_section(name)
+        else:
+            _put(document, MAIN, name, value, base)
+    return document
+
+
+def _put(document: Document, section: str, key: object, value: Any, base: Path) -> None:
+    if not isinstance(key, str):
+        document.complain(section, "", f"the key {shown(repr(key))} is not a text")
+        return
+    if key in document.section(section):
+        document.complain(section, key, "stands there twice: keep one of them")
+        return
+    if value is None:
+        return
+    try:
+        document.section(section)[key] = Written(_as_text(key, value), base)
+    except (TypeError, ValueError, RecursionError):
+        document.complain(section, key, f"a {type(value).__name__} cannot stand here: write it as text")
+
+
+def _as_text(key: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, Path)):
+        return str(value)
+    if isinstance(value, Mapping) and key in _JSON_KEYS:
+        return json.dumps(dict(value), ensure_ascii=False)
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return " ".join(f'"{item}"' if re.search(r"\s", item) and '"' not in item else item for item in value)
+    raise TypeError
+
+
+def read_inline(conf: Mapping[str, str], base: Path) -> Document:
+    """Read the keys of a PasteDeploy section: ``client_id``, ``provider.corp.client_id``, ``environ.REMOTE_EMAIL``."""
+    document = Document()
+    for name, text in conf.items():
+        first, dot, rest = name.partition(".")
+        if not dot:
+            section, key = MAIN, name
+        elif first == "provider":
+            section_name, second, key = rest.partition(".")
+            section = PROVIDER_PREFIX + section_name
+            if not (section_name and second and key):
+                document.complain(MAIN, name, "write provider.NAME.KEY")
+                continue
+        elif first in ("environ", "access") and rest:
+            section, key = first, rest
+        else:
+            hint = did_you_mean(first, ("provider", "environ", "access"))
+            document.complain(
+                MAIN, name, f"unknown key{hint or ': before a dot stands provider, environ or access'}"
+            )
+            continue
+        document.section(section)[key] = Written(text.strip(), base)
+    return document
+
+
+def apply_environment(document: Document, environ: Mapping[str, str], base: Path) -> None:
+    """Let ``OAUTH2_MW_KEY`` and ``OAUTH2_MW_NAME__KEY`` win over what is written; any other is a problem."""
+    places = {variable_name("", key): (MAIN, key) for key in (*GLOBAL, *PROVIDER)}
+    for section in document.sections:
+        if section.startswith(PROVIDER_PREFIX):
+            name = section.removeprefix(PROVIDER_PREFIX)
+            places.update({variable_name(name, key): (section, key) for key in PROVIDER})
+    for variable, text in environ.items():
+        if not variable.startswith(_VARIABLE_PREFIX):
+            continue
+        place = places.get(variable)
+        if place is None:
+            hint = did_you_mean(variable, places) or ": it names no setting, or no provider that is written"
+            document.complain(ENVIRONMENT, variable, f"unknown variable{hint}")
+        else:
+            section, key = place
+            origin = f"the environment variable {variable}"
+            document.section(section)[key] = Written(text.strip(), base, origin)
+    if "OAUTHLIB_INSECURE_TRANSPORT" in environ:
+        document.complain(
+            ENVIRONMENT,
+            "OAUTHLIB_INSECURE_TRANSPORT",
+            "is set, which switches checks of a library off for every request: unset it; insecure_http is the "
+            "setting for test networks",
+        )
+
+
+def variable_name(provider: str, key: str) -> str:
+    """The environment variable of a key: of ``[oauth2_mw]``, or of a named provider."""
+    middle = f"{provider}__" if provider else ""
+    return _VARIABLE_PREFIX + f"{middle}{key}".upper().replace("-", "_")

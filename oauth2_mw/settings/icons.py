@@ -1,0 +1,78 @@
+"""The pictures on the login page's buttons: read once, at start-up, and only if they are what they say."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from oauth2_mw.settings.model import Icon
+from oauth2_mw.settings.words import did_you_mean, shown
+
+MAX_BYTES = 256 * 1024
+_SVG_TYPE = "image/svg+xml"
+#: What may stand before the root element: a declaration and comments. A DOCTYPE may not.
+_SVG_START = re.compile(r"\s*(?:<\?xml\b[^>]*\?>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<svg[\s/>]", re.DOTALL)
+_SVG_REFUSED = re.compile(
+    r"<!DOCTYPE|<!ENTITY|<\?xml-stylesheet|<(?:[\w.-]+:)?(?:script|foreignObject)\b", re.IGNORECASE
+)
+
+
+def names() -> tuple[str, ...]:
+    """The built-in icons."""
+    # Looked up through the root package: the folder belongs to a floor above this one, and is data.
+    folder = files("oauth2_mw") / "web" / "static" / "icons"
+    return tuple(
+        sorted(entry.name.removesuffix(".svg") for entry in folder.iterdir() if entry.name.endswith(".svg"))
+    )
+
+
+def load(text: str, base: Path) -> Icon:
+    """Read a built-in icon by its name, or an image file by its path, relative to *base*.
+
+    :raises ValueError: when there is none, or the file is no image that browsers show.
+    """
+    if "/" in text or "." in text:
+        return _check(_read(base / text, text))
+    known = names()
+    if text not in known:
+        hint = (
+            did_you_mean(text, known)
+            or f": there are {' '.join(known)}; a file's name has a dot or a slash in it"
+        )
+        raise ValueError(f"there is no built-in icon {shown(text)}{hint}")
+    return Icon(_SVG_TYPE, (files("oauth2_mw") / "web" / "static" / "icons" / f"{text}.svg").read_bytes())
+
+
+def _read(path: Path, text: str) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"the icon {shown(text)} cannot be read: {error.strerror or error}") from None
+    if not data:
+        raise ValueError(f"the icon {shown(text)} is empty")
+    if len(data) > MAX_BYTES:
+        raise ValueError(
+            f"the icon {shown(text)} is larger than {MAX_BYTES // 1024} KiB: 64x64 pixels are enough"
+        )
+    return data
+
+
+def _check(data: bytes) -> Icon:
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return Icon("image/png", data)
+    if data.startswith(b"\xff\xd8\xff"):
+        return Icon("image/jpeg", data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return Icon("image/webp", data)
+    try:
+        drawing = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        drawing = ""
+    refused = _SVG_REFUSED.search(drawing)
+    if refused is not None and "<svg" in drawing:
+        raise ValueError(f"the SVG contains {refused[0]}, which a picture does not need: take it out")
+    if _SVG_START.match(drawing) is None:
+        raise ValueError("the icon's content is no PNG, SVG (in UTF-8), WebP or JPEG")
+    return Icon(_SVG_TYPE, data)

@@ -1,0 +1,98 @@
+"""The section ``[environ]``: plain keys that the application finds in its WSGI environ, and what they hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from oauth2_mw.errors import Problem
+from oauth2_mw.settings.document import Document
+from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.words import did_you_mean, shown
+
+#: The fields of an identity that a plain key may hold; ``claims`` only by path.
+IDENTITY_SOURCES = (
+    *("id", "provider", "issuer", "subject", "username", "name", "email", "phone", "comment"),
+    *("groups", "organizations", "acr", "auth_time"),
+)
+_TOKENS = {"access_token": "access", "id_token": "id"}
+_TARGET = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
+_ALWAYS_OURS = {"REMOTE_USER", "AUTH_TYPE"}
+#: What servers put there (PEP 3333; RFC 3875, section 4.1), by normalised name: the scrub would delete it.
+_CGI = re.compile(
+    r"CONTENT_(?:LENGTH|TYPE)|DOCUMENT_(?:ROOT|URI)|GATEWAY_INTERFACE|HTTPS|PATH_(?:INFO|TRANSLATED)|QUERY_STRING"
+    r"|RAW_URI|REMOTE_(?:ADDR|HOST|IDENT|PORT)|REQUEST_[A-Z]+|SCRIPT_(?:FILENAME|NAME|URI|URL)|SERVER_[A-Z]+"
+)
+_RESERVED = (
+    "WSGI_",
+    "WSGIORG_",
+    "OAUTH2_MW_",
+    "UWSGI_",
+    "GUNICORN_",
+    "WAITRESS_",
+    "MOD_WSGI_",
+    "PASTE_",
+    "WERKZEUG_",
+)
+_HEADERS = ("HTTP_X_", "HTTP_REMOTE_")
+
+
+def normalised(target: str) -> str:
+    """The name under which servers and applications may confuse two keys."""
+    return re.sub(r"[^A-Z0-9]", "_", target.upper())
+
+
+def read(document: Document, keep_tokens: Collection[str]) -> Mapping[str, str]:
+    """The checked section, target -> source; what is wrong with it goes to the document's problems."""
+    outputs: dict[str, str] = {}
+    seen: dict[str, str] = {}
+    for target, written in document.sections.get("environ", {}).items():
+        try:
+            _check_target(target)
+            name = normalised(target)
+            if name in seen:
+                raise ValueError(
+                    f"cannot be told from {seen[name]}: servers and applications mix such names up"
+                )
+            seen[name] = target
+            _check_source(written.text, keep_tokens)
+        except ValueError as error:
+            document.problems.append(Problem("environ", target, str(error)))
+        else:
+            outputs[target] = written.text
+    return MappingProxyType(outputs)
+
+
+def _check_target(target: str) -> None:
+    name = normalised(target)
+    if _TARGET.fullmatch(target) is None:
+        raise ValueError("is no name for an environ key: write letters, digits and _, like REMOTE_EMAIL")
+    if name in _ALWAYS_OURS:
+        raise ValueError("is always set by itself: leave it out")
+    if _CGI.fullmatch(name) or name.startswith(_RESERVED):
+        raise ValueError("belongs to the server or to us: write a name of your own, like REMOTE_EMAIL")
+    if name == "HTTP" or (name.startswith("HTTP_") and not name.startswith(_HEADERS)):
+        raise ValueError(
+            "is a request header that means something else: begin it with HTTP_X_ or HTTP_REMOTE_"
+        )
+    if name in ("HTTP_X_", "HTTP_REMOTE_"):
+        raise ValueError("is only the beginning of a name: write one like HTTP_X_REMOTE_USER")
+
+
+def _check_source(source: str, keep_tokens: Collection[str]) -> None:
+    if source in IDENTITY_SOURCES:
+        return
+    if source in _TOKENS:
+        kind = _TOKENS[source]
+        if kind not in keep_tokens:
+            raise ValueError(f"{source} is not kept: add {kind} to keep_tokens in [oauth2_mw]")
+        return
+    if source.startswith("claims."):
+        AttributePath.parse(source.removeprefix("claims."))
+        return
+    if source == "claims":
+        raise ValueError("all claims do not fit in a text: write claims.PATH, like claims.email")
+    known = (*IDENTITY_SOURCES, *_TOKENS, "claims.PATH")
+    hint = did_you_mean(source, known) or f": there are {', '.join(known)}"
+    raise ValueError(f"{shown(source)} is nothing that we know of a person{hint}")
