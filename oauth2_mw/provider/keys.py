@@ -1,0 +1,119 @@
+"""A provider's signing keys (RFC 7517): which of them may verify an ID token, and which are passed over.
+
+Only public RSA of 2048 bits and more, P-256, P-384, P-521 and Ed25519. A symmetric or private key in a published
+set is a leak or an attack; either way it verifies nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+MAX_KEYS = 100
+#: how many keys are tried for one token
+MAX_TRIED = 5
+MAX_KID = 256
+_MIN_RSA_BITS = 2048
+# Verification time grows with the square of the size; nobody signs ID tokens with more.
+_MAX_RSA_BITS = 8192
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+
+#: JWS algorithm (RFC 7518, section 3.1; RFC 8037) -> key type and curve that it needs
+ALGORITHMS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
+    {
+        "RS256": ("RSA", None),
+        "RS384": ("RSA", None),
+        "RS512": ("RSA", None),
+        "PS256": ("RSA", None),
+        "PS384": ("RSA", None),
+        "PS512": ("RSA", None),
+        "ES256": ("EC", "P-256"),
+        "ES384": ("EC", "P-384"),
+        "ES512": ("EC", "P-521"),
+        "EdDSA": ("OKP", "Ed25519"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A public key that may verify signatures of one kind."""
+
+    kid: str | None
+    kty: str
+    crv: str | None
+    #: the one algorithm that the provider meant it for, or ``None``
+    alg: str | None
+    #: an object of the cryptography package
+    public: Any = field(repr=False)
+
+    def fits(self, kid: str | None, alg: str) -> bool:
+        """Whether the key may have signed with *alg* under the name *kid* (``None``: the token names none)."""
+        return (
+            (kid is None or kid == self.kid)
+            and self.alg in (None, alg)
+            and ALGORITHMS.get(alg) == (self.kty, self.crv)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """The usable keys of a provider's JWKS document."""
+
+    keys: tuple[SigningKey, ...]
+
+    def matching(self, kid: str | None, alg: str) -> tuple[SigningKey, ...]:
+        """The keys to try, at most :data:`MAX_TRIED` (OpenID Connect Core, section 10.1)."""
+        return tuple(key for key in self.keys if key.fits(kid, alg))[:MAX_TRIED]
+
+
+def parse_key_set(document: Mapping[str, Any]) -> KeySet:
+    """Pick the usable keys from a JWKS document.
+
+    :raises ValueError: when it is no key set at all.
+    """
+    listed = document.get("keys")
+    if not isinstance(listed, list):
+        raise ValueError("it has no list of keys")
+    keys = (_signing_key(jwk) for jwk in listed[:MAX_KEYS])
+    return KeySet(tuple(key for key in keys if key is not None))
+
+
+def _signing_key(jwk: Any) -> SigningKey | None:
+    """The key that *jwk* describes, or ``None`` when it is not one that signs ID tokens."""
+    if not isinstance(jwk, dict) or _PRIVATE & jwk.keys():
+        return None
+    kid, alg = jwk.get("kid"), jwk.get("alg")
+    operations = jwk.get("key_ops", ["verify"])
+    if (
+        not (kid is None or (isinstance(kid, str) and len(kid) <= MAX_KID))
+        or not (alg is None or (isinstance(alg, str) and alg in ALGORITHMS))
+        or jwk.get("use", "sig") != "sig"
+        or not isinstance(operations, list)
+        or "verify" not in operations
+    ):
+        return None
+    kind: tuple[Any, Any] = (jwk.get("kty"), None if jwk.get("kty") == "RSA" else jwk.get("crv"))
+    if kind not in ALGORITHMS.values() or (alg is not None and ALGORITHMS[alg] != kind):
+        return None
+    public = _public_key(jwk)
+    return None if public is None else SigningKey(kid=kid, kty=kind[0], crv=kind[1], alg=alg, public=public)
+
+
+def _public_key(jwk: Mapping[str, Any]) -> Any:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from jwt import PyJWK, PyJWTError
+
+    try:
+        public: Any = PyJWK(
+            {name: jwk[name] for name in ("kty", "crv", "n", "e", "x", "y") if name in jwk}
+        ).key
+    except (PyJWTError, ValueError, TypeError, OverflowError):
+        return None
+    if isinstance(public, RSAPublicKey):
+        exponent = public.public_numbers().e
+        if not _MIN_RSA_BITS <= public.key_size <= _MAX_RSA_BITS or exponent < 3 or exponent % 2 == 0:
+            return None
+    return public

@@ -1,0 +1,302 @@
+"""How the bytes travel: urllib3 alone, without the session of requests around it.
+
+So there is no ``~/.netrc``, no cookie jar, no redirect with credentials and no proxy from the environment that
+would have to be switched off. Imported at the first request only.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.response import BaseHTTPResponse
+from urllib3.util import make_headers, parse_url
+
+from oauth2_mw.errors import ProviderUnavailable
+from oauth2_mw.provider.transport import Response, Timeouts, too_large
+
+_CHUNK = 16 * 1024
+# A read that broke off is not tried again: the answer may be on its way. Retry-After is not obeyed: a provider
+# does not decide how long a worker of ours sleeps.
+_GET_RETRIES = Retry(
+    total=2,
+    read=0,
+    redirect=0,
+    status_forcelist=(502, 503, 504),
+    allowed_methods=("GET",),
+    backoff_factor=0.1,
+    raise_on_status=False,
+    respect_retry_after_header=False,
+)
+
+
+class Deadline:
+    """Ends whatever its connections are doing when the time is up.
+
+    A read timeout is no limit: it starts anew with each byte. A timer shuts the socket down instead, through
+    a duplicate of its descriptor, so that the TLS handshake and the headers are covered as well as the body.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.passed = False
+        self._end = time.monotonic() + seconds
+        self._lock = threading.Lock()
+        self._watched: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._pass)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        with self._lock:
+            for handle in self._watched:
+                handle.close()
+            self._watched.clear()
+
+    def remaining(self) -> float:
+        """Seconds that are left; never negative."""
+        return max(0.0, self._end - time.monotonic())
+
+    def watch(self, sock: socket.socket) -> None:
+        """End *sock* with this deadline."""
+        with self._lock:
+            self._watched.append(sock.dup())
+        if self.passed:
+            self._pass()
+
+    def _pass(self) -> None:
+        with self._lock:
+            self.passed = True
+            for handle in self._watched:
+                try:
+                    handle.shutdown(socket.SHUT_RDWR)
+                except OSError:  # it is closed already
+                    continue
+
+
+class _Connection(HTTPConnection):
+    deadline: Deadline
+
+    def _new_conn(self) -> socket.socket:
+        remaining = self.deadline.remaining()
+        if not remaining:
+            raise ConnectTimeoutError(self, "out of time")
+        self.timeout = min(remaining, self.timeout or remaining)
+        sock = super()._new_conn()
+        self.deadline.watch(sock)
+        return sock
+
+
+class _TLSConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+    deadline: Deadline
+
+    def _new_conn(self) -> Any:
+        connection: Any = super()._new_conn()
+        connection.deadline = self.deadline
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        # A retry gets a connection of its own: the server may be closing this one at this very moment.
+        if conn is not None:
+            conn.close()
+        super()._put_conn(conn)
+
+
+class _TLSPool(_Pool, HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class Wire:
+    """Sends one request and reads its answer, within bounds of time and size."""
+
+    def __init__(
+        self, *, ca_bundle: Path | None, proxy: str | None, trust_env: bool, timeouts: Timeouts
+    ) -> None:
+        self._ca_bundle = ca_bundle
+        self._proxy = proxy
+        self._trust_env = trust_env
+        self._timeouts = timeouts
+
+    def deadline(self) -> Deadline:
+        """A fresh limit for one request, its retries and redirects."""
+        return Deadline(self._timeouts.total)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        limit: int,
+        deadline: Deadline,
+    ) -> Response:
+        """One request, with its retries if it is a GET; redirects come back as they are.
+
+        :param limit: bytes of the body as sent.
+        :raises ProviderUnavailable: when no complete answer comes in time.
+        :raises ProviderError: ``answer_too_large``.
+        """
+        try:
+            with (
+                self._manager(url, deadline) as manager,
+                closing(
+                    manager.urlopen(
+                        method,
+                        url,
+                        headers=dict(headers),
+                        body=body,
+                        redirect=False,
+                        retries=_GET_RETRIES if method == "GET" else False,
+                        timeout=Timeout(connect=self._timeouts.connect, read=self._timeouts.read),
+                        preload_content=False,
+                        decode_content=False,
+                    )
+                ) as answer,
+            ):
+                received = _read(answer, url=url, limit=limit)
+        except (HTTPError, OSError, ValueError) as error:
+            self._explain(error, url, deadline)
+        # A socket that was shut down may look like the plain end of a body.
+        if deadline.passed:
+            self._explain(None, url, deadline)
+        fields = {name.lower(): value for name, value in answer.headers.items()}
+        content_type = fields.get("content-type", "").partition(";")[0].strip().lower()
+        return Response(
+            status=answer.status, content_type=content_type, body=received, headers=fields, url=url
+        )
+
+    def _manager(self, url: str, deadline: Deadline) -> PoolManager:
+        proxy = self._proxy_for(url)
+        manager: PoolManager
+        if proxy is None:
+            manager = PoolManager(num_pools=1, ssl_context=self._context(url))
+        else:
+            credentials = parse_url(proxy).auth
+            manager = ProxyManager(
+                proxy,
+                num_pools=1,
+                proxy_headers=make_headers(proxy_basic_auth=credentials) if credentials else None,
+                ssl_context=self._context(url),
+                proxy_ssl_context=self._context(proxy),
+            )
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        # The one pool of this manager, made ahead so that its connections know their deadline.
+        pool: Any = manager.connection_from_url(url)
+        pool.deadline = deadline
+        return manager
+
+    def _proxy_for(self, url: str) -> str | None:
+        if self._proxy is not None or not self._trust_env:
+            return self._proxy
+        return select_proxy(url, get_environ_proxies(url))
+
+    def _context(self, url: str) -> ssl.SSLContext | None:
+        return self._tls if url.startswith("https:") else None
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        bundle = str(self._ca_bundle or self._bundle_from_environment() or DEFAULT_CA_BUNDLE_PATH)
+        try:
+            folder = Path(bundle).is_dir()
+            return ssl.create_default_context(
+                cafile=None if folder else bundle, capath=bundle if folder else None
+            )
+        except OSError as error:
+            raise ProviderUnavailable(
+                f"the certificate authorities in {bundle} cannot be read ({error.strerror or 'not PEM'}): "
+                "check ca_bundle"
+            ) from error
+
+    def _bundle_from_environment(self) -> str | None:
+        if not self._trust_env:
+            return None
+        return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+
+    def _explain(self, error: Exception | None, url: str, deadline: Deadline) -> NoReturn:
+        # Only the host is named: a path or an exception's text could carry what was sent.
+        host = urlsplit(url).netloc
+        raise ProviderUnavailable(self._sentence(_root(error), host, deadline)) from None
+
+    def _sentence(self, error: BaseException | None, host: str, deadline: Deadline) -> str:
+        if deadline.passed:
+            return f"{host} did not finish its answer within {deadline.seconds:g} seconds: it is too slow"
+        if isinstance(error, (SSLError, ssl.SSLError)):
+            return (
+                f"the TLS connection to {host} was refused ({_tls_reason(error)}): if its certificate comes from "
+                "an authority of your own, name that in ca_bundle"
+            )
+        if isinstance(error, ProxyError):
+            return (
+                f"the proxy for {host} cannot be used: check proxy, or the environment when trust_env is on"
+            )
+        if isinstance(error, NameResolutionError):
+            return f"the name of {host} cannot be looked up: check its spelling, and DNS on this machine"
+        if isinstance(error, NewConnectionError):
+            return f"{host} refuses the connection: check that the provider runs there, and the port"
+        if isinstance(error, ConnectTimeoutError):
+            return (
+                f"no connection to {host} within {self._timeouts.connect:g} seconds: check the firewall, or set "
+                "proxy"
+            )
+        if isinstance(error, ReadTimeoutError):
+            return f"{host} fell silent before its answer was complete: it is too slow"
+        return f"the connection to {host} broke off before the answer was complete ({type(error).__name__})"
+
+
+def _read(answer: BaseHTTPResponse, *, url: str, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while piece := answer.read(min(_CHUNK, limit + 1 - size), decode_content=False):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise too_large(url, limit)
+    return b"".join(pieces)
+
+
+def _root(error: BaseException | None) -> BaseException | None:
+    if isinstance(error, MaxRetryError):
+        return error.reason
+    return error
+
+
+def _tls_reason(error: BaseException) -> str:
+    cause: Any = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+    return str(
+        getattr(cause, "verify_message", None) or getattr(cause, "reason", None) or type(cause).__name__
+    )
