@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,6 +10,7 @@ from unicodedata import normalize
 
 from oauth2_mw.boundary import contains_control
 from oauth2_mw.errors import ProviderError
+from oauth2_mw.observe import has_hidden
 from oauth2_mw.settings.model import ProviderSettings
 
 #: Characters, prefix included.
@@ -23,12 +23,6 @@ _NAMES_SHOWN = 40
 _NAME_LENGTH_SHOWN = 40
 
 _LINE_BREAKS = str.maketrans("\r\n\t", "   ")
-
-# Characters without ink that ``str.isprintable`` lets pass: fillers, joiners, variation selectors, the empty
-# Braille cell (Unicode, Default_Ignorable_Code_Point).
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +119,13 @@ _TRANSFORMS: Mapping[str, Callable[[str], str]] = MappingProxyType(
 def _fault(value: str, username: str) -> str | None:
     if not value:
         return "username_transform leaves nothing of it"
+    if len(username) > MAX_USERNAME:
+        return f"it is longer than {MAX_USERNAME} characters"
+    if has_hidden(username):
+        return "it holds control, formatting or invisible characters"
     # A prefix would hide a blank in front.
     if value != value.strip():
         return "it starts or ends with a blank"
-    if len(username) > MAX_USERNAME:
-        return f"it is longer than {MAX_USERNAME} characters"
-    if not username.isprintable() or _INVISIBLE.search(username):
-        return "it holds control, formatting or invisible characters"
     # Full-width and other compatibility letters: an application that folds them would see another person. An
     # accent that is a character of its own is left as it is.
     if normalize("NFKC", username) != normalize("NFC", username):

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-_NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
 
 #: The fields that an ``attribute_map`` may fill, in the order in which pages and transcripts show them.
 LOCAL_FIELDS = ("username", "name", "email", "phone", "comment", "groups")
+
+
+def _no_claims() -> Mapping[str, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Identity:
     #: When the person proved who they are, in seconds since the epoch, if the provider said so.
     auth_time: int | None = None
     #: The provider's claims of the latest sign-in, read-only all the way down.
-    claims: Mapping[str, Any] = field(default=_NO_CLAIMS)
+    claims: Mapping[str, Any] = field(default_factory=_no_claims)
 
 
 def user_key(issuer: str, subject: str) -> str:

@@ -1,0 +1,192 @@
+"""The user directory: who has ever signed in, under which name, in which groups, and who may no longer.
+
+A user is (issuer, subject) (OpenID Connect Core, section 5.7) and has an id of its own, which is never given
+again. A username once given stays with its user, also after a rename and after the user is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from oauth2_mw.errors import AccessDenied, StoreUnavailable
+from oauth2_mw.identity import enrolment
+from oauth2_mw.identity.model import user_key
+from oauth2_mw.identity.spent import Spent
+from oauth2_mw.identity.users import PAGE, User, UserTable
+from oauth2_mw.observe import audit
+from oauth2_mw.sql import Database
+
+if TYPE_CHECKING:
+    from oauth2_mw.identity.mapping import Attributes
+    from oauth2_mw.settings.grammar import Secret
+    from oauth2_mw.settings.model import ProviderSettings
+
+__all__ = ["Directory", "Snapshot", "User"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a worker needs to know to end sessions before their time."""
+
+    #: the ids of all disabled users
+    disabled_ids: frozenset[str]
+    #: (row id, session id, end of the session in seconds since the epoch), in the order of the row ids
+    revoked: tuple[tuple[int, str, int], ...]
+
+
+class Directory:
+    """The users of one database, and what the workers that share it must agree on.
+
+    :param url: a SQLAlchemy URL; :class:`oauth2_mw.sql.Database` says which, and the limits of each database.
+    :param clock: seconds since the epoch, for removing what has expired.
+    :raises ConfigError: when the URL cannot be used. The database itself is opened at the first use.
+
+    Every operation is one transaction and raises :class:`~oauth2_mw.errors.StoreUnavailable` when the
+    database cannot be used; nothing is ever half written. What an operation costs does not depend on the
+    number of users; only :meth:`users` lists them all, and :meth:`snapshot` grows with the number of those
+    who are disabled.
+    """
+
+    def __init__(self, url: Secret, *, clock: Callable[[], float] = time.time) -> None:
+        self._db = Database(url)
+        self._clock = clock
+        self._users = UserTable(self._db)
+        self._spent = Spent(self._db)
+
+    def find(self, issuer: str, subject: str) -> User | None:
+        """The user of that pair, disabled or not."""
+        with self._db.reading() as connection:
+            found = self._users.select(connection, self._users.has_key(user_key(issuer, subject)))
+        return found[0] if found else None
+
+    def get(self, user_id: str) -> User | None:
+        """The user of that id, disabled or not."""
+        with self._db.reading() as connection:
+            found = self._users.select(connection, self._users.has_id(user_id))
+        return found[0] if found else None
+
+    def users(self) -> Iterator[User]:
+        """All users in the order of their ids, read page by page: one who is added meanwhile may be missed."""
+        last = ""
+        while True:
+            with self._db.reading() as connection:
+                page = self._users.select(connection, self._users.comes_after(last))
+            yield from page
+            if len(page) < PAGE:
+                return
+            last = page[-1].id
+
+    def record_sign_in(
+        self,
+        provider: ProviderSettings,
+        issuer: str,
+        subject: str,
+        attributes: Attributes,
+        *,
+        create: bool,
+        now: int,
+    ) -> User:
+        """Write down that (*issuer*, *subject*) has just signed in, and return the user as it is now.
+
+        The first sign-in adds the user, as a member of the provider's organizations. Later ones refresh what
+        ``always_update`` and ``group_sync`` name, with the values that are there: an absent one overwrites
+        nothing. A new username that cannot be had is left where it is, with an audit line. Any number of
+        threads and processes may do this at once, for one person as for several who want the same name.
+
+        :param create: whether somebody unknown is added.
+        :param now: seconds since the epoch.
+        :raises AccessDenied: ``user_unknown``, ``user_disabled``; at the first sign-in also
+            ``username_taken`` and ``bad_username``. Nothing is written then.
+        :raises ProviderError: ``bad_subject``, ``bad_attribute``, for values that no database takes. Nor
+            then.
+        """
+        enrolment.check_pair(issuer, subject)
+        this_user = self._users.has_key(user_key(issuer, subject))
+        created, refused = False, None
+        with self._db.writing() as connection:
+            row = self._users.lock(connection, this_user)
+            if row is None:
+                if not create:
+                    raise _unknown(provider)
+                created = enrolment.create(
+                    self._users, connection, provider, issuer, subject, attributes, now
+                )
+                # If another sign-in of this person was faster, this is now their second.
+                row = self._users.lock(connection, this_user)
+            if row is None:
+                raise StoreUnavailable("a user was deleted from the directory during the sign-in; try again")
+            if row.disabled_at is not None:
+                raise _disabled(row.id)
+            if not created:
+                refused = enrolment.refresh(self._users, connection, provider, row, attributes, now)
+            user = self._users.select(connection, this_user, created=created)[0]
+        if refused is not None:
+            audit(
+                "rename_refused",
+                user=user.id,
+                username=user.username,
+                wanted=attributes.username,
+                provider=provider.name,
+                detail=refused,
+            )
+        return user
+
+    def set_disabled(self, user_id: str, *, disabled: bool, now: int) -> bool:
+        """Keep a user out, or let them in again; ``False``: there is no such user.
+
+        Workers learn of it from their next :meth:`snapshot`.
+
+        :param now: seconds since the epoch.
+        """
+        values: dict[str, object] = {"disabled_at": now if disabled else None, "updated_at": now}
+        with self._db.writing() as connection:
+            return self._users.update(connection, user_id, values)
+
+    def consume_attempt(self, attempt_id: str, *, expires: int, now: int) -> bool:
+        """Use a sign-in attempt up; ``False``: it is used already. Of any number of callers one gets ``True``.
+
+        :param expires: when the attempt is refused anyway, in seconds since the epoch; it is remembered until
+            an hour later.
+        :param now: seconds since the epoch.
+        """
+        with self._db.writing() as connection:
+            return self._spent.use_attempt(connection, attempt_id, expires=expires, now=now)
+
+    def revoke_session(self, session_id: str, *, expires: int) -> None:
+        """End a session in every worker, as soon as each takes its next :meth:`snapshot`.
+
+        :param expires: the end of the session, in seconds since the epoch. The revocation is kept until then.
+        """
+        with self._db.writing() as connection:
+            self._spent.revoke(connection, session_id, expires=expires, now=int(self._clock()))
+
+    def snapshot(self, since: int) -> Snapshot:
+        """Who is disabled, and which sessions have ended since the last time.
+
+        :param since: the highest row id of earlier snapshots; 0: all that have not expired. When the database
+            was put back to an earlier state, all of them come again.
+        """
+        with self._db.reading() as connection:
+            return Snapshot(
+                self._users.disabled_ids(connection),
+                self._spent.revoked(connection, since, now=int(self._clock())),
+            )
+
+
+def _unknown(provider: ProviderSettings) -> AccessDenied:
+    return AccessDenied(
+        f"provider {provider.name}: the user is not in the directory, and create_users is off",
+        code="user_unknown",
+        message="You have no account here. Please ask an administrator to let you in.",
+    )
+
+
+def _disabled(user_id: str) -> AccessDenied:
+    return AccessDenied(
+        f"user {user_id} is disabled in the directory",
+        code="user_disabled",
+        message="Your account here is disabled. Please ask an administrator if that is a mistake.",
+    )

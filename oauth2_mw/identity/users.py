@@ -1,0 +1,159 @@
+"""The directory's users as rows: finding them, locking one, and giving each name to one user for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from oauth2_mw.identity.usernames import name_key
+from oauth2_mw.sql import Database
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, TableClause
+    from sqlalchemy.engine import Connection
+
+#: Users that are read at a time.
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user as the directory holds it. Groups and organizations are sorted."""
+
+    id: str
+    issuer: str
+    subject: str
+    username: str
+    name: str | None
+    email: str | None
+    phone: str | None
+    comment: str | None
+    groups: tuple[str, ...]
+    organizations: tuple[str, ...]
+    disabled: bool
+    #: whether the call that returned it has just added it
+    created: bool
+
+
+class UserTable:
+    """The tables that users are made of. Every method works inside a transaction of the caller."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._tables = db.tables
+        self._columns = db.tables.users.c
+
+    def has_key(self, key: str) -> ColumnElement[bool]:
+        """The condition: the user of that :func:`~oauth2_mw.identity.model.user_key`."""
+        return self._columns.user_key == key
+
+    def has_id(self, user_id: str) -> ColumnElement[bool]:
+        """The condition: the user of that id."""
+        return self._columns.id == user_id
+
+    def comes_after(self, user_id: str) -> ColumnElement[bool]:
+        """The condition: users behind that one, in the order of ids."""
+        return self._columns.id > user_id
+
+    def select(
+        self, connection: Connection, condition: ColumnElement[bool], *, created: bool = False
+    ) -> list[User]:
+        """At most ``PAGE`` users in the order of their ids."""
+        import sqlalchemy as sa
+
+        query = sa.select(*self._columns).where(condition).order_by(self._columns.id).limit(PAGE)
+        rows = connection.execute(query).all()
+        ids = [row.id for row in rows]
+        members = self._tables.memberships
+        organizations = self._collect(connection, members, members.c.organization, ids)
+        groups = self.groups(connection, ids)
+        return [
+            User(
+                id=row.id,
+                issuer=row.issuer,
+                subject=row.subject,
+                username=row.username,
+                name=row.name,
+                email=row.email,
+                phone=row.phone,
+                comment=row.comment,
+                groups=tuple(sorted(groups.get(row.id, ()))),
+                organizations=tuple(sorted(organizations.get(row.id, ()))),
+                disabled=row.disabled_at is not None,
+                created=created,
+            )
+            for row in rows
+        ]
+
+    def lock(self, connection: Connection, condition: ColumnElement[bool]) -> Any:
+        """The row of one user, or ``None``. Transactions that lock the same user follow one another."""
+        import sqlalchemy as sa
+
+        return connection.execute(sa.select(*self._columns).where(condition).with_for_update()).first()
+
+    def add(self, connection: Connection, values: dict[str, object]) -> bool:
+        """Add a user; ``False``: that (issuer, subject) is there already."""
+        return self._db.insert_new(connection, self._tables.users, values)
+
+    def update(self, connection: Connection, user_id: str, values: dict[str, object]) -> bool:
+        """Change a user's row; ``False``: there is no such user."""
+        import sqlalchemy as sa
+
+        change = sa.update(self._tables.users).where(self.has_id(user_id)).values(**values)
+        return bool(connection.execute(change).rowcount == 1)
+
+    def claim_name(self, connection: Connection, user_id: str, username: str) -> str:
+        """Give a name to a user unless it was ever given, and return the id of the user whose it is now."""
+        import sqlalchemy as sa
+
+        table, key = self._tables.usernames, name_key(username)
+        if self._db.insert_new(connection, table, {"name_key": key, "user_id": user_id}):
+            return user_id
+        owner = sa.select(table.c.user_id).where(table.c.name_key == key)
+        return str(connection.execute(owner).scalar_one())
+
+    def groups(self, connection: Connection, ids: Collection[str]) -> dict[str, list[str]]:
+        """The groups of each user of *ids* that has any."""
+        groups = self._tables.groups
+        return self._collect(connection, groups, groups.c.name, ids)
+
+    def set_groups(self, connection: Connection, user_id: str, names: Collection[str]) -> None:
+        """Replace a user's groups. Locking the user comes first."""
+        import sqlalchemy as sa
+
+        groups = self._tables.groups
+        if set(names) != set(self.groups(connection, [user_id]).get(user_id, ())):
+            connection.execute(sa.delete(groups).where(groups.c.user_id == user_id))
+            _add_all(connection, groups, [{"user_id": user_id, "name": name} for name in set(names)])
+
+    def add_memberships(self, connection: Connection, user_id: str, organizations: Iterable[str]) -> None:
+        """Make a user a member."""
+        rows = [{"user_id": user_id, "organization": name} for name in set(organizations)]
+        _add_all(connection, self._tables.memberships, rows)
+
+    def disabled_ids(self, connection: Connection) -> frozenset[str]:
+        """The ids of all disabled users."""
+        import sqlalchemy as sa
+
+        query = sa.select(self._columns.id).where(self._columns.disabled_at.is_not(None))
+        return frozenset(connection.execute(query).scalars())
+
+    def _collect(
+        self, connection: Connection, table: TableClause, column: ColumnElement[Any], ids: Collection[str]
+    ) -> dict[str, list[str]]:
+        import sqlalchemy as sa
+
+        found: dict[str, list[str]] = {}
+        if ids:
+            query = sa.select(table.c.user_id, column).where(table.c.user_id.in_(ids))
+            for user_id, value in connection.execute(query):
+                found.setdefault(user_id, []).append(value)
+        return found
+
+
+def _add_all(connection: Connection, table: TableClause, rows: list[dict[str, str]]) -> None:
+    import sqlalchemy as sa
+
+    if rows:
+        connection.execute(sa.insert(table), rows)

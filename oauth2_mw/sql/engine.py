@@ -1,0 +1,120 @@
+"""An engine set up so that a transaction means the same on both databases, and nothing waits for ever."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection, Engine
+
+#: Connections that one process keeps, and how many more it opens under load.
+POOL_SIZE = 5
+POOL_OVERFLOW = 5
+#: Seconds that a request waits for a free connection, for the server, for another's lock, and for one
+#: statement.
+POOL_WAIT = 10
+CONNECT_WAIT = 5
+LOCK_WAIT = 10
+STATEMENT_WAIT = 30
+#: Seconds that SQLite waits for another writer.
+SQLITE_WAIT = 30
+#: Seconds of life of a connection, so that none outlives a firewall's memory.
+RECYCLE = 1800
+
+#: The execution option of a connection whose next transaction will write.
+WRITES = "oauth2_mw_writes"
+
+
+def create(url: URL) -> Engine:
+    """An engine for *url*. No connection is opened yet."""
+    options: dict[str, Any] = {
+        "future": True,
+        # People's names and addresses stay out of logs and error texts.
+        "hide_parameters": True,
+        "pool_size": POOL_SIZE,
+        "max_overflow": POOL_OVERFLOW,
+        "pool_timeout": POOL_WAIT,
+    }
+    return _sqlite(url, options) if url.get_backend_name() == "sqlite" else _postgresql(url, options)
+
+
+def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import QueuePool
+
+    if url.database is not None and "uri" not in url.query:
+        # SQLite would make the file readable for everybody; the files beside it take over its mode. mknod
+        # opens nothing: closing a descriptor would drop the locks that this process holds on the file.
+        with suppress(OSError):
+            os.mknod(url.database, stat.S_IFREG | 0o600)
+    arguments = {"timeout": SQLITE_WAIT, "check_same_thread": False}
+    engine = create_engine(url, connect_args=arguments, poolclass=QueuePool, **options)
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    # Transactions are begun below, not by the driver, which begins them late.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    # An acknowledged logout survives a power failure.
+    cursor.execute("PRAGMA synchronous = FULL")
+    # With a write-ahead log readers and the writer do not wait for each other. The file remembers it. While
+    # another process makes the switch the file is locked, and SQLite does not wait by itself.
+    until = time.monotonic() + SQLITE_WAIT
+    while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            break
+        except connection.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer that begins as a reader cannot wait for another writer: what it has read is out of date by
+    # then.
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
+    from sqlalchemy import create_engine, event
+
+    driver = url.get_driver_name()
+    arguments: dict[str, Any] = {"application_name": "oauth2_mw"}
+    if driver == "pg8000":
+        arguments["timeout"] = STATEMENT_WAIT
+    else:
+        arguments |= {"connect_timeout": CONNECT_WAIT, "tcp_user_timeout": STATEMENT_WAIT * 1000}
+    if driver == "psycopg":
+        # Behind a pooler the next transaction may run on a connection that has not prepared the statement.
+        arguments["prepare_threshold"] = None
+    engine = create_engine(
+        url,
+        connect_args={key: value for key, value in arguments.items() if key not in url.query},
+        # Whoever has waited for a lock must see what its holder wrote.
+        isolation_level="READ COMMITTED",
+        # The restart of a server costs no request.
+        pool_pre_ping=True,
+        pool_recycle=RECYCLE,
+        **options,
+    )
+    event.listen(engine, "connect", _set_up_postgresql)
+    return engine
+
+
+def _set_up_postgresql(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET lock_timeout = '{LOCK_WAIT}s'")
+    cursor.execute(f"SET statement_timeout = '{STATEMENT_WAIT}s'")
+    cursor.execute(f"SET idle_in_transaction_session_timeout = '{STATEMENT_WAIT}s'")
+    cursor.close()
+    connection.commit()
