@@ -1,0 +1,65 @@
+"""What an application calls: who is signed in, where to sign in and out, a session that carries the access token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from oauth2_mw.errors import OAuth2Error
+from oauth2_mw.identity.model import Identity
+from oauth2_mw.web.urls import Urls
+
+if TYPE_CHECKING:
+    from requests_oauthlib import OAuth2Session
+
+Environ = Mapping[str, Any]
+
+
+def get_identity(environ: Environ) -> Identity | None:
+    """Who is signed in; ``None``: nobody is."""
+    identity: Identity | None = environ.get("oauth2_mw.identity")
+    return identity
+
+
+def login_url(environ: Environ, *, destination: str | None = None) -> str:
+    """Where a link "Sign in" leads.
+
+    :param destination: the path to return to, as the browser sees it; what leads elsewhere is left out.
+    :raises OAuth2Error: when the middleware did not see this request.
+    """
+    urls = _urls(environ)
+    return urls.login(destination=urls.destination(destination))
+
+
+def logout_url(environ: Environ, *, destination: str | None = None) -> str:
+    """Where a link "Sign out" leads; parameters and errors as with :func:`login_url`."""
+    urls = _urls(environ)
+    return urls.logout(destination=urls.destination(destination))
+
+
+def authorized_session(environ: Environ) -> OAuth2Session:
+    """A ``requests`` session that sends the signed-in person's access token (RFC 6750, section 2.1).
+
+    It needs ``keep_tokens = id access`` (or ``access``).
+
+    :raises OAuth2Error: when nobody is signed in, or no access token was kept.
+    """
+    session = environ.get("oauth2_mw.session")
+    token = session.tokens.get("access_token") if session is not None else None
+    if token is None:
+        raise OAuth2Error(
+            "no access token: somebody must be signed in, and keep_tokens must name 'access'",
+            code="no_access_token",
+        )
+    from requests_oauthlib import OAuth2Session
+
+    return OAuth2Session(token={"access_token": token, "token_type": "Bearer"})
+
+
+def _urls(environ: Environ) -> Urls:
+    urls = environ.get("oauth2_mw.urls")
+    if not isinstance(urls, Urls):
+        raise OAuth2Error(
+            "this request did not come through OAuth2Middleware, or is to a public path", code="no_urls"
+        )
+    return urls

@@ -1,0 +1,44 @@
+"""Check an INI file as the start of a server would, and say what to register at the providers.
+
+Nothing is contacted: what is told is what the file says.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.settings.checks import warnings
+from oauth2_mw.settings.model import Settings
+from oauth2_mw.web.urls import Urls
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``oauth2-mw check`` takes."""
+    parser.add_argument("ini", type=Path, metavar="INI", help="the file with the section [oauth2_mw]")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Load the file and build the middleware from it; every problem is told at once.
+
+    :raises ConfigError: with those problems.
+    """
+    settings = Settings.from_ini(options.ini)
+    OAuth2Middleware(_nothing, settings)
+    urls = Urls(settings)
+    print(f"{options.ini}: no problem found.")
+    for line in warnings(settings):
+        print(f"  warning: {line}")
+    if not settings.providers:
+        print("  No provider is enabled: protected paths answer 503.")
+    for name, provider in settings.providers.items():
+        print(f"Provider {name} ({provider.label}); register there:")
+        print(f"  redirect URI              {urls.callback(name)}")
+        if provider.is_oidc and provider.sync_logout:
+            print(f"  post-logout redirect URI  {urls.logout_done}")
+    return 0
+
+
+def _nothing(_environ: object, _start_response: object) -> list[bytes]:
+    return []

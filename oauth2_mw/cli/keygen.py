@@ -1,0 +1,44 @@
+"""Make a key for secret_keys: printed, or as the first line of a new key file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import time
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from oauth2_mw.settings.grammar import KeyEntry, format_key_line
+
+_HEADER = """\
+# Keys that seal the cookies of oauth2_mw, a line each: kid, not-before (UTC), key.
+# Every key opens what it once sealed; the one with the latest not-before seals, a minute after that moment.
+# Whoever reads this file can sign in as anybody: keep it as closely as a password.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``oauth2-mw keygen`` takes."""
+    parser.add_argument(
+        "path",
+        nargs="?",
+        type=Path,
+        help="write a key file there, readable by its owner alone (secret_keys = file:PATH); "
+        "without it a key for secret_keys itself is printed",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a key, or write a key file; a file that is there already is left as it is."""
+    key = secrets.token_bytes(32)
+    if options.path is None:
+        print(urlsafe_b64encode(key).rstrip(b"=").decode())
+        return 0
+    entry = KeyEntry(kid=time.strftime("k%Y%m%d", time.gmtime()), not_before=int(time.time()), key=key)
+    # O_EXCL: an existing file may hold the keys that everybody is signed in with.
+    descriptor = os.open(options.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(_HEADER + format_key_line(entry) + "\n")
+    print(f"wrote {options.path}; use it with: secret_keys = file:{options.path}")
+    return 0

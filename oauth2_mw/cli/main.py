@@ -1,0 +1,37 @@
+"""``oauth2-mw``: what an operator types. Each command is a module of its own; this one finds it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from oauth2_mw.cli import check, keygen, settings
+from oauth2_mw.errors import OAuth2Error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    :returns: the exit code: 0 done, 1 a problem was found and told, 2 the command line was wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog="oauth2-mw", description="Single sign-on for WSGI applications: the operator's commands."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in (check, keygen, settings):
+        name = module.__name__.rpartition(".")[2]
+        summary = (module.__doc__ or "").partition("\n")[0]
+        command = commands.add_parser(name, help=summary, description=summary)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except OAuth2Error as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return code

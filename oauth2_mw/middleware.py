@@ -1,0 +1,151 @@
+"""The WSGI callable: every request passes here, most of them straight through.
+
+Nothing slow happens in :meth:`OAuth2Middleware.__call__`. What is costly is done in the constructor, or on our own
+URLs by :mod:`oauth2_mw.web.site`, which is imported when the first of them is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from oauth2_mw.errors import ConfigError, Problem, StoreUnavailable
+from oauth2_mw.identity.access import PublicPaths
+from oauth2_mw.identity.environ import Scrubber
+from oauth2_mw.observe import quiet_libraries
+from oauth2_mw.session.manager import Sessions
+from oauth2_mw.settings.model import Settings
+from oauth2_mw.web.urls import Urls
+
+if TYPE_CHECKING:
+    from oauth2_mw.identity.directory import Directory
+    from oauth2_mw.web.site import Site
+
+
+class OAuth2Middleware:
+    """Puts a sign-in in front of a WSGI application.
+
+    :param app: any WSGI application (PEP 3333); it is called for allowed requests alone, and its iterable is returned
+        as it came.
+    :param settings: see :class:`oauth2_mw.Settings`.
+    :raises ConfigError: when the settings cannot be put to work, such as a directory without SQLAlchemy.
+
+    Construction opens no connection.
+    """
+
+    def __init__(self, app: WSGIApplication, settings: Settings) -> None:
+        quiet_libraries()
+        self._app = app
+        self._settings = settings
+        self._urls = Urls(settings)
+        self._directory = _directory(settings)
+        self._sessions = Sessions(settings, revocation_source=self._directory)
+        self._look_up = self._sessions.look_up
+        self._scrub = Scrubber(settings.environ, settings.strip_authorization)
+        self._public = PublicPaths(settings.public_paths)
+        self._own = settings.prefix + "/"
+        self._own_exact = settings.prefix
+        self._mount = settings.mount
+        self._optional = settings.protect == "optional"
+        self._hide_cookies = settings.hide_cookies
+        self._building = threading.Lock()
+        self._built: tuple[int, Site] | None = None
+        if settings.preload:
+            self._preload()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # First of all, whatever becomes of the request: nobody but us says who is signed in.
+        self._scrub(environ)
+        script_name = environ.get("SCRIPT_NAME", "")
+        here = not script_name or script_name == self._mount
+        path = environ.get("PATH_INFO", "")
+        header = environ.get("HTTP_COOKIE")
+
+        if here and (path.startswith(self._own) or path == self._own_exact):
+            return self._answer(environ, start_response, path)
+        if here and self._public(path):
+            if header is not None and self._hide_cookies:
+                self._cut_cookies(environ, self._sessions.without_ours(header))
+            return self._app(environ, start_response)
+
+        known = None
+        if header is not None:
+            try:
+                known = self._look_up(header)
+            except StoreUnavailable as error:
+                return self._site().refusal(error, environ)(environ, start_response)
+            if known is not None:
+                if self._hide_cookies:
+                    self._cut_cookies(environ, known.rest)
+                if known.session is not None:
+                    environ.update(known.plain)
+                    environ["oauth2_mw.identity"] = known.session.identity
+                    environ["oauth2_mw.session"] = known.session
+                    environ["oauth2_mw.urls"] = self._urls
+                    if renewal := self._sessions.renewal(known):
+                        start_response = _with_cookies(start_response, renewal)
+                    return self._app(environ, start_response)
+        if self._optional:
+            environ["oauth2_mw.urls"] = self._urls
+            if known is not None and known.broken:
+                start_response = _with_cookies(
+                    start_response, self._sessions.cookies.expire_session(known.sent)
+                )
+            return self._app(environ, start_response)
+        return self._site().challenge(environ, known)(environ, start_response)
+
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse, path: str) -> Iterable[bytes]:
+        header = environ.get("HTTP_COOKIE")
+        site = self._site()
+        try:
+            known = self._look_up(header) if header is not None else None
+        except StoreUnavailable as error:
+            return site.refusal(error, environ)(environ, start_response)
+        return site.answer(environ, known, path[len(self._own_exact) :])(environ, start_response)
+
+    @staticmethod
+    def _cut_cookies(environ: WSGIEnvironment, rest: str | None) -> None:
+        if rest is None:
+            del environ["HTTP_COOKIE"]
+        else:
+            environ["HTTP_COOKIE"] = rest
+
+    def _site(self) -> Site:
+        """What answers our own URLs; built in the process that uses it, because servers fork."""
+        built = self._built
+        if built is not None and built[0] == os.getpid():
+            return built[1]
+        with self._building:
+            if self._built is None or self._built[0] != os.getpid():
+                from oauth2_mw.web.site import Site
+
+                self._built = (os.getpid(), Site(self._settings, self._sessions, self._urls, self._directory))
+            return self._built[1]
+
+    def _preload(self) -> None:
+        """Import what the first sign-in would, without building anything that must not cross a fork."""
+
+
+def _directory(settings: Settings) -> Directory | None:
+    if settings.directory is None:
+        return None
+    try:
+        from oauth2_mw.identity.directory import Directory
+
+        return Directory(settings.directory)
+    except ImportError as error:
+        problem = Problem("oauth2_mw", "directory", f"needs SQLAlchemy ({error}): install oauth2-mw[sql]")
+        raise ConfigError([problem]) from error
+
+
+def _with_cookies(start_response: StartResponse, cookies: list[str]) -> StartResponse:
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+        headers = [*headers, *(("Set-Cookie", cookie) for cookie in cookies)]
+        return (
+            start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
+        )
+
+    return start

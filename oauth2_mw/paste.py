@@ -1,0 +1,39 @@
+"""The door for PasteDeploy: ``use = egg:oauth2-mw`` in a filter section. PasteDeploy itself is never imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.settings import ini
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def filter_app_factory(
+    app: WSGIApplication, global_conf: Mapping[str, str], **local_conf: str
+) -> OAuth2Middleware:
+    """Put the middleware in front of *app* (``paste.filter_app_factory``).
+
+    :param local_conf: ``config = PATH`` of an INI file, or the keys inline: ``client_id``, ``provider.NAME.KEY``,
+        ``environ.KEY``, ``access.rules``.
+    :raises ConfigError: with every problem found.
+    """
+    return OAuth2Middleware(app, ini.from_paste(global_conf, local_conf))
+
+
+def filter_factory(
+    global_conf: Mapping[str, str], **local_conf: str
+) -> Callable[[WSGIApplication], OAuth2Middleware]:
+    """A callable that puts the middleware in front of an app (``paste.filter_factory``).
+
+    :raises ConfigError: with every problem found.
+    """
+    settings = ini.from_paste(global_conf, local_conf)
+
+    def wrap(app: WSGIApplication) -> OAuth2Middleware:
+        return OAuth2Middleware(app, settings)
+
+    return wrap

@@ -1,0 +1,211 @@
+"""One attempt to sign in, from the redirect to the provider until its answer comes back.
+
+An attempt lives in two places, both sealed. The ``state`` parameter goes through the provider and says which attempt
+an answer means; the attempt's own cookie stays in the browser and holds what must not leave it. Only an answer whose
+``state`` and cookie agree is acted upon (RFC 6749, section 10.12; RFC 9700, section 4.7). Every tab has a cookie of
+its own, so tabs do not disturb each other.
+
+The nonce (OpenID Connect Core, section 3.1.2.1) and the PKCE verifier (RFC 7636, section 4.1) are both derived from
+one random seed: what a browser sends with each request stays small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from oauth2_mw.session.cookies import Cookies, Sent
+from oauth2_mw.session.sealing import Sealer
+
+#: Seconds in which an answer must come back.
+VALID_FOR = 600
+#: Seconds for which the cookie stays, so that a late answer still finds its destination.
+KEPT_FOR = 3600
+#: Attempts that one browser has at a time, and the octets that their cookies may take of a request's header.
+MOST_ALIVE = 8
+MOST_BYTES = 3600
+#: Seconds by which the clocks of two of our own hosts may differ.
+CLOCK_SKEW = 60
+
+_STATE = "state"
+_ATTEMPT = "attempt"
+
+
+def _b64(octets: bytes) -> str:
+    return urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the ``state`` parameter says, once opened."""
+
+    id: str
+    started: int
+    provider: str
+    #: how often this sign-in was begun anew because an answer did not fit
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What the browser's cookie says, once opened."""
+
+    state: State
+    seed: bytes
+    #: the validated local path to return to
+    destination: str
+    #: whether an answer to it was acted upon; kept for its destination only
+    spent: bool = False
+
+    @property
+    def nonce(self) -> str:
+        """256 bits that come back inside the ID token."""
+        return _b64(hashlib.sha256(b"nonce" + self.seed).digest())
+
+    @property
+    def code_verifier(self) -> str:
+        """43 characters that prove to the token endpoint who began."""
+        return _b64(hashlib.sha256(b"verifier" + self.seed).digest())
+
+    def fresh(self, now: float) -> bool:
+        """Whether an answer may still be acted upon."""
+        return not self.spent and -CLOCK_SKEW <= now - self.state.started < VALID_FOR
+
+
+class Attempts:
+    """Begins attempts and finds them again.
+
+    :param consume: where the directory remembers used attempts: ``(id, expires=..., now=...) -> first use?``. Without
+        one each process remembers its own, and across processes the provider's single-use code decides.
+    """
+
+    def __init__(
+        self,
+        sealer: Sealer,
+        cookies: Cookies,
+        *,
+        consume: Callable[..., bool] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._sealer = sealer
+        self._cookies = cookies
+        self._clock = clock
+        self._consume = consume or UsedHere().consume
+
+    def begin(self, provider: str, destination: str, *, restarts: int = 0) -> tuple[Attempt, str]:
+        """A new attempt and its ``state`` parameter. :meth:`remember` writes its cookie."""
+        state = State(_b64(os.urandom(9)), int(self._clock()), provider, restarts)
+        return Attempt(state, os.urandom(32), destination), self._seal_state(state)
+
+    def remember(self, attempt: Attempt, sent: Sent) -> list[str]:
+        """``Set-Cookie`` values that keep *attempt* and make room for it: spent ones go first, then the oldest."""
+        text = self._seal_attempt(attempt)
+        kept = []
+        for attempt_id, sealed in self._cookies.attempts(sent).items():
+            other = self._open_attempt(attempt_id, sealed)
+            if (
+                other is not None
+                and attempt_id != attempt.state.id
+                and self._clock() - other.state.started < KEPT_FOR
+            ):
+                kept.append((not other.spent, other.state.started, attempt_id, len(sealed)))
+        kept.sort(reverse=True)
+        room = MOST_BYTES - len(text)
+        staying = set()
+        for _, _, attempt_id, length in kept[: MOST_ALIVE - 1]:
+            room -= length
+            if room < 0:
+                break
+            staying.add(self._cookies.attempt_prefix + attempt_id)
+        leaving = [name for name in self._cookies.attempt_names(sent) if name not in staying]
+        headers = [self._cookies.expire(name) for name in leaving if not name.endswith(attempt.state.id)]
+        return [self._cookies.set_attempt(attempt.state.id, text, max_age=KEPT_FOR), *headers]
+
+    def open_state(self, text: str) -> State | None:
+        """What a ``state`` parameter says; ``None``: it is not ours."""
+        payload = self._sealer.open(_STATE, "", text)
+        return None if payload is None else _read_state(json.loads(payload))
+
+    def find(self, state: State, sent: Sent) -> Attempt | None:
+        """This browser's attempt of that state; ``None``: it was begun elsewhere, or its cookie is gone."""
+        sealed = self._cookies.attempts(sent).get(state.id)
+        attempt = self._open_attempt(state.id, sealed) if sealed is not None else None
+        return attempt if attempt is not None and attempt.state == state else None
+
+    def use(self, attempt: Attempt) -> bool:
+        """Take the one use that an attempt has; ``False``: it was taken before.
+
+        :raises StoreUnavailable: when the directory cannot tell.
+        """
+        now = int(self._clock())
+        return self._consume(attempt.state.id, expires=now + KEPT_FOR, now=now)
+
+    def spend(self, attempt: Attempt) -> str:
+        """The ``Set-Cookie`` value that leaves nothing of *attempt* but its destination."""
+        spent = replace(attempt, seed=b"", spent=True)
+        return self._cookies.set_attempt(attempt.state.id, self._seal_attempt(spent), max_age=KEPT_FOR)
+
+    def broken(self, sent: Sent) -> list[str]:
+        """``Set-Cookie`` values that expire the attempt cookies that do not open."""
+        attempts = self._cookies.attempts(sent)
+        opening = {
+            self._cookies.attempt_prefix + attempt_id
+            for attempt_id, sealed in attempts.items()
+            if self._open_attempt(attempt_id, sealed) is not None
+        }
+        return [
+            self._cookies.expire(name) for name in self._cookies.attempt_names(sent) if name not in opening
+        ]
+
+    def _seal_state(self, state: State) -> str:
+        return self._sealer.seal(_STATE, "", json.dumps(_write_state(state), separators=(",", ":")).encode())
+
+    def _seal_attempt(self, attempt: Attempt) -> str:
+        record = [_write_state(attempt.state), _b64(attempt.seed), attempt.destination, int(attempt.spent)]
+        name = self._cookies.attempt_prefix + attempt.state.id
+        return self._sealer.seal(_ATTEMPT, name, json.dumps(record, separators=(",", ":")).encode())
+
+    def _open_attempt(self, attempt_id: str, sealed: str) -> Attempt | None:
+        payload = self._sealer.open(_ATTEMPT, self._cookies.attempt_prefix + attempt_id, sealed)
+        if payload is None:
+            return None
+        state, seed, destination, spent = json.loads(payload)
+        return Attempt(
+            _read_state(state), urlsafe_b64decode(seed + "=" * (-len(seed) % 4)), destination, bool(spent)
+        )
+
+
+def _write_state(state: State) -> list[Any]:
+    return [state.id, state.started, state.provider, state.restarts]
+
+
+def _read_state(record: Iterable[Any]) -> State:
+    return State(*record)
+
+
+class UsedHere:
+    """The attempts whose answers this process has acted upon."""
+
+    #: An entry costs about 200 bytes. Beyond this the oldest go; the provider's single-use code still decides.
+    MOST = 20_000
+
+    def __init__(self) -> None:
+        self._used: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def consume(self, attempt_id: str, *, expires: int, now: int) -> bool:
+        """Whether this is the first use of that id."""
+        with self._lock:
+            if attempt_id in self._used:
+                return False
+            while self._used and (len(self._used) >= self.MOST or next(iter(self._used.values())) < now):
+                del self._used[next(iter(self._used))]
+            self._used[attempt_id] = expires
+            return True

@@ -1,0 +1,68 @@
+"""What a request without a session is told: a person is sent to sign in, a program is told 401.
+
+A redirect that a program follows ends at a login page on another origin, which it can neither read nor use; what it
+gets is a 401 with the address of the login, and no attempt is begun for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from webob import Response
+
+from oauth2_mw.boundary import browser_path
+from oauth2_mw.web import responses
+from oauth2_mw.web.urls import Urls
+
+Environ = Mapping[str, Any]
+
+
+def is_navigation(environ: Environ) -> bool:
+    """Whether a person is about to look at the answer (Fetch Metadata, or what older browsers give away)."""
+    if environ.get("HTTP_X_REQUESTED_WITH", "").lower() == "xmlhttprequest":
+        return False
+    if "prefetch" in environ.get("HTTP_SEC_PURPOSE", "") or "prefetch" in environ.get("HTTP_PURPOSE", ""):
+        return False
+    mode = environ.get("HTTP_SEC_FETCH_MODE")
+    if mode is not None:
+        return mode == "navigate" and environ.get("HTTP_SEC_FETCH_DEST", "document") in (
+            "document",
+            "iframe",
+            "frame",
+        )
+    if "HTTP_UPGRADE" in environ:
+        return False
+    accepted = environ.get("HTTP_ACCEPT", "").lower()
+    return "text/html" in accepted or "application/xhtml+xml" in accepted
+
+
+def is_top_level(environ: Environ) -> bool:
+    """Whether the answer will fill the window, so that a redirect to a provider can work."""
+    return bool(
+        environ["REQUEST_METHOD"] == "GET"
+        and environ.get("HTTP_SEC_FETCH_MODE", "navigate") == "navigate"
+        and environ.get("HTTP_SEC_FETCH_DEST", "document") == "document"
+    )
+
+
+def asked_for(environ: Environ, urls: Urls, *, mount: str) -> str | None:
+    """The local path that a browser asked for, as it may return to it; ``None`` when it may not."""
+    if environ.get("SCRIPT_NAME", "") not in ("", mount):
+        return None
+    path = browser_path(mount, environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""))
+    return urls.destination(path)
+
+
+def unauthorized(urls: Urls, destination: str | None, *, cookies: list[str]) -> Response:
+    """The 401 for a program (RFC 9110, section 15.5.2; RFC 9457)."""
+    login_url = urls.login(destination=destination)
+    document = {
+        "type": "about:blank",
+        "title": "Unauthorized",
+        "status": 401,
+        "detail": "Sign in to use this address. Open login_url in a browser window.",
+        "login_url": login_url,
+    }
+    challenge = f'OAuth2 realm="{urls.public_url}", login_url="{login_url}"'
+    return responses.problem(401, document, headers={"WWW-Authenticate": challenge}, cookies=cookies)

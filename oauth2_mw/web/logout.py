@@ -1,0 +1,178 @@
+"""Signing out: here at once, and at the provider when Sync Logout says so.
+
+Another site must not be able to sign a person out by an image or a link, so only two requests do it without asking: a
+form of our own with its token, and a navigation that the browser vouches came from this application or was typed
+(Fetch Metadata). Every other GET is answered by a page that asks.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from webob import Response
+
+from oauth2_mw.errors import RequestError, StoreUnavailable
+from oauth2_mw.observe import audit
+from oauth2_mw.session.manager import Known, Sessions
+from oauth2_mw.session.model import Session
+from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.web import responses
+from oauth2_mw.web.challenge import Environ
+from oauth2_mw.web.pages import Pages
+from oauth2_mw.web.urls import Location, Urls
+
+_FORM = "logout-form"
+_STATE = "logout-state"
+#: Seconds for which a confirm page may lie open.
+TOKEN_VALID_FOR = 3600
+
+
+class Logout:
+    """The logout URLs of one application.
+
+    :param endpoint_of: the logout endpoint of a provider, or ``None`` when it has none or cannot be asked.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        urls: Urls,
+        pages: Pages,
+        providers: Mapping[str, ProviderSettings],
+        *,
+        endpoint_of: Callable[[str], str | None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._sessions = sessions
+        self._urls = urls
+        self._pages = pages
+        self._providers = providers
+        self._endpoint_of = endpoint_of
+        self._clock = clock
+
+    def get(self, environ: Environ, known: Known, destination: str | None) -> Response:
+        """``GET logout/``: sign out when the browser vouches for the request, else ask."""
+        session = known.session
+        if session is None:
+            return responses.redirect(self._after(destination), cookies=self._forget(known))
+        if (
+            environ.get("HTTP_SEC_FETCH_SITE") in ("same-origin", "none")
+            and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+            and environ.get("HTTP_SEC_FETCH_DEST") == "document"
+        ):
+            return self._sign_out(session, known, destination)
+        return self._ask(session, destination, status=200)
+
+    def post(self, known: Known, form: Mapping[str, str], destination: str | None) -> Response:
+        """``POST logout/``: sign out when the form carries the token of this session."""
+        session = known.session
+        if session is None:
+            return responses.redirect(self._after(destination), cookies=self._forget(known))
+        if not self._token_fits(form.get("csrf_token", ""), session):
+            audit(
+                "logout_not_confirmed",
+                user=session.identity.id,
+                detail="the form carried no token of this session",
+            )
+            return self._ask(session, destination, status=400)
+        return self._sign_out(session, known, destination)
+
+    def done(self, params: Mapping[str, str]) -> Response:
+        """``GET logout/done/``: back from the provider. Whatever it sends along, the person is signed out here."""
+        destination = None
+        payload = self._sessions.sealer.open(_STATE, "", params.get("state", ""))
+        if payload is not None:
+            destination = self._urls.destination(json.loads(payload))
+        if destination is not None:
+            return responses.redirect(self._urls.to_destination(destination))
+        return self._signed_out(None)
+
+    # Asking
+
+    def _ask(self, session: Session, destination: str | None, *, status: int) -> Response:
+        provider = self._providers[session.identity.provider]
+        html = self._pages.confirm_logout(
+            action=self._urls.logout(),
+            token=self._token(session),
+            destination=destination,
+            username=session.identity.username,
+            provider=provider.label,
+            home_url=self._urls.home,
+        )
+        return responses.form_page(html, status=status, secure=self._urls.secure)
+
+    def _token(self, session: Session) -> str:
+        payload = json.dumps([session.id, int(self._clock()) + TOKEN_VALID_FOR]).encode()
+        return self._sessions.sealer.seal(_FORM, "", payload)
+
+    def _token_fits(self, token: str, session: Session) -> bool:
+        payload = self._sessions.sealer.open(_FORM, "", token)
+        if payload is None:
+            return False
+        session_id, valid_until = json.loads(payload)
+        return bool(session_id == session.id and self._clock() < valid_until)
+
+    # Doing
+
+    def _sign_out(self, session: Session, known: Known, destination: str | None) -> Response:
+        who = session.identity
+        detail = None
+        try:
+            self._sessions.end(session)
+        except StoreUnavailable as error:
+            # The browser forgets in any case; a copy of its cookie may serve elsewhere until it ends by itself.
+            detail = f"the cookie was deleted, but other hosts could not be told: {error.detail}"
+        audit("logout", user=who.id, username=who.username, provider=who.provider, detail=detail)
+        cookies = self._sessions.cookies.expire_session(known.sent)
+        provider = self._providers[who.provider]
+        if not provider.sync_logout:
+            return responses.redirect(self._after(destination), cookies=cookies)
+        endpoint = self._endpoint_of(provider.name)
+        if endpoint is None and destination is None:
+            return self._signed_out(provider.label, cookies=cookies)
+        if endpoint is None:
+            return responses.redirect(self._after(destination), cookies=cookies)
+        return responses.redirect(
+            self._at_provider(provider, endpoint, session, destination), cookies=cookies
+        )
+
+    def _at_provider(
+        self, provider: ProviderSettings, endpoint: str, session: Session, destination: str | None
+    ) -> Location:
+        if not provider.is_oidc:
+            return self._urls.to_provider(endpoint, endpoint=endpoint)
+        # OpenID Connect RP-Initiated Logout 1.0, section 2.
+        params = {
+            "client_id": provider.client_id,
+            "post_logout_redirect_uri": self._urls.logout_done,
+            "state": self._sessions.sealer.seal(_STATE, "", json.dumps(destination).encode()),
+        }
+        if id_token := session.tokens.get("id_token"):
+            params["id_token_hint"] = id_token
+        parts = urlsplit(endpoint)
+        query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *params.items()])
+        return self._urls.to_provider(urlunsplit(parts._replace(query=query)), endpoint=endpoint)
+
+    def _after(self, destination: str | None) -> Location:
+        return self._urls.logout_done if destination is None else self._urls.to_destination(destination)
+
+    def _forget(self, known: Known) -> list[str]:
+        return self._sessions.cookies.expire_session(known.sent) if known.broken else []
+
+    def _signed_out(self, still_signed_in_at: str | None, *, cookies: list[str] | None = None) -> Response:
+        html = self._pages.signed_out(login_url=self._urls.login(), still_signed_in_at=still_signed_in_at)
+        return responses.page(html, cookies=cookies or ())
+
+
+def form_destination(form: Mapping[str, str], query: Mapping[str, str]) -> str | None:
+    """``next`` of a form, or else of its address.
+
+    :raises RequestError: when both are there and differ.
+    """
+    asked = {value for value in (form.get("next"), query.get("next")) if value}
+    if len(asked) > 1:
+        raise RequestError("the form and its address ask for different destinations", code="two_destinations")
+    return asked.pop() if asked else None

@@ -1,0 +1,92 @@
+"""The responses of our own: one place that knows WebOb's ``Response`` and the headers each must carry.
+
+Whatever is sent from here may hold or lead to something private, so none of it is stored, framed, sniffed or named in
+a ``Referer`` (RFC 9700, sections 4.2 and 4.16).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from webob import Response
+
+from oauth2_mw.web.urls import Location
+
+_CSP = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action {form_action}; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def _finish(
+    response: Response, *, cookies: Iterable[str], referrer: str = "no-referrer", form_action: str = "'none'"
+) -> Response:
+    headers = response.headers
+    headers["Cache-Control"] = "no-store"
+    headers["Referrer-Policy"] = referrer
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Content-Security-Policy"] = _CSP.format(form_action=form_action)
+    headers["X-Frame-Options"] = "DENY"
+    headers["Vary"] = "Cookie"
+    for cookie in cookies:
+        headers.add("Set-Cookie", cookie)
+    return response
+
+
+def page(
+    html: str, *, status: int = 200, cookies: Iterable[str] = (), retry_after: int | None = None
+) -> Response:
+    """A page without forms.
+
+    :param retry_after: seconds after which a failure may be over.
+    """
+    response = Response(html, status=status, content_type="text/html", charset="utf-8")
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return _finish(response, cookies=cookies)
+
+
+def form_page(html: str, *, status: int = 200, secure: bool = True) -> Response:
+    """A page with a form.
+
+    :param secure: whether browsers reach us over https.
+    """
+    response = Response(html, status=status, content_type="text/html", charset="utf-8")
+    # Under no-referrer Chromium sends "Origin: null" with forms, which says nothing about where they come from.
+    # It also holds every redirect that follows a form to form-action, and a provider's logout may lead over hosts
+    # that nobody here knows: the scheme alone can be named.
+    form_action = "'self' https:" if secure else "'self' https: http:"
+    return _finish(response, cookies=(), referrer="same-origin", form_action=form_action)
+
+
+def redirect(location: Location, *, cookies: Iterable[str] = ()) -> Response:
+    """303, so that nothing that was sent here is sent on (RFC 9700, section 4.12)."""
+    response = Response(status=303, content_type="text/plain", charset="utf-8")
+    response.headers["Location"] = location
+    return _finish(response, cookies=cookies)
+
+
+def problem(
+    status: int, document: Mapping[str, Any], *, headers: Mapping[str, str], cookies: Iterable[str] = ()
+) -> Response:
+    """An error for a program (RFC 9457)."""
+    response = Response(json.dumps(document).encode(), status=status, content_type="application/problem+json")
+    for name, value in headers.items():
+        response.headers[name] = value
+    return _finish(response, cookies=cookies)
+
+
+def asset(data: bytes, content_type: str) -> Response:
+    """A picture or a style sheet."""
+    response = Response(data)
+    response.headers["Content-Type"] = content_type
+    return _finish(response, cookies=())
+
+
+def method_not_allowed(html: str, *, allow: str) -> Response:
+    """405 with the methods that are answered here."""
+    response = page(html, status=405)
+    response.headers["Allow"] = allow
+    return response

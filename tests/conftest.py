@@ -1,0 +1,51 @@
+"""Rules for every test: nothing leaves this machine, and nothing of the developer's shell reaches a test."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from tests.support.cookie_jar import is_loopback
+
+# A shared machine may be slow for a moment; a property is about values, not about time.
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+class LeftTheMachine(BaseException):
+    """A test tried to reach another machine. Not an ``Exception``: no code under test shall swallow it."""
+
+
+def _stay_here(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.connect":
+        address = arguments[1]
+        host = address[0] if isinstance(address, tuple) else "localhost"
+    elif event == "socket.getaddrinfo":
+        host = arguments[0] or "localhost"
+    else:
+        return
+    name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+    if not is_loopback(name.lower().rstrip(".")):
+        raise LeftTheMachine(f"{event}: {name}")
+
+
+sys.addaudithook(_stay_here)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_shell() -> Iterator[None]:
+    """Proxies, ``OAUTH2_MW_*`` and the like are the developer's, not the tests'."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            upper = name.upper()
+            if upper.endswith("_PROXY") or upper.startswith(
+                ("OAUTH2_MW_", "OAUTHLIB_", "REQUESTS_", "CURL_CA")
+            ):
+                patch.delenv(name)
+        yield

@@ -1,0 +1,566 @@
+"""What the user directory promises on every database. The tests of each database inherit it and bring the ``url``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from oauth2_mw.errors import AccessDenied, LoginError, ProviderError, StoreUnavailable
+from oauth2_mw.identity.directory import Directory, User
+from oauth2_mw.identity.spent import PURGE_AFTER, PURGE_EVERY
+from oauth2_mw.identity.users import PAGE
+from oauth2_mw.settings.grammar import Secret
+from tests.support.people import ISSUER, NOW, attributes, provider
+
+TABLES = ("users", "usernames", "memberships", "groups", "used_attempts", "revocations")
+
+
+class Clock:
+    """Seconds since the epoch that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Rows:
+    """The database itself, past the directory."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+
+    def run(self, statement: str, **values: Any) -> list[Any]:
+        """Run one statement and keep what it did; its rows, if it has any."""
+        with self._engine.connect() as connection:
+            result = connection.execute(sa.text(statement), values)
+            rows = list(result) if result.returns_rows else []
+            connection.commit()
+        return rows
+
+    def count(self, table: str) -> int:
+        """The number of rows of one of our tables."""
+        return int(self.run(f"SELECT count(*) FROM oauth2_mw_{table}")[0][0])
+
+    def everything(self) -> dict[str, list[Any]]:
+        """All rows of all our tables."""
+        return {table: sorted(self.run(f"SELECT * FROM oauth2_mw_{table}"), key=repr) for table in TABLES}
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def directory(url: str, clock: Clock) -> Directory:
+    directory = Directory(Secret.literal(url), clock=clock)
+    assert directory.find(ISSUER, "nobody") is None
+    return directory
+
+
+@pytest.fixture
+def rows(url: str, directory: Directory) -> Iterator[Rows]:
+    rows = Rows(url)
+    yield rows
+    rows.close()
+
+
+@pytest.fixture
+def nothing_written(rows: Rows) -> Callable[[], Any]:
+    """A block that leaves the database as it was."""
+
+    @contextmanager
+    def unchanged() -> Iterator[None]:
+        before = rows.everything()
+        yield
+        assert rows.everything() == before
+
+    return unchanged
+
+
+def sign_in(
+    directory: Directory,
+    subject: str = "1",
+    username: str = "jane",
+    *,
+    issuer: str = ISSUER,
+    settings: dict[str, Any] | None = None,
+    create: bool = True,
+    now: int = NOW,
+    **others: Any,
+) -> User:
+    return directory.record_sign_in(
+        provider(**(settings or {})),
+        issuer=issuer,
+        subject=subject,
+        attributes=attributes(username, **others),
+        create=create,
+        now=now,
+    )
+
+
+def refusal(error: type[LoginError], directory: Directory, *arguments: Any, **options: Any) -> LoginError:
+    with pytest.raises(error) as caught:
+        sign_in(directory, *arguments, **options)
+    return caught.value
+
+
+class DirectoryContract:
+    # Who is who
+
+    def test_the_first_sign_in_adds_the_user(self, directory: Directory) -> None:
+        user = sign_in(directory, name="Jane", email="j@x.example", phone="1", comment="c", groups=("b", "a"))
+        assert user == User(
+            id=user.id,
+            issuer=ISSUER,
+            subject="1",
+            username="jane",
+            name="Jane",
+            email="j@x.example",
+            phone="1",
+            comment="c",
+            groups=("a", "b"),
+            organizations=("DEFAULT",),
+            disabled=False,
+            created=True,
+        )
+
+    def test_a_user_is_found_by_issuer_and_subject_and_by_id(self, directory: Directory) -> None:
+        user = sign_in(directory, groups=("a",))
+        found = directory.find(ISSUER, "1")
+        assert found is not None
+        assert found == directory.get(user.id)
+        assert (found.id, found.groups, found.created) == (user.id, ("a",), False)
+
+    def test_an_unknown_user_is_not_found(self, directory: Directory) -> None:
+        assert directory.find(ISSUER, "2") is None
+        assert directory.get("no such id") is None
+
+    def test_ids_are_random_and_say_nothing(self, directory: Directory) -> None:
+        user = sign_in(directory)
+        assert len(user.id) == 22
+        assert user.id not in (user.subject, user.username)
+
+    def test_a_later_sign_in_is_the_same_user(self, directory: Directory) -> None:
+        first = sign_in(directory)
+        second = sign_in(directory, now=NOW + 1)
+        assert (second.id, second.created) == (first.id, False)
+
+    @pytest.mark.row("3k.5")
+    def test_subjects_that_a_collation_would_merge_are_different_users(self, directory: Directory) -> None:
+        subjects = ["abc", "ABC", "Abc", "abc ", " abc", "ａｂｃ", "caf\u00e9", "cafe\u0301", "cafe", "ss", "ß", "i", "ı"]
+        ids = {sign_in(directory, subject, f"user{n}").id for n, subject in enumerate(subjects)}
+        assert len(ids) == len(subjects)
+        found = [directory.find(ISSUER, subject) for subject in subjects]
+        assert [user.subject for user in found if user is not None] == subjects
+
+    @pytest.mark.row("3k.1")
+    def test_the_same_subject_at_two_issuers_is_two_users(self, directory: Directory) -> None:
+        one = sign_in(directory, "1", "jane", issuer="https://a.example")
+        other = sign_in(directory, "1", "joan", issuer="https://b.example")
+        assert one.id != other.id
+
+    @pytest.mark.row("3k.1")
+    def test_issuer_and_subject_are_not_run_together(self, directory: Directory) -> None:
+        one = sign_in(directory, "/x/1", "jane", issuer="https://op.example")
+        other = sign_in(directory, "/1", "joan", issuer="https://op.example/x")
+        assert one.id != other.id
+
+    @pytest.mark.row("3k.1", "3k.9")
+    def test_an_email_address_links_nobody(self, directory: Directory) -> None:
+        one = sign_in(directory, "1", "jane", email="jane@x.example")
+        other = sign_in(directory, "2", "joan", email="jane@x.example")
+        assert one.id != other.id
+
+    @pytest.mark.row("3k.7")
+    def test_a_user_who_was_deleted_and_comes_back_gets_a_new_id(self, directory: Directory, rows: Rows) -> None:
+        before = sign_in(directory)
+        rows.run("DELETE FROM oauth2_mw_users")
+        after = sign_in(directory, username="jane2")
+        assert after.created
+        assert after.id != before.id
+
+    def test_without_create_an_unknown_user_is_refused(
+        self, directory: Directory, nothing_written: Callable[[], Any]
+    ) -> None:
+        with nothing_written():
+            assert refusal(AccessDenied, directory, create=False).code == "user_unknown"
+
+    def test_without_create_a_known_user_signs_in(self, directory: Directory) -> None:
+        user = sign_in(directory)
+        assert sign_in(directory, create=False).id == user.id
+
+    @pytest.mark.parametrize("subject", ["", "x" * 256, "a\0b", "a\ud800b"])
+    def test_a_subject_that_no_database_takes_is_refused(
+        self, directory: Directory, subject: str, nothing_written: Callable[[], Any]
+    ) -> None:
+        with nothing_written():
+            assert refusal(ProviderError, directory, subject).code == "bad_subject"
+        assert directory.find(ISSUER, subject) is None
+
+    # What a sign-in changes
+
+    def test_always_update_refreshes_what_the_sign_in_brought(self, directory: Directory) -> None:
+        sign_in(directory, name="Jane", email="a@x.example", phone="1", comment="c")
+        user = sign_in(directory, "1", "janet", name="Janet", email="b@x.example", phone="2", comment="d")
+        assert (user.username, user.name, user.email) == ("janet", "Janet", "b@x.example")
+        assert (user.phone, user.comment) == ("2", "d")
+        assert user == directory.find(ISSUER, "1")
+
+    def test_an_absent_value_overwrites_nothing(self, directory: Directory) -> None:
+        before = sign_in(directory, name="Jane", email="a@x.example", phone="1", comment="c")
+        after = sign_in(directory)
+        fields = ("name", "email", "phone", "comment")
+        assert [getattr(after, field) for field in fields] == [getattr(before, field) for field in fields]
+
+    def test_without_always_update_only_the_first_sign_in_sets_them(self, directory: Directory) -> None:
+        once = {"always_update": False}
+        sign_in(directory, name="Jane", settings=once)
+        user = sign_in(directory, "1", "janet", name="Janet", email="b@x.example", settings=once)
+        assert (user.username, user.name, user.email) == ("jane", "Jane", None)
+
+    def test_groups_are_set_at_the_first_sign_in_only(self, directory: Directory) -> None:
+        sign_in(directory, groups=("staff",))
+        assert sign_in(directory, groups=("admin",)).groups == ("staff",)
+
+    @pytest.mark.row("3k.10")
+    def test_group_sync_always_replaces_them_and_an_absent_claim_empties_them(self, directory: Directory) -> None:
+        always = {"group_sync": "always", "always_update": False}
+        assert sign_in(directory, groups=("staff", "dev"), settings=always).groups == ("dev", "staff")
+        assert sign_in(directory, groups=("dev", "ops"), settings=always).groups == ("dev", "ops")
+        assert sign_in(directory, groups=(), settings=always).groups == ()
+
+    def test_group_sync_never_sets_none(self, directory: Directory) -> None:
+        never = {"group_sync": "never"}
+        assert sign_in(directory, groups=("staff",), settings=never).groups == ()
+        assert sign_in(directory, groups=("staff",), settings=never).groups == ()
+
+    def test_groups_that_differ_in_case_are_different(self, directory: Directory) -> None:
+        assert sign_in(directory, groups=("Staff", "staff", "staff")).groups == ("Staff", "staff")
+
+    def test_a_thousand_groups_are_kept(self, directory: Directory) -> None:
+        groups = tuple(f"group-{number:04}" for number in range(1000))
+        assert sign_in(directory, groups=groups).groups == groups
+
+    def test_a_new_user_joins_the_organizations_of_the_provider(self, directory: Directory) -> None:
+        user = sign_in(directory, settings={"organization": ("Red", "Blue")})
+        assert user.organizations == ("Blue", "Red")
+
+    def test_a_known_user_is_not_moved_to_another_organization(self, directory: Directory) -> None:
+        sign_in(directory, settings={"organization": ("Red",)})
+        assert sign_in(directory, settings={"organization": ("Blue",)}).organizations == ("Red",)
+
+    def test_the_times_of_a_user_are_written_down(self, directory: Directory, rows: Rows) -> None:
+        times = "SELECT created_at, updated_at, last_sign_in FROM oauth2_mw_users"
+        sign_in(directory)
+        assert rows.run(times) == [(NOW, NOW, NOW)]
+        sign_in(directory, now=NOW + 5)
+        assert rows.run(times) == [(NOW, NOW, NOW + 5)]
+        sign_in(directory, name="Jane", now=NOW + 9)
+        assert rows.run(times) == [(NOW, NOW + 9, NOW + 9)]
+
+    def test_a_clock_that_was_put_back_undoes_nothing(self, directory: Directory, rows: Rows) -> None:
+        sign_in(directory)
+        sign_in(directory, name="Jane", now=NOW - 100)
+        assert rows.run("SELECT updated_at, last_sign_in FROM oauth2_mw_users") == [(NOW, NOW)]
+
+    def test_times_after_2038_are_kept(self, directory: Directory, rows: Rows) -> None:
+        sign_in(directory, now=2**33)
+        assert rows.run("SELECT last_sign_in FROM oauth2_mw_users") == [(2**33,)]
+
+    @pytest.mark.parametrize("field", ["name", "email", "phone", "comment"])
+    @pytest.mark.parametrize("value", ["a\0b", "a\udc00b"])
+    def test_a_value_that_no_database_takes_is_refused(
+        self, directory: Directory, field: str, value: str, nothing_written: Callable[[], Any]
+    ) -> None:
+        with nothing_written():
+            assert refusal(ProviderError, directory, **{field: value}).code == "bad_attribute"
+
+    @pytest.mark.parametrize("group", ["", "x" * 256, "a\0b", "a\udc00b"])
+    def test_a_group_that_no_database_takes_is_refused(
+        self, directory: Directory, group: str, nothing_written: Callable[[], Any]
+    ) -> None:
+        with nothing_written():
+            assert refusal(ProviderError, directory, groups=("staff", group)).code == "bad_attribute"
+
+    def test_text_of_every_kind_is_kept_as_it_is(self, directory: Directory) -> None:
+        name = "O'Brien; DROP TABLE \"users\" -- %s :x 測試 😀 \\ \n"
+        sign_in(directory, name=name)
+        found = directory.find(ISSUER, "1")
+        assert found is not None
+        assert found.name == name
+
+    # Names
+
+    @pytest.mark.row("3k.6")
+    @pytest.mark.parametrize("wanted", ["jane", "JANE", "Jane", "ｊａｎｅ"])
+    def test_a_first_sign_in_whose_name_is_taken_is_refused(
+        self, directory: Directory, wanted: str, nothing_written: Callable[[], Any]
+    ) -> None:
+        sign_in(directory, "1", "jane")
+        with nothing_written():
+            error = refusal(AccessDenied, directory, "2", wanted)
+        assert error.code == "username_taken"
+        assert "belongs to somebody else" in error.message
+        assert directory.find(ISSUER, "2") is None
+
+    @pytest.mark.row("3k.6")
+    def test_the_same_name_from_another_provider_is_taken_too(self, directory: Directory) -> None:
+        sign_in(directory, "1", "jane", issuer="https://a.example")
+        error = refusal(AccessDenied, directory, "1", "jane", issuer="https://b.example")
+        assert error.code == "username_taken"
+
+    @pytest.mark.row("3k.7")
+    def test_a_name_given_up_by_a_rename_is_given_to_nobody_else(self, directory: Directory) -> None:
+        sign_in(directory, "1", "jane")
+        sign_in(directory, "1", "janet")
+        assert refusal(AccessDenied, directory, "2", "Jane").code == "username_taken"
+
+    @pytest.mark.row("3k.7")
+    def test_the_name_of_a_deleted_user_is_given_to_nobody_else(self, directory: Directory, rows: Rows) -> None:
+        sign_in(directory, "1", "jane")
+        rows.run("DELETE FROM oauth2_mw_users")
+        assert refusal(AccessDenied, directory, "2", "jane").code == "username_taken"
+
+    def test_a_rename_back_to_an_own_earlier_name_is_allowed(self, directory: Directory) -> None:
+        sign_in(directory, "1", "jane")
+        sign_in(directory, "1", "janet")
+        assert sign_in(directory, "1", "Jane").username == "Jane"
+
+    def test_a_rename_onto_a_taken_name_keeps_the_old_one_and_the_sign_in_goes_on(
+        self, directory: Directory, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sign_in(directory, "1", "jane")
+        joan = sign_in(directory, "2", "joan")
+        with caplog.at_level(logging.INFO, "oauth2_mw.audit"):
+            user = sign_in(directory, "2", "JANE", name="Joan")
+        assert (user.id, user.username, user.name) == (joan.id, "joan", "Joan")
+        [line] = caplog.messages
+        assert line.startswith(f"event=rename_refused user={joan.id} username=joan wanted=JANE provider=corp")
+
+    @pytest.mark.row("3k.6")
+    def test_a_rename_onto_a_name_that_cannot_be_used_keeps_the_old_one(
+        self, directory: Directory, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sign_in(directory, "1", "jane")
+        with caplog.at_level(logging.INFO, "oauth2_mw.audit"):
+            assert sign_in(directory, "1", "jane\u200b").username == "jane"
+        assert [message.split()[0] for message in caplog.messages] == ["event=rename_refused"]
+
+    @pytest.mark.row("3k.6")
+    @pytest.mark.parametrize("username", ["", "x" * 256, "jane\u200b", "jane\u202e", "a\0b", "j\nx", " jane", "jаne"])
+    def test_a_first_sign_in_with_a_name_that_hides_something_is_refused(
+        self, directory: Directory, username: str, nothing_written: Callable[[], Any]
+    ) -> None:
+        with nothing_written():
+            assert refusal(AccessDenied, directory, "1", username).code == "bad_username"
+
+    def test_a_name_of_the_greatest_length_is_kept(self, directory: Directory) -> None:
+        assert sign_in(directory, "1", "測" * 255).username == "測" * 255
+
+    # Disabled users
+
+    @pytest.mark.row("3k.8")
+    def test_a_disabled_user_is_refused(self, directory: Directory, nothing_written: Callable[[], Any]) -> None:
+        user = sign_in(directory)
+        assert directory.set_disabled(user.id, disabled=True, now=NOW)
+        with nothing_written():
+            assert refusal(AccessDenied, directory, name="Jane", now=NOW + 1).code == "user_disabled"
+
+    @pytest.mark.row("3k.8")
+    def test_a_disabled_user_is_in_the_next_snapshot(self, directory: Directory) -> None:
+        user = sign_in(directory)
+        assert directory.snapshot(0).disabled_ids == frozenset()
+        directory.set_disabled(user.id, disabled=True, now=NOW)
+        assert directory.snapshot(0).disabled_ids == {user.id}
+        found = directory.find(ISSUER, "1")
+        assert found is not None
+        assert found.disabled
+
+    def test_an_enabled_user_signs_in_again(self, directory: Directory) -> None:
+        user = sign_in(directory)
+        directory.set_disabled(user.id, disabled=True, now=NOW)
+        assert directory.set_disabled(user.id, disabled=False, now=NOW)
+        assert not sign_in(directory).disabled
+        assert directory.snapshot(0).disabled_ids == frozenset()
+
+    def test_nobody_unknown_can_be_disabled(self, directory: Directory) -> None:
+        assert not directory.set_disabled("no such id", disabled=True, now=NOW)
+
+    # Lists
+
+    def test_all_users_are_listed_over_several_pages(self, directory: Directory, rows: Rows) -> None:
+        fill(rows, PAGE * 2)
+        sign_in(directory, groups=("staff",))
+        listed = list(directory.users())
+        assert len({user.id for user in listed}) == len(listed) == PAGE * 2 + 1
+        assert [user.groups for user in listed if user.username == "jane"] == [("staff",)]
+
+    def test_an_empty_directory_lists_nobody(self, directory: Directory) -> None:
+        assert list(directory.users()) == []
+
+    # Attempts
+
+    @pytest.mark.row("3l.4")
+    def test_an_attempt_is_used_once(self, directory: Directory) -> None:
+        assert directory.consume_attempt("a", expires=NOW + 600, now=NOW)
+        assert not directory.consume_attempt("a", expires=NOW + 600, now=NOW)
+        assert directory.consume_attempt("A", expires=NOW + 600, now=NOW)
+
+    def test_used_attempts_are_forgotten_after_they_expired_and_not_before(
+        self, directory: Directory, rows: Rows
+    ) -> None:
+        for number in range(10):
+            directory.consume_attempt(f"old {number}", expires=NOW - PURGE_AFTER - 1, now=NOW)
+            directory.consume_attempt(f"recent {number}", expires=NOW - PURGE_AFTER, now=NOW)
+        for number in range(PURGE_EVERY):
+            directory.consume_attempt(f"new {number}", expires=NOW + 600, now=NOW)
+        assert rows.run("SELECT count(*) FROM oauth2_mw_used_attempts WHERE attempt_id LIKE 'old%'") == [(0,)]
+        assert rows.count("used_attempts") == 10 + PURGE_EVERY
+        assert not directory.consume_attempt("recent 0", expires=NOW, now=NOW)
+
+    # Revocations
+
+    def test_a_revoked_session_is_in_the_next_snapshot(self, directory: Directory) -> None:
+        directory.revoke_session("s1", expires=NOW + 60)
+        [(row, session_id, expires)] = directory.snapshot(0).revoked
+        assert (session_id, expires) == ("s1", NOW + 60)
+        assert directory.snapshot(row).revoked == ()
+
+    def test_a_snapshot_holds_what_is_new_in_order(self, directory: Directory) -> None:
+        for name in "abc":
+            directory.revoke_session(name, expires=NOW + 60)
+        first = directory.snapshot(0).revoked
+        assert [session_id for _, session_id, _ in first] == ["a", "b", "c"]
+        directory.revoke_session("d", expires=NOW + 60)
+        assert [session_id for _, session_id, _ in directory.snapshot(first[-1][0]).revoked] == ["d"]
+
+    def test_revoking_again_writes_nothing(
+        self, directory: Directory, nothing_written: Callable[[], Any]
+    ) -> None:
+        directory.revoke_session("s1", expires=NOW + 60)
+        with nothing_written():
+            directory.revoke_session("s1", expires=NOW + 60)
+            directory.revoke_session("s1", expires=NOW + 30)
+
+    def test_a_revocation_that_must_last_longer_is_seen_as_new(self, directory: Directory) -> None:
+        directory.revoke_session("s1", expires=NOW + 60)
+        row = directory.snapshot(0).revoked[-1][0]
+        directory.revoke_session("s1", expires=NOW + 90)
+        assert [entry[1:] for entry in directory.snapshot(row).revoked] == [("s1", NOW + 90)]
+
+    def test_an_expired_revocation_is_forgotten_and_an_unexpired_one_never(
+        self, directory: Directory, clock: Clock, rows: Rows
+    ) -> None:
+        directory.revoke_session("short", expires=NOW + 60)
+        directory.revoke_session("long", expires=NOW + 10**6)
+        clock.now = NOW + 60 + PURGE_AFTER + 1
+        assert [session_id for _, session_id, _ in directory.snapshot(0).revoked] == ["long"]
+        for number in range(PURGE_EVERY * 2):
+            directory.revoke_session(f"s{number}", expires=NOW + 10**6)
+        assert rows.count("revocations") == 1 + PURGE_EVERY * 2
+        assert rows.run("SELECT expires FROM oauth2_mw_revocations WHERE value = 'long'") == [(NOW + 10**6,)]
+
+    def test_row_ids_are_not_given_again_after_a_purge(self, directory: Directory, rows: Rows) -> None:
+        directory.revoke_session("a", expires=NOW + 60)
+        [(before, _, _)] = directory.snapshot(0).revoked
+        rows.run("DELETE FROM oauth2_mw_revocations")
+        directory.revoke_session("b", expires=NOW + 60)
+        [(after, _, _)] = directory.snapshot(before).revoked
+        assert after > before
+
+    def test_a_database_put_back_to_an_earlier_state_is_read_from_the_start(self, directory: Directory) -> None:
+        directory.revoke_session("a", expires=NOW + 60)
+        assert [session_id for _, session_id, _ in directory.snapshot(10**6).revoked] == ["a"]
+
+    # Failure
+
+    def test_a_failure_in_the_middle_leaves_nothing_behind(self, directory: Directory, rows: Rows) -> None:
+        rows.run("ALTER TABLE oauth2_mw_groups RENAME TO elsewhere")
+        with pytest.raises(StoreUnavailable):
+            sign_in(directory, groups=("staff",))
+        rows.run("ALTER TABLE elsewhere RENAME TO oauth2_mw_groups")
+        assert {table: rows.count(table) for table in TABLES} == dict.fromkeys(TABLES, 0)
+
+    def test_the_text_of_a_failure_names_no_person(self, directory: Directory, rows: Rows) -> None:
+        rows.run("ALTER TABLE oauth2_mw_groups RENAME TO elsewhere")
+        with pytest.raises(StoreUnavailable) as caught:
+            sign_in(directory, "subject-7", "jane-7", email="mail-7", groups=("group-7",))
+        assert "-7" not in str(caught.value)
+        assert caught.value.__cause__ is None
+        rows.run("ALTER TABLE elsewhere RENAME TO oauth2_mw_groups")
+
+    # Size
+
+    def test_with_a_hundred_thousand_users_every_look_up_uses_an_index(
+        self, directory: Directory, rows: Rows, url: str
+    ) -> None:
+        user = sign_in(directory, groups=("staff",))
+        directory.set_disabled(user.id, disabled=True, now=NOW)
+        fill(rows, 100_000)
+        with statements() as seen:
+            directory.find(ISSUER, "1")
+            directory.get(user.id)
+            directory.set_disabled(user.id, disabled=False, now=NOW)
+            sign_in(directory, "1", "Jane", groups=("dev",), settings={"group_sync": "always"})
+            sign_in(directory, "2", "joan")
+            for number in range(PURGE_EVERY):
+                directory.consume_attempt(f"a{number}", expires=NOW, now=NOW)
+                directory.revoke_session(f"s{number}", expires=NOW + 60)
+            directory.snapshot(90_000)
+        plans = {statement: rows_of_plan for statement, rows_of_plan in self.explain(rows, seen)}
+        assert len(plans) >= 12
+        assert {statement: plan for statement, plan in plans.items() if self.reads_everything(plan)} == {}
+
+    def explain(self, rows: Rows, seen: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Each statement with the database's plan for it."""
+        raise NotImplementedError
+
+    def reads_everything(self, plan: str) -> bool:
+        """Whether the plan goes through a whole table."""
+        raise NotImplementedError
+
+
+@contextmanager
+def statements() -> Iterator[dict[str, Any]]:
+    """The SQL that is run meanwhile, with parameters of one run each."""
+    seen: dict[str, Any] = {}
+
+    def remember(_c: Any, _u: Any, statement: str, parameters: Any, _x: Any, _m: Any) -> None:
+        if statement.startswith(("SELECT id", "SELECT oauth2", "SELECT max", "INSERT", "UPDATE", "DELETE")):
+            seen[statement] = parameters
+
+    sa.event.listen(sa.engine.Engine, "before_cursor_execute", remember)
+    try:
+        yield seen
+    finally:
+        sa.event.remove(sa.engine.Engine, "before_cursor_execute", remember)
+
+
+def fill(rows: Rows, number: int) -> None:
+    """Add that many users, and as many rows to every other table."""
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {number}) "
+    for table, values in (
+        ("users", f"'i' || i, 'k' || i, '{ISSUER}', 's' || i, 'u' || i, NULL, NULL, NULL, NULL, 0, 0, 0, NULL"),
+        ("usernames", "'u' || i, 'i' || i"),
+        ("memberships", "'i' || i, 'DEFAULT'"),
+        ("groups", "'i' || i, 'staff'"),
+        ("used_attempts", f"'t' || i, {NOW} + 600"),
+    ):
+        rows.run(f"INSERT INTO oauth2_mw_{table} {numbers} SELECT {values} FROM n")
+    rows.run(
+        f"INSERT INTO oauth2_mw_revocations (kind, value, expires) {numbers} "
+        f"SELECT 'session', 'r' || i, {NOW} + 600 FROM n"
+    )
+    rows.run("ANALYZE")

@@ -1,0 +1,148 @@
+"""One worker process with many threads that all use the directory at the same moment.
+
+It prints ``ready``, waits for a line, lets its threads go, and prints a JSON list of what each of them got.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from oauth2_mw.errors import OAuth2Error
+from oauth2_mw.identity.directory import Directory
+from oauth2_mw.settings.grammar import Secret
+from tests.support.people import ISSUER, NOW, attributes, provider
+from tests.support.processes import ROOT, child_environment
+
+Task = Callable[[Directory, str, str], Any]
+
+
+def same_user(directory: Directory, _worker: str, _thread: str) -> Any:
+    """The first sign-in of one person."""
+    user = directory.record_sign_in(
+        provider(), ISSUER, "1", attributes(groups=("a", "b")), create=True, now=NOW
+    )
+    return [user.id, user.created]
+
+
+def renames(directory: Directory, worker: str, thread: str) -> Any:
+    """Sign-ins of one person under ever other names, with ever other groups."""
+    always = provider(group_sync="always")
+    wanted = attributes(f"jane-{worker}-{thread}", groups=(worker, thread))
+    return directory.record_sign_in(always, ISSUER, "1", wanted, create=True, now=NOW).id
+
+
+def same_name(directory: Directory, worker: str, thread: str) -> Any:
+    """First sign-ins of many people under one name."""
+    return directory.record_sign_in(
+        provider(), ISSUER, f"{worker}-{thread}", attributes(), create=True, now=NOW
+    ).username
+
+
+def same_attempt(directory: Directory, _worker: str, _thread: str) -> Any:
+    """Answers to one sign-in attempt."""
+    return directory.consume_attempt("attempt", expires=NOW + 600, now=NOW)
+
+
+def many_attempts(directory: Directory, worker: str, thread: str) -> Any:
+    """Answers to attempts that expired long ago, so that all purge all the time."""
+    used = [
+        directory.consume_attempt(f"{worker}-{thread}-{n}", expires=NOW - 10**6, now=NOW) for n in range(20)
+    ]
+    return all(used)
+
+
+def open_anew(directory: Directory, worker: str, thread: str) -> Any:
+    """The very first use of an empty database, by a thread with a directory of its own."""
+    own = Directory(Secret.literal(os.environ["DIRECTORY_URL"]))
+    return own.consume_attempt(f"{worker}-{thread}", expires=NOW, now=NOW)
+
+
+def revoke(directory: Directory, worker: str, thread: str) -> Any:
+    """Logouts, one after the other."""
+    for number in range(10):
+        directory.revoke_session(f"{worker}-{thread}-{number}", expires=4102444800)
+    return None
+
+
+TASKS: dict[str, Task] = {
+    task.__name__: task
+    for task in (same_user, renames, same_name, same_attempt, many_attempts, open_anew, revoke)
+}
+
+
+class Workers:
+    """Several worker processes, started and waiting."""
+
+    def __init__(self, task: Task, url: str, *, processes: int = 2, threads: int = 50) -> None:
+        command = [sys.executable, "-m", "tests.support.directory_worker", task.__name__, str(threads)]
+        self._children = [
+            subprocess.Popen(
+                [*command, str(number)],
+                env=child_environment({"DIRECTORY_URL": url}),
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(processes)
+        ]
+        for child in self._children:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+
+    def go(self) -> None:
+        """Let all threads of all processes go."""
+        for child in self._children:
+            assert child.stdin is not None
+            child.stdin.write("go\n")
+            child.stdin.flush()
+
+    def running(self) -> bool:
+        """Whether any process is still at work."""
+        return any(child.poll() is None for child in self._children)
+
+    def results(self) -> list[Any]:
+        """What every thread got, once all are done: its value, or ``{"error": ..., "code": ...}``."""
+        results = []
+        for child in self._children:
+            output, _ = child.communicate(timeout=120)
+            assert child.returncode == 0
+            results += json.loads(output)
+        return results
+
+
+def race(task: Task, url: str) -> list[Any]:
+    """Fifty threads in each of two processes do *task* at the same moment."""
+    workers = Workers(task, url)
+    workers.go()
+    return workers.results()
+
+
+def main(task: Task, threads: int, worker: str) -> None:
+    directory = Directory(Secret.literal(os.environ["DIRECTORY_URL"]))
+    gate = threading.Barrier(threads + 1)
+
+    def one(thread: int) -> Any:
+        gate.wait()
+        try:
+            return task(directory, worker, str(thread))
+        except OAuth2Error as error:
+            return {"code": error.code, "error": error.detail}
+
+    with ThreadPoolExecutor(threads) as pool:
+        running = [pool.submit(one, thread) for thread in range(threads)]
+        print("ready", flush=True)
+        sys.stdin.readline()
+        gate.wait()
+        print(json.dumps([future.result() for future in running]))
+
+
+if __name__ == "__main__":
+    main(TASKS[sys.argv[1]], int(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,118 @@
+"""An application behind the middleware on a loopback socket, with conformance checks on both sides of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgiref.validate import validator
+
+from webtest import lint
+
+from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.settings.model import Settings
+from tests.support.browser_jar import Browser
+from tests.support.keys import text_key
+from tests.support.wsgi_thread import serve
+
+ORIGIN = "https://app.example"
+
+
+class App:
+    """An application that tells what it sees, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.seen: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        identity = environ.get("oauth2_mw.identity")
+        seen = {
+            "path": environ.get("PATH_INFO"),
+            "script": environ.get("SCRIPT_NAME"),
+            "query": environ.get("QUERY_STRING"),
+            "user": environ.get("REMOTE_USER"),
+            "auth_type": environ.get("AUTH_TYPE"),
+            "cookie": environ.get("HTTP_COOKIE"),
+            "environ": {key: value for key, value in environ.items() if isinstance(value, str)},
+            "identity": None if identity is None else identity.id,
+        }
+        with self._lock:
+            self.calls += 1
+            self.seen.append({**seen, "Identity": identity})
+        body = json.dumps(seen).encode()
+        start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+
+
+@dataclass
+class Guarded:
+    """What a test holds in hand."""
+
+    app: App
+    middleware: OAuth2Middleware
+    settings: Settings
+    #: where browsers find it
+    url: str
+    #: where it really listens
+    loopback: str
+    audit: list[str] = field(default_factory=list)
+
+    def browser(self) -> Browser:
+        """A fresh browser profile."""
+        return Browser(behind_tls={ORIGIN: self.loopback})
+
+    @property
+    def session_cookie(self) -> str:
+        return self.middleware._sessions.cookies.session
+
+
+class _Lines(logging.Handler):
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(logging.INFO)
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(record.getMessage())
+
+
+def make_settings(**keys: Any) -> Settings:
+    """Settings with what every one needs; a key ``None`` is left out."""
+    given = {
+        "public_url": ORIGIN,
+        "secret_keys": text_key(),
+        "client_id": "app",
+        "client_secret": "s3cret: %&+/ä",
+        **keys,
+    }
+    return Settings.from_mapping({name: value for name, value in given.items() if value is not None})
+
+
+@contextmanager
+def guarded(**keys: Any) -> Iterator[Guarded]:
+    """Serve an application behind the middleware.
+
+    :param keys: settings, as ``Settings.from_mapping`` takes them.
+    """
+    settings = make_settings(**keys)
+    app = App()
+    middleware = OAuth2Middleware(validator(app), settings)
+    outer = validator(lint.middleware(middleware))
+    audit: list[str] = []
+    handler = _Lines(audit)
+    logger = logging.getLogger("oauth2_mw.audit")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        with serve(outer) as loopback:
+            yield Guarded(app, middleware, settings, settings.public_url, loopback, audit)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

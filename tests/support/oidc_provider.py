@@ -1,0 +1,120 @@
+"""npm ``oidc-provider``, a certified OpenID provider, as a person and as its administrator use it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from tests.support.browser_jar import Browser
+from tests.support.clients import PASSWORD, SECRET, AuthMethod, Client
+from tests.support.control import control
+from tests.support.node import start_script
+from tests.support.page import Page
+from tests.support.processes import Child
+
+
+class OidcProvider:
+    """One running provider. Known logins: ``jane``, ``zoë`` and ``nobody``; the password is ``secret``."""
+
+    def __init__(self, issuer: str, process: Child) -> None:
+        self.issuer = issuer
+        self.process = process
+        self._numbers = itertools.count(1)
+
+    def register(
+        self,
+        redirect_uris: Sequence[str],
+        *,
+        client_id: str | None = None,
+        client_secret: str = SECRET,
+        auth_method: AuthMethod = "client_secret_basic",
+        post_logout_redirect_uris: Sequence[str] = (),
+        claims_in_id_token: bool = False,
+        pkce_optional: bool = False,
+        **metadata: Any,
+    ) -> Client:
+        """Register a client, or replace the one of this id.
+
+        :param claims_in_id_token: profile, email and the other claims stand in the ID token; otherwise in
+            userinfo alone.
+        :param pkce_optional: take authorization requests without PKCE too.
+        :param metadata: further client metadata (OpenID Connect Dynamic Client Registration, 2).
+        """
+        client = Client(client_id or f"app-{next(self._numbers)}", client_secret, auth_method)
+        wanted = {
+            "client_id": client.client_id,
+            "redirect_uris": list(redirect_uris),
+            "post_logout_redirect_uris": list(post_logout_redirect_uris),
+            "token_endpoint_auth_method": auth_method,
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "claims_in_id_token": claims_in_id_token,
+            "pkce_optional": pkce_optional,
+            **metadata,
+        }
+        if auth_method != "none":
+            wanted["client_secret"] = client_secret
+        control(self.issuer, "POST", "/_test/clients", wanted)
+        return client
+
+    def settings(self, client: Client) -> dict[str, str]:
+        """The keys of the INI for a client of this provider."""
+        return {"issuer": self.issuer, **client.settings}
+
+    def add_account(self, login: str, *, password: str = PASSWORD, **claims: Any) -> None:
+        """Add a person, or change one; ``sub`` is ``u-LOGIN`` unless it is given."""
+        claims.setdefault("sub", f"u-{login}")
+        control(
+            self.issuer, "POST", "/_test/accounts", {"login": login, "password": password, "claims": claims}
+        )
+
+    def requests(self, path: str | None = None) -> list[dict[str, Any]]:
+        """What the provider was asked, oldest first: method, path, query, authorization, body, status."""
+        found: list[dict[str, Any]] = control(self.issuer, "GET", "/_test/requests")
+        return [entry for entry in found if path is None or entry["path"] == path]
+
+    def forget_requests(self) -> None:
+        control(self.issuer, "DELETE", "/_test/requests")
+
+    def sign_in(
+        self, browser: Browser, login: str = "jane", *, password: str = PASSWORD, deny: bool = False
+    ) -> Page:
+        """Drive the provider's pages until the browser is somewhere else; nothing to do when it already is.
+
+        :param deny: sign in, and then refuse to share anything.
+        """
+        for _ in range(4):
+            assert browser.page is not None
+            if browser.origin != self.issuer or not browser.page.forms:
+                break
+            if browser.page.form().value("login") is not None:
+                browser.submit(login=login, password=password)
+            else:
+                browser.submit(button="abort" if deny else "consent")
+        assert browser.page is not None
+        assert browser.origin != self.issuer, (
+            f"still at the provider:\n{browser.transcript}\n{browser.page.text}"
+        )
+        return browser.page
+
+    def sign_out(self, browser: Browser) -> Page:
+        """Answer the provider's question whether to sign out there too, and follow where it leads."""
+        page = browser.submit("xsrf")
+        if browser.origin == self.issuer and page.forms:
+            page = browser.submit("xsrf")
+        return page
+
+
+@contextmanager
+def oidc_provider(*, host: str = "localhost", port: int = 0) -> Iterator[OidcProvider]:
+    """Start a provider whose issuer is ``http://HOST:PORT``; it listens on 127.0.0.1 alone.
+
+    ``localhost`` makes it another site than an application at 127.0.0.1: cookies, SameSite and Fetch Metadata then
+    behave as they do between a company's application and its provider.
+    """
+    env = {"PROVIDER_HOST": host, "PROVIDER_PORT": str(port)}
+    with start_script("oidc-provider", "oidc_provider.mjs", env=env) as process:
+        issuer = process.wait_for_line(r"^ready (\S+)")[1]
+        yield OidcProvider(issuer, process)

@@ -1,0 +1,487 @@
+"""The WSGI callable: who gets through, what the application sees, and that it is never asked when it must not be."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.identity.model import Identity
+from oauth2_mw.middleware import OAuth2Middleware
+from tests.support.guarded import ORIGIN, make_settings
+from tests.support.wsgi_call import Answer, call, environ_for
+
+HTML = "text/html,*/*;q=0.8"
+COOKIE = "__Host-oauth2_mw"
+JANE = Identity(
+    id="u1",
+    provider="default",
+    issuer="https://id.example",
+    subject="42",
+    username="jané",
+    email="jane@example.com",
+    groups=("staff", "a,b"),
+)
+
+
+class App:
+    """Counts its calls and keeps the last environ."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.environ: dict[str, Any] = {}
+        self.iterable: list[bytes] = [b"hello"]
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self.calls += 1
+        self.environ = environ
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Set-Cookie", "app=1")])
+        return self.iterable
+
+
+@pytest.fixture
+def app() -> App:
+    return App()
+
+
+def guard(app: App, **keys: Any) -> OAuth2Middleware:
+    """The middleware with a page of buttons, so that nothing has to be asked of a provider."""
+    return OAuth2Middleware(
+        app, make_settings(**{"issuer": "https://id.example", "login_page": True, **keys})
+    )
+
+
+def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE, **tokens: str) -> str:
+    """A ``Cookie`` header of a live session."""
+    sessions = middleware._sessions
+    session = sessions.create(middleware._settings.providers[identity.provider], identity, tokens, mapped=())
+    cookies = sessions.set_cookies(session, sessions.cookies.read(""))
+    return "; ".join(cookie.partition(";")[0] for cookie in cookies)
+
+
+# Nobody is signed in
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND", "GETX"])
+@pytest.mark.parametrize("accept", [HTML, "*/*", None])
+@pytest.mark.parametrize("cookie", [None, f"{COOKIE}=rubbish", f"{COOKIE}={'A' * 200}", f"{COOKIE}.1=x"])
+def test_the_application_is_not_asked_for_a_request_that_is_not_allowed(
+    app: App, method: str, accept: str | None, cookie: str | None
+) -> None:
+    environ = environ_for(
+        "/x", REQUEST_METHOD=method, HTTP_ACCEPT=accept, HTTP_COOKIE=cookie, HTTP_RANGE="bytes=0-1"
+    )
+    answer = call(guard(app), environ)
+    assert app.calls == 0
+    assert answer.status == (200 if accept == HTML else 401)
+
+
+def test_a_program_gets_401_and_json_and_begins_no_attempt(app: App) -> None:
+    answer = call(guard(app), environ_for("/api", HTTP_ACCEPT="application/json", QUERY_STRING="a=1"))
+    assert answer.status == 401
+    assert answer.header("Content-Type") == "application/problem+json"
+    assert answer.header("WWW-Authenticate") == (
+        f'OAuth2 realm="{ORIGIN}", login_url="{ORIGIN}/auth/oauth2/login/?next=/api%3Fa%3D1"'
+    )
+    assert "login_url" in answer.text
+    assert answer.cookies == {}
+
+
+def test_with_one_provider_a_person_goes_to_the_login_page_when_it_is_asked_for(app: App) -> None:
+    answer = call(guard(app), environ_for("/deep", HTTP_ACCEPT=HTML, QUERY_STRING="a=1"))
+    assert answer.status == 200
+    assert f"{ORIGIN}/auth/oauth2/login/default/?next=/deep%3Fa%3D1" in answer.text
+
+
+@pytest.mark.row("W5")
+def test_the_host_header_is_never_read(app: App) -> None:
+    for host in ("evil.example", "app.example/x?y=", "a b", "\xff", None):
+        answer = call(guard(app), environ_for("/deep", HTTP_ACCEPT=HTML, HTTP_HOST=host))
+        assert "evil" not in answer.text
+        assert answer.status == 200
+
+
+def test_a_bad_session_cookie_is_expired(app: App) -> None:
+    answer = call(
+        guard(app), environ_for("/", HTTP_ACCEPT=HTML, HTTP_COOKIE=f"{COOKIE}=bad; {COOKIE}.1=bad; x=1")
+    )
+    assert set(answer.cookies) == {COOKIE, f"{COOKIE}.1"}
+    assert all("Max-Age=0" in cookie for cookie in answer.cookies.values())
+
+
+def test_with_no_provider_enabled_protected_paths_are_closed_and_public_ones_open(app: App) -> None:
+    middleware = guard(app, enabled=False, public_paths="/static/")
+    answer = call(middleware, environ_for("/", HTTP_ACCEPT=HTML))
+    assert answer.status == 503
+    assert app.calls == 0
+    assert call(middleware, environ_for("/auth/oauth2/login/")).status == 503
+    assert call(middleware, environ_for("/auth/oauth2/login/callback/")).status == 404
+    assert call(middleware, environ_for("/static/x")).status == 200
+    assert app.calls == 1
+
+
+# Optional and public paths
+
+
+def test_optional_hands_on_everybody_and_says_nothing_of_nobody(app: App) -> None:
+    middleware = guard(app, protect="optional")
+    assert call(middleware, environ_for("/")).status == 200
+    assert "REMOTE_USER" not in app.environ
+    assert "AUTH_TYPE" not in app.environ
+    answer = call(middleware, environ_for("/", HTTP_COOKIE=f"{COOKIE}=bad"))
+    assert answer.status == 200
+    assert "Max-Age=0" in answer.cookies[COOKIE]
+    assert answer.cookies["app"] == "app=1"
+    assert call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware))).status == 200
+    assert app.environ["REMOTE_USER"] == "jané".encode().decode("latin-1")
+
+
+def test_a_public_path_needs_nobody_and_is_told_of_nobody(app: App) -> None:
+    middleware = guard(app, public_paths="/static/ /robots.txt")
+    cookie = sign_in(middleware)
+    assert call(middleware, environ_for("/static/a.css", HTTP_COOKIE=f"a=1; {cookie}; b=2")).status == 200
+    assert "REMOTE_USER" not in app.environ
+    assert app.environ["HTTP_COOKIE"] == "a=1; b=2"
+    call(middleware, environ_for("/robots.txt", HTTP_COOKIE=cookie))
+    assert "HTTP_COOKIE" not in app.environ
+    call(middleware, environ_for("/robots.txt", HTTP_COOKIE="theme=dark"))
+    assert app.environ["HTTP_COOKIE"] == "theme=dark"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../admin",
+        "/static//x",
+        "/static/%2e%2e/x",
+        "/static/x;y",
+        "/static/\\x",
+        "/static/\x00",
+        "/static/\xff",
+    ],
+)
+def test_an_odd_path_is_never_public(app: App, path: str) -> None:
+    assert call(guard(app, public_paths="/static/"), environ_for(path)).status == 401
+    assert app.calls == 0
+
+
+@pytest.mark.parametrize("script", ["/static", "/x", "/core/", "core"])
+def test_a_foreign_script_name_is_never_public_and_never_ours(app: App, script: str) -> None:
+    middleware = guard(app, public_url="https://app.example/core", public_paths="/static/")
+    for path in ("/static/x", "/auth/oauth2/login/"):
+        answer = call(middleware, environ_for(path, SCRIPT_NAME=script))
+        assert answer.status == 401
+        assert app.calls == 0
+    assert call(middleware, environ_for("/static/x", SCRIPT_NAME="/core")).status == 200
+    assert call(middleware, environ_for("/auth/oauth2/login/", SCRIPT_NAME="/core")).status == 200
+
+
+@pytest.mark.parametrize("script", ["", "/core"])
+def test_a_destination_is_the_path_that_the_browser_sees(app: App, script: str) -> None:
+    middleware = guard(app, public_url="https://app.example/core")
+    answer = call(middleware, environ_for("/deep", SCRIPT_NAME=script, HTTP_ACCEPT=HTML))
+    assert "https://app.example/core/auth/oauth2/login/default/?next=/core/deep" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example/x", "/\\evil.example", "http://evil.example/", "/a/../..//evil.example"]
+)
+def test_a_path_that_could_lead_away_is_forgotten(app: App, path: str) -> None:
+    answer = call(guard(app), environ_for(path, HTTP_ACCEPT=HTML))
+    assert answer.status == 200
+    assert "evil" not in answer.text
+
+
+# Somebody is signed in
+
+
+def test_the_application_sees_who_is_signed_in(app: App) -> None:
+    middleware = guard(app, environ={"REMOTE_EMAIL": "email", "HTTP_X_GROUPS": "groups"})
+    answer = call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware)))
+    assert answer.status == 200
+    assert app.environ["REMOTE_USER"] == "jané".encode().decode("latin-1")
+    assert app.environ["AUTH_TYPE"] == "OAuth2"
+    assert app.environ["REMOTE_EMAIL"] == "jane@example.com"
+    assert app.environ["HTTP_X_GROUPS"] == "staff,a%2Cb"
+    assert app.environ["oauth2_mw.identity"] == JANE
+
+
+def test_the_applications_own_iterable_comes_back(app: App) -> None:
+    middleware = guard(app)
+    assert call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware))).iterable is app.iterable
+
+
+def test_our_cookies_are_hidden_unless_asked_otherwise(app: App) -> None:
+    middleware = guard(app)
+    cookie = sign_in(middleware)
+    call(middleware, environ_for("/", HTTP_COOKIE=f"a=1; {cookie}; {COOKIE}-a-abcdefghijkl=x; b"))
+    assert app.environ["HTTP_COOKIE"] == "a=1; b"
+    middleware = guard(app, hide_cookies=False)
+    call(middleware, environ_for("/", HTTP_COOKIE=f"a=1; {cookie}"))
+    assert app.environ["HTTP_COOKIE"] == f"a=1; {cookie}"
+
+
+@pytest.mark.row("3e.1", "3e.2")
+@pytest.mark.parametrize("path", ["/", "/static/x", "/auth/oauth2/nothing"])
+@pytest.mark.parametrize("signed_in", [False, True])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "REMOTE_USER",
+        "AUTH_TYPE",
+        "HTTP_REMOTE_USER",
+        "HTTP_REMOTE.USER",
+        "HTTP_X_REMOTE_USER",
+        "HTTP_X_FORWARDED_USER",
+        "HTTP_X_AUTH_REQUEST_EMAIL",
+        "oauth2_mw.identity",
+        "REMOTE_EMAIL",
+        "HTTP_REMOTE_EMAIL",
+    ],
+)
+def test_what_a_client_says_of_itself_never_arrives(
+    app: App, key: str, path: str, *, signed_in: bool
+) -> None:
+    middleware = guard(app, protect="optional", public_paths="/static/", environ={"REMOTE_EMAIL": "email"})
+    environ = environ_for(path, HTTP_COOKIE=sign_in(middleware) if signed_in else None, **{key: "mallory"})
+    call(middleware, environ)
+    assert "mallory" not in environ.values()
+    assert "mallory" not in app.environ.values()
+
+
+def test_basic_credentials_do_not_outlive_us(app: App) -> None:
+    for setting, kept in (("basic", {"Bearer t"}), ("all", set()), ("none", {"Bearer t", "Basic eDp5"})):
+        middleware = guard(app, strip_authorization=setting)
+        for value in ("Bearer t", "Basic eDp5", "bAsIc eDp5"):
+            call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware), HTTP_AUTHORIZATION=value))
+            assert ("HTTP_AUTHORIZATION" in app.environ) == (value in kept or (setting == "none"))
+
+
+@pytest.mark.row("3c.4")
+def test_a_session_of_another_application_is_none_here(app: App) -> None:
+    elsewhere = guard(app, public_url="https://app.example/other")
+    assert call(guard(app), environ_for("/", HTTP_COOKIE=sign_in(elsewhere))).status == 401
+
+
+def test_a_session_ends_with_its_provider(app: App) -> None:
+    cookie = sign_in(guard(app))
+    assert (
+        call(guard(app, issuer="https://other.example"), environ_for("/", HTTP_COOKIE=cookie)).status == 401
+    )
+    named = {"client_id": None, "client_secret": None, "issuer": None}
+    other = {"provider:corp": {"issuer": "https://id.example", "client_id": "x", "client_secret": "y"}}
+    assert call(guard(app, **named, **other), environ_for("/", HTTP_COOKIE=cookie)).status == 401
+
+
+@pytest.mark.row("3c.14")
+def test_a_session_ends_after_its_idle_time_and_after_its_lifetime(app: App) -> None:
+    middleware = guard(app, session_lifetime="2h", session_idle="30m")
+    clock = Clock(middleware)
+    cookie = sign_in(middleware)
+    clock.forward(29 * 60)
+    answer = call(middleware, environ_for("/", HTTP_COOKIE=cookie))
+    assert answer.status == 200
+    clock.forward(60)
+    assert call(middleware, environ_for("/", HTTP_COOKIE=cookie)).status == 401
+    cookie = cookie_of(answer)
+    for _ in range(4):
+        answer = call(middleware, environ_for("/", HTTP_COOKIE=cookie))
+        assert answer.status == 200
+        cookie = cookie_of(answer, cookie)
+        clock.forward(25 * 60 if _ < 3 else 60 * 60)
+    assert call(middleware, environ_for("/", HTTP_COOKIE=cookie)).status == 401
+
+
+def test_use_is_written_down_now_and_then_and_not_with_every_response(app: App) -> None:
+    middleware = guard(app, session_idle="1h")
+    clock = Clock(middleware)
+    cookie = sign_in(middleware)
+    assert set(call(middleware, environ_for("/", HTTP_COOKIE=cookie)).cookies) == {"app"}
+    clock.forward(8 * 60)
+    answer = call(middleware, environ_for("/", HTTP_COOKIE=cookie))
+    assert set(answer.cookies) == {"app", COOKIE}
+
+
+def test_a_renewed_session_of_an_exception_page_keeps_exc_info(app: App) -> None:
+    middleware = guard(app, session_idle="1h")
+    clock = Clock(middleware)
+    cookie = sign_in(middleware)
+    clock.forward(10 * 60)
+    told: list[Any] = []
+
+    def failing(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        start_response("500 Oh", [("Content-Type", "text/plain")], (ValueError, ValueError("x"), None))
+        return []
+
+    middleware._app = failing
+    middleware(environ_for("/", HTTP_COOKIE=cookie), lambda *a: told.append(a))
+    assert [len(arguments) for arguments in told] == [2, 3]
+    assert all(any(name == "Set-Cookie" for name, _ in arguments[1]) for arguments in told)
+
+
+def test_a_request_is_refused_when_nobody_can_say_whether_its_session_was_ended(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    middleware = guard(app)
+    cookie = sign_in(middleware)
+
+    def away(*_: object) -> bool:
+        raise StoreUnavailable("the directory is away")
+
+    monkeypatch.setattr(middleware._sessions.revocations, "ended", away)
+    for path in ("/", "/auth/oauth2/logout/"):
+        page = call(middleware, environ_for(path, HTTP_COOKIE=cookie, HTTP_ACCEPT=HTML))
+        assert (page.status, page.header("Content-Type")) == (503, "text/html; charset=utf-8")
+        assert page.header("Retry-After")
+        program = call(middleware, environ_for(path, HTTP_COOKIE=cookie))
+        assert (program.status, program.header("Content-Type")) == (503, "application/problem+json")
+    assert app.calls == 0
+
+
+# Our own URLs
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("", 404),
+        ("/", 404),
+        ("/nothing", 404),
+        ("/login/nobody/", 404),
+        ("/login/callback/nobody/", 404),
+        ("/login/callback/default/", 404),
+        ("/login/../login/", 404),
+        ("/login//", 404),
+        ("/icon/default", 404),
+        ("/icon/../../x", 404),
+        ("/static/nothing.css", 404),
+        ("/static/oauth2_mw.css", 200),
+        ("/login/", 200),
+        ("/logout/done/", 200),
+        ("/logout/", 303),
+        ("/login/callback/", 400),
+        ("/login/\xff/", 400),
+        ("/\x00", 400),
+        ("/login/\r\n", 400),
+    ],
+)
+def test_our_own_urls_and_nothing_else_answer_under_the_prefix(app: App, path: str, status: int) -> None:
+    answer = call(guard(app), environ_for("/auth/oauth2" + path))
+    assert answer.status == status
+    assert app.calls == 0
+
+
+@pytest.mark.parametrize("path", ["/login", "/login/default", "/logout", "/logout/done", "/login/callback"])
+def test_a_missing_slash_is_added(app: App, path: str) -> None:
+    answer = call(guard(app), environ_for("/auth/oauth2" + path, QUERY_STRING="a=%41&b=\xff\r\nX: y"))
+    assert answer.status == 303
+    assert answer.header("Location") == f"{ORIGIN}/auth/oauth2{path}/?a=%41&b=%C3%BF%0D%0AX:%20y"
+    assert call(guard(app), environ_for("/auth/oauth2" + path, REQUEST_METHOD="POST")).status == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/login/", "/login/default/", "/logout/done/", "/static/oauth2_mw.css", "/login/callback/"]
+)
+def test_other_methods_are_refused(app: App, path: str) -> None:
+    answer = call(guard(app), environ_for("/auth/oauth2" + path, REQUEST_METHOD="DELETE"))
+    assert answer.status == 405
+    assert "GET" in (answer.header("Allow") or "")
+
+
+def test_a_head_request_does_not_use_up_a_code(app: App) -> None:
+    assert call(guard(app), environ_for("/auth/oauth2/login/callback/", REQUEST_METHOD="HEAD")).status == 405
+
+
+@pytest.mark.row("W6", "W9")
+@pytest.mark.parametrize("path", ["/login/", "/login/callback/", "/logout/", "/logout/done/"])
+@pytest.mark.parametrize(
+    "query", ["next=%ff&state=%ff", "next=%00&state=%00", "next=a&next=b&state=a&state=b", "%zz", "a" * 20000]
+)
+def test_a_query_that_cannot_be_read_is_400_on_our_urls(app: App, path: str, query: str) -> None:
+    middleware = guard(app)
+    cookie = sign_in(middleware)
+    answer = call(middleware, environ_for("/auth/oauth2" + path, QUERY_STRING=query, HTTP_COOKIE=cookie))
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize("query", ["next=%ff", "%zz", "a&a", "\x00"])
+def test_elsewhere_a_query_is_passed_on_unread(app: App, query: str) -> None:
+    middleware = guard(app)
+    environ = environ_for("/", QUERY_STRING=query, HTTP_HOST="any thing", HTTP_COOKIE=sign_in(middleware))
+    assert call(middleware, environ).status == 200
+    assert app.environ["QUERY_STRING"] == query
+    assert app.environ["HTTP_HOST"] == "any thing"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/auth/oauth2/login/", "/auth/oauth2/nothing", "/auth/oauth2/static/oauth2_mw.css"]
+)
+@pytest.mark.parametrize("accept", [HTML, "*/*"])
+def test_every_response_of_ours_carries_the_headers_that_keep_it_private(
+    app: App, path: str, accept: str
+) -> None:
+    answer = call(guard(app), environ_for(path, HTTP_ACCEPT=accept))
+    assert answer.header("Cache-Control") == "no-store"
+    assert answer.header("Referrer-Policy") == "no-referrer"
+    assert answer.header("X-Content-Type-Options") == "nosniff"
+    policy = answer.header("Content-Security-Policy") or ""
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+
+
+@given(
+    st.sampled_from(
+        ["/auth/oauth2/", "/auth/oauth2/login/", "/auth/oauth2/login/callback/", "/auth/oauth2/logout/", "/"]
+    ),
+    st.text(st.characters(max_codepoint=255), max_size=30),
+    st.text(st.characters(max_codepoint=255), max_size=60),
+    st.sampled_from(["GET", "POST", "HEAD"]),
+)
+def test_no_request_makes_an_error_of_ours(path: str, more: str, query: str, method: str) -> None:
+    app = App()
+    environ = environ_for(
+        path + more, QUERY_STRING=query, REQUEST_METHOD=method, CONTENT_LENGTH=str(len(more))
+    )
+    assert call(SHARED, environ).status < 500
+    assert app.calls == 0
+
+
+SHARED = guard(App())
+
+
+# Construction
+
+
+def test_construction_opens_no_connection(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    guard(app, preload=True)
+
+
+class Clock:
+    """Moves the time by which sessions live."""
+
+    def __init__(self, middleware: OAuth2Middleware) -> None:
+        sessions = middleware._sessions
+        real = sessions._clock
+        self._ahead = 0.0
+        sessions._clock = lambda: real() + self._ahead
+
+    def forward(self, seconds: float) -> None:
+        self._ahead += seconds
+
+
+def cookie_of(answer: Answer, before: str = "") -> str:
+    """The session cookie after an answer."""
+    new = answer.cookies.get(COOKIE)
+    return new.partition(";")[0] if new else before

@@ -1,0 +1,221 @@
+"""Sign-in attempts: bound to one browser, valid once and not for long, and never piling up."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth2_mw.session.cookies import Cookies, Sent
+from oauth2_mw.session.keyring import Keyring
+from oauth2_mw.session.sealing import Sealer
+from oauth2_mw.settings.grammar import Secret
+from oauth2_mw.web.attempt import KEPT_FOR, MOST_ALIVE, MOST_BYTES, VALID_FOR, Attempts, UsedHere
+from tests.support.keys import text_key
+
+COOKIES = Cookies("oauth2_mw", secure=True)
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Browser:
+    """Keeps what Set-Cookie says."""
+
+    def __init__(self) -> None:
+        self.jar: dict[str, str] = {}
+
+    def take(self, headers: list[str]) -> None:
+        for header in headers:
+            pair, _, attributes = header.partition(";")
+            name, _, value = pair.partition("=")
+            if "Max-Age=0" in attributes:
+                self.jar.pop(name, None)
+            else:
+                self.jar[name] = value
+
+    def sent(self) -> Sent:
+        return COOKIES.read("; ".join(f"{name}={value}" for name, value in self.jar.items()))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def attempts(clock: Clock) -> Attempts:
+    return make(clock)
+
+
+def make(clock: Clock) -> Attempts:
+    sealer = Sealer(Keyring(Secret.literal(text_key()), sync=5), app_id="https://app.example")
+    return Attempts(sealer, COOKIES, clock=clock)
+
+
+def test_an_answer_finds_its_attempt_again(attempts: Attempts, clock: Clock) -> None:
+    browser = Browser()
+    attempt, text = attempts.begin("corp", "/deep?x=1")
+    browser.take(attempts.remember(attempt, browser.sent()))
+    state = attempts.open_state(text)
+    assert state is not None
+    assert attempts.find(state, browser.sent()) == attempt
+    assert attempt.fresh(clock())
+
+
+@pytest.mark.row("3a.1")
+def test_another_browser_has_no_such_attempt(attempts: Attempts) -> None:
+    victim, attacker = Browser(), Browser()
+    attempt, text = attempts.begin("corp", "/")
+    attacker.take(attempts.remember(attempt, attacker.sent()))
+    state = attempts.open_state(text)
+    assert state is not None
+    assert attempts.find(state, victim.sent()) is None
+
+
+@pytest.mark.row("3a.1")
+def test_two_attempts_cannot_be_crossed(attempts: Attempts) -> None:
+    browser = Browser()
+    first, first_text = attempts.begin("corp", "/one")
+    second, _ = attempts.begin("corp", "/two")
+    browser.take(attempts.remember(first, browser.sent()))
+    browser.take(attempts.remember(second, browser.sent()))
+    names = list(browser.jar)
+    browser.jar[names[0]], browser.jar[names[1]] = browser.jar[names[1]], browser.jar[names[0]]
+    state = attempts.open_state(first_text)
+    assert state is not None
+    assert attempts.find(state, browser.sent()) is None
+
+
+@given(st.text(max_size=200))
+def test_a_state_that_is_not_ours_opens_as_nothing(text: str) -> None:
+    assert make(Clock()).open_state(text) is None
+
+
+def test_every_attempt_has_its_own_nonce_and_verifier(attempts: Attempts) -> None:
+    made = [attempts.begin("corp", "/")[0] for _ in range(200)]
+    assert len({a.nonce for a in made} | {a.code_verifier for a in made}) == 400
+    assert all(len(a.code_verifier) == 43 and len(a.nonce) == 43 for a in made)
+    assert all(
+        set(a.code_verifier) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+        for a in made
+    )
+
+
+def test_an_attempt_is_valid_for_ten_minutes_and_found_for_an_hour(attempts: Attempts, clock: Clock) -> None:
+    browser = Browser()
+    attempt, text = attempts.begin("corp", "/deep")
+    browser.take(attempts.remember(attempt, browser.sent()))
+    clock.now += VALID_FOR - 1
+    assert attempt.fresh(clock())
+    clock.now += 1
+    assert not attempt.fresh(clock())
+    state = attempts.open_state(text)
+    assert state is not None
+    found = attempts.find(state, browser.sent())
+    assert found is not None
+    assert found.destination == "/deep"
+
+
+def test_an_attempt_from_the_future_is_not_valid(attempts: Attempts, clock: Clock) -> None:
+    attempt, _ = attempts.begin("corp", "/")
+    assert not attempt.fresh(clock() - 3600)
+    assert attempt.fresh(clock() - 30)
+
+
+@pytest.mark.row("3a.5")
+def test_an_attempt_is_used_once(attempts: Attempts) -> None:
+    attempt, _ = attempts.begin("corp", "/")
+    assert attempts.use(attempt)
+    assert not attempts.use(attempt)
+
+
+def test_a_spent_attempt_keeps_its_destination_and_nothing_else(attempts: Attempts, clock: Clock) -> None:
+    browser = Browser()
+    attempt, text = attempts.begin("corp", "/deep")
+    browser.take([attempts.spend(attempt)])
+    state = attempts.open_state(text)
+    assert state is not None
+    spent = attempts.find(state, browser.sent())
+    assert spent is not None
+    assert (spent.destination, spent.seed) == ("/deep", b"")
+    assert not spent.fresh(clock())
+
+
+@pytest.mark.row("3a.7", "3a.8")
+def test_at_most_eight_attempts_live_and_the_oldest_goes(attempts: Attempts, clock: Clock) -> None:
+    browser = Browser()
+    made = []
+    for number in range(MOST_ALIVE + 3):
+        attempt, _ = attempts.begin("corp", f"/{number}")
+        made.append(attempt.state.id)
+        browser.take(attempts.remember(attempt, browser.sent()))
+        clock.now += 1
+    alive = set(COOKIES.attempts(browser.sent()))
+    assert alive == set(made[3:])
+
+
+@pytest.mark.row("3a.8")
+def test_attempts_never_take_more_of_a_header_than_their_share(attempts: Attempts, clock: Clock) -> None:
+    browser = Browser()
+    for number in range(20):
+        attempt, _ = attempts.begin("corp", "/" + "x" * 900 + str(number))
+        browser.take(attempts.remember(attempt, browser.sent()))
+        clock.now += 1
+        assert sum(map(len, browser.jar.values())) <= MOST_BYTES
+    assert len(browser.jar) >= 2
+
+
+def test_a_spent_attempt_makes_room_before_a_living_one(attempts: Attempts, clock: Clock) -> None:
+    browser = Browser()
+    oldest, _ = attempts.begin("corp", "/oldest")
+    browser.take(attempts.remember(oldest, browser.sent()))
+    for number in range(MOST_ALIVE - 1):
+        clock.now += 1
+        attempt, _ = attempts.begin("corp", f"/{number}")
+        browser.take(attempts.remember(attempt, browser.sent()))
+    browser.take([attempts.spend(attempt)])
+    new, _ = attempts.begin("corp", "/new")
+    browser.take(attempts.remember(new, browser.sent()))
+    alive = COOKIES.attempts(browser.sent())
+    assert oldest.state.id in alive
+    assert attempt.state.id not in alive
+
+
+def test_attempts_that_do_not_open_or_are_past_their_hour_are_expired(
+    attempts: Attempts, clock: Clock
+) -> None:
+    browser = Browser()
+    old, _ = attempts.begin("corp", "/old")
+    browser.take(attempts.remember(old, browser.sent()))
+    browser.jar[COOKIES.attempt_prefix + "AAAAAAAAAAAA"] = "rubbish"
+    assert [h.partition("=")[0] for h in attempts.broken(browser.sent())] == [
+        COOKIES.attempt_prefix + "AAAAAAAAAAAA"
+    ]
+    clock.now += KEPT_FOR
+    new, _ = attempts.begin("corp", "/new")
+    browser.take(attempts.remember(new, browser.sent()))
+    assert list(COOKIES.attempts(browser.sent())) == [new.state.id]
+
+
+def test_a_process_remembers_used_attempts_within_bounds() -> None:
+    used = UsedHere()
+    for number in range(UsedHere.MOST + 500):
+        assert used.consume(f"id{number}", expires=100, now=0)
+    assert len(used._used) == UsedHere.MOST
+    assert not used.consume(f"id{UsedHere.MOST + 499}", expires=100, now=0)
+
+
+def test_a_process_forgets_expired_attempts() -> None:
+    used = UsedHere()
+    numbers = count()
+    for _ in range(10):
+        used.consume(f"id{next(numbers)}", expires=10, now=0)
+    used.consume("new", expires=100, now=11)
+    assert list(used._used) == ["new"]

@@ -1,0 +1,563 @@
+"""Signing in, over real sockets, against a provider that can be told to fail.
+
+The failure matrix stands at the end: whatever goes wrong, there is a page, one audit line, no session and no user.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+import time_machine
+
+from tests.support.browser_jar import Browser
+from tests.support.guarded import ORIGIN, Guarded, guarded
+from tests.support.page import Page
+from tests.support.provider_standin import Answer, StandIn
+
+CALLBACK = f"{ORIGIN}/auth/oauth2/login/callback/"
+SECRET = "s3cret: %+&ü"
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    with StandIn(client_id="app", client_secret=SECRET, sends_iss=True) as provider:
+        yield provider
+
+
+@pytest.fixture
+def site(provider: StandIn) -> Iterator[Guarded]:
+    with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
+        yield site
+
+
+def whoami(browser: Browser, site: Guarded) -> str | None:
+    """The user that the application sees, ``None`` when it is not reached."""
+    page = browser.fetch(site.url + "/whoami")
+    return page.json()["user"] if page.status == 200 else None
+
+
+def at_callback(browser: Browser, site: Guarded, path: str = "/deep?x=1") -> str:
+    """Start a sign-in and return the address at which the provider's answer would arrive."""
+    page = browser.navigate(site.url + path, stop_before=CALLBACK)
+    assert page.location is not None
+    assert page.location.startswith(CALLBACK)
+    return page.location
+
+
+def assert_refused(page: Page, browser: Browser, site: Guarded, *, status: int, code: str) -> None:
+    """A page with a reference, one audit line that names it, no session."""
+    assert page.status == status
+    assert page.content_type == "text/html"
+    reference = re.search(r"\b[0-9a-f]{8}\b", page.visible_text)
+    assert reference is not None, page.visible_text
+    told = [line for line in site.audit if f"ref={reference[0]}" in line]
+    assert len(told) == 1
+    assert f"code={code}" in told[0], told
+    assert "Traceback" not in page.text
+    assert site.session_cookie not in browser.jar.names(site.url)
+    assert whoami(browser, site) is None
+
+
+# The way there and back
+
+
+def test_a_sign_in_ends_where_it_was_meant_to(site: Guarded) -> None:
+    browser = site.browser()
+    page = browser.navigate(site.url + "/deep/er?x=1&y=%C3%A4")
+    assert page.url == site.url + "/deep/er?x=1&y=%C3%A4"
+    assert page.json()["user"] == "jane"
+    assert site.app.calls == 1
+    assert [line.split()[0] for line in site.audit] == ["event=login"]
+
+
+def test_the_authorization_request_says_what_the_specifications_ask(site: Guarded, provider: StandIn) -> None:
+    browser = site.browser()
+    page = browser.navigate(site.url + "/", follow=False)
+    assert page.status == 303
+    url = urlsplit(page.location or "")
+    query = parse_qs(url.query)
+    assert f"{url.scheme}://{url.netloc}" == provider.url
+    assert query["response_type"] == ["code"]
+    assert query["client_id"] == ["app"]
+    assert query["redirect_uri"] == [CALLBACK]
+    assert query["scope"] == ["openid profile email"]
+    assert query["code_challenge_method"] == ["S256"]
+    assert all(len(query[name]) == 1 for name in ("state", "nonce", "code_challenge"))
+
+
+def test_a_login_makes_no_more_calls_than_it_needs(site: Guarded, provider: StandIn) -> None:
+    provider.claims = dict(provider.userinfo, phone_number="1", groups=[])
+    site.browser().navigate(site.url + "/")
+    del provider.requests[:]
+    assert whoami_after_login(site) == "jane"
+    assert sorted(request.path for request in provider.requests) == ["/authorize", "/token"]
+
+
+def whoami_after_login(site: Guarded) -> str | None:
+    browser = site.browser()
+    browser.navigate(site.url + "/")
+    return whoami(browser, site)
+
+
+def test_every_sign_in_is_a_fresh_session_and_ends_the_one_before(site: Guarded) -> None:
+    browser = site.browser()
+    browser.navigate(site.url + "/")
+    thief = Browser(jar=browser.jar.copy(), behind_tls=browser.behind_tls)
+    assert whoami(thief, site) == "jane"
+    browser.navigate(site.url + "/auth/oauth2/login/")
+    assert whoami(browser, site) == "jane"
+    assert whoami(thief, site) is None
+
+
+def test_a_programs_request_begins_no_attempt(site: Guarded, provider: StandIn) -> None:
+    browser = site.browser()
+    page = browser.fetch(site.url + "/api")
+    assert page.status == 401
+    assert browser.jar.names(site.url) == []
+    assert page.json()["login_url"] == f"{ORIGIN}/auth/oauth2/login/?next=/api"
+    assert provider.requests == []
+
+
+@pytest.mark.row("3a.7")
+def test_several_tabs_sign_in_beside_each_other(site: Guarded) -> None:
+    browser = site.browser()
+    answers = [at_callback(browser, site, f"/tab/{number}") for number in range(8)]
+    for number, answer in reversed(list(enumerate(answers))):
+        assert browser.navigate(answer).url == f"{site.url}/tab/{number}"
+
+
+def test_next_is_followed_only_inside_the_application(site: Guarded) -> None:
+    for wanted, expected in (
+        ("/page?a=1", "/page?a=1"),
+        (f"{ORIGIN}/page", "/page"),
+        ("https://evil.example/", "/"),
+        ("//evil.example/", "/"),
+        ("/\\evil.example", "/"),
+        ("/auth/oauth2/logout/", "/"),
+        ("javascript:alert(1)", "/"),
+    ):
+        page = site.browser().navigate(f"{site.url}/auth/oauth2/login/?" + urlencode({"next": wanted}))
+        assert page.url == site.url + expected
+
+
+# Two providers
+
+
+def test_with_two_providers_a_page_offers_both_and_each_has_its_own_callback(provider: StandIn) -> None:
+    with (
+        StandIn(
+            client_id="other", client_secret="x", userinfo={"id": 7, "login": "joe"}, oidc=False
+        ) as second,
+        guarded(
+            issuer=provider.issuer,
+            client_secret=SECRET,
+            provider="First & Co",
+            username_prefix="one-",
+            **{
+                "provider:corp": {
+                    "provider": "Corp",
+                    "client_id": "other",
+                    "client_secret": "x",
+                    "authorization_endpoint": second.url + "/authorize",
+                    "token_endpoint": second.url + "/token",
+                    "userinfo_endpoint": second.url + "/userinfo",
+                    "attribute_map": '{"username": "login"}',
+                    "username_prefix": "corp-",
+                }
+            },
+        ) as site,
+    ):
+        browser = site.browser()
+        page = browser.navigate(site.url + "/deep")
+        assert page.status == 200
+        assert "Continue with First & Co" in page.visible_text
+        page = browser.click("Corp", stop_before=ORIGIN)
+        assert (page.location or "").startswith(f"{CALLBACK}corp/?")
+        page = browser.navigate(page.location or "")
+        assert page.url == site.url + "/deep"
+        assert page.json()["user"] == "corp-joe"
+        page = browser.navigate(site.url + "/auth/oauth2/login/default/?next=/deep")
+        assert page.json()["user"] == "one-jane"
+
+
+@pytest.mark.row("3a.2", "3b.16")
+def test_an_answer_at_another_providers_callback_is_refused(provider: StandIn) -> None:
+    named = {"issuer": provider.issuer, "client_id": "app", "client_secret": SECRET}
+    with guarded(
+        client_id=None,
+        client_secret=None,
+        **{
+            "provider:a": {**named, "username_prefix": "a-"},
+            "provider:b": {**named, "username_prefix": "b-"},
+        },
+    ) as site:
+        browser = site.browser()
+        page = browser.navigate(f"{site.url}/auth/oauth2/login/a/", stop_before=ORIGIN)
+        crossed = (page.location or "").replace("/callback/a/", "/callback/b/")
+        page = browser.navigate(crossed)
+        assert_refused(page, browser, site, status=400, code="state_of_other_provider")
+        assert provider.asked("/token") == []
+
+
+# What an answer must prove
+
+
+@pytest.mark.row("3a.1")
+def test_an_answer_from_another_browser_signs_nobody_in(site: Guarded, provider: StandIn) -> None:
+    answer = at_callback(site.browser(), site)
+    victim = site.browser()
+    victim.navigate(answer, initiator="https://evil.example", stop_before=provider.url)
+    assert provider.asked("/token") == []
+    assert whoami(victim, site) is None
+
+
+@pytest.mark.parametrize("state", [None, "", "x", "A" * 513, "A" * 104])
+def test_an_answer_whose_state_is_not_ours_is_refused(
+    site: Guarded, provider: StandIn, state: str | None
+) -> None:
+    browser = site.browser()
+    at_callback(browser, site)
+    query = {"code": "c"} if state is None else {"code": "c", "state": state}
+    page = browser.navigate(CALLBACK + "?" + urlencode(query))
+    code = {None: "state_missing", "": "state_missing", "A" * 513: "too_long"}.get(state, "state_foreign")
+    assert_refused(page, browser, site, status=400, code=code)
+    assert provider.asked("/token") == []
+
+
+@pytest.mark.row("3a.9", "3a.10", "3a.14")
+def test_malformed_answers_are_refused_before_the_code_is_sent_anywhere(
+    site: Guarded, provider: StandIn
+) -> None:
+    for change, status, code in (
+        (lambda q: q + "&code=second", 400, "bad_request"),
+        (lambda q: q + "&state=second", 400, "bad_request"),
+        (lambda q: q + "&x=%ff", 400, "bad_request"),
+        (lambda q: q + "&x=%00", 400, "bad_request"),
+        (lambda q: q + "&error=access_denied", 502, "error_and_code"),
+        (lambda q: re.sub("code=[^&]*", "code=" + "A" * 4097, q), 400, "too_long"),
+        (lambda q: re.sub("code=[^&]*", "code=", q), 502, "code_missing"),
+        (lambda q: re.sub("code=[^&]*&?", "", q), 502, "code_missing"),
+        (lambda q: re.sub("iss=[^&]*", "iss=https://evil.example", q), 400, "issuer"),
+    ):
+        browser = site.browser()
+        url = urlsplit(at_callback(browser, site))
+        page = browser.navigate(url._replace(query=change(url.query)).geturl())
+        assert_refused(page, browser, site, status=status, code=code)
+    assert provider.asked("/token") == []
+
+
+def test_parameters_that_nobody_knows_are_ignored(site: Guarded) -> None:
+    browser = site.browser()
+    assert browser.navigate(at_callback(browser, site) + "&foo=1&foo=2&session_state=x").status == 200
+
+
+# An answer that does not fit: the sign-in heals itself, once
+
+
+def test_the_back_button_after_a_sign_in_leads_to_the_destination(site: Guarded, provider: StandIn) -> None:
+    browser = site.browser()
+    answer = at_callback(browser, site, "/deep?x=1")
+    browser.navigate(answer)
+    page = browser.navigate(answer)
+    assert page.url == site.url + "/deep?x=1"
+    assert len(provider.asked("/token")) == 1
+
+
+def test_an_expired_attempt_is_begun_anew_and_keeps_its_destination(site: Guarded) -> None:
+    browser = site.browser()
+    with time_machine.travel(0, tick=True) as clock:
+        clock.move_to(1_900_000_000)
+        answer = at_callback(browser, site, "/deep?x=1")
+        clock.shift(11 * 60)
+        page = browser.navigate(answer)
+        assert page.url == site.url + "/deep?x=1"
+        assert page.json()["user"] == "jane"
+    assert "event=login_restarted" in site.audit[0]
+
+
+def test_a_restored_tab_with_its_cookies_gone_is_begun_anew(site: Guarded) -> None:
+    browser = site.browser()
+    answer = at_callback(browser, site, "/deep")
+    browser.jar.clear()
+    page = browser.navigate(answer)
+    assert page.url == site.url + "/"
+    assert whoami(browser, site) == "jane"
+
+
+def test_with_cookies_blocked_a_page_explains_instead_of_a_loop(site: Guarded, provider: StandIn) -> None:
+    browser = site.browser()
+    answer = at_callback(browser, site)
+    browser.jar.clear()
+    second = browser.navigate(answer, stop_before=CALLBACK)
+    browser.jar.clear()
+    page = browser.navigate(second.location or "")
+    assert_refused(page, browser, site, status=400, code="attempt_lost")
+    assert "cookies" in page.visible_text
+    assert provider.asked("/token") == []
+
+
+def test_an_answer_that_does_not_fill_the_window_is_not_begun_anew(site: Guarded) -> None:
+    browser = site.browser()
+    answer = at_callback(browser, site)
+    browser.jar.clear()
+    page = browser.navigate(answer, headers={"Sec-Fetch-Dest": "iframe"})
+    assert_refused(page, browser, site, status=400, code="attempt_lost")
+
+
+@pytest.mark.row("3a.13")
+def test_a_failed_answer_leaves_the_session_alone(site: Guarded, provider: StandIn) -> None:
+    browser = site.browser()
+    browser.navigate(site.url + "/")
+    provider.denies = "access_denied"
+    page = browser.navigate(f"{site.url}/auth/oauth2/login/")
+    assert page.status == 403
+    assert whoami(browser, site) == "jane"
+
+
+@pytest.mark.row("3a.6")
+def test_a_used_answer_without_a_session_begins_anew_and_sends_no_code_twice(
+    site: Guarded, provider: StandIn
+) -> None:
+    browser = site.browser()
+    provider.denies = "access_denied"
+    page = browser.navigate(site.url + "/deep", stop_before=CALLBACK)
+    answer = page.location or ""
+    assert browser.navigate(answer).status == 403
+    provider.denies = None
+    page = browser.navigate(answer)
+    assert page.url == site.url + "/deep"
+    assert page.json()["user"] == "jane"
+
+
+# The session that a sign-in makes
+
+
+def test_a_session_too_big_gives_up_tokens_first_then_claims_that_nobody_reads(provider: StandIn) -> None:
+    provider.claims = {"junk": "x" * 3000, "kept": "y" * 100}
+    with guarded(
+        issuer=provider.issuer,
+        client_secret=SECRET,
+        keep_tokens="id access",
+        session_max_bytes="2000",
+        environ={"HTTP_X_KEPT": "claims.kept"},
+    ) as site:
+        browser = site.browser()
+        browser.navigate(site.url + "/")
+        seen = site.app.seen[-1]
+        assert seen["environ"]["HTTP_X_KEPT"] == "y" * 100
+        assert "junk" not in seen["Identity"].claims
+        assert 'dropped="access_token, id_token, unmapped claims"' in site.audit[0]
+
+
+def test_a_session_that_cannot_be_made_to_fit_is_refused(provider: StandIn) -> None:
+    provider.userinfo["groups"] = [f"group-{number}" for number in range(400)]
+    with guarded(issuer=provider.issuer, client_secret=SECRET, session_max_bytes="2000") as site:
+        browser = site.browser()
+        page = browser.navigate(site.url + "/")
+        assert_refused(page, browser, site, status=400, code="session_too_big")
+
+
+def test_a_session_in_two_cookies_works_and_shrinks_again(provider: StandIn) -> None:
+    provider.claims = {"much": "x" * 2500}
+    with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
+        browser = site.browser()
+        browser.navigate(site.url + "/")
+        assert f"{site.session_cookie}.1" in browser.jar.names(site.url)
+        provider.claims = {}
+        browser.navigate(site.url + "/auth/oauth2/login/")
+        assert f"{site.session_cookie}.1" not in browser.jar.names(site.url)
+        assert whoami(browser, site) == "jane"
+
+
+# The failure matrix
+
+
+def deep(levels: int) -> bytes:
+    return b'{"a":' * levels + b"1" + b"}" * levels
+
+
+TOKEN_ANSWERS: dict[str, Any] = {
+    "HTML": Answer(b"<html>Sign in first</html>", content_type="text/html"),
+    "an error with HTTP 200": {"error": "bad_verification_code", "error_description": "<b>x</b>\r\nX: y"},
+    "invalid_client": Answer(b'{"error": "invalid_client"}', status=401),
+    "invalid_grant": Answer(b'{"error": "invalid_grant"}', status=400),
+    "a list": [{"access_token": "x"}],
+    "huge": b'{"access_token": "' + b"x" * 400_000 + b'"}',
+    "deep": deep(5000),
+    "without access_token": {"token_type": "Bearer"},
+    "a list as access_token": {"access_token": ["x"], "token_type": "Bearer"},
+    "another token type": {"access_token": "x", "token_type": "mac"},
+    "nothing": b"",
+    "not UTF-8": b"\xff\xfe",
+    "a server error": Answer(b"oops", status=500),
+    "a redirect": Answer(status=302, headers=(("Location", "http://127.0.0.1:1/"),)),
+    "no ID token": {"access_token": "x", "token_type": "Bearer"},
+    "a broken ID token": {"access_token": "x", "token_type": "Bearer", "id_token": "a.b.c"},
+}
+
+
+@pytest.fixture
+def with_directory(provider: StandIn, tmp_path: Path) -> Iterator[Guarded]:
+    with guarded(
+        issuer=provider.issuer, client_secret=SECRET, directory=f"sqlite:///{tmp_path / 'users.db'}"
+    ) as site:
+        yield site
+
+
+def users(tmp_path: Path) -> int:
+    with sqlite3.connect(tmp_path / "users.db") as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'users'").fetchone():
+            return 0
+        return int(connection.execute("SELECT count(*) FROM users").fetchone()[0])
+
+
+def assert_nothing_happened(page: Page, browser: Browser, site: Guarded, tmp_path: Path) -> None:
+    assert 400 <= page.status < 600
+    assert page.status != 500
+    assert page.content_type == "text/html"
+    reference = re.search(r"\b[0-9a-f]{8}\b", page.visible_text)
+    assert reference is not None
+    assert len(site.audit) == 1
+    assert f"ref={reference[0]}" in site.audit[0]
+    assert "\n" not in site.audit[0]
+    assert SECRET not in site.audit[0]
+    assert site.session_cookie not in browser.jar.names(site.url)
+    assert users(tmp_path) == 0
+    assert site.app.calls == 0
+
+
+@pytest.mark.parametrize("name", TOKEN_ANSWERS)
+def test_a_token_response_of_no_use(
+    name: str, with_directory: Guarded, provider: StandIn, tmp_path: Path
+) -> None:
+    provider.answers["token"] = TOKEN_ANSWERS[name]
+    browser = with_directory.browser()
+    page = browser.navigate(with_directory.url + "/")
+    assert_nothing_happened(page, browser, with_directory, tmp_path)
+    assert provider.asked("/userinfo") == []
+
+
+USERINFO_ANSWERS: dict[str, Any] = {
+    "HTML": Answer(b"<html>", content_type="text/html"),
+    "a list": [],
+    "another subject": {"sub": "somebody-else", "preferred_username": "jane"},
+    "no subject": {"preferred_username": "jane"},
+    "no username": {"sub": "user-1", "name": "Jane"},
+    "an empty username": {"sub": "user-1", "preferred_username": ""},
+    "a username of control characters": {"sub": "user-1", "preferred_username": "jane\r\nX: y"},
+    "refused": Answer(b"{}", status=401),
+    "a server error": Answer(b"", status=500),
+    "deep": deep(5000),
+}
+
+
+@pytest.mark.parametrize("name", USERINFO_ANSWERS)
+def test_a_userinfo_answer_of_no_use(
+    name: str, with_directory: Guarded, provider: StandIn, tmp_path: Path
+) -> None:
+    provider.answers["userinfo"] = USERINFO_ANSWERS[name]
+    browser = with_directory.browser()
+    page = browser.navigate(with_directory.url + "/")
+    assert_nothing_happened(page, browser, with_directory, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error", ["access_denied", "server_error", "login_required", "<script>alert(1)</script>"]
+)
+def test_an_error_response(error: str, with_directory: Guarded, provider: StandIn, tmp_path: Path) -> None:
+    provider.denies = error
+    browser = with_directory.browser()
+    page = browser.navigate(with_directory.url + "/deep")
+    assert_nothing_happened(page, browser, with_directory, tmp_path)
+    assert page.status == (403 if error == "access_denied" else 502)
+    assert "<script" not in page.text
+    provider.denies = None
+    assert browser.click("Try again").url == with_directory.url + "/deep"
+
+
+def test_a_wrong_secret_tells_the_operator_what_to_look_at(provider: StandIn, tmp_path: Path) -> None:
+    with guarded(
+        issuer=provider.issuer, client_secret="wrong", directory=f"sqlite:///{tmp_path / 'users.db'}"
+    ) as site:
+        browser = site.browser()
+        page = browser.navigate(site.url + "/")
+        assert_nothing_happened(page, browser, site, tmp_path)
+        assert "client_secret" in site.audit[0]
+        assert "client_secret" not in page.visible_text
+
+
+def test_a_provider_that_is_down_at_the_start(
+    with_directory: Guarded, provider: StandIn, tmp_path: Path
+) -> None:
+    provider.close()
+    browser = with_directory.browser()
+    page = browser.navigate(with_directory.url + "/")
+    assert page.status == 503
+    assert page.header("Retry-After")
+    assert_nothing_happened(page, browser, with_directory, tmp_path)
+
+
+def test_a_provider_that_goes_down_in_the_middle(
+    with_directory: Guarded, provider: StandIn, tmp_path: Path
+) -> None:
+    browser = with_directory.browser()
+    answer = at_callback(browser, with_directory)
+    provider.close()
+    page = browser.navigate(answer)
+    assert page.status == 503
+    assert_nothing_happened(page, browser, with_directory, tmp_path)
+
+
+def test_a_directory_that_is_away(provider: StandIn, tmp_path: Path) -> None:
+    with guarded(
+        issuer=provider.issuer, client_secret=SECRET, directory=f"sqlite:///{tmp_path / 'no' / 'folder.db'}"
+    ) as site:
+        browser = site.browser()
+        page = browser.navigate(site.url + "/")
+        assert page.status == 503
+        assert site.session_cookie not in browser.jar.names(site.url)
+        assert site.app.calls == 0
+
+
+def test_nobody_outside_allow_gets_in_or_leaves_a_trace(provider: StandIn, tmp_path: Path) -> None:
+    with guarded(
+        issuer=provider.issuer,
+        client_secret=SECRET,
+        allow="email_domain:example.org user:joe",
+        directory=f"sqlite:///{tmp_path / 'users.db'}",
+    ) as site:
+        browser = site.browser()
+        page = browser.navigate(site.url + "/")
+        assert page.status == 403
+        assert_nothing_happened(page, browser, site, tmp_path)
+
+
+def test_pages_never_show_what_a_provider_says_of_itself(site: Guarded, provider: StandIn) -> None:
+    provider.answers["token"] = {"error": "x", "error_description": "<img src=x onerror=alert(1)>"}
+    page = site.browser().navigate(site.url + "/")
+    assert "onerror" not in page.text
+
+
+def test_an_error_description_of_several_lines_is_one_audit_line(site: Guarded) -> None:
+    browser = site.browser()
+    url = urlsplit(at_callback(browser, site))
+    state = parse_qs(url.query)["state"][0]
+    query = urlencode(
+        {
+            "error": "server_error",
+            "state": state,
+            "iss": parse_qs(url.query)["iss"][0],
+            "error_description": "AADSTS1\r\nTrace\tID",
+        }
+    )
+    browser.navigate(url._replace(query=query).geturl())
+    assert len(site.audit) == 1
+    assert "AADSTS1" in json.dumps(site.audit[0])
+    assert "\n" not in site.audit[0]
