@@ -1,0 +1,78 @@
+# `make demo` and `make test` are the two commands a newcomer needs. Neither needs root; everything is
+# installed inside this folder (.venv, tests/integration/node/node_modules).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+COVERAGE_FLOOR ?= 90
+
+VENV := .venv
+VENV_LOWEST := .venv-lowest
+NODE := tests/integration/node
+PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help install check integration test test-lowest demo bench docs clean
+
+help:
+	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
+	@echo "make check       ruff, mypy, import-linter, in-process tests with their coverage floor"
+	@echo "make test        check, then the tests against real providers, servers and a browser"
+	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
+	@echo "make bench       the hot path against hand-written limits"
+	@echo "make docs        the documentation as HTML, warnings are errors"
+	@echo "make clean       remove what these commands made"
+
+# A stamp per environment: the file is as old as the last complete installation.
+$(VENV)/.installed: setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is %s. Set PYTHON=..." % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/$(PIP_INSTALL) --editable '.[test]'
+	@touch $@
+
+$(VENV_LOWEST)/.installed: setup.py pyproject.toml tests/support/lowest.py
+	@test -x $(VENV_LOWEST)/bin/python || $(PYTHON) -m venv $(VENV_LOWEST)
+	$(VENV_LOWEST)/bin/$(PIP_INSTALL) setuptools packaging
+	$(VENV_LOWEST)/bin/python tests/support/lowest.py setup.py > $(VENV_LOWEST)/lowest.txt
+	$(VENV_LOWEST)/bin/$(PIP_INSTALL) --constraint $(VENV_LOWEST)/lowest.txt --editable '.[test]'
+	@touch $@
+
+$(NODE)/node_modules/.installed: $(NODE)/package.json $(NODE)/package-lock.json $(NODE)/.npmrc
+	cd $(NODE) && npm ci --silent
+	@touch $@
+
+install: $(VENV)/.installed
+
+check: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/pytest -q -m "not integration" --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR) $(PYTEST_ARGS)
+
+integration: $(VENV)/.installed $(NODE)/node_modules/.installed
+	$(VENV)/bin/pytest -q -m integration $(PYTEST_ARGS)
+
+test: check integration
+
+test-lowest: $(VENV_LOWEST)/.installed
+	$(VENV_LOWEST)/bin/pytest -q -m "not integration" $(PYTEST_ARGS)
+
+demo: $(VENV)/.installed
+	$(VENV)/bin/python samples/demo/demo.py $(if $(filter-out 0,$(ONCE)),--once)
+
+bench: $(VENV)/.installed
+	$(VENV)/bin/python -m benchmarks.hot_path
+
+docs: $(VENV)/.installed
+	@test -x $(VENV)/bin/sphinx-build || $(VENV)/bin/$(PIP_INSTALL) sphinx
+	$(VENV)/bin/sphinx-build -W -q docs build/docs
+
+clean:
+	rm -rf $(VENV) $(VENV_LOWEST) $(NODE)/node_modules build dist ./*.egg-info samples/demo/var
+	rm -rf .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,107 @@
+"""The operator's commands: what they print, what they write, and how they end."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from oauth2_mw.cli.main import main
+from oauth2_mw.settings.grammar import decode_key, parse_key_file
+from tests.support.keys import text_key
+
+
+def write_ini(folder: Path, *lines: str) -> Path:
+    path = folder / "oauth2.ini"
+    path.write_text("[oauth2_mw]\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+GOOD = (
+    "public_url = https://app.example/core",
+    f"secret_keys = {text_key()}",
+    "issuer = https://id.example",
+    "provider = Example",
+    "client_id = app",
+    "client_secret = s3cret",
+)
+
+
+def test_keygen_prints_a_new_key_each_time(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keygen"]) == 0
+    assert main(["keygen"]) == 0
+    first, second = capsys.readouterr().out.split()
+    assert first != second
+    assert len(decode_key(first)) == 32
+
+
+def test_keygen_writes_a_key_file_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    assert main(["keygen", str(path)]) == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(parse_key_file(path.read_text())) == 1
+
+
+def test_keygen_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "keys"
+    path.write_text("precious")
+    assert main(["keygen", str(path)]) == 1
+    assert path.read_text() == "precious"
+    assert str(path) in capsys.readouterr().err
+
+
+def test_a_written_key_file_serves_as_secret_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["keygen", str(tmp_path / "keys")])
+    lines = [line for line in GOOD if not line.startswith("secret_keys")]
+    assert main(["check", str(write_ini(tmp_path, *lines, "secret_keys = file:keys"))]) == 0
+
+
+def test_check_says_what_to_register(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(write_ini(tmp_path, *GOOD))]) == 0
+    out = capsys.readouterr().out
+    assert "https://app.example/core/auth/oauth2/login/callback/" in out
+    assert "https://app.example/core/auth/oauth2/logout/done/" in out
+
+
+def test_check_tells_every_problem_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_ini(tmp_path, "public_url = http://app.example", "cleint_id = x", "issuer = nonsense")
+    assert main(["check", str(path)]) == 1
+    err = capsys.readouterr().err
+    for key in ("public_url", "secret_keys", "client_id", "cleint_id", "issuer"):
+        assert f"[oauth2_mw] {key}" in err
+    assert str(path) in err
+
+
+def test_check_warns_and_tells_of_switched_off_providers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["check", str(write_ini(tmp_path, *GOOD, "directory = sqlite:///u.db", "allow = group:staff"))])
+        == 0
+    )
+    assert "warning:" in capsys.readouterr().out
+    assert main(["check", str(write_ini(tmp_path, *GOOD, "enabled = false"))]) == 0
+    assert "503" in capsys.readouterr().out
+
+
+def test_check_of_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path / "nothing.ini")]) == 1
+    assert "nothing.ini" in capsys.readouterr().err
+
+
+def test_settings_prints_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["settings"]) == 0
+    everything = capsys.readouterr().out
+    assert main(["settings", "attribute_map"]) == 0
+    one = capsys.readouterr().out
+    assert one in everything
+    assert len(one) < len(everything)
+    assert main(["settings", "nonsense"]) == 1
+
+
+def test_a_command_line_that_means_nothing_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["nonsense"])
+    assert ended.value.code == 2
+    assert "usage: oauth2-mw" in capsys.readouterr().err
