@@ -67,9 +67,13 @@ def quiet_libraries() -> None:
         # A logger's filter sees only what is logged on that very logger, not what comes up from below. These
         # libraries need not be imported yet, so the loggers of their modules are found by file name.
         for name in _modules(package):
-            logger = logging.getLogger(name)
-            if not any(isinstance(found, _NoDebug) for found in logger.filters):
-                logger.addFilter(_NoDebug())
+            without_debug(logging.getLogger(name))
+
+
+def without_debug(logger: logging.Logger) -> None:
+    """Drop what is logged on *logger* itself at DEBUG. Doing it again changes nothing."""
+    if not any(isinstance(found, _NoDebug) for found in logger.filters):
+        logger.addFilter(_NoDebug())
 
 
 class _NoDebug(logging.Filter):

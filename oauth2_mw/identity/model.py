@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-
 #: The fields that an ``attribute_map`` may fill, in the order in which pages and transcripts show them.
 LOCAL_FIELDS = ("username", "name", "email", "phone", "comment", "groups")
 
@@ -51,11 +50,13 @@ def user_key(issuer: str, subject: str) -> str:
 
 
 def freeze(value: Any) -> Any:
-    """A read-only copy of parsed JSON: mappings become proxies, lists become tuples."""
-    if isinstance(value, Mapping):
+    """A read-only copy of parsed JSON: objects become mapping proxies, arrays become tuples."""
+    # Exact types: json.loads makes no others, and asking for abstract ones would cost more than all the rest.
+    kind = type(value)
+    if kind is dict:
         return MappingProxyType({key: freeze(item) for key, item in value.items()})
-    if isinstance(value, (list, tuple)):
-        return tuple(freeze(item) for item in value)
+    if kind is list:
+        return tuple([freeze(item) for item in value])
     return value
 
 

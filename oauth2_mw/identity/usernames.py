@@ -19,7 +19,7 @@ def name_key(username: str) -> str:
     Compatibility characters become the plain ones, upper and lower case the same, several blanks one (Unicode
     Standard Annex 15, NFKC; Unicode Standard, section 3.13, caseless matching).
     """
-    folded = normalize("NFKC", username)
+    folded = normalize("NFKD", username)
     # Folding can undo the normalisation and the other way round; three rounds settle every character there
     # is.
     for _ in range(3):

@@ -77,12 +77,15 @@ class Remembered(Generic[T]):
                 return self._entry.value
             return self._loaded()
 
-    def refresh(self) -> T:
-        """The value, loaded now although it may be fresh; the old one when that fails."""
-        entry = self._entry
+    def refresh(self, seen: T) -> T:
+        """A newer value than *seen*, although that may be fresh; the old one when none can be had.
+
+        :raises ProviderError, ProviderUnavailable: what *load* raised, when no value is left to serve.
+        """
         with self._lock:
-            if self._entry is not None and self._entry is not entry:
-                return self._entry.value
+            entry = self._entry
+            if entry is not None and entry.value is not seen:
+                return entry.value
             if entry is not None and self._within(entry.loaded_at, self._stale):
                 return self._renewed(entry)
             return self._loaded()

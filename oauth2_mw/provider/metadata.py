@@ -163,10 +163,12 @@ class MetadataCache:
         :raises ProviderUnavailable, ProviderError: when no key set can be had at all.
         """
         loads = self._keys.loads
-        keys = self._keys.get().matching(kid, alg)
+        known = self._keys.get()
+        keys = known.matching(kid, alg)
+        # A set that was fetched just now holds what the provider has.
         if keys or self._keys.loads != loads or self._is_cooling_down():
             return keys
-        keys = self._keys.refresh().matching(kid, alg)
+        keys = self._keys.refresh(known).matching(kid, alg)
         if not keys:
             self._fruitless_at = self._clock()
         return keys

@@ -17,7 +17,7 @@ MAX_CHUNKS = 2
 #: A request that carries more copies of one of our cookies than this is not worth untangling.
 MAX_COPIES = 3
 
-ATTEMPT_ID = re.compile(r"[A-Za-z0-9_-]{12}")
+_is_attempt_id = re.compile(r"[A-Za-z0-9_-]{12}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Cookies:
             name in self._chunk_names
             or (
                 name.startswith(self.attempt_prefix)
-                and ATTEMPT_ID.fullmatch(name, len(self.attempt_prefix)) is not None
+                and bool(_is_attempt_id(name[len(self.attempt_prefix) :]))
             )
             or self._stale.fullmatch(name) is not None
         )
@@ -60,13 +60,13 @@ class Cookies:
         ours: dict[str, list[str]] = {}
         rest: list[str] = []
         for pair in header.split(";"):
-            name, separator, value = pair.partition("=")
-            name = name.strip()
-            # A nameless cookie "=__Host-x=..." is one whose name is empty; it never becomes ours.
-            if separator and self._is_ours(name):
-                ours.setdefault(name, []).append(value.strip().strip('"'))
-            elif stripped := pair.strip():
-                rest.append(stripped)
+            pair = pair.strip()
+            # A nameless cookie "=__Host-x=..." does not begin with our name; it never becomes ours.
+            name, separator, value = pair.partition("=") if pair.startswith(self.session) else ("", "", "")
+            if separator and self._is_ours(name := name.rstrip()):
+                ours.setdefault(name, []).append(value.lstrip().strip('"'))
+            elif pair:
+                rest.append(pair)
         return Sent(ours, "; ".join(rest) or None)
 
     def session_values(self, sent: Sent) -> Iterator[tuple[int, str]]:

@@ -65,7 +65,7 @@ class Session:
             "3": self.idle,
         }
         kept = {key: value for key, value in record.items() if value or value == 0}
-        return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Session:
@@ -73,7 +73,8 @@ class Session:
 
         :raises ValueError, KeyError, TypeError: for a payload of another shape, such as another version's.
         """
-        record: dict[str, Any] = json.loads(payload)
+        # Decoded here: given octets, json would first guess their encoding.
+        record: dict[str, Any] = json.loads(payload.decode())
         get = record.get
         identity = Identity(
             record["u"],

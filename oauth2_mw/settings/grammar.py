@@ -162,10 +162,7 @@ class PathRule:
             raise ValueError(
                 f"{shown(text)} is not in its normal form (NFKC), and such paths are always protected"
             )
-        try:
-            return cls(text, text.encode("utf-8").decode("latin-1"))
-        except UnicodeEncodeError:
-            raise ValueError(f"{shown(text)} is not valid Unicode text") from None
+        return cls(text, text.encode("utf-8").decode("latin-1"))
 
     def matches(self, path: str) -> bool:
         """Whether the rule covers *path*, a ``PATH_INFO`` as PEP 3333 spells it."""

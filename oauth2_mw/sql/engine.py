@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from oauth2_mw.observe import without_debug
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
@@ -35,11 +37,15 @@ def create(url: URL) -> Engine:
         "future": True,
         # People's names and addresses stay out of logs and error texts.
         "hide_parameters": True,
+        "logging_name": "oauth2_mw",
         "pool_size": POOL_SIZE,
         "max_overflow": POOL_OVERFLOW,
         "pool_timeout": POOL_WAIT,
     }
-    return _sqlite(url, options) if url.get_backend_name() == "sqlite" else _postgresql(url, options)
+    engine = (_sqlite if url.get_backend_name() == "sqlite" else _postgresql)(url, options)
+    # At DEBUG it shows whole rows. The name makes the logger ours and leaves an application's engines alone.
+    without_debug(getattr(engine.logger, "logger", engine.logger))
+    return engine
 
 
 def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
