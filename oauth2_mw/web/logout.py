@@ -102,7 +102,10 @@ class Logout:
             provider=provider.label,
             home_url=self._urls.home,
         )
-        return responses.form_page(html, status=status, secure=self._urls.secure)
+        # On loopback, and where insecure_http says so, the way to the provider's logout may be plain http.
+        addresses = (self._urls.public_url, provider.issuer, provider.logout_endpoint)
+        plain_http = any(address is not None and address.startswith("http:") for address in addresses)
+        return responses.form_page(html, status=status, plain_http=plain_http)
 
     def _token(self, session: Session) -> str:
         payload = json.dumps([session.id, int(self._clock()) + TOKEN_VALID_FOR]).encode()

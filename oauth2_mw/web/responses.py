@@ -48,16 +48,16 @@ def page(
     return _finish(response, cookies=cookies)
 
 
-def form_page(html: str, *, status: int = 200, secure: bool = True) -> Response:
+def form_page(html: str, *, status: int, plain_http: bool) -> Response:
     """A page with a form.
 
-    :param secure: whether browsers reach us over https.
+    :param plain_http: whether what follows the form may be reached over plain http.
     """
     response = Response(html, status=status, content_type="text/html", charset="utf-8")
     # Under no-referrer Chromium sends "Origin: null" with forms, which says nothing about where they come from.
     # It also holds every redirect that follows a form to form-action, and a provider's logout may lead over hosts
     # that nobody here knows: the scheme alone can be named.
-    form_action = "'self' https:" if secure else "'self' https: http:"
+    form_action = "'self' https: http:" if plain_http else "'self' https:"
     return _finish(response, cookies=(), referrer="same-origin", form_action=form_action)
 
 

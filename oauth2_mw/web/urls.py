@@ -26,8 +26,6 @@ class Urls:
     def __init__(self, settings: Settings) -> None:
         self.public_url = settings.public_url
         self.base = settings.public_url + settings.prefix
-        #: whether browsers reach us over https
-        self.secure = settings.secure
         self._origin = settings.origin
         self._mount = settings.mount
         #: the path of ``public_url`` itself, where a sign-in without a destination ends

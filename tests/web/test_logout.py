@@ -1,0 +1,297 @@
+"""Signing out: only when the person means it, here at once, and at the provider when Sync Logout says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.support.browser_jar import Browser
+from tests.support.guarded import ORIGIN, Guarded, guarded
+from tests.support.provider_standin import StandIn
+from tests.support.wsgi_call import call, environ_for
+
+SECRET = "s3cret: %+&ü"
+LOGOUT = f"{ORIGIN}/auth/oauth2/logout/"
+DONE = f"{ORIGIN}/auth/oauth2/logout/done/"
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    with StandIn(client_id="app", client_secret=SECRET) as provider:
+        yield provider
+
+
+@pytest.fixture
+def site(provider: StandIn) -> Iterator[Guarded]:
+    with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
+        yield site
+
+
+def signed_in(site: Guarded) -> Browser:
+    browser = site.browser()
+    browser.navigate(site.url + "/")
+    assert is_signed_in(browser, site)
+    return browser
+
+
+def is_signed_in(browser: Browser, site: Guarded) -> bool:
+    return browser.fetch(site.url + "/whoami").status == 200
+
+
+# Who may sign a person out
+
+
+def test_a_link_of_the_application_signs_out_at_once(site: Guarded, provider: StandIn) -> None:
+    browser = signed_in(site)
+    page = browser.navigate(LOGOUT, initiator=ORIGIN, follow=False)
+    assert page.status == 303
+    assert (page.location or "").startswith(provider.url)
+    assert not is_signed_in(browser, site)
+
+
+def test_a_typed_address_signs_out_at_once(site: Guarded) -> None:
+    browser = signed_in(site)
+    assert browser.navigate(LOGOUT, follow=False).status == 303
+    assert not is_signed_in(browser, site)
+
+
+@pytest.mark.parametrize("initiator", ["https://evil.example", "https://other.app.example"])
+def test_a_link_of_another_site_is_asked_about(site: Guarded, initiator: str) -> None:
+    browser = signed_in(site)
+    page = browser.navigate(LOGOUT, initiator=initiator)
+    assert page.status == 200
+    assert page.header("Referrer-Policy") == "same-origin"
+    assert is_signed_in(browser, site)
+    page = browser.submit(follow=False)
+    assert page.status == 303
+    assert not is_signed_in(browser, site)
+
+
+@pytest.mark.parametrize("dest", ["iframe", "image", "script", "empty", None])
+def test_what_is_not_a_page_in_a_window_signs_nobody_out(site: Guarded, dest: str | None) -> None:
+    browser = signed_in(site)
+    cookie = "; ".join(f"{c.name}={c.value}" for c in browser.jar)
+    mode = "navigate" if dest == "iframe" else "no-cors"
+    headers = {} if dest is None else {"HTTP_SEC_FETCH_DEST": dest, "HTTP_SEC_FETCH_MODE": mode}
+    environ = environ_for(
+        "/auth/oauth2/logout/", HTTP_COOKIE=cookie, HTTP_SEC_FETCH_SITE="same-origin", **headers
+    )
+    if dest is None:
+        del environ["HTTP_SEC_FETCH_SITE"]
+    assert call(site.middleware, environ).status == 200
+    assert is_signed_in(browser, site)
+
+
+@pytest.mark.parametrize("token", [None, "", "x", "A" * 120])
+def test_a_form_without_our_token_signs_nobody_out(site: Guarded, token: str | None) -> None:
+    browser = signed_in(site)
+    page = browser.post(LOGOUT, {} if token is None else {"csrf_token": token}, initiator=ORIGIN)
+    assert page.status == 400
+    assert is_signed_in(browser, site)
+    browser.submit(follow=False)
+    assert not is_signed_in(browser, site)
+
+
+def test_a_token_is_good_for_its_own_session_only(site: Guarded) -> None:
+    mine, other = signed_in(site), signed_in(site)
+    mine.navigate(LOGOUT, initiator="https://evil.example")
+    assert mine.page is not None
+    token = mine.page.form().value("csrf_token") or ""
+    assert other.post(LOGOUT, {"csrf_token": token}, initiator=ORIGIN).status == 400
+    assert is_signed_in(other, site)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "length"),
+    [
+        (b"csrf_token=%ff", "application/x-www-form-urlencoded", None),
+        (b"csrf_token=a&csrf_token=b", "application/x-www-form-urlencoded", None),
+        (b"{}", "application/json", None),
+        (b"", "application/x-www-form-urlencoded", "99999999"),
+        (b"", "application/x-www-form-urlencoded", "-1"),
+        (b"", "application/x-www-form-urlencoded", "x"),
+        (b"next=/a", "application/x-www-form-urlencoded", None),
+    ],
+)
+def test_a_form_that_cannot_be_read_is_400(
+    site: Guarded, body: bytes, content_type: str, length: str | None
+) -> None:
+    import io
+
+    environ = environ_for(
+        "/auth/oauth2/logout/",
+        REQUEST_METHOD="POST",
+        QUERY_STRING="next=/b",
+        CONTENT_TYPE=content_type,
+        CONTENT_LENGTH=length or str(len(body)),
+    )
+    environ["wsgi.input"] = io.BytesIO(body)
+    assert call(site.middleware, environ).status == 400
+
+
+# Where it leads
+
+
+@pytest.mark.row("L1")
+def test_it_reaches_the_provider_and_comes_back(site: Guarded, provider: StandIn) -> None:
+    browser = signed_in(site)
+    page = browser.navigate(LOGOUT, initiator=ORIGIN)
+    asked = provider.asked("/end_session")[-1].query
+    assert asked["client_id"] == "app"
+    assert asked["post_logout_redirect_uri"] == DONE
+    assert asked["id_token_hint"].count(".") == 2
+    assert asked["state"]
+    assert page.url.startswith(DONE)
+    assert page.status == 200
+    assert "signed out" in page.visible_text.lower()
+    assert site.session_cookie not in browser.jar.names(site.url)
+
+
+def test_next_is_kept_on_the_way_over_the_provider(site: Guarded) -> None:
+    browser = signed_in(site)
+    page = browser.navigate(LOGOUT + "?next=/bye%3Fa%3D1", initiator=ORIGIN, stop_before=DONE)
+    page = browser.navigate(page.location or "", stop_before=lambda url: "/bye" in url)
+    assert page.location == site.url + "/bye?a=1"
+
+
+def test_next_leads_nowhere_else(site: Guarded) -> None:
+    browser = signed_in(site)
+    page = browser.navigate(LOGOUT + "?next=https://evil.example/", initiator=ORIGIN)
+    assert page.url.startswith(DONE)
+
+
+@pytest.mark.row("L2", "L3")
+@pytest.mark.parametrize("query", ["", "?state=wrong", "?state=", "?state=" + "A" * 200, "?foo=bar&foo=baz"])
+def test_whatever_the_provider_sends_back_the_person_lands_on_a_page(site: Guarded, query: str) -> None:
+    page = site.browser().navigate(DONE + query)
+    assert page.status == 200
+    assert "signed out" in page.visible_text.lower()
+
+
+def test_a_confirmed_logout_keeps_its_destination(site: Guarded) -> None:
+    browser = signed_in(site)
+    browser.navigate(LOGOUT + "?next=/bye", initiator="https://evil.example")
+    page = browser.submit(stop_before=DONE)
+    page = browser.navigate(page.location or "", stop_before=lambda url: url.endswith("/bye"))
+    assert page.location == site.url + "/bye"
+
+
+def test_sync_logout_off_stays_here(provider: StandIn) -> None:
+    with guarded(issuer=provider.issuer, client_secret=SECRET, sync_logout=False) as site:
+        browser = signed_in(site)
+        page = browser.navigate(LOGOUT, initiator=ORIGIN)
+        assert page.url == DONE
+        assert provider.asked("/end_session") == []
+
+
+def test_without_an_endpoint_it_stays_here_and_says_so(provider: StandIn) -> None:
+    provider.metadata = {"end_session_endpoint": None}
+    with guarded(issuer=provider.issuer, client_secret=SECRET, provider="Example ID") as site:
+        browser = signed_in(site)
+        page = browser.navigate(LOGOUT, initiator=ORIGIN)
+        assert page.status == 200
+        assert "Example ID" in page.visible_text
+        assert not is_signed_in(browser, site)
+        browser = signed_in(site)
+        page = browser.navigate(LOGOUT + "?next=/bye", initiator=ORIGIN, follow=False)
+        assert page.location == site.url + "/bye"
+
+
+def test_a_written_endpoint_of_a_plain_provider_is_used_as_it_stands() -> None:
+    with (
+        StandIn(
+            client_id="app", client_secret=SECRET, oidc=False, userinfo={"id": 1, "username": "jane"}
+        ) as provider,
+        guarded(
+            client_secret=SECRET,
+            authorization_endpoint=provider.url + "/authorize",
+            token_endpoint=provider.url + "/token",
+            userinfo_endpoint=provider.url + "/userinfo",
+            logout_endpoint=provider.url + "/bye?a=b%20c",
+        ) as site,
+    ):
+        page = signed_in(site).navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        assert page.location == provider.url + "/bye?a=b%20c"
+
+
+def test_a_query_of_the_endpoint_is_kept(provider: StandIn) -> None:
+    with guarded(
+        issuer=provider.issuer,
+        client_secret=SECRET,
+        logout_endpoint=provider.url + "/end_session?tenant=a%20b",
+    ) as site:
+        page = signed_in(site).navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        query = parse_qs(urlsplit(page.location or "").query)
+        assert query["tenant"] == ["a b"]
+        assert query["client_id"] == ["app"]
+
+
+def test_a_provider_that_is_down_does_not_hold_up_a_logout(provider: StandIn) -> None:
+    with guarded(
+        issuer=provider.issuer,
+        client_secret=SECRET,
+        authorization_endpoint=provider.url + "/authorize",
+        token_endpoint=provider.url + "/token",
+        userinfo_endpoint=provider.url + "/userinfo",
+        jwks_uri=provider.url + "/jwks",
+    ) as site:
+        browser = signed_in(site)
+        site.middleware._site()._clients.clear()
+        provider.close()
+        page = browser.navigate(LOGOUT, initiator=ORIGIN)
+        assert page.status == 200
+        assert not is_signed_in(browser, site)
+
+
+def test_without_a_session_nothing_is_asked(site: Guarded, provider: StandIn) -> None:
+    page = site.browser().navigate(LOGOUT, initiator="https://evil.example")
+    assert page.url == DONE
+    page = site.browser().post(LOGOUT, {"next": "/bye"}, initiator=ORIGIN, follow=False)
+    assert page.location == site.url + "/bye"
+    assert provider.asked("/end_session") == []
+
+
+# That it holds
+
+
+@pytest.mark.row("3c.5")
+def test_a_copied_cookie_is_worth_nothing_after_the_logout(site: Guarded) -> None:
+    browser = signed_in(site)
+    thief = Browser(jar=browser.jar.copy(), behind_tls=browser.behind_tls)
+    browser.navigate(LOGOUT, initiator=ORIGIN)
+    assert not is_signed_in(thief, site)
+
+
+def test_with_a_directory_a_logout_counts_in_every_process(provider: StandIn, tmp_path: Path) -> None:
+    keys = {
+        "issuer": provider.issuer,
+        "client_secret": SECRET,
+        "directory": f"sqlite:///{tmp_path / 'users.db'}",
+        "revocation_sync": "1s",
+    }
+    with guarded(**keys) as one, guarded(**keys) as two:
+        browser = signed_in(one)
+        elsewhere = Browser(jar=browser.jar.copy(), behind_tls={ORIGIN: two.loopback})
+        assert is_signed_in(elsewhere, two)
+        browser.navigate(LOGOUT, initiator=ORIGIN)
+        two.middleware._sessions.revocations.due = 0.0
+        assert not is_signed_in(elsewhere, two)
+
+
+def test_a_disabled_user_is_out(provider: StandIn, tmp_path: Path) -> None:
+    with guarded(
+        issuer=provider.issuer, client_secret=SECRET, directory=f"sqlite:///{tmp_path / 'users.db'}"
+    ) as site:
+        browser = signed_in(site)
+        directory = site.middleware._directory
+        assert directory is not None
+        (user,) = directory.users()
+        directory.set_disabled(user.id, disabled=True, now=1)
+        site.middleware._sessions.revocations.due = 0.0
+        assert not is_signed_in(browser, site)
+        page = browser.navigate(site.url + "/")
+        assert page.status == 403
+        assert "code=user_disabled" in site.audit[-1]
