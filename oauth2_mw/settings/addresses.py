@@ -102,6 +102,8 @@ def _split(text: str, *, userinfo: bool = False) -> SplitResult:
     try:
         parts = urlsplit(text)
         port = parts.port
+        if "[" in parts.netloc:
+            ipaddress.IPv6Address(parts.hostname or "")
     except ValueError:
         raise ValueError("the URL cannot be read: look at its host and port") from None
     if parts.scheme not in _DEFAULT_PORTS or not text[len(parts.scheme) :].startswith("://"):
@@ -120,10 +122,6 @@ def _check_host(host: str, *, bracketed: bool) -> None:
     if not host:
         raise ValueError("the URL has no host")
     if bracketed:
-        try:
-            ipaddress.IPv6Address(host)
-        except ValueError:
-            raise ValueError("no IPv6 address stands between the brackets") from None
         if "%" in host:
             raise ValueError("an IPv6 zone (%) has no place in a URL")
         return

@@ -1,0 +1,278 @@
+"""The presets: data that starts with the fewest keys, and gives way to what is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from oauth2_mw.provider.quirks import QUIRKS
+from oauth2_mw.settings import icons, presets
+from oauth2_mw.settings.checks import warnings
+from oauth2_mw.settings.model import Settings
+from tests.support.settings import oidc, only_problem, problems, service
+
+CLIENT = {"client_id": "app", "client_secret": "s3cret"}
+
+
+def with_preset(name: str, **more: str) -> dict[str, object]:
+    return service(preset=name, allow="*", **CLIENT, **more)
+
+
+def examples(name: str, base) -> dict[str, str]:
+    """What the preset says that every user writes, in words that can be read."""
+    found = presets.read(name, base).examples
+    return {
+        key: text.replace("YOUR-", "my-").replace("TENANT-ID", "0a1b").replace("REGION", "eu")
+        for key, text in found.items()
+    }
+
+
+def test_the_known_providers_are_there():
+    assert set(presets.names()) == {
+        *(
+            "auth0",
+            "authentik",
+            "bitbucket",
+            "cognito",
+            "discord",
+            "facebook",
+            "gitea",
+            "github",
+            "gitlab",
+            "google",
+        ),
+        *("keycloak", "linkedin", "microsoft", "oauth2", "oidc", "okta", "slack", "zitadel"),
+    }
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_starts_with_client_id_secret_and_what_it_asks_for(name, tmp_path):
+    provider = Settings.from_mapping(with_preset(name, **examples(name, tmp_path))).providers["default"]
+    assert provider.icon is not None
+    assert provider.is_oidc or (
+        provider.authorization_endpoint and provider.token_endpoint and provider.userinfo_endpoint
+    )
+    assert "username" in provider.attribute_map
+    assert provider.quirk is None or provider.quirk in QUIRKS
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_says_what_is_missing_in_its_own_words(name, tmp_path):
+    example = presets.read(name, tmp_path).examples.get("issuer")
+    if example is not None:
+        assert example in only_problem(with_preset(name))
+
+
+def test_the_endpoints_of_an_oauth_provider_are_asked_for_by_example():
+    found = problems(with_preset("oauth2", token_endpoint="https://id.example.com/t"))
+    assert any("like https://id.example.com/oauth2/authorize" in line for line in found)
+
+
+def test_the_github_preset():
+    provider = Settings.from_mapping(with_preset("github")).providers["default"]
+    assert provider.label == "GitHub"
+    assert provider.authorization_endpoint == "https://github.com/login/oauth/authorize"
+    assert provider.token_endpoint == "https://github.com/login/oauth/access_token"
+    assert provider.userinfo_endpoint == "https://api.github.com/user"
+    assert provider.scope == ("read:user", "user:email")
+    assert provider.subject.text == "id"
+    assert {local: path.text for local, path in provider.attribute_map.items()} == {
+        "username": "login",
+        "name": "name",
+        "email": "email",
+    }
+    assert provider.quirk == "github"
+    assert provider.public
+    assert provider.user_issuer == "https://github.com"
+
+
+@pytest.mark.parametrize(
+    "name", ["github", "gitlab", "google", "facebook", "linkedin", "discord", "bitbucket"]
+)
+def test_what_anyone_can_join_is_public(name):
+    assert Settings.from_mapping(with_preset(name)).providers["default"].public
+
+
+def test_personal_microsoft_accounts_are_public_and_a_tenant_is_not():
+    personal = "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0"
+    tenant = "https://login.microsoftonline.com/0a1b/v2.0"
+    assert Settings.from_mapping(with_preset("microsoft", issuer=personal)).providers["default"].public
+    assert not Settings.from_mapping(with_preset("microsoft", issuer=tenant)).providers["default"].public
+
+
+def test_a_written_key_wins_over_the_preset():
+    provider = Settings.from_mapping(with_preset("github", provider="Ours", scope="", icon="")).providers[
+        "default"
+    ]
+    assert (provider.label, provider.scope, provider.icon) == ("Ours", (), None)
+
+
+def test_the_keys_of_a_preset_alone_cannot_be_written():
+    assert "public: unknown key" in only_problem(with_preset("github", public="false"))
+
+
+# A preset of one's own
+
+OWN = """
+[provider]
+provider = Example
+issuer = https://id.example.com
+icon = picture.svg
+quirk = unwrap-data
+public = https://id.example.com https://other.example.com
+
+[example]
+client_id = 123
+"""
+
+
+def test_a_preset_may_be_a_file_with_paths_relative_to_itself(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "own.ini").write_text(OWN)
+    (tmp_path / "sub" / "picture.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    provider = Settings.from_mapping(with_preset("sub/own.ini"), base=tmp_path).providers["default"]
+    assert provider.label == "Example"
+    assert provider.icon is not None
+    assert provider.quirk == "unwrap-data"
+    assert provider.public
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"[provider]\nprovider = \xff\n", "not UTF-8"),
+        (b"provider = x\n", "cannot be read"),
+        (b"[provider]\nscope = a\nscope = b\n", "cannot be read"),
+        (b"[example]\nissuer = x\n", "sections [provider]"),
+        (b"[provider]\n[environ]\n", "sections [provider]"),
+        (b"[provider]\nissure = x\n", "holds issure, which is no key of a provider"),
+        (b"[provider]\npreset = github\n", "holds preset"),
+        (b"[provider]\npublic_url = https://x.example.com\n", "holds public_url"),
+    ],
+)
+def test_a_preset_that_is_none_is_explained(tmp_path, content, why):
+    if content is not None:
+        (tmp_path / "own.ini").write_bytes(content)
+    assert why in only_problem(service(preset="own.ini", **oidc()), base=tmp_path)
+
+
+def test_a_wrong_value_names_the_preset_that_it_comes_from(tmp_path):
+    (tmp_path / "own.ini").write_text("[provider]\nleeway = soon\n")
+    found = only_problem(service(preset="own.ini", **oidc()), base=tmp_path)
+    assert found.endswith("(it comes from the preset own.ini)")
+
+
+def test_an_empty_preset_is_none():
+    assert Settings.from_mapping(service(preset="", **oidc())).providers["default"].quirk is None
+
+
+# Icons
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><path d=''/></svg>"
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type"),
+    [
+        (PNG, "image/png"),
+        (b"\xff\xd8\xff\xe0 a picture", "image/jpeg"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),
+        (SVG, "image/svg+xml"),
+        (
+            b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- drawn - by hand -->\n<!-- twice -->" + SVG,
+            "image/svg+xml",
+        ),
+    ],
+)
+def test_the_type_of_an_icon_is_what_its_bytes_say(tmp_path, data, content_type):
+    (tmp_path / "icon.png").write_bytes(data)
+    icon = icons.load("icon.png", tmp_path)
+    assert (icon.content_type, icon.data) == (content_type, data)
+    assert "data" not in repr(icon)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "empty"),
+        (PNG + b"\0" * icons.MAX_BYTES, "256 KiB"),
+        (b"GIF89a", "no PNG, SVG"),
+        (b"<html><svg></svg></html>", "no PNG, SVG"),
+        (b"RIFF\x10\0\0\0WAVEfmt ", "no PNG, SVG"),
+        ("<svg/>".encode("utf-16"), "no PNG, SVG"),
+        (b"<!DOCTYPE svg>" + SVG, "<!DOCTYPE"),
+        (b"<!doctype svg [<!ENTITY a 'b'>]>" + SVG, "<!doctype"),
+        (b"<svg><script>alert(1)</script></svg>", "<script"),
+        (b"<svg xmlns:s='x'><s:SCRIPT/></svg>", "<s:SCRIPT"),
+        (b"<svg><foreignObject/></svg>", "<foreignObject"),
+        (b"<?xml-stylesheet href='x'?>" + SVG, "<?xml-stylesheet"),
+        (b"<!-- a -->" * 2000 + b"no picture", "no PNG, SVG"),
+    ],
+)
+def test_what_is_no_picture_is_refused(tmp_path, data, why):
+    (tmp_path / "icon.svg").write_bytes(data)
+    with pytest.raises(ValueError, match=r".") as caught:
+        icons.load("./icon.svg", tmp_path)
+    assert why in str(caught.value)
+
+
+def test_every_built_in_icon_passes_the_check_of_a_users_own(tmp_path):
+    for name in icons.names():
+        drawn = icons.load(name, tmp_path)
+        (tmp_path / "copy.svg").write_bytes(drawn.data)
+        assert icons.load("copy.svg", tmp_path) == drawn
+
+
+# What is allowed and seldom meant
+
+
+def test_ordinary_settings_give_no_warning():
+    assert warnings(Settings.from_mapping(service(**oidc()))) == ()
+
+
+@pytest.mark.parametrize(("sync", "expected"), [("first", 1), ("always", 0)])
+def test_group_rules_under_group_sync_first_are_warned_of(tmp_path, sync, expected):
+    mapping = service(**oidc(group_sync=sync), allow="group:staff", directory="sqlite:///u.db")
+    found = warnings(Settings.from_mapping(mapping, base=tmp_path))
+    assert len(found) == expected
+    assert all("group:staff" in sentence and "group_sync = always" in sentence for sentence in found)
+
+
+def test_an_issuer_that_anyone_can_join_is_warned_of():
+    (found,) = warnings(Settings.from_mapping(service(**oidc(issuer="https://accounts.google.com"))))
+    assert "anyone on earth can join https://accounts.google.com" in found
+
+
+def test_secret_files_that_everybody_can_read_are_warned_of(tmp_path):
+    (tmp_path / "keys").write_text("k1 2026-11-23T18:00:00Z nU8cC-eiU4bR8Ll-LEpoUxvgnXf0yKE2XgLLlK9teBM")
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "keys").chmod(0o644)
+    (tmp_path / "secret").chmod(0o644)
+    settings = Settings.from_mapping(
+        service(**oidc(client_secret="file:secret"), secret_keys="file:keys"), base=tmp_path
+    )
+    found = warnings(settings)
+    assert [sentence.split(":")[0] for sentence in found] == [
+        "client_secret of provider default",
+        "secret_keys",
+    ]
+    (tmp_path / "keys").chmod(0o600)
+    (tmp_path / "secret").unlink()
+    assert warnings(settings) == ()
+
+
+def test_other_surprises_are_warned_of():
+    mapping = service(
+        enabled="false",
+        insecure_http="true",
+        public_paths="/",
+        environ={"HTTP_X_FORWARDED_HOST": "name", "HTTP_X_FORWARDED_USER": "username"},
+    )
+    found = warnings(Settings.from_mapping(mapping))
+    assert [sentence.split(":")[0] for sentence in found] == [
+        "public_paths",
+        "[environ] HTTP_X_FORWARDED_HOST",
+        "insecure_http",
+        "no provider is enabled",
+    ]

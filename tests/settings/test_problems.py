@@ -1,0 +1,603 @@
+"""What does not start, one rule a case: section, key, and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from oauth2_mw.settings.model import Settings
+from tests.support.settings import OTHER_KEY, key_text, oauth, oidc, only_problem, problems, service
+
+MAIN = "[oauth2_mw] "
+
+
+def main(key: str, value: object) -> dict[str, object]:
+    return service(**oidc(**{key: value}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "parts"),
+    [
+        # public_url
+        ("public_url", "", ["is missing", "https://app.example.com"]),
+        ("public_url", "app.example.com", ["starts with https://"]),
+        ("public_url", "ftp://app.example.com", ["starts with https://"]),
+        ("public_url", "https:app.example.com", ["starts with https://"]),
+        ("public_url", "https://", ["no host"]),
+        ("public_url", "https://u:canary@app.example.com", ["user name or password"]),
+        ("public_url", "https://app.example.com/#a", ["fragment"]),
+        ("public_url", "https://app.example.com/?a", ["query"]),
+        ("public_url", "https://app.example.com?", ["query"]),
+        ("public_url", "https://app example.com", ["white space"]),
+        ("public_url", "https://app.example.com/\x01", ["control characters"]),
+        ("public_url", "https://app.example.com\\core", ["backslash"]),
+        ("public_url", "https://bl\xe5.example.com", ["xn--"]),
+        ("public_url", "https://app.example.com:0", ["1 to 65535"]),
+        ("public_url", "https://app.example.com:", ["1 to 65535"]),
+        ("public_url", "https://app.example.com:65536", ["host and port"]),
+        ("public_url", "https://app.example.com:x", ["host and port"]),
+        ("public_url", "https://app.example.com:443", ["leave it out"]),
+        ("public_url", "https://[::1", ["host and port"]),
+        ("public_url", "https://[x]", ["host and port"]),
+        ("public_url", "https://-app.example.com", ["no host name"]),
+        ("public_url", "https://app..example.com", ["no host name"]),
+        ("public_url", "https://" + "a." * 130 + "example", ["no host name"]),
+        ("public_url", "https://127.1", ["IPv4"]),
+        ("public_url", "https://2130706433", ["IPv4"]),
+        ("public_url", "https://app.example.com/a//b", ["each segment"]),
+        ("public_url", "https://app.example.com/a/../b", ["each segment"]),
+        ("public_url", "https://app.example.com/a%20b", ["each segment"]),
+        ("public_url", "https://app.example.com/a;b", ["each segment"]),
+        ("public_url", "http://app.example.com", ["plain http", "insecure_http"]),
+        ("public_url", "http://127.0.0.1.example.com", ["plain http"]),
+        ("public_url", "http://localhost.example.com", ["plain http"]),
+        # secret_keys
+        ("secret_keys", "", ["is missing", "keygen"]),
+        ("secret_keys", "short", ["key 1", "keygen"]),
+        ("secret_keys", f"{key_text()} {key_text()}", ["key 2", "twice"]),
+        ("secret_keys", f"{key_text()} {key_text(OTHER_KEY)[:-2]}", ["key 2"]),
+        ("secret_keys", key_text(bytes(32)), ["made up"]),
+        ("secret_keys", "file:gone", ["cannot be read", "gone"]),
+        ("secret_keys", "file:", ["path of a file"]),
+        ("secret_keys", "env:OAUTH2_TEST_NOT_SET", ["OAUTH2_TEST_NOT_SET is not set"]),
+        # other settings of the service
+        ("prefix", "/", ["root"]),
+        ("prefix", "", ["root"]),
+        ("prefix", "auth", ["starts with /"]),
+        ("prefix", "/a//b", ["each segment"]),
+        ("prefix", "/a/./b", ["each segment"]),
+        ("prefix", "/a b", ["each segment"]),
+        ("prefix", "/a%2fb", ["each segment"]),
+        ("protect", "Required", ["did you mean required?"]),
+        ("protect", "", ["nothing is written here", "required, optional or on-401"]),
+        ("protect", "on-401", ["not available yet"]),
+        ("public_paths", "/static/ docs", ["'docs'", "start with /"]),
+        ("public_paths", "/static/*", ["no wildcards"]),
+        ("allow", "", ["write * for everybody"]),
+        ("allow", "jane", ["FIELD:VALUE"]),
+        ("allow", "* user:jane", ["stands alone"]),
+        ("allow", 'group:"a', ["not closed"]),
+        ("allow", "organization:A", ["need a directory"]),
+        ("login_page", "maybe", ["true or false"]),
+        ("session", "redis://:canary@host", ["not available yet"]),
+        ("session", "cookies", ["write cookie"]),
+        ("session_lifetime", "0", ["out of range", "1s to 365d"]),
+        ("session_lifetime", "366d", ["out of range"]),
+        ("session_idle", "8 hours", ["8h"]),
+        ("session_idle", "9h", ["longer than session_lifetime"]),
+        ("session_max_bytes", "999", ["from 1000 to 7000"]),
+        ("session_max_bytes", "7001", ["from 1000 to 7000"]),
+        ("session_max_bytes", "4k", ["whole number"]),
+        ("keep_tokens", "id refresh", ["not available yet"]),
+        ("keep_tokens", "acess", ["did you mean access?"]),
+        ("keep_tokens", "everything", ["any of id refresh access"]),
+        ("cookie_name", "", ["cookie's name"]),
+        ("cookie_name", "a b", ["cookie's name"]),
+        ("cookie_name", "a=b", ["cookie's name"]),
+        ("cookie_name", "a;b", ["cookie's name"]),
+        ("cookie_name", "a" * 65, ["cookie's name"]),
+        ("cookie_name", "__Host-a", ["added on https by itself"]),
+        ("app_cookies", "session", ["not available yet"]),
+        ("directory", "users.db", ["no database URL"]),
+        ("directory", "sqlite://", ["forgets"]),
+        ("directory", "sqlite:///:memory:", ["forgets"]),
+        ("directory", "sqlite:///file:x?mode=memory&uri=true", ["forgets"]),
+        ("directory", "file:gone", ["cannot be read"]),
+        ("create_users", "false", ["needs a directory"]),
+        ("link_by", "verified_email", ["not available yet"]),
+        ("link_by", "email", ["none or verified_email"]),
+        ("strip_authorization", "bearer", ["basic, all or none"]),
+        ("cors_origins", "https://a.example.com", ["not available yet"]),
+        ("trusted_peers", "10.0.0.1", ["not available yet"]),
+        ("revocation_sync", "61s", ["1s to 1m"]),
+        ("revocation_sync", "0", ["1s to 1m"]),
+        ("on_login", "a:b", ["not available yet"]),
+        ("on_logout", "a:b", ["not available yet"]),
+        ("preload", "2", ["true or false"]),
+        ("insecure_http", "", ["true or false"]),
+        # a provider
+        ("client_id", "", ["is missing"]),
+        ("client_id", "a\nb", ["one line"]),
+        ("client_id", "a\x00b", ["control characters"]),
+        ("client_secret", "", ["is missing", "client_secret_basic needs it"]),
+        ("client_secret", "file:gone", ["cannot be read", "gone"]),
+        ("client_secret", "env:OAUTH2_TEST_NOT_SET", ["OAUTH2_TEST_NOT_SET is not set"]),
+        ("client_secret", "env:not a name", ["environment variable"]),
+        ("client_auth_method", "basic", ["client_secret_basic, client_secret_post, none"]),
+        ("client_auth_method", "client_secret_pots", ["did you mean client_secret_post?"]),
+        ("client_auth_method", "client_secret_jwt", ["not available yet"]),
+        ("client_auth_method", "private_key_jwt", ["not available yet"]),
+        ("client_auth_method", "none", ["client_secret", "take one of the two out"]),
+        ("client_key", "file:key.pem", ["not available yet"]),
+        ("scope", "profile email", ["openid is missing"]),
+        ("scope", 'openid "x"', ["no scope"]),
+        ("scope", "openid,profile", ["separated by spaces"]),
+        ("issuer", "id.example.com", ["starts with https://"]),
+        ("issuer", "https://id.example.com?x", ["query"]),
+        ("issuer", "https://id.example.com#x", ["fragment"]),
+        ("issuer", "https://id.example.com/.well-known/openid-configuration", ["before /.well-known/"]),
+        ("issuer", "http://id.example.com", ["plain http"]),
+        ("issuer", "https://login.microsoftonline.com/common/v2.0", ["many tenants"]),
+        ("authorization_endpoint", "/authorize", ["starts with https://"]),
+        ("authorization_endpoint", "javascript:alert(1)", ["starts with https://"]),
+        ("authorization_endpoint", "http://id.example.com/a", ["plain http"]),
+        ("token_endpoint", "https://id.example.com/#a", ["fragment"]),
+        ("token_endpoint", "http://id.example.com/t", ["plain http"]),
+        ("userinfo_endpoint", "https://u@id.example.com/", ["user name or password"]),
+        ("userinfo_endpoint", "http://id.example.com/u", ["plain http"]),
+        ("logout_endpoint", "https://id.example.com:99999/", ["host and port"]),
+        ("logout_endpoint", "http://id.example.com/l", ["plain http"]),
+        ("jwks_uri", "http://[fe80::1]/", ["plain http"]),
+        ("jwks_uri", "https://[fe80::1%25eth0]/", ["IPv6 zone"]),
+        ("jwks_uri", "https://[1.2.3.4]/", ["host and port"]),
+        ("jwks_uri", "https://[v1.x]/", ["host and port"]),
+        ("attribute_map", "", ["leave the line out"]),
+        ("attribute_map", "username=login", ["no JSON", "line 1, column 1"]),
+        ("attribute_map", "[]", ["a list"]),
+        ("attribute_map", "null", ["it is null"]),
+        ("attribute_map", '"x"', ["a text"]),
+        ("attribute_map", "[" * 100_000, ["nested too deeply"]),
+        ("attribute_map", '{"username": 1}', ["'username' is not a text"]),
+        ("attribute_map", '{"username": ["login"]}', ["is not a text"]),
+        ("attribute_map", '{"username": "a", "username": "b"}', ["'username' stands there twice"]),
+        ("attribute_map", '{"login": "username"}', ["wrong way round", '{"username": "login"}']),
+        ("attribute_map", '{"login": "username", "mail": "email"}', ["wrong way round"]),
+        ("attribute_map", '{"username": "login", "mail": "m"}', ["'mail'; did you mean email?"]),
+        ("attribute_map", '{"username": "login", "shoe": "s"}', ["'shoe'; the local fields are username"]),
+        ("attribute_map", '{"email": "email"}', ['"username" is missing']),
+        ("attribute_map", '{"username": "a..b"}', ["no path"]),
+        ("attribute_map", '{"username": ""}', ["no path"]),
+        ("subject", "a[", ["cannot read"]),
+        ("subject", "email", ["can change"]),
+        ("subject", "attributes.preferred_username", ["can change"]),
+        ("organization", "A", ["needs a directory"]),
+        ("always_update", "true", ["needs a directory"]),
+        ("group_sync", "always", ["needs a directory"]),
+        ("group_sync", "often", ["first, always or never"]),
+        ("sync_logout", "both", ["true or false"]),
+        ("username_prefix", "a\tb", ["control characters"]),
+        ("username_transform", "upper", ["any of lower localpart"]),
+        ("pkce", "plain", ["S256 or off"]),
+        ("pkce", "s256", ["did you mean S256?"]),
+        ("algorithms", "HS256", ["client secret"]),
+        ("algorithms", "RS256 none", ["nobody signed"]),
+        ("algorithms", "RS265", ["did you mean"]),
+        ("algorithms", "ROT13", ["any of RS256"]),
+        ("leeway", "301", ["0s to 5m"]),
+        ("response_mode", "form_post", ["not available yet"]),
+        ("response_mode", "fragment", ["query or form_post"]),
+        ("max_age", "soon", ["no duration"]),
+        ("prompt", "a\nb", ["one line"]),
+        ("auth_params", "hd=example.com", ["no JSON"]),
+        ("auth_params", '{"hd": 1}', ["not a text"]),
+        ("auth_params", '{"": "x"}', ["name is empty"]),
+        ("auth_params", '{"hd": "\\u0000"}', ["control characters"]),
+        ("auth_params", '{"hd": "\\ud800"}', ["control characters"]),
+        ("refresh_failure", "keep", ["not available yet"]),
+        ("ca_bundle", "gone.pem", ["cannot be read"]),
+        ("ca_bundle", ".", ["cannot be read"]),
+        ("proxy", "proxy.example.com:3128", ["starts with https://"]),
+        ("proxy", "http://u:canary@proxy.example.com/path", ["host and a port"]),
+        ("trust_env", "perhaps", ["true or false"]),
+        ("enabled", "perhaps", ["true or false"]),
+        ("preset", "githup", ["did you mean github?"]),
+        ("preset", "nothing-like-it", ["there are auth0"]),
+        ("icon", "githup", ["did you mean github?"]),
+        ("icon", "./gone.png", ["cannot be read"]),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_explained(tmp_path, key, value, parts):
+    found = problems(main(key, value), base=tmp_path)
+    assert len(found) == 1, found
+    assert found[0].startswith((f"{MAIN}{key}: ", f"{MAIN}client_secret: "))
+    for part in parts:
+        assert part in found[0]
+    assert "canary" not in found[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "client_id",
+            "client_secret",
+            "redirect_uri",
+            "response_type",
+            "response_mode",
+            "scope",
+            "state",
+            "nonce",
+        ),
+        *(
+            "code_challenge",
+            "code_challenge_method",
+            "prompt",
+            "max_age",
+            "acr_values",
+            "ui_locales",
+            "request",
+        ),
+        *("request_uri", "login_hint"),
+    ],
+)
+def test_a_parameter_of_ours_cannot_be_written_in_auth_params(name):
+    assert f"auth_params: {name} cannot be set here" in only_problem(main("auth_params", {name: "x"}))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8000",
+        "http://127.0.0.1:8000/core",
+        "http://127.9.9.9",
+        "http://[::1]:8000",
+        "https://app.example.com:8443/a/b",
+        "HTTPS://APP.example.com/Core/",
+    ],
+)
+def test_a_public_url_on_loopback_or_over_https_is_fine(url):
+    settings = Settings.from_mapping(main("public_url", url))
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    assert settings.public_url == f"{scheme.lower()}://{host.lower()}{slash}{path}".rstrip("/")
+
+
+def test_insecure_http_lets_plain_http_through():
+    settings = Settings.from_mapping(
+        service(
+            insecure_http="true",
+            **oidc(
+                public_url="http://app.example.com",
+                issuer="http://id.example.com",
+                logout_endpoint="http://x.example.com",
+            ),
+        )
+    )
+    assert not settings.secure
+
+
+@pytest.mark.parametrize("key", ["public_urll", "Client_Id", "client-id", "secretkeys"])
+def test_a_misspelt_key_is_recognised(key):
+    found = problems(service(**oidc(**{key: "x"})))
+    assert len(found) == 1
+    assert f"{MAIN}{key}: unknown key; did you mean " in found[0]
+
+
+def test_a_key_like_no_other_is_unknown():
+    assert only_problem(main("zzz", "x")) == f"{MAIN}zzz: unknown key"
+
+
+def test_a_key_of_the_service_has_no_place_in_a_provider():
+    found = problems(service(**{"provider:corp": oidc(public_url="https://x.example.com", isuer="x")}))
+    assert "[provider:corp] public_url: is a key of the whole service: move it to [oauth2_mw]" in found
+    assert "[provider:corp] isuer: unknown key; did you mean issuer?" in found
+
+
+def test_the_keys_of_a_key_file_are_told_by_their_line(tmp_path):
+    (tmp_path / "keys").write_text(
+        f"# keys\nk1 2026-11-23T18:00:00Z {key_text()}\nk2 yesterday {key_text(OTHER_KEY)}\n"
+    )
+    found = only_problem(main("secret_keys", "file:keys"), base=tmp_path)
+    assert "keys, line 3: not-before" in found
+    assert key_text(OTHER_KEY) not in found
+
+
+def test_access_rules_are_for_a_later_version():
+    mapping = service(**oidc(), access={"rules": "public GET /x", "rule": ""})
+    found = problems(mapping)
+    assert "[access] rules: not available yet in this version: leave it out" in found
+    assert "[access] rule: unknown key; did you mean rules?" in found
+
+
+def test_empty_access_rules_are_none():
+    Settings.from_mapping(service(**oidc(), access={"rules": ""}))
+
+
+# Clients
+
+
+def test_a_public_client_has_no_secret_and_cannot_do_without_pkce():
+    found = problems(main("client_auth_method", "none") | {"pkce": "off"})
+    assert [line.split(": ")[0] for line in found] == [f"{MAIN}client_secret", f"{MAIN}pkce"]
+
+
+def test_a_public_client_with_pkce_is_fine():
+    provider = Settings.from_mapping(service(**oidc(client_auth_method="none", client_secret=""))).providers[
+        "default"
+    ]
+    assert provider.client_secret is None
+
+
+@pytest.mark.parametrize("missing", ["authorization_endpoint", "token_endpoint", "userinfo_endpoint"])
+def test_without_an_issuer_every_endpoint_is_needed(missing):
+    found = only_problem(service(**oauth(**{missing: ""})))
+    assert found.startswith(f"{MAIN}{missing}: is missing: without an issuer")
+
+
+def test_without_issuer_and_endpoints_both_ways_are_named():
+    found = only_problem(service(client_id="a", client_secret="b"))
+    assert found.startswith(f"{MAIN}issuer: is missing")
+    assert "authorization_endpoint, token_endpoint, userinfo_endpoint" in found
+
+
+def test_a_broken_endpoint_is_not_called_missing_as_well():
+    assert "starts with https://" in only_problem(service(**oauth(token_endpoint="x")))
+
+
+def test_a_broken_issuer_does_not_make_the_endpoints_missing():
+    assert len(problems(main("issuer", "x"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("jwks_uri", "https://id.example.com/j"),
+        ("algorithms", "ES256"),
+        ("max_age", "0"),
+        ("acr_values", "a"),
+    ],
+)
+def test_what_is_checked_in_an_id_token_means_nothing_without_one(key, value):
+    assert f"{key}: means nothing without an issuer" in only_problem(service(**oauth(**{key: value})))
+
+
+def test_a_section_that_is_a_provider_by_accident_is_told_so():
+    found = problems(service(sync_logout="false", **{"provider:corp": oidc(username_prefix="c:")}))
+    assert any("sync_logout in [oauth2_mw] makes that section a provider" in line for line in found)
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["callback", "default", "done"])
+def test_a_name_that_is_a_url_of_ours_is_refused(name):
+    assert f"[provider:{name}] the name {name} is taken" in only_problem(
+        service(**{f"provider:{name}": oidc()})
+    )
+
+
+@pytest.mark.parametrize("name", ["", "Corp", "1corp", "-corp", "co_rp", "co.rp", "a" * 33, "corp "])
+def test_a_name_that_does_not_fit_in_a_url_is_refused(name):
+    assert "a small letter, then up to 31" in only_problem(service(**{f"provider:{name}": oidc()}))
+
+
+# Several providers, and who may enter
+
+
+def several(**prefixes: str) -> dict[str, object]:
+    return service(**{f"provider:{name}": oidc(username_prefix=prefix) for name, prefix in prefixes.items()})
+
+
+def test_several_providers_without_a_directory_need_prefixes():
+    found = problems(several(a="", b=""))
+    assert [line.split(": ")[0] for line in found] == [
+        "[provider:a] username_prefix",
+        "[provider:b] username_prefix",
+    ]
+    assert "like a:" in found[0]
+
+
+def test_prefixes_are_distinct():
+    assert len(problems(several(a="x:", b="x:"))) == 2
+
+
+def test_no_prefix_begins_another_or_names_could_meet():
+    # "a" + "bc" and "ab" + "c" would be one name
+    assert only_problem(several(a="a", b="ab")).startswith("[provider:a] username_prefix")
+
+
+def test_distinct_prefixes_are_fine():
+    assert len(Settings.from_mapping(several(a="a:", b="b:")).providers) == 2
+
+
+def test_with_a_directory_no_prefix_is_needed(tmp_path):
+    assert (
+        len(
+            Settings.from_mapping(
+                several(a="", b="") | {"directory": "sqlite:///u.db"}, base=tmp_path
+            ).providers
+        )
+        == 2
+    )
+
+
+def test_a_provider_that_is_switched_off_needs_no_prefix():
+    mapping = several(a="", b="")
+    mapping["provider:b"] = oidc(enabled="false")
+    assert list(Settings.from_mapping(mapping).providers) == ["a"]
+
+
+def test_a_broken_prefix_is_reported_once():
+    found = problems(several(a="a\tb", b="b:"))
+    assert len(found) == 1
+
+
+def test_a_provider_that_is_switched_off_still_has_its_keys_read():
+    found = problems(
+        service(**oidc(), **{"provider:off": {"enabled": "false", "isuer": "x", "leeway": "soon"}})
+    )
+    assert [line.split(": ")[0] for line in found] == ["[provider:off] isuer", "[provider:off] leeway"]
+
+
+@pytest.mark.parametrize("directory", ["none", "sqlite:///u.db"])
+def test_a_preset_that_anyone_can_join_needs_allow(tmp_path, directory):
+    mapping = service(preset="github", client_id="a", client_secret="b", directory=directory)
+    found = only_problem(mapping, base=tmp_path)
+    assert found.startswith(f"{MAIN}allow: is missing: anyone on earth can join GitHub")
+    assert Settings.from_mapping(mapping | {"allow": "*"}, base=tmp_path).providers["default"].public
+
+
+def test_a_broken_allow_is_not_called_missing_as_well():
+    mapping = service(preset="github", client_id="a", client_secret="b", allow="jane")
+    assert "no term" in only_problem(mapping)
+
+
+def test_a_public_preset_that_is_switched_off_needs_no_allow():
+    Settings.from_mapping(service(**oidc(), **{"provider:gh": {"preset": "github", "enabled": "false"}}))
+
+
+def test_an_instance_of_ones_own_is_not_public():
+    mapping = service(preset="gitlab", issuer="https://git.example.com", client_id="a", client_secret="b")
+    assert not Settings.from_mapping(mapping).providers["default"].public
+
+
+@pytest.mark.parametrize("term", ["email:jane@example.com", "email_domain:example.com"])
+def test_an_email_term_needs_an_email(term):
+    mapping = main("attribute_map", {"username": "login"}) | {"allow": term}
+    assert "no attribute_map maps email" in only_problem(mapping)
+
+
+def test_a_group_term_needs_groups_or_a_directory(tmp_path):
+    mapping = main("attribute_map", {"username": "login"}) | {"allow": "group:staff"}
+    assert "no attribute_map maps groups" in only_problem(mapping)
+    Settings.from_mapping(mapping | {"directory": "sqlite:///u.db"}, base=tmp_path)
+
+
+def test_an_organization_term_is_fine_with_a_directory(tmp_path):
+    Settings.from_mapping(
+        service(**oidc(), allow="organization:A", directory="sqlite:///u.db"), base=tmp_path
+    )
+
+
+def test_what_needs_a_directory_is_fine_with_one(tmp_path):
+    mapping = service(
+        **oidc(organization="A", always_update="true", group_sync="never"),
+        create_users="false",
+        directory="sqlite:///u.db",
+    )
+    assert not Settings.from_mapping(mapping, base=tmp_path).create_users
+
+
+def test_a_broken_directory_does_not_make_other_keys_wrong(tmp_path):
+    found = only_problem(
+        service(**oidc(organization="A"), directory="env:1", create_users="false"), base=tmp_path
+    )
+    assert "directory: after env:" in found
+
+
+def test_a_directory_needs_its_extra(monkeypatch):
+    monkeypatch.setattr("oauth2_mw.settings.database.find_spec", lambda _name: None)
+    assert "pip install 'oauth2-mw[sql]'" in only_problem(main("directory", "postgresql://db/users"))
+
+
+def test_a_providers_own_times_are_compared():
+    found = only_problem(service(**{"provider:corp": oidc(session_lifetime="1h", session_idle="2h")}))
+    assert found.startswith("[provider:corp] session_idle: is longer")
+
+
+def test_a_providers_idle_time_is_compared_with_the_services_lifetime():
+    found = only_problem(service(session_lifetime="1h", **{"provider:corp": oidc(session_idle="2h")}))
+    assert found.startswith("[provider:corp] session_idle: is longer")
+
+
+# [environ]
+
+
+@pytest.mark.parametrize(
+    ("target", "source"),
+    [
+        ("REMOTE_EMAIL", "email"),
+        ("HTTP_X_REMOTE_USER", "username"),
+        ("HTTP_REMOTE_GROUPS", "groups"),
+        ("kallithea.user", "claims.a.b[0]"),
+        ("USER_ID", "id"),
+        ("ID_TOKEN", "id_token"),
+        ("ROLES", 'claims."https://acme.example/roles"'),
+    ],
+)
+def test_plain_keys_of_the_environ(target, source):
+    settings = Settings.from_mapping(service(**oidc(), environ={target: source}))
+    assert dict(settings.environ) == {target: source}
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("REMOTE_USER", "always set by itself"),
+        ("AUTH_TYPE", "always set by itself"),
+        ("remote.user", "always set by itself"),
+        ("PATH_INFO", "belongs to the server"),
+        ("path.info", "belongs to the server"),
+        ("SCRIPT_NAME", "belongs to the server"),
+        ("REQUEST_METHOD", "belongs to the server"),
+        ("SERVER_NAME", "belongs to the server"),
+        ("REMOTE_ADDR", "belongs to the server"),
+        ("CONTENT_LENGTH", "belongs to the server"),
+        ("HTTPS", "belongs to the server"),
+        ("wsgi.input", "belongs to the server"),
+        ("wsgi_input", "belongs to the server"),
+        ("oauth2_mw.identity", "belongs to the server or to us"),
+        ("OAUTH2-MW-identity", "belongs to the server or to us"),
+        ("HTTP_HOST", "request header"),
+        ("HTTP_COOKIE", "request header"),
+        ("HTTP_AUTHORIZATION", "request header"),
+        ("HTTP-Host", "request header"),
+        ("HTTP", "request header"),
+        ("HTTP_X_", "beginning of a name"),
+        ("HTTP_REMOTE_", "beginning of a name"),
+        ("A B", "no name"),
+        ("1A", "no name"),
+        ("A\xe9", "no name"),
+        ("", "no name"),
+        ("A" * 101, "no name"),
+    ],
+)
+def test_a_target_that_means_something_else_is_refused(target, why):
+    found = only_problem(service(**oidc(), environ={target: "email"}))
+    assert why in found
+    assert found.startswith("[environ] ")
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("", "nothing that we know"),
+        ("mail", "did you mean email?"),
+        ("Email", "did you mean email?"),
+        ("claims", "claims.PATH"),
+        ("claims.", "no path"),
+        ("claims.a..b", "no path"),
+        ("refresh_token", "nothing that we know"),
+        ("access_token", "add access to keep_tokens"),
+    ],
+)
+def test_a_source_that_is_not_there_is_refused(source, why):
+    assert why in only_problem(service(**oidc(), environ={"X": source}))
+
+
+def test_the_access_token_can_be_handed_out_when_it_is_kept():
+    Settings.from_mapping(service(**oidc(), keep_tokens="access", environ={"X": "access_token"}))
+
+
+def test_the_id_token_cannot_be_handed_out_when_it_is_not_kept():
+    assert "add id to keep_tokens" in only_problem(
+        service(**oidc(), keep_tokens="none", environ={"X": "id_token"})
+    )
+
+
+def test_a_broken_keep_tokens_is_reported_once():
+    assert "keep_tokens" in only_problem(service(**oidc(), keep_tokens="x", environ={"X": "id_token"}))
+
+
+def test_two_targets_that_servers_cannot_tell_apart_are_refused():
+    found = only_problem(service(**oidc(), environ={"HTTP_X_USER": "username", "http-x-user": "email"}))
+    assert "http-x-user: cannot be told from HTTP_X_USER" in found

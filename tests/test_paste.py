@@ -1,0 +1,166 @@
+"""The door for PasteDeploy, opened by PasteDeploy itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from paste.deploy import loadapp, loadfilter
+
+from oauth2_mw.errors import ConfigError
+from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.paste import filter_app_factory, filter_factory
+from oauth2_mw.settings import ini
+from tests.support.settings import key_text
+
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"the application"]
+
+
+def app_factory(global_conf, **local_conf):
+    return application
+
+
+APP = """
+[app:main]
+paste.app_factory = tests.test_paste:app_factory
+filter-with = sso
+"""
+INLINE = f"""
+public_url = https://app.example.com/core
+secret_keys = {key_text()}
+provider.corp.issuer = https://id.example.com
+provider.corp.client_id = app
+provider.corp.client_secret = 100%%
+provider.corp.attribute_map = {{"username": "login"}}
+environ.REMOTE_EMAIL = email
+login_page = on
+"""
+FILE = f"""
+[oauth2_mw]
+public_url = https://app.example.com
+secret_keys = {key_text()}
+issuer = https://id.example.com
+client_id = app
+client_secret = file:secret.txt
+"""
+
+
+def write(
+    folder: Path,
+    filter_section: str,
+    *,
+    entry: str = "paste.filter_app_factory = oauth2_mw.paste:filter_app_factory",
+) -> str:
+    path = folder / "app.ini"
+    path.write_text(
+        f"[DEFAULT]\ndebug = true\n{APP}\n[filter:sso]\n{entry}\n{filter_section}\n", encoding="utf-8"
+    )
+    return f"config:{path}"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "paste.filter_app_factory = oauth2_mw.paste:filter_app_factory",
+        "paste.filter_factory = oauth2_mw.paste:filter_factory",
+    ],
+)
+def test_the_keys_may_stand_in_the_filters_section(tmp_path, entry):
+    app = loadapp(write(tmp_path, INLINE, entry=entry))
+    assert isinstance(app, OAuth2Middleware)
+
+
+def test_the_keys_of_the_filters_section_are_those_of_the_file():
+    conf = {
+        "public_url": "https://app.example.com/core",
+        "secret_keys": key_text(),
+        "provider.corp.issuer": "https://id.example.com",
+        "provider.corp.client_id": "app",
+        "provider.corp.client_secret": "100%",
+        "environ.REMOTE_EMAIL": "email",
+        "access.rules": "",
+        "login_page": "on",
+    }
+    settings = ini.from_paste({}, conf)
+    assert settings.providers["corp"].client_id == "app"
+    assert settings.providers["corp"].client_secret.value() == "100%"
+    assert dict(settings.environ) == {"REMOTE_EMAIL": "email"}
+    assert settings.login_page
+
+
+def test_config_names_an_ini_file_beside_the_deployment_file(tmp_path):
+    (tmp_path / "secret.txt").write_text("s3cret")
+    (tmp_path / "oauth2.ini").write_text(FILE)
+    assert isinstance(loadapp(write(tmp_path, "config = %(here)s/oauth2.ini")), OAuth2Middleware)
+    assert isinstance(loadapp(write(tmp_path, "config = oauth2.ini")), OAuth2Middleware)
+
+
+def test_a_filter_can_be_loaded_on_its_own(tmp_path):
+    entry = "paste.filter_factory = oauth2_mw.paste:filter_factory"
+    wrap = loadfilter(write(tmp_path, INLINE, entry=entry), name="sso")
+    assert isinstance(wrap(application), OAuth2Middleware)
+
+
+def test_both_factories_take_what_pastedeploy_hands_them(tmp_path):
+    (tmp_path / "secret.txt").write_text("s3cret")
+    (tmp_path / "oauth2.ini").write_text(FILE)
+    global_conf = {"here": str(tmp_path), "__file__": str(tmp_path / "app.ini"), "debug": "true"}
+    assert isinstance(filter_app_factory(application, global_conf, config="oauth2.ini"), OAuth2Middleware)
+    assert isinstance(filter_factory(global_conf, config="oauth2.ini")(application), OAuth2Middleware)
+
+
+def test_the_signed_out_visitor_does_not_reach_the_application(tmp_path):
+    app = loadapp(write(tmp_path, INLINE))
+    statuses: list[str] = []
+
+    def start_response(status, _headers, _exc_info=None):
+        statuses.append(status)
+
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "/core",
+        "PATH_INFO": "/",
+        "QUERY_STRING": "",
+        "SERVER_NAME": "app.example.com",
+        "SERVER_PORT": "443",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.url_scheme": "https",
+    }
+    body = b"".join(app(environ, start_response))
+    assert statuses
+    assert not statuses[0].startswith("200")
+    assert b"the application" not in body
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ("config = gone.ini", "cannot be read: No such file"),
+        ("config =", "config: names no file"),
+        ("config = oauth2.ini\nclient_id = x", "config: stands beside client_id"),
+        (INLINE + "provider.corp = x", "provider.corp: write provider.NAME.KEY"),
+        (INLINE + "provider..client_id = x", "write provider.NAME.KEY"),
+        (INLINE + "provider.corp. = x", "write provider.NAME.KEY"),
+        (INLINE + "enviorn.X = email", "unknown key; did you mean environ?"),
+        (INLINE + "environ. = email", "unknown key"),
+        (INLINE + "session.type = x", "before a dot stands provider, environ or access"),
+        (INLINE + "clientid = x", "clientid: unknown key; did you mean client_id?"),
+        (INLINE + "provider.corp.isuer = x", "[provider:corp] isuer: unknown key"),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_deployment_file(tmp_path, section, problem):
+    with pytest.raises(ConfigError) as caught:
+        loadapp(write(tmp_path, section))
+    assert problem in str(caught.value)
+    if "gone" not in section:
+        assert caught.value.source == str(tmp_path / "app.ini")
+
+
+def test_pastedeploy_is_never_imported_by_us():
+    code = "import sys, oauth2_mw.paste; sys.exit('paste.deploy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
