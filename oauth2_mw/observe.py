@@ -37,8 +37,13 @@ def has_hidden(text: str) -> bool:
     return not text.isprintable() or _INVISIBLE.search(text) is not None
 
 
+#: What happens all day. Everything else asks for an operator's eye, and is a warning: Python prints those even
+#: where nobody has configured logging.
+_ROUTINE = frozenset({"login", "logout", "login_restarted"})
+
+
 def audit(event: str, **fields: object) -> None:
-    """Write one event as one line on the logger ``oauth2_mw.audit``, at INFO.
+    """Write one event as one line on the logger ``oauth2_mw.audit``: routine at INFO, the rest as a warning.
 
     The line is ``event=login_failed ref=1a2b3c4d detail="..."``. Fields that are ``None`` are left out, lists
     are joined by commas. What could start a new line or hide is escaped as in Python (``\\n``, ``\\u202e``).
@@ -48,9 +53,10 @@ def audit(event: str, **fields: object) -> None:
     :param event: a stable word.
     :param fields: what an operator needs to know; never a secret.
     """
-    if _audit_log.isEnabledFor(logging.INFO):
+    level = logging.INFO if event in _ROUTINE else logging.WARNING
+    if _audit_log.isEnabledFor(level):
         shown = {"event": event, **{name: value for name, value in fields.items() if value is not None}}
-        _audit_log.info("%s", " ".join(f"{name}={_shown(value)}" for name, value in shown.items()))
+        _audit_log.log(level, "%s", " ".join(f"{name}={_shown(value)}" for name, value in shown.items()))
 
 
 def new_reference() -> str:

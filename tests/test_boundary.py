@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 import ada_url
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from oauth2_mw.boundary import (
@@ -225,25 +225,25 @@ def whatwg(path: str) -> str:
     return min(raw.pathname, encoded.pathname, key=len)
 
 
+NATIVE_SEGMENTS = [
+    native(text) for text in ("\u00e9", "\uff0e\uff0e", "\u2025", "\u65e5", "\u200b", "..\u200d")
+]
 SEGMENTS = st.one_of(
-    st.sampled_from(
-        ["a", "b.css", "..", ".", "", "...", ".. ", "..;", "%2e%2e", "\\..", "a b", "~", "..a", "a.."]
-    ),
-    st.sampled_from(
-        [native(text) for text in ("\u00e9", "\uff0e\uff0e", "\u2025", "\u65e5", "\u200b", "..\u200d")]
-    ),
+    st.sampled_from(["a", "b.css", "~", "..a", "a..", "a b", "-", "_"]),
+    st.sampled_from(["..", ".", "", "...", ".. ", "..;", "%2e%2e", "\\..", *NATIVE_SEGMENTS]),
     st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=6),
     st.text(st.characters(max_codepoint=0xFF), max_size=3),
-    st.text(max_size=3).filter(lambda text: text.isprintable()).map(native),
 )
 
 
 @pytest.mark.row("3g", "W7")
-@given(st.lists(SEGMENTS, max_size=5).map("/".join))
-@settings(max_examples=500)
+@given(st.lists(SEGMENTS, max_size=4).map("/".join))
+@settings(max_examples=300)
 def test_whatever_is_public_stays_inside_its_subtree_however_it_is_normalised(rest: str) -> None:
     path = "/public/" + rest
-    assume(not is_odd_path(path))
+    event("odd" if is_odd_path(path) else "plain")
+    if is_odd_path(path):
+        return
     assert (posixpath.normpath(path) + "/").startswith("/public/")
     assert nginx(path).startswith("/public/")
     assert whatwg(path).startswith("/public/")
@@ -589,7 +589,7 @@ HOSTILE = [
 ]
 
 
-def test_the_corpus_is_large_and_most_of_it_leaves_the_site_or_the_grammar() -> None:
+def test_the_corpus_is_large_and_says_nothing_twice() -> None:
     assert len(set(HOSTILE)) == len(HOSTILE)
     assert len(HOSTILE) >= 150
 
@@ -651,6 +651,7 @@ def agrees_with_the_oracle(value: str) -> bool:
         ada_url.URL(built, f"{ORIGIN}/core/a/b?c"),
     ):
         assert url.origin == ORIGIN
+        assert url.pathname == built.partition("?")[0]
         assert url.pathname.startswith("/core/")
         assert not url.pathname.startswith("/core/auth/oauth2/")
         assert (url.username, url.password, url.hash) == ("", "", "")
@@ -699,7 +700,7 @@ LEADS = st.sampled_from(
 @settings(max_examples=600)
 @example("/core/", "page%252e")
 def test_every_accepted_destination_is_ours_in_a_browser(lead: str, rest: str) -> None:
-    assume(agrees_with_the_oracle(lead + rest) or lead not in ("/core/", "/core/page?"))
+    event("accepted" if agrees_with_the_oracle(lead + rest) else "refused")
 
 
 @given(

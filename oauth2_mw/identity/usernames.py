@@ -17,11 +17,10 @@ def name_key(username: str) -> str:
     """What two usernames have in common that a person would take for one.
 
     Compatibility characters become the plain ones, upper and lower case the same, several blanks one (Unicode
-    Standard Annex 15, NFKC; Unicode Standard, section 3.13, caseless matching).
+    Standard, section 3.13, compatibility caseless matching).
     """
     folded = normalize("NFKD", username)
-    # Folding can undo the normalisation and the other way round; three rounds settle every character there
-    # is.
+    # Folding can undo the normalisation and the other way round; three rounds settle every character.
     for _ in range(3):
         folded = normalize("NFKC", folded.casefold())
     return " ".join(folded.split())

@@ -68,7 +68,7 @@ class Remembered(Generic[T]):
         if entry is not None and self._within(entry.loaded_at, self._stale):
             if self._lock.acquire(blocking=False):
                 try:
-                    return self._renewed(entry)
+                    return self._renewed(entry.value)
                 finally:
                     self._lock.release()
             return entry.value
@@ -78,28 +78,22 @@ class Remembered(Generic[T]):
             return self._loaded()
 
     def refresh(self, seen: T) -> T:
-        """A newer value than *seen*, although that may be fresh; the old one when none can be had.
-
-        :raises ProviderError, ProviderUnavailable: what *load* raised, when no value is left to serve.
-        """
+        """A newer value than *seen*, which came from :meth:`get`; *seen* itself when none can be had."""
         with self._lock:
-            entry = self._entry
-            if entry is not None and entry.value is not seen:
-                return entry.value
-            if entry is not None and self._within(entry.loaded_at, self._stale):
-                return self._renewed(entry)
-            return self._loaded()
+            if self._entry is not None and self._entry.value is not seen:
+                return self._entry.value
+            return self._renewed(seen)
 
     def _within(self, since: float, seconds: float) -> bool:
         # A clock that was set back must not make a value immortal.
         return 0 <= self._clock() - since < seconds
 
-    def _renewed(self, entry: _Entry[T]) -> T:
+    def _renewed(self, old: T) -> T:
         try:
             return self._loaded()
         except (ProviderError, ProviderUnavailable) as error:
             log.warning("%s cannot be renewed; the last one is used: %s", self._what, error.detail)
-            return entry.value
+            return old
 
     def _loaded(self) -> T:
         if self._failure is not None and self._within(self._failure[1], self._cool_down):

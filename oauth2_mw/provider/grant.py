@@ -101,7 +101,8 @@ def _checked(response: Response, provider: ProviderSettings, metadata: ProviderM
     if document is None:
         kind = "an HTML page" if "html" in response.content_type else "neither JSON nor a form"
         raise _unusable(response, f"{kind}: check token_endpoint")
-    members: dict[str, Any] = {}
+    _check_token_type(document.get("token_type"), response, provider)
+    members: dict[str, Any] = {"token_type": "Bearer"}
     for name in ("access_token", "refresh_token", "id_token"):
         if document.get(name) is not None:
             members[name] = _secret_text(document[name], name, response)
@@ -109,7 +110,6 @@ def _checked(response: Response, provider: ProviderSettings, metadata: ProviderM
         raise _unusable(response, "it holds no access_token")
     if provider.is_oidc and "id_token" not in members:
         raise _unusable(response, "it holds no id_token: does scope contain openid?")
-    _check_token_type(document.get("token_type"), response, provider)
     expires_in = _expires_in(document.get("expires_in"), response)
     if expires_in is not None:
         members["expires_in"] = expires_in

@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -70,7 +70,12 @@ class Deadline:
         self._timer.daemon = True
 
     def __enter__(self) -> Deadline:
-        self._timer.start()
+        try:
+            self._timer.start()
+        except RuntimeError:
+            raise ProviderUnavailable(
+                "no thread can be started to watch a request: this process has too many"
+            ) from None
         return self
 
     def __exit__(
@@ -97,10 +102,8 @@ class Deadline:
         with self._lock:
             self.passed = True
             for handle in self._watched:
-                try:
+                with suppress(OSError):  # the other side was faster
                     handle.shutdown(socket.SHUT_RDWR)
-                except OSError:  # it is closed already
-                    continue
 
 
 class _Connection(HTTPConnection):
@@ -267,7 +270,8 @@ class Wire:
         if isinstance(error, NameResolutionError):
             return f"the name of {host} cannot be looked up: check its spelling, and DNS on this machine"
         if isinstance(error, NewConnectionError):
-            return f"{host} refuses the connection: check that the provider runs there, and the port"
+            reason = getattr(error.__cause__, "strerror", None) or type(error).__name__
+            return f"no connection to {host} ({reason}): check that the provider runs there, and the port"
         if isinstance(error, ConnectTimeoutError):
             return (
                 f"no connection to {host} within {self._timeouts.connect:g} seconds: check the firewall, or set "

@@ -46,11 +46,11 @@ class Rows:
 
     def count(self, table: str) -> int:
         """The number of rows of one of our tables."""
-        return int(self.run(f"SELECT count(*) FROM oauth2_mw_{table}")[0][0])
+        return int(self.run(f"SELECT count(*) FROM oauth2_mw_{table}")[0][0])  # noqa: S608
 
     def everything(self) -> dict[str, list[Any]]:
         """All rows of all our tables."""
-        return {table: sorted(self.run(f"SELECT * FROM oauth2_mw_{table}"), key=repr) for table in TABLES}
+        return {table: sorted(self.run(f"SELECT * FROM oauth2_mw_{table}"), key=repr) for table in TABLES}  # noqa: S608
 
     def close(self) -> None:
         """Give the connections back."""
@@ -159,7 +159,21 @@ class DirectoryContract:
 
     @pytest.mark.row("3k.5")
     def test_subjects_that_a_collation_would_merge_are_different_users(self, directory: Directory) -> None:
-        subjects = ["abc", "ABC", "Abc", "abc ", " abc", "ａｂｃ", "caf\u00e9", "cafe\u0301", "cafe", "ss", "ß", "i", "ı"]
+        subjects = [
+            "abc",
+            "ABC",
+            "Abc",
+            "abc ",
+            " abc",
+            "ａｂｃ",
+            "caf\u00e9",
+            "cafe\u0301",
+            "cafe",
+            "ss",
+            "ß",
+            "i",
+            "ı",
+        ]
         ids = {sign_in(directory, subject, f"user{n}").id for n, subject in enumerate(subjects)}
         assert len(ids) == len(subjects)
         found = [directory.find(ISSUER, subject) for subject in subjects]
@@ -184,7 +198,9 @@ class DirectoryContract:
         assert one.id != other.id
 
     @pytest.mark.row("3k.7")
-    def test_a_user_who_was_deleted_and_comes_back_gets_a_new_id(self, directory: Directory, rows: Rows) -> None:
+    def test_a_user_who_was_deleted_and_comes_back_gets_a_new_id(
+        self, directory: Directory, rows: Rows
+    ) -> None:
         before = sign_in(directory)
         rows.run("DELETE FROM oauth2_mw_users")
         after = sign_in(directory, username="jane2")
@@ -235,7 +251,9 @@ class DirectoryContract:
         assert sign_in(directory, groups=("admin",)).groups == ("staff",)
 
     @pytest.mark.row("3k.10")
-    def test_group_sync_always_replaces_them_and_an_absent_claim_empties_them(self, directory: Directory) -> None:
+    def test_group_sync_always_replaces_them_and_an_absent_claim_empties_them(
+        self, directory: Directory
+    ) -> None:
         always = {"group_sync": "always", "always_update": False}
         assert sign_in(directory, groups=("staff", "dev"), settings=always).groups == ("dev", "staff")
         assert sign_in(directory, groups=("dev", "ops"), settings=always).groups == ("dev", "ops")
@@ -295,7 +313,7 @@ class DirectoryContract:
             assert refusal(ProviderError, directory, groups=("staff", group)).code == "bad_attribute"
 
     def test_text_of_every_kind_is_kept_as_it_is(self, directory: Directory) -> None:
-        name = "O'Brien; DROP TABLE \"users\" -- %s :x 測試 😀 \\ \n"
+        name = 'O\'Brien; DROP TABLE "users" -- %s :x 測試 😀 \\ \n'
         sign_in(directory, name=name)
         found = directory.find(ISSUER, "1")
         assert found is not None
@@ -328,7 +346,9 @@ class DirectoryContract:
         assert refusal(AccessDenied, directory, "2", "Jane").code == "username_taken"
 
     @pytest.mark.row("3k.7")
-    def test_the_name_of_a_deleted_user_is_given_to_nobody_else(self, directory: Directory, rows: Rows) -> None:
+    def test_the_name_of_a_deleted_user_is_given_to_nobody_else(
+        self, directory: Directory, rows: Rows
+    ) -> None:
         sign_in(directory, "1", "jane")
         rows.run("DELETE FROM oauth2_mw_users")
         assert refusal(AccessDenied, directory, "2", "jane").code == "username_taken"
@@ -359,7 +379,9 @@ class DirectoryContract:
         assert [message.split()[0] for message in caplog.messages] == ["event=rename_refused"]
 
     @pytest.mark.row("3k.6")
-    @pytest.mark.parametrize("username", ["", "x" * 256, "jane\u200b", "jane\u202e", "a\0b", "j\nx", " jane", "jаne"])
+    @pytest.mark.parametrize(
+        "username", ["", "x" * 256, "jane\u200b", "jane\u202e", "a\0b", "j\nx", " jane", "jаne"]
+    )
     def test_a_first_sign_in_with_a_name_that_hides_something_is_refused(
         self, directory: Directory, username: str, nothing_written: Callable[[], Any]
     ) -> None:
@@ -372,7 +394,9 @@ class DirectoryContract:
     # Disabled users
 
     @pytest.mark.row("3k.8")
-    def test_a_disabled_user_is_refused(self, directory: Directory, nothing_written: Callable[[], Any]) -> None:
+    def test_a_disabled_user_is_refused(
+        self, directory: Directory, nothing_written: Callable[[], Any]
+    ) -> None:
         user = sign_in(directory)
         assert directory.set_disabled(user.id, disabled=True, now=NOW)
         with nothing_written():
@@ -480,7 +504,9 @@ class DirectoryContract:
         [(after, _, _)] = directory.snapshot(before).revoked
         assert after > before
 
-    def test_a_database_put_back_to_an_earlier_state_is_read_from_the_start(self, directory: Directory) -> None:
+    def test_a_database_put_back_to_an_earlier_state_is_read_from_the_start(
+        self, directory: Directory
+    ) -> None:
         directory.revoke_session("a", expires=NOW + 60)
         assert [session_id for _, session_id, _ in directory.snapshot(10**6).revoked] == ["a"]
 
@@ -519,7 +545,7 @@ class DirectoryContract:
                 directory.consume_attempt(f"a{number}", expires=NOW, now=NOW)
                 directory.revoke_session(f"s{number}", expires=NOW + 60)
             directory.snapshot(90_000)
-        plans = {statement: rows_of_plan for statement, rows_of_plan in self.explain(rows, seen)}
+        plans = dict(self.explain(rows, seen))
         assert len(plans) >= 12
         assert {statement: plan for statement, plan in plans.items() if self.reads_everything(plan)} == {}
 
@@ -550,17 +576,20 @@ def statements() -> Iterator[dict[str, Any]]:
 
 def fill(rows: Rows, number: int) -> None:
     """Add that many users, and as many rows to every other table."""
-    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {number}) "
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {number}) "  # noqa: S608
     for table, values in (
-        ("users", f"'i' || i, 'k' || i, '{ISSUER}', 's' || i, 'u' || i, NULL, NULL, NULL, NULL, 0, 0, 0, NULL"),
+        (
+            "users",
+            f"'i' || i, 'k' || i, '{ISSUER}', 's' || i, 'u' || i, NULL, NULL, NULL, NULL, 0, 0, 0, NULL",
+        ),
         ("usernames", "'u' || i, 'i' || i"),
         ("memberships", "'i' || i, 'DEFAULT'"),
         ("groups", "'i' || i, 'staff'"),
         ("used_attempts", f"'t' || i, {NOW} + 600"),
     ):
-        rows.run(f"INSERT INTO oauth2_mw_{table} {numbers} SELECT {values} FROM n")
+        rows.run(f"INSERT INTO oauth2_mw_{table} {numbers} SELECT {values} FROM n")  # noqa: S608
     rows.run(
-        f"INSERT INTO oauth2_mw_revocations (kind, value, expires) {numbers} "
+        f"INSERT INTO oauth2_mw_revocations (kind, value, expires) {numbers} "  # noqa: S608
         f"SELECT 'session', 'r' || i, {NOW} + 600 FROM n"
     )
     rows.run("ANALYZE")

@@ -172,7 +172,9 @@ class StandIn:
         return route(request) if route else Answer(b"{}", 404)
 
     def _answer(self, name: str, good: Any, *, status: int = 200) -> Answer:
-        answer = self.answers.get(name, good)
+        answer = good
+        if name in self.answers:
+            answer, status = self.answers[name], 200
         if callable(answer):
             answer = answer(good)
         if isinstance(answer, Answer):

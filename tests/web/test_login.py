@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import time_machine
 
+from oauth2_mw.identity.directory import Directory
+from oauth2_mw.settings.grammar import Secret
 from tests.support.browser_jar import Browser
 from tests.support.guarded import ORIGIN, Guarded, guarded
 from tests.support.page import Page
@@ -412,10 +413,9 @@ def with_directory(provider: StandIn, tmp_path: Path) -> Iterator[Guarded]:
 
 
 def users(tmp_path: Path) -> int:
-    with sqlite3.connect(tmp_path / "users.db") as connection:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'users'").fetchone():
-            return 0
-        return int(connection.execute("SELECT count(*) FROM users").fetchone()[0])
+    """How many users the directory holds."""
+    path = tmp_path / "users.db"
+    return len(list(Directory(Secret.literal(f"sqlite:///{path}")).users())) if path.exists() else 0
 
 
 def assert_nothing_happened(page: Page, browser: Browser, site: Guarded, tmp_path: Path) -> None:
@@ -431,6 +431,11 @@ def assert_nothing_happened(page: Page, browser: Browser, site: Guarded, tmp_pat
     assert site.session_cookie not in browser.jar.names(site.url)
     assert users(tmp_path) == 0
     assert site.app.calls == 0
+
+
+def test_a_sign_in_that_works_leaves_a_user(with_directory: Guarded, tmp_path: Path) -> None:
+    with_directory.browser().navigate(with_directory.url + "/")
+    assert users(tmp_path) == 1
 
 
 @pytest.mark.parametrize("name", TOKEN_ANSWERS)

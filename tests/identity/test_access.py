@@ -1,0 +1,397 @@
+"""Who may enter at all, and which paths need nobody."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from oauth2_mw.boundary import is_odd_path
+from oauth2_mw.errors import AccessDenied
+from oauth2_mw.identity.access import PublicPaths, check_allowed
+from oauth2_mw.settings.grammar import AllowTerm, PathRule
+
+
+def may_enter(
+    *terms: str,
+    username: str = "jane",
+    email: str | None = None,
+    verified: object = None,
+    groups: tuple[str, ...] = (),
+    organizations: tuple[str, ...] = (),
+    claims: dict[str, Any] | None = None,
+) -> bool:
+    try:
+        check_allowed(
+            tuple(map(AllowTerm.parse, terms)),
+            username=username,
+            email=email,
+            email_verified=verified,
+            groups=groups,
+            organizations=organizations,
+            claims=claims or {},
+        )
+    except AccessDenied as error:
+        assert error.code == "not_allowed"
+        assert error.status == 403
+        return False
+    return True
+
+
+# allow
+
+
+def test_without_allow_everybody_enters() -> None:
+    check_allowed(None, username="x", email=None, email_verified=None, groups=(), organizations=(), claims={})
+
+
+def test_an_empty_allow_lets_nobody_in() -> None:
+    assert not may_enter()
+
+
+def test_the_star_lets_everybody_in() -> None:
+    assert may_enter("*")
+
+
+def test_one_term_suffices() -> None:
+    assert may_enter("group:staff", "user:jane")
+    assert may_enter("user:jane", "group:staff")
+    assert not may_enter("user:john", "group:staff")
+
+
+@pytest.mark.row("3k.10")
+@pytest.mark.parametrize("username", ["Jane", "jane ", "janet", "jan", "", "j\u0430ne"])
+def test_a_user_is_named_exactly(username: str) -> None:
+    assert may_enter("user:jane")
+    assert not may_enter("user:jane", username=username)
+
+
+@pytest.mark.row("3k.10")
+@pytest.mark.parametrize("groups", [(), ("staffing",), ("staf",), ("Staff",), ("all staff",), ("staff,x",)])
+def test_a_group_is_named_exactly(groups: tuple[str, ...]) -> None:
+    assert may_enter("group:staff", groups=("other", "staff"))
+    assert not may_enter("group:staff", groups=groups)
+
+
+def test_an_organization_is_named_exactly() -> None:
+    assert may_enter("organization:ACME", organizations=("DEFAULT", "ACME"))
+    assert not may_enter("organization:ACME", organizations=("acme", "ACME2"), groups=("ACME",))
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "jane@example.com",
+        "jane@EXAMPLE.com",
+        "jane@Example.Com",
+        "a.b+c@example.com",
+        "j\u00e4ne@example.com",
+    ],
+)
+def test_an_address_in_the_domain_enters(email: str) -> None:
+    assert may_enter("email_domain:example.com", email=email)
+
+
+@pytest.mark.row("3k.4")
+@pytest.mark.parametrize(
+    "email",
+    [
+        None,
+        "",
+        "@",
+        "jane",
+        "example.com",
+        "jane@",
+        "@example.com",
+        "jane@evil@example.com",
+        "jane@example.com@evil.example",
+        "jane@example.com@",
+        '"jane@x"@example.com',
+        "jane@sub.example.com",
+        "jane@notexample.com",
+        "jane@example.com.evil.example",
+        "jane@example.com.",
+        "jane@.example.com",
+        "jane@example.com ",
+        "jane@ example.com",
+        "jane@example.com\n",
+        "jane\n@example.com",
+        "jane\0@example.com",
+        "jane@example.co",
+        "jane@ex\u0430mple.com",
+        "jane@ex\u00adample.com",
+        "jane@\uff45xample.com",
+        "jane@example\u3002com",
+        "jane@example\uff0ecom",
+        "jane@examp\u2113e.com",
+        "jane@" + "a" * 300 + ".example.com",
+        "jane\uff20example.com",
+        "jane@example.com,evil.example",
+        "jane@example.com>",
+    ],
+    ids=ascii,
+)
+def test_an_address_that_only_resembles_the_domain_does_not_enter(email: str | None) -> None:
+    assert not may_enter("email_domain:example.com", email=email)
+
+
+@pytest.mark.row("3k.4", "3k.6")
+@pytest.mark.parametrize(
+    ("domain", "email"),
+    [("kelvin.example", "jane@\u212aelvin.example"), ("info.example", "jane@\u0130nfo.example")],
+)
+def test_a_letter_whose_small_form_is_another_letter_does_not_enter(domain: str, email: str) -> None:
+    assert not may_enter(f"email_domain:{domain}", email=email)
+    assert not may_enter(f"email:jane@{domain}", email=email)
+
+
+@pytest.mark.row("3k.4")
+def test_an_international_domain_is_compared_in_its_ascii_form() -> None:
+    term = "email_domain:xn--mnchen-3ya.example"
+    assert may_enter(term, email="jane@m\u00fcnchen.example")
+    assert may_enter(term, email="jane@M\u00dcNCHEN.example")
+    assert may_enter(term, email="jane@xn--mnchen-3ya.EXAMPLE")
+    assert not may_enter(term, email="jane@munchen.example")
+
+
+@pytest.mark.row("3k.4", "3k.6")
+@pytest.mark.parametrize(
+    ("domain", "email"),
+    [
+        ("strasse.example", "jane@stra\u00dfe.example"),
+        ("munchen.example", "jane@mu\u0308nchen.example"),
+        ("xn--mnchen-3ya.example", "jane@mu\u0308nchen.example"),
+        ("fb.example", "jane@\U0001d41fb.example"),
+    ],
+)
+def test_a_domain_that_the_old_idna_would_fold_into_another_does_not_enter(domain: str, email: str) -> None:
+    assert not may_enter(f"email_domain:{domain}", email=email)
+
+
+@pytest.mark.row("3k.4")
+@pytest.mark.parametrize(
+    "domain", ["a..\u00fc.example", "\u00fc" * 64 + ".example", "\u0378.example", ".\u00fc"]
+)
+def test_a_domain_that_is_none_does_not_enter(domain: str) -> None:
+    assert not may_enter("email_domain:example.com", email=f"jane@{domain}")
+
+
+@pytest.mark.row("3k.1")
+@pytest.mark.parametrize("verified", [False, "true", "True", "false", 1, 0, "", [], [True], {}, "yes"])
+def test_an_address_that_is_not_verified_does_not_count(verified: object) -> None:
+    assert not may_enter("email_domain:example.com", email="jane@example.com", verified=verified)
+    assert not may_enter("email:jane@example.com", email="jane@example.com", verified=verified)
+
+
+@pytest.mark.row("3k.1")
+@pytest.mark.parametrize("verified", [True, None])
+def test_an_address_that_is_verified_or_of_which_nothing_is_said_counts(verified: object) -> None:
+    assert may_enter("email_domain:example.com", email="jane@example.com", verified=verified)
+
+
+def test_the_other_terms_need_no_verified_address() -> None:
+    assert may_enter("user:jane", email="jane@example.com", verified=False)
+
+
+@pytest.mark.row("3k.4")
+def test_one_address_is_named_whatever_its_case() -> None:
+    assert may_enter("email:Jane@Example.com", email="jAne@exAmple.com")
+    assert not may_enter("email:jane@example.com", email="janet@example.com")
+    assert not may_enter("email:jane@example.com", email="jane@sub.example.com")
+    assert not may_enter("email:jane@example.com", email=None)
+
+
+@pytest.mark.parametrize("value", ["NO", ["SE", "NO"], ("NO",)])
+def test_a_claim_equals_or_contains_the_value(value: Any) -> None:
+    assert may_enter("claim:address.country=NO", claims={"address": {"country": value}})
+
+
+@pytest.mark.row("3k.10")
+@pytest.mark.parametrize(
+    "value",
+    [None, "", "no", "NO ", "NORWAY", "SE,NO", ["no"], [["NO"]], [{"NO": "NO"}], {"NO": "NO"}, True, 1, []],
+)
+def test_a_claim_of_another_value_or_type_does_not_enter(value: Any) -> None:
+    assert not may_enter("claim:address.country=NO", claims={"address": {"country": value}})
+
+
+@pytest.mark.row("3k.10")
+@pytest.mark.parametrize(
+    ("written", "value"), [("1", 1), ("1", True), ("true", True), ("1.0", 1.0), ("None", None)]
+)
+def test_a_claim_that_is_no_text_never_equals_one(written: str, value: Any) -> None:
+    assert not may_enter(f"claim:tenant={written}", claims={"tenant": value})
+    assert not may_enter(f"claim:tenant={written}", claims={"tenant": [value]})
+
+
+def test_a_missing_claim_does_not_enter() -> None:
+    assert not may_enter("claim:tenant=x")
+
+
+def test_a_quoted_path_may_contain_the_equals_sign() -> None:
+    assert may_enter(
+        'claim:"https://x.example/?a=b".roles=admin', claims={"https://x.example/?a=b": {"roles": ["admin"]}}
+    )
+
+
+def test_a_term_of_an_unknown_field_lets_nobody_in() -> None:
+    with pytest.raises(AccessDenied):
+        check_allowed(
+            (AllowTerm("tomorrow", "jane"),),
+            username="jane",
+            email=None,
+            email_verified=None,
+            groups=("jane",),
+            organizations=("jane",),
+            claims={},
+        )
+
+
+def refusal(**person: Any) -> str:
+    with pytest.raises(AccessDenied) as caught:
+        check_allowed(
+            (AllowTerm.parse("email_domain:example.com"), AllowTerm.parse("group:staff")),
+            **{
+                "username": "jane",
+                "email": None,
+                "email_verified": None,
+                "groups": (),
+                "organizations": (),
+                **person,
+            },
+            claims={},
+        )
+    return caught.value.detail
+
+
+def test_the_log_says_which_terms_were_tried() -> None:
+    assert (
+        refusal() == "'jane' may not enter: no term of allow applies (email_domain:example.com group:staff)"
+    )
+
+
+def test_the_log_says_that_an_unverified_address_does_not_count() -> None:
+    assert "the e-mail address is not verified" in refusal(email="jane@example.com", email_verified=False)
+
+
+def test_the_log_shows_a_strange_name_on_one_line() -> None:
+    assert refusal(username="j\n\u202e").startswith(r"'j\n\u202e' may not enter")
+
+
+@given(st.text(), st.text())
+def test_any_address_can_be_judged(local: str, domain: str) -> None:
+    may_enter("email_domain:example.com", "email:jane@example.com", email=f"{local}@{domain}")
+
+
+@pytest.mark.row("3k.4")
+@given(st.text(), st.text())
+def test_only_the_domain_itself_enters(local: str, domain: str) -> None:
+    assume(domain.lower() != "example.com")
+    assert not may_enter("email_domain:example.com", email=f"{local}@{domain}")
+    assert not may_enter("email_domain:example.com", email=local + domain + "example.com")
+
+
+# public_paths
+
+
+def public(*rules: str) -> PublicPaths:
+    return PublicPaths(tuple(map(PathRule.parse, rules)))
+
+
+def test_without_rules_nothing_is_public() -> None:
+    judge = public()
+    assert not any(map(judge, ["/", "", "/a", "/static/"]))
+
+
+@pytest.mark.row("3g")
+def test_a_subtree_is_public_below_its_slash() -> None:
+    judge = public("/static/")
+    assert judge("/static/")
+    assert judge("/static/css/site.css")
+    assert not judge("/static")
+    assert not judge("/staticx")
+    assert not judge("/STATIC/x")
+    assert not judge("/admin/static/")
+
+
+@pytest.mark.row("3g")
+def test_an_exact_path_is_public_alone() -> None:
+    judge = public("/health")
+    assert judge("/health")
+    assert not judge("/health/")
+    assert not judge("/health/x")
+    assert not judge("/healthx")
+    assert not judge("/Health")
+    assert not judge("health")
+
+
+def test_several_rules_stand_beside_each_other() -> None:
+    judge = public("/static/", "/health", "/media/", "/robots.txt")
+    assert all(map(judge, ["/static/a", "/media/b", "/health", "/robots.txt"]))
+    assert not judge("/admin")
+
+
+def test_a_rule_in_another_script_is_compared_as_the_server_spells_it() -> None:
+    judge = public("/\u00f6ffentlich/", "/\u65e5\u672c")
+    assert judge("/\u00f6ffentlich/x".encode().decode("latin-1"))
+    assert judge("/\u65e5\u672c".encode().decode("latin-1"))
+    assert not judge("/\u00f6ffentlich/x")
+
+
+@pytest.mark.row("3g", "W7")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/public/../admin",
+        "/public/..",
+        "/public/.",
+        "/public//admin",
+        "/public/..;/admin",
+        "/public/\\..\\admin",
+        "/public/%2e%2e/admin",
+        "/public/\0/../admin",
+        "/public/\xc0\xae\xc0\xae/admin",
+        "/public/\xff",
+        "/public/\xef\xbc\x8e\xef\xbc\x8e/admin",
+        "//public/x",
+        "http://x/public/",
+        "public/",
+        "",
+    ],
+    ids=ascii,
+)
+def test_an_odd_path_is_never_public(path: str) -> None:
+    assert not public("/public/")(path)
+    assert not public("/")(path)
+
+
+def test_the_root_as_a_subtree_makes_every_ordinary_path_public() -> None:
+    judge = public("/")
+    assert judge("/")
+    assert judge("/anything/at/all")
+
+
+PARTS = st.sampled_from(
+    ["a", "public", "health", "..", ".", "", ";", "%2e", "\\", "\xc3\xa9", "\xff", "..;x", " "]
+)
+PATHS = st.lists(PARTS, max_size=6).map(lambda parts: "/" + "/".join(parts)) | st.text(max_size=8)
+RULES = ("/public/", "/health", "/public/a/", "/a/b")
+
+
+@pytest.mark.row("3g", "W7")
+@given(PATHS)
+def test_the_fast_judge_agrees_with_the_rules_one_by_one(path: str) -> None:
+    rules = tuple(map(PathRule.parse, RULES))
+    assert PublicPaths(rules)(path) == (any(rule.matches(path) for rule in rules) and not is_odd_path(path))
+
+
+@pytest.mark.row("3g", "W7")
+@given(PATHS)
+def test_a_public_path_is_public_after_normalisation(path: str) -> None:
+    if public("/public/", "/health")(path):
+        assert posixpath.normpath(path) == "/health" or (posixpath.normpath(path) + "/").startswith(
+            "/public/"
+        )

@@ -1,0 +1,381 @@
+"""From a provider's claims to the local fields of a user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from oauth2_mw.boundary import contains_control
+from oauth2_mw.errors import ProviderError
+from oauth2_mw.identity.mapping import MAX_GROUPS, MAX_USERNAME, Attributes, map_claims
+from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.model import ProviderSettings
+
+DEFAULT_MAP = {field: field for field in ("username", "name", "email", "phone", "comment", "groups")}
+
+
+def provider(
+    attribute_map: dict[str, str] | None = None, *, prefix: str = "", transform: tuple[str, ...] = ()
+) -> ProviderSettings:
+    return ProviderSettings(
+        name="corp",
+        label="Corp",
+        client_id="id",
+        client_secret=None,
+        client_auth_method="none",
+        scope=(),
+        issuer="https://id.example",
+        authorization_endpoint=None,
+        token_endpoint=None,
+        userinfo_endpoint=None,
+        logout_endpoint=None,
+        jwks_uri=None,
+        attribute_map={
+            field: AttributePath.parse(path)
+            for field, path in (DEFAULT_MAP if attribute_map is None else attribute_map).items()
+        },
+        subject=AttributePath.parse("sub"),
+        username_prefix=prefix,
+        username_transform=transform,
+        icon=None,
+        organization=(),
+        always_update=True,
+        group_sync="first",
+        sync_logout=True,
+        pkce=True,
+        algorithms=None,
+        leeway=60,
+        prompt=None,
+        max_age=None,
+        acr_values=(),
+        ui_locales=None,
+        auth_params={},
+        session_lifetime=1,
+        session_idle=1,
+        ca_bundle=None,
+        proxy=None,
+        trust_env=False,
+        quirk=None,
+        public=False,
+    )
+
+
+def mapped(claims: dict[str, Any], **options: Any) -> Attributes:
+    return map_claims(provider(**options), {"username": "jane", **claims})
+
+
+def username(value: Any, **options: Any) -> str:
+    return map_claims(provider(**options), {"username": value}).username
+
+
+def refusal(claims: dict[str, Any], **options: Any) -> ProviderError:
+    with pytest.raises(ProviderError) as caught:
+        map_claims(provider(**options), claims)
+    return caught.value
+
+
+# The map
+
+
+def test_each_local_field_is_read_from_its_path() -> None:
+    settings = provider(
+        {
+            "username": "login",
+            "name": "profile.full",
+            "email": "emails[0].value",
+            "phone": "phone",
+            "comment": "bio",
+            "groups": '"https://acme.example/roles"',
+        }
+    )
+    claims = {
+        "login": "jane",
+        "profile": {"full": "Jane Doe"},
+        "emails": [{"value": "jane@corp.example"}],
+        "phone": "+1 555",
+        "bio": "hello",
+        "https://acme.example/roles": ["staff"],
+    }
+    assert map_claims(settings, claims) == Attributes(
+        username="jane",
+        name="Jane Doe",
+        email="jane@corp.example",
+        phone="+1 555",
+        comment="hello",
+        groups=("staff",),
+    )
+
+
+def test_a_field_that_is_not_mapped_is_absent() -> None:
+    claims = {"username": "jane", "name": "Jane", "email": "jane@corp.example", "groups": ["a"]}
+    assert map_claims(provider({"username": "username"}), claims) == Attributes(username="jane")
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", " ", "\t\n", True, False, 1.5, {"a": "b"}, ["a"], b"x"], ids=repr
+)
+@pytest.mark.parametrize("field", ["name", "email", "phone", "comment"])
+def test_what_is_no_text_is_absent(field: str, value: Any) -> None:
+    assert getattr(mapped({field: value}), field) is None
+
+
+@pytest.mark.parametrize("field", ["name", "phone", "comment"])
+def test_a_text_loses_the_blanks_around_it(field: str) -> None:
+    assert getattr(mapped({field: " a b \n"}), field) == "a b"
+
+
+@pytest.mark.row("3k.1")
+def test_an_address_is_taken_exactly_as_it_came_or_not_at_all() -> None:
+    assert mapped({"email": "Jane@Corp.example"}).email == "Jane@Corp.example"
+    assert mapped({"email": " jane@corp.example"}).email is None
+    assert mapped({"email": "jane@corp.example\n"}).email is None
+
+
+@pytest.mark.row("3e.3")
+@pytest.mark.parametrize("field", ["name", "email", "phone", "comment"])
+@pytest.mark.parametrize("character", ["\0", "\x1b", "\x7f", "\x85", "\u2028", "\ud800"], ids=ascii)
+def test_a_text_with_control_characters_is_absent(field: str, character: str) -> None:
+    assert getattr(mapped({field: f"a{character}b"}), field) is None
+
+
+def test_a_comment_may_have_lines() -> None:
+    assert mapped({"comment": "one\r\n\ttwo"}).comment == "one\r\n\ttwo"
+    assert mapped({"name": "one\ntwo"}).name is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(4711, "4711"), (0, "0"), (2**64 - 1, str(2**64 - 1)), (2**64, None)]
+)
+def test_a_whole_number_is_a_phone_number(value: int, text: str | None) -> None:
+    assert mapped({"phone": value}).phone == text
+
+
+@pytest.mark.parametrize("field", ["name", "email", "comment"])
+def test_a_number_is_no_name(field: str) -> None:
+    assert getattr(mapped({field: 4711}), field) is None
+
+
+# Groups
+
+
+@pytest.mark.row("3k.10")
+@pytest.mark.parametrize(
+    ("value", "groups"),
+    [
+        (None, ()),
+        ([], ()),
+        ("staff", ("staff",)),
+        ("staff admin", ("staff admin",)),
+        ("staff,admin", ("staff,admin",)),
+        ("", ()),
+        (["b", "a"], ("b", "a")),
+        (("b", "a"), ("b", "a")),
+        (["a", "b", "a"], ("a", "b")),
+        (["a", 1, None, True, ["b"], {"c": "d"}, ""], ("a",)),
+        ({"a": "b"}, ()),
+        (1, ()),
+        (True, ()),
+        (["a\n", "b\0", "c"], ("c",)),
+        (["A", "a "], ("A", "a ")),
+    ],
+)
+def test_groups_are_a_list_of_texts_or_one_text(value: Any, groups: tuple[str, ...]) -> None:
+    assert mapped({"groups": value}).groups == groups
+
+
+def test_groups_are_bounded() -> None:
+    names = [f"g{number}" for number in range(MAX_GROUPS + 500)]
+    assert mapped({"groups": names}).groups == tuple(names[:MAX_GROUPS])
+
+
+# The username
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "jane",
+        "Jane Doe",
+        "jane@corp.example",
+        "o'neil",
+        "j\u00e4ne",
+        "jose\u0301",
+        "\u5f20\u4f1f",
+        "a",
+        "x" * 255,
+    ],
+)
+def test_a_username_is_taken_as_it_is(value: str) -> None:
+    assert username(value) == value
+
+
+def test_a_whole_number_is_a_username() -> None:
+    assert username(583231) == "583231"
+
+
+def test_a_prefix_is_put_in_front() -> None:
+    assert username("jane", prefix="corp-") == "corp-jane"
+
+
+def test_the_transformations_apply_in_order_and_the_prefix_last() -> None:
+    options: dict[str, Any] = {"prefix": "Corp-", "transform": ("localpart", "lower")}
+    assert username("Jane@Corp.Example", **options) == "Corp-jane"
+
+
+def test_lower_makes_small_letters() -> None:
+    assert username("J\u00c4NE", transform=("lower",)) == "j\u00e4ne"
+
+
+@pytest.mark.parametrize(
+    ("value", "local"), [("jane@corp.example", "jane"), ("jane", "jane"), ("jane@", "jane")]
+)
+def test_localpart_is_what_stands_before_the_at_sign(value: str, local: str) -> None:
+    assert username(value, transform=("localpart",)) == local
+
+
+@pytest.mark.row("3k.4")
+@pytest.mark.parametrize("value", ["jane@evil@corp.example", "@corp.example", "@", "jane@@corp.example"])
+def test_localpart_refuses_what_has_none_or_several(value: str) -> None:
+    error = refusal({"username": value}, transform=("localpart",), prefix="corp-")
+    assert error.code == "bad_username"
+    assert "username_transform leaves nothing of it" in error.detail
+
+
+@pytest.mark.parametrize("value", [None, "", True, False, 1.5, 2**64, ["jane"], {"a": "jane"}])
+def test_a_missing_username_is_refused(value: Any) -> None:
+    assert refusal({"username": value}).code == "no_username"
+
+
+def test_the_log_names_the_path_and_the_claims_and_no_value() -> None:
+    error = refusal(
+        {"sub": "secret-1", "email": "secret-2", "login": None}, attribute_map={"username": "login"}
+    )
+    assert error.code == "no_username"
+    assert error.detail == (
+        "provider corp: no username: attribute_map reads it from 'login', which is missing, empty or neither a text "
+        "nor a whole number. The claims sent: 'sub', 'email', 'login'. "
+        "Map username to one of them, or ask for a scope that brings it"
+    )
+
+
+def test_the_log_says_when_there_were_no_claims() -> None:
+    assert "The claims sent: none." in refusal({}).detail
+
+
+def test_strange_and_many_claim_names_stay_on_one_short_line() -> None:
+    detail = refusal({f"a\n\u202e{number}" + "x" * 100: 1 for number in range(100)}).detail
+    assert detail.isascii()
+    assert "\n" not in detail
+    assert ", ...." in detail
+    assert len(detail) < 4000
+
+
+def test_a_map_without_a_username_says_so() -> None:
+    error = refusal({"sub": "x"}, attribute_map={})
+    assert error.code == "no_username"
+    assert "attribute_map names no claim for username" in error.detail
+
+
+@pytest.mark.row("3k.6")
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ja\0ne",
+        "jane\n",
+        "jane\r\nx",
+        "jane\x7f",
+        "jane\x85",
+        "admin\u200b",
+        "admin\u200d",
+        "\ufeffadmin",
+        "ad\u00admin",
+        "ad\u2060min",
+        "\u202eadmin",
+        "\u2066admin",
+        "\u200eadmin",
+        "admin\u2028",
+        "admin\u00a0",
+        "ad\u3000min",
+        "ad\ud800min",
+        "ad\ue000min",
+        "ad\u034fmin",
+        "admin\ufe0f",
+        "admin\u3164",
+        "admin\u115f",
+        "admin\u2800",
+        "admin\U000e0101",
+        "admin\U000e0061",
+    ],
+    ids=ascii,
+)
+def test_a_username_with_invisible_characters_is_refused(value: str) -> None:
+    error = refusal({"username": value})
+    assert error.code == "bad_username"
+    assert "control, formatting or invisible characters" in error.detail
+
+
+@pytest.mark.row("3k.6")
+@pytest.mark.parametrize(
+    "value", ["\uff21\uff24\uff2d\uff29\uff2e", "\u24d0dmin", "\u00aadmin", "\ufb01n", "admin\u00b2"]
+)
+def test_a_username_in_compatibility_letters_is_refused(value: str) -> None:
+    error = refusal({"username": value})
+    assert error.code == "bad_username"
+    assert "compatibility characters" in error.detail
+
+
+@pytest.mark.row("3k.6")
+@pytest.mark.parametrize("value", [" jane", "jane ", " "])
+def test_a_username_with_blanks_around_it_is_refused(value: str) -> None:
+    for prefix in ("", "corp-"):
+        error = refusal({"username": value}, prefix=prefix)
+        assert error.code == "bad_username"
+        assert "starts or ends with a blank" in error.detail
+
+
+def test_an_over_long_username_is_refused_prefix_included() -> None:
+    assert len(username("x" * (MAX_USERNAME - 2), prefix="c-")) == MAX_USERNAME
+    error = refusal({"username": "x" * (MAX_USERNAME - 1)}, prefix="c-")
+    assert error.code == "bad_username"
+    assert "longer than 255 characters" in error.detail
+
+
+def test_a_refused_username_is_not_quoted() -> None:
+    assert "jane" not in refusal({"username": "jane\0"}).detail
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(DEFAULT_MAP, JSON)))
+def test_any_claims_are_mapped_or_refused(claims: dict[str, Any]) -> None:
+    try:
+        found = map_claims(provider(), claims)
+    except ProviderError as error:
+        assert error.code in ("no_username", "bad_username")
+        return
+    texts = [found.username, found.name, found.email, found.phone, *found.groups]
+    assert not any(text == "" or contains_control(text) for text in texts if text is not None)
+    assert found.username.isprintable()
+
+
+@given(
+    st.text(
+        st.characters(categories=["L", "N"], exclude_characters="\u3164\u115f\u1160\uffa0"),
+        min_size=1,
+        max_size=40,
+    )
+)
+@pytest.mark.row("3k.6")
+def test_letters_and_digits_are_a_username_unless_they_fold_into_others(value: str) -> None:
+    assume(value.isprintable())
+    try:
+        assert username(value) == value
+    except ProviderError as error:
+        assert "compatibility" in error.detail

@@ -1,0 +1,123 @@
+"""Many threads in several processes on one directory, all at the same moment, on both databases."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from oauth2_mw.identity.directory import Directory
+from oauth2_mw.identity.spent import Spent
+from oauth2_mw.settings.grammar import Secret
+from oauth2_mw.sql import Database
+from tests.support import directory_worker as worker
+from tests.support.people import ISSUER, NOW, attributes, provider
+from tests.support.postgres import PostgresServer, postgres_server
+
+__all__ = ["postgres_server"]
+
+pytestmark = pytest.mark.integration
+
+LATER = 4102444800
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'users.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.new_database()
+
+
+@pytest.fixture
+def directory(url: str) -> Directory:
+    return Directory(Secret.literal(url))
+
+
+def count(url: str, table: str) -> int:
+    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.connect() as connection:
+        number = connection.execute(sa.text(f"SELECT count(*) FROM oauth2_mw_{table}")).scalar_one()  # noqa: S608
+    engine.dispose()
+    return int(number)
+
+
+@pytest.mark.row("3l.3")
+def test_a_hundred_first_sign_ins_of_one_person_add_one_user(url: str, directory: Directory) -> None:
+    results = worker.race(worker.same_user, url)
+    assert len(results) == 100
+    assert len({user_id for user_id, _ in results}) == 1
+    assert [created for _, created in results].count(True) == 1
+    assert (count(url, "users"), count(url, "usernames")) == (1, 1)
+    user = directory.find(ISSUER, "1")
+    assert user is not None
+    assert (user.groups, user.organizations) == (("a", "b"), ("DEFAULT",))
+
+
+@pytest.mark.row("3l.3")
+def test_of_a_hundred_people_who_want_one_name_exactly_one_gets_it(url: str) -> None:
+    results = worker.race(worker.same_name, url)
+    refused = [result["code"] for result in results if result != "jane"]
+    assert refused == ["username_taken"] * 99
+    assert (count(url, "users"), count(url, "usernames")) == (1, 1)
+
+
+def test_a_hundred_renames_of_one_person_at_once_all_go_through(url: str, directory: Directory) -> None:
+    before = directory.record_sign_in(provider(), ISSUER, "1", attributes(), create=True, now=NOW)
+    assert worker.race(worker.renames, url) == [before.id] * 100
+    assert (count(url, "users"), count(url, "usernames")) == (1, 101)
+    user = directory.find(ISSUER, "1")
+    assert user is not None
+    # The last one to sign in has left both the name and the groups.
+    _, process, thread = user.username.split("-")
+    assert set(user.groups) == {process, thread}
+
+
+@pytest.mark.row("3l.4")
+def test_of_a_hundred_answers_to_one_attempt_exactly_one_counts(url: str) -> None:
+    assert sorted(worker.race(worker.same_attempt, url)) == [False] * 99 + [True]
+
+
+def test_purging_in_all_threads_at_once_disturbs_nobody(url: str) -> None:
+    assert worker.race(worker.many_attempts, url) == [True] * 100
+    assert count(url, "used_attempts") < 2000
+
+
+def test_an_empty_database_is_set_up_once_by_all_who_find_it_empty(url: str) -> None:
+    workers = worker.Workers(worker.open_anew, url, threads=8)
+    workers.go()
+    assert workers.results() == [True] * 16
+    assert count(url, "schema") == 1
+
+
+def test_a_reader_during_the_logouts_misses_none(url: str, directory: Directory) -> None:
+    workers = worker.Workers(worker.revoke, url, threads=20)
+    workers.go()
+    seen: set[str] = set()
+    last, done = 0, False
+    while not done:
+        done = not workers.running()
+        for row, session_id, _ in directory.snapshot(last).revoked:
+            last = max(last, row)
+            seen.add(session_id)
+    assert workers.results() == [None] * 40
+    assert len(seen) == 400
+
+
+def test_a_logout_waits_for_one_that_has_a_row_and_is_not_yet_seen(postgres_server: PostgresServer) -> None:
+    # Otherwise its higher row could be read first, and the lower one would never be asked for.
+    url = postgres_server.new_database()
+    directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    fast = threading.Thread(target=lambda: directory.revoke_session("fast", expires=LATER))
+    with slow.writing() as connection:
+        Spent(slow).revoke(connection, "slow", expires=LATER, now=NOW)
+        fast.start()
+        while fast.is_alive() and postgres_server.psql(waiting).split()[2] == "0":
+            pass
+        assert directory.snapshot(0).revoked == ()
+        assert fast.is_alive()
+    fast.join()
+    assert [session_id for _, session_id, _ in directory.snapshot(0).revoked] == ["slow", "fast"]

@@ -1,0 +1,588 @@
+"""A whole sign-in with the stand-in: where the browser is sent, and who comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+import pytest
+
+from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailable, StateError, TokenError
+from oauth2_mw.provider.client import ProviderClient, SignIn
+from oauth2_mw.provider.transport import Timeouts
+from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.model import ProviderSettings
+from tests.support.jose import base64url, rsa_key
+from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
+from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
+
+REDIRECT_URI = "https://app.example/core/auth/oauth2/login/callback/"
+VERIFIER = "verifier-0123456789-0123456789-0123456789-abc"
+
+
+@dataclass
+class Clock:
+    now: float
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    with StandIn() as standin:
+        yield standin
+
+
+@pytest.fixture
+def plain() -> Iterator[StandIn]:
+    with StandIn(oidc=False, userinfo={"id": 583231, "login": "octocat", "email": None}) as standin:
+        yield standin
+
+
+def client_for(settings: ProviderSettings, *, needs: str = "", **options: Any) -> ProviderClient:
+    return ProviderClient(
+        settings,
+        redirect_uri=REDIRECT_URI,
+        needs=frozenset(AttributePath.parse(path) for path in needs.split()),
+        timeouts=Timeouts(connect=2, read=5, total=5),
+        **options,
+    )
+
+
+def url_of(client: ProviderClient, **options: Any) -> str:
+    return client.authorization_url(
+        **{"state": "the-state", "nonce": "the-nonce", "code_verifier": VERIFIER, **options}
+    )
+
+
+def sign_in(provider: StandIn, client: ProviderClient) -> SignIn:
+    back = provider.follow(url_of(client))
+    return client.redeem(code=back["code"], nonce="the-nonce", code_verifier=VERIFIER)
+
+
+def refused(provider: StandIn, client: ProviderClient) -> OAuth2Error:
+    with pytest.raises(OAuth2Error) as refusal:
+        sign_in(provider, client)
+    return refusal.value
+
+
+def asked_for(url: str) -> dict[str, str]:
+    pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True, strict_parsing=True)
+    assert len({name for name, _ in pairs}) == len(pairs), "a parameter comes twice (RFC 6749, section 3.1)"
+    return dict(pairs)
+
+
+CHALLENGE = base64url(hashlib.sha256(VERIFIER.encode()).digest())
+
+
+# The authorization URL
+
+
+def test_an_openid_connect_request_asks_for_all_that_protects_it(provider: StandIn) -> None:
+    url = url_of(client_for(oidc_settings(provider)))
+    assert url.startswith(f"{provider.url}/authorize?")
+    assert asked_for(url) == {
+        "response_type": "code",
+        "client_id": "client",
+        "redirect_uri": REDIRECT_URI,
+        "scope": "openid profile email",
+        "state": "the-state",
+        "nonce": "the-nonce",
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+    }
+
+
+def test_a_plain_oauth2_request_has_no_nonce_and_needs_no_network() -> None:
+    settings = provider_settings(
+        issuer=None, scope=("user:email",), authorization_endpoint="https://op.example/authorize"
+    )
+    assert asked_for(url_of(client_for(settings))) == {
+        "response_type": "code",
+        "client_id": "client",
+        "redirect_uri": REDIRECT_URI,
+        "scope": "user:email",
+        "state": "the-state",
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+    }
+
+
+def plain_url(endpoint: str = "https://op.example/authorize", **changes: Any) -> str:
+    options = {name: changes.pop(name) for name in ("login_hint",) if name in changes}
+    settings = provider_settings(issuer=None, authorization_endpoint=endpoint, **changes)
+    return url_of(client_for(settings), **options)
+
+
+def test_every_option_of_the_request_is_passed_on() -> None:
+    asked = asked_for(
+        plain_url(
+            prompt="login consent",
+            max_age=0,
+            acr_values=("loa3", "loa2"),
+            ui_locales="nb en",
+            login_hint="jane+x@example.com",
+            auth_params=MappingProxyType({"hd": "example.com", "url": "a&b=c", "self": "x"}),
+        )
+    )
+    assert {
+        name: asked[name] for name in ("prompt", "max_age", "acr_values", "ui_locales", "login_hint")
+    } == {
+        "prompt": "login consent",
+        "max_age": "0",
+        "acr_values": "loa3 loa2",
+        "ui_locales": "nb en",
+        "login_hint": "jane+x@example.com",
+    }
+    assert (asked["hd"], asked["url"], asked["self"]) == ("example.com", "a&b=c", "x")
+
+
+def test_an_empty_scope_is_not_sent() -> None:
+    assert "scope" not in asked_for(plain_url(scope=()))
+
+
+def test_the_endpoints_own_query_is_kept() -> None:
+    url = plain_url("https://op.example/authorize?p=b2c_1_sign%20in&empty=&tenant=%C3%BC")
+    asked = asked_for(url)
+    assert (asked["p"], asked["empty"], asked["tenant"]) == ("b2c_1_sign in", "", "ü")
+    assert url.startswith("https://op.example/authorize?")
+
+
+@pytest.mark.row("3a.18")
+def test_what_we_set_cannot_be_set_by_others() -> None:
+    foreign = {
+        "redirect_uri": "https://evil.example/",
+        "response_type": "token",
+        "state": "theirs",
+        "client_id": "theirs",
+        "code_challenge_method": "plain",
+        "scope": "admin",
+        "prompt": "none",
+    }
+    url = plain_url(
+        "https://op.example/authorize?client_id=theirs&state=theirs",
+        auth_params=MappingProxyType(foreign),
+        prompt="login",
+    )
+    asked = asked_for(url)
+    assert asked["redirect_uri"] == REDIRECT_URI
+    assert (asked["client_id"], asked["state"], asked["response_type"]) == ("client", "the-state", "code")
+    assert (asked["code_challenge_method"], asked["prompt"]) == ("S256", "login")
+    assert asked["scope"] == "openid profile email"
+
+
+def test_pkce_can_be_switched_off(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider, pkce=False))
+    assert not {"code_challenge", "code_challenge_method"} & asked_for(url_of(client)).keys()
+    sign_in(provider, client)
+    assert "code_verifier" not in provider.asked("/token")[0].form
+
+
+@pytest.mark.row("O6")
+def test_pkce_is_never_downgraded(provider: StandIn) -> None:
+    provider.metadata["code_challenge_methods_supported"] = LEFT_OUT
+    assert asked_for(url_of(client_for(oidc_settings(provider))))["code_challenge_method"] == "S256"
+    provider.metadata["code_challenge_methods_supported"] = ["plain"]
+    with pytest.raises(ProviderError, match="set pkce = off") as refusal:
+        url_of(client_for(oidc_settings(provider)))
+    assert refusal.value.code == "pkce"
+
+
+def test_a_loopback_endpoint_needs_no_switch_in_the_environment(plain: StandIn) -> None:
+    assert "OAUTHLIB_INSECURE_TRANSPORT" not in os.environ
+    assert url_of(client_for(oauth2_settings(plain))).startswith(f"{plain.url}/authorize?")
+
+
+def test_a_provider_that_is_down_starts_no_sign_in(provider: StandIn) -> None:
+    provider.close()
+    with pytest.raises(ProviderUnavailable):
+        url_of(client_for(oidc_settings(provider)))
+
+
+def test_the_address_of_the_sign_in_page_is_known_alone(provider: StandIn) -> None:
+    assert client_for(oidc_settings(provider)).authorization_endpoint() == f"{provider.url}/authorize"
+
+
+def test_no_sign_in_starts_without_an_authorization_endpoint(provider: StandIn) -> None:
+    provider.metadata["authorization_endpoint"] = LEFT_OUT
+    with pytest.raises(ProviderError, match="no authorization_endpoint"):
+        url_of(client_for(oidc_settings(provider)))
+
+
+# OpenID Connect
+
+
+@pytest.mark.row("B1", "B16", "C1")
+def test_a_sign_in_with_openid_connect(provider: StandIn) -> None:
+    clock = Clock(time.time())
+    client = client_for(oidc_settings(provider), clock=clock)
+    who = sign_in(provider, client)
+    assert (who.issuer, who.subject) == (provider.url, "user-1")
+    assert who.claims["sub"] == "user-1"
+    assert who.claims["auth_time"] <= clock.now
+    assert who.tokens.id_token
+    assert who.tokens.refresh_token
+    assert who.tokens.expires_at == int(clock.now) + 3600
+    assert [request.path for request in provider.requests] == [
+        "/.well-known/openid-configuration",
+        "/token",
+        "/jwks",
+    ]
+    (request,) = provider.asked("/token")
+    assert request.form["redirect_uri"] == REDIRECT_URI
+    assert request.form["code_verifier"] == VERIFIER
+
+
+def test_a_second_sign_in_makes_one_request(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider))
+    sign_in(provider, client)
+    provider.requests.clear()
+    sign_in(provider, client)
+    assert [request.path for request in provider.requests] == ["/token"]
+
+
+def test_claims_of_the_protocol_do_not_reach_the_application(provider: StandIn) -> None:
+    provider.claims |= {"c_hash": "x", "s_hash": "y"}
+    claims = sign_in(provider, client_for(oidc_settings(provider))).claims
+    assert not {"nonce", "at_hash", "c_hash", "s_hash"} & claims.keys()
+
+
+def test_an_unknown_lifetime_of_the_access_token_stays_unknown(provider: StandIn) -> None:
+    provider.token_response = lambda good: {**good, "expires_in": None}
+    assert sign_in(provider, client_for(oidc_settings(provider))).tokens.expires_at is None
+
+
+@pytest.mark.row("B11", "B15")
+def test_userinfo_is_asked_for_what_the_id_token_lacks(provider: StandIn) -> None:
+    who = sign_in(provider, client_for(oidc_settings(provider), needs="sub email address.locality"))
+    assert who.claims["email"] == "jane@example.com"
+    (request,) = provider.asked("/userinfo")
+    assert request.headers["Authorization"] == f"Bearer {who.tokens.access_token}"
+    assert request.headers["Accept"] == "application/json"
+
+
+def test_userinfo_is_not_asked_when_the_id_token_says_it_all(provider: StandIn) -> None:
+    provider.claims["email"] = "jane@example.com"
+    sign_in(provider, client_for(oidc_settings(provider), needs="sub email"))
+    assert not provider.asked("/userinfo")
+
+
+def test_a_provider_without_userinfo_gives_what_the_id_token_says(provider: StandIn) -> None:
+    provider.metadata["userinfo_endpoint"] = LEFT_OUT
+    assert "email" not in sign_in(provider, client_for(oidc_settings(provider), needs="email")).claims
+
+
+def test_the_id_token_wins_over_userinfo(provider: StandIn) -> None:
+    provider.claims |= {"name": "Signed Name", "email": None, "exp": int(time.time()) + 100}
+    provider.userinfo |= {"name": "Loose Name", "iss": "https://evil.example", "exp": 1}
+    claims = sign_in(provider, client_for(oidc_settings(provider), needs="email")).claims
+    assert (claims["name"], claims["iss"], claims["email"]) == (
+        "Signed Name",
+        provider.url,
+        "jane@example.com",
+    )
+    assert claims["exp"] > 1
+
+
+@pytest.mark.row("B13")
+@pytest.mark.parametrize("sub", ["user-2", "USER-1", "user-1 ", "", None, 1, ["user-1"], LEFT_OUT])
+def test_userinfo_about_another_person_is_refused(provider: StandIn, sub: Any) -> None:
+    def lying(good: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in {**good, "sub": sub}.items() if value is not LEFT_OUT}
+
+    provider.answers["userinfo"] = lying
+    error = refused(provider, client_for(oidc_settings(provider), needs="email"))
+    assert isinstance(error, TokenError)
+    assert error.code == "userinfo_subject"
+
+
+def test_another_claim_may_be_the_subject(provider: StandIn) -> None:
+    settings = oidc_settings(provider, subject=AttributePath.parse("oid"))
+    provider.claims["oid"] = "object-1"
+    assert sign_in(provider, client_for(settings)).subject == "object-1"
+    del provider.claims["oid"]
+    assert refused(provider, client_for(settings)).code == "no_subject"
+    provider.userinfo["oid"] = "object-2"
+    assert sign_in(provider, client_for(settings)).subject == "object-2"
+
+
+@pytest.mark.row("B2", "B10", "3b.16")
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"claims": {"iss": "https://other.example"}}, "token_issuer"),
+        ({"claims": {"aud": "other"}}, "token_audience"),
+        ({"claims": {"nonce": "other"}}, "token_nonce"),
+        ({"claims": {"sub": LEFT_OUT}}, "token_subject"),
+        ({"claims": {"exp": 1}}, "token_expired"),
+        ({"claims": {"at_hash": "x"}}, "token_at_hash"),
+        ({"jwks": [rsa_key(9).jwk(kid="rsa-1")]}, "token_signature"),
+        ({"header": {"kid": "other"}}, "token_key"),
+    ],
+)
+def test_a_bad_id_token_ends_the_sign_in_before_userinfo(
+    provider: StandIn, changes: dict[str, Any], code: str
+) -> None:
+    for name, value in changes.items():
+        setattr(provider, name, value)
+    error = refused(provider, client_for(oidc_settings(provider), needs="email"))
+    assert (type(error), error.code) == (TokenError, code)
+    assert not provider.asked("/userinfo")
+
+
+def test_a_nonce_of_another_attempt_is_refused(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider))
+    code = provider.follow(url_of(client))["code"]
+    with pytest.raises(TokenError) as refusal:
+        client.redeem(code=code, nonce="another", code_verifier=VERIFIER)
+    assert refusal.value.code == "token_nonce"
+
+
+@pytest.mark.row("3a.4")
+def test_a_code_of_another_browser_is_refused(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider))
+    code = provider.follow(url_of(client))["code"]
+    with pytest.raises(ProviderError) as refusal:
+        client.redeem(code=code, nonce="the-nonce", code_verifier="x" * 43)
+    assert refusal.value.code == "invalid_grant"
+
+
+@pytest.mark.row("C5")
+def test_a_sign_in_after_the_provider_changed_its_key(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider))
+    sign_in(provider, client)
+    provider.key = rsa_key(2)
+    assert sign_in(provider, client).subject == "user-1"
+
+
+def test_max_age_and_acr_are_checked_when_asked_for(provider: StandIn) -> None:
+    settings = oidc_settings(provider, max_age=60, acr_values=("loa3",))
+    assert refused(provider, client_for(settings)).code == "token_acr"
+    provider.claims["acr"] = "loa3"
+    assert sign_in(provider, client_for(settings)).claims["acr"] == "loa3"
+    provider.claims["auth_time"] = int(time.time()) - 1000
+    assert refused(provider, client_for(settings)).code == "token_auth_time"
+
+
+# Plain OAuth 2.0
+
+
+def test_a_sign_in_with_plain_oauth2(plain: StandIn) -> None:
+    who = sign_in(plain, client_for(oauth2_settings(plain)))
+    assert (who.issuer, who.subject) == (plain.url, "583231")
+    assert who.claims == plain.userinfo
+    assert who.tokens.id_token is None
+    assert [request.path for request in plain.requests] == ["/token", "/userinfo"]
+
+
+@pytest.mark.parametrize(
+    ("value", "subject"), [("u-1", "u-1"), (0, "0"), (2**63, str(2**63)), (-5, "-5"), ("x" * 255, "x" * 255)]
+)
+def test_a_subject_is_a_text_or_a_whole_number(plain: StandIn, value: Any, subject: str) -> None:
+    plain.userinfo["id"] = value
+    assert sign_in(plain, client_for(oauth2_settings(plain))).subject == subject
+
+
+@pytest.mark.parametrize(
+    "value", [LEFT_OUT, None, "", 1.5, 1.0, True, False, [1], {}, "x" * 256, "a\nb", "a\0b"]
+)
+def test_anything_else_is_no_subject(plain: StandIn, value: Any) -> None:
+    plain.userinfo = {"login": "octocat"} if value is LEFT_OUT else {"id": value}
+    error = refused(plain, client_for(oauth2_settings(plain)))
+    assert (type(error), error.code) == (ProviderError, "no_subject")
+    assert "at id" in error.detail
+
+
+def test_the_subject_may_stand_deeper(plain: StandIn) -> None:
+    plain.userinfo = {"data": [{"user": {"id": 7}}]}
+    settings = oauth2_settings(plain, subject=AttributePath.parse("data[0].user.id"))
+    assert sign_in(plain, client_for(settings)).subject == "7"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Answer(b"{}", 401), "userinfo_refused"),
+        (Answer(b"{}", 403), "userinfo_refused"),
+        (Answer(b"", 404), "userinfo_refused"),
+        (Answer(b"{}", 302, headers=(("Location", "/userinfo"),)), "userinfo"),
+        (Answer(b"{}", 204), "userinfo"),
+        (Answer(b"a.b.c", content_type="application/jwt"), "userinfo"),
+        (Answer(b"<html>", content_type="text/html"), "userinfo"),
+        (b"", "userinfo"),
+        (b"[]", "userinfo"),
+        (b'"text"', "userinfo"),
+        (b'{"id": 1, "id": 2}', "userinfo"),
+        (b'{"id": NaN}', "userinfo"),
+        (b"[" * 100_000, "userinfo"),
+        (b'{"id": "' + b"x" * 600_000 + b'"}', "answer_too_large"),
+    ],
+    ids=[
+        "401",
+        "403",
+        "404",
+        "302",
+        "204",
+        "signed",
+        "HTML",
+        "empty",
+        "list",
+        "text",
+        "twice",
+        "NaN",
+        "deep",
+        "huge",
+    ],
+)
+def test_a_useless_userinfo_answer_ends_the_sign_in(plain: StandIn, answer: Any, code: str) -> None:
+    plain.answers["userinfo"] = answer
+    error = refused(plain, client_for(oauth2_settings(plain)))
+    assert (type(error), error.code) == (ProviderError, code)
+    assert len(plain.asked("/userinfo")) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_userinfo_endpoint_with_a_fault_is_a_provider_that_is_down(plain: StandIn, status: int) -> None:
+    plain.answers["userinfo"] = Answer(b"{}", status)
+    assert isinstance(refused(plain, client_for(oauth2_settings(plain))), ProviderUnavailable)
+
+
+def test_a_form_encoded_answer_and_errors_with_http_200(plain: StandIn) -> None:
+    plain.form_encoded = plain.errors_with_200 = True
+    client = client_for(oauth2_settings(plain))
+    assert sign_in(plain, client).subject == "583231"
+    with pytest.raises(ProviderError) as refusal:
+        client.redeem(code="used", nonce="n", code_verifier=VERIFIER)
+    assert refusal.value.code == "invalid_grant"
+
+
+def test_a_code_cannot_be_redeemed_twice(plain: StandIn) -> None:
+    client = client_for(oauth2_settings(plain))
+    code = plain.follow(url_of(client))["code"]
+    client.redeem(code=code, nonce="n", code_verifier=VERIFIER)
+    with pytest.raises(ProviderError) as refusal:
+        client.redeem(code=code, nonce="n", code_verifier=VERIFIER)
+    assert refusal.value.code == "invalid_grant"
+
+
+# Who answered (RFC 9207)
+
+
+@pytest.mark.row("O2", "3a.2")
+@pytest.mark.parametrize(
+    "iss", ["https://other.example", "", "{issuer}/", "{issuer}\0", "HTTP{rest}", "\udcff", "é"]
+)
+def test_an_answer_of_another_issuer_is_refused(provider: StandIn, iss: str) -> None:
+    client = client_for(oidc_settings(provider))
+    with pytest.raises(StateError) as refusal:
+        client.check_issuer(iss.replace("{issuer}", provider.url).replace("{rest}", provider.url[4:]))
+    assert refusal.value.code == "issuer"
+    assert refusal.value.detail.isprintable()
+    assert not provider.requests
+
+
+def test_an_answer_of_the_right_issuer_is_accepted(provider: StandIn) -> None:
+    provider.sends_iss = True
+    client = client_for(oidc_settings(provider))
+    client.check_issuer(provider.follow(url_of(client))["iss"])
+
+
+@pytest.mark.row("O2")
+def test_a_missing_issuer_is_refused_where_it_is_always_sent(provider: StandIn) -> None:
+    client_for(oidc_settings(provider)).check_issuer(None)
+    provider.sends_iss = True
+    with pytest.raises(StateError) as refusal:
+        client_for(oidc_settings(provider)).check_issuer(None)
+    assert refusal.value.code == "issuer"
+
+
+def test_plain_oauth2_knows_no_issuer(plain: StandIn) -> None:
+    client_for(oauth2_settings(plain)).check_issuer("https://other.example")
+    client_for(oauth2_settings(plain)).check_issuer(None)
+
+
+# Logout
+
+
+def test_the_logout_endpoint_is_the_written_one_or_the_providers(provider: StandIn, plain: StandIn) -> None:
+    assert client_for(oidc_settings(provider)).logout_endpoint() == f"{provider.url}/end_session"
+    written = oidc_settings(provider, logout_endpoint="https://op.example/bye")
+    assert client_for(written).logout_endpoint() == "https://op.example/bye"
+    assert client_for(oauth2_settings(plain)).logout_endpoint() is None
+
+
+def test_a_provider_that_is_down_stops_no_logout(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider))
+    provider.close()
+    assert client.logout_endpoint() is None
+
+
+# Secrets, imports
+
+
+def test_nothing_secret_is_in_a_repr_or_an_error(provider: StandIn) -> None:
+    who = sign_in(provider, client_for(oidc_settings(provider), needs="email"))
+    for secret in (
+        who.tokens.access_token,
+        who.tokens.id_token,
+        who.tokens.refresh_token,
+        "jane@example.com",
+    ):
+        assert secret not in repr(who)
+    provider.token_response = lambda good: {**good, "id_token": good["id_token"] + "x"}
+    client = client_for(oidc_settings(provider))
+    nonce = secrets.token_urlsafe()
+    back = provider.follow(url_of(client, nonce=nonce))
+    with pytest.raises(TokenError) as refusal:
+        client.redeem(code=back["code"], nonce=nonce, code_verifier=VERIFIER)
+    text = "".join(traceback.format_exception(refusal.value))
+    for secret in (nonce, VERIFIER, back["code"], provider.client_secret):
+        assert secret not in text
+
+
+@pytest.mark.row("O5")
+def test_our_own_log_lines_hold_no_secret(provider: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    who = sign_in(provider, client_for(oidc_settings(provider), needs="email"))
+    for secret in (
+        "the-state",
+        "the-nonce",
+        VERIFIER,
+        who.tokens.access_token,
+        who.tokens.id_token,
+        who.tokens.refresh_token,
+        provider.asked("/token")[0].form["code"],
+        provider.asked("/token")[0].headers["Authorization"],
+    ):
+        assert secret not in caplog.text
+
+
+def test_the_provider_libraries_can_be_loaded_ahead_without_a_connection() -> None:
+    program = (
+        "import sys; from oauth2_mw.provider.client import ProviderClient;"
+        "from tests.support.provider_settings import provider_settings;"
+        "ProviderClient(provider_settings(), redirect_uri='https://app.example/').preload();"
+        "print({'requests_oauthlib', 'jwt', 'urllib3'} <= set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+    client_for(provider_settings()).preload()
+
+
+def test_the_form_of_a_redirect_uri_survives_the_journey(plain: StandIn) -> None:
+    client = ProviderClient(oauth2_settings(plain), redirect_uri="https://app.example/cb?a=b&c=%20d")
+    url = url_of(client)
+    assert parse_qs(urlsplit(url).query)["redirect_uri"] == ["https://app.example/cb?a=b&c=%20d"]
+    assert sign_in(plain, client).subject == "583231"

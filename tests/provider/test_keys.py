@@ -1,0 +1,140 @@
+"""Which published keys may verify an ID token."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth2_mw.provider.keys import ALGORITHMS, MAX_KEYS, KeySet, parse_key_set
+from tests.support.jose import Key, base64url, ec_key, ed_key, from_base64url, rsa_key
+
+RSA = rsa_key()
+
+
+def key_set(*jwks: Any) -> KeySet:
+    return parse_key_set({"keys": list(jwks)})
+
+
+def number(value: int) -> str:
+    return base64url(value.to_bytes((value.bit_length() + 7) // 8 or 1, "big"))
+
+
+@pytest.mark.parametrize("key", [RSA, ec_key("ES256"), ec_key("ES384"), ec_key("ES512"), ed_key()])
+def test_public_keys_of_good_strength_are_used(key: Key) -> None:
+    (found,) = key_set(key.jwk()).matching(key.kid, key.alg)
+    assert (
+        found.public.public_numbers() == key.private.public_key().public_numbers()
+        if key.alg != "EdDSA"
+        else True
+    )
+    assert key_set(key.jwk(alg=None, use=None, kid=None)).matching(None, key.alg)
+    assert key_set(key.jwk(key_ops=["verify"], x5c=["ignored"], unknown=1)).matching(key.kid, key.alg)
+
+
+N = int.from_bytes(from_base64url(RSA.jwk()["n"]), "big")
+UNFIT = {
+    "no object": "text",
+    "no type": {"kid": "rsa-1"},
+    "type of another kind": RSA.jwk(kty=["RSA"]),
+    "unknown type": RSA.jwk(kty="AKP"),
+    "symmetric": {"kty": "oct", "k": base64url(b"x" * 32), "kid": "rsa-1", "alg": "HS256"},
+    "symmetric in disguise": RSA.jwk(k=base64url(b"x" * 32)),
+    "private": RSA.jwk(d=number(3)),
+    "private prime": RSA.jwk(p=number(3)),
+    "for encryption": RSA.jwk(use="enc"),
+    "use of another kind": RSA.jwk(use=["sig"]),
+    "operations without verify": RSA.jwk(key_ops=["encrypt"]),
+    "operations of another kind": RSA.jwk(key_ops="verify"),
+    "kid of another kind": RSA.jwk(kid=7),
+    "kid too long": RSA.jwk(kid="x" * 257),
+    "alg of another kind": RSA.jwk(alg=["RS256"]),
+    "alg HS256": RSA.jwk(alg="HS256"),
+    "alg none": RSA.jwk(alg="none"),
+    "alg for another type": RSA.jwk(alg="ES256"),
+    "alg for another curve": ec_key("ES256").jwk(alg="ES384"),
+    "512 bits": rsa_key(512, bits=1024).jwk(n=number(N >> 1536)),
+    "1024 bits": rsa_key(1024, bits=1024).jwk(),
+    "2047 bits": RSA.jwk(n=number((N >> 1) | 1)),
+    "16384 bits": RSA.jwk(n=number((1 << 16383) | 1)),
+    "exponent 1": RSA.jwk(e=number(1)),
+    "even exponent": RSA.jwk(e=number(65536)),
+    "no modulus": RSA.jwk(n=None),
+    "modulus of another kind": RSA.jwk(n=12345),
+    "modulus not base64url": RSA.jwk(n="!!!"),
+    "no curve": ec_key().jwk(crv=None),
+    "wrong curve": ec_key().jwk(crv="P-384"),
+    "secp256k1": ec_key().jwk(crv="secp256k1", alg=None),
+    "point not on the curve": ec_key().jwk(y=base64url(b"\1" * 32)),
+    "no y": ec_key().jwk(y=None),
+    "Ed448": ed_key().jwk(crv="Ed448"),
+    "X25519": ed_key().jwk(crv="X25519"),
+    "short Ed25519": ed_key().jwk(x=base64url(b"\1" * 31)),
+}
+
+
+@pytest.mark.row("3b.19", "3b.3")
+@pytest.mark.parametrize("jwk", UNFIT.values(), ids=UNFIT.keys())
+def test_an_unfit_key_is_passed_over_and_the_others_are_used(jwk: Any) -> None:
+    good = rsa_key(2)
+    (key,) = key_set(jwk, good.jwk()).keys
+    assert key.kid == good.kid
+
+
+@pytest.mark.row("3b.19")
+def test_a_hundred_keys_are_looked_at() -> None:
+    assert len(key_set(*[RSA.jwk(kid=str(n)) for n in range(150)]).keys) == MAX_KEYS
+
+
+@pytest.mark.parametrize("document", [{}, {"keys": None}, {"keys": {}}, {"keys": "x"}])
+def test_a_document_without_a_list_is_no_key_set(document: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="no list of keys"):
+        parse_key_set(document)
+
+
+def test_a_key_is_found_by_its_name_and_kind() -> None:
+    keys = key_set(RSA.jwk(), rsa_key(2).jwk(alg=None), ec_key().jwk())
+    assert [key.kid for key in keys.matching("rsa-1", "RS256")] == ["rsa-1"]
+    assert [key.kid for key in keys.matching("rsa-2", "PS512")] == ["rsa-2"]
+    assert not keys.matching("rsa-1", "PS256")  # published for RS256 alone
+    assert not keys.matching("rsa-1", "ES256")
+    assert not keys.matching("rsa-3", "RS256")
+    assert not keys.matching("rsa-2", "HS256")
+
+
+@pytest.mark.row("3b.5")
+def test_one_name_for_several_keys_is_told_apart_by_kind() -> None:
+    keys = key_set(RSA.jwk(kid="x"), ec_key().jwk(kid="x"), rsa_key(2).jwk(kid="x"))
+    assert [key.kty for key in keys.matching("x", "ES256")] == ["EC"]
+    assert [key.kty for key in keys.matching("x", "RS256")] == ["RSA", "RSA"]
+
+
+def test_a_token_without_a_name_is_tried_with_five_keys_at_most() -> None:
+    keys = key_set(*[RSA.jwk(kid=str(n)) for n in range(9)])
+    assert len(keys.matching(None, "RS256")) == 5
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3),
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["kid", "alg", "use", "key_ops", "n", "e", "x", "y", "crv", "kty"]), JSON
+    ),
+    st.sampled_from([RSA.jwk(), ec_key().jwk(), ed_key().jwk(), {}]),
+)
+def test_no_key_of_any_shape_gets_more_than_passed_over(changes: dict[str, Any], jwk: dict[str, Any]) -> None:
+    for key in key_set({**jwk, **changes}).keys:
+        assert (key.kty, key.crv) in ALGORITHMS.values()
+
+
+def test_a_giant_modulus_costs_nothing() -> None:
+    started = time.process_time()
+    key_set(*[RSA.jwk(n=base64url(b"\xff" * 48_000)) for _ in range(MAX_KEYS)])
+    assert time.process_time() - started < 5

@@ -1,0 +1,436 @@
+"""Where a provider's endpoints and keys come from, and what happens when they cannot be had."""
+
+from __future__ import annotations
+
+import json
+import threading
+import unicodedata
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from oauth2_mw.errors import ProviderError, ProviderUnavailable
+from oauth2_mw.provider.cache import Remembered
+from oauth2_mw.provider.metadata import MetadataCache, ProviderMetadata, parse_metadata
+from oauth2_mw.provider.transport import Timeouts, Transport
+from oauth2_mw.settings.model import ProviderSettings
+from tests.support.jose import rsa_key
+from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
+from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
+
+WELL_KNOWN = "/.well-known/openid-configuration"
+ISSUER = "https://op.example"
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    with StandIn() as standin:
+        yield standin
+
+
+def cache_for(settings: ProviderSettings, clock: Clock | None = None) -> MetadataCache:
+    transport = Transport(timeouts=Timeouts(connect=2, read=5, total=5))
+    return MetadataCache(settings, transport, clock or Clock())
+
+
+def parse(**members: Any) -> ProviderMetadata:
+    return parse_metadata({"issuer": ISSUER, **members}, issuer=ISSUER, insecure_http=False)
+
+
+# Discovery
+
+
+@pytest.mark.row("C1")
+def test_the_endpoints_come_from_the_well_known_document(provider: StandIn) -> None:
+    metadata = cache_for(oidc_settings(provider)).metadata()
+    assert metadata == ProviderMetadata(
+        issuer=provider.url,
+        authorization_endpoint=f"{provider.url}/authorize",
+        token_endpoint=f"{provider.url}/token",
+        userinfo_endpoint=f"{provider.url}/userinfo",
+        end_session_endpoint=f"{provider.url}/end_session",
+        jwks_uri=f"{provider.url}/jwks",
+        id_token_signing_alg_values_supported=("RS256",),
+        code_challenge_methods_supported=("S256",),
+        token_endpoint_auth_methods_supported=("client_secret_basic",),
+        authorization_response_iss_parameter_supported=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("issuer", "path"),
+    [("/", WELL_KNOWN), ("/tenant", f"/tenant{WELL_KNOWN}"), ("/a/b/", f"/a/b{WELL_KNOWN}")],
+)
+def test_the_well_known_path_follows_the_issuer_without_its_last_slash(
+    provider: StandIn, issuer: str, path: str
+) -> None:
+    with pytest.raises(ProviderError):
+        cache_for(provider_settings(issuer=f"{provider.url}{issuer}")).metadata()
+    assert [request.path for request in provider.requests] == [path]
+
+
+@pytest.mark.row("C3")
+@pytest.mark.parametrize(
+    "other",
+    [
+        f"{ISSUER}/",
+        "https://OP.example",
+        "https://op.example:443",
+        "http://op.example",
+        "https://op.example.evil.test",
+        "https://op.exampl",
+        "",
+        None,
+        [ISSUER],
+        LEFT_OUT,
+    ],
+)
+def test_another_issuer_in_the_metadata_ends_it(other: Any) -> None:
+    members = {} if other is LEFT_OUT else {"issuer": other}
+    with pytest.raises(ProviderError) as refusal:
+        parse_metadata(members, issuer=ISSUER, insecure_http=False)
+    assert refusal.value.code == "issuer_mismatch"
+
+
+@pytest.mark.row("C3")
+def test_issuers_are_compared_by_code_points_and_not_as_text_looks() -> None:
+    composed = "https://op.example/caf\u00e9"
+    with pytest.raises(ProviderError) as refusal:
+        parse_metadata(
+            {"issuer": unicodedata.normalize("NFD", composed)}, issuer=composed, insecure_http=False
+        )
+    assert refusal.value.code == "issuer_mismatch"
+
+
+@pytest.mark.row("C3")
+def test_the_metadata_of_another_issuer_is_not_used(provider: StandIn) -> None:
+    provider.metadata["issuer"] = f"{provider.url}/"
+    cache = cache_for(oidc_settings(provider, token_endpoint="https://op.example/token"))
+    with pytest.raises(ProviderError) as refusal:
+        cache.metadata()
+    assert refusal.value.code == "issuer_mismatch"
+    assert provider.url in refusal.value.detail
+
+
+def test_unknown_members_are_ignored() -> None:
+    assert parse(signed_metadata="x", anything={"a": [1]}) == ProviderMetadata(issuer=ISSUER)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["authorization_endpoint", "token_endpoint", "userinfo_endpoint", "end_session_endpoint", "jwks_uri"],
+)
+@pytest.mark.parametrize(
+    "url", ["http://op.example/x", "file:///etc/passwd", "https://op@evil.example/", "/relative", 7, ""]
+)
+def test_an_endpoint_that_may_not_be_called_ends_it(name: str, url: Any) -> None:
+    with pytest.raises(ProviderError, match=name) as refusal:
+        parse(**{name: url})
+    assert refusal.value.code == "metadata"
+
+
+def test_plain_http_in_the_metadata_needs_the_setting() -> None:
+    document = {"issuer": ISSUER, "jwks_uri": "http://op.example/jwks"}
+    assert parse_metadata(document, issuer=ISSUER, insecure_http=True).jwks_uri
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id_token_signing_alg_values_supported", "RS256"),
+        ("id_token_signing_alg_values_supported", [1]),
+        ("code_challenge_methods_supported", {}),
+        ("token_endpoint_auth_methods_supported", [None]),
+        ("authorization_response_iss_parameter_supported", "true"),
+        ("authorization_response_iss_parameter_supported", None),
+    ],
+)
+def test_a_member_of_the_wrong_kind_ends_it(name: str, value: Any) -> None:
+    with pytest.raises(ProviderError, match=name) as refusal:
+        parse(**{name: value})
+    assert refusal.value.code == "metadata"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(b"<html>", content_type="text/html"),
+        Answer(b""),
+        Answer(b"[]"),
+        Answer(b'{"issuer": 1, "issuer": 2}'),
+        Answer(b'"' + b"x" * 300_000 + b'"'),
+        Answer(b"{}", 404),
+        Answer(b"{}", 204),
+        Answer(status=302, headers=(("Location", "http://127.0.0.1:1/"),)),
+    ],
+    ids=["HTML", "empty", "list", "twice", "huge", "404", "204", "redirect elsewhere"],
+)
+def test_an_answer_that_is_no_metadata_refuses_the_sign_in(provider: StandIn, answer: Answer) -> None:
+    provider.answers["discovery"] = answer
+    with pytest.raises(ProviderError):
+        cache_for(oidc_settings(provider)).metadata()
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_fault_of_the_provider_is_a_provider_that_is_down(provider: StandIn, status: int) -> None:
+    provider.answers["discovery"] = Answer(b"{}", status)
+    with pytest.raises(ProviderUnavailable, match=str(status)):
+        cache_for(oidc_settings(provider)).metadata()
+
+
+def test_a_redirect_on_the_same_host_is_followed(provider: StandIn) -> None:
+    provider.answers["discovery"] = Answer(status=302, headers=(("Location", "/jwks"),))
+    with pytest.raises(ProviderError, match="issuer"):
+        cache_for(oidc_settings(provider)).metadata()
+    assert provider.asked("/jwks")
+
+
+# Written endpoints
+
+
+def test_written_endpoints_win_over_the_metadata(provider: StandIn) -> None:
+    written = {
+        "authorization_endpoint": "https://a.example/authorize",
+        "token_endpoint": "https://a.example/token",
+        "userinfo_endpoint": "https://a.example/userinfo",
+        "jwks_uri": "https://a.example/jwks",
+    }
+    metadata = cache_for(
+        oidc_settings(provider, logout_endpoint="https://a.example/logout", **written)
+    ).metadata()
+    assert {name: getattr(metadata, name) for name in written} == written
+    assert metadata.end_session_endpoint == "https://a.example/logout"
+    assert metadata.code_challenge_methods_supported == ("S256",)
+
+
+def test_without_an_issuer_nothing_is_fetched(provider: StandIn) -> None:
+    metadata = cache_for(oauth2_settings(provider)).metadata()
+    assert metadata.token_endpoint == f"{provider.url}/token"
+    assert metadata.issuer is None
+    assert not provider.requests
+
+
+def test_a_missing_endpoint_is_named() -> None:
+    with pytest.raises(ProviderError, match="no token_endpoint: set it"):
+        ProviderMetadata().endpoint("token_endpoint")
+
+
+def test_a_provider_without_metadata_works_when_all_is_written(provider: StandIn) -> None:
+    provider.answers["discovery"] = Answer(b"", 404)
+    written = {
+        name: f"{provider.url}/{name}" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
+    }
+    assert cache_for(oidc_settings(provider, **written)).metadata().jwks_uri == f"{provider.url}/jwks_uri"
+    for missing in written:
+        with pytest.raises(ProviderError):
+            cache_for(oidc_settings(provider, **{**written, missing: None})).metadata()
+
+
+@pytest.mark.row("C3")
+def test_the_metadata_of_another_issuer_ends_it_even_when_all_is_written(provider: StandIn) -> None:
+    provider.metadata["issuer"] = "https://other.example"
+    written = dict.fromkeys(("authorization_endpoint", "token_endpoint", "jwks_uri"), f"{provider.url}/x")
+    with pytest.raises(ProviderError) as refusal:
+        cache_for(oidc_settings(provider, **written)).metadata()
+    assert refusal.value.code == "issuer_mismatch"
+
+
+# Remembering
+
+
+def test_the_metadata_is_remembered_for_an_hour(provider: StandIn, clock: Clock) -> None:
+    cache = cache_for(oidc_settings(provider), clock)
+    cache.metadata()
+    clock.now += 3599
+    cache.metadata()
+    assert len(provider.requests) == 1
+    clock.now += 1
+    cache.metadata()
+    assert len(provider.requests) == 2
+
+
+def test_old_metadata_serves_for_a_day_when_it_cannot_be_renewed(
+    provider: StandIn, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = cache_for(oidc_settings(provider), clock)
+    known = cache.metadata()
+    provider.answers["discovery"] = Answer(b"", 500)
+    clock.now += 24 * 3600 - 1
+    assert cache.metadata() == known
+    assert "metadata of provider default cannot be renewed" in caplog.text
+    clock.now += 1
+    with pytest.raises(ProviderUnavailable):
+        cache.metadata()
+
+
+def test_a_clock_that_is_set_back_does_not_keep_metadata_forever(provider: StandIn, clock: Clock) -> None:
+    cache = cache_for(oidc_settings(provider), clock)
+    cache.metadata()
+    clock.now -= 10_000
+    cache.metadata()
+    assert len(provider.requests) == 2
+
+
+def test_a_provider_that_is_down_is_asked_every_five_seconds(provider: StandIn, clock: Clock) -> None:
+    provider.answers["discovery"] = Answer(b"", 500)
+    cache = cache_for(oidc_settings(provider), clock)
+    failures = []
+    for _ in range(3):
+        with pytest.raises(ProviderUnavailable) as failure:
+            cache.metadata()
+        failures.append(failure.value)
+    assert len(provider.requests) == 1
+    assert len({failure.detail for failure in failures}) == 1
+    del provider.answers["discovery"]
+    clock.now += 5
+    assert cache.metadata().issuer == provider.url
+
+
+def at_a_gate(provider: StandIn, name: str) -> tuple[threading.Event, threading.Event]:
+    """Make an answer of the provider wait until the second event is set; the first tells that it is waiting."""
+    waiting, gate = threading.Event(), threading.Event()
+
+    def answer(good: Any) -> Any:
+        waiting.set()
+        assert gate.wait(5)
+        return good
+
+    provider.answers[name] = answer
+    return waiting, gate
+
+
+def test_one_thread_asks_and_the_others_share_the_answer(provider: StandIn) -> None:
+    waiting, gate = at_a_gate(provider, "discovery")
+    cache = cache_for(oidc_settings(provider))
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(cache.metadata) for _ in range(8)]
+        assert waiting.wait(5)
+        gate.set()
+        assert {answer.result().issuer for answer in answers} == {provider.url}
+    assert len(provider.requests) == 1
+
+
+def test_while_one_thread_renews_the_others_are_served_the_old(provider: StandIn, clock: Clock) -> None:
+    cache = cache_for(oidc_settings(provider), clock)
+    cache.metadata()
+    clock.now += 4000
+    waiting, gate = at_a_gate(provider, "discovery")
+    with ThreadPoolExecutor(1) as pool:
+        renewing = pool.submit(cache.metadata)
+        assert waiting.wait(5)
+        assert cache.metadata().issuer == provider.url
+        assert not renewing.done()
+        gate.set()
+        renewing.result()
+    assert len(provider.requests) == 2
+
+
+def test_a_renewal_by_somebody_else_counts(clock: Clock) -> None:
+    values = iter([["first"], ["second"], ["third"]])
+    remembered: Remembered[list[str]] = Remembered(
+        lambda: next(values), what="a list", clock=clock, lifetime=60, stale=600, cool_down=5
+    )
+    first = remembered.get()
+    assert remembered.refresh(first) == ["second"]
+    assert remembered.refresh(first) == ["second"]
+    assert remembered.loads == 2
+
+
+# Keys
+
+
+@pytest.mark.row("C2")
+def test_the_keys_come_from_the_jwks_uri_of_the_metadata(provider: StandIn) -> None:
+    (key,) = cache_for(oidc_settings(provider)).keys_for("rsa-1", "RS256")
+    assert key.kid == "rsa-1"
+    assert [request.path for request in provider.requests] == [WELL_KNOWN, "/jwks"]
+
+
+@pytest.mark.row("C4", "C5", "3b.17")
+def test_an_unknown_key_has_the_set_fetched_once_more(provider: StandIn) -> None:
+    cache = cache_for(oidc_settings(provider))
+    assert cache.keys_for("rsa-1", "RS256")
+    provider.jwks = [rsa_key(2).jwk()]
+    assert cache.keys_for("rsa-2", "RS256")
+    provider.jwks = [rsa_key(3).jwk()]
+    assert cache.keys_for("rsa-3", "RS256")
+    assert len(provider.asked("/jwks")) == 3
+
+
+@pytest.mark.row("3b.18")
+def test_unknown_names_do_not_make_us_hammer_the_provider(provider: StandIn, clock: Clock) -> None:
+    cache = cache_for(oidc_settings(provider), clock)
+    for number in range(100):
+        assert not cache.keys_for(f"no-{number}", "RS256")
+    assert len(provider.asked("/jwks")) == 2  # the first look, and one more
+    assert cache.keys_for("rsa-1", "RS256")
+    clock.now += 30
+    assert not cache.keys_for("no", "RS256")
+    assert len(provider.asked("/jwks")) == 3
+
+
+@pytest.mark.row("3b.18")
+def test_old_keys_are_kept_when_the_set_cannot_be_fetched(provider: StandIn, clock: Clock) -> None:
+    cache = cache_for(oidc_settings(provider), clock)
+    assert cache.keys_for("rsa-1", "RS256")
+    provider.answers["jwks"] = Answer(b"", 500)
+    assert not cache.keys_for("rsa-2", "RS256")
+    clock.now += 7200
+    assert cache.keys_for("rsa-1", "RS256")
+
+
+def test_many_threads_with_an_unknown_key_fetch_once(provider: StandIn) -> None:
+    cache = cache_for(oidc_settings(provider))
+    assert cache.keys_for("rsa-1", "RS256")
+    provider.jwks = [rsa_key(2).jwk()]
+    waiting, gate = at_a_gate(provider, "jwks")
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(cache.keys_for, "rsa-2", "RS256") for _ in range(4)]
+        assert waiting.wait(5)
+        gate.set()
+        assert all(answer.result() for answer in answers)
+    assert len(provider.asked("/jwks")) == 2
+
+
+@pytest.mark.row("3b.19")
+@pytest.mark.parametrize(
+    "answer",
+    [b"[]", b'{"keys": 1}', b"{}", b"<html>", json.dumps({"keys": [{}] * 10_000}).encode(), b" " * 600_000],
+    ids=["list", "no list", "no keys", "HTML", "10000 keys", "huge"],
+)
+def test_what_is_no_key_set_refuses_the_sign_in(provider: StandIn, answer: bytes) -> None:
+    provider.answers["jwks"] = answer
+    with pytest.raises(ProviderError):
+        cache_for(oidc_settings(provider)).keys_for("rsa-1", "RS256")
+
+
+def test_a_provider_without_jwks_uri_is_explained(provider: StandIn) -> None:
+    provider.metadata["jwks_uri"] = LEFT_OUT
+    with pytest.raises(ProviderError, match="no jwks_uri"):
+        cache_for(oidc_settings(provider)).keys_for("rsa-1", "RS256")
+
+
+def test_keys_that_expired_are_fetched_anew_for_an_unknown_name(provider: StandIn, clock: Clock) -> None:
+    cache = cache_for(oidc_settings(provider), clock)
+    assert cache.keys_for("rsa-1", "RS256")
+    clock.now += 48 * 3600
+    provider.close()
+    with pytest.raises(ProviderUnavailable):
+        cache.keys_for("rsa-2", "RS256")

@@ -1,0 +1,126 @@
+"""What some providers do that data cannot express."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from oauth2_mw.errors import ProviderError, ProviderUnavailable
+from oauth2_mw.provider.client import ProviderClient, SignIn
+from oauth2_mw.provider.quirks import QUIRKS
+from oauth2_mw.settings.grammar import AttributePath
+from tests.support.provider_settings import oauth2_settings
+from tests.support.provider_standin import Answer, StandIn
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    with StandIn(oidc=False, userinfo={"id": 583231, "login": "octocat", "email": None}) as standin:
+        yield standin
+
+
+def sign_in(provider: StandIn, quirk: str, **changes: Any) -> SignIn:
+    client = ProviderClient(
+        oauth2_settings(provider, quirk=quirk, **changes), redirect_uri="https://app.example/cb"
+    )
+    url = client.authorization_url(state="s", nonce="n", code_verifier="v" * 43)
+    return client.redeem(code=provider.follow(url)["code"], nonce="n", code_verifier="v" * 43)
+
+
+def test_the_names_that_presets_may_use() -> None:
+    assert set(QUIRKS) == {"github", "unwrap-data", "ok-flag"}
+
+
+# github
+
+
+def test_github_gives_a_hidden_address_when_asked_for_it(provider: StandIn) -> None:
+    provider.emails = [
+        {"email": "other@example.com", "primary": False, "verified": True},
+        {"email": "octocat@example.com", "primary": True, "verified": True},
+    ]
+    claims = sign_in(provider, "github").claims
+    assert (claims["email"], claims["email_verified"]) == ("octocat@example.com", True)
+    (request,) = provider.asked("/userinfo/emails")
+    assert request.headers["Authorization"].startswith("Bearer ")
+
+
+def test_github_is_not_asked_for_a_public_address(provider: StandIn) -> None:
+    provider.userinfo["email"] = "public@example.com"
+    assert sign_in(provider, "github").claims["email"] == "public@example.com"
+    assert not provider.asked("/userinfo/emails")
+
+
+def test_a_query_of_the_userinfo_endpoint_is_not_repeated_below_it(provider: StandIn) -> None:
+    provider.emails = []
+    with pytest.raises(ProviderError):  # the stand-in takes a query for a misplaced access token
+        sign_in(provider, "github", userinfo_endpoint=f"{provider.url}/userinfo?x=y")
+    sign_in(provider, "github", userinfo_endpoint=f"{provider.url}/userinfo")
+    assert not provider.asked("/userinfo/emails")[0].query
+
+
+@pytest.mark.parametrize(
+    "emails",
+    [
+        None,
+        [],
+        {},
+        "text",
+        ["text"],
+        [{"email": "a@example.com", "primary": True, "verified": False}],
+        [{"email": "a@example.com", "primary": False, "verified": True}],
+        [{"email": "a@example.com", "primary": True}],
+        [{"email": "a@example.com", "primary": 1, "verified": "true"}],
+    ],
+)
+def test_an_unproven_address_is_no_address(provider: StandIn, emails: Any) -> None:
+    provider.answers["emails"] = emails
+    assert sign_in(provider, "github").claims["email"] is None
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_without_the_scope_for_it_there_is_no_address(provider: StandIn, status: int) -> None:
+    provider.answers["emails"] = Answer(b"{}", status)
+    assert sign_in(provider, "github").claims["email"] is None
+
+
+def test_a_provider_that_fails_half_way_fails_the_sign_in(provider: StandIn) -> None:
+    provider.answers["emails"] = Answer(b"{}", 500)
+    with pytest.raises(ProviderUnavailable):
+        sign_in(provider, "github")
+    provider.answers["emails"] = b"<html>"
+    with pytest.raises(ProviderError):
+        sign_in(provider, "github")
+
+
+# Wrappers
+
+
+def test_wrapped_claims_are_unwrapped(provider: StandIn) -> None:
+    provider.answers["userinfo"] = {"code": 0, "msg": "ok", "data": {"id": "u1", "name": "Jane"}}
+    assert sign_in(provider, "unwrap-data").claims == {"id": "u1", "name": "Jane"}
+
+
+@pytest.mark.parametrize(
+    "answer", [{"code": 20005, "msg": "x\ny", "data": {"id": 1}}, {"code": 0}, {"code": 0, "data": ["id"]}]
+)
+def test_a_wrapped_error_is_an_error(provider: StandIn, answer: Any) -> None:
+    provider.answers["userinfo"] = answer
+    with pytest.raises(ProviderError) as refusal:
+        sign_in(provider, "unwrap-data")
+    assert refusal.value.code == "userinfo"
+    assert refusal.value.detail.isprintable()
+
+
+def test_an_ok_flag_that_is_true_passes(provider: StandIn) -> None:
+    provider.answers["userinfo"] = {"ok": True, "sub": "U1"}
+    assert sign_in(provider, "ok-flag", subject=AttributePath.parse("sub")).subject == "U1"
+
+
+@pytest.mark.parametrize("ok", [{"ok": False, "error": "invalid_auth"}, {"ok": "true"}, {}])
+def test_an_ok_flag_that_is_not_true_is_an_error(provider: StandIn, ok: Any) -> None:
+    provider.answers["userinfo"] = {**ok, "id": 1}
+    with pytest.raises(ProviderError):
+        sign_in(provider, "ok-flag")

@@ -1,0 +1,563 @@
+"""What an ID token must prove. Each refusal names the check, so that switching the check off is seen."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth2_mw.errors import TokenError
+from oauth2_mw.provider.keys import KeySet, SigningKey, parse_key_set
+from oauth2_mw.provider.metadata import ProviderMetadata
+from oauth2_mw.provider.tokens import MAX_TOKEN, allowed_algorithms, validate_id_token
+from tests.support.jose import Key, at_hash, base64url, ec_key, ed_key, from_base64url, rsa_key
+from tests.support.provider_settings import provider_settings
+from tests.support.provider_standin import LEFT_OUT
+
+NOW = 1_800_000_000
+ISSUER = "https://op.example"
+CLAIMS: dict[str, Any] = {
+    "iss": ISSUER,
+    "aud": "client",
+    "sub": "user-1",
+    "iat": NOW,
+    "exp": NOW + 300,
+    "nonce": "the-nonce",
+}
+RSA = rsa_key()
+
+
+def published(*keys: Key) -> KeySet:
+    return parse_key_set({"keys": [key.jwk() for key in keys]})
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in {**CLAIMS, **changes}.items() if value is not LEFT_OUT}
+
+
+def validate(
+    token: str,
+    *keys: Key,
+    algorithms: tuple[str, ...] | None = None,
+    announced: tuple[str, ...] | None = None,
+    access_token: str | None = None,
+    now: float = NOW,
+    nonce: str = "the-nonce",
+    **settings: Any,
+) -> dict[str, Any]:
+    return validate_id_token(
+        token,
+        provider=provider_settings(algorithms=algorithms, **settings),
+        metadata=ProviderMetadata(id_token_signing_alg_values_supported=announced),
+        keys=published(*(keys or (RSA,))).matching,
+        nonce=nonce,
+        access_token=access_token,
+        now=now,
+    )
+
+
+def refusal(token: str, *keys: Key, **options: Any) -> str:
+    with pytest.raises(TokenError) as refused:
+        validate(token, *keys, **options)
+    assert not token or token not in refused.value.detail
+    return refused.value.code
+
+
+def claims_refusal(**changes: Any) -> str:
+    return refusal(RSA.sign(claims(**changes)))
+
+
+# Accepted
+
+
+@pytest.mark.row("B8", "B1")
+def test_a_good_token_gives_its_claims() -> None:
+    assert validate(RSA.sign(claims(email="jane@example.com"))) == claims(email="jane@example.com")
+
+
+@pytest.mark.parametrize(
+    "key", [rsa_key(2, alg="PS256"), ec_key("ES256"), ec_key("ES384"), ec_key("ES512"), ed_key()]
+)
+def test_announced_and_configured_algorithms_are_accepted(key: Key) -> None:
+    token = key.sign(CLAIMS)
+    assert validate(token, key, announced=(key.alg,))
+    assert validate(token, key, algorithms=(key.alg,))
+
+
+@pytest.mark.parametrize("typ", ["JWT", "jwt", None])
+def test_the_type_of_a_jwt_is_accepted(typ: str | None) -> None:
+    assert validate(RSA.sign(CLAIMS, typ=typ))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aud": ["client"]},
+        {"azp": "client"},
+        {"iat": NOW + 59.5, "exp": NOW + 100.5},
+        {"exp": NOW - 59},
+        {"iat": NOW - 3660},
+        {"nbf": NOW + 60},
+        {"sub": "x" * 255},
+        {"sub": "üser 1"},
+        {"auth_time": 1},
+        {"exp": 253402300799},
+    ],
+)
+def test_the_edges_of_a_good_token_are_accepted(changes: dict[str, Any]) -> None:
+    assert validate(RSA.sign(claims(**changes)))
+
+
+# Algorithm and header
+
+
+@pytest.mark.row("B9", "3b.1")
+@pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "", None, ["RS256"], 1, LEFT_OUT])
+def test_an_unsigned_token_is_refused(alg: Any) -> None:
+    header = {} if alg is LEFT_OUT else {"alg": alg}
+    unsigned = f"{base64url(json.dumps(header).encode())}.{base64url(json.dumps(CLAIMS).encode())}"
+    assert refusal(f"{unsigned}.{RSA.sign(CLAIMS).rpartition('.')[2]}") == "token_algorithm"
+    assert refusal(f"{unsigned}.") == "token_malformed"
+
+
+HS256 = b'{"alg":"HS256","kid":"rsa-1"}'
+
+
+def public_forms(key: Key) -> list[bytes]:
+    encoding, form = serialization.Encoding, serialization.PublicFormat
+    public = key.private.public_key()
+    return [
+        public.public_bytes(encoding.PEM, form.SubjectPublicKeyInfo),
+        public.public_bytes(encoding.DER, form.SubjectPublicKeyInfo),
+        public.public_bytes(encoding.PEM, form.PKCS1),
+        public.public_bytes(encoding.OpenSSH, form.OpenSSH),
+        json.dumps(key.jwk()).encode(),
+    ]
+
+
+@pytest.mark.row("3b.2", "X6")
+@pytest.mark.parametrize("secret", [*public_forms(RSA), b"s3cret: %+&\xc3\xbc", b""])
+@pytest.mark.parametrize("algorithms", [None, ("RS256", "HS256")])
+def test_a_symmetric_signature_is_refused_whatever_the_secret(
+    secret: bytes, algorithms: tuple[str, ...] | None
+) -> None:
+    signed = f"{base64url(HS256)}.{base64url(json.dumps(CLAIMS).encode())}"
+    token = f"{signed}.{base64url(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
+    assert refusal(token, algorithms=algorithms, announced=("RS256", "HS256")) == "token_algorithm"
+
+
+def test_only_asymmetric_algorithms_can_be_allowed() -> None:
+    metadata = ProviderMetadata(id_token_signing_alg_values_supported=("none", "HS256", "ES256", "XX"))
+    assert allowed_algorithms(provider_settings(), metadata) == {"RS256", "ES256"}
+    assert allowed_algorithms(provider_settings(), ProviderMetadata()) == {"RS256"}
+    assert allowed_algorithms(provider_settings(algorithms=("PS256", "HS512")), metadata) == {"PS256"}
+
+
+def test_an_algorithm_that_is_not_configured_is_refused() -> None:
+    assert refusal(ec_key().sign(CLAIMS), ec_key()) == "token_algorithm"
+    assert refusal(RSA.sign(CLAIMS), algorithms=("ES256",), announced=("RS256",)) == "token_algorithm"
+
+
+@pytest.mark.row("3b.3")
+def test_the_algorithm_of_the_header_must_be_the_keys_own() -> None:
+    key = rsa_key(2, alg="PS256")
+    assert refusal(key.sign(CLAIMS, alg="RS256"), key, algorithms=("RS256", "PS256")) == "token_key"
+    assert refusal(RSA.sign(CLAIMS, kid="es256"), ec_key(), announced=("ES256",)) == "token_key"
+
+
+@pytest.mark.row("3b.7")
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"crit": ["exp"], "exp": 1},
+        {"crit": ["b64"], "b64": False},
+        {"crit": []},
+        {"crit": None, "b64": False},
+        {"b64": True},
+    ],
+)
+def test_critical_extensions_are_refused(header: dict[str, Any]) -> None:
+    assert refusal(RSA.sign(CLAIMS, **header)) == "token_header"
+
+
+@pytest.mark.row("3b.4", "3b.6", "J4")
+def test_keys_in_the_header_are_ignored() -> None:
+    attacker = rsa_key(66)
+    header = {"jwk": attacker.jwk(), "jku": "https://evil.example/jwks", "x5u": "https://evil.example/x"}
+    assert refusal(attacker.sign(CLAIMS, kid="rsa-1", **header)) == "token_signature"
+    assert validate(RSA.sign(CLAIMS, x5c=["MIIB"], **header))
+
+
+@pytest.mark.row("3b.15")
+@pytest.mark.parametrize("typ", ["at+jwt", "logout+jwt", "application/at+jwt", "JWE", "", 1, ["JWT"]])
+def test_another_kind_of_token_is_refused(typ: Any) -> None:
+    assert refusal(RSA.sign(CLAIMS, typ=typ)) == "token_type"
+
+
+@pytest.mark.row("3b.5")
+@pytest.mark.parametrize("kid", [1, "", "x" * 257, ["rsa-1"], {}])
+def test_a_strange_key_name_is_refused(kid: Any) -> None:
+    assert refusal(RSA.sign(CLAIMS, kid=kid)) == "token_header"
+
+
+@pytest.mark.row("3b.5")
+@pytest.mark.parametrize("kid", ["../rsa-1", "rsa-1\n", "' OR 1=1 --", "rsa-1\0", "RSA-1"])
+def test_a_key_name_is_nothing_but_a_name(kid: str) -> None:
+    assert refusal(RSA.sign(CLAIMS, kid=kid)) == "token_key"
+
+
+# Form
+
+
+@pytest.mark.row("3b.22", "J5")
+def test_a_long_token_is_refused_before_it_is_read() -> None:
+    assert refusal("x" * (MAX_TOKEN + 1)) == "token_malformed"
+    token = RSA.sign(claims(padding="x" * 12_000))
+    assert len(token) > MAX_TOKEN
+    assert refusal(token) == "token_malformed"
+
+
+@pytest.mark.row("3b.21")
+@pytest.mark.parametrize("token", ["", ".", "a.b", "a.b.c.d", "a.b.c.d.e", "..", "text"])
+def test_anything_but_three_parts_is_refused(token: str) -> None:
+    assert refusal(token) == "token_malformed"
+
+
+def respelled(position: int, change: Any) -> str:
+    parts = RSA.sign(CLAIMS).split(".")
+    parts[position] = change(parts[position])
+    return ".".join(parts)
+
+
+@pytest.mark.row("3b.23")
+@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda part: part + "=",
+        lambda part: part + "==",
+        lambda part: part + "\n",
+        lambda part: " " + part,
+        lambda part: part[:9] + "\n" + part[9:],
+        lambda part: part[:9] + "+" + part[10:],
+        lambda part: part[:9] + "/" + part[10:],
+        lambda part: part[:0],
+        lambda part: part[:9] + "é" + part[10:],
+    ],
+)
+def test_one_token_has_one_spelling(position: int, change: Any) -> None:
+    assert refusal(respelled(position, change)) == "token_malformed"
+
+
+@pytest.mark.row("3b.23")
+def test_unused_bits_at_the_end_must_be_zero() -> None:
+    *rest, signature = RSA.sign(CLAIMS).split(".")
+    assert len(signature) % 4 == 2
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    other = signature[:-1] + alphabet[alphabet.index(signature[-1]) + 1]
+    assert from_base64url(other) == from_base64url(signature)
+    assert refusal(".".join([*rest, other])) == "token_malformed"
+
+
+@pytest.mark.row("3b.24")
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (b'{"sub": "user-1", "sub": "admin"}', "token_malformed"),
+        (b"[]", "token_malformed"),
+        (b"null", "token_malformed"),
+        (b"", "token_malformed"),
+        (b"\xff", "token_malformed"),
+        (b'{"exp": NaN}', "token_malformed"),
+        (b"[" * 5000, "token_malformed"),
+    ],
+)
+def test_a_payload_that_is_no_plain_object_is_refused(payload: bytes, code: str) -> None:
+    assert refusal(RSA.sign(payload)) == code
+
+
+@pytest.mark.row("3b.24")
+def test_a_header_that_is_no_plain_object_is_refused() -> None:
+    _, payload, signature = RSA.sign(CLAIMS).split(".")
+    for header in (b'{"alg":"none","alg":"RS256"}', b"[]", b"x"):
+        assert refusal(f"{base64url(header)}.{payload}.{signature}") == "token_malformed"
+
+
+# Signature and keys
+
+
+@pytest.mark.row("B10", "X7")
+@pytest.mark.parametrize("key", [RSA, ec_key(), ed_key()])
+def test_a_wrong_signature_is_refused(key: Key) -> None:
+    head, payload, signature = key.sign(CLAIMS).split(".")
+    octets = bytearray(from_base64url(signature))
+    octets[0] ^= 1
+    options = {"announced": (key.alg,)}
+    assert refusal(f"{head}.{payload}.{base64url(bytes(octets))}", key, **options) == "token_signature"
+    other = base64url(json.dumps(claims(sub="admin")).encode())
+    assert refusal(f"{head}.{other}.{signature}", key, **options) == "token_signature"
+
+
+@pytest.mark.row("3b.20")
+@pytest.mark.parametrize("signature", [b"\0" * 64, b"\0" * 63, b"\0" * 65, b"\0", b"0" * 200])
+def test_an_empty_ecdsa_signature_is_refused(signature: bytes) -> None:
+    head, payload, _ = ec_key().sign(CLAIMS).split(".")
+    token = f"{head}.{payload}.{base64url(signature)}"
+    assert refusal(token, ec_key(), announced=("ES256",)) == "token_signature"
+
+
+def test_a_key_of_another_provider_is_refused() -> None:
+    assert refusal(rsa_key(2).sign(CLAIMS, kid="rsa-1")) == "token_signature"
+    assert refusal(rsa_key(2).sign(CLAIMS)) == "token_key"
+
+
+@pytest.mark.row("B6")
+def test_a_token_without_a_key_name_uses_the_one_key() -> None:
+    assert validate(RSA.sign(CLAIMS, kid=None))
+    assert refusal(rsa_key(2).sign(CLAIMS, kid=None)) == "token_signature"
+
+
+@pytest.mark.row("B7")
+def test_a_token_without_a_key_name_is_tried_with_each_key() -> None:
+    assert validate(RSA.sign(CLAIMS, kid=None), rsa_key(2), ec_key(), RSA)
+    assert refusal(rsa_key(3).sign(CLAIMS, kid=None), rsa_key(2), RSA) == "token_signature"
+
+
+@pytest.mark.row("J8")
+def test_a_fault_inside_the_library_is_a_refusal() -> None:
+    def broken(kid: str | None, alg: str) -> Sequence[SigningKey]:
+        return [SigningKey(kid=kid, kty="RSA", crv=None, alg=alg, public=object())]
+
+    with pytest.raises(TokenError) as refused:
+        validate_id_token(
+            RSA.sign(CLAIMS),
+            provider=provider_settings(),
+            metadata=ProviderMetadata(),
+            keys=broken,
+            nonce="the-nonce",
+            access_token=None,
+            now=NOW,
+        )
+    assert refused.value.code == "token_signature"
+
+
+# Who, for whom
+
+
+@pytest.mark.row("B2", "3b.11")
+@pytest.mark.parametrize(
+    "iss",
+    [
+        f"{ISSUER}/",
+        "https://OP.example",
+        "https://op.exampl",
+        "https://op.example.evil.test",
+        "http://op.example",
+        "",
+        None,
+        [ISSUER],
+        LEFT_OUT,
+    ],
+)
+def test_another_issuer_is_refused(iss: Any) -> None:
+    assert claims_refusal(iss=iss) == "token_issuer"
+
+
+@pytest.mark.row("B4", "X5", "J2")
+@pytest.mark.parametrize(
+    "aud",
+    [
+        "other",
+        ["other"],
+        ["client", "other"],
+        ["other", "client"],
+        ["client", "client"],
+        [],
+        [["client"]],
+        None,
+        {"client": 1},
+        "client other",
+        "CLIENT",
+        "",
+        LEFT_OUT,
+    ],
+)
+def test_a_token_that_is_not_for_us_alone_is_refused(aud: Any) -> None:
+    assert claims_refusal(aud=aud) == "token_audience"
+
+
+@pytest.mark.row("3b.10")
+@pytest.mark.parametrize("azp", ["other", "", None, ["client"], 1])
+def test_a_token_issued_to_another_client_is_refused(azp: Any) -> None:
+    assert claims_refusal(azp=azp) == "token_azp"
+
+
+@pytest.mark.row("B3", "3b.14", "J3")
+@pytest.mark.parametrize(
+    "sub",
+    [LEFT_OUT, None, "", 7, 7.0, True, ["user-1"], "x" * 256, "a\nb", "a\0", "a\x7f", "a\u202e", "a\u2028"],
+)
+def test_a_subject_that_is_no_short_plain_text_is_refused(sub: Any) -> None:
+    assert claims_refusal(sub=sub) == "token_subject"
+
+
+@pytest.mark.row("B14", "3b.12")
+@pytest.mark.parametrize("nonce", [LEFT_OUT, None, "", "other", "the-nonce ", ["the-nonce"], 1, "thé-nonce"])
+def test_a_token_of_another_sign_in_is_refused(nonce: Any) -> None:
+    assert claims_refusal(nonce=nonce) == "token_nonce"
+
+
+# When
+
+
+@pytest.mark.row("J3", "3b.8", "J1")
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf", "auth_time"])
+@pytest.mark.parametrize(
+    "value", [None, "1800000000", True, [NOW], {}, -1, 0, 1e300, 253402300800, 10**39, -math.pi]
+)
+def test_a_time_that_is_no_date_is_refused(name: str, value: Any) -> None:
+    assert claims_refusal(**{name: value}) == "token_time"
+
+
+@pytest.mark.row("B5", "J1")
+@pytest.mark.parametrize("name", ["exp", "iat"])
+def test_a_token_without_its_times_is_refused(name: str) -> None:
+    assert claims_refusal(**{name: LEFT_OUT}) == "token_time"
+
+
+@pytest.mark.row("3b.8")
+def test_an_expired_token_is_refused() -> None:
+    assert claims_refusal(exp=NOW - 60) == "token_expired"
+    assert refusal(RSA.sign(claims(exp=NOW)), leeway=0) == "token_expired"
+    assert validate(RSA.sign(claims(exp=NOW + 1)), leeway=0)
+
+
+@pytest.mark.row("3b.9", "J6")
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"iat": NOW + 61}, "token_issued"),
+        ({"iat": NOW - 3661}, "token_issued"),
+        ({"nbf": NOW + 61}, "token_not_yet"),
+    ],
+)
+def test_a_token_from_the_future_or_the_distant_past_is_refused(changes: dict[str, Any], code: str) -> None:
+    assert claims_refusal(**changes) == code
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**30), 10**30))
+def test_no_expiry_gets_a_token_past_its_time(value: float) -> None:
+    try:
+        accepted = validate(RSA.sign(claims(exp=value)))
+    except TokenError:
+        return
+    assert NOW - 60 < accepted["exp"] < 253402300800
+
+
+# What was asked for
+
+
+@pytest.mark.parametrize("auth_time", [NOW, NOW - 100, NOW - 160, NOW + 60])
+def test_a_recent_sign_in_satisfies_max_age(auth_time: int) -> None:
+    assert validate(RSA.sign(claims(auth_time=auth_time)), max_age=100)
+
+
+@pytest.mark.parametrize("auth_time", [NOW - 161, NOW + 61])
+def test_an_old_sign_in_does_not_satisfy_max_age(auth_time: int) -> None:
+    assert refusal(RSA.sign(claims(auth_time=auth_time)), max_age=100) == "token_auth_time"
+
+
+def test_max_age_needs_auth_time() -> None:
+    assert refusal(RSA.sign(CLAIMS), max_age=0) == "token_time"
+    assert refusal(RSA.sign(claims(auth_time=NOW - 61)), max_age=0) == "token_auth_time"
+
+
+@pytest.mark.parametrize("acr", [LEFT_OUT, None, "loa1", ["loa3"], "", 3])
+def test_another_authentication_class_than_asked_for_is_refused(acr: Any) -> None:
+    token = RSA.sign(claims(acr=acr))
+    assert refusal(token, acr_values=("loa2", "loa3")) == "token_acr"
+    assert validate(token)
+
+
+def test_any_of_the_authentication_classes_asked_for_will_do() -> None:
+    assert validate(RSA.sign(claims(acr="loa3")), acr_values=("loa2", "loa3"))
+
+
+# The access token
+
+
+DIGESTS = {"RS256": "sha256", "PS256": "sha256", "ES256": "sha256", "ES384": "sha384", "ES512": "sha512"}
+
+
+@pytest.mark.row("X13", "3b.13")
+@pytest.mark.parametrize(
+    "key", [RSA, rsa_key(2, alg="PS256"), ec_key("ES256"), ec_key("ES384"), ec_key("ES512"), ed_key()]
+)
+def test_at_hash_follows_the_algorithm(key: Key) -> None:
+    digest = DIGESTS.get(key.alg, "sha512")
+    options = {"announced": (key.alg,), "access_token": "token"}
+    assert validate(key.sign(claims(at_hash=at_hash("token", digest))), key, **options)
+    for other in {"sha256", "sha384", "sha512"} - {digest}:
+        token = key.sign(claims(at_hash=at_hash("token", other)))
+        assert refusal(token, key, **options) == "token_at_hash"
+
+
+@pytest.mark.row("X13", "3b.13")
+@pytest.mark.parametrize("found", [at_hash("other"), "", None, 1, [at_hash("token")], at_hash("token") + "="])
+def test_the_hash_of_another_access_token_is_refused(found: Any) -> None:
+    assert refusal(RSA.sign(claims(at_hash=found)), access_token="token") == "token_at_hash"
+
+
+@pytest.mark.row("X14")
+def test_at_hash_may_be_missing() -> None:
+    assert validate(RSA.sign(CLAIMS), access_token="token")
+
+
+def test_at_hash_needs_an_access_token_to_be_checked() -> None:
+    assert validate(RSA.sign(claims(at_hash="anything")), access_token=None)
+
+
+# Anything
+
+
+@given(
+    st.text(max_size=200)
+    | st.lists(st.binary(max_size=60), max_size=4).map(
+        lambda parts: ".".join(base64url(part) for part in parts)
+    )
+)
+def test_no_text_gets_more_than_a_refusal(token: str) -> None:
+    with pytest.raises(TokenError) as refused:
+        validate(token)
+    assert refused.value.code.startswith("token_")
+
+
+HEADERS = st.dictionaries(
+    st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "x"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=9)
+    | st.sampled_from(["RS256", "ES256", "rsa-1"]),
+)
+
+
+@given(HEADERS, st.dictionaries(st.sampled_from([*CLAIMS]), st.none() | st.integers() | st.text(max_size=9)))
+def test_a_signed_token_is_accepted_only_with_good_claims(
+    header: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    header.pop("alg", None)
+    try:
+        accepted = validate(RSA.sign(claims(**changes), **header))
+    except TokenError as error:
+        assert error.code.startswith("token_")
+        return
+    assert (accepted["iss"], accepted["aud"], accepted["nonce"]) == (ISSUER, "client", "the-nonce")

@@ -1,0 +1,346 @@
+"""The one door to a SQL database: what may be configured, when it is opened, how it fails, how it survives a fork."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from oauth2_mw.errors import ConfigError, StoreUnavailable
+from oauth2_mw.identity.directory import Directory
+from oauth2_mw.settings.grammar import Secret
+from oauth2_mw.sql import Database, address, schema
+from oauth2_mw.sql.database import _Process
+from tests.support.people import ISSUER, NOW, attributes, provider
+from tests.support.processes import ROOT, child_environment
+
+CANARY = "c4n4ry-p4ssw0rd"
+
+
+def database(url: str) -> Database:
+    return Database(Secret.literal(url))
+
+
+def problem(url: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        database(url)
+    return str(caught.value)
+
+
+def failure(url: str) -> str:
+    directory = Directory(Secret.literal(url))
+    with pytest.raises(StoreUnavailable) as caught:
+        directory.consume_attempt("a", expires=NOW, now=NOW)
+    return caught.value.detail
+
+
+def in_a_child(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=child_environment(environment),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "users.db"
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+# What may be configured
+
+
+def test_without_sqlalchemy_the_modules_import_and_a_database_says_what_to_install() -> None:
+    code = """
+import importlib.util, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "sqlalchemy" else find(name, *rest)
+sys.modules["sqlalchemy"] = None
+from oauth2_mw.errors import ConfigError
+from oauth2_mw.identity.directory import Directory
+from oauth2_mw.settings.grammar import Secret
+try:
+    Directory(Secret.literal("sqlite:////nowhere/users.db"))
+except ConfigError as error:
+    print(error)
+"""
+    assert "pip install 'oauth2-mw[sql]'" in in_a_child(code)
+
+
+def test_sqlalchemy_is_imported_by_the_first_database_alone() -> None:
+    code = "import sys, oauth2_mw, oauth2_mw.sql, oauth2_mw.identity.directory; print('sqlalchemy' in sys.modules)"
+    assert in_a_child(code) == "False\n"
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    assert "[oauth2_mw] directory: the URL names a database in memory" in problem(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("users.db", "is not one that SQLAlchemy can read"),
+        ("postgresql://host:port/db", "is not one that SQLAlchemy can read"),
+        ("mysql://host/db", "begins with 'mysql'"),
+        ("sqlite+aiosqlite:////tmp/x.db", "begins with 'sqlite+aiosqlite'"),
+        ("postgresql+asyncpg://host/db", "names the driver 'asyncpg'"),
+        ("postgresql+pg8000://host/db", "pip install 'pg8000'"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_explained(url: str, text: str) -> None:
+    assert text in problem(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"mysql://user:{CANARY}@host/db",
+        f"postgresql://user:{CANARY}@host:port/db",
+        f"postgresql://user:x@{CANARY}@host/db",
+        f"postgresql+asyncpg://user:{CANARY}@host/db",
+        CANARY,
+    ],
+)
+def test_a_refused_url_is_never_quoted(url: str) -> None:
+    assert CANARY not in problem(url)
+
+
+def test_a_url_in_an_unreadable_file_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the URL cannot be read"):
+        Database(Secret.file(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_a_bare_postgresql_url_takes_the_driver_that_is_installed(scheme: str) -> None:
+    assert address.parse(f"{scheme}://host/db").drivername == "postgresql+psycopg"
+
+
+# When it is opened
+
+
+def test_making_one_opens_nothing(url: str, path: Path) -> None:
+    database(url)
+    assert not path.exists()
+
+
+def test_the_file_is_readable_for_its_owner_alone(url: str, path: Path) -> None:
+    with database(url).writing():
+        assert {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {
+            "users.db": 0o600,
+            "users.db-wal": 0o600,
+            "users.db-shm": 0o600,
+        }
+
+
+def test_an_existing_file_keeps_its_mode(url: str, path: Path) -> None:
+    path.touch()
+    path.chmod(0o640)
+    with database(url).writing():
+        assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_tables_are_those_of_the_migrations(url: str) -> None:
+    db = database(url)
+    with db.reading() as connection:
+        there = {
+            name.removeprefix(schema.PREFIX): [
+                column["name"] for column in sa.inspect(connection).get_columns(name)
+            ]
+            for name in sa.inspect(connection).get_table_names()
+            if name != "oauth2_mw_schema"
+        }
+    declared = {name: getattr(db.tables, name) for name in type(db.tables).__dataclass_fields__}
+    assert {name: sorted(table.c.keys()) for name, table in declared.items()} == {
+        name: sorted(columns) for name, columns in there.items()
+    }
+
+
+def test_all_tables_carry_our_prefix_so_that_the_applications_own_are_left_alone(
+    url: str, path: Path
+) -> None:
+    with sqlite3.connect(path) as own:
+        own.execute("CREATE TABLE users (name TEXT)")
+    with database(url).reading() as connection:
+        names = set(sa.inspect(connection).get_table_names()) - {"users"}
+    assert {name.startswith(schema.PREFIX) for name in names} == {True}
+
+
+def test_a_schema_of_a_newer_release_is_left_alone(url: str, path: Path) -> None:
+    with database(url).reading():
+        pass
+    with sqlite3.connect(path) as own:
+        own.execute("INSERT INTO oauth2_mw_schema VALUES (99)")
+    assert "has the schema 99 of a newer release" in failure(url)
+
+
+def test_a_url_in_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    written = tmp_path / "url"
+    written.write_text(f"sqlite:///{tmp_path / 'one.db'}\n")
+    directory = Directory(Secret.file(written))
+    assert directory.consume_attempt("a", expires=NOW, now=NOW)
+    written.write_text(f"sqlite:///{tmp_path / 'another.db'}\n")
+    assert directory.consume_attempt("a", expires=NOW, now=NOW)
+    assert (tmp_path / "another.db").exists()
+
+
+@pytest.mark.parametrize("text", ["nonsense", "postgresql://host/db", "mysql://host/db"])
+def test_a_changed_url_that_cannot_be_used_is_a_refusal(tmp_path: Path, text: str) -> None:
+    written = tmp_path / "url"
+    written.write_text(f"sqlite:///{tmp_path / 'one.db'}\n")
+    directory = Directory(Secret.file(written))
+    written.write_text(text)
+    with pytest.raises(StoreUnavailable, match="setting directory"):
+        directory.find(ISSUER, "1")
+
+
+# How it fails
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    detail = failure(f"sqlite:///{tmp_path}/missing/users.db")
+    assert f"sqlite:///{tmp_path}/missing/users.db (setting directory)" in detail
+    assert "check that the folder exists" in detail
+
+
+def test_a_folder_in_place_of_the_file_is_a_failure(tmp_path: Path) -> None:
+    assert "unable to open database file" in failure(f"sqlite:///{tmp_path}")
+
+
+def test_a_file_that_is_no_database_is_a_failure_and_is_left_alone(url: str, path: Path) -> None:
+    path.write_bytes(b"precious" * 1000)
+    assert "not a database" in failure(url)
+    assert path.read_bytes() == b"precious" * 1000
+
+
+def test_a_file_that_cannot_be_written_is_a_failure(url: str, path: Path) -> None:
+    with database(url).writing():
+        pass
+    assert "readonly" in failure(f"sqlite:///file:{path}?mode=ro&uri=true")
+
+
+def test_an_unreachable_server_is_named_without_its_password() -> None:
+    detail = failure(f"postgresql://user:{CANARY}@127.0.0.1:1/users?sslpassword={CANARY}2")
+    assert "postgresql://127.0.0.1:1/users (setting directory)" in detail
+    assert "check that the server runs" in detail
+    assert CANARY not in detail
+
+
+def test_a_password_that_the_database_itself_quotes_is_blacked_out() -> None:
+    url = sa.make_url("postgresql://user:p%40ss%2Fword@host/db?sslpassword=other")
+    text = address.without_secrets("p@ss/word p%40ss%2Fword other", url)
+    assert text == "*** *** ***"
+
+
+def test_no_log_holds_the_password_or_what_people_are_called(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    failure(f"postgresql://user:{CANARY}@127.0.0.1:1/users")
+    logging.getLogger("sqlalchemy").setLevel(logging.DEBUG)
+    try:
+        Directory(Secret.literal(url)).record_sign_in(
+            provider(), ISSUER, "1", attributes(f"jane-{CANARY}"), create=True, now=NOW
+        )
+    finally:
+        logging.getLogger("sqlalchemy").setLevel(logging.NOTSET)
+    assert "INSERT INTO oauth2_mw_users" in caplog.text
+    assert CANARY not in caplog.text
+
+
+def test_it_recovers_by_itself(tmp_path: Path) -> None:
+    directory = Directory(Secret.literal(f"sqlite:///{tmp_path}/later/users.db"))
+    with pytest.raises(StoreUnavailable):
+        directory.find(ISSUER, "1")
+    (tmp_path / "later").mkdir()
+    assert directory.find(ISSUER, "1") is None
+
+
+class CountingLock:
+    """A lock that knows how many have come to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.came = 0
+        self.changed = threading.Condition()
+
+    def __enter__(self) -> None:
+        with self.changed:
+            self.came += 1
+            self.changed.notify_all()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_requests_that_waited_for_one_failing_attempt_do_not_make_their_own(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, lock = database(url), CountingLock()
+    attempts: list[str] = []
+    details: list[str] = []
+
+    def unreachable(_text: str) -> sa.Engine:
+        attempts.append("one")
+        with lock.changed:
+            assert lock.changed.wait_for(lambda: lock.came == 10, timeout=60)
+        raise StoreUnavailable("away")
+
+    def use() -> None:
+        with pytest.raises(StoreUnavailable) as caught, db.reading():
+            pass
+        details.append(caught.value.detail)
+
+    process = db._processes.setdefault(os.getpid(), _Process())
+    monkeypatch.setattr(process, "preparing", lock)
+    monkeypatch.setattr(db, "_open", unreachable)
+    threads = [threading.Thread(target=use) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert details == ["away"] * 10
+    assert attempts == ["one"]
+
+
+def test_an_error_of_the_caller_is_not_taken_for_one_of_the_database(url: str) -> None:
+    with pytest.raises(ValueError, match="mine"), database(url).writing():
+        raise ValueError("mine")
+
+
+# How it survives a fork
+
+
+@pytest.mark.row("3l.8")
+def test_children_of_a_process_that_used_it_open_their_own_connections(url: str) -> None:
+    assert in_a_child("import tests.support.forking", DIRECTORY_URL=url) == "[0, 0, 0, 0]\n"
+
+
+@pytest.mark.row("3l.8")
+def test_a_process_never_uses_what_its_parent_opened(url: str) -> None:
+    db = database(url)
+    with db.reading() as connection:
+        mine = id(connection.engine)
+    pid = os.fork()
+    if pid == 0:
+        with db.reading() as connection:
+            os._exit(0 if id(connection.engine) != mine else 1)
+    assert os.waitpid(pid, 0)[1] == 0
