@@ -12,9 +12,6 @@ from hypothesis import assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from oauth2_mw.boundary import (
-    MAX_DESTINATION,
-    MAX_FIELDS,
-    MAX_HEADER_VALUE,
     browser_path,
     contains_control,
     header_value,
@@ -610,7 +607,7 @@ def test_a_hostile_tail_never_leads_off_the_mount(value: str) -> None:
 
 @pytest.mark.row("3d")
 def test_an_over_long_destination_is_refused() -> None:
-    longest = "/" + "a" * (MAX_DESTINATION - 1)
+    longest = "/" + "a" * 2047
     assert at_root(longest) == longest
     assert at_root(longest + "a") is None
 
@@ -809,8 +806,8 @@ def test_visible_ascii_is_a_header_value() -> None:
 
 
 def test_an_over_long_text_is_no_header_value() -> None:
-    assert header_value("a" * MAX_HEADER_VALUE) is not None
-    assert header_value("a" * (MAX_HEADER_VALUE + 1)) is None
+    assert header_value("a" * 8192) is not None
+    assert header_value("a" * 8193) is None
 
 
 @pytest.mark.row("W4")
@@ -895,9 +892,9 @@ def test_an_over_long_query_is_refused() -> None:
 
 
 def test_too_many_parameters_are_refused() -> None:
-    assert read("&".join(["x=1"] * (MAX_FIELDS - 1) + ["code=a"])) == {"code": "a"}
+    assert read("&".join(["x=1"] * 49 + ["code=a"])) == {"code": "a"}
     with pytest.raises(RequestError, match="more than the 50"):
-        read("&".join(["x=1"] * (MAX_FIELDS + 1)))
+        read("&".join(["x=1"] * 51))
 
 
 @given(st.text())

@@ -200,8 +200,8 @@ class Site:
                 return self._logout_done
             case ["icon", name]:
                 return partial(self._icon, name=name)
-            case ["static", name]:
-                return partial(self._static, name=name)
+            case ["static", *names]:
+                return partial(self._static, name="/".join(names))
         return None
 
     def _login_page(self, request: Request, known: Known) -> Response:

@@ -13,7 +13,7 @@ from playwright.sync_api import Error as ChromiumError
 from playwright.sync_api import Page as ChromiumPage
 
 from tests.support.browser_jar import Browser
-from tests.support.chromium import DEBIAN, chromium, debian, from_npm
+from tests.support.chromium import DEBIAN, chromium, debian, from_npm, sign_in_at_oidc_provider
 from tests.support.clients import AuthMethod
 from tests.support.dot_provider import DotProvider
 from tests.support.github import GitHub
@@ -349,10 +349,7 @@ def test_chromium_signs_in_at_the_provider_with_either_build(
     with chromium(debian() if which == "debian" else from_npm()) as running:
         page = running.new_context().new_page()
         page.goto(flow.authorization_url(f"{oidc_provider.issuer}/auth"))
-        page.fill("input[name=login]", "jane")
-        page.fill("input[name=password]", "secret")
-        page.click("text=Sign in")
-        page.click("text=Allow")
+        sign_in_at_oidc_provider(page)
         page.wait_for_url(f"{landing}/**")
         assert "code=" in page.url
         assert page.inner_text("body") == "back"

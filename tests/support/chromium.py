@@ -12,6 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.clients import PASSWORD
 from tests.support.node import MODULES, start_script
 from tests.support.processes import ROOT, child_environment
 
@@ -67,6 +68,7 @@ def from_npm() -> Installation:
                 process.wait_for_line("^unpacked into")
                 process.wait()
             (partial / "fonts" / "fonts.conf").write_text(FONTS.format(UNPACKED / "fonts"), encoding="utf-8")
+            partial.chmod(0o755)
             partial.rename(UNPACKED)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -98,6 +100,14 @@ def chromium(found: Installation) -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def sign_in_at_oidc_provider(page: Page, login: str = "jane", *, password: str = PASSWORD) -> None:
+    """Fill the forms of npm ``oidc-provider`` as it shows them to somebody whom it does not know yet."""
+    page.fill("input[name=login]", login)
+    page.fill("input[name=password]", password)
+    page.click("button[value=login]")
+    page.click("button[value=consent]")
 
 
 def picture(page: Page, name: str) -> Path:
