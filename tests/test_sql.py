@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,17 @@ def test_all_tables_carry_our_prefix_so_that_the_applications_own_are_left_alone
     assert {name.startswith(schema.PREFIX) for name in names} == {True}
 
 
+def test_a_file_that_another_process_is_writing_to_is_waited_for(
+    url: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE own (x)")
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(time, "sleep", lambda _: other.close())
+    with database(url).reading() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
 def test_a_schema_of_a_newer_release_is_left_alone(url: str, path: Path) -> None:
     with database(url).reading():
         pass
@@ -247,6 +259,11 @@ def test_a_password_that_the_database_itself_quotes_is_blacked_out() -> None:
     url = sa.make_url("postgresql://user:p%40ss%2Fword@host/db?sslpassword=other")
     text = address.without_secrets("p@ss/word p%40ss%2Fword other", url)
     assert text == "*** *** ***"
+
+
+def test_a_password_that_a_driver_repeats_is_not_passed_on() -> None:
+    detail = failure(f"postgresql://user:{CANARY}@127.0.0.1:1/users?sslmode={CANARY}")
+    assert 'invalid sslmode value: "***"' in detail
 
 
 def test_no_log_holds_the_password_or_what_people_are_called(

@@ -75,6 +75,8 @@ class Session:
         """
         # Decoded here: given octets, json would first guess their encoding.
         record: dict[str, Any] = json.loads(payload.decode())
+        if type(record) is not dict:
+            raise ValueError("a session is a JSON object")
         get = record.get
         identity = Identity(
             record["u"],

@@ -131,7 +131,11 @@ class Attempts:
     def open_state(self, text: str) -> State | None:
         """What a ``state`` parameter says; ``None``: it is not ours."""
         payload = self._sealer.open(_STATE, "", text)
-        return None if payload is None else _read_state(json.loads(payload))
+        try:
+            return None if payload is None else _read_state(json.loads(payload))
+        except (ValueError, TypeError):
+            # Made by another version of this package.
+            return None
 
     def find(self, state: State, sent: Sent) -> Attempt | None:
         """This browser's attempt of that state; ``None``: it was begun elsewhere, or its cookie is gone."""
@@ -176,10 +180,11 @@ class Attempts:
         payload = self._sealer.open(_ATTEMPT, self._cookies.attempt_prefix + attempt_id, sealed)
         if payload is None:
             return None
-        state, seed, destination, spent = json.loads(payload)
-        return Attempt(
-            _read_state(state), urlsafe_b64decode(seed + "=" * (-len(seed) % 4)), destination, bool(spent)
-        )
+        try:
+            state, seed, destination, spent = json.loads(payload)
+            return Attempt(_read_state(state), urlsafe_b64decode(seed + "=="), destination, bool(spent))
+        except (ValueError, TypeError):
+            return None
 
 
 def _write_state(state: State) -> list[Any]:

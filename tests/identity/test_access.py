@@ -289,7 +289,7 @@ def test_any_address_can_be_judged(local: str, domain: str) -> None:
 @pytest.mark.row("3k.4")
 @given(st.text(), st.text())
 def test_only_the_domain_itself_enters(local: str, domain: str) -> None:
-    assume(domain.lower() != "example.com")
+    assume(domain.lower() != "example.com" and "@" not in domain)
     assert not may_enter("email_domain:example.com", email=f"{local}@{domain}")
     assert not may_enter("email_domain:example.com", email=local + domain + "example.com")
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from oauth2_mw.errors import AccessDenied
 from oauth2_mw.identity.directory import Directory
-from oauth2_mw.identity.spent import Spent
+from oauth2_mw.identity.spent import PURGE_EVERY, Spent
+from oauth2_mw.identity.users import UserTable
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.sql import Database
+from oauth2_mw.sql import Database, address
 from tests.support import directory_worker as worker
 from tests.support.people import ISSUER, NOW, attributes, provider
 from tests.support.postgres import PostgresServer, postgres_server
@@ -37,7 +39,7 @@ def directory(url: str) -> Directory:
 
 
 def count(url: str, table: str) -> int:
-    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    engine = sa.create_engine(address.parse(url), future=True)
     with engine.connect() as connection:
         number = connection.execute(sa.text(f"SELECT count(*) FROM oauth2_mw_{table}")).scalar_one()  # noqa: S608
     engine.dispose()
@@ -106,18 +108,54 @@ def test_a_reader_during_the_logouts_misses_none(url: str, directory: Directory)
     assert len(seen) == 400
 
 
+def wait_until_blocked(server: PostgresServer, thread: threading.Thread) -> None:
+    """Until *thread* waits for a lock of the database; it fails when the thread ends without."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    while server.psql(waiting).split()[2] == "0":
+        assert thread.is_alive()
+
+
 def test_a_logout_waits_for_one_that_has_a_row_and_is_not_yet_seen(postgres_server: PostgresServer) -> None:
     # Otherwise its higher row could be read first, and the lower one would never be asked for.
     url = postgres_server.new_database()
     directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))
-    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     fast = threading.Thread(target=lambda: directory.revoke_session("fast", expires=LATER))
     with slow.writing() as connection:
         Spent(slow).revoke(connection, "slow", expires=LATER, now=NOW)
         fast.start()
-        while fast.is_alive() and postgres_server.psql(waiting).split()[2] == "0":
-            pass
+        wait_until_blocked(postgres_server, fast)
         assert directory.snapshot(0).revoked == ()
-        assert fast.is_alive()
     fast.join()
     assert [session_id for _, session_id, _ in directory.snapshot(0).revoked] == ["slow", "fast"]
+
+
+@pytest.mark.row("3k.8")
+def test_a_sign_in_waits_for_a_disabling_in_flight_and_is_refused(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_database()
+    directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))
+    known = provider(), ISSUER, "1", attributes()
+    user = directory.record_sign_in(*known, create=True, now=NOW)
+    codes: list[str] = []
+
+    def sign_in() -> None:
+        with pytest.raises(AccessDenied) as caught:
+            directory.record_sign_in(*known, create=True, now=NOW)
+        codes.append(caught.value.code)
+
+    thread = threading.Thread(target=sign_in)
+    with slow.writing() as connection:
+        UserTable(slow).update(connection, user.id, {"disabled_at": NOW})
+        thread.start()
+        wait_until_blocked(postgres_server, thread)
+    thread.join()
+    assert codes == ["user_disabled"]
+
+
+def test_a_purge_does_not_wait_for_a_row_that_another_is_removing(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_database()
+    directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))
+    directory.consume_attempt("old", expires=NOW - 10**6, now=NOW)
+    with slow.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM oauth2_mw_used_attempts")
+        for number in range(PURGE_EVERY):
+            assert directory.consume_attempt(f"new {number}", expires=NOW, now=NOW)

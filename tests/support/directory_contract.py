@@ -15,6 +15,7 @@ from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.identity.spent import PURGE_AFTER, PURGE_EVERY
 from oauth2_mw.identity.users import PAGE
 from oauth2_mw.settings.grammar import Secret
+from oauth2_mw.sql import address
 from tests.support.people import ISSUER, NOW, attributes, provider
 
 TABLES = ("users", "usernames", "memberships", "groups", "used_attempts", "revocations")
@@ -34,7 +35,7 @@ class Rows:
     """The database itself, past the directory."""
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        self._engine = sa.create_engine(address.parse(url), future=True)
 
     def run(self, statement: str, **values: Any) -> list[Any]:
         """Run one statement and keep what it did; its rows, if it has any."""

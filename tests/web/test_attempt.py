@@ -204,6 +204,14 @@ def test_attempts_that_do_not_open_or_are_past_their_hour_are_expired(
     assert list(COOKIES.attempts(browser.sent())) == [new.state.id]
 
 
+@pytest.mark.row("3c.12")
+@pytest.mark.parametrize("payload", [b"", b"null", b"[]", b"[1]", b"{}", b'[["a",1,"p",0],1,2,3]', b"\xff"])
+def test_what_another_version_sealed_is_no_attempt(attempts: Attempts, payload: bytes) -> None:
+    assert attempts.open_state(attempts._sealer.seal("state", "", payload)) is None
+    name = COOKIES.attempt_prefix + "AAAAAAAAAAAA"
+    assert attempts._open_attempt("AAAAAAAAAAAA", attempts._sealer.seal("attempt", name, payload)) is None
+
+
 def test_a_process_remembers_used_attempts_within_bounds() -> None:
     used = UsedHere()
     for number in range(UsedHere.MOST + 500):

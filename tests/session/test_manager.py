@@ -1,0 +1,138 @@
+"""Sessions: the cache of opened ones is bounded and never outlives a key, a limit or a logout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oauth2_mw.identity.model import Identity
+from oauth2_mw.session import manager
+from oauth2_mw.session.manager import Sessions
+from oauth2_mw.settings.grammar import KeyEntry, format_key_line
+from tests.support.guarded import make_settings
+from tests.support.keys import raw_key
+
+JANE = Identity("u1", "default", "https://id.example", "42", "jane")
+
+
+def make_sessions(**keys: Any) -> Sessions:
+    return Sessions(make_settings(issuer="https://id.example", **keys))
+
+
+def header(sessions: Sessions, identity: Identity = JANE, **tokens: str) -> str:
+    provider = sessions._settings.providers["default"]
+    session = sessions.create(provider, identity, tokens, mapped=())
+    cookies = sessions.set_cookies(session, sessions.cookies.read(""))
+    return "; ".join(cookie.partition(";")[0] for cookie in cookies)
+
+
+def signed_in(sessions: Sessions, cookie: str) -> bool:
+    known = sessions.look_up(cookie)
+    return known is not None and known.session is not None
+
+
+def test_a_header_seen_before_is_not_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = make_sessions()
+    cookie = header(sessions)
+    assert signed_in(sessions, cookie)
+    monkeypatch.setattr(sessions.sealer, "open", lambda *_: pytest.fail("opened again"))
+    assert signed_in(sessions, cookie)
+    assert sessions.without_ours(cookie) is None
+    assert sessions.without_ours("a=1") == "a=1"
+
+
+def test_the_cache_is_bounded_in_entries_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = make_sessions()
+    cookie = header(sessions)
+    monkeypatch.setattr(manager, "CACHE_ENTRIES", 10)
+    for number in range(50):
+        assert signed_in(sessions, f"other={number}; {cookie}")
+    assert len(sessions._opened) == 10
+    monkeypatch.setattr(manager, "CACHE_BYTES", 20_000)
+    for number in range(50):
+        assert signed_in(sessions, f"more={number}{'x' * 1000}; {cookie}")
+    assert 0 < len(sessions._opened) < 10
+
+
+def test_two_threads_that_work_out_the_same_header_keep_it_once() -> None:
+    sessions = make_sessions()
+    cookie = header(sessions)
+    known = sessions._work_out(cookie)
+    sessions._opened.put(cookie, known)
+    assert len(sessions._opened) == 1
+
+
+@pytest.mark.row("3c.3")
+def test_a_retired_key_ends_its_sessions_in_the_cache_too(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+
+    def write(*numbers: int) -> None:
+        lines = [format_key_line(KeyEntry(f"k{n}", 1_700_000_000 + n, raw_key(n))) for n in numbers]
+        (tmp_path / "new").write_text("\n".join(lines) + "\n")
+        (tmp_path / "new").replace(path)
+
+    write(1)
+    sessions = make_sessions(secret_keys=f"file:{path}")
+    old = header(sessions)
+    assert signed_in(sessions, old)
+    write(1, 2)
+    sessions._keyring.next_look = 0
+    assert signed_in(sessions, old)
+    new = header(sessions)
+    write(2)
+    sessions._keyring.next_look = 0
+    assert not signed_in(sessions, old)
+    assert signed_in(sessions, new)
+
+
+@pytest.mark.row("3c.12")
+@pytest.mark.parametrize("payload", [b"", b"\x01", b"\x01{}", b"\x01[]", b"\x01null", b"\x01\xff", b"\x02{}"])
+def test_a_payload_of_another_shape_is_no_session(payload: bytes) -> None:
+    sessions = make_sessions()
+    text = sessions.sealer.seal("session", sessions.cookies.session, payload)
+    known = sessions.look_up(f"{sessions.cookies.session}={text}")
+    assert known is not None
+    assert known.session is None
+    assert known.broken
+
+
+@pytest.mark.row("3c.7")
+def test_a_session_cut_short_or_carried_on_is_none() -> None:
+    sessions = make_sessions(keep_tokens="id")
+    cookie = header(sessions, id_token="x" * 3000)
+    name = sessions.cookies.session
+    first, second = (part.partition("=")[2] for part in cookie.split("; "))
+    assert signed_in(sessions, cookie)
+    assert not signed_in(sessions, f"{name}={first}")
+    assert not signed_in(sessions, f"{name}={second}; {name}.1={first}")
+    assert not signed_in(sessions, f"{name}={first}; {name}.1={second[:-4]}")
+    assert not signed_in(sessions, f"{name}={first}; {name}.1={second}AAAA")
+
+
+def test_what_was_signed_in_comes_back_as_it_was() -> None:
+    sessions = make_sessions()
+    identity = Identity(
+        id="u1",
+        provider="default",
+        issuer="https://id.example",
+        subject="42",
+        username="jané",
+        name="Jané",
+        email="j@example.com",
+        phone="+1",
+        comment="c",
+        groups=("a", "b"),
+        organizations=("ACME",),
+        acr="loa2",
+        auth_time=0,
+        claims=manager.freeze({"a": {"b": [1, {"c": None}]}, "t": True}),
+    )
+    known = sessions.look_up(header(sessions, identity, id_token="t"))
+    assert known is not None
+    assert known.session is not None
+    assert known.session.identity == identity
+    assert known.session.tokens == {"id_token": "t"}
+    with pytest.raises(TypeError):
+        known.session.identity.claims["a"]["b"] = 1

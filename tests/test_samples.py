@@ -1,0 +1,190 @@
+"""The samples, run as they stand: what they promise about an application behind the middleware is what happens."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oauth2_mw.cli.main import main
+from oauth2_mw.identity.model import Identity
+from oauth2_mw.middleware import OAuth2Middleware
+from tests.support.keys import text_key
+from tests.support.wsgi_call import Answer, call, environ_for
+
+ROOT = Path(__file__).parents[1]
+SAMPLES = ROOT / "samples"
+LOGIN = "https://app.example/auth/oauth2/login/"
+JANE = Identity(
+    id="u1",
+    provider="default",
+    issuer="https://id.example",
+    subject="42",
+    username="jané",
+    name="Jané <Doe>",
+    email="jane@example.com",
+    groups=("staff", "admins"),
+)
+JOHN = Identity(id="u2", provider="default", issuer="https://id.example", subject="43", username="john")
+
+
+@pytest.fixture(scope="module")
+def ini(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the operator of a sample writes."""
+    path = tmp_path_factory.mktemp("sample") / "oauth2.ini"
+    path.write_text(
+        "[oauth2_mw]\npublic_url = https://app.example\nprotect = optional\n"
+        f"secret_keys = {text_key()}\n"
+        "issuer = https://id.example\nclient_id = app\nclient_secret = s3cret\n",
+        encoding="utf-8",
+    )
+    return str(path)
+
+
+def cookie(middleware: OAuth2Middleware, identity: Identity) -> str:
+    """A ``Cookie`` header of a live session."""
+    sessions = middleware._sessions
+    session = sessions.create(middleware._settings.providers[identity.provider], identity, {}, mapped=())
+    return "; ".join(
+        text.partition(";")[0] for text in sessions.set_cookies(session, sessions.cookies.read(""))
+    )
+
+
+def get(middleware: OAuth2Middleware, path: str = "/", *, cookies: str | None = None, query: str = "") -> Answer:
+    answer = call(middleware, environ_for(path, QUERY_STRING=query, HTTP_COOKIE=cookies))
+    answer.iterable = list(answer.iterable)
+    return answer
+
+
+# Flask
+
+
+@pytest.fixture
+def flask_app(ini: str) -> OAuth2Middleware:
+    sample = importlib.import_module("samples.flask_app")
+    middleware = sample.make_app(ini).wsgi_app
+    assert isinstance(middleware, OAuth2Middleware)
+    return middleware
+
+
+def test_the_flask_sample_greets_everybody_and_offers_a_sign_in(flask_app: OAuth2Middleware) -> None:
+    answer = get(flask_app)
+    assert answer.status == 200
+    assert f'<a href="{LOGIN}">Sign in</a>' in answer.text
+
+
+def test_the_flask_sample_greets_a_person_by_name(flask_app: OAuth2Middleware) -> None:
+    page = get(flask_app, cookies=cookie(flask_app, JANE)).text
+    assert "Welcome, Jané &lt;Doe&gt;." in page
+    assert "/auth/oauth2/logout/" in page
+
+
+def test_the_flask_sample_sees_remote_user_and_brings_strangers_back_after_their_sign_in(
+    flask_app: OAuth2Middleware,
+) -> None:
+    assert "Reports for john" in get(flask_app, "/reports", cookies=cookie(flask_app, JOHN)).text
+    stranger = get(flask_app, "/reports", query="year=2026")
+    assert stranger.status == 302
+    assert stranger.header("Location") == f"{LOGIN}?next=/reports%3Fyear%3D2026"
+
+
+# Django
+
+
+@pytest.fixture(scope="module")
+def django_app(ini: str, tmp_path_factory: pytest.TempPathFactory) -> OAuth2Middleware:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_DATABASE", str(tmp_path_factory.mktemp("django") / "django.db"))
+        sample = importlib.import_module("samples.django_app")
+    management: Any = importlib.import_module("django.core.management")
+    management.call_command("migrate", verbosity=0)
+    middleware = sample.make_app(ini)
+    assert isinstance(middleware, OAuth2Middleware)
+    return middleware
+
+
+def django_users() -> dict[str, Any]:
+    models: Any = importlib.import_module("django.contrib.auth.models")
+    return {user.username: user for user in models.User.objects.all()}
+
+
+def django_session(answer: Answer) -> str:
+    """Django's own session cookie, as the browser sends it back."""
+    return answer.cookies["sessionid"].partition(";")[0]
+
+
+def test_the_django_sample_makes_a_user_of_whoever_signs_in(django_app: OAuth2Middleware) -> None:
+    answer = get(django_app, cookies=cookie(django_app, JANE))
+    assert answer.text == '{"username": "jan\\u00e9", "email": "jane@example.com"}'
+    jane = django_users()["jané"]
+    assert jane.email == "jane@example.com"
+    assert {group.name for group in jane.groups.all()} == {"staff", "admins"}
+    assert not jane.has_usable_password()
+
+
+def test_the_django_sample_knows_nobody_without_a_sign_in(django_app: OAuth2Middleware) -> None:
+    before = set(django_users())
+    assert get(django_app).text == '{"username": "", "email": ""}'
+    assert set(django_users()) == before
+
+
+def test_the_session_of_the_django_sample_ends_with_ours_and_with_a_change_of_person(
+    django_app: OAuth2Middleware,
+) -> None:
+    jane = get(django_app, cookies=cookie(django_app, JANE))
+    theirs = django_session(jane)
+    assert "john" in get(django_app, cookies=f"{cookie(django_app, JOHN)}; {theirs}").text
+    jane = get(django_app, cookies=cookie(django_app, JANE))
+    assert get(django_app, cookies=django_session(jane)).text == '{"username": "", "email": ""}'
+
+
+# Files
+
+
+def test_the_sample_with_two_providers_passes_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ini = tmp_path / "oauth2.ini"
+    ini.write_text((SAMPLES / "two_providers.ini").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "corp-secret").write_text("s3cret\n", encoding="utf-8")
+    (tmp_path / "corp-secret").chmod(0o600)
+    monkeypatch.setenv("GITHUB_SECRET", "s3cret")
+    assert main(["keygen", str(tmp_path / "keys")]) == 0
+    capsys.readouterr()
+    assert main(["check", str(ini)]) == 0
+    told = capsys.readouterr().out
+    assert "https://app.example.com/auth/oauth2/login/callback/corp/" in told
+    assert "https://app.example.com/auth/oauth2/login/callback/github/" in told
+
+
+def test_the_sample_logging_writes_routine_events_and_warnings_into_the_audit_file(tmp_path: Path) -> None:
+    # In a process of its own: fileConfig changes the logging of the whole process.
+    program = (
+        "import logging.config, sys; sys.path.insert(0, sys.argv[2])\n"
+        "logging.config.fileConfig(sys.argv[1], disable_existing_loggers=False)\n"
+        "from oauth2_mw.observe import audit\n"
+        "audit('login', user='u1')\n"
+        "audit('login_failed', code='token_nonce')\n"
+    )
+    command = [sys.executable, "-c", program, str(SAMPLES / "logging.ini"), str(ROOT)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    lines = (tmp_path / "audit.log").read_text(encoding="utf-8").splitlines()
+    assert [line.split(" ", 2)[2] for line in lines] == [
+        "INFO oauth2_mw.audit event=login user=u1",
+        "WARNING oauth2_mw.audit event=login_failed code=token_nonce",
+    ]
+    assert done.stderr == ""
+
+
+def test_every_sample_has_a_test_here() -> None:
+    named = Path(__file__).read_text(encoding="utf-8")
+    samples = [path for path in SAMPLES.iterdir() if path.is_file()]
+    assert samples
+    for path in samples:
+        assert path.stem in named, path.name
+        assert logging.getLogger("oauth2_mw.audit").disabled is False
