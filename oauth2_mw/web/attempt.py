@@ -192,7 +192,10 @@ def _write_state(state: State) -> list[Any]:
 
 
 def _read_state(record: Iterable[Any]) -> State:
-    return State(*record)
+    state = State(*record)
+    if tuple(map(type, _write_state(state))) != (str, int, str, int):
+        raise TypeError("a state of another version")
+    return state
 
 
 class UsedHere:
