@@ -86,9 +86,9 @@ def redeem_code(
 
 def _checked(response: Response, provider: ProviderSettings, metadata: ProviderMetadata) -> dict[str, Any]:
     """The members of a token response that we know, each of its own kind; null means absent."""
-    document = _document(response)
+    document, problem = _document(response)
     # GitHub reports errors with HTTP 200.
-    if document is not None and document.get("error"):
+    if document.get("error"):
         raise _refusal(document, response, provider, metadata)
     if response.status == 429 or response.status >= 500:
         raise ProviderUnavailable(
@@ -98,11 +98,13 @@ def _checked(response: Response, provider: ProviderSettings, metadata: ProviderM
         raise _client_refused("HTTP 401", response, provider, metadata)
     if not 200 <= response.status < 300:
         raise _unusable(response, f"HTTP {response.status}: check token_endpoint")
-    if document is None:
-        kind = "an HTML page" if "html" in response.content_type else "neither JSON nor a form"
-        raise _unusable(response, f"{kind}: check token_endpoint")
+    if problem is not None:
+        raise _unusable(response, problem)
     _check_token_type(document.get("token_type"), response, provider)
-    members: dict[str, Any] = {"token_type": "Bearer"}
+    members: dict[str, Any] = {
+        "token_type": "Bearer",
+        "expires_in": _expires_in(document.get("expires_in"), response),
+    }
     for name in ("access_token", "refresh_token", "id_token"):
         if document.get(name) is not None:
             members[name] = _secret_text(document[name], name, response)
@@ -110,23 +112,22 @@ def _checked(response: Response, provider: ProviderSettings, metadata: ProviderM
         raise _unusable(response, "it holds no access_token")
     if provider.is_oidc and "id_token" not in members:
         raise _unusable(response, "it holds no id_token: does scope contain openid?")
-    expires_in = _expires_in(document.get("expires_in"), response)
-    if expires_in is not None:
-        members["expires_in"] = expires_in
     return members
 
 
-def _document(response: Response) -> dict[str, Any] | None:
-    """The body as an object, from JSON or a form, or ``None`` when it is neither."""
+def _document(response: Response) -> tuple[dict[str, Any], str | None]:
+    """The body as an object, from JSON or a form, and what is wrong with it if it is neither."""
     body = response.body.strip(b" \t\r\n")
     try:
         if body[:1] in (b"{", b"["):
-            return read_object(body)
-        return dict(read_form(body))
+            return read_object(body), None
     except DocumentError as error:
-        if body[:1] in (b"{", b"[") and response.status < 400:
-            raise _unusable(response, str(error)) from error
-        return None
+        return {}, str(error)
+    try:
+        return dict(read_form(body)), None
+    except DocumentError:
+        kind = "an HTML page" if "html" in response.content_type else "neither JSON nor a form"
+        return {}, f"it is {kind}: check token_endpoint"
 
 
 def _secret_text(value: Any, name: str, response: Response) -> str:

@@ -112,8 +112,6 @@ def _public_key(jwk: Mapping[str, Any]) -> Any:
         ).key
     except (PyJWTError, ValueError, TypeError, OverflowError):
         return None
-    if isinstance(public, RSAPublicKey):
-        exponent = public.public_numbers().e
-        if not _MIN_RSA_BITS <= public.key_size <= _MAX_RSA_BITS or exponent < 3 or exponent % 2 == 0:
-            return None
+    if isinstance(public, RSAPublicKey) and not _MIN_RSA_BITS <= public.key_size <= _MAX_RSA_BITS:
+        return None
     return public

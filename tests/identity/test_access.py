@@ -179,6 +179,13 @@ def test_a_domain_that_is_none_does_not_enter(domain: str) -> None:
     assert not may_enter("email_domain:example.com", email=f"jane@{domain}")
 
 
+def test_a_domain_longer_than_the_name_system_allows_does_not_enter() -> None:
+    longest = ".".join(["a" * 61] * 4) + ".abcde"
+    assert len(longest) == 253
+    assert may_enter(f"email_domain:{longest}", email=f"jane@{longest}")
+    assert not may_enter(f"email_domain:{longest}f", email=f"jane@{longest}f")
+
+
 @pytest.mark.row("3k.1")
 @pytest.mark.parametrize("verified", [False, "true", "True", "false", 1, 0, "", [], [True], {}, "yes"])
 def test_an_address_that_is_not_verified_does_not_count(verified: object) -> None:

@@ -38,10 +38,19 @@ ORDINARY: dict[str, Any] = {
     "REMOTE_IDENT": "x",
     "PATH_TRANSLATED": "/x",
     "HTTPS": "on",
+    "DOCUMENT_ROOT": "/x",
+    "REQUEST_SCHEME": "https",
+    "SCRIPT_FILENAME": "/x",
+    "SERVER_ADDR": "127.0.0.1",
+    "SERVER_ADMIN": "x",
+    "SERVER_SIGNATURE": "x",
     "HTTP_HOST": "app.example",
     "HTTP_COOKIE": "a=b",
     "HTTP_ACCEPT": "*/*",
     "HTTP_ACCEPT_LANGUAGE": "en",
+    "HTTP_ACCEPT_CHARSET": "x",
+    "HTTP_ACCEPT_ENCODING": "gzip",
+    "HTTP_CACHE_CONTROL": "no-cache",
     "HTTP_USER_AGENT": "x",
     "HTTP_FORWARDED": "for=x",
     "HTTP_X_FORWARDED_FOR": "x",
@@ -214,10 +223,10 @@ def test_whatever_is_left_carries_no_guarded_name(environ: dict[str, str]) -> No
 
 def test_the_memory_of_names_is_bounded() -> None:
     scrubber = Scrubber((), "basic")
+    scrubber({"Y" * 128: "", "Y" * 129: ""})
+    assert {key for key in scrubber._harmless if "Y" in key} == {"Y" * 128}
     scrubber({f"HTTP_X_{number}": "" for number in range(10_000)})
-    scrubber({f"HTTP_{'Y' * 200}": ""})
     assert len(scrubber._harmless) == 4096
-    assert max(map(len, scrubber._harmless)) <= 128
 
 
 @pytest.mark.row("3e.1")
@@ -402,6 +411,7 @@ def test_the_map_cannot_overwrite_the_identity_itself() -> None:
         (5, "5"),
         (-5, "-5"),
         (2**63, "9223372036854775808"),
+        (2**256 - 1, str(2**256 - 1)),
         (2**256, None),
         (1.5, "1.5"),
         (1e-7, "0.0000001"),

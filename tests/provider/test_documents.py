@@ -59,12 +59,15 @@ def test_a_document_outside_the_rules_is_refused(body: bytes, why: str) -> None:
         {"a": [1, 1.5, True, None, "ü€😀"]},
         {"a": '[[[[[[[[[[[[[[[[[[[[[[[[ " \\ {{{{{{{{{{{{{{{{{{{{{{{{{'},
         ["x"] * 1000,
+        {f"m{n}": n for n in range(1000)},
+        [[[]]] * 50,
         "x" * 65536,
         int("9" * 40),
     ],
 )
 def test_a_document_within_the_rules_is_read(value: Any) -> None:
     assert read_json(json.dumps(value).encode()) == value
+    assert read_object(json.dumps({"a": value}).encode()) == {"a": value}
 
 
 def test_twenty_levels_are_read() -> None:

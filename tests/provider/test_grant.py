@@ -187,6 +187,8 @@ USELESS = {
     "lifetime of ages": lambda good: {**good, "expires_in": 10**30},
     "lifetime of digits": lambda good: {**good, "expires_in": "9" * 30},
     "other digits": lambda good: {**good, "expires_in": "٣٦٠٠"},
+    "tokens with 300": lambda good: Answer(json.dumps(good).encode(), 300),
+    "tokens with 400": lambda good: Answer(json.dumps(good).encode(), 400),
     "404": Answer(b"{}", 404),
     "404 HTML": Answer(b"<html>", 404, "text/html"),
     "405": Answer(b"", 405),

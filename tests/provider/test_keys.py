@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed448
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def test_public_keys_of_good_strength_are_used(key: Key) -> None:
         else True
     )
     assert key_set(key.jwk(alg=None, use=None, kid=None)).matching(None, key.alg)
+    assert key_set(key.jwk(kid="x" * 256)).matching("x" * 256, key.alg)
     assert key_set(key.jwk(key_ops=["verify"], x5c=["ignored"], unknown=1)).matching(key.kid, key.alg)
 
 
@@ -67,10 +69,12 @@ UNFIT = {
     "modulus not base64url": RSA.jwk(n="!!!"),
     "no curve": ec_key().jwk(crv=None),
     "wrong curve": ec_key().jwk(crv="P-384"),
-    "secp256k1": ec_key().jwk(crv="secp256k1", alg=None),
+    "secp256k1": Key(ec.generate_private_key(ec.SECP256K1()), "ES256K").jwk(alg=None),
+    "secp256k1 in disguise": ec_key().jwk(crv="secp256k1", alg=None),
     "point not on the curve": ec_key().jwk(y=base64url(b"\1" * 32)),
     "no y": ec_key().jwk(y=None),
-    "Ed448": ed_key().jwk(crv="Ed448"),
+    "Ed448": Key(ed448.Ed448PrivateKey.generate(), "EdDSA").jwk(),
+    "Ed448 in disguise": ed_key().jwk(crv="Ed448"),
     "X25519": ed_key().jwk(crv="X25519"),
     "short Ed25519": ed_key().jwk(x=base64url(b"\1" * 31)),
 }
