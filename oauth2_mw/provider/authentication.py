@@ -34,7 +34,4 @@ def _secret(provider: ProviderSettings) -> str:
     try:
         return provider.client_secret.value()
     except OSError as error:
-        raise ProviderError(
-            f"the file of client_secret cannot be read: {error.strerror or type(error).__name__}",
-            code="client_secret",
-        ) from error
+        raise ProviderError(f"client_secret cannot be read: {error}", code="client_secret") from error

@@ -186,6 +186,8 @@ class ProviderClient:
         provider = self.provider
         optional = {
             "nonce": nonce if provider.is_oidc else None,
+            # Left out, it means the query (OAuth 2.0 Multiple Response Types, section 2.1).
+            "response_mode": None if provider.response_mode == "query" else provider.response_mode,
             "prompt": provider.prompt,
             # As a text: oauthlib leaves out the number 0, which asks for a fresh sign-in.
             "max_age": None if provider.max_age is None else str(provider.max_age),

@@ -127,9 +127,15 @@ class Cookies:
         """``Set-Cookie`` values that end the session on the browser."""
         return [self.expire(name) for name in dict.fromkeys((self.session, *self.session_names(sent)))]
 
-    def set_attempt(self, attempt_id: str, text: str, *, max_age: int) -> str:
-        """The ``Set-Cookie`` value of one sign-in attempt; *max_age* in seconds."""
-        return self._set(self.attempt_prefix + attempt_id, text) + f"; Max-Age={max_age}"
+    def set_attempt(self, attempt_id: str, text: str, *, max_age: int, cross_site: bool = False) -> str:
+        """The ``Set-Cookie`` value of one sign-in attempt.
+
+        :param max_age: seconds.
+        :param cross_site: whether the answer comes as a form of the provider's site (``form_post``): a cookie that
+            is not ``SameSite=None`` stays behind then.
+        """
+        cookie = self._set(self.attempt_prefix + attempt_id, text) + f"; Max-Age={max_age}"
+        return cookie.replace("; SameSite=Lax", "; SameSite=None") if cross_site else cookie
 
     def _set(self, name: str, value: str) -> str:
         return f"{name}={value}{self._attributes}"

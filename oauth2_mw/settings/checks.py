@@ -100,6 +100,12 @@ def check_provider(section: Section, main: Section) -> None:
         for key in _URLS:
             if section[key] is not None and is_exposed(section[key]):
                 section.complain(key, f"{_EXPOSED} (on a closed test network: insecure_http = true)")
+    plain = main["public_url"] is not None and main["public_url"].startswith("http://")
+    if section["response_mode"] == "form_post" and plain:
+        # The form comes from the provider's site, and browsers send a cookie along with it over https alone.
+        section.complain(
+            "response_mode", "form_post needs a public_url of https: take it out, or serve over https"
+        )
     subject = section["subject"]
     if subject is not None and _CHANGING.fullmatch(str(subject.segments[-1])):
         section.complain(

@@ -409,9 +409,9 @@ FIELDS: tuple[Field, ...] = (
         "response_mode",
         "provider",
         choice("query", "form_post"),
-        "How the provider's answer travels.",
+        "How the provider's answer travels: in the address of our callback, or in a form that the browser sends to "
+        "it (form_post, https only).",
         "query",
-        later="form_post",
     ),
     Field(
         "prompt",

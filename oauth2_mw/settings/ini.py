@@ -193,6 +193,7 @@ def _provider(name: str, section: Section, main: Section) -> ProviderSettings:
         group_sync=section["group_sync"],
         sync_logout=section["sync_logout"],
         pkce=section["pkce"] != "off",
+        response_mode=section["response_mode"],
         algorithms=section["algorithms"],
         leeway=section["leeway"],
         prompt=section["prompt"],

@@ -13,6 +13,7 @@ from oauth2_mw.settings.grammar import AllowTerm, AttributePath, PathRule, Secre
 
 Protect = Literal["required", "optional"]
 ClientAuthMethod = Literal["client_secret_basic", "client_secret_post", "none"]
+ResponseMode = Literal["query", "form_post"]
 GroupSync = Literal["first", "always", "never"]
 TokenKind = Literal["id", "refresh", "access"]
 
@@ -54,6 +55,7 @@ class ProviderSettings:
     group_sync: GroupSync
     sync_logout: bool
     pkce: bool
+    response_mode: ResponseMode
     #: JWS algorithms that are accepted; ``None``: RS256 and what the metadata allows of the asymmetric ones
     algorithms: tuple[str, ...] | None
     #: seconds of clock difference that are forgiven

@@ -44,7 +44,8 @@ def create(url: URL) -> Engine:
     }
     engine = (_sqlite if url.get_backend_name() == "sqlite" else _postgresql)(url, options)
     # At DEBUG it shows whole rows. The name makes the logger ours and leaves an application's engines alone.
-    without_debug(getattr(engine.logger, "logger", engine.logger))
+    logger: Any = engine.logger
+    without_debug(getattr(logger, "logger", logger))
     return engine
 
 

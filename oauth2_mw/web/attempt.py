@@ -17,7 +17,7 @@ import os
 import threading
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,6 +84,7 @@ class Attempts:
 
     :param consume: where the directory remembers used attempts: ``(id, expires=..., now=...) -> first use?``. Without
         one each process remembers its own, and across processes the provider's single-use code decides.
+    :param form_post: the providers whose answers come as a form.
     """
 
     def __init__(
@@ -92,12 +93,14 @@ class Attempts:
         cookies: Cookies,
         *,
         consume: Callable[..., bool] | None = None,
+        form_post: Collection[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._sealer = sealer
         self._cookies = cookies
         self._clock = clock
         self._consume = consume or UsedHere().consume
+        self._form_post = frozenset(form_post)
 
     def begin(self, provider: str, destination: str, *, restarts: int = 0) -> tuple[Attempt, str]:
         """A new attempt and its ``state`` parameter. :meth:`remember` writes its cookie."""
@@ -126,7 +129,7 @@ class Attempts:
             staying.add(self._cookies.attempt_prefix + attempt_id)
         leaving = [name for name in self._cookies.attempt_names(sent) if name not in staying]
         headers = [self._cookies.expire(name) for name in leaving if not name.endswith(attempt.state.id)]
-        return [self._cookies.set_attempt(attempt.state.id, text, max_age=KEPT_FOR), *headers]
+        return [self._set(attempt, text), *headers]
 
     def open_state(self, text: str) -> State | None:
         """What a ``state`` parameter says; ``None``: it is not ours."""
@@ -154,7 +157,7 @@ class Attempts:
     def spend(self, attempt: Attempt) -> str:
         """The ``Set-Cookie`` value that leaves nothing of *attempt* but its destination."""
         spent = replace(attempt, seed=b"", spent=True)
-        return self._cookies.set_attempt(attempt.state.id, self._seal_attempt(spent), max_age=KEPT_FOR)
+        return self._set(attempt, self._seal_attempt(spent))
 
     def broken(self, sent: Sent) -> list[str]:
         """``Set-Cookie`` values that expire the attempt cookies that do not open."""
@@ -167,6 +170,10 @@ class Attempts:
         return [
             self._cookies.expire(name) for name in self._cookies.attempt_names(sent) if name not in opening
         ]
+
+    def _set(self, attempt: Attempt, text: str) -> str:
+        cross_site = attempt.state.provider in self._form_post
+        return self._cookies.set_attempt(attempt.state.id, text, max_age=KEPT_FOR, cross_site=cross_site)
 
     def _seal_state(self, state: State) -> str:
         return self._sealer.seal(_STATE, "", json.dumps(_write_state(state), separators=(",", ":")).encode())

@@ -40,8 +40,7 @@ def is_navigation(environ: Environ) -> bool:
 def is_top_level(environ: Environ) -> bool:
     """Whether the answer will fill the window, so that a redirect to a provider can work."""
     return bool(
-        environ["REQUEST_METHOD"] == "GET"
-        and environ.get("HTTP_SEC_FETCH_MODE", "navigate") == "navigate"
+        environ.get("HTTP_SEC_FETCH_MODE", "navigate") == "navigate"
         and environ.get("HTTP_SEC_FETCH_DEST", "document") == "document"
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from webob import Request, Response
@@ -88,6 +88,7 @@ class Site:
             sessions.sealer,
             sessions.cookies,
             consume=directory.consume_attempt if directory is not None else None,
+            form_post=[name for name, p in settings.providers.items() if p.response_mode == "form_post"],
             clock=sessions.now,
         )
         self._login = Login(
@@ -230,14 +231,15 @@ class Site:
         return self._login.begin(name, self._next(request), known)
 
     def _callback(self, request: Request, known: Known, *, name: str) -> Response:
-        # A HEAD would use up the code and show nobody the result.
-        _only(request, "GET")
-        params = strict_query(
-            request.environ.get("QUERY_STRING", ""),
-            known=CALLBACK_PARAMETERS,
-            limit=_MOST_QUERY,
-            prose=CALLBACK_PROSE,
-        )
+        # The mode that was asked for is the only one that is answered: neither the query of a form nor a form where
+        # a query was meant says anything. A HEAD would use up the code and show nobody the result.
+        if self._providers[name].response_mode == "form_post":
+            _only(request, "POST")
+            octets = self._body(request)
+        else:
+            _only(request, "GET")
+            octets = request.environ.get("QUERY_STRING", "")
+        params = strict_query(octets, known=CALLBACK_PARAMETERS, limit=_MOST_QUERY, prose=CALLBACK_PROSE)
         return self._login.callback(name, params, request.environ, known)
 
     def _logout_get(self, request: Request, known: Known) -> Response:
@@ -245,7 +247,7 @@ class Site:
         return self._logout.get(request.environ, known, self._next(request))
 
     def _logout_post(self, request: Request, known: Known) -> Response:
-        form = self._form(request)
+        form = strict_query(self._body(request), known=_LOGOUT_FORM, limit=_MOST_FORM)
         query = strict_query(request.environ.get("QUERY_STRING", ""), known=_NEXT, limit=_MOST_QUERY)
         return self._logout.post(known, form, self._urls.destination(form_destination(form, query)))
 
@@ -275,8 +277,8 @@ class Site:
         return self._urls.destination(params.get("next"))
 
     @staticmethod
-    def _form(request: Request) -> Mapping[str, str]:
-        """The fields of a form, read to a limit.
+    def _body(request: Request) -> str:
+        """An urlencoded form as it came, read to a limit.
 
         :raises RequestError: for another content type, a body without a stated length or one that is too long.
         """
@@ -285,8 +287,8 @@ class Site:
         length = request.environ.get("CONTENT_LENGTH") or "0"
         if not (length.isascii() and length.isdigit()) or int(length) > _MOST_FORM:
             raise RequestError("the form is too long or of unknown length", code="bad_form")
-        body = request.environ["wsgi.input"].read(int(length))
-        return strict_query(body.decode("latin-1"), known=_LOGOUT_FORM, limit=_MOST_FORM)
+        body: bytes = request.environ["wsgi.input"].read(int(length))
+        return body.decode("latin-1")
 
     # Failures
 

@@ -48,6 +48,7 @@ def provider(
         pkce=True,
         algorithms=None,
         leeway=60,
+        response_mode="query",
         prompt=None,
         max_age=None,
         acr_values=(),

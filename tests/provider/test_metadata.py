@@ -367,6 +367,8 @@ def test_the_keys_come_from_the_jwks_uri_of_the_metadata(provider: StandIn) -> N
 def test_an_unknown_key_has_the_set_fetched_once_more(provider: StandIn) -> None:
     cache = cache_for(oidc_settings(provider))
     assert cache.keys_for("rsa-1", "RS256")
+    assert cache.keys_for("rsa-1", "RS256")
+    assert len(provider.asked("/jwks")) == 1
     provider.jwks = [rsa_key(2).jwk()]
     assert cache.keys_for("rsa-2", "RS256")
     provider.jwks = [rsa_key(3).jwk()]
@@ -377,9 +379,11 @@ def test_an_unknown_key_has_the_set_fetched_once_more(provider: StandIn) -> None
 @pytest.mark.row("3b.18")
 def test_unknown_names_do_not_make_us_hammer_the_provider(provider: StandIn, clock: Clock) -> None:
     cache = cache_for(oidc_settings(provider), clock)
+    assert not cache.keys_for("no", "RS256")
+    assert len(provider.asked("/jwks")) == 1  # what was fetched just now is what there is
     for number in range(100):
         assert not cache.keys_for(f"no-{number}", "RS256")
-    assert len(provider.asked("/jwks")) == 2  # the first look, and one more
+    assert len(provider.asked("/jwks")) == 2
     assert cache.keys_for("rsa-1", "RS256")
     clock.now += 30
     assert not cache.keys_for("no", "RS256")

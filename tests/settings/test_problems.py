@@ -183,7 +183,6 @@ def main(key: str, value: object) -> dict[str, object]:
         ("algorithms", "RS265", ["did you mean"]),
         ("algorithms", "ROT13", ["any of RS256"]),
         ("leeway", "301", ["0s to 5m"]),
-        ("response_mode", "form_post", ["not available yet"]),
         ("response_mode", "fragment", ["query or form_post"]),
         ("max_age", "soon", ["no duration"]),
         ("prompt", "a\nb", ["one line"]),
@@ -299,6 +298,11 @@ def test_the_keys_of_a_key_file_are_told_by_their_line(tmp_path):
     found = only_problem(main("secret_keys", "file:keys"), base=tmp_path)
     assert "keys, line 3: not-before" in found
     assert key_text(OTHER_KEY) not in found
+
+
+def test_a_form_as_answer_needs_https():
+    keys = {**main("response_mode", "form_post"), "public_url": "http://localhost:8000"}
+    assert "needs a public_url of https" in only_problem(keys)
 
 
 def test_access_rules_are_for_a_later_version():

@@ -33,19 +33,34 @@ class PostgresServer:
         spec = find_spec("pgserver")
         assert spec is not None
         assert spec.origin is not None
-        self._programs = Path(spec.origin).parent / "pginstall"
+        package = Path(spec.origin).parent
         if os.geteuid() == 0:
-            # PostgreSQL does not run as root, and others need not be able to reach the environment of the tests.
+            # PostgreSQL does not run as root, and others need not be able to reach the environment of the tests. A
+            # wheel keeps the libraries of its programs beside the package.
             nobody = pwd.getpwnam("nobody")
             self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            self._programs = Path(shutil.copytree(self._programs, self._folder / "programs"))
+            for part in ("pgserver/pginstall", "pgserver.libs"):
+                shutil.copytree(package.parent / part, self._folder / part)
+            package = self._folder / "pgserver"
             self._data.mkdir(mode=0o700)
             os.chown(self._data, nobody.pw_uid, nobody.pw_gid)
-        self._run(
-            "initdb", "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync"
-        )
+        self._programs = package / "pginstall/bin"
         self._numbers = count(1)
-        self.start()
+        try:
+            self._run(
+                "initdb",
+                "-D",
+                str(self._data),
+                "-U",
+                "postgres",
+                "--auth=trust",
+                "--encoding=utf8",
+                "--no-sync",
+            )
+            self.start()
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
 
     def new_database(self) -> str:
         """The URL of a fresh, empty database."""
@@ -63,7 +78,7 @@ class PostgresServer:
         options = ["-D", str(self._data), "-k", str(self._data), "-h", "", "-c", "fsync=off"]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "bin/postgres", *options],
+                [self._programs / "postgres", *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -95,7 +110,7 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
-            [self._programs / "bin" / program, *arguments],
+            [self._programs / program, *arguments],
             capture_output=True,
             text=True,
             timeout=DEADLINE,

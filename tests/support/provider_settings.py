@@ -37,6 +37,7 @@ def provider_settings(**changes: Any) -> ProviderSettings:
         "pkce": True,
         "algorithms": None,
         "leeway": 60,
+        "response_mode": "query",
         "prompt": None,
         "max_age": None,
         "acr_values": (),

@@ -47,8 +47,7 @@ def test_a_program_is_recognised(environ: dict[str, Any]) -> None:
 
 
 def test_only_a_window_of_its_own_may_begin_a_sign_in_anew() -> None:
-    assert is_top_level({"REQUEST_METHOD": "GET"})
-    assert is_top_level({"REQUEST_METHOD": "GET", **NAVIGATION})
-    assert not is_top_level({"REQUEST_METHOD": "POST", **NAVIGATION})
-    assert not is_top_level({"REQUEST_METHOD": "GET", **NAVIGATION, "HTTP_SEC_FETCH_DEST": "iframe"})
-    assert not is_top_level({"REQUEST_METHOD": "GET", "HTTP_SEC_FETCH_MODE": "cors"})
+    assert is_top_level({})
+    assert is_top_level(NAVIGATION)
+    assert not is_top_level({**NAVIGATION, "HTTP_SEC_FETCH_DEST": "iframe"})
+    assert not is_top_level({"HTTP_SEC_FETCH_MODE": "cors"})

@@ -566,3 +566,76 @@ def test_an_error_description_of_several_lines_is_one_audit_line(site: Guarded) 
     assert len(site.audit) == 1
     assert "AADSTS1" in json.dumps(site.audit[0])
     assert "\n" not in site.audit[0]
+
+
+# The answer as a form (OAuth 2.0 Form Post Response Mode)
+
+
+@pytest.fixture
+def form_post(provider: StandIn) -> Iterator[Guarded]:
+    with guarded(issuer=provider.issuer, client_secret=SECRET, response_mode="form_post") as site:
+        yield site
+
+
+def as_form(browser: Browser, site: Guarded, provider: StandIn, path: str = "/deep?x=1") -> dict[str, str]:
+    """Start a sign-in and return the fields that the provider's page would post."""
+    page = browser.navigate(site.url + path, follow=False)
+    location = page.location or ""
+    assert parse_qs(urlsplit(location).query)["response_mode"] == ["form_post"]
+    return provider.follow(location)
+
+
+def test_an_answer_as_a_form_signs_in(form_post: Guarded, provider: StandIn) -> None:
+    browser = form_post.browser()
+    fields = as_form(browser, form_post, provider)
+    page = browser.post(CALLBACK, fields, initiator=provider.url)
+    assert page.url == form_post.url + "/deep?x=1"
+    assert page.json()["user"] == "jane"
+
+
+@pytest.mark.row("3a.12")
+def test_where_a_form_was_asked_for_an_address_says_nothing(form_post: Guarded, provider: StandIn) -> None:
+    browser = form_post.browser()
+    fields = as_form(browser, form_post, provider)
+    assert browser.navigate(CALLBACK + "?" + urlencode(fields)).status == 405
+    page = browser.post(CALLBACK + "?" + urlencode(fields), {}, initiator=provider.url)
+    assert_refused(page, browser, form_post, status=400, code="state_missing")
+    assert provider.asked("/token") == []
+
+
+@pytest.mark.row("3a.12")
+def test_where_an_address_was_asked_for_a_form_says_nothing(site: Guarded, provider: StandIn) -> None:
+    browser = site.browser()
+    fields = {
+        name: values[0] for name, values in parse_qs(urlsplit(at_callback(browser, site)).query).items()
+    }
+    assert browser.post(CALLBACK, fields, initiator=provider.url).status == 405
+    assert provider.asked("/token") == []
+
+
+@pytest.mark.row("X8")
+def test_an_error_as_a_form_shows_a_page(form_post: Guarded, provider: StandIn) -> None:
+    browser = form_post.browser()
+    fields = as_form(browser, form_post, provider)
+    del fields["code"]
+    page = browser.post(CALLBACK, {**fields, "error": "login_required"}, initiator=provider.url)
+    assert_refused(page, browser, form_post, status=502, code="error_response")
+
+
+@pytest.mark.row("3a.1", "3a.10")
+def test_a_form_proves_as_much_as_an_address(form_post: Guarded, provider: StandIn) -> None:
+    browser, other = form_post.browser(), form_post.browser()
+    fields = as_form(browser, form_post, provider)
+    other.post(CALLBACK, fields, initiator="https://evil.example", follow=False)
+    assert whoami(other, form_post) is None
+    assert provider.asked("/token") == []
+
+
+def test_a_late_form_is_begun_anew(form_post: Guarded, provider: StandIn) -> None:
+    browser = form_post.browser()
+    fields = as_form(browser, form_post, provider)
+    browser.post(CALLBACK, fields, initiator=provider.url)
+    page = browser.post(CALLBACK, fields, initiator=provider.url, follow=False)
+    assert page.status == 303
+    assert (page.location or "").startswith(provider.url)
+    assert len(provider.asked("/token")) == 1
