@@ -13,9 +13,10 @@ RUNTIME = [
     "Jinja2>=3.1.6",
 ]
 SQL = ["SQLAlchemy>=1.4.54,<3"]
-DEMO = ["gunicorn>=23", "PasteDeploy>=3.1", "oidc-provider-mock>=0.3,<0.4", *SQL]
+DEMO = ["gunicorn>=27", "PasteDeploy>=3.1", "oidc-provider-mock>=0.3,<0.4", *SQL]
 TEST = [
     *DEMO,
+    "ada-url>=1.15",
     "django-oauth-toolkit>=3.4,<4",
     "hypothesis>=6.100",
     "import-linter>=2.1",
@@ -26,6 +27,7 @@ TEST = [
     "pytest>=8.3",
     "pytest-cov>=6",
     "ruff>=0.8",
+    "Sphinx>=8.1",
     "time-machine>=2.16",
     "types-requests",
     "types-WebOb",

@@ -80,9 +80,7 @@ def _applies(term: AllowTerm, person: _Person) -> bool:
 def _claim_is(term: AllowTerm, claims: Mapping[str, Any]) -> bool:
     path, wanted = term.claim()
     value = path.get(claims)
-    # Of one type only: 1, true and "1" are three claims.
-    items = value if isinstance(value, (list, tuple)) else (value,)
-    return any(isinstance(item, str) and item == wanted for item in items)
+    return wanted in (value if isinstance(value, (list, tuple)) else (value,))
 
 
 def _address(email: str) -> tuple[str, str] | None:

@@ -45,7 +45,7 @@ class Admission:
         if directory is None:
             # Organizations are memberships in the directory; without one there is nothing to be a member of.
             user = replace(user, organizations=())
-        self._judge(user, claims)
+        self._judge(user, attributes, claims)
         if directory is not None:
             expected = user.username
             user = directory.record_sign_in(
@@ -53,12 +53,12 @@ class Admission:
             )
             if user.username != expected:
                 # The directory refused a rename: what was judged is not who enters.
-                self._judge(user, claims)
+                self._judge(user, attributes, claims)
         return _identity(provider, user, claims)
 
-    def _judge(self, user: User, claims: Mapping[str, Any]) -> None:
+    def _judge(self, user: User, attributes: Attributes, claims: Mapping[str, Any]) -> None:
         # Whether an address is verified is known only of the one that this sign-in brought.
-        verified = claims.get("email_verified") if user.email == claims.get("email") else None
+        verified = claims.get("email_verified") if user.email == attributes.email else None
         check_allowed(
             self._allow,
             username=user.username,

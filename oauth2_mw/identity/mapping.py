@@ -77,7 +77,8 @@ def _text(value: Any, *, keep_lines: bool = False) -> str | None:
 
 def _email(value: Any) -> str | None:
     # Never trimmed: what ``email_verified`` speaks of is the address exactly as it came.
-    return value if isinstance(value, str) and value == _text(value) else None
+    text = _text(value)
+    return text if text == value else None
 
 
 def _groups(value: Any) -> tuple[str, ...]:

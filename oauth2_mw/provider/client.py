@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from oauth2_mw.errors import OAuth2Error, ProviderError, StateError, TokenError
+from oauth2_mw.errors import ConfigError, OAuth2Error, Problem, ProviderError, StateError, TokenError
 from oauth2_mw.provider.documents import shown
 from oauth2_mw.provider.grant import Grant, redeem_code
 from oauth2_mw.provider.metadata import MetadataCache, ProviderMetadata
-from oauth2_mw.provider.tokens import check_subject, validate_id_token
+from oauth2_mw.provider.quirks import QUIRKS
+from oauth2_mw.provider.tokens import check_subject, validate_id_token, validate_userinfo
 from oauth2_mw.provider.transport import DEFAULT_TIMEOUTS, Timeouts, Transport
 from oauth2_mw.provider.userinfo import fetch_userinfo
 from oauth2_mw.settings.grammar import AttributePath
@@ -58,6 +59,7 @@ class ProviderClient:
     :param needs: the claims that somebody reads; userinfo is asked when the ID token lacks one of them.
     :param clock: seconds since the epoch.
     :param timeouts: how long the provider may keep a worker waiting.
+    :raises ConfigError: when the provider's preset asks for a quirk that does not exist.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class ProviderClient:
         clock: Callable[[], float] = time.time,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
+        _check_quirk(provider)
         self.provider = provider
         self.redirect_uri = redirect_uri
         self._needs = needs
@@ -160,7 +163,7 @@ class ProviderClient:
         if self.provider.is_oidc:
             claims = self._proven_claims(grant, metadata, nonce=nonce)
         else:
-            claims = self._userinfo(grant, metadata.endpoint("userinfo_endpoint"))
+            claims = self._userinfo(grant, metadata, metadata.endpoint("userinfo_endpoint"))
         return SignIn(
             issuer=self.provider.user_issuer,
             subject=self._subject(claims),
@@ -210,14 +213,25 @@ class ProviderClient:
         missing = any(path.get(claims) is None for path in (*self._needs, self.provider.subject))
         if metadata.userinfo_endpoint is None or not missing:
             return claims
-        userinfo = self._userinfo(grant, metadata.userinfo_endpoint)
+        userinfo = self._userinfo(grant, metadata, metadata.userinfo_endpoint)
         # OpenID Connect Core, section 5.3.2: otherwise it may be another person's.
         if userinfo.get("sub") != claims["sub"]:
             raise TokenError("userinfo is about another subject than the ID token", code="userinfo_subject")
         return {**userinfo, **{name: value for name, value in claims.items() if value is not None}}
 
-    def _userinfo(self, grant: Grant, url: str) -> dict[str, Any]:
-        return fetch_userinfo(self._transport, url, grant.access_token, quirk=self.provider.quirk)
+    def _userinfo(self, grant: Grant, metadata: ProviderMetadata, url: str) -> dict[str, Any]:
+        def read_signed(token: str) -> dict[str, Any]:
+            return validate_userinfo(
+                token, provider=self.provider, metadata=metadata, keys=self._metadata.keys_for
+            )
+
+        return fetch_userinfo(
+            self._transport,
+            url,
+            grant.access_token,
+            quirk=self.provider.quirk,
+            read_signed=read_signed if self.provider.is_oidc else None,
+        )
 
     def _subject(self, claims: Mapping[str, Any]) -> str:
         subject = self.provider.subject.get(claims)
@@ -230,6 +244,14 @@ class ProviderClient:
                 f"the provider gives no usable subject at {self.provider.subject.text}: {error.detail}",
                 code="no_subject",
             ) from error
+
+
+def _check_quirk(provider: ProviderSettings) -> None:
+    # Presets are files that anybody may write; the strategies they name are on this floor.
+    if provider.quirk is not None and provider.quirk not in QUIRKS:
+        section = "oauth2_mw" if provider.name == "default" else f"provider:{provider.name}"
+        text = f"its quirk {shown(provider.quirk)} does not exist: there are {', '.join(sorted(QUIRKS))}"
+        raise ConfigError([Problem(section, "preset", text)])
 
 
 def _check_pkce(metadata: ProviderMetadata) -> None:

@@ -75,6 +75,23 @@ def validate_id_token(
     return claims
 
 
+def validate_userinfo(
+    token: str, *, provider: ProviderSettings, metadata: ProviderMetadata, keys: KeySource
+) -> dict[str, Any]:
+    """The claims of a signed userinfo answer (OpenID Connect Core, section 5.3.2).
+
+    It says whose it is and for whom, or it could be an answer to somebody else. What ``sub`` must be, the caller knows.
+
+    :raises TokenError: with a code ``token_...`` that names the check which failed.
+    """
+    header, claims = _decode(token)
+    allowed = allowed_algorithms(provider, metadata)
+    alg = _check_header(header, allowed)
+    _verify_signature(token, header.get("kid"), alg, keys=keys, allowed=allowed)
+    _check_parties(claims, provider)
+    return claims
+
+
 def allowed_algorithms(provider: ProviderSettings, metadata: ProviderMetadata) -> frozenset[str]:
     """The JWS algorithms to accept: those configured, else RS256 and what the provider announces.
 

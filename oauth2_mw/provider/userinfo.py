@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,14 +15,22 @@ from oauth2_mw.provider.transport import Transport
 USERINFO_LIMIT = 512 * 1024
 
 
-def fetch_userinfo(transport: Transport, url: str, access_token: str, *, quirk: str | None) -> dict[str, Any]:
+#: Checks a signed answer and returns its claims.
+ReadSigned = Callable[[str], dict[str, Any]]
+
+
+def fetch_userinfo(
+    transport: Transport, url: str, access_token: str, *, quirk: str | None, read_signed: ReadSigned | None
+) -> dict[str, Any]:
     """The claims that the userinfo endpoint gives for *access_token*.
 
     :param quirk: a name in ``quirks.QUIRKS`` that is applied to the answer.
+    :param read_signed: for answers of ``application/jwt``; ``None``: there are no keys to check one with.
     :raises ProviderUnavailable: when no answer comes, or a 5xx.
     :raises ProviderError: ``userinfo_refused`` for a 4xx; ``userinfo`` for an answer that is no JSON object.
+    :raises TokenError: when a signed answer does not prove what it must.
     """
-    claims = fetch(transport, url, access_token)
+    claims = fetch(transport, url, access_token, read_signed=read_signed)
     if not isinstance(claims, dict):
         raise ProviderError(f"the answer of {url} is JSON, but not an object", code="userinfo")
     if quirk is None:
@@ -29,7 +38,7 @@ def fetch_userinfo(transport: Transport, url: str, access_token: str, *, quirk: 
     return dict(QUIRKS[quirk](claims, lambda path: fetch(transport, _below(url, path), access_token)))
 
 
-def fetch(transport: Transport, url: str, access_token: str) -> Any:
+def fetch(transport: Transport, url: str, access_token: str, *, read_signed: ReadSigned | None = None) -> Any:
     """One GET with the access token in the header, and no redirect: the token goes where it was meant to go."""
     response = transport.get_json(
         url, limit=USERINFO_LIMIT, headers={"Authorization": f"Bearer {access_token}"}
@@ -50,10 +59,13 @@ def fetch(transport: Transport, url: str, access_token: str) -> Any:
             code="userinfo",
         )
     if response.content_type == "application/jwt":
-        raise ProviderError(
-            f"{url} answers with a signed token, which is not available yet: switch that off for this client",
-            code="userinfo",
-        )
+        if read_signed is None:
+            raise ProviderError(
+                f"{url} answers with a signed token, and without an issuer there is no key to check it with: "
+                "switch that off for this client, or write the issuer",
+                code="userinfo",
+            )
+        return read_signed(response.body.decode("ascii", "replace"))
     try:
         return read_json(response.body)
     except DocumentError as error:

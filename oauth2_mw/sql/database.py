@@ -93,9 +93,10 @@ class Database:
     def insert_new(self, connection: Connection, table: TableClause, values: Mapping[str, object]) -> bool:
         """Add a row unless its key is taken; ``False``: it is. Waits for one who is about to take it."""
         statement = self._insert(table).values(**values).on_conflict_do_nothing()
-        # SQLAlchemy 2 forgets the row count of an INSERT unless asked; 1.4 does not know the option.
-        result = connection.execute(statement.execution_options(preserve_rowcount=True))
-        return bool(result.rowcount == 1)
+        if self._kind == "postgresql":
+            # Not the row count: SQLAlchemy's releases do not agree on whether an INSERT has one.
+            return connection.execute(statement.returning(*table.c)).first() is not None
+        return bool(connection.execute(statement).rowcount == 1)
 
     def take_turns(self, connection: Connection, lock: int) -> None:
         """From here to the end of its transaction let no other one with the same *lock* go on."""

@@ -77,8 +77,18 @@ class Login:
         self._clients = clients
         self._admission = admission
 
-    def begin(self, provider: str, destination: str | None, known: Known, *, restarts: int = 0) -> Response:
+    def begin(
+        self,
+        provider: str,
+        destination: str | None,
+        known: Known,
+        *,
+        restarts: int = 0,
+        login_hint: str | None = None,
+    ) -> Response:
         """Send the browser to a provider.
+
+        :param login_hint: who is about to sign in, for the provider's form (OpenID Connect Core, section 3.1.2.1).
 
         :raises ProviderUnavailable: when its metadata are needed and cannot be had.
         """
@@ -86,7 +96,9 @@ class Login:
             provider, destination or self._urls.home_path, restarts=restarts
         )
         client = self._clients(provider)
-        url = client.authorization_url(state=state, nonce=attempt.nonce, code_verifier=attempt.code_verifier)
+        url = client.authorization_url(
+            state=state, nonce=attempt.nonce, code_verifier=attempt.code_verifier, login_hint=login_hint
+        )
         location = self._urls.to_provider(url, endpoint=client.authorization_endpoint())
         return responses.redirect(location, cookies=self._attempts.remember(attempt, known.sent))
 

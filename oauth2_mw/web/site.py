@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 _MOST_QUERY = 16 * 1024
 _MOST_FORM = 16 * 1024
 _NEXT = frozenset({"next"})
+#: What a link to our login may say; everything else of the authorization request is configured.
+_LOGIN = frozenset({"next", "login_hint"})
+_MOST_HINT = 255
 _LOGOUT_FORM = frozenset({"next", "csrf_token"})
 #: Seconds after which a person may try again when something cannot be reached.
 _RETRY_AFTER = 5
@@ -207,19 +210,19 @@ class Site:
 
     def _login_page(self, request: Request, known: Known) -> Response:
         _only(request, "GET", "HEAD")
-        destination = self._next(request)
+        destination, hint = self._asked(request)
         if not self._providers:
             return self._switched_off()
-        return self._start(destination, known)
+        return self._start(destination, known, login_hint=hint)
 
-    def _start(self, destination: str | None, known: Known) -> Response:
+    def _start(self, destination: str | None, known: Known, *, login_hint: str | None = None) -> Response:
         """To the one provider at once, or to the page that offers them all."""
         if len(self._providers) == 1 and not self._settings.login_page:
-            return self._login.begin(next(iter(self._providers)), destination, known)
+            return self._login.begin(next(iter(self._providers)), destination, known, login_hint=login_hint)
         buttons = [
             LoginButton(
                 provider.label,
-                self._urls.login(name, destination=destination),
+                self._urls.login(name, destination=destination, login_hint=login_hint),
                 self._urls.icon(name) if provider.icon is not None else None,
             )
             for name, provider in self._providers.items()
@@ -228,7 +231,8 @@ class Site:
 
     def _login_at(self, request: Request, known: Known, *, name: str) -> Response:
         _only(request, "GET", "HEAD")
-        return self._login.begin(name, self._next(request), known)
+        destination, hint = self._asked(request)
+        return self._login.begin(name, destination, known, login_hint=hint)
 
     def _callback(self, request: Request, known: Known, *, name: str) -> Response:
         # The mode that was asked for is the only one that is answered: neither the query of a form nor a form where
@@ -271,6 +275,14 @@ class Site:
         if found is None:
             raise NotFound(f"no file {name!r}")
         return responses.asset(found.data, found.content_type)
+
+    def _asked(self, request: Request) -> tuple[str | None, str | None]:
+        """The destination and the hint that a link to our login carries."""
+        params = strict_query(request.environ.get("QUERY_STRING", ""), known=_LOGIN, limit=_MOST_QUERY)
+        hint = params.get("login_hint") or None
+        if hint is not None and len(hint) > _MOST_HINT:
+            raise RequestError(f"login_hint is longer than {_MOST_HINT} characters", code="too_long")
+        return self._urls.destination(params.get("next")), hint
 
     def _next(self, request: Request) -> str | None:
         params = strict_query(request.environ.get("QUERY_STRING", ""), known=_NEXT, limit=_MOST_QUERY)

@@ -8,7 +8,7 @@ rest of the package to it.
 from __future__ import annotations
 
 from typing import NewType
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from oauth2_mw.boundary import safe_destination
 from oauth2_mw.errors import ProviderError
@@ -39,10 +39,12 @@ class Urls:
         """The application's front page."""
         return self.public_url + "/"
 
-    def login(self, name: str | None = None, *, destination: str | None = None) -> Location:
+    def login(
+        self, name: str | None = None, *, destination: str | None = None, login_hint: str | None = None
+    ) -> Location:
         """Where a sign-in starts: the page with the buttons, or straight at one provider."""
         path = f"{self.base}/login/" if name is None else f"{self.base}/login/{name}/"
-        return Location(path + self._next(destination))
+        return Location(path + self._query(next=self._worth_saying(destination), login_hint=login_hint))
 
     def callback(self, name: str) -> str:
         """The redirect URI to register at a provider. Each provider has its own (RFC 9700, section 4.4.2.2)."""
@@ -50,7 +52,7 @@ class Urls:
 
     def logout(self, *, destination: str | None = None) -> str:
         """Where signing out starts."""
-        return f"{self.base}/logout/" + self._next(destination)
+        return f"{self.base}/logout/" + self._query(next=self._worth_saying(destination))
 
     @property
     def logout_done(self) -> Location:
@@ -66,10 +68,13 @@ class Urls:
         """The folder of the pages' style sheet, with a trailing slash."""
         return f"{self.base}/static/"
 
-    def _next(self, destination: str | None) -> str:
-        if destination is None or destination == self.home_path:
-            return ""
-        return "?next=" + quote(destination, safe="/")
+    def _worth_saying(self, destination: str | None) -> str | None:
+        return None if destination == self.home_path else destination
+
+    @staticmethod
+    def _query(**parameters: str | None) -> str:
+        written = {name: value for name, value in parameters.items() if value is not None}
+        return "?" + urlencode(written, safe="/", quote_via=quote) if written else ""
 
     # Judging and building destinations
 

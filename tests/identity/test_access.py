@@ -211,6 +211,13 @@ def test_one_address_is_named_whatever_its_case() -> None:
     assert not may_enter("email:jane@example.com", email=None)
 
 
+@pytest.mark.row("3k.4")
+@pytest.mark.parametrize("email", [None, "jane", "jane@fa\u00df.example", "\u212aane@x.example"])
+def test_an_address_in_allow_that_cannot_be_read_lets_nobody_in(email: str | None) -> None:
+    assert not may_enter("email:jane@stra\u00dfe.example", email=email)
+    assert not may_enter("email_domain:example.com", "email:jane@a..\u00fc", email=email)
+
+
 @pytest.mark.parametrize("value", ["NO", ["SE", "NO"], ("NO",)])
 def test_a_claim_equals_or_contains_the_value(value: Any) -> None:
     assert may_enter("claim:address.country=NO", claims={"address": {"country": value}})

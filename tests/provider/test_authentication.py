@@ -55,9 +55,14 @@ def test_a_replaced_secret_file_counts_from_the_next_request(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "secret", [None, Secret.file("/nonexistent/secret"), Secret.env("OAUTH2_MW_NO_SUCH")]
+    ("secret", "why"),
+    [
+        (None, "needs a client_secret"),
+        (Secret.file("/nonexistent/secret"), "/nonexistent/secret"),
+        (Secret.env("OAUTH2_MW_NO_SUCH"), "OAUTH2_MW_NO_SUCH"),
+    ],
 )
-def test_a_secret_that_cannot_be_read_refuses_the_sign_in(secret: Secret | None) -> None:
-    with pytest.raises(ProviderError, match="client_secret") as refusal:
+def test_a_secret_that_cannot_be_read_refuses_the_sign_in(secret: Secret | None, why: str) -> None:
+    with pytest.raises(ProviderError, match=why) as refusal:
         client_authentication(provider_settings(client_secret=secret))
     assert refusal.value.code == "client_secret"

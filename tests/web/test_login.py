@@ -639,3 +639,46 @@ def test_a_late_form_is_begun_anew(form_post: Guarded, provider: StandIn) -> Non
     assert page.status == 303
     assert (page.location or "").startswith(provider.url)
     assert len(provider.asked("/token")) == 1
+
+
+# What a link to our login may say
+
+
+def test_a_login_hint_reaches_the_provider(site: Guarded) -> None:
+    page = site.browser().navigate(
+        f"{site.url}/auth/oauth2/login/?login_hint=jan%C3%A9%40x&next=/a", follow=False
+    )
+    assert parse_qs(urlsplit(page.location or "").query)["login_hint"] == ["jané@x"]
+    page = site.browser().navigate(f"{site.url}/auth/oauth2/login/default/?login_hint=" + "x" * 256)
+    assert page.status == 400
+
+
+@pytest.mark.row("3a.18")
+def test_a_link_to_our_login_changes_nothing_else_of_the_request(site: Guarded) -> None:
+    usual = parse_qs(urlsplit(site.browser().navigate(site.url + "/", follow=False).location or "").query)
+    forged = "scope=admin&redirect_uri=https://evil.example&client_id=x&prompt=none&response_type=token&state=s&acr_values=0"
+    page = site.browser().navigate(f"{site.url}/auth/oauth2/login/?{forged}", follow=False)
+    query = parse_qs(urlsplit(page.location or "").query)
+    fresh = {"state", "nonce", "code_challenge"}
+    assert {name: query[name] for name in query.keys() - fresh} == {
+        name: usual[name] for name in usual.keys() - fresh
+    }
+    assert query["state"] != ["s"]
+
+
+# Whether an address is verified
+
+
+@pytest.mark.row("3k.1")
+@pytest.mark.parametrize("verified", [False, "true", 0])
+def test_an_address_that_is_not_verified_opens_no_door(provider: StandIn, verified: object) -> None:
+    provider.userinfo.update(email_verified=verified, mail="jane@example.com")
+    del provider.userinfo["email"]
+    with guarded(
+        issuer=provider.issuer,
+        client_secret=SECRET,
+        allow="email_domain:example.com",
+        attribute_map='{"username": "preferred_username", "email": "mail"}',
+    ) as site:
+        browser = site.browser()
+        assert_refused(browser.navigate(site.url + "/"), browser, site, status=403, code="not_allowed")
