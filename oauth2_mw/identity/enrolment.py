@@ -22,7 +22,7 @@ MAX_ISSUER = 2048
 MAX_SUBJECT = 255
 MAX_GROUP = 255
 
-_UNSTORABLE = "holds a NUL or half a character"
+_UNSTORABLE = "holds a NUL or a lone surrogate"
 
 
 def check_pair(issuer: str, subject: str) -> None:

@@ -36,8 +36,6 @@ def fault(username: str | None) -> str | None:
         return "it holds control, formatting or invisible characters"
     if username != username.strip():
         return "it starts or ends with a blank"
-    if not name_key(username):
-        return "it is empty"
     if _mixes_scripts(username):
         return "one of its words mixes alphabets whose letters look alike"
     return None

@@ -31,6 +31,9 @@ KEPT_FOR = 3600
 #: Attempts that one browser has at a time, and the octets that their cookies may take of a request's header.
 MOST_ALIVE = 8
 MOST_BYTES = 3600
+#: As many sign-ins within that many seconds, none of which has left a session, are a circle.
+MOST_ROUNDS = 3
+ROUND_TIME = 60
 #: Seconds by which the clocks of two of our own hosts may differ.
 CLOCK_SKEW = 60
 
@@ -170,6 +173,15 @@ class Attempts:
         return [
             self._cookies.expire(name) for name in self._cookies.attempt_names(sent) if name not in opening
         ]
+
+    def going_round(self, sent: Sent) -> bool:
+        """Whether this browser has just come back from a provider several times, and still nobody is signed in."""
+        soonest = self._clock() - ROUND_TIME
+        found = (self._open_attempt(*cookie) for cookie in self._cookies.attempts(sent).items())
+        rounds = [
+            other for other in found if other is not None and other.spent and other.state.started > soonest
+        ]
+        return len(rounds) >= MOST_ROUNDS
 
     def _set(self, attempt: Attempt, text: str) -> str:
         cross_site = attempt.state.provider in self._form_post

@@ -41,6 +41,13 @@ class LostAttempt(StateError):
     message = "Your sign-in could not be matched with this browser, twice in a row."
 
 
+class GoingRound(StateError):
+    """A circle of sign-ins: each worked, and none of them left a session that came back."""
+
+    code = "login_loop"
+    message = "Your sign-in works, but this browser does not keep it."
+
+
 class Declined(AccessDenied):
     """The person, or the provider for them, said no (RFC 6749, section 4.1.2.1)."""
 

@@ -29,6 +29,7 @@ from oauth2_mw.web.login import (
     CALLBACK_PROSE,
     Declined,
     FailedAttempt,
+    GoingRound,
     Login,
     LostAttempt,
     claims_needed,
@@ -147,6 +148,10 @@ class Site:
                 response = self._switched_off()
             elif not challenge.is_navigation(environ):
                 response = challenge.unauthorized(self._urls, destination, cookies=[])
+            elif self._attempts.going_round(known.sent):
+                raise GoingRound(
+                    "three sign-ins within a minute left no session: is its cookie dropped on the way?"
+                )
             else:
                 response = self._start(destination, known)
         except Exception as error:  # noqa: BLE001 - as above
@@ -348,7 +353,7 @@ class Site:
                 reference=reference,
                 retry_url=retry,
                 home_url=self._urls.home,
-                hints=STATE_HINTS if isinstance(error, LostAttempt) else (),
+                hints=STATE_HINTS if isinstance(error, (LostAttempt, GoingRound)) else (),
             )
         unreachable = isinstance(error, (ProviderUnavailable, StoreUnavailable))
         return responses.page(

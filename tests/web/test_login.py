@@ -682,3 +682,17 @@ def test_an_address_that_is_not_verified_opens_no_door(provider: StandIn, verifi
     ) as site:
         browser = site.browser()
         assert_refused(browser.navigate(site.url + "/"), browser, site, status=403, code="not_allowed")
+
+
+@pytest.mark.row("3a.20")
+def test_a_browser_that_drops_the_session_is_told_instead_of_sent_round(
+    site: Guarded, provider: StandIn
+) -> None:
+    browser = site.browser()
+    for _ in range(3):
+        assert browser.navigate(site.url + "/").status == 200
+        browser.jar.delete(site.session_cookie, site.url)
+    page = browser.navigate(site.url + "/")
+    assert_refused(page, browser, site, status=400, code="login_loop")
+    assert "cookies" in page.visible_text
+    assert browser.click("Try again").status == 200
