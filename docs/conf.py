@@ -1,0 +1,99 @@
+"""How Sphinx builds these pages (``make docs``). The reference of the settings is written by the package itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+# Before the import: the pages describe the code beside them, whatever is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from oauth2_mw.settings import icons, presets
+from oauth2_mw.settings.fields import describe
+
+project = "oauth2_mw"
+html_theme = "alabaster"
+html_theme_options = {
+    "description": "Single sign-on for any WSGI application",
+    "fixed_sidebar": True,
+    "page_width": "1100px",
+}
+html_show_copyright = False
+html_show_sourcelink = False
+exclude_patterns = ["_build"]
+nitpicky = True
+# Quotes are part of what is quoted.
+smartquotes = False
+
+
+class SettingsReference(SphinxDirective):
+    """``.. settings-reference:: WHERE``: every key that the declaration table has there."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        where = self.arguments[0]
+        rows = [row for row in describe() if row.where == where]
+        if not rows:
+            raise self.error(f"no setting is declared for {where}")
+        reference = nodes.definition_list(classes=["settings"])
+        for row in rows:
+            entry = nodes.definition_list_item()
+            self.set_source_info(entry)
+            entry += nodes.term("", "", nodes.literal("", row.key), ids=[f"setting-{row.key}"])
+            entry += nodes.classifier("", f"default: {row.default or 'nothing'}")
+            entry += nodes.definition("", nodes.paragraph("", row.meaning))
+            reference += entry
+        return [reference]
+
+
+class Presets(SphinxDirective):
+    """``.. presets::``: the built-in presets, and what each leaves for the operator to write."""
+
+    def run(self) -> list[nodes.Node]:
+        listed = nodes.definition_list(classes=["presets"])
+        for name in presets.names():
+            preset = presets.read(name, Path())
+            entry = nodes.definition_list_item()
+            entry += nodes.term("", "", nodes.literal("", name), ids=[f"preset-{name}"])
+            entry += nodes.definition("", *self._about(preset))
+            listed += entry
+        return [listed]
+
+    @staticmethod
+    def _about(preset: presets.Preset) -> list[nodes.Node]:
+        what = [preset.values.get("provider", "Any other provider of that kind") + "."]
+        if preset.public:
+            what.append(
+                f"Anyone on earth can join {', '.join(preset.public)}: with it, allow must be written."
+            )
+        about: list[nodes.Node] = [nodes.paragraph("", " ".join(what))]
+        if preset.examples:
+            lines = "\n".join(f"{key} = {example}" for key, example in preset.examples.items())
+            about += [nodes.paragraph("", "Beside client_id and client_secret you write:")]
+            about += [nodes.literal_block(lines, lines, language="ini")]
+        return about
+
+
+class BuiltInIcons(SphinxDirective):
+    """``.. built-in-icons::``: their names, in one paragraph."""
+
+    def run(self) -> list[nodes.Node]:
+        paragraph = nodes.paragraph()
+        for number, name in enumerate(icons.names()):
+            paragraph += nodes.Text(", " if number else "")
+            paragraph += nodes.literal("", name)
+        paragraph += nodes.Text(".")
+        return [paragraph]
+
+
+def setup(app: Sphinx) -> None:
+    """Make the directives known."""
+    app.add_directive("settings-reference", SettingsReference)
+    app.add_directive("presets", Presets)
+    app.add_directive("built-in-icons", BuiltInIcons)

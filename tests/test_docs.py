@@ -1,0 +1,160 @@
+"""The documentation: it builds, and what it says of settings, codes and modules is what the code has."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import html
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from docutils.core import publish_string
+
+from oauth2_mw.settings import icons, presets
+from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER, describe
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PACKAGE = ROOT / "oauth2_mw"
+PAGES = (*sorted(DOCS.glob("*.rst")), ROOT / "README.rst")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages as HTML; a warning is an error."""
+    folder = tmp_path_factory.mktemp("html")
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", "-d", str(folder / "doctrees")]
+    done = subprocess.run(
+        [*command, str(DOCS), str(folder)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def text_of(page: Path) -> str:
+    """What a reader of an HTML page sees, white space made plain."""
+    markup = re.sub(r"<[^>]*>", "", page.read_text(encoding="utf-8"))
+    return " ".join(html.unescape(markup).split())
+
+
+def test_the_documentation_builds_without_a_warning(built: Path) -> None:
+    assert {page.with_suffix(".html").name for page in DOCS.glob("*.rst")} <= {
+        page.name for page in built.glob("*.html")
+    }
+
+
+def test_the_reference_has_every_setting_with_its_default_and_meaning(built: Path) -> None:
+    reference = text_of(built / "settings.html").replace(" ", "")
+    for row in describe():
+        entry = f"{row.key} default: {row.default or 'nothing'} {row.meaning}"
+        assert "".join(entry.split()) in reference, row.key
+
+
+def test_the_reference_has_every_preset_and_icon(built: Path) -> None:
+    page = (built / "settings.html").read_text(encoding="utf-8")
+    for name in presets.names():
+        assert f'id="preset-{name}"' in page
+    for name in icons.names():
+        assert f'<span class="pre">{name}</span>' in page
+
+
+@pytest.mark.parametrize("name", ["README.rst", "CHANGES.rst"])
+def test_a_file_that_package_indexes_show_renders_without_a_warning(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    # halt_level 2: a warning is raised.
+    publish_string(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 5})
+
+
+# What the pages say of settings
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    """(page, text) of every code block in that language."""
+    pattern = rf"^\.\. code-block:: {language}\n(?:   :.*\n)*\n((?:   .*\n|\n)+)"
+    for page in PAGES:
+        for found in re.finditer(pattern, page.read_text(encoding="utf-8"), re.MULTILINE):
+            yield page.name, re.sub(r"^   ", "", found[1], flags=re.MULTILINE)
+
+
+def test_every_setting_in_an_example_can_be_used_as_it_stands(tmp_path: Path) -> None:
+    seen = 0
+    for page, text in blocks("ini"):
+        parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+        parser.optionxform = str  # type: ignore[assignment,method-assign]
+        parser.read_string(text)
+        for section in parser.sections():
+            if section == "oauth2_mw":
+                fields = {**PROVIDER, **GLOBAL}
+            elif section.startswith("provider:"):
+                fields = PROVIDER
+            else:
+                continue
+            for key, value in parser.items(section):
+                assert key in fields, (page, key)
+                fields[key].read(value, tmp_path)
+                seen += 1
+    assert seen > 10
+
+
+def test_no_page_assigns_to_a_setting_that_does_not_exist() -> None:
+    known = {*GLOBAL, *PROVIDER, *ACCESS}
+    # Keys of servers and applications.
+    others = re.compile(r"[A-Z_]+|.*-.*|auth|config|mount|type|use")
+    for page in PAGES:
+        for key in re.findall(r"``([A-Za-z_-]+) = [^`]*``", page.read_text(encoding="utf-8")):
+            assert key in known or others.fullmatch(key), (page.name, key)
+
+
+# What the pages say of the code
+
+
+def trees() -> Iterator[ast.Module]:
+    for path in PACKAGE.rglob("*.py"):
+        yield ast.parse(path.read_text(encoding="utf-8"))
+
+
+def codes() -> set[str]:
+    """Every word that names a failure: ``code = "..."`` of an exception, ``code="..."`` of a call."""
+    found: set[str] = set()
+    for tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword):
+                names, value = [node.arg], node.value
+            elif isinstance(node, ast.Assign):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+                value = node.value
+            else:
+                continue
+            if "code" in names and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                found.add(value.value)
+    return found
+
+
+def events() -> set[str]:
+    """Every first word of an audit line."""
+    found = {"login_failed", "refused"}  # chosen between in web/site.py
+    for tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "audit":
+                event = node.args[0]
+                if isinstance(event, ast.Constant):
+                    found.add(event.value)
+    return found
+
+
+def test_troubleshooting_explains_every_code_and_audit_event_and_no_other() -> None:
+    page = (DOCS / "troubleshooting.rst").read_text(encoding="utf-8")
+    explained = re.findall(r"^   \* - ``(\w+)``$", page, re.MULTILINE)
+    assert sorted(explained) == sorted([*codes(), *events()])
+
+
+def test_the_picture_of_the_house_has_every_module() -> None:
+    picture = (DOCS / "house.rst").read_text(encoding="utf-8").partition("A request's way")[0]
+    words = set(re.findall(r"[a-z_0-9]+", picture))
+    for path in PACKAGE.rglob("*.py"):
+        if not path.stem.startswith("__"):
+            assert path.stem in words, path
