@@ -34,6 +34,8 @@ class OAuth2Error(Exception):
     code = "error"
     status = 500
     message = "Something went wrong while signing you in."
+    #: the NAME of the provider that a failure concerns, once somebody knows it
+    provider: str | None = None
 
     def __init__(self, detail: str, *, code: str | None = None, message: str | None = None) -> None:
         super().__init__(detail)

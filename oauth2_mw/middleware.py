@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -125,8 +126,11 @@ class OAuth2Middleware:
                 self._built = (os.getpid(), Site(self._settings, self._sessions, self._urls, self._directory))
             return self._built[1]
 
-    def _preload(self) -> None:
-        """Import what the first sign-in would, without building anything that must not cross a fork."""
+    @staticmethod
+    def _preload() -> None:
+        """Import what the first sign-in would; build nothing, because what is built must not cross a fork."""
+        for name in ("jinja2", "jwt", "oauth2_mw.provider.wire", "oauth2_mw.web.site", "requests_oauthlib"):
+            import_module(name)
 
 
 def _directory(settings: Settings) -> Directory | None:

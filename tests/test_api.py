@@ -63,6 +63,22 @@ def test_every_public_name_is_there_and_no_other() -> None:
         _ = oauth2_mw.nonsense
 
 
+def test_preload_imports_what_the_first_sign_in_needs() -> None:
+    code = """
+import sys
+from oauth2_mw import OAuth2Middleware, Settings
+OAuth2Middleware(lambda environ, start_response: [], Settings.from_mapping({
+    "public_url": "https://app.example", "secret_keys": "FL9BPkFxvGWLCCcEkVJqIcv0-wfGKfNpDMnRyXsyXlw",
+    "issuer": "https://id.example", "client_id": "app", "client_secret": "s", "preload": "true"}))
+heavy = {"webob", "jwt", "requests", "urllib3", "oauthlib", "requests_oauthlib", "jinja2"}
+print(sorted(heavy - set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_hot_path_imports_no_web_jwt_or_http_library() -> None:
     code = """
 import sys

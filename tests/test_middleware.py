@@ -67,6 +67,7 @@ def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE, **tokens: s
 # Nobody is signed in
 
 
+@pytest.mark.row("3g.7")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND", "GETX"])
 @pytest.mark.parametrize("accept", [HTML, "*/*", None])
 @pytest.mark.parametrize("cookie", [None, f"{COOKIE}=rubbish", f"{COOKIE}={'A' * 200}", f"{COOKIE}.1=x"])
@@ -98,7 +99,7 @@ def test_with_one_provider_a_person_goes_to_the_login_page_when_it_is_asked_for(
     assert f"{ORIGIN}/auth/oauth2/login/default/?next=/deep%3Fa%3D1" in answer.text
 
 
-@pytest.mark.row("W5")
+@pytest.mark.row("W5", "V38")
 def test_the_host_header_is_never_read(app: App) -> None:
     for host in ("evil.example", "app.example/x?y=", "a b", "\xff", None):
         answer = call(guard(app), environ_for("/deep", HTTP_ACCEPT=HTML, HTTP_HOST=host))
@@ -106,6 +107,7 @@ def test_the_host_header_is_never_read(app: App) -> None:
         assert answer.status == 200
 
 
+@pytest.mark.row("3c.1")
 def test_a_bad_session_cookie_is_expired(app: App) -> None:
     answer = call(
         guard(app), environ_for("/", HTTP_ACCEPT=HTML, HTTP_COOKIE=f"{COOKIE}=bad; {COOKIE}.1=bad; x=1")
@@ -153,6 +155,7 @@ def test_a_public_path_needs_nobody_and_is_told_of_nobody(app: App) -> None:
     assert app.environ["HTTP_COOKIE"] == "theme=dark"
 
 
+@pytest.mark.row("3g.5")
 @pytest.mark.parametrize(
     "path",
     [
@@ -170,6 +173,7 @@ def test_an_odd_path_is_never_public(app: App, path: str) -> None:
     assert app.calls == 0
 
 
+@pytest.mark.row("3g.2")
 @pytest.mark.parametrize("script", ["/static", "/x", "/core/", "core"])
 def test_a_foreign_script_name_is_never_public_and_never_ours(app: App, script: str) -> None:
     middleware = guard(app, public_url="https://app.example/core", public_paths="/static/")
@@ -188,6 +192,7 @@ def test_a_destination_is_the_path_that_the_browser_sees(app: App, script: str) 
     assert "https://app.example/core/auth/oauth2/login/default/?next=/core/deep" in answer.text
 
 
+@pytest.mark.row("3d.15")
 @pytest.mark.parametrize(
     "path", ["//evil.example/x", "/\\evil.example", "http://evil.example/", "/a/../..//evil.example"]
 )
@@ -226,7 +231,7 @@ def test_our_cookies_are_hidden_unless_asked_otherwise(app: App) -> None:
     assert app.environ["HTTP_COOKIE"] == f"a=1; {cookie}"
 
 
-@pytest.mark.row("3e.1", "3e.2")
+@pytest.mark.row("3e.1", "3e.2", "V36")
 @pytest.mark.parametrize("path", ["/", "/static/x", "/auth/oauth2/nothing"])
 @pytest.mark.parametrize("signed_in", [False, True])
 @pytest.mark.parametrize(
@@ -347,6 +352,16 @@ def test_a_request_is_refused_when_nobody_can_say_whether_its_session_was_ended(
 # Our own URLs
 
 
+@pytest.mark.parametrize("accept", [HTML, "*/*"])
+def test_a_mount_that_the_server_left_is_told_instead_of_a_circle(
+    app: App, accept: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    middleware = guard(app, public_url="https://app.example/core")
+    answer = call(middleware, environ_for("/core/auth/oauth2/login/callback/", HTTP_ACCEPT=accept))
+    assert answer.status == 503
+    assert "have it set SCRIPT_NAME" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -422,6 +437,7 @@ def test_elsewhere_a_query_is_passed_on_unread(app: App, query: str) -> None:
     assert app.environ["HTTP_HOST"] == "any thing"
 
 
+@pytest.mark.row("3i.2", "3i.3", "3j.4")
 @pytest.mark.parametrize(
     "path", ["/", "/auth/oauth2/login/", "/auth/oauth2/nothing", "/auth/oauth2/static/oauth2_mw.css"]
 )
@@ -439,6 +455,7 @@ def test_every_response_of_ours_carries_the_headers_that_keep_it_private(
     assert "unsafe" not in policy
 
 
+@pytest.mark.row("W6")
 @given(
     st.sampled_from(
         ["/auth/oauth2/", "/auth/oauth2/login/", "/auth/oauth2/login/callback/", "/auth/oauth2/logout/", "/"]

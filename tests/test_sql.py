@@ -134,9 +134,23 @@ def test_a_bare_postgresql_url_takes_the_driver_that_is_installed(scheme: str) -
     assert address.parse(f"{scheme}://host/db").get_driver_name() in drivers
 
 
-@pytest.mark.skipif(not sa.__version__.startswith("1."), reason="only SQLAlchemy 1.4 does not know psycopg 3")
-def test_psycopg_3_with_an_old_sqlalchemy_is_explained() -> None:
-    assert "which SQLAlchemy 1.4 does not know" in problem("postgresql+psycopg://host/db")
+@pytest.mark.parametrize(
+    ("scheme", "package"),
+    [("postgresql+pg8000", "pg8000"), ("postgresql+psycopg2", "psycopg2-binary"), ("postgresql", "psycopg")],
+)
+def test_a_missing_driver_is_named_as_pip_knows_it(
+    scheme: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(address, "find_spec", lambda name: name == "sqlalchemy" or None)
+    assert f"pip install '{package}" in problem(f"{scheme}://host/db")
+
+
+def test_psycopg_3_is_taken_or_with_an_old_sqlalchemy_explained() -> None:
+    url = "postgresql+psycopg://host/db"
+    if sa.__version__.startswith("1."):
+        assert "which SQLAlchemy 1.4 does not know" in problem(url)
+    else:
+        assert address.parse(url).get_driver_name() == "psycopg"
 
 
 # When it is opened

@@ -86,14 +86,6 @@ class ProviderClient:
         )
         self._metadata = MetadataCache(provider, self._transport, clock)
 
-    def preload(self) -> None:
-        """Load the provider libraries now instead of at the first sign-in. Opens no connection."""
-        import jwt
-        import requests_oauthlib
-
-        _ = jwt, requests_oauthlib
-        self._transport.preload()
-
     def authorization_url(
         self, *, state: str, nonce: str, code_verifier: str, login_hint: str | None = None
     ) -> str:

@@ -101,10 +101,6 @@ class Transport:
             ca_bundle=self._ca_bundle, proxy=self._proxy, trust_env=self._trust_env, timeouts=self._timeouts
         )
 
-    def preload(self) -> None:
-        """Load the HTTP library now instead of at the first request."""
-        _ = self._wire
-
     def get_json(
         self, url: str, *, limit: int, headers: Mapping[str, str] | None = None, redirects: int = 0
     ) -> Response:

@@ -74,18 +74,26 @@ class Keyring:
     :raises ValueError: at construction, when the source cannot be read.
     """
 
-    def __init__(self, source: Secret, *, sync: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        source: Secret,
+        *,
+        sync: int,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source = source
         self._sync = sync
         self._clock = clock
+        self._monotonic = monotonic
         self._reading = threading.Lock()
         self._text = source.value()
         self._ring = self._parse(self._text)
         #: Grows with every change of the keys; what was opened with an earlier ring must be opened again.
         self.generation = 0
         self._unknown_pause = 0.0
-        #: ``clock()`` value from which the file is looked at again; never for keys that are not in a file.
-        self.next_look = clock() + sync if source.path is not None else float("inf")
+        #: ``monotonic()`` value from which the file is looked at again; never for keys that are not in a file.
+        self.next_look = monotonic() + sync if source.path is not None else float("inf")
 
     def _parse(self, text: str) -> _Ring:
         if self._source.path is None:
@@ -95,13 +103,18 @@ class Keyring:
         entries = parse_key_file(text)
         return _Ring([(entry.not_before + SEAL_DELAY, Key(entry.key)) for entry in entries])
 
+    def refresh(self) -> None:
+        """Look at the file when it is time to; asked on every request."""
+        if self._monotonic() >= self.next_look:
+            self.look()
+
     def look(self) -> None:
         """Read the key file again if it has changed. A file that cannot be used leaves the known keys in force."""
         if not self._reading.acquire(blocking=False):
             return
         try:
-            self.next_look = self._clock() + self._sync
-            text = self._source.value()
+            self.next_look = self._monotonic() + self._sync
+            text = self._source.fresh_value()
             if text != self._text:
                 ring = self._parse(text)
                 self._text, self._ring = text, ring
@@ -116,7 +129,7 @@ class Keyring:
         """The key of that id. An unknown id makes the ring look at the file once, at most once a second."""
         key = self._ring.by_id.get(key_id)
         if key is None and self._source.path is not None:
-            now = self._clock()
+            now = self._monotonic()
             if now >= self._unknown_pause:
                 self._unknown_pause = now + UNKNOWN_KEY_PAUSE
                 self.look()
@@ -125,6 +138,7 @@ class Keyring:
 
     def sealing_key(self) -> Key:
         """The key that seals now."""
+        self.refresh()
         now = self._clock()
         ring = self._ring
         return next((key for since, key in ring.sealing if since <= now), ring.sealing[-1][1])

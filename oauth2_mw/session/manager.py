@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from oauth2_mw.errors import LoginError
 from oauth2_mw.identity.environ import EnvironWriter
@@ -41,11 +41,11 @@ class Known:
     #: ``None``: nobody is signed in by it
     session: Session | None
     #: what the application finds in its environ for that session
-    plain: dict[str, str]
+    plain: dict[str, str] = field(repr=False)
     #: the header without our cookies
-    rest: str | None
+    rest: str | None = field(repr=False)
     #: our cookies
-    sent: Sent
+    sent: Sent = field(repr=False)
     #: a session cookie was there and is none of ours
     broken: bool
 
@@ -121,8 +121,7 @@ class Sessions:
         """
         known = self._opened.get(header)
         now = self._clock()
-        if now >= self._keyring.next_look:
-            self._keyring.look()
+        self._keyring.refresh()
         if self._generation != self._keyring.generation:
             self._generation = self._keyring.generation
             self._opened.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oauth2_mw.identity.model import Identity, freeze, thaw
@@ -18,7 +18,7 @@ class Session:
     id: str
     identity: Identity
     #: ``id_token``, ``access_token``: those that ``keep_tokens`` names and that had room
-    tokens: Mapping[str, str]
+    tokens: Mapping[str, str] = field(repr=False)
     created: int
     #: the end of the session, whatever its use
     expires: int

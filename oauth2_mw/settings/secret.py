@@ -82,13 +82,19 @@ class Secret:
             if not text:
                 raise OSError(f"the environment variable {self._source} is not set, or is empty")
             return text
-        known = self._known
         try:
-            return self._read(known)
+            return self.fresh_value()
         except OSError:
-            if known is None:
+            if self._known is None:
                 raise
-            return known[1]
+            return self._known[1]
+
+    def fresh_value(self) -> str:
+        """The same, for a caller that has to know when the file cannot be used any more.
+
+        :raises OSError: when the file cannot be used now.
+        """
+        return self._read(self._known) if self._kind == "file" else self.value()
 
     def _read(self, known: tuple[tuple[int, int, int], str] | None) -> str:
         if known is not None and known[0] == self._mark(Path(self._source).stat()):

@@ -18,7 +18,7 @@ import threading
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oauth2_mw.session.cookies import Cookies, Sent
@@ -61,7 +61,7 @@ class Attempt:
     """What the browser's cookie says, once opened."""
 
     state: State
-    seed: bytes
+    seed: bytes = field(repr=False)
     #: the validated local path to return to
     destination: str
     #: whether an answer to it was acted upon; kept for its destination only

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from webob import Response
 
-from oauth2_mw.errors import AccessDenied, ProviderError, RequestError, StateError
+from oauth2_mw.errors import AccessDenied, OAuth2Error, ProviderError, RequestError, StateError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.observe import audit
 from oauth2_mw.provider.client import ProviderClient
@@ -99,6 +99,15 @@ class Login:
 
         :raises ProviderUnavailable: when its metadata are needed and cannot be had.
         """
+        try:
+            return self._begin(provider, destination, known, restarts=restarts, login_hint=login_hint)
+        except OAuth2Error as error:
+            error.provider = provider
+            raise
+
+    def _begin(
+        self, provider: str, destination: str | None, known: Known, *, restarts: int, login_hint: str | None
+    ) -> Response:
         attempt, state = self._attempts.begin(
             provider, destination or self._urls.home_path, restarts=restarts
         )

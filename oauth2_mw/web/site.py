@@ -74,6 +74,14 @@ class MethodNotAllowed(OAuth2Error):
         self.allow = allow
 
 
+class MountLeft(OAuth2Error):
+    """One of our own URLs with the mount still before it: an answer sent there would never arrive."""
+
+    code = "mount_left"
+    status = 503
+    message = "This application is not reachable at the address it was set up for."
+
+
 class Site:
     """Everything that our own URLs answer, and the challenge for those of the application."""
 
@@ -146,6 +154,11 @@ class Site:
         try:
             if not self._providers:
                 response = self._switched_off()
+            elif self._urls.mount_is_left(environ.get("PATH_INFO", "")):
+                raise MountLeft(
+                    f"PATH_INFO begins with {self._settings.mount + self._settings.prefix!r}: the server hands on the "
+                    f"mount {self._settings.mount!r}; have it set SCRIPT_NAME, or cut the mount off"
+                )
             elif not challenge.is_navigation(environ):
                 response = challenge.unauthorized(self._urls, destination, cookies=[])
             elif self._attempts.going_round(known.sent):
@@ -333,7 +346,7 @@ class Site:
         if not isinstance(error, OAuth2Error):
             log.error("reference %s: unexpected %s", reference, type(error).__name__, exc_info=error)
             error = OAuth2Error(f"unexpected {type(error).__name__}: see the traceback", code="unexpected")
-        provider = attempt.state.provider if attempt is not None else None
+        provider = attempt.state.provider if attempt is not None else error.provider
         event = "refused" if attempt is None else "login_failed"
         audit(event, ref=reference, provider=provider, code=error.code, detail=error.detail)
         retry = self._urls.login(destination=attempt.destination if attempt is not None else destination)

@@ -30,6 +30,7 @@ class Urls:
         self._mount = settings.mount
         #: the path of ``public_url`` itself, where a sign-in without a destination ends
         self.home_path = settings.mount + "/"
+        self._prefix = settings.prefix
         self._own_prefix = settings.mount + settings.prefix
 
     # Our own URLs
@@ -75,6 +76,10 @@ class Urls:
     def _query(**parameters: str | None) -> str:
         written = {name: value for name, value in parameters.items() if value is not None}
         return "?" + urlencode(written, safe="/", quote_via=quote) if written else ""
+
+    def mount_is_left(self, path: str) -> bool:
+        """Whether a ``PATH_INFO`` is one of our own with the mount before it, which the server should have taken."""
+        return self._own_prefix != self._prefix and path.startswith(self._own_prefix + "/")
 
     # Judging and building destinations
 

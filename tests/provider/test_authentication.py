@@ -16,6 +16,7 @@ from oauth2_mw.settings.grammar import Secret
 from tests.support.provider_settings import provider_settings
 
 
+@pytest.mark.row("N2.1.5")
 @given(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8"), min_size=1))
 def test_any_id_and_secret_come_back_from_the_basic_header(client_id: str, secret: str) -> None:
     headers, fields = client_authentication(
@@ -28,7 +29,7 @@ def test_any_id_and_secret_come_back_from_the_basic_header(client_id: str, secre
     assert (unquote_plus(found_id), unquote_plus(found_secret)) == (client_id, secret)
 
 
-@pytest.mark.row("B16")
+@pytest.mark.row("B16", "N2.1.5")
 def test_the_basic_header_is_form_urlencoded_first() -> None:
     provider = provider_settings(client_id="a:b", client_secret=Secret.literal("c d%/é"))
     headers, _ = client_authentication(provider)

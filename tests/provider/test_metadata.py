@@ -74,6 +74,7 @@ def test_the_endpoints_come_from_the_well_known_document(provider: StandIn) -> N
     )
 
 
+@pytest.mark.row("N2.3.1")
 @pytest.mark.parametrize(
     ("issuer", "path"),
     [("/", WELL_KNOWN), ("/tenant", f"/tenant{WELL_KNOWN}"), ("/a/b/", f"/a/b{WELL_KNOWN}")],
@@ -86,7 +87,7 @@ def test_the_well_known_path_follows_the_issuer_without_its_last_slash(
     assert [request.path for request in provider.requests] == [path]
 
 
-@pytest.mark.row("C3")
+@pytest.mark.row("C3", "N2.3.3", "F12")
 @pytest.mark.parametrize(
     "other",
     [
@@ -109,7 +110,7 @@ def test_another_issuer_in_the_metadata_ends_it(other: Any) -> None:
     assert refusal.value.code == "issuer_mismatch"
 
 
-@pytest.mark.row("C3")
+@pytest.mark.row("C3", "N2.3.4")
 def test_issuers_are_compared_by_code_points_and_not_as_text_looks() -> None:
     composed = "https://op.example/caf\u00e9"
     with pytest.raises(ProviderError) as refusal:
@@ -129,10 +130,12 @@ def test_the_metadata_of_another_issuer_is_not_used(provider: StandIn) -> None:
     assert provider.url in refusal.value.detail
 
 
+@pytest.mark.row("N2.3.8")
 def test_unknown_members_are_ignored() -> None:
     assert parse(signed_metadata="x", anything={"a": [1]}) == ProviderMetadata(issuer=ISSUER)
 
 
+@pytest.mark.row("N2.3.5", "3f.1")
 @pytest.mark.parametrize(
     "name",
     ["authorization_endpoint", "token_endpoint", "userinfo_endpoint", "end_session_endpoint", "jwks_uri"],
@@ -168,6 +171,7 @@ def test_a_member_of_the_wrong_kind_ends_it(name: str, value: Any) -> None:
     assert refusal.value.code == "metadata"
 
 
+@pytest.mark.row("N2.3.6")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -280,6 +284,7 @@ def test_old_metadata_serves_for_a_day_when_it_cannot_be_renewed(
         cache.metadata()
 
 
+@pytest.mark.row("3l.9")
 def test_a_clock_that_is_set_back_does_not_keep_metadata_forever(provider: StandIn, clock: Clock) -> None:
     cache = cache_for(oidc_settings(provider), clock)
     cache.metadata()
@@ -288,6 +293,7 @@ def test_a_clock_that_is_set_back_does_not_keep_metadata_forever(provider: Stand
     assert len(provider.requests) == 2
 
 
+@pytest.mark.row("3h.5")
 def test_a_provider_that_is_down_is_asked_every_five_seconds(provider: StandIn, clock: Clock) -> None:
     provider.answers["discovery"] = Answer(b"", 500)
     cache = cache_for(oidc_settings(provider), clock)
@@ -316,6 +322,7 @@ def at_a_gate(provider: StandIn, name: str) -> tuple[threading.Event, threading.
     return waiting, gate
 
 
+@pytest.mark.row("3h.7")
 def test_one_thread_asks_and_the_others_share_the_answer(provider: StandIn) -> None:
     waiting, gate = at_a_gate(provider, "discovery")
     cache = cache_for(oidc_settings(provider))
@@ -376,7 +383,7 @@ def test_an_unknown_key_has_the_set_fetched_once_more(provider: StandIn) -> None
     assert len(provider.asked("/jwks")) == 3
 
 
-@pytest.mark.row("3b.18")
+@pytest.mark.row("3b.18", "3h.4")
 def test_unknown_names_do_not_make_us_hammer_the_provider(provider: StandIn, clock: Clock) -> None:
     cache = cache_for(oidc_settings(provider), clock)
     assert not cache.keys_for("no", "RS256")
@@ -390,7 +397,7 @@ def test_unknown_names_do_not_make_us_hammer_the_provider(provider: StandIn, clo
     assert len(provider.asked("/jwks")) == 3
 
 
-@pytest.mark.row("3b.18")
+@pytest.mark.row("3b.18", "V16")
 def test_old_keys_are_kept_when_the_set_cannot_be_fetched(provider: StandIn, clock: Clock) -> None:
     cache = cache_for(oidc_settings(provider), clock)
     assert cache.keys_for("rsa-1", "RS256")
@@ -400,6 +407,7 @@ def test_old_keys_are_kept_when_the_set_cannot_be_fetched(provider: StandIn, clo
     assert cache.keys_for("rsa-1", "RS256")
 
 
+@pytest.mark.row("3l.7", "3h.7")
 def test_many_threads_with_an_unknown_key_fetch_once(provider: StandIn) -> None:
     cache = cache_for(oidc_settings(provider))
     assert cache.keys_for("rsa-1", "RS256")

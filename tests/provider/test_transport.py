@@ -68,6 +68,7 @@ def test_https_and_loopback_may_be_called(url: str) -> None:
     assert endpoint_problem(url, insecure_http=False) is None
 
 
+@pytest.mark.row("3f.1", "3f.11", "V12")
 @pytest.mark.parametrize(
     "url",
     [
@@ -137,6 +138,7 @@ def test_a_form_is_posted(provider: StandIn) -> None:
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
 
 
+@pytest.mark.row("3f.6", "V20")
 def test_the_netrc_file_is_not_read(
     provider: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +149,7 @@ def test_the_netrc_file_is_not_read(
     assert "Authorization" not in provider.requests[0].headers
 
 
+@pytest.mark.row("3f.6")
 def test_cookies_are_not_kept(provider: StandIn) -> None:
     provider.answers["jwks"] = Answer(b"{}", headers=(("Set-Cookie", "a=b"),))
     transport = Transport()
@@ -155,6 +158,7 @@ def test_cookies_are_not_kept(provider: StandIn) -> None:
     assert "Cookie" not in provider.requests[1].headers
 
 
+@pytest.mark.row("W4")
 def test_a_header_cannot_be_split() -> None:
     with raw_server(OK) as server, pytest.raises(ProviderUnavailable):
         Transport().get_json(server.origin, limit=10, headers={"Authorization": "Bearer a\r\nX: y"})
@@ -172,6 +176,7 @@ def test_an_answer_is_complete_and_its_type_without_parameters() -> None:
     assert "{}" not in repr(response)
 
 
+@pytest.mark.row("3f.5")
 @pytest.mark.parametrize("extra", [0, 1])
 def test_the_limit_is_exact(extra: int) -> None:
     with raw_server(ok(b"x" * (1000 + extra))) as server:
@@ -183,6 +188,7 @@ def test_the_limit_is_exact(extra: int) -> None:
     assert refusal.value.code == "answer_too_large"
 
 
+@pytest.mark.row("3f.12", "3f.5")
 def test_an_endless_answer_is_cut_off() -> None:
     ended = threading.Event()
 
@@ -200,6 +206,7 @@ def test_an_endless_answer_is_cut_off() -> None:
     assert ended.wait(5)
 
 
+@pytest.mark.row("3f.12")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -225,6 +232,7 @@ def test_gzip_that_nobody_asked_for_is_undone() -> None:
             assert get(server.origin).body == b"[1]"
 
 
+@pytest.mark.row("3f.7", "V21")
 def test_a_compressed_bomb_is_not_blown_up() -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
     with raw_server(ok(bomb, b"Content-Encoding: gzip")) as server, pytest.raises(ProviderError) as refusal:
@@ -258,6 +266,7 @@ def drip(data: bytes, *, first: bytes = b"") -> Callable[[socket.socket, bytes],
     return script
 
 
+@pytest.mark.row("3f.4", "3h.1", "3f.12")
 @pytest.mark.parametrize(
     "script",
     [
@@ -280,6 +289,7 @@ def test_a_trickle_ends_at_the_deadline(script: Callable[[socket.socket, bytes],
     assert time.monotonic() - started < 1.5
 
 
+@pytest.mark.row("O4", "V19")
 def test_a_silent_provider_is_given_up() -> None:
     transport = Transport(timeouts=Timeouts(connect=2, read=0.2, total=5))
     with (
@@ -322,7 +332,7 @@ def test_no_thread_to_spare_is_no_crash(
     provider: StandIn, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     transport = Transport()
-    transport.preload()
+    _ = transport._wire
 
     def exhausted(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -431,6 +441,7 @@ def redirecting(target: str, times: int) -> Callable[[socket.socket, bytes], Non
     return script
 
 
+@pytest.mark.row("3f.3")
 def test_three_redirects_on_the_same_host_are_followed() -> None:
     with raw_server(redirecting("/next", 3)) as server:
         assert get(server.origin, redirects=3).status == 200
@@ -439,12 +450,14 @@ def test_three_redirects_on_the_same_host_are_followed() -> None:
         assert get(server.origin, redirects=3).status == 302
 
 
+@pytest.mark.row("3f.2", "V21")
 def test_no_redirect_is_followed_unless_asked() -> None:
     with raw_server(redirecting("/next", 9)) as server:
         assert get(server.origin).status == 302
     assert len(server.requests) == 1
 
 
+@pytest.mark.row("3f.2", "3f.10")
 @pytest.mark.parametrize("status", [302, 307, 308])
 def test_a_post_is_never_redirected(status: int) -> None:
     with raw_server(OK) as elsewhere:
@@ -455,6 +468,7 @@ def test_a_post_is_never_redirected(status: int) -> None:
     assert not elsewhere.requests
 
 
+@pytest.mark.row("3f.9", "3f.3", "3f")
 @pytest.mark.parametrize(
     "target",
     ["{elsewhere}/jwks", "https://127.0.0.1/", "file:///etc/passwd", "//evil.example/", "http://[::1]/"],
@@ -473,6 +487,7 @@ def test_a_redirect_to_another_host_is_refused_and_not_called(target: str) -> No
 # Proxies and the environment
 
 
+@pytest.mark.row("3f.6", "V20")
 def test_the_environments_proxy_is_ignored(provider: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     with raw_server(OK) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
@@ -554,6 +569,7 @@ def tls(authority: Path) -> ssl.SSLContext:
     return context
 
 
+@pytest.mark.row("N2.1.16")
 def test_an_unknown_certificate_is_refused_in_words(tls: ssl.SSLContext) -> None:
     with raw_server(OK, tls=tls) as server, pytest.raises(ProviderUnavailable, match="ca_bundle") as failure:
         get(server.origin)
@@ -566,6 +582,7 @@ def test_an_authority_of_ones_own_is_accepted_when_named(tls: ssl.SSLContext, au
         assert get(server.origin, transport=Transport(ca_bundle=authority)).status == 200
 
 
+@pytest.mark.row("N2.1.16", "N2.3.7")
 def test_a_certificate_for_another_host_is_refused(tls: ssl.SSLContext, authority: Path) -> None:
     with (
         raw_server(OK, tls=tls) as server,
@@ -657,6 +674,7 @@ def test_threads_do_not_get_in_each_others_way() -> None:
         assert set(answers) == {200}
 
 
+@pytest.mark.row("3l.8")
 def test_a_forked_worker_can_go_on(provider: StandIn) -> None:
     transport = Transport()
     get(provider.url + "/jwks", limit=10_000, transport=transport)
@@ -699,9 +717,3 @@ def test_nothing_heavy_is_imported_before_the_first_request() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-
-
-def test_the_library_can_be_loaded_ahead() -> None:
-    transport = Transport()
-    transport.preload()
-    assert "oauth2_mw.provider.wire" in sys.modules

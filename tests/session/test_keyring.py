@@ -41,7 +41,9 @@ def clock() -> Clock:
 
 
 def sealer(path: Path, clock: Clock) -> Sealer:
-    return Sealer(Keyring(Secret.file(path), sync=5, clock=clock), app_id="https://app.example")
+    return Sealer(
+        Keyring(Secret.file(path), sync=5, clock=clock, monotonic=clock), app_id="https://app.example"
+    )
 
 
 def test_a_first_key_seals_at_once(path: Path, clock: Clock) -> None:
@@ -108,15 +110,28 @@ def test_a_broken_key_file_leaves_the_known_keys_in_force_and_is_told(
     assert "key_file_unusable" in caplog.text
 
 
-def test_an_emptied_or_removed_key_file_leaves_the_known_keys_in_force(path: Path, clock: Clock) -> None:
+def test_an_emptied_or_removed_key_file_leaves_the_known_keys_in_force(
+    path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     write(path, ("a", T0 - 1000, key(0)))
     box = sealer(path, clock)
     sealed = box.seal("p", "n", b"x")
     path.write_text("")
     box.keyring.look()
     path.unlink()
-    box.keyring.look()
+    clock.now += 5
+    box.keyring.refresh()
     assert box.open("p", "n", sealed) == b"x"
+    assert caplog.text.count("key_file_unusable") == 2
+
+
+def test_sealing_looks_at_the_file_in_time_too(path: Path, clock: Clock) -> None:
+    write(path, ("a", T0 - 1000, key(0)))
+    box = sealer(path, clock)
+    first = box.keyring.sealing_key().id
+    write(path, ("b", T0 - 900, key(1)))
+    clock.now += 5
+    assert box.keyring.sealing_key().id != first
 
 
 def test_an_unchanged_file_changes_nothing(path: Path, clock: Clock) -> None:

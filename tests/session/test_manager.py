@@ -43,6 +43,7 @@ def test_a_header_seen_before_is_not_opened_again(monkeypatch: pytest.MonkeyPatc
     assert sessions.without_ours("a=1") == "a=1"
 
 
+@pytest.mark.row("3h.3")
 def test_the_cache_is_bounded_in_entries_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = make_sessions()
     cookie = header(sessions)

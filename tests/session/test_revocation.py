@@ -83,6 +83,7 @@ def test_a_logout_elsewhere_is_seen_within_the_sync_time(clock: Clock) -> None:
     assert source.asked == [0, 0, 7]
 
 
+@pytest.mark.row("3k.8")
 def test_a_disabled_user_is_out_and_an_enabled_one_back(clock: Clock) -> None:
     source = Source(snapshots=[Snapshot(disabled_ids=frozenset({"u"})), Snapshot()])
     revocations = Revocations(source, sync=5, clock=clock)

@@ -29,7 +29,7 @@ def test_what_was_sealed_opens(payload: bytes) -> None:
     assert len(text) == sealed_length(len(payload))
 
 
-@pytest.mark.row("3c.1")
+@pytest.mark.row("3c.1", "V40")
 @given(st.data())
 def test_a_text_changed_in_any_character_does_not_open(data: st.DataObject) -> None:
     box = sealer()

@@ -276,3 +276,7 @@ def test_other_surprises_are_warned_of():
         "insecure_http",
         "no provider is enabled",
     ]
+
+
+def test_a_preset_may_ask_for_the_quirks_that_there_are():
+    assert QUIRKS.keys() == presets.QUIRKS

@@ -79,7 +79,7 @@ def test_another_browser_has_no_such_attempt(attempts: Attempts) -> None:
     assert attempts.find(state, victim.sent()) is None
 
 
-@pytest.mark.row("3a.1")
+@pytest.mark.row("3a.1", "N2.1.12")
 def test_two_attempts_cannot_be_crossed(attempts: Attempts) -> None:
     browser = Browser()
     first, first_text = attempts.begin("corp", "/one")
@@ -98,6 +98,7 @@ def test_a_state_that_is_not_ours_opens_as_nothing(text: str) -> None:
     assert make(Clock()).open_state(text) is None
 
 
+@pytest.mark.row("N2.2.1", "V30")
 def test_every_attempt_has_its_own_nonce_and_verifier(attempts: Attempts) -> None:
     made = [attempts.begin("corp", "/")[0] for _ in range(200)]
     assert len({a.nonce for a in made} | {a.code_verifier for a in made}) == 400
@@ -212,6 +213,7 @@ def test_what_another_version_sealed_is_no_attempt(attempts: Attempts, payload: 
     assert attempts._open_attempt("AAAAAAAAAAAA", attempts._sealer.seal("attempt", name, payload)) is None
 
 
+@pytest.mark.row("3h.3")
 def test_a_process_remembers_used_attempts_within_bounds() -> None:
     used = UsedHere()
     for number in range(UsedHere.MOST + 500):

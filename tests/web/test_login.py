@@ -78,6 +78,7 @@ def test_a_sign_in_ends_where_it_was_meant_to(site: Guarded) -> None:
     assert [line.split()[0] for line in site.audit] == ["event=login"]
 
 
+@pytest.mark.row("N2.5.1", "N2.5.2")
 def test_the_authorization_request_says_what_the_specifications_ask(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     page = browser.navigate(site.url + "/", follow=False)
@@ -107,6 +108,7 @@ def whoami_after_login(site: Guarded) -> str | None:
     return whoami(browser, site)
 
 
+@pytest.mark.row("3a.16", "3c.9")
 def test_every_sign_in_is_a_fresh_session_and_ends_the_one_before(site: Guarded) -> None:
     browser = site.browser()
     browser.navigate(site.url + "/")
@@ -134,6 +136,7 @@ def test_several_tabs_sign_in_beside_each_other(site: Guarded) -> None:
         assert browser.navigate(answer).url == f"{site.url}/tab/{number}"
 
 
+@pytest.mark.row("3d.8", "N2.1.13", "V28")
 def test_next_is_followed_only_inside_the_application(site: Guarded) -> None:
     for wanted, expected in (
         ("/page?a=1", "/page?a=1"),
@@ -151,6 +154,7 @@ def test_next_is_followed_only_inside_the_application(site: Guarded) -> None:
 # Two providers
 
 
+@pytest.mark.row("N2.4.4", "N2.1.21")
 def test_with_two_providers_a_page_offers_both_and_each_has_its_own_callback(provider: StandIn) -> None:
     with (
         StandIn(
@@ -188,7 +192,7 @@ def test_with_two_providers_a_page_offers_both_and_each_has_its_own_callback(pro
         assert page.json()["user"] == "one-jane"
 
 
-@pytest.mark.row("3a.2", "3b.16")
+@pytest.mark.row("3a.2", "3b.16", "3a.3")
 def test_an_answer_at_another_providers_callback_is_refused(provider: StandIn) -> None:
     named = {"issuer": provider.issuer, "client_id": "app", "client_secret": SECRET}
     with guarded(
@@ -210,7 +214,7 @@ def test_an_answer_at_another_providers_callback_is_refused(provider: StandIn) -
 # What an answer must prove
 
 
-@pytest.mark.row("3a.1")
+@pytest.mark.row("3a.1", "N2.1.11", "V6")
 def test_an_answer_from_another_browser_signs_nobody_in(site: Guarded, provider: StandIn) -> None:
     answer = at_callback(site.browser(), site)
     victim = site.browser()
@@ -219,6 +223,7 @@ def test_an_answer_from_another_browser_signs_nobody_in(site: Guarded, provider:
     assert whoami(victim, site) is None
 
 
+@pytest.mark.row("F10", "F11")
 @pytest.mark.parametrize("state", [None, "", "x", "A" * 513, "A" * 104])
 def test_an_answer_whose_state_is_not_ours_is_refused(
     site: Guarded, provider: StandIn, state: str | None
@@ -254,6 +259,7 @@ def test_malformed_answers_are_refused_before_the_code_is_sent_anywhere(
     assert provider.asked("/token") == []
 
 
+@pytest.mark.row("N2.1.6")
 def test_parameters_that_nobody_knows_are_ignored(site: Guarded) -> None:
     browser = site.browser()
     assert browser.navigate(at_callback(browser, site) + "&foo=1&foo=2&session_state=x").status == 200
@@ -262,6 +268,7 @@ def test_parameters_that_nobody_knows_are_ignored(site: Guarded) -> None:
 # An answer that does not fit: the sign-in heals itself, once
 
 
+@pytest.mark.row("3a.6")
 def test_the_back_button_after_a_sign_in_leads_to_the_destination(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     answer = at_callback(browser, site, "/deep?x=1")
@@ -292,6 +299,7 @@ def test_a_restored_tab_with_its_cookies_gone_is_begun_anew(site: Guarded) -> No
     assert whoami(browser, site) == "jane"
 
 
+@pytest.mark.row("3a.20")
 def test_with_cookies_blocked_a_page_explains_instead_of_a_loop(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     answer = at_callback(browser, site)
@@ -357,6 +365,7 @@ def test_a_session_too_big_gives_up_tokens_first_then_claims_that_nobody_reads(p
         assert 'dropped="access_token, id_token, unmapped claims"' in site.audit[0]
 
 
+@pytest.mark.row("3c.8")
 def test_a_session_that_cannot_be_made_to_fit_is_refused(provider: StandIn) -> None:
     provider.userinfo["groups"] = [f"group-{number}" for number in range(400)]
     with guarded(issuer=provider.issuer, client_secret=SECRET, session_max_bytes="2000") as site:
@@ -365,6 +374,7 @@ def test_a_session_that_cannot_be_made_to_fit_is_refused(provider: StandIn) -> N
         assert_refused(page, browser, site, status=400, code="session_too_big")
 
 
+@pytest.mark.row("3c.7")
 def test_a_session_in_two_cookies_works_and_shrinks_again(provider: StandIn) -> None:
     provider.claims = {"much": "x" * 2500}
     with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
@@ -473,6 +483,7 @@ def test_a_userinfo_answer_of_no_use(
     assert_nothing_happened(page, browser, with_directory, tmp_path)
 
 
+@pytest.mark.row("N2.6.18", "V11")
 @pytest.mark.parametrize(
     "error", ["access_denied", "server_error", "login_required", "<script>alert(1)</script>"]
 )
@@ -550,6 +561,7 @@ def test_pages_never_show_what_a_provider_says_of_itself(site: Guarded, provider
     assert "onerror" not in page.text
 
 
+@pytest.mark.row("3i.1")
 def test_an_error_description_of_several_lines_is_one_audit_line(site: Guarded) -> None:
     browser = site.browser()
     url = urlsplit(at_callback(browser, site))
@@ -585,6 +597,7 @@ def as_form(browser: Browser, site: Guarded, provider: StandIn, path: str = "/de
     return provider.follow(location)
 
 
+@pytest.mark.row("N2.8.12")
 def test_an_answer_as_a_form_signs_in(form_post: Guarded, provider: StandIn) -> None:
     browser = form_post.browser()
     fields = as_form(browser, form_post, provider)
@@ -593,7 +606,7 @@ def test_an_answer_as_a_form_signs_in(form_post: Guarded, provider: StandIn) -> 
     assert page.json()["user"] == "jane"
 
 
-@pytest.mark.row("3a.12")
+@pytest.mark.row("3a.12", "N2.8.12")
 def test_where_a_form_was_asked_for_an_address_says_nothing(form_post: Guarded, provider: StandIn) -> None:
     browser = form_post.browser()
     fields = as_form(browser, form_post, provider)

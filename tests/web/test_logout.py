@@ -58,6 +58,7 @@ def test_a_typed_address_signs_out_at_once(site: Guarded) -> None:
     assert not is_signed_in(browser, site)
 
 
+@pytest.mark.row("N2.7.2")
 @pytest.mark.parametrize("initiator", ["https://evil.example", "https://other.app.example"])
 def test_a_link_of_another_site_is_asked_about(site: Guarded, initiator: str) -> None:
     browser = signed_in(site)
@@ -70,6 +71,7 @@ def test_a_link_of_another_site_is_asked_about(site: Guarded, initiator: str) ->
     assert not is_signed_in(browser, site)
 
 
+@pytest.mark.row("N2.7.2")
 @pytest.mark.parametrize("dest", ["iframe", "image", "script", "empty", None])
 def test_what_is_not_a_page_in_a_window_signs_nobody_out(site: Guarded, dest: str | None) -> None:
     browser = signed_in(site)
@@ -85,6 +87,7 @@ def test_what_is_not_a_page_in_a_window_signs_nobody_out(site: Guarded, dest: st
     assert is_signed_in(browser, site)
 
 
+@pytest.mark.row("N2.7.2")
 @pytest.mark.parametrize("token", [None, "", "x", "A" * 120])
 def test_a_form_without_our_token_signs_nobody_out(site: Guarded, token: str | None) -> None:
     browser = signed_in(site)
@@ -104,6 +107,7 @@ def test_a_token_is_good_for_its_own_session_only(site: Guarded) -> None:
     assert is_signed_in(other, site)
 
 
+@pytest.mark.row("V35")
 @pytest.mark.parametrize(
     ("body", "content_type", "length"),
     [
@@ -135,7 +139,7 @@ def test_a_form_that_cannot_be_read_is_400(
 # Where it leads
 
 
-@pytest.mark.row("L1")
+@pytest.mark.row("L1", "N2.7.1")
 def test_it_reaches_the_provider_and_comes_back(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     page = browser.navigate(LOGOUT, initiator=ORIGIN)
@@ -157,13 +161,14 @@ def test_next_is_kept_on_the_way_over_the_provider(site: Guarded) -> None:
     assert page.location == site.url + "/bye?a=1"
 
 
+@pytest.mark.row("3d.9")
 def test_next_leads_nowhere_else(site: Guarded) -> None:
     browser = signed_in(site)
     page = browser.navigate(LOGOUT + "?next=https://evil.example/", initiator=ORIGIN)
     assert page.url.startswith(DONE)
 
 
-@pytest.mark.row("L2", "L3")
+@pytest.mark.row("L2", "L3", "N2.7.3")
 @pytest.mark.parametrize("query", ["", "?state=wrong", "?state=", "?state=" + "A" * 200, "?foo=bar&foo=baz"])
 def test_whatever_the_provider_sends_back_the_person_lands_on_a_page(site: Guarded, query: str) -> None:
     page = site.browser().navigate(DONE + query)
@@ -281,6 +286,7 @@ def test_with_a_directory_a_logout_counts_in_every_process(provider: StandIn, tm
         assert not is_signed_in(elsewhere, two)
 
 
+@pytest.mark.row("3k.8", "V31")
 def test_a_disabled_user_is_out(provider: StandIn, tmp_path: Path) -> None:
     with guarded(
         issuer=provider.issuer, client_secret=SECRET, directory=f"sqlite:///{tmp_path / 'users.db'}"

@@ -19,6 +19,10 @@ from oauth2_mw.settings.words import did_you_mean, shown
 _SUFFIX = ".ini"
 
 
+#: What a preset may ask ``provider/quirks.py`` for, by name.
+QUIRKS = frozenset({"github", "ok-flag", "unwrap-data"})
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """The content of one file."""
@@ -77,5 +81,7 @@ def _parse(text: str, name: str, base: Path) -> Preset:
     values = dict(parser["provider"])
     public = tuple(values.pop("public", "").split())
     quirk = values.pop("quirk", "").strip() or None
+    if quirk is not None and quirk not in QUIRKS:
+        raise ValueError(f"the preset names the quirk {shown(quirk)}; there are {', '.join(sorted(QUIRKS))}")
     examples = dict(parser["example"]) if parser.has_section("example") else {}
     return Preset(name, base, MappingProxyType(values), MappingProxyType(examples), public, quirk)
