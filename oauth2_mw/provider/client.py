@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from oauth2_mw.errors import ConfigError, OAuth2Error, Problem, ProviderError, StateError, TokenError
+from oauth2_mw.provider.authentication import ClientAuthentication
 from oauth2_mw.provider.documents import shown
 from oauth2_mw.provider.grant import Grant, redeem_code
 from oauth2_mw.provider.metadata import MetadataCache, ProviderMetadata
@@ -85,6 +86,7 @@ class ProviderClient:
             timeouts=timeouts,
         )
         self._metadata = MetadataCache(provider, self._transport, clock)
+        self._authentication = ClientAuthentication(provider, clock=clock)
 
     def authorization_url(
         self, *, state: str, nonce: str, code_verifier: str, login_hint: str | None = None
@@ -151,6 +153,7 @@ class ProviderClient:
             code=code,
             redirect_uri=self.redirect_uri,
             code_verifier=code_verifier if self.provider.pkce else None,
+            authentication=self._authentication,
         )
         if self.provider.is_oidc:
             claims = self._proven_claims(grant, metadata, nonce=nonce)
@@ -241,9 +244,8 @@ class ProviderClient:
 def _check_quirk(provider: ProviderSettings) -> None:
     # Presets are files that anybody may write; the strategies they name are on this floor.
     if provider.quirk is not None and provider.quirk not in QUIRKS:
-        section = "oauth2_mw" if provider.name == "default" else f"provider:{provider.name}"
         text = f"its quirk {shown(provider.quirk)} does not exist: there are {', '.join(sorted(QUIRKS))}"
-        raise ConfigError([Problem(section, "preset", text)])
+        raise ConfigError([Problem(provider.section, "preset", text)])
 
 
 def _check_pkce(metadata: ProviderMetadata) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable
-from oauth2_mw.provider.authentication import client_authentication
+from oauth2_mw.provider.authentication import ClientAuthentication
 from oauth2_mw.provider.documents import DocumentError, read_form, read_object, shown
 from oauth2_mw.provider.metadata import ProviderMetadata
 from oauth2_mw.provider.transport import Response, Transport
@@ -54,17 +54,20 @@ def redeem_code(
     code: str,
     redirect_uri: str,
     code_verifier: str | None,
+    authentication: ClientAuthentication | None = None,
 ) -> Grant:
     """Exchange *code* for tokens: one POST, never repeated.
 
+    :param authentication: how the client proves itself; one that is kept reads the key of the client once.
     :raises ProviderUnavailable: when no answer comes, or a 5xx.
-    :raises ProviderError: ``invalid_client``, ``invalid_grant``, ``token_refused``, ``token_response``.
+    :raises ProviderError: ``invalid_client``, ``invalid_grant``, ``token_refused``, ``token_response``, and what
+        :class:`ClientAuthentication` raises.
     """
     from oauthlib.oauth2 import WebApplicationClient
 
     client = WebApplicationClient(provider.client_id)
-    headers, fields = client_authentication(provider)
     url = metadata.endpoint("token_endpoint")
+    headers, fields = (authentication or ClientAuthentication(provider)).for_request(url)
     body = client.prepare_request_body(
         code=code,
         redirect_uri=redirect_uri,
@@ -73,7 +76,12 @@ def redeem_code(
         body=urlencode(fields),
     )
     response = transport.post_form(url, body=body, limit=TOKEN_LIMIT, headers=headers)
-    members = _checked(response, provider, metadata)
+    try:
+        members = _checked(response, provider, metadata)
+    except ProviderError as error:
+        # Some providers repeat what they were sent.
+        proofs = (fields.get("client_secret"), fields.get("client_assertion"), headers.get("Authorization"))
+        raise _without(error, (code, code_verifier, *proofs)) from None
     # scope=None: a provider may grant another scope than the one asked for (section 3.3), which is no error.
     token = client.parse_request_body_response(json.dumps(members), scope=None)
     return Grant(
@@ -160,6 +168,15 @@ def _expires_in(value: Any, response: Response) -> int | None:
     return int(value)
 
 
+def _without(error: ProviderError, secrets: Iterable[str | None]) -> ProviderError:
+    """The same error, with nothing in it of what the request proved us by."""
+    detail = error.detail
+    for secret in secrets:
+        if secret:
+            detail = detail.replace(secret, "[hidden]")
+    return ProviderError(detail, code=error.code, message=error.message)
+
+
 def _unusable(response: Response, reason: str) -> ProviderError:
     return ProviderError(f"the answer of {response.url} cannot be used: {reason}", code="token_response")
 
@@ -186,10 +203,13 @@ def _refusal(
 def _client_refused(
     said: str, response: Response, provider: ProviderSettings, metadata: ProviderMetadata
 ) -> ProviderError:
+    proof = "client_secret"
+    if provider.client_auth_method == "private_key_jwt":
+        proof = "client_key (is its public half registered there?), this machine's clock"
     listed = metadata.token_endpoint_auth_methods_supported
     hint = f"; the provider offers {shown(' '.join(listed))}" if listed else ""
     return ProviderError(
-        f"{response.url} refused this client: {said}. Check client_id, client_secret and client_auth_method "
+        f"{response.url} refused this client: {said}. Check client_id, {proof} and client_auth_method "
         f"(now {provider.client_auth_method}{hint})",
         code="invalid_client",
         message="The sign-in service does not accept this application. Please tell its administrator.",

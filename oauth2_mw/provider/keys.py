@@ -15,7 +15,7 @@ MAX_KEYS = 100
 #: how many keys are tried for one token
 MAX_TRIED = 5
 MAX_KID = 256
-_MIN_RSA_BITS = 2048
+MIN_RSA_BITS = 2048
 # Verification time grows with the square of the size; nobody signs ID tokens with more.
 _MAX_RSA_BITS = 8192
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
@@ -112,6 +112,6 @@ def _public_key(jwk: Mapping[str, Any]) -> Any:
         ).key
     except (PyJWTError, ValueError, TypeError, OverflowError):
         return None
-    if isinstance(public, RSAPublicKey) and not _MIN_RSA_BITS <= public.key_size <= _MAX_RSA_BITS:
+    if isinstance(public, RSAPublicKey) and not MIN_RSA_BITS <= public.key_size <= _MAX_RSA_BITS:
         return None
     return public

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
+_BRACKETED = re.compile(r"(?:[^\[\]]*@)?\[[^\[\]]*\](?::[0-9]*)?")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
 #: What RFC 3986 lets stand in a URL; everything else is percent-encoded there.
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
@@ -103,6 +104,9 @@ def _split(text: str, *, userinfo: bool = False) -> SplitResult:
         parts = urlsplit(text)
         port = parts.port
         if "[" in parts.netloc:
+            # The standard library overlooks what stands before or after the brackets.
+            if _BRACKETED.fullmatch(parts.netloc) is None:
+                raise ValueError
             ipaddress.IPv6Address(parts.hostname or "")
     except ValueError:
         raise ValueError("the URL cannot be read: look at its host and port") from None

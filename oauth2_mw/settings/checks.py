@@ -10,12 +10,13 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.addresses import is_exposed, origin_of
 from oauth2_mw.settings.document import MAIN
 from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
-from oauth2_mw.settings.model import ProviderSettings, Settings
+from oauth2_mw.settings.model import MIN_SHARED_SECRET, ProviderSettings, Settings
 from oauth2_mw.settings.outputs import normalised
 from oauth2_mw.settings.sections import Section
 from oauth2_mw.settings.words import shown
@@ -24,6 +25,13 @@ PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 RESERVED_NAMES = ("callback", "default", "done")
 
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
+#: what a client proves itself with -> what helps whoever left it out
+_PROOFS: Mapping[str, str] = MappingProxyType(
+    {
+        "client_secret": "a public client has client_auth_method = none",
+        "client_key": "like file:client-key.pem",
+    }
+)
 _URLS = (*_ENDPOINTS, "logout_endpoint", "jwks_uri", "issuer")
 #: Claims that change hands or can be chosen, and so never tell who somebody is.
 _CHANGING = re.compile(
@@ -132,34 +140,42 @@ def check_provider(section: Section, main: Section) -> None:
 
 def _meant(section: Section) -> str:
     """For a section that is a provider by accident: why it is one."""
-    if section.name != MAIN or {"issuer", "preset", "client_secret", *_ENDPOINTS} & section.written:
+    if section.name != MAIN or {"issuer", "preset", *_PROOFS, *_ENDPOINTS} & section.written:
         return ""
     keys = ", ".join(sorted(section.written))
     return f" ({keys} in [{MAIN}] makes that section a provider: move it to a [provider:NAME] if it was not meant)"
 
 
 def _check_authentication(section: Section) -> None:
-    if not section.fine("client_auth_method", "client_secret"):
+    if not section.fine("client_auth_method", "client_secret", "client_key"):
         return
-    method, secret = section["client_auth_method"], section["client_secret"]
-    if method == "none":
-        if secret is not None:
-            section.complain(
-                "client_secret", "is not used with client_auth_method = none: take one of the two out"
-            )
-        if section["pkce"] == "off":
-            section.complain(
-                "pkce", "a client without a secret is protected by PKCE alone: take pkce = off out"
-            )
-    elif secret is None:
+    method = section["client_auth_method"]
+    proof = {"none": None, "private_key_jwt": "client_key"}.get(method, "client_secret")
+    for key in _PROOFS:
+        if key == proof:
+            _check_proof(section, key, method)
+        elif section[key] is not None:
+            section.complain(key, f"is not used with client_auth_method = {method}: take one of the two out")
+    if method == "none" and section["pkce"] == "off":
+        section.complain("pkce", "a client without a secret is protected by PKCE alone: take pkce = off out")
+
+
+def _check_proof(section: Section, key: str, method: str) -> None:
+    """The secret or key that the method needs. Whether a key is one, only the floor that knows keys can tell."""
+    if section[key] is None:
+        section.complain(key, f"is missing: {method} needs it ({_PROOFS[key]})")
+        return
+    try:
+        text = section[key].value()
+    except OSError as error:
+        section.complain(key, f"cannot be read: {error}")
+        return
+    if method == "client_secret_jwt" and len(text.encode("utf-8", "surrogatepass")) < MIN_SHARED_SECRET:
         section.complain(
-            "client_secret", f"is missing: {method} needs it (a public client has client_auth_method = none)"
+            key,
+            f"is too short: client_secret_jwt signs with it, which takes {MIN_SHARED_SECRET} bytes or more; have the "
+            "provider make a longer one, or take another client_auth_method",
         )
-    else:
-        try:
-            secret.value()
-        except OSError as error:
-            section.complain("client_secret", f"cannot be read: {error}")
 
 
 def _check_endpoints(section: Section) -> None:
@@ -257,8 +273,9 @@ def _warnings(settings: Settings) -> Iterator[str]:
             )
         if settings.allow is None and not provider.public and provider.user_issuer in _public_issuers():
             yield f"provider {name}: anyone on earth can join {provider.user_issuer}; write allow to say who may enter"
-        if provider.client_secret is not None and _open_to_all(provider.client_secret):
-            yield f"client_secret of provider {name}: every user of this machine can read {provider.client_secret.path}"
+        for key, secret in (("client_secret", provider.client_secret), ("client_key", provider.client_key)):
+            if secret is not None and _open_to_all(secret):
+                yield f"{key} of provider {name}: every user of this machine can read {secret.path}"
     if _open_to_all(settings.secret_keys):
         yield f"secret_keys: every user of this machine can read {settings.secret_keys.path}"
     if any(rule.text == "/" for rule in settings.public_paths):

@@ -156,6 +156,13 @@ def secret(text: str, base: Path) -> Secret | None:
     return Secret.parse(line(text), base) if text else None
 
 
+def client_key(text: str, base: Path) -> Secret | None:
+    """A private key; a PEM has lines, which a value does not keep."""
+    if "-----BEGIN" in text:
+        raise ValueError("a PEM does not stand here itself: put it into a file and write file:PATH")
+    return secret(text, base)
+
+
 def secret_keys(text: str, base: Path) -> Secret | None:
     """The keys: literal ones may stand on several lines."""
     return Secret.parse(" ".join(text.split()), base) if text else None
@@ -166,7 +173,8 @@ def session(text: str, base: Path) -> Secret | None:
     if text == "cookie":
         return None
     if "://" not in text and not text.startswith(("env:", "file:")):
-        raise ValueError(f"{_written(text)}: write cookie, or the URL of a session store")
+        # Not shown: a URL whose scheme is missing may carry a password all the same.
+        raise ValueError("this cannot stand here: write cookie, or the URL of a session store")
     return secret(text, base)
 
 

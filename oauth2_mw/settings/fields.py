@@ -277,17 +277,28 @@ FIELDS: tuple[Field, ...] = (
         "provider",
         converters.secret,
         "The secret that the provider gave us: literal, env:NAME, or file:PATH (read again when it changes).",
-        note="required unless client_auth_method is none",
+        note="required unless client_auth_method is none or private_key_jwt",
         secret=True,
     ),
     Field(
         "client_auth_method",
         "provider",
         choice("client_secret_basic", "client_secret_post", "none", "client_secret_jwt", "private_key_jwt"),
-        "How we prove ourselves at the token endpoint: in the header, in the body, or not at all (public "
-        "client).",
+        "How we prove ourselves at the token endpoint: with the secret in the header (client_secret_basic) or in "
+        "the body (client_secret_post), with a JWT that is signed with the secret (client_secret_jwt: HS256, at "
+        "least 32 bytes) or with client_key (private_key_jwt), or not at all (none: a public client).",
         "client_secret_basic",
-        later="client_secret_jwt private_key_jwt",
+    ),
+    Field(
+        "client_key",
+        "provider",
+        converters.client_key,
+        "The private key for private_key_jwt, a PEM without a passphrase or a JWK: file:PATH (read again when it "
+        "changes), env:NAME, or a JWK itself. RSA signs with RS256 (at least 2048 bits), P-256 with ES256, P-384 "
+        "with ES384, P-521 with ES512, Ed25519 with EdDSA; a JWK may name another alg that fits, like PS256, and its "
+        "kid is sent along.",
+        note="required with private_key_jwt",
+        secret=True,
     ),
     Field(
         "scope",
@@ -392,9 +403,6 @@ FIELDS: tuple[Field, ...] = (
         choice("first", "always", "never"),
         "When the provider's groups become the directory's: at the first sign-in, at each, or never.",
         "first",
-    ),
-    Field(
-        "client_key", "provider", converters.secret, "The key for private_key_jwt.", secret=True, later="*"
     ),
     Field("pkce", "provider", choice("S256", "off"), "Proof Key for Code Exchange (RFC 7636).", "S256"),
     Field(

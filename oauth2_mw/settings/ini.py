@@ -176,6 +176,7 @@ def _provider(name: str, section: Section, main: Section) -> ProviderSettings:
         client_id=section["client_id"],
         client_secret=section["client_secret"],
         client_auth_method=section["client_auth_method"],
+        client_key=section["client_key"],
         scope=scope if scope is not None else _OIDC_SCOPE if oidc else (),
         issuer=section["issuer"],
         authorization_endpoint=section["authorization_endpoint"],

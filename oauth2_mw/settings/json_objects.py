@@ -43,7 +43,8 @@ def attribute_map(text: str, _base: Path) -> Mapping[str, AttributePath]:
     written = _string_object(text, example='{"username": "login", "email": "email"}')
     unknown = [name for name in written if name not in LOCAL_FIELDS]
     if unknown and any(value in LOCAL_FIELDS for name, value in written.items() if name in unknown):
-        turned = json.dumps({value: name for name, value in written.items()}, ensure_ascii=False)
+        swapped = {value: name for name, value in written.items()}
+        turned = json.dumps(swapped, ensure_ascii=has_control("".join(written)))
         raise ValueError(
             "the map is written the wrong way round: each entry is local field, then provider's field; "
             f"write {turned}"

@@ -115,5 +115,6 @@ def _parse_key_line(line: str) -> KeyEntry:
 
 def format_key_line(entry: KeyEntry) -> str:
     """The line of a key file that :func:`parse_key_file` reads as *entry*."""
-    moment = datetime.fromtimestamp(entry.not_before, tz=UTC).strftime(_NOT_BEFORE)
-    return f"{entry.kid} {moment} {_encode_key(entry.key)}"
+    # Not strftime: it writes the years before 1000 with fewer than four digits.
+    moment = datetime.fromtimestamp(entry.not_before, tz=UTC).replace(tzinfo=None).isoformat()
+    return f"{entry.kid} {moment}Z {_encode_key(entry.key)}"

@@ -12,10 +12,15 @@ from urllib.parse import urlsplit
 from oauth2_mw.settings.grammar import AllowTerm, AttributePath, PathRule, Secret
 
 Protect = Literal["required", "optional"]
-ClientAuthMethod = Literal["client_secret_basic", "client_secret_post", "none"]
+ClientAuthMethod = Literal[
+    "client_secret_basic", "client_secret_post", "none", "client_secret_jwt", "private_key_jwt"
+]
 ResponseMode = Literal["query", "form_post"]
 GroupSync = Literal["first", "always", "never"]
 TokenKind = Literal["id", "refresh", "access"]
+
+#: bytes; what HS256 needs of a client secret for ``client_secret_jwt`` (RFC 7518, section 3.2)
+MIN_SHARED_SECRET = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class ProviderSettings:
     client_id: str
     client_secret: Secret | None
     client_auth_method: ClientAuthMethod
+    #: the private key of ``private_key_jwt``: a PEM or a JWK
+    client_key: Secret | None
     scope: tuple[str, ...]
     issuer: str | None
     authorization_endpoint: str | None
@@ -78,6 +85,11 @@ class ProviderSettings:
     quirk: str | None
     #: a preset that anyone on earth can join
     public: bool
+
+    @property
+    def section(self) -> str:
+        """The section of the INI in which it is written, for messages."""
+        return "oauth2_mw" if self.name == "default" else f"provider:{self.name}"
 
     @property
     def is_oidc(self) -> bool:

@@ -9,6 +9,8 @@ import pytest
 
 from oauth2_mw.cli.main import main
 from oauth2_mw.settings.grammar import decode_key, parse_key_file
+from tests.support.client_keys import pem
+from tests.support.jose import ec_key
 from tests.support.keys import text_key
 
 
@@ -62,6 +64,16 @@ def test_check_says_what_to_register(tmp_path: Path, capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert "https://app.example/core/auth/oauth2/login/callback/" in out
     assert "https://app.example/core/auth/oauth2/logout/done/" in out
+
+
+def test_check_tells_a_key_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line for line in GOOD if not line.startswith("client_secret")]
+    path = write_ini(tmp_path, *lines, "client_auth_method = private_key_jwt", "client_key = file:key.pem")
+    (tmp_path / "key.pem").write_text(pem(ec_key().private, passphrase=b"x"))
+    assert main(["check", str(path)]) == 1
+    assert "[oauth2_mw] client_key: cannot be used: it is encrypted" in capsys.readouterr().err
+    (tmp_path / "key.pem").write_text(pem(ec_key().private))
+    assert main(["check", str(path)]) == 0
 
 
 def test_check_tells_every_problem_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

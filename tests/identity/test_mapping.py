@@ -26,6 +26,7 @@ def provider(
         client_id="id",
         client_secret=None,
         client_auth_method="none",
+        client_key=None,
         scope=(),
         issuer="https://id.example",
         authorization_endpoint=None,

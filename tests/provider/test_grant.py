@@ -15,7 +15,10 @@ from oauth2_mw.errors import ProviderError, ProviderUnavailable
 from oauth2_mw.provider.grant import Grant, redeem_code
 from oauth2_mw.provider.metadata import ProviderMetadata
 from oauth2_mw.provider.transport import Response, Timeouts, Transport
+from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import ProviderSettings
+from tests.support.client_keys import pem
+from tests.support.jose import ec_key
 from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
 from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
 from tests.support.raw_server import raw_server
@@ -258,6 +261,19 @@ def test_a_wrong_secret_tells_the_operator_where_to_look(provider: StandIn, habi
     for word in ("client_id", "client_secret", "client_auth_method", "now client_secret_basic", "_post"):
         assert word in refusal.value.detail
     assert "s3cret" not in refusal.value.detail
+
+
+def test_a_refused_assertion_tells_where_else_to_look(provider: StandIn) -> None:
+    provider.token_response = {"error": "invalid_client"}
+    key = Secret.literal(pem(ec_key().private))
+    settings = oauth2_settings(
+        provider, client_auth_method="private_key_jwt", client_secret=None, client_key=key
+    )
+    with pytest.raises(ProviderError, match="Check client_id, client_key") as refusal:
+        redeem(provider, settings)
+    assert "clock" in refusal.value.detail
+    (request,) = provider.requests
+    assert request.form["client_assertion"] not in refusal.value.detail
 
 
 @pytest.mark.parametrize("error", ["invalid_client", "unauthorized_client", "incorrect_client_credentials"])

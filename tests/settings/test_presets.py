@@ -231,6 +231,22 @@ def test_ordinary_settings_give_no_warning():
     assert warnings(Settings.from_mapping(service(**oidc()))) == ()
 
 
+def test_a_key_or_secret_that_every_user_can_read_is_warned_of(tmp_path):
+    for name, mode in (("key", 0o644), ("secret", 0o600)):
+        (tmp_path / name).write_text("x" * 32)
+        (tmp_path / name).chmod(mode)
+    by_key = oidc(client_auth_method="private_key_jwt", client_secret="", client_key="file:key")
+    by_secret = oidc(client_secret="file:secret")
+    mapping = service(
+        **{
+            "provider:k": {**by_key, "username_prefix": "k:"},
+            "provider:s": {**by_secret, "username_prefix": "s:"},
+        }
+    )
+    (found,) = warnings(Settings.from_mapping(mapping, base=tmp_path))
+    assert found == f"client_key of provider k: every user of this machine can read {tmp_path / 'key'}"
+
+
 @pytest.mark.parametrize(("sync", "expected"), [("first", 1), ("always", 0)])
 def test_group_rules_under_group_sync_first_are_warned_of(tmp_path, sync, expected):
     mapping = service(**oidc(group_sync=sync), allow="group:staff", directory="sqlite:///u.db")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import Settings
 from tests.support.settings import OTHER_KEY, key_text, oauth, oidc, only_problem, problems, service
 
@@ -124,10 +125,11 @@ def main(key: str, value: object) -> dict[str, object]:
         ("client_secret", "env:not a name", ["environment variable"]),
         ("client_auth_method", "basic", ["client_secret_basic, client_secret_post, none"]),
         ("client_auth_method", "client_secret_pots", ["did you mean client_secret_post?"]),
-        ("client_auth_method", "client_secret_jwt", ["not available yet"]),
-        ("client_auth_method", "private_key_jwt", ["not available yet"]),
+        ("client_auth_method", "client_secret_jwt", ["client_secret", "too short", "32 bytes"]),
         ("client_auth_method", "none", ["client_secret", "take one of the two out"]),
-        ("client_key", "file:key.pem", ["not available yet"]),
+        ("client_key", "file:key.pem", ["not used with client_auth_method = client_secret_basic"]),
+        ("client_key", "file:", ["path of a file"]),
+        ("client_key", "-----BEGIN PRIVATE KEY-----\ncanary\n-----END", ["put it into a file", "file:PATH"]),
         ("scope", "profile email", ["openid is missing"]),
         ("scope", 'openid "x"', ["no scope"]),
         ("scope", "openid,profile", ["separated by spaces"]),
@@ -329,6 +331,57 @@ def test_a_public_client_with_pkce_is_fine():
         "default"
     ]
     assert provider.client_secret is None
+
+
+def with_key(**more: object) -> dict[str, object]:
+    return service(**oidc(**{"client_auth_method": "private_key_jwt", "client_secret": "", **more}))
+
+
+def test_private_key_jwt_has_a_key_and_no_secret(tmp_path):
+    (tmp_path / "key.pem").write_text("whether it is a key is not for the settings to know")
+    settings = Settings.from_mapping(with_key(client_key="file:key.pem"), base=tmp_path)
+    provider = settings.providers["default"]
+    assert (provider.client_key, provider.client_secret) == (Secret.file(tmp_path / "key.pem"), None)
+
+
+def test_a_key_may_be_a_jwk_or_stand_in_the_environment(monkeypatch):
+    monkeypatch.setenv("THE_KEY", "-----BEGIN PRIVATE KEY-----")
+    for client_key in ('{"kty": "OKP"}', "env:THE_KEY"):
+        assert Settings.from_mapping(with_key(client_key=client_key)).providers["default"].client_key
+
+
+@pytest.mark.parametrize(
+    ("key", "parts"),
+    [
+        ("", ["is missing: private_key_jwt needs it", "file:client-key.pem"]),
+        ("file:gone.pem", ["cannot be read", "gone.pem"]),
+        ("env:OAUTH2_TEST_NOT_SET", ["OAUTH2_TEST_NOT_SET is not set"]),
+    ],
+)
+def test_private_key_jwt_needs_a_key_that_can_be_read(tmp_path, key, parts):
+    found = only_problem(with_key(client_key=key), base=tmp_path)
+    assert found.startswith(f"{MAIN}client_key: ")
+    assert all(part in found for part in parts)
+
+
+def test_private_key_jwt_takes_no_secret():
+    found = only_problem(with_key(client_key="{}", client_secret="s3cret"))
+    assert found.startswith(f"{MAIN}client_secret: is not used with client_auth_method = private_key_jwt")
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "client_secret_jwt", "none"])
+def test_a_key_is_for_private_key_jwt_alone(method):
+    secret = "" if method == "none" else "x" * 32
+    found = only_problem(with_key(client_auth_method=method, client_secret=secret, client_key="{}"))
+    assert found.startswith(f"{MAIN}client_key: is not used with client_auth_method = {method}")
+
+
+def test_the_secret_of_client_secret_jwt_is_measured_in_bytes():
+    def signed_with(secret: str) -> dict[str, object]:
+        return with_key(client_auth_method="client_secret_jwt", client_secret=secret)
+
+    assert Settings.from_mapping(signed_with("ü" * 16)).providers["default"].client_secret
+    assert "is too short" in only_problem(signed_with("x" * 31))
 
 
 @pytest.mark.parametrize("missing", ["authorization_endpoint", "token_endpoint", "userinfo_endpoint"])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.support.browser_jar import Browser
-from tests.support.clients import PASSWORD, SECRET, AuthMethod, Client
+from tests.support.clients import PASSWORD, SECRET, SECRETLESS, AuthMethod, Client
 from tests.support.control import control
 from tests.support.node import start_script
 from tests.support.page import Page
@@ -40,7 +40,8 @@ class OidcProvider:
         :param claims_in_id_token: profile, email and the other claims stand in the ID token; otherwise in
             userinfo alone.
         :param pkce_optional: take authorization requests without PKCE too.
-        :param metadata: further client metadata (OpenID Connect Dynamic Client Registration, 2).
+        :param metadata: further client metadata (OpenID Connect Dynamic Client Registration, 2), such as ``jwks``,
+            which ``private_key_jwt`` needs.
         """
         client = Client(client_id or f"app-{next(self._numbers)}", client_secret, auth_method)
         wanted = {
@@ -54,7 +55,7 @@ class OidcProvider:
             "pkce_optional": pkce_optional,
             **metadata,
         }
-        if auth_method != "none":
+        if auth_method not in SECRETLESS:
             wanted["client_secret"] = client_secret
         control(self.issuer, "POST", "/_test/clients", wanted)
         return client

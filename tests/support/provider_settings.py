@@ -18,6 +18,7 @@ def provider_settings(**changes: Any) -> ProviderSettings:
         "client_id": "client",
         "client_secret": Secret.literal("s3cret: %+&ü"),
         "client_auth_method": "client_secret_basic",
+        "client_key": None,
         "scope": ("openid", "profile", "email"),
         "issuer": "https://op.example",
         "authorization_endpoint": None,

@@ -72,6 +72,7 @@ const configuration = {
   scopes: ['openid', 'offline_access', 'profile', 'email', 'phone', 'groups'],
   acrValues: ['urn:acme:password', 'urn:acme:two-factors'],
   extraClientMetadata: { properties: ['claims_in_id_token', 'pkce_optional'], validator() {} },
+  enabledJWA: { clientAuthSigningAlgValues: ['HS256', 'RS256', 'PS256', 'ES256', 'ES384', 'ES512', 'EdDSA'] },
   pkce: { required: (ctx, client) => !client.pkce_optional },
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
   renderError(ctx, out) {

@@ -1,0 +1,170 @@
+"""The private key with which we prove who we are: what it may be, and why another one cannot be used.
+
+PEM (RFC 7468) or JWK (RFC 7517). No text of this module quotes anything of a key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from oauth2_mw.errors import Problem
+from oauth2_mw.provider.documents import DocumentError, read_object
+from oauth2_mw.provider.keys import ALGORITHMS, MIN_RSA_BITS
+from oauth2_mw.settings.model import ProviderSettings
+
+#: the curves of RFC 7518, section 3.4, as the cryptography package names them
+_CURVES: Mapping[str, str] = MappingProxyType(
+    {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+)
+_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----", re.DOTALL)
+_JWK_MEMBERS = frozenset({"kty", "crv", "n", "e", "d", "p", "q", "dp", "dq", "qi", "oth", "x", "y"})
+_WANTED = f"take one of RSA ({MIN_RSA_BITS} bits or more), P-256, P-384, P-521 or Ed25519"
+_NO_KEY = "it is neither a PEM nor a JWK: write file: and the path of one, like file:client-key.pem"
+_DAMAGED = "it is damaged, or of a kind that nobody knows here: " + _WANTED
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKey:
+    """A private key that signs client assertions."""
+
+    #: the JWS algorithm (RFC 7518, section 3.1; RFC 8037)
+    alg: str
+    #: the name under which the provider knows its public half, if the JWK says so
+    kid: str | None
+    #: an object of the cryptography package
+    private: Any = field(repr=False)
+
+
+def parse_client_key(text: str) -> ClientKey:
+    """The key of a PEM or a JWK; the algorithm follows from the kind of key, or is the one that the JWK names.
+
+    :raises ValueError: with why it cannot be used, and what to do.
+    """
+    if text.lstrip().startswith("{"):
+        return _from_jwk(text)
+    private = _load_pem(_the_private_block(text))
+    if private is None:
+        raise ValueError(_DAMAGED)
+    return ClientKey(_algorithm(private), None, private)
+
+
+def client_key_problems(providers: Iterable[ProviderSettings]) -> tuple[Problem, ...]:
+    """What is wrong with the keys of those providers that need one, to be told before the first sign-in."""
+    found = []
+    for provider in providers:
+        if provider.client_auth_method == "private_key_jwt" and provider.client_key is not None:
+            try:
+                parse_client_key(provider.client_key.value())
+            except (OSError, ValueError) as error:
+                found.append(Problem(provider.section, "client_key", f"cannot be used: {error}"))
+    return tuple(found)
+
+
+def _the_private_block(text: str) -> bytes:
+    """The one private key among the blocks of a PEM; certificates, parameters and public keys may surround it."""
+    blocks = [(match[1], match[0]) for match in _PEM.finditer(text)]
+    private = [(label, block) for label, block in blocks if label.endswith("PRIVATE KEY")]
+    if not blocks:
+        raise ValueError(_NO_KEY)
+    if not private:
+        raise ValueError(
+            f"it holds no private key, only {', '.join(label for label, _ in blocks)}: the provider gets that one, "
+            "and here stands the private one"
+        )
+    if len(private) > 1:
+        raise ValueError(f"it holds {len(private)} private keys: leave the one to sign with")
+    label, block = private[0]
+    if label == "ENCRYPTED PRIVATE KEY" or "Proc-Type: 4,ENCRYPTED" in block:
+        raise ValueError(
+            "it is encrypted, and nobody is there to type a passphrase: write it in the clear with openssl pkey "
+            "-in OLD -out NEW, and make it readable for this service's user alone (chmod 600)"
+        )
+    if label == "OPENSSH PRIVATE KEY":
+        raise ValueError(
+            "it is in the format of OpenSSH: convert a copy of it with ssh-keygen -p -m PKCS8 -f COPY"
+        )
+    return block.encode("ascii", "replace")
+
+
+def _load_pem(block: bytes) -> Any:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        return load_pem_private_key(block, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+
+
+def _from_jwk(text: str) -> ClientKey:
+    jwk = _members(text)
+    if jwk is None:
+        raise ValueError("it is no JWK: not one JSON object")
+    if "keys" in jwk:
+        raise ValueError("it is a set of keys: write the one private key of it alone")
+    if jwk.get("kty") == "oct":
+        raise ValueError("it is a shared secret: that is a client_secret, for client_secret_jwt")
+    if "d" not in jwk:
+        raise ValueError(
+            "it is a JWK without the member d, and so a public key: the provider gets that one, and here stands the "
+            "private one"
+        )
+    operations = jwk.get("key_ops", ["sign"])
+    if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "sign" not in operations:
+        raise ValueError("its use or key_ops say that it is not for signing: take a key that is")
+    kid = jwk.get("kid")
+    if kid is not None and not isinstance(kid, str):
+        raise ValueError("its kid is no text: write it as the provider knows it, in quotes")
+    private = _load_jwk({name: value for name, value in jwk.items() if name in _JWK_MEMBERS})
+    if private is None:
+        raise ValueError(_DAMAGED)
+    alg = _algorithm(private)
+    if jwk.get("alg") is None:
+        return ClientKey(alg, kid, private)
+    # RFC 7517, section 4.4: a key that names its algorithm serves no other, such as PS256.
+    fitting = [name for name, kind in ALGORITHMS.items() if kind == ALGORITHMS[alg]]
+    if jwk["alg"] not in fitting:
+        raise ValueError(f"its alg does not fit the key: write {' or '.join(fitting)}, or leave it out")
+    return ClientKey(jwk["alg"], kid, private)
+
+
+def _members(text: str) -> dict[str, Any] | None:
+    try:
+        return read_object(text.encode("utf-8", "surrogatepass"))
+    except DocumentError:
+        # What it says may quote a member's name, and in a damaged file that may be anything.
+        return None
+
+
+def _load_jwk(members: dict[str, Any]) -> Any:
+    from jwt import PyJWK, PyJWTError
+
+    # The texts of PyJWT's errors quote the whole key: none of them leaves this function, not even as a context.
+    try:
+        return PyJWK(members).key
+    except (PyJWTError, ValueError, TypeError, ArithmeticError):
+        return None
+
+
+def _algorithm(private: Any) -> str:
+    """The JWS algorithm that a key is for."""
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    alg = None
+    if isinstance(private, RSAPrivateKey):
+        if private.key_size < MIN_RSA_BITS:
+            raise ValueError(f"it is an RSA key of {private.key_size} bits, which is too weak: {_WANTED}")
+        alg = "RS256"
+    elif isinstance(private, EllipticCurvePrivateKey):
+        alg = _CURVES.get(private.curve.name)
+    elif isinstance(private, Ed25519PrivateKey):
+        alg = "EdDSA"
+    if alg is None:
+        raise ValueError(f"it is of a kind that signs no assertions here: {_WANTED}")
+    return alg
