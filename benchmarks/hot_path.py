@@ -118,8 +118,11 @@ def variants() -> dict[str, tuple[Callable[[Environ, Any], object], Environ]]:
     limit = Limit(null_app, payload)
     cookie = sessions.set_cookies(session, sessions.cookies.read(""))[0].partition(";")[0].partition("=")[2]
 
+    opened = sessions._opened
+
     def unopened(environ: Environ, start: Any) -> object:
-        sessions._opened.clear()
+        opened._known.clear()
+        opened._bytes = 0
         return middleware(environ, start)
 
     return {

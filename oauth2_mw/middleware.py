@@ -17,6 +17,7 @@ from oauth2_mw.errors import ConfigError, Problem, StoreUnavailable
 from oauth2_mw.identity.access import PublicPaths
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.observe import quiet_libraries
+from oauth2_mw.provider.client_key import client_key_problems
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.urls import Urls
@@ -32,7 +33,8 @@ class OAuth2Middleware:
     :param app: any WSGI application (PEP 3333); it is called for allowed requests alone, and its iterable is returned
         as it came.
     :param settings: see :class:`oauth2_mw.Settings`.
-    :raises ConfigError: when the settings cannot be put to work, such as a directory without SQLAlchemy.
+    :raises ConfigError: when the settings cannot be put to work, such as a directory without SQLAlchemy
+        or a client_key that is none.
 
     Construction opens no connection.
     """
@@ -42,6 +44,7 @@ class OAuth2Middleware:
         self._app = app
         self._settings = settings
         self._urls = Urls(settings)
+        _check_client_keys(settings)
         self._directory = _directory(settings)
         self._sessions = Sessions(settings, revocation_source=self._directory)
         self._look_up = self._sessions.look_up
@@ -77,7 +80,7 @@ class OAuth2Middleware:
             try:
                 known = self._look_up(header)
             except StoreUnavailable as error:
-                return self._site().refusal(error, environ)(environ, start_response)
+                return _send(self._site().refusal(error, environ), environ, start_response)
             if known is not None:
                 if self._hide_cookies:
                     self._cut_cookies(environ, known.rest)
@@ -96,7 +99,7 @@ class OAuth2Middleware:
                     start_response, self._sessions.cookies.expire_session(known.sent)
                 )
             return self._app(environ, start_response)
-        return self._site().challenge(environ, known)(environ, start_response)
+        return _send(self._site().challenge(environ, known), environ, start_response)
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse, path: str) -> Iterable[bytes]:
         header = environ.get("HTTP_COOKIE")
@@ -104,8 +107,8 @@ class OAuth2Middleware:
         try:
             known = self._look_up(header) if header is not None else None
         except StoreUnavailable as error:
-            return site.refusal(error, environ)(environ, start_response)
-        return site.answer(environ, known, path[len(self._own_exact) :])(environ, start_response)
+            return _send(site.refusal(error, environ), environ, start_response)
+        return _send(site.answer(environ, known, path[len(self._own_exact) :]), environ, start_response)
 
     @staticmethod
     def _cut_cookies(environ: WSGIEnvironment, rest: str | None) -> None:
@@ -133,6 +136,12 @@ class OAuth2Middleware:
             import_module(name)
 
 
+def _check_client_keys(settings: Settings) -> None:
+    # The settings see that a key is there; what a key is, is known on the floor above them.
+    if problems := client_key_problems(settings.providers.values()):
+        raise ConfigError(problems)
+
+
 def _directory(settings: Settings) -> Directory | None:
     if settings.directory is None:
         return None
@@ -145,9 +154,23 @@ def _directory(settings: Settings) -> Directory | None:
         raise ConfigError([problem]) from error
 
 
+def _send(
+    response: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """Answer with a response of ours; a server that names no method meant GET."""
+    environ.setdefault("REQUEST_METHOD", "GET")
+    return response(environ, start_response)
+
+
 def _with_cookies(start_response: StartResponse, cookies: list[str]) -> StartResponse:
+    """Add cookies of ours to the application's response, unless anybody at all may keep a copy of it."""
+
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-        headers = [*headers, *(("Set-Cookie", cookie) for cookie in cookies)]
+        caching = ",".join(value.lower() for name, value in headers if name.lower() == "cache-control")
+        if "public" not in caching and "s-maxage" not in caching:
+            headers = [*headers, *(("Set-Cookie", cookie) for cookie in cookies), ("Vary", "Cookie")]
+            if not caching:
+                headers.append(("Cache-Control", "private"))
         return (
             start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
         )

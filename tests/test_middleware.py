@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import ConfigError, StoreUnavailable
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from tests.support.guarded import ORIGIN, make_settings
@@ -224,7 +224,7 @@ def test_the_applications_own_iterable_comes_back(app: App) -> None:
 def test_our_cookies_are_hidden_unless_asked_otherwise(app: App) -> None:
     middleware = guard(app)
     cookie = sign_in(middleware)
-    call(middleware, environ_for("/", HTTP_COOKIE=f"a=1; {cookie}; {COOKIE}-a-abcdefghijkl=x; b"))
+    call(middleware, environ_for("/", HTTP_COOKIE=f"a=1; {cookie}; {COOKIE}-a-a=x; b"))
     assert app.environ["HTTP_COOKIE"] == "a=1; b"
     middleware = guard(app, hide_cookies=False)
     call(middleware, environ_for("/", HTTP_COOKIE=f"a=1; {cookie}"))
@@ -486,6 +486,14 @@ def test_construction_opens_no_connection(app: App, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     guard(app, preload=True)
+
+
+def test_a_client_key_that_cannot_sign_stops_the_start(app: App) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        guard(app, client_secret=None, client_auth_method="private_key_jwt", client_key='{"d": "canary"}')
+    (problem,) = refusal.value.problems
+    assert str(problem).startswith("[oauth2_mw] client_key: cannot be used: it is damaged")
+    assert "canary" not in str(refusal.value)
 
 
 class Clock:

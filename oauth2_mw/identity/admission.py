@@ -57,13 +57,13 @@ class Admission:
         return _identity(provider, user, claims)
 
     def _judge(self, user: User, attributes: Attributes, claims: Mapping[str, Any]) -> None:
-        # Whether an address is verified is known only of the one that this sign-in brought.
-        verified = claims.get("email_verified") if user.email == attributes.email else None
+        # Only the address of this sign-in counts: of one that the directory remembers nobody knows whether it is, or
+        # was, verified.
         check_allowed(
             self._allow,
             username=user.username,
-            email=user.email,
-            email_verified=verified,
+            email=attributes.email,
+            email_verified=claims.get("email_verified"),
             groups=user.groups,
             organizations=user.organizations,
             claims=claims,

@@ -94,10 +94,11 @@ def _username(provider: ProviderSettings, claims: Mapping[str, Any]) -> str:
     value = _number_as_text(_look(provider, claims, "username"))
     if not isinstance(value, str) or value == "":
         raise ProviderError(_no_username(provider, claims), code="no_username")
+    given = value
     for transform in provider.username_transform:
         value = _TRANSFORMS[transform](value)
     username = provider.username_prefix + value
-    fault = _fault(value, username)
+    fault = _fault(given, value, username)
     if fault is not None:
         raise ProviderError(
             f"provider {provider.name}: the username cannot be used: {fault}; correct it at the provider, or "
@@ -117,7 +118,7 @@ _TRANSFORMS: Mapping[str, Callable[[str], str]] = MappingProxyType(
 )
 
 
-def _fault(value: str, username: str) -> str | None:
+def _fault(given: str, value: str, username: str) -> str | None:
     if not value:
         return "username_transform leaves nothing of it"
     if len(username) > MAX_USERNAME:
@@ -127,9 +128,13 @@ def _fault(value: str, username: str) -> str | None:
     # A prefix would hide a blank in front.
     if value != value.strip():
         return "it starts or ends with a blank"
-    # Full-width and other compatibility letters: an application that folds them would see another person. An
-    # accent that is a character of its own is left as it is.
-    if normalize("NFKC", username) != normalize("NFC", username):
+    # Full-width and other compatibility letters, and signs that are another letter outright, such as the Kelvin sign:
+    # an application that folds them would see another person, and so would our own transformations. An accent that is a
+    # character of its own is left as it is.
+    text = given + username
+    if normalize("NFKC", text) != normalize("NFC", text) or any(
+        normalize("NFC", char) != char for char in text
+    ):
         return "it holds compatibility characters, which can pass for plain letters"
     return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 #: Browsers drop a cookie whose name and value exceed 4096 octets (RFC 6265bis, section 5.6).
 CHUNK_BYTES = 3800
@@ -17,7 +17,7 @@ MAX_CHUNKS = 2
 #: A request that carries more copies of one of our cookies than this is not worth untangling.
 MAX_COPIES = 3
 
-_is_attempt_id = re.compile(r"[A-Za-z0-9_-]{12}").fullmatch
+_is_slot = re.compile("[a-h]").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Sent:
     """Those cookies of a request that are ours, and what is left of the header without them."""
 
     #: name -> the values sent under it, in the order of the header
-    ours: dict[str, list[str]]
+    ours: dict[str, list[str]] = field(repr=False)
     #: the ``Cookie`` header as the application may see it; ``None``: no cookie is left
-    rest: str | None
+    rest: str | None = field(repr=False)
 
 
 class Cookies:
@@ -48,10 +48,7 @@ class Cookies:
     def _is_ours(self, name: str) -> bool:
         return (
             name in self._chunk_names
-            or (
-                name.startswith(self.attempt_prefix)
-                and bool(_is_attempt_id(name[len(self.attempt_prefix) :]))
-            )
+            or (name.startswith(self.attempt_prefix) and bool(_is_slot(name[len(self.attempt_prefix) :])))
             or self._stale.fullmatch(name) is not None
         )
 
@@ -60,11 +57,12 @@ class Cookies:
         ours: dict[str, list[str]] = {}
         rest: list[str] = []
         for pair in header.split(";"):
-            pair = pair.strip()
+            # Only what separates cookies: other blanks may be octets of an application's own value.
+            pair = pair.strip(" \t")
             # A nameless cookie "=__Host-x=..." does not begin with our name; it never becomes ours.
             name, separator, value = pair.partition("=") if pair.startswith(self.session) else ("", "", "")
-            if separator and self._is_ours(name := name.rstrip()):
-                ours.setdefault(name, []).append(value.lstrip().strip('"'))
+            if separator and self._is_ours(name := name.rstrip(" \t")):
+                ours.setdefault(name, []).append(value.lstrip(" \t").strip('"'))
             elif pair:
                 rest.append(pair)
         return Sent(ours, "; ".join(rest) or None)
@@ -98,7 +96,7 @@ class Cookies:
         return [name for name in sent.ours if not name.startswith(self.attempt_prefix)]
 
     def attempts(self, sent: Sent) -> dict[str, str]:
-        """Attempt id -> sealed text. A name sent twice is left out: it proves nothing."""
+        """Slot -> sealed text. A name sent twice is left out: it proves nothing."""
         start = len(self.attempt_prefix)
         return {
             name[start:]: values[0]
@@ -109,6 +107,12 @@ class Cookies:
     def attempt_names(self, sent: Sent) -> list[str]:
         """The names of all attempt cookies of a request."""
         return [name for name in sent.ours if name.startswith(self.attempt_prefix)]
+
+    def session_bytes(self, sent: Sent) -> int:
+        """How much of a request's header its session takes."""
+        return sum(
+            len(name) + len(value) + 3 for name in self.session_names(sent) for value in sent.ours[name]
+        )
 
     def chunk_count(self, length: int) -> int:
         """How many cookies a sealed text of that many characters takes."""
@@ -127,14 +131,18 @@ class Cookies:
         """``Set-Cookie`` values that end the session on the browser."""
         return [self.expire(name) for name in dict.fromkeys((self.session, *self.session_names(sent)))]
 
-    def set_attempt(self, attempt_id: str, text: str, *, max_age: int, cross_site: bool = False) -> str:
+    def expire_all(self, sent: Sent) -> list[str]:
+        """The same, with the attempts of that browser: what was begun before a logout does not outlive it."""
+        return [*self.expire_session(sent), *map(self.expire, self.attempt_names(sent))]
+
+    def set_attempt(self, slot: str, text: str, *, max_age: int, cross_site: bool = False) -> str:
         """The ``Set-Cookie`` value of one sign-in attempt.
 
         :param max_age: seconds.
         :param cross_site: whether the answer comes as a form of the provider's site (``form_post``): a cookie that
             is not ``SameSite=None`` stays behind then.
         """
-        cookie = self._set(self.attempt_prefix + attempt_id, text) + f"; Max-Age={max_age}"
+        cookie = self._set(self.attempt_prefix + slot, text) + f"; Max-Age={max_age}"
         return cookie.replace("; SameSite=Lax", "; SameSite=None") if cross_site else cookie
 
     def _set(self, name: str, value: str) -> str:

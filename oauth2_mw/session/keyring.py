@@ -110,10 +110,15 @@ class Keyring:
 
     def look(self) -> None:
         """Read the key file again if it has changed. A file that cannot be used leaves the known keys in force."""
-        if not self._reading.acquire(blocking=False):
-            return
+        # While another request reads, this one goes on with the keys that it has.
+        if self._reading.acquire(blocking=False):
+            try:
+                self._read()
+            finally:
+                self._reading.release()
+
+    def _read(self) -> None:
         try:
-            self.next_look = self._monotonic() + self._sync
             text = self._source.fresh_value()
             if text != self._text:
                 ring = self._parse(text)
@@ -123,17 +128,19 @@ class Keyring:
         except (OSError, ValueError) as error:
             audit("key_file_unusable", detail=f"{error}; the keys read before stay in force")
         finally:
-            self._reading.release()
+            self.next_look = self._monotonic() + self._sync
 
     def find(self, key_id: bytes) -> Key | None:
         """The key of that id. An unknown id makes the ring look at the file once, at most once a second."""
         key = self._ring.by_id.get(key_id)
         if key is None and self._source.path is not None:
-            now = self._monotonic()
-            if now >= self._unknown_pause:
-                self._unknown_pause = now + UNKNOWN_KEY_PAUSE
-                self.look()
+            # Whoever meets a new key while another request is reading it waits for that: its session is not lost.
+            with self._reading:
                 key = self._ring.by_id.get(key_id)
+                if key is None and self._monotonic() >= self._unknown_pause:
+                    self._read()
+                    self._unknown_pause = self._monotonic() + UNKNOWN_KEY_PAUSE
+                    key = self._ring.by_id.get(key_id)
         return key
 
     def sealing_key(self) -> Key:

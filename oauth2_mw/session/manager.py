@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from oauth2_mw.errors import LoginError
+from oauth2_mw.errors import LoginError, ProviderError
 from oauth2_mw.identity.environ import EnvironWriter
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.observe import audit
@@ -30,8 +30,8 @@ _PURPOSE = "session"
 #: What the cache of opened sessions may hold in each worker.
 CACHE_ENTRIES = 2000
 CACHE_BYTES = 8 * 1024 * 1024
-#: What an opened session takes beside the header that is its key: about three times its sealed text.
-_ENTRY_FACTOR = 4
+#: What an opened session takes, its key included, in terms of the header that it came from.
+_ENTRY_FACTOR = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,10 @@ NOTHING = Known(None, {}, None, Sent({}, None), broken=False)
 
 
 class _Opened:
-    """The bounded cache of headers worked out before. Reading takes no lock; the dictionary's own operations hold."""
+    """The headers worked out with one ring of keys, bounded. Reading takes no lock: the dictionary's operations hold.
+
+    Another ring gets another one of these, so what was begun with old keys never ends up among the new.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, Known] = {}
@@ -64,7 +67,10 @@ class _Opened:
         self.get = self._known.get
 
     def put(self, header: str, known: Known) -> None:
-        with self._writing:
+        # It is only a cache: nobody waits for it, least of all a process forked while another thread held the lock.
+        if not self._writing.acquire(blocking=False):
+            return
+        try:
             if header in self._known:
                 return
             self._known[header] = known
@@ -73,11 +79,8 @@ class _Opened:
                 oldest = next(iter(self._known))
                 del self._known[oldest]
                 self._bytes -= len(oldest) * _ENTRY_FACTOR
-
-    def clear(self) -> None:
-        with self._writing:
-            self._known.clear()
-            self._bytes = 0
+        finally:
+            self._writing.release()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -119,21 +122,21 @@ class Sessions:
 
         :raises StoreUnavailable: when it cannot be known whether the session was ended elsewhere.
         """
-        known = self._opened.get(header)
-        now = self._clock()
         self._keyring.refresh()
         if self._generation != self._keyring.generation:
-            self._generation = self._keyring.generation
-            self._opened.clear()
-            known = None
+            self._generation, self._opened = self._keyring.generation, _Opened()
+        opened = self._opened
+        known = opened.get(header)
         if known is None:
             if self._mark not in header:
                 return None
             known = self._work_out(header)
+            if known.session is not None:
+                opened.put(header, known)
         session = known.session
         if session is None:
             return known
-        if not session.alive(now) or self.revocations.ended(session.id, session.identity.id):
+        if not session.alive(self._clock()) or self.revocations.ended(session.id, session.identity.id):
             return replace(known, session=None, broken=True)
         return known
 
@@ -147,15 +150,16 @@ class Sessions:
     def _work_out(self, header: str) -> Known:
         sent = self.cookies.read(header)
         session = self._open(sent)
-        if session is None:
-            return Known(None, {}, sent.rest, sent, broken=bool(self.cookies.session_names(sent)))
-        known = Known(
-            session, self._writer.plain(session.identity, session.tokens), sent.rest, sent, broken=False
-        )
-        self._opened.put(header, known)
-        return known
+        if session is not None:
+            try:
+                plain = self._writer.plain(session.identity, session.tokens)
+                return Known(session, plain, sent.rest, sent, broken=False)
+            except ProviderError as error:
+                log.warning("a session was left aside: %s", error.detail)
+        return Known(None, {}, sent.rest, sent, broken=bool(self.cookies.session_names(sent)))
 
     def _open(self, sent: Sent) -> Session | None:
+        found: Session | None = None
         for tries, (count, text) in enumerate(self.cookies.session_values(sent)):
             if tries > MAX_COPIES:
                 break
@@ -169,9 +173,13 @@ class Sessions:
                 log.info("a session cookie of another version was left aside")
                 continue
             # A provider that was taken away, or now points elsewhere, signs nobody in any more.
-            if self._issuers.get(session.identity.provider) == session.identity.issuer:
-                return session
-        return None
+            if self._issuers.get(session.identity.provider) != session.identity.issuer:
+                continue
+            if found is not None and found.id != session.id:
+                # Somebody else's session was slipped in beside this one: nobody can tell which is meant.
+                return None
+            found = session
+        return found
 
     # Writing
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from oauth2_mw.identity.model import Identity, freeze, thaw
+
+_KEYS = ("s", "u", "p", "i", "b", "n", "0", "1", "2", "3")
+_TYPES = [*[str] * 6, *[int] * 4]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +98,15 @@ class Session:
             get("a"),
             freeze(get("c", {})),
         )
-        return cls(record["s"], identity, get("t", {}), record["0"], record["1"], record["2"], record["3"])
+        # What is compared and counted later must be of its type.
+        if [type(record[key]) for key in _KEYS] != _TYPES:
+            raise TypeError("a session of another version")
+        return cls(
+            record["s"],
+            identity,
+            MappingProxyType(get("t", {})),
+            record["0"],
+            record["1"],
+            record["2"],
+            record["3"],
+        )

@@ -17,6 +17,8 @@ from oauth2_mw.errors import StoreUnavailable
 
 #: Seconds for which a copy of the list serves while the directory is away.
 GRACE = 60
+#: Seconds for which an ended session is remembered beyond its own end.
+KEPT_LONGER = 3600
 #: Seconds between two tries while the directory is away.
 RETRY = 1
 
@@ -57,9 +59,12 @@ class Revocations:
         self._sync = sync
         self._clock = clock
         self._refreshing = threading.Lock()
-        self._revoked: dict[str, int] = {}
+        #: session id -> ``clock()`` value until which it is remembered
+        self._revoked: dict[str, float] = {}
         self._disabled: frozenset[str] = frozenset()
         self._last_row = 0
+        self._retry_at = float("-inf")
+        self._failure = ""
         self._read_at: float | None = None
         #: ``clock()`` value from which :meth:`refresh` has something to do
         self.due = 0.0 if source is not None else float("inf")
@@ -79,7 +84,7 @@ class Revocations:
         :param expires: the moment (seconds since the epoch) at which the session would have ended by itself.
         :raises StoreUnavailable: when the directory did not take it; this worker ends the session all the same.
         """
-        self._revoked[session_id] = expires
+        self._remember(session_id, expires)
         if self._source is not None:
             self._source.revoke_session(session_id, expires=expires)
         else:
@@ -90,19 +95,26 @@ class Revocations:
         if not self._refreshing.acquire(blocking=not self._serves()):
             return
         try:
+            if self._clock() < self._retry_at:
+                # Somebody has just tried, and all who waited for it share the answer.
+                if not self._serves():
+                    raise StoreUnavailable(self._failure)
+                return
             if self._clock() < self.due or self._source is None:
                 return
             try:
                 snapshot = self._source.snapshot(self._last_row)
-            except StoreUnavailable:
-                self.due = self._clock() + RETRY
+            except StoreUnavailable as error:
+                self._retry_at, self._failure = self._clock() + RETRY, error.detail
                 if not self._serves():
-                    self.due = 0.0
                     raise
+                self.due = self._retry_at
                 return
-            for row, session_id, expires in snapshot.revoked:
-                self._revoked[session_id] = expires
-                self._last_row = max(self._last_row, row)
+            for _, session_id, expires in snapshot.revoked:
+                self._remember(session_id, expires)
+            if snapshot.revoked:
+                # Not the highest ever seen: a database that was put back counts from an earlier row again.
+                self._last_row = max(row for row, _, _ in snapshot.revoked)
             self._disabled = snapshot.disabled_ids
             self._forget_expired()
             self._read_at = self._clock()
@@ -113,8 +125,12 @@ class Revocations:
     def _serves(self) -> bool:
         return self._read_at is not None and self._clock() < self._read_at + GRACE
 
+    def _remember(self, session_id: str, expires: int) -> None:
+        # Counted on a clock that nobody sets: one that was ahead for a moment must not revive what has ended.
+        self._revoked[session_id] = self._clock() + max(expires - time.time(), 0) + KEPT_LONGER
+
     def _forget_expired(self) -> None:
-        now = time.time()
-        for session_id, expires in list(self._revoked.items()):
-            if expires < now:
+        now = self._clock()
+        for session_id, until in list(self._revoked.items()):
+            if until < now:
                 self._revoked.pop(session_id, None)

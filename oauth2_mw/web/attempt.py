@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import threading
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -28,9 +29,11 @@ from oauth2_mw.session.sealing import Sealer
 VALID_FOR = 600
 #: Seconds for which the cookie stays, so that a late answer still finds its destination.
 KEPT_FOR = 3600
-#: Attempts that one browser has at a time, and the octets that their cookies may take of a request's header.
-MOST_ALIVE = 8
-MOST_BYTES = 3600
+#: What the cookies of one browser are called at the end: so many attempts live at a time, even if it starts more at
+#: once than it can tell us about.
+SLOTS = "abcdefgh"
+#: Octets that our cookies may take of a request's header. Servers read 8190 of one line, applications need some.
+MOST_BYTES = 7600
 #: As many sign-ins within that many seconds, none of which has left a session, are a circle.
 MOST_ROUNDS = 3
 ROUND_TIME = 60
@@ -49,11 +52,17 @@ def _b64(octets: bytes) -> str:
 class State:
     """What the ``state`` parameter says, once opened."""
 
+    #: the slot, and 72 random bits
     id: str
     started: int
     provider: str
     #: how often this sign-in was begun anew because an answer did not fit
     restarts: int
+
+    @property
+    def slot(self) -> str:
+        """The end of the cookie's name."""
+        return self.id[:1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,8 @@ class Attempt:
     destination: str
     #: whether an answer to it was acted upon; kept for its destination only
     spent: bool = False
+    #: whether that answer has led to a session
+    signed_in: bool = False
 
     @property
     def nonce(self) -> str:
@@ -105,34 +116,49 @@ class Attempts:
         self._consume = consume or UsedHere().consume
         self._form_post = frozenset(form_post)
 
-    def begin(self, provider: str, destination: str, *, restarts: int = 0) -> tuple[Attempt, str]:
-        """A new attempt and its ``state`` parameter. :meth:`remember` writes its cookie."""
-        state = State(_b64(os.urandom(9)), int(self._clock()), provider, restarts)
-        return Attempt(state, os.urandom(32), destination), self._seal_state(state)
-
-    def remember(self, attempt: Attempt, sent: Sent) -> list[str]:
-        """``Set-Cookie`` values that keep *attempt* and make room for it: spent ones go first, then the oldest."""
+    def begin(
+        self, provider: str, destination: str, sent: Sent, *, restarts: int = 0
+    ) -> tuple[Attempt, str, list[str]]:
+        """A new attempt, its ``state`` parameter, and the ``Set-Cookie`` values that keep it and make room for it."""
+        known = self._known(sent)
+        state = State(_slot(known) + _b64(os.urandom(9)), int(self._clock()), provider, restarts)
+        attempt = Attempt(state, os.urandom(32), destination)
         text = self._seal_attempt(attempt)
-        kept = []
-        for attempt_id, sealed in self._cookies.attempts(sent).items():
-            other = self._open_attempt(attempt_id, sealed)
-            if (
-                other is not None
-                and attempt_id != attempt.state.id
-                and self._clock() - other.state.started < KEPT_FOR
-            ):
-                kept.append((not other.spent, other.state.started, attempt_id, len(sealed)))
-        kept.sort(reverse=True)
-        room = MOST_BYTES - len(text)
-        staying = set()
-        for _, _, attempt_id, length in kept[: MOST_ALIVE - 1]:
-            room -= length
+        taken = self._cookies.session_bytes(sent)
+        if taken + len(text) > MOST_BYTES:
+            # Better to end at the front page than at a server that reads no such header.
+            text = self._seal_attempt(replace(attempt, destination=""))
+        leaving = self._leaving(known, sent, but=state.slot, room=MOST_BYTES - taken - len(text))
+        return attempt, self._seal_state(state), [self._set(attempt, text), *leaving]
+
+    def _known(self, sent: Sent) -> dict[str, Attempt]:
+        """The attempts of this browser that still serve for something, by slot; every other slot stands for none."""
+        now = self._clock()
+        found = (
+            (slot, self._open_attempt(slot, text)) for slot, text in self._cookies.attempts(sent).items()
+        )
+        return {
+            slot: attempt
+            for slot, attempt in found
+            if attempt is not None and now - attempt.state.started < KEPT_FOR
+        }
+
+    def _leaving(self, known: dict[str, Attempt], sent: Sent, *, but: str, room: int) -> list[str]:
+        """``Set-Cookie`` values that expire what does not fit into *room*: spent ones first, then the oldest.
+
+        :param but: the slot that is being written.
+        """
+        texts = self._cookies.attempts(sent)
+        staying = {self._cookies.attempt_prefix + but}
+        others = known.keys() - {but}
+        for slot in sorted(others, key=lambda slot: (known[slot].spent, -known[slot].state.started)):
+            room -= len(self._cookies.attempt_prefix) + len(texts[slot]) + 4
             if room < 0:
                 break
-            staying.add(self._cookies.attempt_prefix + attempt_id)
-        leaving = [name for name in self._cookies.attempt_names(sent) if name not in staying]
-        headers = [self._cookies.expire(name) for name in leaving if not name.endswith(attempt.state.id)]
-        return [self._set(attempt, text), *headers]
+            staying.add(self._cookies.attempt_prefix + slot)
+        return [
+            self._cookies.expire(name) for name in self._cookies.attempt_names(sent) if name not in staying
+        ]
 
     def open_state(self, text: str) -> State | None:
         """What a ``state`` parameter says; ``None``: it is not ours."""
@@ -145,8 +171,8 @@ class Attempts:
 
     def find(self, state: State, sent: Sent) -> Attempt | None:
         """This browser's attempt of that state; ``None``: it was begun elsewhere, or its cookie is gone."""
-        sealed = self._cookies.attempts(sent).get(state.id)
-        attempt = self._open_attempt(state.id, sealed) if sealed is not None else None
+        sealed = self._cookies.attempts(sent).get(state.slot)
+        attempt = self._open_attempt(state.slot, sealed) if sealed is not None else None
         return attempt if attempt is not None and attempt.state == state else None
 
     def use(self, attempt: Attempt) -> bool:
@@ -157,53 +183,66 @@ class Attempts:
         now = int(self._clock())
         return self._consume(attempt.state.id, expires=now + KEPT_FOR, now=now)
 
-    def spend(self, attempt: Attempt) -> str:
-        """The ``Set-Cookie`` value that leaves nothing of *attempt* but its destination."""
-        spent = replace(attempt, seed=b"", spent=True)
-        return self._set(attempt, self._seal_attempt(spent))
+    def spend(self, attempt: Attempt, sent: Sent, *, session_bytes: int | None = None) -> list[str]:
+        """``Set-Cookie`` values that leave nothing of *attempt* but its destination.
+
+        :param session_bytes: what the session takes that the attempt has led to, for which others make room; ``None``:
+            it has led to none.
+        """
+        signed_in = session_bytes is not None
+        text = self._seal_attempt(replace(attempt, seed=b"", spent=True, signed_in=signed_in))
+        taken = session_bytes if session_bytes is not None else self._cookies.session_bytes(sent)
+        room = MOST_BYTES - taken - len(text)
+        leaving = self._leaving(self._known(sent), sent, but=attempt.state.slot, room=room)
+        return [self._set(attempt, text), *leaving]
 
     def broken(self, sent: Sent) -> list[str]:
-        """``Set-Cookie`` values that expire the attempt cookies that do not open."""
-        attempts = self._cookies.attempts(sent)
-        opening = {
-            self._cookies.attempt_prefix + attempt_id
-            for attempt_id, sealed in attempts.items()
-            if self._open_attempt(attempt_id, sealed) is not None
-        }
+        """``Set-Cookie`` values that expire the attempt cookies that serve for nothing."""
+        serving = {self._cookies.attempt_prefix + slot for slot in self._known(sent)}
         return [
-            self._cookies.expire(name) for name in self._cookies.attempt_names(sent) if name not in opening
+            self._cookies.expire(name) for name in self._cookies.attempt_names(sent) if name not in serving
         ]
 
     def going_round(self, sent: Sent) -> bool:
-        """Whether this browser has just come back from a provider several times, and still nobody is signed in."""
+        """Whether this browser has just signed in several times, and still nobody is signed in."""
         soonest = self._clock() - ROUND_TIME
-        found = (self._open_attempt(*cookie) for cookie in self._cookies.attempts(sent).items())
-        rounds = [
-            other for other in found if other is not None and other.spent and other.state.started > soonest
-        ]
+        rounds = [a for a in self._known(sent).values() if a.signed_in and a.state.started > soonest]
         return len(rounds) >= MOST_ROUNDS
 
     def _set(self, attempt: Attempt, text: str) -> str:
         cross_site = attempt.state.provider in self._form_post
-        return self._cookies.set_attempt(attempt.state.id, text, max_age=KEPT_FOR, cross_site=cross_site)
+        return self._cookies.set_attempt(attempt.state.slot, text, max_age=KEPT_FOR, cross_site=cross_site)
 
     def _seal_state(self, state: State) -> str:
         return self._sealer.seal(_STATE, "", json.dumps(_write_state(state), separators=(",", ":")).encode())
 
     def _seal_attempt(self, attempt: Attempt) -> str:
-        record = [_write_state(attempt.state), _b64(attempt.seed), attempt.destination, int(attempt.spent)]
-        name = self._cookies.attempt_prefix + attempt.state.id
+        progress = int(attempt.spent) + int(attempt.signed_in)
+        record = [_write_state(attempt.state), _b64(attempt.seed), attempt.destination, progress]
+        name = self._cookies.attempt_prefix + attempt.state.slot
         return self._sealer.seal(_ATTEMPT, name, json.dumps(record, separators=(",", ":")).encode())
 
-    def _open_attempt(self, attempt_id: str, sealed: str) -> Attempt | None:
-        payload = self._sealer.open(_ATTEMPT, self._cookies.attempt_prefix + attempt_id, sealed)
+    def _open_attempt(self, slot: str, sealed: str) -> Attempt | None:
+        payload = self._sealer.open(_ATTEMPT, self._cookies.attempt_prefix + slot, sealed)
         if payload is None:
             return None
         try:
-            state, seed, destination, spent = json.loads(payload)
-            return Attempt(_read_state(state), urlsafe_b64decode(seed + "=="), destination, bool(spent))
+            state, seed, destination, progress = json.loads(payload)
+            octets = urlsafe_b64decode(seed + "==")
+            return Attempt(_read_state(state), octets, destination, progress > 0, progress > 1)
         except (ValueError, TypeError):
             return None
+
+
+def _slot(known: dict[str, Attempt]) -> str:
+    """A slot for one more attempt: a free one, else that of a spent one, else that of the oldest.
+
+    Among the free ones chance decides: tabs that start at once do not know of each other.
+    """
+    free = [slot for slot in SLOTS if slot not in known]
+    if free:
+        return secrets.choice(free)
+    return min(known, key=lambda slot: (not known[slot].spent, known[slot].state.started))
 
 
 def _write_state(state: State) -> list[Any]:

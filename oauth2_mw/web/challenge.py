@@ -22,7 +22,7 @@ def is_navigation(environ: Environ) -> bool:
     """Whether a person is about to look at the answer (Fetch Metadata, or what older browsers give away)."""
     if environ.get("HTTP_X_REQUESTED_WITH", "").lower() == "xmlhttprequest":
         return False
-    if "prefetch" in environ.get("HTTP_SEC_PURPOSE", "") or "prefetch" in environ.get("HTTP_PURPOSE", ""):
+    if is_ahead(environ):
         return False
     mode = environ.get("HTTP_SEC_FETCH_MODE")
     if mode is not None:
@@ -37,9 +37,19 @@ def is_navigation(environ: Environ) -> bool:
     return "text/html" in accepted or "application/xhtml+xml" in accepted
 
 
+def is_ahead(environ: Environ) -> bool:
+    """Whether a browser asks ahead of the person, who may never follow (Fetch, ``Sec-Purpose``)."""
+    purposes = (
+        environ.get("HTTP_SEC_PURPOSE", ""),
+        environ.get("HTTP_PURPOSE", ""),
+        environ.get("HTTP_X_MOZ", ""),
+    )
+    return any("prefetch" in purpose.lower() for purpose in purposes)
+
+
 def is_top_level(environ: Environ) -> bool:
     """Whether the answer will fill the window, so that a redirect to a provider can work."""
-    return bool(
+    return not is_ahead(environ) and bool(
         environ.get("HTTP_SEC_FETCH_MODE", "navigate") == "navigate"
         and environ.get("HTTP_SEC_FETCH_DEST", "document") == "document"
     )

@@ -108,15 +108,15 @@ class Login:
     def _begin(
         self, provider: str, destination: str | None, known: Known, *, restarts: int, login_hint: str | None
     ) -> Response:
-        attempt, state = self._attempts.begin(
-            provider, destination or self._urls.home_path, restarts=restarts
+        attempt, state, cookies = self._attempts.begin(
+            provider, destination or self._urls.home_path, known.sent, restarts=restarts
         )
         client = self._clients(provider)
         url = client.authorization_url(
             state=state, nonce=attempt.nonce, code_verifier=attempt.code_verifier, login_hint=login_hint
         )
         location = self._urls.to_provider(url, endpoint=client.authorization_endpoint())
-        return responses.redirect(location, cookies=self._attempts.remember(attempt, known.sent))
+        return responses.redirect(location, cookies=cookies)
 
     def callback(self, provider: str, params: Mapping[str, str], environ: Environ, known: Known) -> Response:
         """Act upon the provider's answer.
@@ -131,7 +131,7 @@ class Login:
         try:
             return self._finish(self._settings.providers[provider], params, attempt, known)
         except Exception as error:
-            raise FailedAttempt(error, attempt, [self._attempts.spend(attempt)]) from error
+            raise FailedAttempt(error, attempt, self._attempts.spend(attempt, known.sent)) from error
 
     def _state(self, provider: str, params: Mapping[str, str]) -> State:
         text = params.get("state", "")
@@ -176,9 +176,7 @@ class Login:
             detail="the attempt was used, has expired or has no cookie",
         )
         response = self.begin(state.provider, destination, known, restarts=state.restarts + 1)
-        for cookie in self._attempts.broken(known.sent):
-            response.headers.add("Set-Cookie", cookie)
-        return response
+        return responses.add_cookies(response, self._attempts.broken(known.sent))
 
     def _finish(
         self, provider: ProviderSettings, params: Mapping[str, str], attempt: Attempt, known: Known
@@ -204,11 +202,8 @@ class Login:
         if known.session is not None:
             self._sessions.end(known.session)
         audit("login", user=identity.id, username=identity.username, provider=provider.name)
-        cookies = [
-            *self._sessions.set_cookies(session, known.sent),
-            self._attempts.spend(attempt),
-            *self._attempts.broken(known.sent),
-        ]
+        kept = self._sessions.set_cookies(session, known.sent)
+        cookies = [*kept, *self._attempts.spend(attempt, known.sent, session_bytes=sum(map(len, kept)))]
         return responses.redirect(self._urls.to_destination(attempt.destination), cookies=cookies)
 
     def _code(self, params: Mapping[str, str]) -> str:

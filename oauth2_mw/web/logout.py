@@ -20,12 +20,14 @@ from oauth2_mw.session.manager import Known, Sessions
 from oauth2_mw.session.model import Session
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web import responses
-from oauth2_mw.web.challenge import Environ
+from oauth2_mw.web.challenge import Environ, is_ahead
 from oauth2_mw.web.pages import Pages
 from oauth2_mw.web.urls import Location, Urls
 
 _FORM = "logout-form"
 _STATE = "logout-state"
+#: Characters of an ID token that still fit into an address.
+_MOST_HINT = 3000
 #: Seconds for which a confirm page may lie open.
 TOKEN_VALID_FOR = 3600
 
@@ -62,6 +64,7 @@ class Logout:
             environ.get("HTTP_SEC_FETCH_SITE") in ("same-origin", "none")
             and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
             and environ.get("HTTP_SEC_FETCH_DEST") == "document"
+            and not is_ahead(environ)
         ):
             return self._sign_out(session, known, destination)
         return self._ask(session, destination, status=200)
@@ -129,7 +132,7 @@ class Logout:
             # The browser forgets in any case; a copy of its cookie may serve elsewhere until it ends by itself.
             detail = f"the cookie was deleted, but other hosts could not be told: {error.detail}"
         audit("logout", user=who.id, username=who.username, provider=who.provider, detail=detail)
-        cookies = self._sessions.cookies.expire_session(known.sent)
+        cookies = self._sessions.cookies.expire_all(known.sent)
         provider = self._providers[who.provider]
         if not provider.sync_logout:
             return responses.redirect(self._after(destination), cookies=cookies)
@@ -153,7 +156,9 @@ class Logout:
             "post_logout_redirect_uri": self._urls.logout_done,
             "state": self._sessions.sealer.seal(_STATE, "", json.dumps(destination).encode()),
         }
-        if id_token := session.tokens.get("id_token"):
+        # It is a recommendation; an address too long for a server on the way would end the logout.
+        id_token = session.tokens.get("id_token")
+        if id_token is not None and len(id_token) <= _MOST_HINT:
             params["id_token_hint"] = id_token
         parts = urlsplit(endpoint)
         query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *params.items()])

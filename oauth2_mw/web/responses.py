@@ -30,8 +30,15 @@ def _finish(
     headers["Content-Security-Policy"] = _CSP.format(form_action=form_action)
     headers["X-Frame-Options"] = "DENY"
     headers["Vary"] = "Cookie"
+    return add_cookies(response, cookies)
+
+
+def add_cookies(response: Response, cookies: Iterable[str]) -> Response:
+    """Set more cookies of ours; one that *response* sets or deletes already stays as it is."""
+    taken = {cookie.partition("=")[0] for cookie in response.headers.getall("Set-Cookie")}
     for cookie in cookies:
-        headers.add("Set-Cookie", cookie)
+        if cookie.partition("=")[0] not in taken:
+            response.headers.add("Set-Cookie", cookie)
     return response
 
 

@@ -138,7 +138,7 @@ class Site:
         :param rest: what follows ``prefix`` in ``PATH_INFO``.
         """
         known = known or NOTHING
-        request = Request(dict(environ))
+        request = Request({"REQUEST_METHOD": "GET", **environ})
         try:
             response = self._route(request, rest)(request, known)
         except FailedAttempt as failed:
@@ -231,6 +231,8 @@ class Site:
         destination, hint = self._asked(request)
         if not self._providers:
             return self._switched_off()
+        if not challenge.is_top_level(request.environ):
+            return challenge.unauthorized(self._urls, destination, cookies=[])
         return self._start(destination, known, login_hint=hint)
 
     def _start(self, destination: str | None, known: Known, *, login_hint: str | None = None) -> Response:
@@ -250,6 +252,9 @@ class Site:
     def _login_at(self, request: Request, known: Known, *, name: str) -> Response:
         _only(request, "GET", "HEAD")
         destination, hint = self._asked(request)
+        if not challenge.is_top_level(request.environ):
+            # A picture on some page would begin attempts until no server reads this browser's cookies any more.
+            return challenge.unauthorized(self._urls, destination, cookies=[])
         return self._login.begin(name, destination, known, login_hint=hint)
 
     def _callback(self, request: Request, known: Known, *, name: str) -> Response:
@@ -315,9 +320,14 @@ class Site:
         if request.content_type not in ("", "application/x-www-form-urlencoded"):
             raise RequestError(f"a form was expected, not {request.content_type!r}", code="bad_form")
         length = request.environ.get("CONTENT_LENGTH") or "0"
-        if not (length.isascii() and length.isdigit()) or int(length) > _MOST_FORM:
+        if not (length.isascii() and length.isdigit() and len(length) < 8) or int(length) > _MOST_FORM:
             raise RequestError("the form is too long or of unknown length", code="bad_form")
-        body: bytes = request.environ["wsgi.input"].read(int(length))
+        try:
+            body = request.environ["wsgi.input"].read(int(length))
+        except (OSError, ValueError, KeyError) as error:
+            raise RequestError(f"the form broke off ({type(error).__name__})", code="bad_form") from None
+        if not isinstance(body, bytes):
+            raise RequestError("the form broke off", code="bad_form")
         return body.decode("latin-1")
 
     # Failures
@@ -376,10 +386,7 @@ class Site:
     def _forget_broken(self, response: Response, known: Known) -> Response:
         """Expire a session cookie that does not open, unless the response sets a new one."""
         if known.broken:
-            fresh = {cookie.partition("=")[0] for cookie in response.headers.getall("Set-Cookie")}
-            for cookie in self._sessions.cookies.expire_session(known.sent):
-                if cookie.partition("=")[0] not in fresh:
-                    response.headers.add("Set-Cookie", cookie)
+            responses.add_cookies(response, self._sessions.cookies.expire_session(known.sent))
         return response
 
 

@@ -10,7 +10,7 @@ from oauth2_mw.session.cookies import CHUNK_BYTES, MAX_CHUNKS, Cookies, Sent
 
 SECURE = Cookies("oauth2_mw", secure=True)
 PLAIN = Cookies("sso", secure=False)
-ID = "abcdefghijkl"
+ID = "a"
 
 
 def test_names_carry_the_host_prefix_on_https_and_not_on_http() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from oauth2_mw.errors import StoreUnavailable
-from oauth2_mw.session.revocation import GRACE, Revocations
+from oauth2_mw.session.revocation import GRACE, KEPT_LONGER, RETRY, Revocations
 
 LATER = int(time.time()) + 3600
 
@@ -63,9 +63,12 @@ def test_without_a_directory_a_logout_ends_the_session_in_this_process(clock: Cl
 
 def test_an_expired_revocation_is_forgotten_and_an_unexpired_one_never(clock: Clock) -> None:
     revocations = Revocations(None, sync=5, clock=clock)
-    revocations.revoke("kept", expires=LATER)
+    revocations.revoke("kept", expires=LATER + 3600)
     for number in range(100):
         revocations.revoke(f"old{number}", expires=1)
+    assert revocations.ended("old5", "u")
+    clock.now += KEPT_LONGER + 1
+    revocations.revoke("new", expires=LATER)
     assert revocations.ended("kept", "u")
     assert not revocations.ended("old5", "u")
 
@@ -128,6 +131,7 @@ def test_a_list_up_to_a_minute_old_serves_then_requests_are_refused_and_recover(
     with pytest.raises(StoreUnavailable):
         revocations.ended("s", "u")
     source.away = False
+    clock.now += RETRY
     assert not revocations.ended("s", "u")
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.sealing import Sealer, sealed_length
 from oauth2_mw.settings.grammar import Secret
-from tests.support.keys import text_key
+from tests.support.keys import raw_key, text_key
 
 KEY = text_key(0)
 OTHER = text_key(1)
@@ -27,6 +30,21 @@ def test_what_was_sealed_opens(payload: bytes) -> None:
     text = sealer().seal("session", "name", payload)
     assert sealer().open("session", "name", text) == payload
     assert len(text) == sealed_length(len(payload))
+
+
+def test_a_text_is_laid_out_and_bound_as_it_says() -> None:
+    """Opened by hand, so that no two mistakes of sealing and opening make up for each other."""
+
+    def derived(info: bytes, length: int) -> bytes:
+        return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(raw_key(0))
+
+    raw = base64.urlsafe_b64decode(sealer().seal("session", "name", b"12345678"))
+    header, nonce, sealed = raw[:9], raw[9:21], raw[21:]
+    assert header == b"\x01" + derived(b"oauth2_mw key id", 8)
+    bound = header + b"\0\0\0\x13https://app.example" + b"\0\0\0\x07session" + b"name"
+    cipher = AESGCM(derived(b"oauth2_mw seal session", 32))
+    assert cipher.decrypt(nonce, sealed, bound) == b"12345678"
+    assert len(sealed) == 8 + 16
 
 
 @pytest.mark.row("3c.1", "V40")

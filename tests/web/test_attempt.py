@@ -12,7 +12,7 @@ from oauth2_mw.session.cookies import Cookies, Sent
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.web.attempt import KEPT_FOR, MOST_ALIVE, MOST_BYTES, VALID_FOR, Attempts, UsedHere
+from oauth2_mw.web.attempt import KEPT_FOR, MOST_BYTES, SLOTS, VALID_FOR, Attempt, Attempts, UsedHere
 from tests.support.keys import text_key
 
 COOKIES = Cookies("oauth2_mw", secure=True)
@@ -40,6 +40,12 @@ class Browser:
             else:
                 self.jar[name] = value
 
+    def begin(self, attempts: Attempts, destination: str = "/") -> tuple[Attempt, str]:
+        """Start a sign-in and keep its cookie."""
+        attempt, text, cookies = attempts.begin("corp", destination, self.sent())
+        self.take(cookies)
+        return attempt, text
+
     def sent(self) -> Sent:
         return COOKIES.read("; ".join(f"{name}={value}" for name, value in self.jar.items()))
 
@@ -61,8 +67,7 @@ def make(clock: Clock) -> Attempts:
 
 def test_an_answer_finds_its_attempt_again(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
-    attempt, text = attempts.begin("corp", "/deep?x=1")
-    browser.take(attempts.remember(attempt, browser.sent()))
+    attempt, text = browser.begin(attempts, "/deep?x=1")
     state = attempts.open_state(text)
     assert state is not None
     assert attempts.find(state, browser.sent()) == attempt
@@ -72,8 +77,7 @@ def test_an_answer_finds_its_attempt_again(attempts: Attempts, clock: Clock) -> 
 @pytest.mark.row("3a.1")
 def test_another_browser_has_no_such_attempt(attempts: Attempts) -> None:
     victim, attacker = Browser(), Browser()
-    attempt, text = attempts.begin("corp", "/")
-    attacker.take(attempts.remember(attempt, attacker.sent()))
+    _, text = attacker.begin(attempts, "/")
     state = attempts.open_state(text)
     assert state is not None
     assert attempts.find(state, victim.sent()) is None
@@ -82,10 +86,8 @@ def test_another_browser_has_no_such_attempt(attempts: Attempts) -> None:
 @pytest.mark.row("3a.1", "N2.1.12")
 def test_two_attempts_cannot_be_crossed(attempts: Attempts) -> None:
     browser = Browser()
-    first, first_text = attempts.begin("corp", "/one")
-    second, _ = attempts.begin("corp", "/two")
-    browser.take(attempts.remember(first, browser.sent()))
-    browser.take(attempts.remember(second, browser.sent()))
+    _, first_text = browser.begin(attempts, "/one")
+    browser.begin(attempts, "/two")
     names = list(browser.jar)
     browser.jar[names[0]], browser.jar[names[1]] = browser.jar[names[1]], browser.jar[names[0]]
     state = attempts.open_state(first_text)
@@ -100,7 +102,7 @@ def test_a_state_that_is_not_ours_opens_as_nothing(text: str) -> None:
 
 @pytest.mark.row("N2.2.1", "V30")
 def test_every_attempt_has_its_own_nonce_and_verifier(attempts: Attempts) -> None:
-    made = [attempts.begin("corp", "/")[0] for _ in range(200)]
+    made = [Browser().begin(attempts, "/")[0] for _ in range(200)]
     assert len({a.nonce for a in made} | {a.code_verifier for a in made}) == 400
     assert all(len(a.code_verifier) == 43 and len(a.nonce) == 43 for a in made)
     assert all(
@@ -111,8 +113,7 @@ def test_every_attempt_has_its_own_nonce_and_verifier(attempts: Attempts) -> Non
 
 def test_an_attempt_is_valid_for_ten_minutes_and_found_for_an_hour(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
-    attempt, text = attempts.begin("corp", "/deep")
-    browser.take(attempts.remember(attempt, browser.sent()))
+    attempt, text = browser.begin(attempts, "/deep")
     clock.now += VALID_FOR - 1
     assert attempt.fresh(clock())
     clock.now += 1
@@ -125,22 +126,22 @@ def test_an_attempt_is_valid_for_ten_minutes_and_found_for_an_hour(attempts: Att
 
 
 def test_an_attempt_from_the_future_is_not_valid(attempts: Attempts, clock: Clock) -> None:
-    attempt, _ = attempts.begin("corp", "/")
+    attempt, _ = Browser().begin(attempts, "/")
     assert not attempt.fresh(clock() - 3600)
     assert attempt.fresh(clock() - 30)
 
 
 @pytest.mark.row("3a.5")
 def test_an_attempt_is_used_once(attempts: Attempts) -> None:
-    attempt, _ = attempts.begin("corp", "/")
+    attempt, _ = Browser().begin(attempts, "/")
     assert attempts.use(attempt)
     assert not attempts.use(attempt)
 
 
 def test_a_spent_attempt_keeps_its_destination_and_nothing_else(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
-    attempt, text = attempts.begin("corp", "/deep")
-    browser.take([attempts.spend(attempt)])
+    attempt, text = Browser().begin(attempts, "/deep")
+    browser.take(attempts.spend(attempt, browser.sent()))
     state = attempts.open_state(text)
     assert state is not None
     spent = attempts.find(state, browser.sent())
@@ -152,65 +153,81 @@ def test_a_spent_attempt_keeps_its_destination_and_nothing_else(attempts: Attemp
 @pytest.mark.row("3a.7", "3a.8")
 def test_at_most_eight_attempts_live_and_the_oldest_goes(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
-    made = []
-    for number in range(MOST_ALIVE + 3):
-        attempt, _ = attempts.begin("corp", f"/{number}")
-        made.append(attempt.state.id)
-        browser.take(attempts.remember(attempt, browser.sent()))
+    states = []
+    for number in range(len(SLOTS) + 3):
+        attempt, _ = browser.begin(attempts, f"/{number}")
+        states.append(attempt.state)
         clock.now += 1
-    alive = set(COOKIES.attempts(browser.sent()))
-    assert alive == set(made[3:])
+    alive = [state for state in states if attempts.find(state, browser.sent()) is not None]
+    assert alive == states[3:]
+
+
+@pytest.mark.row("3a.8")
+def test_tabs_that_start_at_once_leave_no_more_than_eight(attempts: Attempts) -> None:
+    browser = Browser()
+    for _ in range(40):
+        browser.take(attempts.begin("corp", "/", Sent({}, None))[2])
+    assert len(browser.jar) <= len(SLOTS)
 
 
 @pytest.mark.row("3a.8")
 def test_attempts_never_take_more_of_a_header_than_their_share(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
     for number in range(20):
-        attempt, _ = attempts.begin("corp", "/" + "x" * 900 + str(number))
-        browser.take(attempts.remember(attempt, browser.sent()))
+        browser.begin(attempts, "/" + "x" * 1500 + str(number))
         clock.now += 1
-        assert sum(map(len, browser.jar.values())) <= MOST_BYTES
+        assert sum(len(name) + len(value) for name, value in browser.jar.items()) <= MOST_BYTES
     assert len(browser.jar) >= 2
+
+
+@pytest.mark.parametrize("session", [1000, 4000, 7000])
+def test_a_session_and_its_attempts_fit_into_one_header(
+    attempts: Attempts, clock: Clock, session: int
+) -> None:
+    browser = Browser()
+    for number in range(8):
+        attempt, _ = browser.begin(attempts, "/" + "x" * 200 + str(number))
+        clock.now += 1
+    browser.take(attempts.spend(attempt, browser.sent(), session_bytes=session))
+    browser.jar[COOKIES.session] = "x" * session
+    header = "; ".join(f"{name}={value}" for name, value in browser.jar.items())
+    assert len(header) < 8190
+    browser.begin(attempts, "/" + "x" * 1500)
+    header = "; ".join(f"{name}={value}" for name, value in browser.jar.items())
+    assert len(header) < 8190
 
 
 def test_a_spent_attempt_makes_room_before_a_living_one(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
-    oldest, _ = attempts.begin("corp", "/oldest")
-    browser.take(attempts.remember(oldest, browser.sent()))
-    for number in range(MOST_ALIVE - 1):
+    oldest, _ = browser.begin(attempts, "/oldest")
+    for number in range(len(SLOTS) - 1):
         clock.now += 1
-        attempt, _ = attempts.begin("corp", f"/{number}")
-        browser.take(attempts.remember(attempt, browser.sent()))
-    browser.take([attempts.spend(attempt)])
-    new, _ = attempts.begin("corp", "/new")
-    browser.take(attempts.remember(new, browser.sent()))
-    alive = COOKIES.attempts(browser.sent())
-    assert oldest.state.id in alive
-    assert attempt.state.id not in alive
+        attempt, _ = browser.begin(attempts, f"/{number}")
+    browser.take(attempts.spend(attempt, browser.sent()))
+    browser.begin(attempts, "/new")
+    assert attempts.find(oldest.state, browser.sent()) is not None
+    assert attempts.find(attempt.state, browser.sent()) is None
 
 
 def test_attempts_that_do_not_open_or_are_past_their_hour_are_expired(
     attempts: Attempts, clock: Clock
 ) -> None:
     browser = Browser()
-    old, _ = attempts.begin("corp", "/old")
-    browser.take(attempts.remember(old, browser.sent()))
-    browser.jar[COOKIES.attempt_prefix + "AAAAAAAAAAAA"] = "rubbish"
-    assert [h.partition("=")[0] for h in attempts.broken(browser.sent())] == [
-        COOKIES.attempt_prefix + "AAAAAAAAAAAA"
-    ]
+    old, _ = browser.begin(attempts, "/old")
+    other = COOKIES.attempt_prefix + ("a" if old.state.slot != "a" else "b")
+    browser.jar[other] = "rubbish"
+    assert [h.partition("=")[0] for h in attempts.broken(browser.sent())] == [other]
     clock.now += KEPT_FOR
-    new, _ = attempts.begin("corp", "/new")
-    browser.take(attempts.remember(new, browser.sent()))
-    assert list(COOKIES.attempts(browser.sent())) == [new.state.id]
+    new, _ = browser.begin(attempts, "/new")
+    assert list(COOKIES.attempts(browser.sent())) == [new.state.slot]
 
 
 @pytest.mark.row("3c.12")
 @pytest.mark.parametrize("payload", [b"", b"null", b"[]", b"[1]", b"{}", b'[["a",1,"p",0],1,2,3]', b"\xff"])
 def test_what_another_version_sealed_is_no_attempt(attempts: Attempts, payload: bytes) -> None:
     assert attempts.open_state(attempts._sealer.seal("state", "", payload)) is None
-    name = COOKIES.attempt_prefix + "AAAAAAAAAAAA"
-    assert attempts._open_attempt("AAAAAAAAAAAA", attempts._sealer.seal("attempt", name, payload)) is None
+    name = COOKIES.attempt_prefix + "a"
+    assert attempts._open_attempt("a", attempts._sealer.seal("attempt", name, payload)) is None
 
 
 @pytest.mark.row("3h.3")
