@@ -1,7 +1,8 @@
 """What a signed-in request costs, as a ratio to what it must cost (``make bench``).
 
 A null application is called in the same process with and without a filter in front of it; what a filter adds is the
-difference. All variants take turns within every round, so that what else the machine does falls on all of them alike.
+difference. Processor time is counted, and all variants take turns within every round, so that what else the machine does
+falls on all of them alike.
 The goals are compared with the smallest and the middle ratio over the rounds.
 """
 
@@ -143,10 +144,10 @@ def measure(calls: int, rounds: int) -> dict[str, list[float]]:
         function(environ.copy(), start_response)
     for _ in range(rounds):
         for name, (function, environ) in taking_turns.items():
-            begin = time.perf_counter()
+            begin = time.thread_time()
             for _ in range(calls):
                 function(environ.copy(), start_response)
-            told.setdefault(name, []).append((time.perf_counter() - begin) / calls * 1e6)
+            told.setdefault(name, []).append((time.thread_time() - begin) / calls * 1e6)
     return told
 
 

@@ -34,9 +34,9 @@ CACHE_BYTES = 8 * 1024 * 1024
 _ENTRY_FACTOR = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Known:
-    """What a ``Cookie`` header said, worked out once."""
+    """What a ``Cookie`` header said, worked out once and never changed (freezing it would show in every opening)."""
 
     #: ``None``: nobody is signed in by it
     session: Session | None
@@ -165,7 +165,7 @@ class Sessions:
                 break
             payload = self.sealer.open(_PURPOSE, self.cookies.session, text)
             # The number of chunks stands inside: a text cannot be cut short or carried on.
-            if payload is None or payload[:1] != bytes([count]):
+            if not payload or payload[0] != count:
                 continue
             try:
                 session = Session.from_payload(payload[1:])

@@ -228,6 +228,8 @@ class Attempts:
             return None
         try:
             state, seed, destination, progress = json.loads(payload)
+            if type(destination) is not str:
+                raise TypeError("an attempt of another version")
             octets = urlsafe_b64decode(seed + "==")
             return Attempt(_read_state(state), octets, destination, progress > 0, progress > 1)
         except (ValueError, TypeError):
