@@ -1,9 +1,8 @@
 """What a signed-in request costs, as a ratio to what it must cost (``make bench``).
 
 A null application is called in the same process with and without a filter in front of it; what a filter adds is the
-difference. Processor time is counted, and all variants take turns within every round, so that what else the machine does
-falls on all of them alike.
-The goals are compared with the smallest and the middle ratio over the rounds.
+difference. Processor time is counted, and all variants take turns within every round: what else the machine does falls
+on all of them alike. The goals are compared with the smallest and the middle ratio over the rounds.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import Any
 from benchmarks.limits import COOKIE, Limit
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
-from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.ini import Settings
 
 Environ = dict[str, Any]
 

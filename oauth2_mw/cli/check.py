@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings.checks import warnings
-from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.ini import Settings
 from oauth2_mw.web.urls import Urls
 
 

@@ -18,11 +18,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from oauth2_mw.errors import ConfigError, OAuth2Error, Problem, ProviderError, StateError, TokenError
 from oauth2_mw.provider.authentication import ClientAuthentication
 from oauth2_mw.provider.documents import shown
+from oauth2_mw.provider.exchange import DEFAULT_TIMEOUTS, Timeouts
 from oauth2_mw.provider.grant import Grant, redeem_code
 from oauth2_mw.provider.metadata import MetadataCache, ProviderMetadata
 from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.provider.tokens import check_subject, validate_id_token, validate_userinfo
-from oauth2_mw.provider.transport import DEFAULT_TIMEOUTS, Timeouts, Transport
+from oauth2_mw.provider.transport import Transport
 from oauth2_mw.provider.userinfo import fetch_userinfo
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings

@@ -18,8 +18,9 @@ from urllib.parse import urlencode
 from oauth2_mw.errors import ProviderError, ProviderUnavailable
 from oauth2_mw.provider.authentication import ClientAuthentication
 from oauth2_mw.provider.documents import DocumentError, read_form, read_object, shown
+from oauth2_mw.provider.exchange import Response
 from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.transport import Response, Transport
+from oauth2_mw.provider.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
 
 #: bytes

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from oauth2_mw.errors import ProviderError
+from oauth2_mw.provider.exchange import DEFAULT_TIMEOUTS, Response, Timeouts, too_large
 from oauth2_mw.settings.addresses import is_exposed, parse_endpoint
 
 if TYPE_CHECKING:
@@ -25,34 +25,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # gzip or zlib, told apart by their first bytes
 _ANY_WINDOW = 47
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long a provider may keep a worker waiting, in seconds."""
-
-    connect: float = 5.0
-    #: between two pieces of an answer
-    read: float = 10.0
-    #: for a whole request with its retries and redirects, however steadily the bytes trickle
-    total: float = 15.0
-
-
-DEFAULT_TIMEOUTS = Timeouts()
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer, complete and within its bounds."""
-
-    status: int
-    #: lower case, without parameters; empty when there was none
-    content_type: str
-    body: bytes = field(repr=False)
-    #: names in lower case
-    headers: Mapping[str, str] = field(repr=False)
-    #: where it came from, for messages
-    url: str
 
 
 def endpoint_problem(url: str, *, insecure_http: bool) -> str | None:
@@ -180,13 +152,6 @@ class Transport:
             "set the final address",
             code="redirect",
         )
-
-
-def too_large(url: str, limit: int) -> ProviderError:
-    """The error for a body that goes on beyond *limit* bytes."""
-    return ProviderError(
-        f"{url} sent more than {limit} bytes; the rest was not read", code="answer_too_large"
-    )
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ConfigError
-from oauth2_mw.settings import checks, database, icons, outputs
+from oauth2_mw.settings import checks, database, icons, model, outputs
 from oauth2_mw.settings.document import (
     MAIN,
     PROVIDER_PREFIX,
@@ -21,7 +22,7 @@ from oauth2_mw.settings.document import (
     read_mapping,
 )
 from oauth2_mw.settings.grammar import AttributePath, Secret
-from oauth2_mw.settings.model import Icon, ProviderSettings, Settings
+from oauth2_mw.settings.model import Icon, ProviderSettings
 from oauth2_mw.settings.sections import (
     Section,
     read_access,
@@ -41,6 +42,33 @@ _OIDC_MAP = {
 }
 _OAUTH_MAP = {"username": "username", "name": "name", "email": "email", "phone": "phone"}
 _OIDC_SCOPE = ("openid", "profile", "email")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(model.Settings):
+    """The settings of one application, with the ways to read them (``oauth2_mw.Settings``).
+
+    Where the same key is written in several places the environment wins (``OAUTH2_MW_CLIENT_ID``,
+    ``OAUTH2_MW_<NAME>__CLIENT_ID``), then the written key, then the preset, then the default.
+    """
+
+    @classmethod
+    def from_ini(cls, path: str | Path) -> Settings:
+        """Read an INI file and the environment.
+
+        :param path: the file; relative paths inside it are looked up from its own folder.
+        :raises ConfigError: with every problem found.
+        """
+        return load(path)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], *, base: str | Path = ".") -> Settings:
+        """The same from a mapping, sections as nested mappings: ``{"public_url": ..., "provider:corp": {...}}``.
+
+        :param base: the folder from which relative paths are looked up.
+        :raises ConfigError: with every problem found.
+        """
+        return from_mapping(mapping, base=Path(base))
 
 
 def load(path: str | Path) -> Settings:

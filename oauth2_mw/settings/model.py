@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from oauth2_mw.settings.grammar import AllowTerm, AttributePath, PathRule, Secret
@@ -107,11 +106,7 @@ class ProviderSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything an ``OAuth2Middleware`` needs, checked. Build it with one of the ``from_`` constructors.
-
-    Where the same key is written in several places the environment wins (``OAUTH2_MW_CLIENT_ID``,
-    ``OAUTH2_MW_<NAME>__CLIENT_ID``), then the written key, then the preset, then the default.
-    """
+    """Everything an ``OAuth2Middleware`` needs, checked. ``oauth2_mw.Settings`` is this with its constructors."""
 
     #: scheme, host and mount, without a trailing slash
     public_url: str
@@ -156,28 +151,3 @@ class Settings:
     def mount(self) -> str:
         """The path of ``public_url``: what ``SCRIPT_NAME`` may be. Empty at the root."""
         return urlsplit(self.public_url).path
-
-    @classmethod
-    def from_ini(cls, path: str | Path) -> Settings:
-        """Read an INI file and the environment.
-
-        :param path: the file; relative paths inside it are looked up from its own folder.
-        :raises ConfigError: with every problem found.
-        """
-        from oauth2_mw.settings.ini import load
-
-        return load(path)
-
-    @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any], *, base: str | Path = ".") -> Settings:
-        """The same from a mapping, sections as nested mappings: ``{"public_url": ..., "provider:corp": {...}}``.
-
-        :param base: the folder from which relative paths are looked up.
-        :raises ConfigError: with every problem found.
-        """
-        from oauth2_mw.settings.ini import from_mapping
-
-        return from_mapping(mapping, base=Path(base))
-
-
-EMPTY: Mapping[str, Any] = MappingProxyType({})

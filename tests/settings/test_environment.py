@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.ini import Settings
 from tests.support.settings import key_text, oidc, only_problem, service
 
 

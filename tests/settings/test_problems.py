@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.ini import Settings
 from tests.support.settings import OTHER_KEY, key_text, oauth, oidc, only_problem, problems, service
 
 MAIN = "[oauth2_mw] "

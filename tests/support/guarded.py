@@ -15,7 +15,7 @@ from wsgiref.validate import validator
 from webtest import lint
 
 from oauth2_mw.middleware import OAuth2Middleware
-from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.ini import Settings
 from tests.support.browser_jar import Browser
 from tests.support.keys import text_key
 from tests.support.wsgi_thread import serve

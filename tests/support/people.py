@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from oauth2_mw.identity.mapping import Attributes
-from oauth2_mw.settings.model import ProviderSettings, Settings
+from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import ProviderSettings
 
 ISSUER = "https://op.example"
 #: 2026-01-01, in seconds since the epoch

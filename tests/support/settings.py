@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oauth2_mw.errors import ConfigError
-from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.ini import Settings
 
 KEY = bytes.fromhex("9d4f1c0be7a25386d1f0b97e2c4a68531be09d77f4c8a1365e02cb94af6d7813")
 OTHER_KEY = bytes(reversed(KEY))
