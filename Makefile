@@ -10,20 +10,25 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PYTEST_ARGS ?=
 COVERAGE_FLOOR ?= 90
+FUZZ_SECONDS ?= 600
+TARGET ?=
 
 VENV := .venv
 VENV_LOWEST := .venv-lowest
 NODE := tests/integration/node
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install check integration test test-lowest demo bench docs clean
+.PHONY: help install check integration rows test test-lowest demo bench fuzz mutation docs clean
 
 help:
 	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
 	@echo "make check       ruff, mypy, import-linter, in-process tests with their coverage floor"
-	@echo "make test        check, then the tests against real providers, servers and a browser"
+	@echo "make test        check, then the tests against real providers, servers and a browser; last the rows of"
+	@echo "                 tests/security/rows.tsv that no test has held"
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
 	@echo "make bench       the hot path against hand-written limits"
+	@echo "make mutation    faults put into the security core, one at a time: do its tests notice? MODULES=... for a few"
+	@echo "make fuzz        every reader of bytes from outside under Atheris: FUZZ_SECONDS=600 each, TARGET=... for one"
 	@echo "make docs        the documentation as HTML, warnings are errors"
 	@echo "make clean       remove what these commands made"
 
@@ -57,7 +62,11 @@ check: $(VENV)/.installed
 integration: $(VENV)/.installed $(NODE)/node_modules/.installed
 	$(VENV)/bin/pytest -q -m integration $(PYTEST_ARGS)
 
-test: check integration
+# After both kinds of tests: what counts is what passed in them.
+rows: $(VENV)/.installed
+	@$(VENV)/bin/python -m tests.security.rows
+
+test: check integration rows
 
 test-lowest: $(VENV_LOWEST)/.installed
 	$(VENV_LOWEST)/bin/pytest -q -m "not integration" $(PYTEST_ARGS)
@@ -67,6 +76,14 @@ demo: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(VENV)/bin/python -m benchmarks.hot_path
+
+mutation: $(VENV)/.installed
+	@test -x $(VENV)/bin/cosmic-ray || $(VENV)/bin/$(PIP_INSTALL) --editable '.[test,mutation]'
+	nice -n 19 $(VENV)/bin/python -m tests.mutation.run $(MODULES)
+
+fuzz: $(VENV)/.installed
+	@$(VENV)/bin/python -c 'import atheris' 2>/dev/null || $(VENV)/bin/$(PIP_INSTALL) --editable '.[fuzz]'
+	$(VENV)/bin/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) $(TARGET)
 
 docs: $(VENV)/.installed
 	@test -x $(VENV)/bin/sphinx-build || $(VENV)/bin/$(PIP_INSTALL) sphinx

@@ -19,7 +19,7 @@ TEST = [
     "ada-url>=1.15",
     "django-oauth-toolkit>=3.4,<4",
     "hypothesis>=6.100",
-    "import-linter>=2.1",
+    "import-linter>=2.16",
     "mypy>=1.13",
     "pgserver>=0.1.4",
     "playwright>=1.49",
@@ -34,6 +34,9 @@ TEST = [
     "waitress>=3.0.1",
     "WebTest>=3.0.1",
 ]
+# Alone: large, and there are wheels for few machines.
+FUZZ = ["atheris>=3.0"]
+MUTATION = ["cosmic-ray>=8.7,<9"]
 ENTRY_POINTS = {
     "console_scripts": ["oauth2-mw = oauth2_mw.cli.main:main"],
     "paste.filter_app_factory": [
@@ -62,7 +65,7 @@ setup(
         "oauth2_mw.web": ["templates/*.html", "static/*.css", "static/icons/*.svg"],
     },
     install_requires=RUNTIME,
-    extras_require={"sql": SQL, "demo": DEMO, "test": TEST},
+    extras_require={"sql": SQL, "demo": DEMO, "test": TEST, "mutation": MUTATION, "fuzz": FUZZ},
     entry_points=ENTRY_POINTS,
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.security import rows
 from tests.support.cookie_jar import is_loopback
 
 # A shared machine may be slow for a moment; a property is about values, not about time.
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
+# For runs by the thousand (make mutation): few examples, and the same ones for every mutant.
+settings.register_profile("quick", deadline=None, max_examples=15, derandomize=True, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
@@ -36,6 +39,11 @@ def _stay_here(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_stay_here)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Which rules of ``tests/security/rows.tsv`` a run has held is written down."""
+    config.pluginmanager.register(rows.Plugin(), "rows")
 
 
 @pytest.fixture(scope="session", autouse=True)

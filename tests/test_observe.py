@@ -90,6 +90,7 @@ def test_a_value_is_quoted_when_it_needs_to_be(given_value: object, shown: str) 
     assert value(given_value) == shown
 
 
+@pytest.mark.row("3i.1")
 @pytest.mark.parametrize(
     ("hidden", "shown"),
     [
@@ -112,6 +113,7 @@ def test_what_starts_a_line_or_hides_is_escaped(hidden: str, shown: str) -> None
     assert value(hidden) == shown
 
 
+@pytest.mark.row("3h.10")
 def test_a_long_value_is_cut() -> None:
     assert value("x" * MAX_VALUE) == "x" * MAX_VALUE
     assert value("x" * (MAX_VALUE + 1)) == f'"{"x" * (MAX_VALUE - 3)}..."'
@@ -121,6 +123,7 @@ def test_a_long_value_is_never_cut_inside_an_escape() -> None:
     assert re.fullmatch(r'"x*(\\x00)+\.\.\."', value("x" * 490 + "\0" * 400))
 
 
+@pytest.mark.row("3i.1")
 @given(st.text(alphabet=st.characters(codec=None), max_size=600))
 def test_whatever_a_value_is_the_line_is_one_and_its_value_can_be_told_apart(text: str) -> None:
     shown = line("e", before=text, after="end")

@@ -18,6 +18,10 @@ MAX_KID = 256
 MIN_RSA_BITS = 2048
 # Verification time grows with the square of the size; nobody signs ID tokens with more.
 _MAX_RSA_BITS = 8192
+_ED25519_PRIME = 2**255 - 19
+_ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+#: the second coordinates of the points whose order divides eight
+_SMALL_ORDER = frozenset({0, 1, _ED25519_PRIME - 1, _ORDER_8, _ED25519_PRIME - _ORDER_8})
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 #: JWS algorithm (RFC 7518, section 3.1; RFC 8037) -> key type and curve that it needs
@@ -103,6 +107,7 @@ def _signing_key(jwk: Any) -> SigningKey | None:
 
 
 def _public_key(jwk: Mapping[str, Any]) -> Any:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from jwt import PyJWK, PyJWTError
 
@@ -112,6 +117,13 @@ def _public_key(jwk: Mapping[str, Any]) -> Any:
         ).key
     except (PyJWTError, ValueError, TypeError, OverflowError):
         return None
+    if isinstance(public, Ed25519PublicKey) and _is_small(public.public_bytes_raw()):
+        return None
     if isinstance(public, RSAPublicKey) and not MIN_RSA_BITS <= public.key_size <= _MAX_RSA_BITS:
         return None
     return public
+
+
+def _is_small(point: bytes) -> bool:
+    """Whether *point* is one of the eight of Ed25519 for which anybody can sign."""
+    return int.from_bytes(point, "little") % (1 << 255) % _ED25519_PRIME in _SMALL_ORDER

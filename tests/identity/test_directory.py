@@ -29,7 +29,7 @@ def url(tmp_path: Path) -> str:
 
 class TestOnSQLite(DirectoryContract):
     def explain(self, rows: Rows, seen: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        with rows._engine.connect() as connection:
+        with rows.engine.connect() as connection:
             for statement, parameters in seen.items():
                 several = isinstance(parameters, list)
                 plan = connection.exec_driver_sql(

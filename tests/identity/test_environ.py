@@ -186,6 +186,14 @@ def test_keys_that_are_no_text_are_left_alone() -> None:
     assert scrubbed(environ) == environ
 
 
+@pytest.mark.row("3e.1")
+def test_what_stands_behind_a_key_that_is_no_text_is_judged_too() -> None:
+    assert scrubbed({1: "a", "REMOTE_USER": "admin", None: "b", "HTTP_X_REMOTE_USER": "admin"}) == {
+        1: "a",
+        None: "b",
+    }
+
+
 def test_an_empty_environ_is_left_empty() -> None:
     assert scrubbed({}) == {}
 
@@ -221,6 +229,7 @@ def test_whatever_is_left_carries_no_guarded_name(environ: dict[str, str]) -> No
     assert not any(normalised(key) in ("REMOTE_USER", "HTTP_REMOTE_USER", "AUTH_TYPE") for key in left)
 
 
+@pytest.mark.row("3h.3")
 def test_the_memory_of_names_is_bounded() -> None:
     scrubber = Scrubber((), "basic")
     scrubber({"Y" * 128: "", "Y" * 129: ""})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -130,8 +131,16 @@ def test_sealing_looks_at_the_file_in_time_too(path: Path, clock: Clock) -> None
     box = sealer(path, clock)
     first = box.keyring.sealing_key().id
     write(path, ("b", T0 - 900, key(1)))
-    clock.now += 5
-    assert box.keyring.sealing_key().id != first
+    clock.now += 4
+    assert box.keyring.sealing_key().id == first
+    clock.now += 1
+    second = box.keyring.sealing_key().id
+    assert second != first
+    write(path, ("c", T0 - 800, key(2)))
+    clock.now += 4
+    assert box.keyring.sealing_key().id == second
+    clock.now += 1
+    assert box.keyring.sealing_key().id not in (first, second)
 
 
 def test_an_unchanged_file_changes_nothing(path: Path, clock: Clock) -> None:
@@ -145,3 +154,42 @@ def test_literal_keys_are_never_looked_for_again() -> None:
     ring = Keyring(Secret.literal(text_key()), sync=5)
     assert ring.next_look == float("inf")
     assert ring.find(b"12345678") is None
+    assert ring.next_look == float("inf")
+
+
+def test_of_literal_keys_the_first_seals() -> None:
+    ring = Keyring(Secret.literal(f"{text_key(0)} {text_key(1)} {text_key(2)}"), sync=5)
+    assert ring.sealing_key().id == Keyring(Secret.literal(text_key(0)), sync=5).sealing_key().id
+
+
+def test_of_keys_that_are_all_too_new_the_oldest_seals(path: Path, clock: Clock) -> None:
+    write(path, ("a", T0 + 2000, key(0)), ("b", T0 + 1000, key(1)), ("c", T0 + 3000, key(2)))
+    oldest = Keyring(Secret.literal(text_key(1)), sync=5).sealing_key().id
+    assert sealer(path, clock).keyring.sealing_key().id == oldest
+
+
+def test_a_key_has_a_name_of_eight_octets_and_one_cipher_for_each_purpose() -> None:
+    found = Keyring(Secret.literal(text_key()), sync=5).sealing_key()
+    assert len(found.id) == 8
+    assert found.aead("session") is found.aead("session")
+    assert found.aead("session") is not found.aead("state")
+
+
+def test_nobody_waits_for_a_look_that_another_request_takes(path: Path, clock: Clock) -> None:
+    write(path, ("a", T0, key(0)))
+    ring = sealer(path, clock).keyring
+    with ring._reading:
+        look = threading.Thread(target=ring.look, daemon=True)
+        look.start()
+        look.join(timeout=5)
+        assert not look.is_alive()
+
+
+def test_an_unknown_key_is_looked_for_from_the_first_moment(path: Path, clock: Clock) -> None:
+    clock.now = 0.0
+    write(path, ("a", 0, key(0)))
+    box = sealer(path, clock)
+    write(path, ("a", 0, key(0)), ("b", 1, key(1)))
+    assert len(box.keyring._ring.by_id) == 1
+    box.keyring.find(b"12345678")
+    assert len(box.keyring._ring.by_id) == 2

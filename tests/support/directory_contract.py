@@ -35,11 +35,11 @@ class Rows:
     """The database itself, past the directory."""
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(address.parse(url), future=True)
+        self.engine = sa.create_engine(address.parse(url), future=True)
 
     def run(self, statement: str, **values: Any) -> list[Any]:
         """Run one statement and keep what it did; its rows, if it has any."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             result = connection.execute(sa.text(statement), values)
             rows = list(result) if result.returns_rows else []
             connection.commit()
@@ -55,7 +55,7 @@ class Rows:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._engine.dispose()
+        self.engine.dispose()
 
 
 @pytest.fixture

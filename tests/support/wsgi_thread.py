@@ -33,7 +33,7 @@ def serve(app: WSGIApplication) -> Iterator[str]:
     """Serve ``app`` and yield its origin, ``http://127.0.0.1:PORT``."""
     with _Server(("127.0.0.1", 0), _Quiet) as server:
         server.set_app(app)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

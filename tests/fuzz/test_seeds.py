@@ -1,0 +1,81 @@
+"""Every input worth keeping, through its target, as an ordinary test; and that the targets would notice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fuzz.targets import TARGETS
+
+SEEDS = Path(__file__).with_name("seeds")
+
+
+def seeds() -> list[Path]:
+    return [file for folder in sorted(SEEDS.iterdir()) for file in sorted(folder.iterdir())]
+
+
+def test_every_target_has_seeds_and_every_seed_a_target() -> None:
+    assert {seed.parent.name for seed in seeds()} == set(TARGETS)
+
+
+@pytest.mark.parametrize("seed", seeds(), ids=lambda seed: f"{seed.parent.name}-{seed.name}")
+def test_a_seed_breaks_nothing(seed: Path) -> None:
+    TARGETS[seed.parent.name](seed.read_bytes())
+
+
+def always(value: Any) -> Callable[..., Any]:
+    return lambda *_args, **_options: value
+
+
+#: target, one of its seeds, a check, and what stands in for it
+SWITCHED_OFF = [
+    ("path", "encoded-dots", "boundary.is_odd_path", always(value=False)),
+    ("destination", "thrice", "boundary._leads_astray", always(value=False)),
+    ("destination", "own-encoded", "boundary._decoded_path", lambda path, _own: path),
+    ("query", "cut-escape", "boundary._BAD_ESCAPE", re.compile("(?!)")),
+    ("query", "twice", "boundary.strict_query", always({"code": "b"})),
+    ("grammar", "rule-invisible", "settings.grammar.is_odd_path", always(value=False)),
+    (
+        "key_file",
+        "printable",
+        "settings.keys._MAKE_ONE",
+        "this is none: Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZSEhISE",
+    ),
+    ("cookies", "live", "session.cookies.Cookies._is_ours", always(value=False)),
+    ("sealing", "text", "session.sealing.Sealer._additional_data", always(b"")),
+    ("documents", "twice-escaped", "provider.documents._object", dict),
+    ("documents", "surrogate", "provider.documents._check_sizes", always(None)),
+    ("documents", "too-deep", "provider.documents._check_depth", always(None)),
+    ("metadata", "http", "provider.metadata.endpoint_problem", always(None)),
+    ("metadata", "backslash", "provider.metadata.endpoint_problem", always(None)),
+    ("keys", "weak", "provider.keys.MIN_RSA_BITS", 512),
+    ("token", "other-user", "provider.tokens._verify_signature", always(None)),
+    ("claims", "iat-future", "provider.tokens._check_times", always(None)),
+    ("claims", "nonce-number", "provider.tokens._check_nonce", always(None)),
+    ("claims", "typ-at", "provider.tokens._check_header", always("EdDSA")),
+    ("claims", "aud-two", "provider.tokens._check_parties", always(None)),
+    ("claims", "at-hash-sha256", "provider.tokens._check_at_hash", always(None)),
+    ("grant", "token-crlf", "provider.grant._secret_text", lambda value, *_rest: value),
+    ("grant", "expires-true", "provider.grant._expires_in", lambda value, _response: value),
+    ("scrub", "dashes", "identity.environ.normalised", lambda key: key),
+    ("scrub", "families", "identity.environ._IDENTITY_FAMILIES", ("NOTHING",)),
+    ("writer", "crlf", "identity.environ.contains_control", always(value=False)),
+    ("middleware", "public-dots", "identity.access.is_odd_path", always(value=False)),
+    ("middleware", "signed-in-public", "identity.environ.Scrubber.__call__", always(None)),
+    ("middleware", "callback-live", "web.urls.Urls.to_destination", lambda _self, destination: destination),
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "seed", "check", "instead"), SWITCHED_OFF, ids=[f"{row[0]}-{row[2]}" for row in SWITCHED_OFF]
+)
+def test_a_target_notices_that_a_check_is_switched_off(
+    target: str, seed: str, check: str, instead: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"oauth2_mw.{check}", instead)
+    with pytest.raises(Exception):  # noqa: B017  whatever it is, it would be a finding
+        TARGETS[target]((SEEDS / target / seed).read_bytes())

@@ -1,0 +1,163 @@
+"""ID tokens: nobody without a key makes one, and what a signed one says is checked."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from oauth2_mw.errors import ProviderError, TokenError
+from oauth2_mw.provider.keys import KeySet, parse_key_set
+from oauth2_mw.provider.metadata import ProviderMetadata
+from oauth2_mw.provider.tokens import validate_id_token, validate_userinfo
+from tests.support.jose import Key, at_hash, base64url, from_base64url
+from tests.support.provider_settings import provider_settings
+
+ISSUER = "https://op.example"
+NOW = 1_800_000_000
+NONCE = "the-nonce"
+ACCESS_TOKEN = "the-access-token"
+CLAIMS: dict[str, Any] = {
+    "iss": ISSUER,
+    "aud": "client",
+    "sub": "user-1",
+    "iat": NOW,
+    "exp": NOW + 300,
+    "nonce": NONCE,
+}
+_METADATA = ProviderMetadata(
+    id_token_signing_alg_values_supported=("RS256", "PS256", "ES256", "EdDSA", "HS256", "none")
+)
+
+
+# Always the same keys, so that a signed token can be kept as a file.
+
+
+@cache
+def ed_key() -> Key:
+    return Key(ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32))), "EdDSA", "ed")
+
+
+@cache
+def ec_key() -> Key:
+    return Key(
+        ec.derive_private_key(int.from_bytes(bytes(range(1, 33)), "big"), ec.SECP256R1()), "ES256", "ec"
+    )
+
+
+@cache
+def key_set() -> KeySet:
+    published = {
+        "keys": [
+            ed_key().jwk(),
+            ec_key().jwk(),
+            # Nobody has the other half of this one.
+            {"kty": "RSA", "kid": "rsa", "e": "AQAB", "n": base64url(b"\xc5" * 256)},
+        ]
+    }
+    return parse_key_set(published)
+
+
+def _validate(token: str, **settings: Any) -> dict[str, Any] | None:
+    try:
+        return validate_id_token(
+            token,
+            provider=provider_settings(issuer=ISSUER, **settings),
+            metadata=_METADATA,
+            keys=key_set().matching,
+            nonce=NONCE,
+            access_token=ACCESS_TOKEN,
+            now=NOW,
+        )
+    except TokenError as error:
+        explained(error)
+        assert len(token) < 8 or token not in error.detail
+        return None
+
+
+def explained(error: ProviderError | TokenError) -> None:
+    """An operator can read what was wrong."""
+    assert error.code
+    assert error.detail.isprintable(), "the log line holds what cannot be seen"
+    assert 400 <= error.status < 600
+
+
+def token(data: bytes) -> None:
+    """Nobody without a key makes a token: one that is accepted carries the one payload that was ever signed."""
+    text = any_token(data)
+    claims = _validate(text)
+    if claims is not None:
+        assert claims == CLAIMS, "a forged token is accepted"
+        assert text == ".".join(base64url(from_base64url(part)) for part in text.split(".")), (
+            "a second spelling"
+        )
+
+
+def any_token(data: bytes) -> str:
+    """A token as the transport hands it on: whatever the JSON of the answer held."""
+    return data.decode("utf-8", "replace")
+
+
+def claims(data: bytes) -> None:
+    """A header on the first line and a payload below, signed with the provider's own key: what it says is checked."""
+    header, _, payload = data.partition(b"\n")
+    signing = f"{base64url(header)}.{base64url(payload)}"
+    signed = f"{signing}.{base64url(ed_key().private.sign(signing.encode()))}"
+    for settings in ({}, {"max_age": 300, "acr_values": ("gold", "silver"), "leeway": 0}):
+        found = _validate(signed, **settings)
+        if found is not None:
+            assert found == json.loads(payload)
+            _check_header(json.loads(header))
+            _check_claims(found, **settings)
+    try:
+        found = validate_userinfo(
+            signed, provider=provider_settings(issuer=ISSUER), metadata=_METADATA, keys=key_set().matching
+        )
+    except TokenError as error:
+        explained(error)
+    else:
+        _check_header(json.loads(header))
+        _check_parties(found)
+
+
+def _check_header(header: dict[str, Any]) -> None:
+    assert header["alg"] == "EdDSA"
+    assert header.get("kid") in ("ed", None)
+    assert str(header.get("typ", "JWT")).upper() == "JWT"
+    assert not {"crit", "b64"} & header.keys()
+
+
+def _check_parties(found: dict[str, Any]) -> None:
+    assert type(found["sub"]) is str
+    assert 0 < len(found["sub"]) <= 255
+    assert found["sub"].isprintable()
+    assert found["iss"] == ISSUER
+    assert found["aud"] in ("client", ["client"])
+    assert found.get("azp", "client") == "client"
+
+
+def _check_claims(
+    found: dict[str, Any], *, leeway: int = 60, max_age: int | None = None, acr_values: tuple[str, ...] = ()
+) -> None:
+    _check_parties(found)
+    assert found["nonce"] == NONCE
+    for name in ("exp", "iat", "nbf", "auth_time"):
+        if name in found:
+            assert type(found[name]) in (int, float)
+    assert NOW - leeway < found["exp"] < 1e12
+    assert NOW - 3600 - leeway <= found["iat"] <= NOW + leeway
+    assert found.get("nbf", 0) <= NOW + leeway
+    if max_age is not None:
+        assert NOW - max_age - leeway <= found["auth_time"] <= NOW + leeway
+    assert not acr_values or found["acr"] in acr_values
+    right = at_hash(ACCESS_TOKEN, "sha512")
+    assert found.get("at_hash", right) == right
+
+
+def read_signed(text: str) -> dict[str, Any]:
+    """What an answer of the userinfo endpoint says that is a signed token."""
+    return validate_userinfo(
+        text, provider=provider_settings(issuer=ISSUER), metadata=_METADATA, keys=key_set().matching
+    )

@@ -1,0 +1,1 @@
+"""Mutation testing of the security core: faults are put into a copy of it, and its tests must notice."""

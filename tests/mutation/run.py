@@ -1,0 +1,99 @@
+"""How much of the security core the tests hold in place (``make mutation``).
+
+Faults are put into a copy of each module, one at a time, and the module's own tests must notice. The score is written
+into ``docs/security.rst``, module by module. A fault that survives in a module whose faults are all accounted for has
+a line in ``survivors.tsv`` that says why it does no harm.
+
+``python -m tests.mutation.run session/sealing`` runs that module alone, ``--again`` only what survived the last time;
+that publishes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import UTC, datetime
+
+from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.report import EXPLAINED, GOAL, Score, explanations, publish
+from tests.mutation.runner import ROOT, BrokenTests, Runner, copy_of_the_repository
+
+#: module -> the tests that must notice its faults
+CORE = {
+    "session/sealing": ("tests/session/test_sealing.py",),
+    "web/attempt": ("tests/web/test_attempt.py",),
+    "session/cookies": ("tests/session/test_cookies.py",),
+    "session/keyring": ("tests/session/test_keyring.py",),
+    "identity/access": ("tests/identity/test_access.py",),
+    "provider/tokens": ("tests/provider/test_tokens.py",),
+    "identity/environ": ("tests/identity/test_environ.py",),
+    "boundary": ("tests/test_boundary.py",),
+    "settings/grammar": ("tests/settings/test_grammar.py",),
+    "settings/keys": ("tests/settings/test_grammar.py",),
+    "settings/secret": ("tests/settings/test_grammar.py",),
+    "settings/words": ("tests/settings/test_grammar.py",),
+}
+RESULTS = ROOT / "build" / "mutation"
+
+
+def main() -> int:
+    """Run the modules, print and publish their scores; 1 when one is below the goal or a survivor unexplained."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", default=[*CORE], metavar="module")
+    parser.add_argument("--again", action="store_true", help="only what survived the last time")
+    parser.add_argument("--minutes", type=float, default=90, help="begin no further module after that time")
+    options = parser.parse_args()
+    begin = time.monotonic()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    fine = True
+    with copy_of_the_repository() as copy:
+        for module in options.modules:
+            if time.monotonic() - begin > options.minutes * 60:
+                print(f"{module}: not run, the time is over")
+                fine = False
+                continue
+            path = f"oauth2_mw/{module}.py"
+            try:
+                runner = Runner(copy, path, CORE[module])
+            except BrokenTests as error:
+                print(f"{module}: not run, {error}")
+                fine = False
+                continue
+            memory = RESULTS / f"{module.replace('/', '.')}.json"
+            tried = [*mutants(runner.source)]
+            if options.again:
+                survived = set(json.loads(memory.read_text(encoding="utf-8")))
+                tried = [mutant for mutant in tried if mutant.description in survived]
+            survivors = [mutant for mutant in tried if runner.survives(mutant.code)]
+            memory.write_text(
+                json.dumps([each.description for each in survivors], indent=1), encoding="utf-8"
+            )
+            score = Score(
+                module, len(tried), len(tried) - len(survivors), datetime.now(UTC).date().isoformat()
+            )
+            if not options.again:
+                publish(score)
+            fine &= _tell(score, survivors, options.again)
+    return 0 if fine else 1
+
+
+def _tell(score: Score, survivors: list[Mutant], again: bool) -> bool:  # noqa: FBT001
+    known = explanations().get(score.module, {})
+    print(
+        f"{score.module}: {score.killed} of {score.mutants} faults noticed, {score.percent:.1f} %", flush=True
+    )
+    fine = again or score.percent >= GOAL
+    for mutant in survivors:
+        reason = known.get(mutant.description)
+        if reason is None and score.module in EXPLAINED:
+            fine = False
+        print(f"  line {mutant.line}: {mutant.description}\n    {reason or 'NOT EXPLAINED'}")
+    for description in known.keys() - {mutant.description for mutant in survivors}:
+        print(f"  explained, and does not survive: {description}")
+    return fine
+
+
+if __name__ == "__main__":
+    sys.exit(main())

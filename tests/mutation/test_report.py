@@ -1,0 +1,47 @@
+"""What a run of mutation testing leaves behind can be read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.mutation.report import BEGIN, END, PAGE, Score, explanations, read_scores, with_score
+
+PACKAGE = Path(__file__).parents[2] / "oauth2_mw"
+
+
+def test_a_score_takes_the_place_of_an_earlier_one_and_leaves_the_others() -> None:
+    page = f"Before.\n\n{BEGIN}{END}\nAfter.\n"
+    first, second = Score("a/b", 10, 9, "2026-01-01"), Score("c", 100, 100, "2026-01-02")
+    better = Score("a/b", 12, 12, "2026-02-01")
+    for score in (first, second, better):
+        page = with_score(page, score)
+    assert read_scores(page) == {"a/b": better, "c": second}
+    assert page.startswith("Before.\n\n")
+    assert page.endswith("\nAfter.\n")
+
+
+def test_a_page_without_a_place_for_the_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="no place"):
+        with_score("text", Score("a", 1, 1, "2026-01-01"))
+
+
+def test_every_score_that_is_published_is_of_a_module() -> None:
+    scores = read_scores(PAGE.read_text(encoding="utf-8"))
+    assert scores
+    for module, score in scores.items():
+        assert (PACKAGE / f"{module}.py").is_file()
+        assert score.killed <= score.mutants
+
+
+def test_every_survivor_in_the_list_is_of_a_module_and_has_a_reason() -> None:
+    for module in explanations():
+        assert (PACKAGE / f"{module}.py").is_file()
+
+
+def test_a_line_without_a_reason_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "survivors.tsv"
+    path.write_text("module\tsurvivor\twhy\na\tb\tc\na\tb\n")
+    with pytest.raises(ValueError, match="line 3"):
+        explanations(path)

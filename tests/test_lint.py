@@ -1,0 +1,383 @@
+"""What the code of the package may not say: rules over its syntax tree, each shown to bite on a sample first."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "oauth2_mw"
+TREES = {
+    path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+#: Where the headers of our responses are written.
+RESPONSES = "web/responses.py"
+#: The one other place: the renewed session cookie that goes along with a response of the application, and what keeps
+#: caches from it. The hot path does not import WebOb, and an application's response is no object of ours.
+RENEWAL = ("middleware.py", "_with_cookies")
+#: Where a ``Location`` is made.
+URLS = "web/urls.py"
+
+_WRITING = frozenset({"add", "extend", "update", "setdefault", "pop", "popall", "clear", "remove"})
+#: Attributes and methods by which WebOb's response writes a header.
+_RESPONSE_FIELDS = frozenset(
+    {"location", "headerlist", "cache_control", "www_authenticate", "set_cookie", "delete_cookie"}
+)
+_HEADER_NAMES = re.compile(
+    r"location|set-cookie|refresh|content-security-policy|cache-control|vary|referrer-policy|x-[a-z-]+|link"
+    r"|www-authenticate|retry-after|allow|content-disposition|access-control-[a-z-]+",
+    re.IGNORECASE,
+)
+_MUTABLE = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
+_MAKERS = frozenset({"dict", "list", "set", "defaultdict", "deque", "OrderedDict", "Counter", "bytearray"})
+_CHANGING = frozenset(
+    {
+        "append",
+        "add",
+        "extend",
+        "insert",
+        "update",
+        "setdefault",
+        "pop",
+        "popitem",
+        "remove",
+        "discard",
+        "clear",
+    }
+)
+
+Rule = Callable[[ast.Module], Iterator[ast.AST]]
+
+
+def headers_written(tree: ast.Module) -> Iterator[ast.AST]:
+    """Headers written on a response, or spelt out in a list for ``start_response``."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=targets):
+                yield from (target for target in targets if _is_header_target(target))
+            case ast.AugAssign(target=target) | ast.AnnAssign(target=target) if _is_header_target(target):
+                yield target
+            case ast.Delete(targets=targets):
+                yield from (target for target in targets if _is_header_target(target))
+            case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="headers"), attr=attr)) if (
+                attr in _WRITING
+            ):
+                yield node
+            case ast.Call(func=ast.Attribute(attr=("set_cookie" | "delete_cookie" | "unset_cookie"))):
+                yield node
+            case ast.Call(keywords=keywords) if any(
+                keyword.arg in ("headerlist", "location") for keyword in keywords
+            ):
+                yield node
+            case ast.Tuple(elts=[ast.Constant(value=str(name)), _]) if _HEADER_NAMES.fullmatch(name):
+                yield node
+            case _:
+                pass
+
+
+def _is_header_target(target: ast.expr) -> bool:
+    match target:
+        case ast.Subscript(value=ast.Attribute(attr="headers")) | ast.Subscript(value=ast.Name(id="headers")):
+            return True
+        case ast.Attribute(attr="headers"):
+            # An object of our own that keeps a provider's headers says so in its class, not by assignment.
+            return True
+        case ast.Attribute(attr=attr):
+            return attr in _RESPONSE_FIELDS
+        case _:
+            return False
+
+
+def locations_made(tree: ast.Module) -> Iterator[ast.AST]:
+    """Calls of the type of addresses that a browser may be sent to."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="Location") | ast.Attribute(attr="Location")):
+                yield node
+            case ast.Call(func=ast.Name(id="cast"), args=[ast.Name(id="Location"), *_]):
+                yield node
+            case _:
+                pass
+
+
+def redirects_by_exception(tree: ast.Module) -> Iterator[ast.AST]:
+    """WebOb's exceptions write a ``Location`` of their own."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(module=str(module)) if module.startswith("webob.exc"):
+                yield node
+            case ast.ImportFrom(module="webob", names=names) if any(alias.name == "exc" for alias in names):
+                yield node
+            case ast.Import(names=names) if any(alias.name.startswith("webob.exc") for alias in names):
+                yield node
+            case _:
+                pass
+
+
+def dangerous_words(tree: ast.Module) -> Iterator[ast.AST]:
+    """Code from bytes, connections without a check, and addresses made from what a client says."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names) if any(_is_unsafe_module(alias.name) for alias in names):
+                yield node
+            case ast.ImportFrom(module=str(module)) if _is_unsafe_module(module):
+                yield node
+            case ast.Call(func=ast.Name(id=("eval" | "exec" | "compile" | "__import__"))):
+                yield node
+            case ast.keyword(
+                arg=("verify" | "check_hostname" | "assert_hostname"), value=ast.Constant(value=False)
+            ):
+                yield node
+            case ast.keyword(arg="cert_reqs", value=ast.Constant()):
+                yield node
+            case ast.Attribute(attr=("CERT_NONE" | "_create_unverified_context")):
+                yield node
+            case ast.Assign(
+                targets=[ast.Attribute(attr=("verify" | "check_hostname"))], value=ast.Constant(value=False)
+            ):
+                yield node
+            case ast.Attribute(
+                attr=("path_url" | "host_url" | "application_url" | "relative_url" | "path_qs")
+            ):
+                yield node
+            case ast.Attribute(
+                value=ast.Name(id=("request" | "req")), attr=("url" | "host" | "domain" | "scheme")
+            ):
+                yield node
+            case ast.Constant(value=str(text)) if text.upper() in ("HTTP_HOST", "WSGI.URL_SCHEME"):
+                yield node
+            case ast.Constant(value=str(text)) if (
+                text.upper().startswith("HTTP_X_FORWARDED_") and "USER" not in text
+            ):
+                yield node
+            case _:
+                pass
+
+
+def _is_unsafe_module(name: str) -> bool:
+    return name.partition(".")[0] in ("pickle", "cPickle", "marshal", "shelve", "dill", "yaml")
+
+
+def shared_state(tree: ast.Module) -> Iterator[ast.AST]:
+    """Module-level collections that are no constants, and constants that a function changes."""
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=targets, value=value) if _is_mutable(value):
+                yield from (target for target in targets if not _is_constant(target))
+            case ast.AnnAssign(target=target, value=ast.expr() as value) if _is_mutable(value):
+                if not _is_constant(target):
+                    yield target
+            case _:
+                pass
+    constants = {
+        name.id
+        for node in tree.body
+        for name in ast.walk(node)
+        if isinstance(name, ast.Name) and name.id.isupper()
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.Global():
+                yield node
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attr)) if (
+                name in constants and attr in _CHANGING
+            ):
+                yield node
+            case ast.Assign(targets=[ast.Subscript(value=ast.Name(id=name))]) if name in constants:
+                yield node
+            case ast.Delete(targets=[ast.Subscript(value=ast.Name(id=name))]) if name in constants:
+                yield node
+            case _:
+                pass
+
+
+def _is_mutable(value: ast.expr) -> bool:
+    match value:
+        case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)):
+            return name in _MAKERS
+        case _:
+            return isinstance(value, _MUTABLE)
+
+
+def _is_constant(target: ast.expr) -> bool:
+    return isinstance(target, ast.Name) and (target.id.isupper() or target.id == "__all__")
+
+
+def found(rule: Rule, *, but: frozenset[str] = frozenset()) -> list[str]:
+    """Where the package breaks a rule."""
+    return [
+        f"{name}:{getattr(node, 'lineno', '?')}: {ast.unparse(node)}"
+        for name, tree in TREES.items()
+        if name not in but
+        for node in rule(tree)
+    ]
+
+
+# Each rule bites
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        (headers_written, "response.headers['X-User'] = claim"),
+        (headers_written, "headers = response.headers\nheaders['X'] = claim"),
+        (headers_written, "response.headers.add('Set-Cookie', value)"),
+        (headers_written, "response.headers.update(found)"),
+        (headers_written, "response.headers = found"),
+        (headers_written, "response.location = target"),
+        (headers_written, "response.headerlist += [x]"),
+        (headers_written, "response.set_cookie('a', 'b')"),
+        (headers_written, "Response(location=target)"),
+        (headers_written, "Response(headerlist=found)"),
+        (headers_written, "start_response('302 Found', [('Location', target)])"),
+        (headers_written, "[('location', x)]"),
+        (headers_written, "[('X-Remote-User', x)]"),
+        (headers_written, "del response.headers['Vary']"),
+        (locations_made, "Location(url)"),
+        (locations_made, "urls.Location(url)"),
+        (locations_made, "cast(Location, url)"),
+        (redirects_by_exception, "from webob.exc import HTTPFound"),
+        (redirects_by_exception, "from webob import exc"),
+        (redirects_by_exception, "import webob.exc"),
+        (dangerous_words, "import pickle"),
+        (dangerous_words, "from marshal import loads"),
+        (dangerous_words, "eval(text)"),
+        (dangerous_words, "exec(text)"),
+        (dangerous_words, "session.get(url, verify=False)"),
+        (dangerous_words, "session.verify = False"),
+        (dangerous_words, "ssl.CERT_NONE"),
+        (dangerous_words, "request.url"),
+        (dangerous_words, "request.path_url"),
+        (dangerous_words, "request.host"),
+        (dangerous_words, "environ['HTTP_HOST']"),
+        (dangerous_words, "environ.get('HTTP_X_FORWARDED_PROTO')"),
+        (dangerous_words, "environ['wsgi.url_scheme']"),
+        (shared_state, "cache = {}"),
+        (shared_state, "seen: set[str] = set()"),
+        (shared_state, "lines = []"),
+        (shared_state, "found = defaultdict(list)"),
+        (shared_state, "CACHE = {}\ndef put(x):\n    CACHE[x] = 1"),
+        (shared_state, "SEEN = set()\ndef put(x):\n    SEEN.add(x)"),
+        (shared_state, "count = 0\ndef up():\n    global count\n    count += 1"),
+    ],
+)
+def test_a_rule_finds_what_it_is_about(rule: Rule, code: str) -> None:
+    assert list(rule(ast.parse(code)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        (headers_written, "response.headers.get('content-type')"),
+        (headers_written, "location = headers['Location']"),
+        (headers_written, "sent = {'Accept': 'application/json', **headers}"),
+        (headers_written, "('code', 'state')"),
+        (dangerous_words, "session.get(url, verify=bundle)"),
+        (dangerous_words, "response.url"),
+        (shared_state, "NAMES = {'a': 1}\n__all__ = ['x']\ndef f():\n    names = []\n    names.append(1)"),
+    ],
+)
+def test_a_rule_leaves_the_rest_alone(rule: Rule, code: str) -> None:
+    assert not list(rule(ast.parse(code)))
+
+
+# The package keeps them
+
+
+@pytest.mark.row("W4", "V26")
+def test_one_module_writes_the_headers_of_our_responses() -> None:
+    elsewhere = found(headers_written, but=frozenset({RESPONSES}))
+    module, function = RENEWAL
+    (allowed,) = (
+        node
+        for node in ast.walk(TREES[module])
+        if isinstance(node, ast.FunctionDef) and node.name == function
+    )
+    renewal = [f"{module}:{node.lineno}: {ast.unparse(node)}" for node in headers_written_in(allowed)]
+    assert [line.partition("(")[2].partition(",")[0] for line in renewal] == [
+        "'Vary'",
+        "'Cache-Control'",
+        "'Set-Cookie'",
+    ]
+    assert elsewhere == renewal
+
+
+def headers_written_in(function: ast.FunctionDef) -> list[ast.expr]:
+    return [node for node in headers_written(ast.Module([function], [])) if isinstance(node, ast.expr)]
+
+
+@pytest.mark.row("N2.1.13", "V26")
+def test_one_module_decides_where_a_browser_may_be_sent() -> None:
+    assert found(locations_made, but=frozenset({URLS})) == []
+    assert found(redirects_by_exception) == []
+
+
+@pytest.mark.row("N2.1.16", "W5", "3d.17")
+def test_nothing_dangerous_is_written_anywhere() -> None:
+    # The names of the headers that the application needs, which the scrub must leave alone, are no use of them.
+    standard = {"identity/environ.py": {"HTTP_HOST"}, "settings/checks.py": {"HTTP_X_FORWARDED_"}}
+    hits = [
+        f"{name}:{getattr(node, 'lineno', '?')}: {ast.unparse(node)}"
+        for name, tree in TREES.items()
+        for node in dangerous_words(tree)
+        if not (isinstance(node, ast.Constant) and node.value in standard.get(name, ()))
+    ]
+    assert hits == []
+
+
+def test_no_module_holds_state() -> None:
+    assert found(shared_state) == []
+
+
+@pytest.mark.row("3c.10")
+def test_what_proves_something_is_compared_in_constant_time() -> None:
+    """All other secrets are opened by an authenticated cipher, which compares by itself."""
+    functions = {
+        node.name: node for node in ast.walk(TREES["provider/tokens.py"]) if isinstance(node, ast.FunctionDef)
+    }
+    for name in ("_check_nonce", "_check_at_hash"):
+        nodes = list(ast.walk(functions[name]))
+        assert any(isinstance(node, ast.Attribute) and node.attr == "compare_digest" for node in nodes)
+        assert not any(
+            isinstance(op, ast.Eq | ast.NotEq) for node in nodes for op in getattr(node, "ops", ())
+        )
+    secret = re.compile(
+        r"nonce|code_verifier|verifier|digest|at_hash|signature|csrf_token|seed", re.IGNORECASE
+    )
+    hits = [
+        f"{name}:{node.lineno}: {ast.unparse(node)}"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+        and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops)
+        and any(
+            secret.fullmatch(getattr(side, "id", getattr(side, "attr", "")))
+            for side in (node.left, *node.comparators)
+        )
+    ]
+    assert hits == []
+
+
+@pytest.mark.row("3c.11")
+def test_nothing_is_compressed() -> None:
+    """What a length gives away of a secret cannot be given away (CRIME); ``zlib`` only unpacks answers, capped."""
+    compressing = [
+        f"{name}:{node.lineno}"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("compress", "compressobj")
+    ]
+    users = [
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        and {alias.name for alias in node.names} & {"zlib", "gzip", "bz2", "lzma"}
+    ]
+    assert compressing == []
+    assert users == ["provider/transport.py"]
