@@ -89,15 +89,11 @@ class OAuth2Middleware:
                     environ["oauth2_mw.identity"] = known.session.identity
                     environ["oauth2_mw.session"] = known.session
                     environ["oauth2_mw.urls"] = self._urls
-                    if renewal := self._sessions.renewal(known):
-                        start_response = _with_cookies(start_response, renewal)
-                    return self._app(environ, start_response)
+                    return self._app(environ, _private(start_response, self._sessions.renewal(known)))
         if self._optional:
             environ["oauth2_mw.urls"] = self._urls
             if known is not None and known.broken:
-                start_response = _with_cookies(
-                    start_response, self._sessions.cookies.expire_session(known.sent)
-                )
+                start_response = _private(start_response, self._sessions.cookies.expire_session(known.sent))
             return self._app(environ, start_response)
         return _send(self._site().challenge(environ, known), environ, start_response)
 
@@ -162,15 +158,18 @@ def _send(
     return response(environ, start_response)
 
 
-def _with_cookies(start_response: StartResponse, cookies: list[str]) -> StartResponse:
-    """Add cookies of ours to the application's response, unless anybody at all may keep a copy of it."""
+def _private(start_response: StartResponse, cookies: list[str]) -> StartResponse:
+    """Keep a person's page out of shared caches where the application says nothing, and add cookies of ours.
+
+    A response that the application declares public is left as it is, and carries no cookie: anybody may keep it.
+    """
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-        caching = ",".join(value.lower() for name, value in headers if name.lower() == "cache-control")
-        if "public" not in caching and "s-maxage" not in caching:
+        caching = ",".join([value.lower() for name, value in headers if name.lower() == "cache-control"])
+        if not caching:
+            headers = [*headers, ("Cache-Control", "private")]
+        if cookies and "public" not in caching and "s-maxage" not in caching:
             headers = [*headers, *(("Set-Cookie", cookie) for cookie in cookies), ("Vary", "Cookie")]
-            if not caching:
-                headers.append(("Cache-Control", "private"))
         return (
             start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
         )

@@ -19,7 +19,7 @@ TREES = {
 RESPONSES = "web/responses.py"
 #: The one other place: the renewed session cookie that goes along with a response of the application, and what keeps
 #: caches from it. The hot path does not import WebOb, and an application's response is no object of ours.
-RENEWAL = ("middleware.py", "_with_cookies")
+RENEWAL = ("middleware.py", "_private")
 #: Where a ``Location`` is made.
 URLS = "web/urls.py"
 
@@ -300,8 +300,8 @@ def test_one_module_writes_the_headers_of_our_responses() -> None:
     )
     renewal = [f"{module}:{node.lineno}: {ast.unparse(node)}" for node in headers_written_in(allowed)]
     assert [line.partition("(")[2].partition(",")[0] for line in renewal] == [
-        "'Vary'",
         "'Cache-Control'",
+        "'Vary'",
         "'Set-Cookie'",
     ]
     assert elsewhere == renewal

@@ -221,6 +221,20 @@ def test_the_applications_own_iterable_comes_back(app: App) -> None:
     assert call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware))).iterable is app.iterable
 
 
+@pytest.mark.row("3i.4")
+@pytest.mark.parametrize("own", [None, "public, max-age=60", "max-age=0", "no-store"])
+def test_a_persons_page_stays_out_of_shared_caches_unless_the_application_says_otherwise(
+    own: str | None,
+) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain"), *([("cache-control", own)] if own else [])])
+        return [b""]
+
+    middleware = OAuth2Middleware(app, make_settings(issuer="https://id.example"))
+    answer = call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware)))
+    assert answer.header("Cache-Control") == (own or "private")
+
+
 def test_our_cookies_are_hidden_unless_asked_otherwise(app: App) -> None:
     middleware = guard(app)
     cookie = sign_in(middleware)

@@ -31,7 +31,7 @@ def sessions() -> Sessions:
 
 def identity(subject: str, **more: object) -> Identity:
     """Somebody whom the provider of these tests vouches for."""
-    return Identity(subject, "default", "https://id.example", subject, "jane", **more)  # type: ignore[arg-type]
+    return Identity(subject, "default", "https://id.example", subject, "jane", **more)
 
 
 @cache

@@ -175,7 +175,7 @@ class Service:
         self.middleware = OAuth2Middleware(self.app, self.settings)
         site = self.middleware._site()
         for name in self.settings.providers:
-            site.client(name)._transport = Answering(_json_answer())  # type: ignore[assignment]
+            site.client(name)._transport = Answering(_json_answer())
         self.site = site
         sessions = self.middleware._sessions
         person = Identity("u1", "corp", "https://id.example", "7", "jane", groups=("staff",))

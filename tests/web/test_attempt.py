@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -60,9 +61,9 @@ def attempts(clock: Clock) -> Attempts:
     return make(clock)
 
 
-def make(clock: Clock) -> Attempts:
+def make(clock: Clock, **more: Any) -> Attempts:
     sealer = Sealer(Keyring(Secret.literal(text_key()), sync=5), app_id="https://app.example")
-    return Attempts(sealer, COOKIES, clock=clock)
+    return Attempts(sealer, COOKIES, clock=clock, **more)
 
 
 def test_an_answer_finds_its_attempt_again(attempts: Attempts, clock: Clock) -> None:
@@ -128,6 +129,8 @@ def test_an_attempt_is_valid_for_ten_minutes_and_found_for_an_hour(attempts: Att
 def test_an_attempt_from_the_future_is_not_valid(attempts: Attempts, clock: Clock) -> None:
     attempt, _ = Browser().begin(attempts, "/")
     assert not attempt.fresh(clock() - 3600)
+    assert not attempt.fresh(clock() - 61)
+    assert attempt.fresh(clock() - 60)
     assert attempt.fresh(clock() - 30)
 
 
@@ -136,6 +139,83 @@ def test_an_attempt_is_used_once(attempts: Attempts) -> None:
     attempt, _ = Browser().begin(attempts, "/")
     assert attempts.use(attempt)
     assert not attempts.use(attempt)
+
+
+@pytest.mark.row("3a.5")
+def test_the_directory_is_asked_for_the_use_and_told_how_long_to_remember_it(clock: Clock) -> None:
+    asked: list[tuple[str, dict[str, int]]] = []
+
+    def consume(attempt_id: str, **times: int) -> bool:
+        asked.append((attempt_id, times))
+        return len(asked) == 1
+
+    attempts = make(clock, consume=consume)
+    attempt, _ = Browser().begin(attempts)
+    clock.now += 9.5
+    assert attempts.use(attempt)
+    assert not attempts.use(attempt)
+    assert asked == [(attempt.state.id, {"expires": 1_800_003_609, "now": 1_800_000_009})] * 2
+
+
+def test_a_sign_in_that_was_begun_anew_says_how_often(attempts: Attempts) -> None:
+    sent = Sent({}, None)
+    assert attempts.begin("corp", "/", sent)[0].state.restarts == 0
+    assert attempts.begin("corp", "/", sent, restarts=2)[0].state.restarts == 2
+
+
+@pytest.mark.row("K5")
+def test_the_cookie_is_kept_for_an_hour_and_comes_with_a_form_where_it_must(clock: Clock) -> None:
+    attempts = make(clock, form_post=("apple",))
+    for provider, policy in (("apple", "None"), ("corp", "Lax")):
+        attempt, _, (cookie,) = attempts.begin(provider, "/", Sent({}, None))
+        assert cookie.endswith(f"; Path=/; HttpOnly; SameSite={policy}; Secure; Max-Age=3600")
+        (spent,) = attempts.spend(attempt, Sent({}, None))
+        assert spent.endswith(f"; Path=/; HttpOnly; SameSite={policy}; Secure; Max-Age=3600")
+
+
+def signed_in(attempts: Attempts, browser: Browser, times: int, *, session_bytes: int | None = 0) -> None:
+    for _ in range(times):
+        attempt, _ = browser.begin(attempts)
+        browser.take(attempts.spend(attempt, browser.sent(), session_bytes=session_bytes))
+
+
+def test_three_sign_ins_within_a_minute_that_leave_nobody_signed_in_are_a_circle(
+    attempts: Attempts, clock: Clock
+) -> None:
+    browser = Browser()
+    signed_in(attempts, browser, 2)
+    assert not attempts.going_round(browser.sent())
+    signed_in(attempts, browser, 1)
+    assert attempts.going_round(browser.sent())
+    clock.now += 59
+    assert attempts.going_round(browser.sent())
+    clock.now += 1
+    assert not attempts.going_round(browser.sent())
+
+
+def test_attempts_that_led_to_no_session_are_no_circle(attempts: Attempts) -> None:
+    browser = Browser()
+    signed_in(attempts, browser, 3, session_bytes=None)
+    for _ in range(3):
+        browser.begin(attempts)
+    assert not attempts.going_round(browser.sent())
+
+
+def test_a_destination_that_fits_into_no_header_is_left_behind(attempts: Attempts) -> None:
+    def begun(session: int) -> str:
+        sent = COOKIES.read(f"{COOKIES.session}={'x' * session}")
+        attempt, _, (cookie, *_) = attempts.begin("corp", "/" + "x" * 200, sent)
+        browser = Browser()
+        browser.take([cookie])
+        found = attempts.find(attempt.state, browser.sent())
+        assert found is not None
+        return found.destination
+
+    length = len(attempts.begin("corp", "/" + "x" * 200, Sent({}, None))[2][0].partition(";")[0])
+    length -= len(COOKIES.attempt_prefix + "a=")
+    room = MOST_BYTES - length - len(COOKIES.session) - 3
+    assert begun(room) == "/" + "x" * 200
+    assert begun(room + 1) == ""
 
 
 def test_a_spent_attempt_keeps_its_destination_and_nothing_else(attempts: Attempts, clock: Clock) -> None:
@@ -237,6 +317,13 @@ def test_a_process_remembers_used_attempts_within_bounds() -> None:
         assert used.consume(f"id{number}", expires=100, now=0)
     assert len(used._used) == UsedHere.MOST
     assert not used.consume(f"id{UsedHere.MOST + 499}", expires=100, now=0)
+
+
+def test_a_process_remembers_an_attempt_to_its_last_second() -> None:
+    used = UsedHere()
+    used.consume("id", expires=10, now=0)
+    used.consume("other", expires=20, now=10)
+    assert not used.consume("id", expires=20, now=10)
 
 
 def test_a_process_forgets_expired_attempts() -> None:

@@ -562,6 +562,24 @@ def test_pages_never_show_what_a_provider_says_of_itself(site: Guarded, provider
 
 
 @pytest.mark.row("3i.1")
+@pytest.mark.row("3j.2")
+def test_an_address_that_a_providers_error_names_is_never_linked(site: Guarded) -> None:
+    browser = site.browser()
+    url = urlsplit(at_callback(browser, site))
+    asked = parse_qs(url.query)
+    query = urlencode(
+        {
+            "error": "server_error",
+            "error_uri": "https://evil.example/help",
+            "state": asked["state"][0],
+            "iss": asked["iss"][0],
+        }
+    )
+    page = browser.navigate(url._replace(query=query).geturl())
+    assert page.status == 502
+    assert "evil.example" not in page.text
+
+
 def test_an_error_description_of_several_lines_is_one_audit_line(site: Guarded) -> None:
     browser = site.browser()
     url = urlsplit(at_callback(browser, site))

@@ -72,6 +72,19 @@ def test_a_link_of_another_site_is_asked_about(site: Guarded, initiator: str) ->
 
 
 @pytest.mark.row("N2.7.2")
+@pytest.mark.row("3j.6")
+def test_where_the_form_leads_is_not_for_a_request_to_say(site: Guarded) -> None:
+    browser = signed_in(site)
+    forged = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
+    page = browser.navigate(
+        LOGOUT + "?next=https://evil.example/&action=https://evil.example/",
+        initiator="https://evil.example",
+        headers=forged,
+    )
+    assert page.form().action == LOGOUT
+    assert "evil.example" not in page.text
+
+
 @pytest.mark.parametrize("dest", ["iframe", "image", "script", "empty", None])
 def test_what_is_not_a_page_in_a_window_signs_nobody_out(site: Guarded, dest: str | None) -> None:
     browser = signed_in(site)
