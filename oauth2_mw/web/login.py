@@ -209,7 +209,7 @@ class Login:
     def _code(self, params: Mapping[str, str]) -> str:
         error, code = params.get("error"), params.get("code")
         if error is not None and code is not None:
-            raise ProviderError("the answer carries an error and a code", code="error_and_code")
+            raise RequestError("the answer carries an error and a code", code="error_and_code")
         if error == "access_denied":
             raise Declined(f"the provider answered access_denied: {params.get('error_description', '')}")
         if error is not None:

@@ -200,7 +200,6 @@ SHAPES = [
         "a code and an error",
         response(error="server_error"),
         "error_and_code",
-        status=502,
         until=AUTHORIZE,
     ),
     refused(
@@ -208,7 +207,6 @@ SHAPES = [
         "a code and a refusal",
         response(error="access_denied"),
         "error_and_code",
-        status=502,
         until=AUTHORIZE,
     ),
     refused("O1", "no code", response(code=LEFT_OUT), "code_missing", status=502, until=AUTHORIZE),

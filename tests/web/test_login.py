@@ -246,7 +246,7 @@ def test_malformed_answers_are_refused_before_the_code_is_sent_anywhere(
         (lambda q: q + "&state=second", 400, "bad_request"),
         (lambda q: q + "&x=%ff", 400, "bad_request"),
         (lambda q: q + "&x=%00", 400, "bad_request"),
-        (lambda q: q + "&error=access_denied", 502, "error_and_code"),
+        (lambda q: q + "&error=access_denied", 400, "error_and_code"),
         (lambda q: re.sub("code=[^&]*", "code=" + "A" * 4097, q), 400, "too_long"),
         (lambda q: re.sub("code=[^&]*", "code=", q), 502, "code_missing"),
         (lambda q: re.sub("code=[^&]*&?", "", q), 502, "code_missing"),
