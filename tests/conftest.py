@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -57,3 +58,25 @@ def _no_settings_of_the_shell() -> Iterator[None]:
             ):
                 patch.delenv(name)
         yield
+
+
+class _Unexpected(logging.Handler):
+    """Keeps what the middleware did not expect: each would have been a 500."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture(autouse=True)
+def _no_error_of_ours(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test sends, it must not meet an exception that nobody foresaw."""
+    handler, logger = _Unexpected(), logging.getLogger("oauth2_mw.web.site")
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)
+    if request.node.get_closest_marker("breaks_us") is None:
+        assert handler.lines == []

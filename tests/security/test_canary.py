@@ -251,6 +251,7 @@ def test_a_provider_that_is_gone_is_named_without_what_was_to_be_sent(
     watched.assert_nothing_is_told(log.text)
 
 
+@pytest.mark.breaks_us
 @pytest.mark.row("3i")
 def test_the_traceback_of_a_bug_of_ours_holds_no_secret(
     provider: StandIn, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

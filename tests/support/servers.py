@@ -189,6 +189,8 @@ def serve(
     with Child(server, started, env=env, pass_fds=[descriptor]) as process:
         process.wait_until(lambda: answers(site))
         yield Application(site, folder, server, process)
+        # Whatever a test does to it, it must not meet an exception that nobody foresaw.
+        assert ": unexpected " not in process.output, process.output
 
 
 def answers(site: Site) -> bool:
