@@ -99,7 +99,8 @@ class Plugin:
         mistakes = {}
         for item in items:
             ids = tuple(dict.fromkeys(row_id for mark in item.iter_markers("row") for row_id in mark.args))
-            kind = "integration" if item.get_closest_marker("integration") else "in-process"
+            # By the folder: its own conftest marks its tests only after this.
+            kind = "integration" if "integration" in item.path.parts else "in-process"
             self._tests[item.nodeid] = (kind, ids)
             if what := mistake(ids, self._known):
                 mistakes[_function(item.nodeid)] = what
