@@ -106,6 +106,7 @@ def mutants(source: str) -> Iterator[Mutant]:
     """Every fault that a test of the module should notice, in the order of its lines."""
     tree = ast.parse(source)
     passed_over = list(_passed_over(tree))
+    words = list(_compared_with_a_word(tree))
     names = _Names(tree)
     seen = {ast.dump(tree)}
     found = []
@@ -113,6 +114,8 @@ def mutants(source: str) -> Iterator[Mutant]:
         positions = [at for node in ast_nodes(get_ast(source)) for at in operator.mutation_positions(node)]
         for occurrence, (start, end) in enumerate(positions):
             if any(begins <= start and end <= ends for begins, ends in passed_over):
+                continue
+            if type(operator).__name__.endswith(("_Eq_LtE", "_Eq_GtE")) and start in words:
                 continue
             code = mutate_code(source, operator, occurrence)
             try:
@@ -158,6 +161,14 @@ def _passed_over(tree: ast.Module) -> Iterator[tuple[Position, Position]]:
                     yield _span(keyword.value)
             case ast.keyword(arg="slots", value=part):
                 yield _span(part)
+
+
+def _compared_with_a_word(tree: ast.Module) -> Iterator[Position]:
+    """Where ``==`` tells one word from others: which of them sorts first means nothing."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare(left=left, ops=[ast.Eq()], comparators=[ast.Constant(value=str())]):
+                yield left.end_lineno or 0, (left.end_col_offset or 0) + 1
 
 
 def _span(node: Any) -> tuple[Position, Position]:

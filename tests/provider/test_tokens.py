@@ -7,6 +7,7 @@ import hmac
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.keys import KeySet, SigningKey, parse_key_set
 from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.tokens import MAX_TOKEN, allowed_algorithms, validate_id_token
+from oauth2_mw.provider.tokens import MAX_TOKEN, allowed_algorithms, validate_id_token, validate_userinfo
 from tests.support.jose import Key, at_hash, base64url, ec_key, ed_key, from_base64url, rsa_key
 from tests.support.provider_settings import provider_settings
 from tests.support.provider_standin import LEFT_OUT
@@ -107,6 +108,7 @@ def test_the_type_of_a_jwt_is_accepted(typ: str | None) -> None:
         {"iat": NOW - 3660},
         {"nbf": NOW + 60},
         {"sub": "x" * 255},
+        {"sub": "x"},
         {"sub": "üser 1"},
         {"auth_time": 1},
         {"exp": 253402300799},
@@ -208,6 +210,12 @@ def test_a_strange_key_name_is_refused(kid: Any) -> None:
     assert refusal(RSA.sign(CLAIMS, kid=kid)) == "token_header"
 
 
+@pytest.mark.parametrize("kid", ["x", "x" * 256])
+def test_the_shortest_and_the_longest_key_name_are_read(kid: str) -> None:
+    key = replace(RSA, kid=kid)
+    assert validate(key.sign(CLAIMS), key)
+
+
 @pytest.mark.row("3b.5")
 @pytest.mark.parametrize("kid", ["../rsa-1", "rsa-1\n", "' OR 1=1 --", "rsa-1\0", "RSA-1"])
 def test_a_key_name_is_nothing_but_a_name(kid: str) -> None:
@@ -232,7 +240,7 @@ def test_a_token_of_just_the_length_allowed_is_read() -> None:
         for extra in ("", "x", "xx")
         for length in range(11_500, 11_900)
     )
-    assert validate(next(token for token in tokens if len(token) == MAX_TOKEN))
+    assert validate(next(token for token in tokens if len(token) == MAX_TOKEN == 16_384))
 
 
 @pytest.mark.row("3b.21")
@@ -276,6 +284,22 @@ def test_unused_bits_at_the_end_must_be_zero() -> None:
     other = signature[:-1] + alphabet[alphabet.index(signature[-1]) + 1]
     assert from_base64url(other) == from_base64url(signature)
     assert refusal(".".join([*rest, other])) == "token_malformed"
+
+
+@pytest.mark.row("3b.23")
+def test_no_other_spelling_of_a_last_character_passes() -> None:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    endings = set()
+    for number in range(1000):
+        token = RSA.sign(claims(number=number))
+        if token[-1] not in endings:
+            endings.add(token[-1])
+            first = alphabet.index(token[-1])
+            for other in alphabet[first + 1 : first + 16]:
+                assert refusal(token[:-1] + other) == "token_malformed"
+        if endings == set("AQgw"):
+            return
+    raise AssertionError(endings)
 
 
 @pytest.mark.row("3b.24")
@@ -534,6 +558,49 @@ def test_at_hash_may_be_missing() -> None:
 
 def test_at_hash_needs_an_access_token_to_be_checked() -> None:
     assert validate(RSA.sign(claims(at_hash="anything")), access_token=None)
+
+
+# Signed userinfo
+
+
+def userinfo(token: str) -> dict[str, Any]:
+    return validate_userinfo(
+        token, provider=provider_settings(), metadata=ProviderMetadata(), keys=published(RSA).matching
+    )
+
+
+def test_signed_userinfo_gives_its_claims_without_nonce_and_times() -> None:
+    said = {"iss": ISSUER, "aud": "client", "sub": "user-1", "email": "jane@example.com"}
+    assert userinfo(RSA.sign(said)) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"iss": "https://evil.example"}, "token_issuer"),
+        ({"iss": LEFT_OUT}, "token_issuer"),
+        ({"aud": "other"}, "token_audience"),
+        ({"aud": LEFT_OUT}, "token_audience"),
+        ({"azp": "other"}, "token_azp"),
+        ({"sub": ""}, "token_subject"),
+    ],
+)
+def test_signed_userinfo_of_somebody_else_or_for_somebody_else_is_refused(
+    changes: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(TokenError) as refused:
+        userinfo(RSA.sign(claims(**changes)))
+    assert refused.value.code == code
+
+
+def test_userinfo_with_a_wrong_signature_or_algorithm_is_refused() -> None:
+    for token, code in (
+        (rsa_key(2).sign(CLAIMS, kid="rsa-1"), "token_signature"),
+        (ec_key().sign(CLAIMS), "token_algorithm"),
+    ):
+        with pytest.raises(TokenError) as refused:
+            userinfo(token)
+        assert refused.value.code == code
 
 
 # Anything

@@ -407,7 +407,7 @@ SPELLINGS = [
             ("3b.23 V24", "as JSON", forged(as_json_form)),
             ("3b.23", "payload with padding", part(1, lambda text: text + "=" * (-len(text) % 4 or 4))),
             ("3b.23", "signature with padding", part(2, lambda text: text + "==")),
-            ("3b.23", "signature in base64", both(claims(), part(2, lambda text: "+/" + text[2:]))),
+            ("3b.23", "signature in base64", part(2, lambda text: "+/" + text[2:])),
             ("3b.23", "signature with a stray mark", part(2, lambda text: text[:9] + "!" + text[9:])),
             ("3b.23", "signature in another spelling", part(2, next_letter)),
             ("3b.23", "an empty payload", part(1, lambda _: "")),

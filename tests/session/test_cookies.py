@@ -39,6 +39,33 @@ def test_a_nameless_or_differently_spelt_cookie_is_not_ours(header: str) -> None
     assert SECURE.read(header).ours == {}
 
 
+@pytest.mark.parametrize("end", ["", "i", "A", "ab", "a.1", "a\n"])
+def test_only_an_attempts_own_names_are_ours(end: str) -> None:
+    header = f"{SECURE.attempt_prefix}{end}=A"
+    assert SECURE.read(header).ours == {}
+    assert SECURE.read(header).rest == header
+
+
+def test_no_repr_shows_a_cookie() -> None:
+    sent = SECURE.read("__Host-oauth2_mw=canary; other=canary")
+    assert "canary" not in repr(sent)
+
+
+@pytest.mark.parametrize(
+    ("header", "octets"),
+    [("x=1", 0), ("__Host-oauth2_mw=", 19), ("__Host-oauth2_mw=abc; x=1", 22), ("sso.1=b; sso=a", 0)],
+)
+def test_a_session_takes_its_name_its_value_and_what_separates_it(header: str, octets: int) -> None:
+    sent = SECURE.read(header)
+    assert SECURE.session_bytes(sent) == octets
+
+
+def test_all_chunks_and_copies_of_a_session_are_counted() -> None:
+    assert PLAIN.session_bytes(PLAIN.read("sso=ab; sso.1=c; sso=d; sso-a-a=x")) == len(
+        "sso=ab; sso.1=c; sso=d; "
+    )
+
+
 def test_nothing_is_left_of_a_header_that_was_ours_alone() -> None:
     assert SECURE.read("__Host-oauth2_mw=S").rest is None
 
@@ -62,6 +89,7 @@ def test_a_chunk_without_the_first_is_no_session() -> None:
 @pytest.mark.row("3c.6", "W8")
 def test_a_cookie_sent_twice_is_tried_both_ways_and_a_crowd_not_at_all() -> None:
     assert list(PLAIN.session_values(PLAIN.read("sso=A; sso=B"))) == [(1, "A"), (1, "B")]
+    assert len(list(PLAIN.session_values(PLAIN.read("; ".join(["sso=A"] * 3))))) == 3
     assert list(PLAIN.session_values(PLAIN.read("; ".join(["sso=A"] * 4)))) == []
     assert list(PLAIN.session_values(PLAIN.read("sso=A; sso.1=B; sso.1=C"))) == []
     assert PLAIN.attempts(PLAIN.read(f"sso-a-{ID}=A; sso-a-{ID}=B")) == {}
@@ -81,6 +109,9 @@ def test_what_is_written_can_be_read_back(length: int) -> None:
 def test_a_text_too_long_for_its_cookies_is_never_written() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         SECURE.set_session("x" * (CHUNK_BYTES * MAX_CHUNKS + 1), Sent({}, None))
+    assert len(SECURE.set_session("x" * 7600, Sent({}, None))) == 2
+    with pytest.raises(ValueError, match="does not fit"):
+        SECURE.set_session("x" * 7601, Sent({}, None))
 
 
 @pytest.mark.row("3c.7")

@@ -105,6 +105,8 @@ def test_a_state_that_is_not_ours_opens_as_nothing(text: str) -> None:
 def test_every_attempt_has_its_own_nonce_and_verifier(attempts: Attempts) -> None:
     made = [Browser().begin(attempts, "/")[0] for _ in range(200)]
     assert len({a.nonce for a in made} | {a.code_verifier for a in made}) == 400
+    assert len({a.state.id for a in made}) == 200
+    assert all(len(a.seed) == 32 and len(a.state.id) == len("a" + "123456789012") for a in made)
     assert all(len(a.code_verifier) == 43 and len(a.nonce) == 43 for a in made)
     assert all(
         set(a.code_verifier) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -115,6 +117,7 @@ def test_every_attempt_has_its_own_nonce_and_verifier(attempts: Attempts) -> Non
 def test_an_attempt_is_valid_for_ten_minutes_and_found_for_an_hour(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
     attempt, text = browser.begin(attempts, "/deep")
+    assert VALID_FOR == 600
     clock.now += VALID_FOR - 1
     assert attempt.fresh(clock())
     clock.now += 1
@@ -139,6 +142,12 @@ def test_an_attempt_is_used_once(attempts: Attempts) -> None:
     attempt, _ = Browser().begin(attempts, "/")
     assert attempts.use(attempt)
     assert not attempts.use(attempt)
+
+
+def test_no_repr_shows_what_nonce_and_verifier_are_made_of(attempts: Attempts) -> None:
+    attempt, _ = Browser().begin(attempts)
+    assert repr(attempt.seed) not in repr(attempt)
+    assert "seed" not in repr(attempt)
 
 
 @pytest.mark.row("3a.5")
@@ -277,6 +286,56 @@ def test_a_session_and_its_attempts_fit_into_one_header(
     assert len(header) < 8190
 
 
+@pytest.mark.row("3a.8")
+def test_where_room_is_short_the_oldest_attempts_go(attempts: Attempts, clock: Clock) -> None:
+    browser = Browser()
+    states = []
+    for number in range(6):
+        attempt, _ = browser.begin(attempts, "/" + "x" * 1500 + str(number))
+        states.append(attempt.state)
+        clock.now += 1
+    alive = [state for state in states if attempts.find(state, browser.sent()) is not None]
+    assert 2 <= len(alive) < 6
+    assert alive == states[-len(alive) :]
+
+
+def cookie_bytes(cookie: str) -> int:
+    """What a cookie takes of a header that has others."""
+    return len(cookie.partition(";")[0]) + len("; ")
+
+
+@pytest.mark.row("3a.8")
+@pytest.mark.parametrize(("more", "leaving"), [(0, 0), (1, 1)])
+def test_an_attempt_stays_while_there_is_room_to_the_last_octet(
+    attempts: Attempts, more: int, leaving: int
+) -> None:
+    browser = Browser()
+    _, _, (old,) = attempts.begin("corp", "/old", Sent({}, None))
+    browser.take([old])
+    text = len(attempts.begin("corp", "/", Sent({}, None))[2][0].partition(";")[0].partition("=")[2])
+    session = MOST_BYTES - text - cookie_bytes(old) - len(COOKIES.session) - 3
+    browser.jar[COOKIES.session] = "x" * (session + more)
+    new, _, cookies = attempts.begin("corp", "/", browser.sent())
+    assert [cookie.partition("=")[0] for cookie in cookies] == [
+        COOKIES.attempt_prefix + new.state.slot,
+        *[old.partition("=")[0]] * leaving,
+    ]
+
+
+@pytest.mark.row("3a.8")
+def test_no_attempt_outlives_a_newer_one_because_it_is_smaller(attempts: Attempts, clock: Clock) -> None:
+    browser = Browser()
+    small, _ = browser.begin(attempts, "/")
+    clock.now += 1
+    large, _ = browser.begin(attempts, "/" + "x" * 1500)
+    browser.jar[COOKIES.session] = "x" * 6500
+    clock.now += 1
+    new, _ = browser.begin(attempts, "/")
+    assert attempts.find(new.state, browser.sent()) is not None
+    assert attempts.find(large.state, browser.sent()) is None
+    assert attempts.find(small.state, browser.sent()) is None
+
+
 def test_a_spent_attempt_makes_room_before_a_living_one(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
     oldest, _ = browser.begin(attempts, "/oldest")
@@ -308,6 +367,15 @@ def test_what_another_version_sealed_is_no_attempt(attempts: Attempts, payload: 
     assert attempts.open_state(attempts._sealer.seal("state", "", payload)) is None
     name = COOKIES.attempt_prefix + "a"
     assert attempts._open_attempt("a", attempts._sealer.seal("attempt", name, payload)) is None
+
+
+@pytest.mark.row("3c.12")
+def test_an_attempt_whose_destination_is_no_text_is_none(attempts: Attempts) -> None:
+    name = COOKIES.attempt_prefix + "a"
+    for destination, opens in (('"/"', True), ("5", False), ("null", False), ('["/"]', False)):
+        payload = f'[["a12345678901_",1,"corp",0],"AAAA",{destination},0]'.encode()
+        found = attempts._open_attempt("a", attempts._sealer.seal("attempt", name, payload))
+        assert (found is not None) == opens
 
 
 @pytest.mark.row("3h.3")
