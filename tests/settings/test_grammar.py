@@ -493,6 +493,7 @@ def test_a_rule_matches_itself_and_only_what_it_is_or_begins(text, path):
         ('group:x y"', "group", 'x y"'),
         ('group:!x"', "group", '!x"'),
         ('group:"x', "group", '"x'),
+        ('group:"xy', "group", '"xy'),
         ("group:xyx", "group", "xyx"),
         ("group:!x!", "group", "!x!"),
         ("user:jane", "user", "jane"),
