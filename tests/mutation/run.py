@@ -89,7 +89,8 @@ def _tell(score: Score, survivors: list[Mutant], again: bool) -> bool:  # noqa: 
         reason = known.get(mutant.description)
         if reason is None and score.module in EXPLAINED:
             fine = False
-        print(f"  line {mutant.line}: {mutant.description}\n    {reason or 'NOT EXPLAINED'}")
+        lacking = "NOT EXPLAINED" if score.module in EXPLAINED else "counted"
+        print(f"  line {mutant.line}: {mutant.description}\n    {reason or lacking}")
     for description in known.keys() - {mutant.description for mutant in survivors}:
         print(f"  explained, and does not survive: {description}")
     return fine

@@ -250,6 +250,21 @@ class Machine(RuleBasedStateMachine):
         """In time, late or once more; as one person or, after that, as another."""
         return multiple(attempt, *self._bring(attempt, attempt.browser, worker, person))
 
+    @rule(
+        browser=BROWSERS,
+        worker=WORKERS,
+        person=PEOPLE,
+        seconds=st.sampled_from([1, VALID_FOR - 1, VALID_FOR, IDLE + 1]),
+    )
+    def answer_after_a_while(self, browser: int, worker: int, person: str, seconds: int) -> None:
+        answer = self._send(browser, worker, f"{PREFIX}/login/", **NAVIGATION)
+        attempt = self._location(answer, browser)
+        if attempt is not None:
+            self._answer(attempt)
+            self._clock.shift(seconds)
+            list(self._bring(attempt, browser, worker, person))
+            assert attempt.brought == (seconds < VALID_FOR)
+
     @rule(target=attempts, attempt=attempts, browser=BROWSERS, worker=WORKERS, person=PEOPLE)
     def answer_in_another_browser(self, attempt: Attempt, browser: int, worker: int, person: str) -> Any:
         if browser == attempt.browser:
@@ -438,8 +453,8 @@ def test_whatever_happens_nobody_gets_in_who_should_not() -> None:
         run_state_machine_as_test(
             type("Here", (Machine,), {"provider": provider}),
             settings=settings(
-                max_examples=120,
-                stateful_step_count=40,
+                max_examples=80,
+                stateful_step_count=35,
                 deadline=None,
                 suppress_health_check=[
                     HealthCheck.too_slow,

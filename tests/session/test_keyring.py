@@ -185,6 +185,18 @@ def test_nobody_waits_for_a_look_that_another_request_takes(path: Path, clock: C
         assert not look.is_alive()
 
 
+def test_a_file_that_was_just_read_is_not_looked_at_before_its_time(path: Path, clock: Clock) -> None:
+    write(path, ("a", T0 - 1000, key(0)))
+    ring = sealer(path, clock).keyring
+    write(path, ("b", T0 - 900, key(1)))
+    clock.now += 4
+    ring.refresh()
+    assert ring.generation == 0
+    clock.now += 1
+    ring.refresh()
+    assert ring.generation == 1
+
+
 def test_an_unknown_key_is_looked_for_from_the_first_moment(path: Path, clock: Clock) -> None:
     clock.now = 0.0
     write(path, ("a", 0, key(0)))

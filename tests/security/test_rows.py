@@ -1,0 +1,104 @@
+"""The reckoning of rules itself: what counts as held, and what is a mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.security.rows import BUILT, MOST, Plugin, Row, mistake, read_list, read_seen, report
+
+KNOWN = {
+    "a": Row("a", "core", "One."),
+    "b": Row("b", "core", "Two."),
+    "c": Row("c", "not built", "Three."),
+}
+
+
+def run(folder: Path, *tests: tuple[str, tuple[str, ...], str], kind: str = "in-process") -> set[str]:
+    """The rules that a run of these tests has held: (node, rules, outcome of the call)."""
+    plugin = Plugin(folder=folder)
+    plugin._known = KNOWN
+    plugin.pytest_collection_modifyitems([item(node, ids, kind) for node, ids, _ in tests])
+    for node, _, outcome in tests:
+        for when in ("setup", "call", "teardown"):
+            said = outcome if when == "call" else "passed"
+            told: Any = SimpleNamespace(nodeid=node, passed=said == "passed")
+            if outcome == "unexpectedly passed" and when == "call":
+                told = SimpleNamespace(nodeid=node, passed=True, wasxfail="")
+            if outcome != "left out":
+                plugin.pytest_runtest_logreport(told)
+    plugin.pytest_sessionfinish()
+    return set(read_seen(folder))
+
+
+def item(node: str, ids: tuple[str, ...], kind: str) -> Any:
+    return SimpleNamespace(
+        nodeid=node,
+        path=Path("tests", kind, "f.py"),
+        iter_markers=lambda name: [SimpleNamespace(args=ids)] if name == "row" else [],
+    )
+
+
+def test_the_list_is_in_order_and_every_row_has_a_feature_and_a_sentence() -> None:
+    rows = read_list()
+    assert len(rows) > 400
+    assert {row.feature for row in rows.values()} >= BUILT
+    assert all(row.rule.endswith((".", ").")) for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    "line", ["a\tcore", "a\tcore\tOne.\tmore", "\tcore\tOne.", "a\t core\tOne.", "b\tcore\tTwo."]
+)
+def test_a_list_that_cannot_be_read_is_an_error(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_text(f"id\tfeature\trule\nb\tcore\tTwo.\n{line}\n")
+    with pytest.raises(ValueError, match="line 3"):
+        read_list(path)
+
+
+def test_an_unknown_rule_and_a_fourth_one_are_mistakes() -> None:
+    assert mistake(["a", "b"], KNOWN) is None
+    assert mistake([], KNOWN) is None
+    assert "z" in (mistake(["a", "z"], KNOWN) or "")
+    assert str(MOST) in (mistake(["a", "b", "c", "d"], KNOWN) or "")
+
+
+def test_a_mistake_stops_the_collection(tmp_path: Path) -> None:
+    with pytest.raises(pytest.UsageError, match=r"test_x names rows that are not in rows.tsv: z"):
+        run(tmp_path, ("f.py::test_x", ("z",), "passed"))
+
+
+@pytest.mark.parametrize("outcome", ["failed", "skipped", "unexpectedly passed", "left out"])
+def test_only_what_passed_counts(tmp_path: Path, outcome: str) -> None:
+    held = run(tmp_path, ("f.py::test_x", ("a",), "passed"), ("f.py::test_y", ("b",), outcome))
+    assert held == {"a"}
+
+
+def test_a_test_of_several_values_counts_when_it_passed_with_all_that_name_the_rule(tmp_path: Path) -> None:
+    held = run(
+        tmp_path,
+        ("f.py::test_x[1]", ("a",), "passed"),
+        ("f.py::test_x[2]", ("a",), "failed"),
+        ("f.py::test_y[1]", ("b",), "passed"),
+        ("f.py::test_y[2]", ("c",), "failed"),
+    )
+    assert held == {"b"}
+
+
+def test_a_rule_may_be_held_by_another_test(tmp_path: Path) -> None:
+    assert run(tmp_path, ("f.py::test_x", ("a",), "failed"), ("f.py::test_y", ("a",), "passed")) == {"a"}
+
+
+def test_the_two_kinds_of_run_are_kept_beside_each_other(tmp_path: Path) -> None:
+    run(tmp_path, ("f.py::test_x", ("a",), "passed"))
+    assert run(tmp_path, ("g.py::test_x", ("b",), "passed"), kind="integration") == {"a", "b"}
+    assert run(tmp_path, ("f.py::test_x", ("a",), "failed")) == {"b"}
+
+
+def test_rules_of_features_that_are_not_built_wait() -> None:
+    assert report(KNOWN, {"a", "b"}) == (["2 of 2 rows"], True)
+    assert report(KNOWN, {"a"}) == (["1 of 2 rows", "no passing test: b"], False)
+    assert report(KNOWN, {"a", "b", "z"}) == (["2 of 2 rows", "not in rows.tsv: z"], False)
