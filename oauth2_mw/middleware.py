@@ -165,10 +165,12 @@ def _private(start_response: StartResponse, cookies: list[str]) -> StartResponse
     """
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-        caching = ",".join([value.lower() for name, value in headers if name.lower() == "cache-control"])
+        caching = [
+            value.lower() for name, value in headers if len(name) == 13 and name.lower() == "cache-control"
+        ]
         if not caching:
             headers = [*headers, ("Cache-Control", "private")]
-        if cookies and "public" not in caching and "s-maxage" not in caching:
+        if cookies and not any("public" in value or "s-maxage" in value for value in caching):
             headers = [*headers, *(("Set-Cookie", cookie) for cookie in cookies), ("Vary", "Cookie")]
         return (
             start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)

@@ -54,6 +54,28 @@ class Cookies:
 
     def read(self, header: str) -> Sent:
         """Take our cookies out of a ``Cookie`` header; the others are handed on as they came."""
+        return self._read_one(header) or self._read_any(header)
+
+    def _read_one(self, header: str) -> Sent | None:
+        """The usual header, which names us once: found by hand, without taking the others apart."""
+        name = self.session
+        start = header.find(name)
+        if (
+            start < 0
+            or not header.startswith("=", start + len(name))
+            or not (start == 0 or header.startswith("; ", start - 2))
+            or header.find(name, start + 1) >= 0
+        ):
+            return None
+        end = header.find("; ", start)
+        value = header[start + len(name) + 1 : end if end >= 0 else None]
+        if ";" in value:
+            return None
+        before, after = header[: max(start - 2, 0)], header[end + 2 :] if end >= 0 else ""
+        rest = f"{before}; {after}" if before and after else before or after
+        return Sent({name: [value.strip(" \t").strip('"')]}, rest or None)
+
+    def _read_any(self, header: str) -> Sent:
         ours: dict[str, list[str]] = {}
         rest: list[str] = []
         for pair in header.split(";"):

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
 
 from oauth2_mw.identity.model import Identity, freeze, thaw
+
+_read = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,10 @@ class Session:
 
         :raises ValueError, KeyError, TypeError: for a payload of another shape, such as another version's.
         """
-        # Decoded here: given octets, json would first guess their encoding.
-        record: dict[str, Any] = json.loads(payload.decode())
-        if type(record) is not dict:
+        # What json.loads does beside, guessing an encoding and skipping blanks, is for texts that others wrote.
+        text = payload.decode()
+        record, end = _read(text)
+        if type(record) is not dict or end != len(text):
             raise ValueError("a session is a JSON object")
         get = record.get
         identity = Identity(

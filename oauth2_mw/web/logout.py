@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from webob import Response
@@ -85,10 +86,8 @@ class Logout:
 
     def done(self, params: Mapping[str, str]) -> Response:
         """``GET logout/done/``: back from the provider. Whatever it sends along, the person is signed out here."""
-        destination = None
-        payload = self._sessions.sealer.open(_STATE, "", params.get("state", ""))
-        if payload is not None:
-            destination = self._urls.destination(json.loads(payload))
+        wanted = self._sealed(_STATE, params.get("state", ""))
+        destination = self._urls.destination(wanted) if isinstance(wanted, str) else None
         if destination is not None:
             return responses.redirect(self._urls.to_destination(destination))
         return self._signed_out(None)
@@ -115,11 +114,18 @@ class Logout:
         return self._sessions.sealer.seal(_FORM, "", payload)
 
     def _token_fits(self, token: str, session: Session) -> bool:
-        payload = self._sessions.sealer.open(_FORM, "", token)
-        if payload is None:
-            return False
-        session_id, valid_until = json.loads(payload)
-        return bool(session_id == session.id and self._clock() < valid_until)
+        match self._sealed(_FORM, token):
+            case [str(session_id), int(valid_until)]:
+                return session_id == session.id and self._clock() < valid_until
+        return False
+
+    def _sealed(self, purpose: str, text: str) -> Any:
+        """What was sealed for *purpose*; ``None`` for anything else, another version's included."""
+        payload = self._sessions.sealer.open(purpose, "", text)
+        try:
+            return None if payload is None else json.loads(payload)
+        except ValueError:
+            return None
 
     # Doing
 

@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "security.rst"
 BEGIN = ".. mutation score: begin\n"
 END = ".. mutation score: end\n"
 HEAD = ("Module", "Faults", "Noticed", "Score", "Measured")
-_ROW = re.compile(r"``(\S+)`` +(\d+) +(\d+) +\S+ % +(\S+)")
+_ROW = re.compile(r"``(\S+)`` +(\d+) +(\d+) +\S+ % +(\S.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Score:
     module: str
     mutants: int
     killed: int
-    #: the day
+    #: the day, and the version
     measured: str
 
     @property

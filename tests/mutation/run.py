@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.report import EXPLAINED, GOAL, Score, explanations, publish
@@ -45,7 +47,10 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="only what survived the last time")
     parser.add_argument("--minutes", type=float, default=90, help="begin no further module after that time")
     options = parser.parse_args()
+    # Whoever ends us leaves no copy behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     begin = time.monotonic()
+    measured = f"{datetime.now(UTC).date().isoformat()}, {version('oauth2-mw')}"
     RESULTS.mkdir(parents=True, exist_ok=True)
     fine = True
     with copy_of_the_repository() as copy:
@@ -70,9 +75,7 @@ def main() -> int:
             memory.write_text(
                 json.dumps([each.description for each in survivors], indent=1), encoding="utf-8"
             )
-            score = Score(
-                module, len(tried), len(tried) - len(survivors), datetime.now(UTC).date().isoformat()
-            )
+            score = Score(module, len(tried), len(tried) - len(survivors), measured)
             if not options.again:
                 publish(score)
             fine &= _tell(score, survivors, options.again)
@@ -91,7 +94,8 @@ def _tell(score: Score, survivors: list[Mutant], again: bool) -> bool:  # noqa: 
             fine = False
         lacking = "NOT EXPLAINED" if score.module in EXPLAINED else "counted"
         print(f"  line {mutant.line}: {mutant.description}\n    {reason or lacking}")
-    for description in known.keys() - {mutant.description for mutant in survivors}:
+    gone = known.keys() - {mutant.description for mutant in survivors} if not again else ()
+    for description in gone:
         print(f"  explained, and does not survive: {description}")
     return fine
 

@@ -94,14 +94,19 @@ class Runner:
             finally:
                 os._exit(code)
         deadline = time.monotonic() + 3 * limit
-        while time.monotonic() < deadline:
-            pid, status = os.waitpid(child, os.WNOHANG)
-            if pid:
-                return status == 0
-            time.sleep(0.01)
-        os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return False
+        try:
+            while time.monotonic() < deadline:
+                pid, status = os.waitpid(child, os.WNOHANG)
+                if pid:
+                    child = 0
+                    return status == 0
+                time.sleep(0.01)
+            return False
+        finally:
+            if child:
+                # It may have processes of its own, and nobody waits for them when we are stopped.
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
 
     def _run(self, limit: int, told: Path | None) -> int:
         os.setsid()

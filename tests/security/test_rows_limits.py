@@ -319,18 +319,31 @@ def test_a_picture_is_a_file_or_a_name_and_never_an_address(icon: str) -> None:
         make_settings(issuer="https://id.example", icon=icon)
 
 
-@pytest.mark.row("3j.1", "3f.13")
-def test_a_picture_is_served_as_one_and_may_do_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def svg(tmp_path: Path) -> Path:
     picture = tmp_path / "corp.svg"
-    picture.write_text('<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>')
-    try:
-        middleware = guard(icon=str(picture))
-    except ConfigError:
-        return
+    picture.write_text('<svg xmlns="http://www.w3.org/2000/svg"><circle r="1"/></svg>')
+    return picture
+
+
+@pytest.mark.row("3j.1", "3f.13")
+def test_a_picture_is_served_as_one_and_may_do_nothing(svg: Path) -> None:
+    middleware = guard(icon=str(svg))
+    svg.unlink()
     answer = call(middleware, environ_for(f"{PREFIX}/icon/default"))
-    assert answer.header("Content-Type") == "image/svg+xml"
-    assert "default-src 'none'" in (answer.header("Content-Security-Policy") or "")
+    assert (answer.status, answer.header("Content-Type")) == (200, "image/svg+xml")
+    policy = answer.header("Content-Security-Policy") or ""
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
     assert answer.header("X-Content-Type-Options") == "nosniff"
+
+
+@pytest.mark.row("3j.1")
+@pytest.mark.parametrize("inside", ["<script>alert(1)</script>", "<foreignObject/>"])
+def test_a_picture_that_acts_is_refused_at_the_start(svg: Path, inside: str) -> None:
+    svg.write_text(svg.read_text().replace("<circle", inside + "<circle"))
+    with pytest.raises(ConfigError, match="icon"):
+        guard(icon=str(svg))
 
 
 @pytest.mark.row("3f")

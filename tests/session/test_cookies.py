@@ -139,3 +139,19 @@ def test_cookies_are_deleted_with_the_attributes_they_were_set_with() -> None:
             assert "; Path=/; HttpOnly; SameSite=Lax" in written
             assert ("; Secure" in written) == (cookies is SECURE)
             assert "Domain" not in written
+
+
+NEIGHBOURS = st.lists(
+    st.sampled_from(["a=1", "b=", "c", "theme=dark", 'q="x y"', "=x", "__Host-oauth2_mwx=1"]), max_size=4
+)
+
+
+@given(NEIGHBOURS, st.sampled_from(["S", "", '"S"', " S", "S=T"]), NEIGHBOURS)
+def test_the_quick_way_to_read_a_header_reads_the_same(
+    before: list[str], value: str, after: list[str]
+) -> None:
+    header = "; ".join([*before, f"__Host-oauth2_mw={value}", *after])
+    quick, slow = SECURE._read_one(header), SECURE._read_any(header)
+    if quick is not None:
+        assert (quick.ours, quick.rest) == (slow.ours, slow.rest)
+    assert (quick is not None) == (not any("oauth2_mw" in pair for pair in [*before, *after]))
