@@ -76,7 +76,7 @@ class _Unexpected(logging.Handler):
 @pytest.fixture(autouse=True)
 def _no_error_of_ours(request: pytest.FixtureRequest) -> Iterator[None]:
     """Whatever a test sends, it must not meet an exception that nobody foresaw."""
-    handler, logger = _Unexpected(), logging.getLogger("oauth2_mw.web.site")
+    handler, logger = _Unexpected(), logging.getLogger("oauth2_mw.web.failures")
     logger.addHandler(handler)
     yield
     logger.removeHandler(handler)

@@ -136,7 +136,7 @@ def codes() -> set[str]:
 
 def events() -> set[str]:
     """Every first word of an audit line."""
-    found = {"login_failed", "refused"}  # chosen between in web/site.py
+    found = {"login_failed", "refused"}  # chosen between in web/failures.py
     for tree in trees():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "audit":

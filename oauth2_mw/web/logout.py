@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from webob import Response
 
-from oauth2_mw.errors import RequestError, StoreUnavailable
+from oauth2_mw.errors import StoreUnavailable
 from oauth2_mw.observe import audit
 from oauth2_mw.session.manager import Known, Sessions
 from oauth2_mw.session.model import Session
@@ -179,14 +179,3 @@ class Logout:
     def _signed_out(self, still_signed_in_at: str | None, *, cookies: list[str] | None = None) -> Response:
         html = self._pages.signed_out(login_url=self._urls.login(), still_signed_in_at=still_signed_in_at)
         return responses.page(html, cookies=cookies or ())
-
-
-def form_destination(form: Mapping[str, str], query: Mapping[str, str]) -> str | None:
-    """``next`` of a form, or else of its address.
-
-    :raises RequestError: when both are there and differ.
-    """
-    asked = {value for value in (form.get("next"), query.get("next")) if value}
-    if len(asked) > 1:
-        raise RequestError("the form and its address ask for different destinations", code="two_destinations")
-    return asked.pop() if asked else None

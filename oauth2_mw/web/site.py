@@ -1,85 +1,44 @@
-"""Our own URLs: which of them a path means, and what a person is shown when one of them fails.
+"""Our own URLs: which of them a path means, and who answers.
 
 Built at the first request that needs it, after a server's fork; a signed-in request never comes here.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 from webob import Request, Response
 
-from oauth2_mw.boundary import strict_query
-from oauth2_mw.errors import AccessDenied, OAuth2Error, ProviderUnavailable, RequestError, StoreUnavailable
+from oauth2_mw.errors import OAuth2Error, RequestError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.directory import Directory
-from oauth2_mw.observe import audit, new_reference
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.session.manager import NOTHING, Known, Sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web import challenge, responses
 from oauth2_mw.web.assets import Assets
-from oauth2_mw.web.attempt import Attempt, Attempts
+from oauth2_mw.web.attempt import Attempts
 from oauth2_mw.web.challenge import Environ
+from oauth2_mw.web.failures import Failures, MethodNotAllowed, MountLeft, NotFound
+from oauth2_mw.web.forms import form_destination, login_link, query_destination, read_form, read_query
 from oauth2_mw.web.login import (
     CALLBACK_PARAMETERS,
     CALLBACK_PROSE,
-    Declined,
     FailedAttempt,
     GoingRound,
     Login,
-    LostAttempt,
     claims_needed,
 )
-from oauth2_mw.web.logout import Logout, form_destination
-from oauth2_mw.web.pages import STATE_HINTS, LoginButton, Pages
+from oauth2_mw.web.logout import Logout
+from oauth2_mw.web.pages import LoginButton, Pages
 from oauth2_mw.web.urls import DEFAULT, Urls
 
-log = logging.getLogger(__name__)
-
-#: Octets of a query string, and of a form, that our own URLs read.
-_MOST_QUERY = 16 * 1024
-_MOST_FORM = 16 * 1024
-_NEXT = frozenset({"next"})
-#: What a link to our login may say; everything else of the authorization request is configured.
-_LOGIN = frozenset({"next", "login_hint"})
-_MOST_HINT = 255
 _LOGOUT_FORM = frozenset({"next", "csrf_token"})
-#: Seconds after which a person may try again when something cannot be reached.
-_RETRY_AFTER = 5
+_LOGOUT_STATE = frozenset({"state"})
 
 Handler = Callable[[Request, Known], Response]
-
-
-class NotFound(OAuth2Error):
-    """An address under our prefix at which nothing answers."""
-
-    code = "not_found"
-    status = 404
-    message = "There is nothing at this address."
-
-
-class MethodNotAllowed(OAuth2Error):
-    """A method that one of our URLs does not answer (RFC 9110, section 15.5.6)."""
-
-    code = "method_not_allowed"
-    status = 405
-    message = "This address cannot be used in that way."
-
-    def __init__(self, allow: str) -> None:
-        super().__init__(f"only {allow} is answered here")
-        self.allow = allow
-
-
-class MountLeft(OAuth2Error):
-    """One of our own URLs with the mount still before it: an answer sent there would never arrive."""
-
-    code = "mount_left"
-    status = 503
-    message = "This application is not reachable at the address it was set up for."
 
 
 class Site:
@@ -95,6 +54,7 @@ class Site:
         self._clients: dict[str, ProviderClient] = {}
         self._building = threading.Lock()
         self._pages = Pages(static_url=urls.static, site=settings.public_url.partition("://")[2])
+        self._failures = Failures(self._pages, urls, self._providers)
         self._assets = Assets()
         self._attempts = Attempts(
             sessions.sealer,
@@ -142,9 +102,11 @@ class Site:
         try:
             response = self._route(request, rest)(request, known)
         except FailedAttempt as failed:
-            response = self._failure(failed.error, known, attempt=failed.attempt, cookies=failed.cookies)
+            response = self._failures.page(
+                failed.error, known, attempt=failed.attempt, cookies=failed.cookies
+            )
         except Exception as error:  # noqa: BLE001 - whatever happens, a person gets a page and nobody gets in
-            response = self._failure(error, known)
+            response = self._failures.page(error, known)
         return self._forget_broken(response, known)
 
     def challenge(self, environ: Environ, known: Known | None) -> Response:
@@ -153,7 +115,7 @@ class Site:
         destination = challenge.asked_for(environ, self._urls, mount=self._settings.mount)
         try:
             if not self._providers:
-                response = self._switched_off()
+                response = self._failures.switched_off()
             elif self._urls.mount_is_left(environ.get("PATH_INFO", "")):
                 raise MountLeft(
                     f"PATH_INFO begins with {self._settings.mount + self._settings.prefix!r}: the server hands on the "
@@ -168,22 +130,12 @@ class Site:
             else:
                 response = self._start(destination, known)
         except Exception as error:  # noqa: BLE001 - as above
-            response = self._failure(error, known, destination=destination)
+            response = self._failures.page(error, known, destination=destination)
         return self._forget_broken(response, known)
 
     def refusal(self, error: OAuth2Error, environ: Environ) -> Response:
         """Answer a request that cannot be judged because what is needed for it is out of reach."""
-        if challenge.is_navigation(environ):
-            return self._failure(error, NOTHING)
-        reference = new_reference()
-        audit("refused", ref=reference, code=error.code, detail=error.detail)
-        document = {
-            "type": "about:blank",
-            "title": "Unavailable",
-            "status": error.status,
-            "reference": reference,
-        }
-        return responses.problem(error.status, document, headers={"Retry-After": str(_RETRY_AFTER)})
+        return self._failures.refusal(error, environ)
 
     # Routes
 
@@ -228,9 +180,9 @@ class Site:
 
     def _login_page(self, request: Request, known: Known) -> Response:
         _only(request, "GET", "HEAD")
-        destination, hint = self._asked(request)
+        destination, hint = login_link(request, self._urls)
         if not self._providers:
-            return self._switched_off()
+            return self._failures.switched_off()
         if not challenge.is_top_level(request.environ):
             return challenge.unauthorized(self._urls, destination, cookies=[])
         return self._start(destination, known, login_hint=hint)
@@ -251,7 +203,7 @@ class Site:
 
     def _login_at(self, request: Request, known: Known, *, name: str) -> Response:
         _only(request, "GET", "HEAD")
-        destination, hint = self._asked(request)
+        destination, hint = login_link(request, self._urls)
         if not challenge.is_top_level(request.environ):
             # A picture on some page would begin attempts until no server reads this browser's cookies any more.
             return challenge.unauthorized(self._urls, destination, cookies=[])
@@ -262,28 +214,23 @@ class Site:
         # a query was meant says anything. A HEAD would use up the code and show nobody the result.
         if self._providers[name].response_mode == "form_post":
             _only(request, "POST")
-            octets = self._body(request)
+            params = read_form(request, CALLBACK_PARAMETERS, prose=CALLBACK_PROSE)
         else:
             _only(request, "GET")
-            octets = request.environ.get("QUERY_STRING", "")
-        params = strict_query(octets, known=CALLBACK_PARAMETERS, limit=_MOST_QUERY, prose=CALLBACK_PROSE)
+            params = read_query(request, CALLBACK_PARAMETERS, prose=CALLBACK_PROSE)
         return self._login.callback(name, params, request.environ, known)
 
     def _logout_get(self, request: Request, known: Known) -> Response:
         _only(request, "GET", "HEAD", "POST")
-        return self._logout.get(request.environ, known, self._next(request))
+        return self._logout.get(request.environ, known, query_destination(request, self._urls))
 
     def _logout_post(self, request: Request, known: Known) -> Response:
-        form = strict_query(self._body(request), known=_LOGOUT_FORM, limit=_MOST_FORM)
-        query = strict_query(request.environ.get("QUERY_STRING", ""), known=_NEXT, limit=_MOST_QUERY)
-        return self._logout.post(known, form, self._urls.destination(form_destination(form, query)))
+        form = read_form(request, _LOGOUT_FORM)
+        return self._logout.post(known, form, form_destination(request, form, self._urls))
 
     def _logout_done(self, request: Request, _known: Known) -> Response:
         _only(request, "GET", "HEAD")
-        params = strict_query(
-            request.environ.get("QUERY_STRING", ""), known=frozenset({"state"}), limit=_MOST_QUERY
-        )
-        return self._logout.done(params)
+        return self._logout.done(read_query(request, _LOGOUT_STATE))
 
     def _icon(self, request: Request, _known: Known, *, name: str) -> Response:
         _only(request, "GET", "HEAD")
@@ -299,90 +246,6 @@ class Site:
             raise NotFound(f"no file {name!r}")
         return responses.asset(found.data, found.content_type)
 
-    def _asked(self, request: Request) -> tuple[str | None, str | None]:
-        """The destination and the hint that a link to our login carries."""
-        params = strict_query(request.environ.get("QUERY_STRING", ""), known=_LOGIN, limit=_MOST_QUERY)
-        hint = params.get("login_hint") or None
-        if hint is not None and len(hint) > _MOST_HINT:
-            raise RequestError(f"login_hint is longer than {_MOST_HINT} characters", code="too_long")
-        return self._urls.destination(params.get("next")), hint
-
-    def _next(self, request: Request) -> str | None:
-        params = strict_query(request.environ.get("QUERY_STRING", ""), known=_NEXT, limit=_MOST_QUERY)
-        return self._urls.destination(params.get("next"))
-
-    @staticmethod
-    def _body(request: Request) -> str:
-        """An urlencoded form as it came, read to a limit.
-
-        :raises RequestError: for another content type, a body without a stated length or one that is too long.
-        """
-        if request.content_type not in ("", "application/x-www-form-urlencoded"):
-            raise RequestError(f"a form was expected, not {request.content_type!r}", code="bad_form")
-        length = request.environ.get("CONTENT_LENGTH") or "0"
-        if not (length.isascii() and length.isdigit() and len(length) < 8) or int(length) > _MOST_FORM:
-            raise RequestError("the form is too long or of unknown length", code="bad_form")
-        try:
-            body = request.environ["wsgi.input"].read(int(length))
-        except (OSError, ValueError, KeyError) as error:
-            raise RequestError(f"the form broke off ({type(error).__name__})", code="bad_form") from None
-        if not isinstance(body, bytes):
-            raise RequestError("the form broke off", code="bad_form")
-        return body.decode("latin-1")
-
-    # Failures
-
-    def _switched_off(self) -> Response:
-        reference = new_reference()
-        audit("refused", ref=reference, code="switched_off", detail="no provider is enabled")
-        return responses.page(self._pages.switched_off(reference=reference), status=503)
-
-    def _failure(
-        self,
-        error: Exception,
-        known: Known,
-        *,
-        destination: str | None = None,
-        attempt: Attempt | None = None,
-        cookies: Iterable[str] = (),
-    ) -> Response:
-        """One audit line and one page. What happened inside stays in the log, under the page's reference."""
-        if isinstance(error, NotFound):
-            return responses.page(self._pages.not_found(home_url=self._urls.home), status=404)
-        if isinstance(error, MethodNotAllowed):
-            html = self._pages.not_found(home_url=self._urls.home)
-            return responses.method_not_allowed(html, allow=error.allow)
-        reference = new_reference()
-        if not isinstance(error, OAuth2Error):
-            log.error("reference %s: unexpected %s", reference, type(error).__name__, exc_info=error)
-            error = OAuth2Error(f"unexpected {type(error).__name__}: see the traceback", code="unexpected")
-        provider = attempt.state.provider if attempt is not None else error.provider
-        event = "refused" if attempt is None else "login_failed"
-        audit(event, ref=reference, provider=provider, code=error.code, detail=error.detail)
-        retry = self._urls.login(destination=attempt.destination if attempt is not None else destination)
-        if isinstance(error, AccessDenied) and not isinstance(error, Declined):
-            html = self._pages.denied(
-                message=error.message,
-                username=None,
-                provider=self._providers[provider].label if provider is not None else "",
-                reference=reference,
-                retry_url=retry,
-                logout_url=self._urls.logout() if known.session is not None else None,
-            )
-        else:
-            html = self._pages.failure(
-                title=_title(error),
-                message=error.message,
-                reference=reference,
-                retry_url=retry,
-                home_url=self._urls.home,
-                hints=STATE_HINTS if isinstance(error, (LostAttempt, GoingRound)) else (),
-            )
-        unreachable = isinstance(error, (ProviderUnavailable, StoreUnavailable))
-        return responses.page(
-            html, status=error.status, cookies=cookies, retry_after=_RETRY_AFTER if unreachable else None
-        )
-
     def _forget_broken(self, response: Response, known: Known) -> Response:
         """Expire a session cookie that does not open, unless the response sets a new one."""
         if known.broken:
@@ -393,13 +256,3 @@ class Site:
 def _only(request: Request, *methods: str) -> None:
     if request.method not in methods:
         raise MethodNotAllowed(", ".join(methods))
-
-
-def _title(error: OAuth2Error) -> str:
-    if isinstance(error, (ProviderUnavailable, StoreUnavailable)):
-        return "Not reachable right now"
-    if isinstance(error, RequestError):
-        return "That did not make sense"
-    if isinstance(error, Declined):
-        return "Sign-in was cancelled"
-    return "Sign-in did not work"

@@ -1,0 +1,144 @@
+"""What is told when something fails: one audit line for the operator, one page or document for who asked.
+
+What happened inside stays in the log, under the reference that the page shows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+
+from webob import Response
+
+from oauth2_mw.errors import AccessDenied, OAuth2Error, ProviderUnavailable, RequestError, StoreUnavailable
+from oauth2_mw.observe import audit, new_reference
+from oauth2_mw.session.manager import NOTHING, Known
+from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.web import challenge, responses
+from oauth2_mw.web.attempt import Attempt
+from oauth2_mw.web.challenge import Environ
+from oauth2_mw.web.login import Declined, GoingRound, LostAttempt
+from oauth2_mw.web.pages import STATE_HINTS, Pages
+from oauth2_mw.web.urls import Urls
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which a person may try again when something cannot be reached.
+RETRY_AFTER = 5
+
+
+class NotFound(OAuth2Error):
+    """An address under our prefix at which nothing answers."""
+
+    code = "not_found"
+    status = 404
+    message = "There is nothing at this address."
+
+
+class MethodNotAllowed(OAuth2Error):
+    """A method that one of our URLs does not answer (RFC 9110, section 15.5.6)."""
+
+    code = "method_not_allowed"
+    status = 405
+    message = "This address cannot be used in that way."
+
+    def __init__(self, allow: str) -> None:
+        super().__init__(f"only {allow} is answered here")
+        self.allow = allow
+
+
+class MountLeft(OAuth2Error):
+    """One of our own URLs with the mount still before it: an answer sent there would never arrive."""
+
+    code = "mount_left"
+    status = 503
+    message = "This application is not reachable at the address it was set up for."
+
+
+class Failures:
+    """What one application answers when something fails."""
+
+    def __init__(self, pages: Pages, urls: Urls, providers: Mapping[str, ProviderSettings]) -> None:
+        self._pages = pages
+        self._urls = urls
+        self._providers = providers
+
+    def switched_off(self) -> Response:
+        """No provider is enabled: nobody gets in."""
+        reference = new_reference()
+        audit("refused", ref=reference, code="switched_off", detail="no provider is enabled")
+        return responses.page(self._pages.switched_off(reference=reference), status=503)
+
+    def refusal(self, error: OAuth2Error, environ: Environ) -> Response:
+        """A request that cannot be judged because what is needed for it is out of reach."""
+        if challenge.is_navigation(environ):
+            return self.page(error, NOTHING)
+        reference = new_reference()
+        audit("refused", ref=reference, code=error.code, detail=error.detail)
+        document = {
+            "type": "about:blank",
+            "title": "Unavailable",
+            "status": error.status,
+            "reference": reference,
+        }
+        return responses.problem(error.status, document, headers={"Retry-After": str(RETRY_AFTER)})
+
+    def page(
+        self,
+        error: Exception,
+        known: Known,
+        *,
+        destination: str | None = None,
+        attempt: Attempt | None = None,
+        cookies: Iterable[str] = (),
+    ) -> Response:
+        """Whatever went wrong on one of our own URLs.
+
+        :param destination: where the person wanted to go.
+        :param attempt: the attempt to sign in that failed, if it was one.
+        """
+        if isinstance(error, NotFound):
+            return responses.page(self._pages.not_found(home_url=self._urls.home), status=404)
+        if isinstance(error, MethodNotAllowed):
+            html = self._pages.not_found(home_url=self._urls.home)
+            return responses.method_not_allowed(html, allow=error.allow)
+        reference = new_reference()
+        if not isinstance(error, OAuth2Error):
+            log.error("reference %s: unexpected %s", reference, type(error).__name__, exc_info=error)
+            error = OAuth2Error(f"unexpected {type(error).__name__}: see the traceback", code="unexpected")
+        provider = attempt.state.provider if attempt is not None else error.provider
+        event = "refused" if attempt is None else "login_failed"
+        audit(event, ref=reference, provider=provider, code=error.code, detail=error.detail)
+        retry = self._urls.login(destination=attempt.destination if attempt is not None else destination)
+        if isinstance(error, AccessDenied) and not isinstance(error, Declined):
+            html = self._pages.denied(
+                message=error.message,
+                username=None,
+                provider=self._providers[provider].label if provider is not None else "",
+                reference=reference,
+                retry_url=retry,
+                logout_url=self._urls.logout() if known.session is not None else None,
+            )
+        else:
+            html = self._pages.failure(
+                title=_title(error),
+                message=error.message,
+                reference=reference,
+                retry_url=retry,
+                home_url=self._urls.home,
+                hints=STATE_HINTS if isinstance(error, (LostAttempt, GoingRound)) else (),
+            )
+        unreachable = isinstance(error, (ProviderUnavailable, StoreUnavailable))
+        return responses.page(
+            html, status=error.status, cookies=cookies, retry_after=RETRY_AFTER if unreachable else None
+        )
+
+
+def _title(error: OAuth2Error) -> str:
+    if isinstance(error, (ProviderUnavailable, StoreUnavailable)):
+        return "Not reachable right now"
+    if isinstance(error, RequestError):
+        return "That did not make sense"
+    if isinstance(error, Declined):
+        return "Sign-in was cancelled"
+    return "Sign-in did not work"
