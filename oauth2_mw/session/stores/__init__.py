@@ -1,0 +1,93 @@
+"""Where sessions are kept beside the browser's cookie: one small interface, and one file for each kind of store.
+
+A store keeps texts that it cannot read, and decides races: of any number of workers that change one session, one
+wins. What the texts mean is known above. A new kind of store is one class that passes
+``tests/support/store_contract.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Protocol
+
+from oauth2_mw.session.stores.record import Record
+
+__all__ = ["Record", "Store"]
+
+
+class Store(Protocol):
+    """Sessions of one application, shared by all its workers.
+
+    A store object is made without connecting. It is safe for threads, and after a fork: connections belong to the
+    process that opened them. Other applications in the same store are invisible.
+
+    **Every method raises** :class:`~oauth2_mw.errors.StoreUnavailable` when the store cannot be used, also when it
+    gets something that does not fit (:mod:`oauth2_mw.session.stores.record` has the limits), and works again by
+    itself when the store is back. A write that returned is durable, as far as the store can promise it.
+
+    All times are whole seconds since the epoch. What has expired is gone: this worker's clock decides, which is a
+    parameter of every store (``clock: Callable[[], float] = time.time``). What a server removes by itself it removes
+    an hour later (``record.KEPT_LONGER``), because its clock and those of other workers may differ.
+
+    Keys, indexes and other names are short visible ASCII of our own making; texts from outside are hashed first. A
+    value that nobody of us wrote (a number out of range, megabytes of text) is no record, and leaves an audit line.
+    """
+
+    def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
+        """Write a new record, which can be found by each of *indexes* from the moment it can be read.
+
+        :param key: the session's id, of random bits: never added twice.
+        """
+
+    def read(self, key: str) -> Record | None:
+        """The record; ``None``: there is none, or it has expired. One round trip."""
+
+    def touch(self, key: str, *, summary: str, expires: int, indexes: Collection[str] = ()) -> Record | None:
+        """Write down that a session is in use: replace summary and expires, and nothing else.
+
+        One step with whatever others do: neither does it lose a :meth:`replace` that happens at the same moment, nor
+        does it bring back what was deleted or has expired. One round trip when *indexes* is empty.
+
+        :param indexes: by which the record can be found from now on, beside those that it had.
+        :returns: the record as it is now, with data, version and lease that others may have replaced; ``None``: it
+            is gone.
+        """
+
+    def replace(self, key: str, record: Record) -> bool:
+        """Put *record* in the place of the one whose version is one less (compare and set).
+
+        Its indexes stay. Of any number of callers with the same version exactly one gets ``True``.
+
+        :returns: ``False``: somebody else was faster, or the record is gone. Nothing is written then.
+        """
+
+    def delete(self, key: str) -> bool:
+        """Forget a record for good; ``False``: there was none. A replace or touch in flight does not bring it back."""
+
+    def find(self, index: str) -> list[tuple[str, Record]]:
+        """All living records of an index, with their keys, in no order."""
+
+    def all(self) -> Iterator[tuple[str, Record]]:
+        """All living records of this application, page by page, in no order.
+
+        One that is added meanwhile may be missed, one that is deleted meanwhile may still come; none comes twice.
+        """
+
+    def first_use(self, name: str, *, expires: int) -> bool:
+        """Use a name up: ``True`` for exactly one of all callers.
+
+        :param name: such as ``attempt:ID`` or ``jti:HASH``.
+        :param expires: the name is used up at least until an hour after that.
+        """
+
+    def revoke(self, name: str, *, moment: int, expires: int) -> None:
+        """Remember a cut-off: what was issued at or before *moment* under that name counts no more.
+
+        Of several for one name the highest moment counts, until the last of them expires.
+
+        :param name: ``session:ID``, ``user:USERID`` or ``sid:HASH``.
+        :param expires: it is kept at least until then, and no longer than an hour more.
+        """
+
+    def revoked(self, name: str) -> int | None:
+        """The moment of the cut-off under that name; ``None``: there is none. One round trip."""
