@@ -1,4 +1,4 @@
-"""Each counterpart does what the other tests rely on: shown with a client of forty lines, without the middleware."""
+"""Each counterpart does what the other tests rely on: shown with a client of fifty lines, without the middleware."""
 
 from __future__ import annotations
 

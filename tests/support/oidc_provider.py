@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from tests.support.browser_jar import Browser
 from tests.support.clients import PASSWORD, SECRET, SECRETLESS, AuthMethod, Client
@@ -13,6 +13,30 @@ from tests.support.control import control
 from tests.support.node import start_script
 from tests.support.page import Page
 from tests.support.processes import Child
+
+EventKind = Literal["refresh_granted", "refresh_refused", "revocation", "backchannel_logout"]
+HoldStage = Literal["request", "response"]
+
+
+class HeldRefreshes:
+    """Refreshes of one client that wait at the provider."""
+
+    def __init__(self, provider: OidcProvider, client: Client) -> None:
+        self._provider = provider
+        self._client = client
+
+    def wait_for(self, number: int = 1) -> None:
+        """Until that many have come."""
+
+        def came() -> bool:
+            waiting = control(self._provider.issuer, "GET", "/_test/hold")
+            return bool(waiting.get(self._client.client_id, 0) >= number)
+
+        self._provider.process.wait_until(came)
+
+    def release(self) -> None:
+        """Let them go on, and hold no more."""
+        control(self._provider.issuer, "POST", "/_test/release", {"client_id": self._client.client_id})
 
 
 class OidcProvider:
@@ -33,6 +57,9 @@ class OidcProvider:
         post_logout_redirect_uris: Sequence[str] = (),
         claims_in_id_token: bool = False,
         pkce_optional: bool = False,
+        refresh_tokens: bool = False,
+        access_token_lifetime: int | None = None,
+        backchannel_logout_uri: str | None = None,
         **metadata: Any,
     ) -> Client:
         """Register a client, or replace the one of this id.
@@ -40,6 +67,10 @@ class OidcProvider:
         :param claims_in_id_token: profile, email and the other claims stand in the ID token; otherwise in
             userinfo alone.
         :param pkce_optional: take authorization requests without PKCE too.
+        :param refresh_tokens: issue them also where ``offline_access`` is not asked for. Each can be used once; a
+            second use takes everything that came of that sign-in with it.
+        :param access_token_lifetime: seconds; by default an hour.
+        :param backchannel_logout_uri: where logout tokens go, with ``sid``; ID tokens then carry theirs too.
         :param metadata: further client metadata (OpenID Connect Dynamic Client Registration, 2), such as ``jwks``,
             which ``private_key_jwt`` needs.
         """
@@ -53,8 +84,14 @@ class OidcProvider:
             "response_types": ["code"],
             "claims_in_id_token": claims_in_id_token,
             "pkce_optional": pkce_optional,
+            "refresh_tokens": refresh_tokens,
             **metadata,
         }
+        if access_token_lifetime is not None:
+            wanted["access_token_lifetime"] = access_token_lifetime
+        if backchannel_logout_uri is not None:
+            wanted["backchannel_logout_uri"] = backchannel_logout_uri
+            wanted["backchannel_logout_session_required"] = True
         if auth_method not in SECRETLESS:
             wanted["client_secret"] = client_secret
         control(self.issuer, "POST", "/_test/clients", wanted)
@@ -78,6 +115,42 @@ class OidcProvider:
 
     def forget_requests(self) -> None:
         control(self.issuer, "DELETE", "/_test/requests")
+
+    # What became of refreshes, revocations and logouts
+
+    def events(self, client: Client, kind: EventKind) -> list[dict[str, Any]]:
+        """What happened to a client's tokens and sessions, oldest first.
+
+        A refused refresh has ``error`` and ``detail``, a revocation ``token`` (``RefreshToken``, ``AccessToken`` or
+        ``None``), a back-channel logout ``logout_token`` and ``status`` (``None``: nobody answered, ``error``).
+        """
+        found: list[dict[str, Any]] = control(self.issuer, "GET", "/_test/events")
+        return [event for event in found if (event["client_id"], event["kind"]) == (client.client_id, kind)]
+
+    @contextmanager
+    def holding_refreshes(self, client: Client, stage: HoldStage = "response") -> Iterator[HeldRefreshes]:
+        """Let a client's refreshes wait until the block ends.
+
+        :param stage: ``request``: before anything has been done about them, so that one whose sender goes away has
+            never happened; ``response``: with the new tokens issued and not yet sent.
+        """
+        control(self.issuer, "POST", "/_test/hold", {"client_id": client.client_id, "stage": stage})
+        held = HeldRefreshes(self, client)
+        try:
+            yield held
+        finally:
+            held.release()
+
+    def sids(self, client: Client, sub: str) -> list[str]:
+        """The session ids under which that person is signed in at a client."""
+        found = control(self.issuer, "GET", "/_test/sessions")
+        return [s["sid"] for s in found if (s["client_id"], s["sub"]) == (client.client_id, sub)]
+
+    def end_sessions(self, *, sid: str | None = None, sub: str | None = None) -> None:
+        """End the provider session of that id, or all of a person; back-channel logouts are done by then."""
+        control(self.issuer, "POST", "/_test/end", {"sid": sid} if sub is None else {"sub": sub})
+
+    # What a person does
 
     def sign_in(
         self, browser: Browser, login: str = "jane", *, password: str = PASSWORD, deny: bool = False

@@ -5,8 +5,16 @@
 //   POST   /_test/clients    one client's metadata: registers it, or replaces the one with the same client_id
 //   POST   /_test/accounts   {"login": ..., "claims": {"sub": ..., ...}, "password": ...}
 //   GET    /_test/requests   what the provider was asked, oldest first;  DELETE forgets it
-// Two client properties are ours: claims_in_id_token (profile, email, ... claims stand in the ID token and not
-// only in userinfo) and pkce_optional.
+//   GET    /_test/events     what became of refreshes, revocations and back-channel logouts, oldest first
+//   POST   /_test/hold       {"client_id": ..., "stage": "request" | "response"}: refreshes of that client wait, before
+//                            anything is done about them or with the answer ready;  GET tells how many wait
+//   POST   /_test/release    {"client_id": ...}: they go on
+//   GET    /_test/sessions   who is signed in here, and under which sid at which client
+//   POST   /_test/end        {"sid": ...} or {"sub": ...}: ends those sessions as a sign-out here would, back-channel
+//                            logouts included
+// Client properties of ours: claims_in_id_token (profile, email, ... claims stand in the ID token and not only in
+// userinfo), pkce_optional, refresh_tokens (issued without the scope offline_access too) and access_token_lifetime
+// (seconds). Refresh tokens are rotated; one that is used twice takes its whole grant with it (RFC 9700, 4.14.2).
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -21,10 +29,123 @@ const port = Number(process.env.PROVIDER_PORT ?? 0);
 const clients = new Map();
 const accounts = new Map();
 const requests = [];
+const events = [];
+const holds = new Map();
+const turns = new Map();
+
+// The provider's own store forgets the oldest when a thousand entries are in it, and cannot be looked through.
+class Store {
+  #entries = new Map();
+
+  get(key) {
+    const entry = this.#entries.get(key);
+    if (entry && entry.expiry <= Date.now()) this.#entries.delete(key);
+    return this.#entries.get(key)?.value;
+  }
+
+  set(key, value, { maxAge = Infinity } = {}) {
+    this.#entries.set(key, { value, expiry: Date.now() + maxAge });
+  }
+
+  delete(key) {
+    this.#entries.delete(key);
+  }
+
+  values(model) {
+    return [...this.#entries.keys()].filter((key) => key.startsWith(`${model}:`)).flatMap((key) => this.get(key) ?? []);
+  }
+}
+
+const store = new Store();
 
 class Adapter extends MemoryAdapter {
+  constructor(model) {
+    super(model, store);
+  }
+
   async find(id) {
-    return this.model === 'Client' ? clients.get(id) : super.find(id);
+    if (this.model === 'Client') return clients.get(id);
+    if (this.model === 'RefreshToken') await presented(id, Provider.ctx);
+    return super.find(id);
+  }
+}
+
+async function held(stage, clientId) {
+  const hold = holds.get(clientId);
+  if (hold?.stage !== stage) return;
+  hold.waiting += 1;
+  await hold.released;
+}
+
+// Before a refresh token is looked up. Nothing else in this provider makes looking it up and marking it as used one
+// step: two requests at once with one token would both be granted, and reuse would be noticed by chance.
+async function presented(token, ctx) {
+  if (ctx?.oidc?.route !== 'token') return;
+  await held('request', ctx.oidc.client.clientId);
+  // Who is gone has never asked.
+  if (ctx.req.socket.destroyed) await new Promise(() => {});
+  const before = turns.get(token);
+  turns.set(token, new Promise((resolve) => { ctx.endOfTurn = resolve; }));
+  await before;
+}
+
+function release(clientId) {
+  holds.get(clientId)?.release();
+  holds.delete(clientId);
+}
+
+function hold({ client_id: clientId, stage }) {
+  release(clientId);
+  const made = { stage, waiting: 0 };
+  made.released = new Promise((resolve) => { made.release = resolve; });
+  holds.set(clientId, made);
+}
+
+function note(kind, clientId, details = {}) {
+  events.push({ kind, client_id: clientId, ...details });
+}
+
+// The provider's own way out refuses loopback and gives up after 2.5 seconds: right for a provider that anyone can
+// register at, wrong for one that is only here for applications on this, maybe busy, machine.
+async function fetchHere(url, { dispatcher, signal, ...options }) {
+  if (!['127.0.0.1', 'localhost'].includes(new URL(url).hostname)) throw new Error(`${url} is not on this machine`);
+  const token = options.body instanceof URLSearchParams ? options.body.get('logout_token') : null;
+  const told = (details) => {
+    const client = [...clients.values()].find((known) => known.backchannel_logout_uri === url);
+    if (token) note('backchannel_logout', client?.client_id, { logout_token: token, ...details });
+  };
+  try {
+    const response = await fetch(url, { ...options, signal: AbortSignal.timeout(30_000) });
+    told({ status: response.status });
+    return response;
+  } catch (error) {
+    told({ status: null, error: String(error.cause ?? error) });
+    throw error;
+  }
+}
+
+function sessions() {
+  return store.values('Session').filter((session) => session.accountId);
+}
+
+async function endSessions(provider, { sid, sub }) {
+  const isMeant = (session) => (
+    sub ? session.accountId === sub : Object.values(session.authorizations ?? {}).some((one) => one.sid === sid)
+  );
+  for (const { jti } of sessions().filter(isMeant)) {
+    const session = await provider.Session.find(jti);
+    const signedInAt = Object.entries(session.authorizations ?? {});
+    await Promise.all(signedInAt.map(async ([clientId, { sid: sidThere, grantId, persistsLogout }]) => {
+      const client = await provider.Client.find(clientId);
+      // What came of it is an event.
+      if (client?.backchannelLogoutUri) await client.backchannelLogout(session.accountId, sidThere).catch(() => {});
+      if (grantId && !persistsLogout) {
+        // One is enough: a grant's tokens are found under the grant, whatever they are.
+        await provider.RefreshToken.revokeByGrantId(grantId);
+        await provider.Grant.adapter.destroy(grantId);
+      }
+    }));
+    await session.destroy();
   }
 }
 
@@ -71,9 +192,18 @@ const configuration = {
   },
   scopes: ['openid', 'offline_access', 'profile', 'email', 'phone', 'groups'],
   acrValues: ['urn:acme:password', 'urn:acme:two-factors'],
-  extraClientMetadata: { properties: ['claims_in_id_token', 'pkce_optional'], validator() {} },
+  extraClientMetadata: {
+    properties: ['claims_in_id_token', 'pkce_optional', 'refresh_tokens', 'access_token_lifetime'],
+    validator() {},
+  },
   enabledJWA: { clientAuthSigningAlgValues: ['HS256', 'RS256', 'PS256', 'ES256', 'ES384', 'ES512', 'EdDSA'] },
   pkce: { required: (ctx, client) => !client.pkce_optional },
+  ttl: { AccessToken: (ctx, token, client) => client.access_token_lifetime ?? 3600 },
+  issueRefreshToken: async (ctx, client, source) => (
+    client.grantTypeAllowed('refresh_token') && (source.scopes.has('offline_access') || client.refresh_tokens === true)
+  ),
+  rotateRefreshToken: true,
+  fetch: fetchHere,
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
   renderError(ctx, out) {
     ctx.type = 'html';
@@ -81,6 +211,7 @@ const configuration = {
     ctx.body = html('Provider error', lines.join('\n'));
   },
   features: {
+    backchannelLogout: { enabled: true },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
     revocation: { enabled: true },
@@ -129,6 +260,23 @@ async function control(provider, req, res, path) {
       return json(200, requests);
     case 'DELETE /_test/requests':
       requests.length = 0;
+      return json(200, {});
+    case 'GET /_test/events':
+      return json(200, events);
+    case 'POST /_test/hold':
+      hold(JSON.parse(await bodyOf(req)));
+      return json(200, {});
+    case 'GET /_test/hold':
+      return json(200, Object.fromEntries([...holds].map(([clientId, { waiting }]) => [clientId, waiting])));
+    case 'POST /_test/release':
+      release(JSON.parse(await bodyOf(req)).client_id);
+      return json(200, {});
+    case 'GET /_test/sessions':
+      return json(200, sessions().flatMap(({ accountId: sub, authorizations }) => (
+        Object.entries(authorizations ?? {}).map(([clientId, { sid }]) => ({ sub, client_id: clientId, sid }))
+      )));
+    case 'POST /_test/end':
+      await endSessions(provider, JSON.parse(await bodyOf(req)));
       return json(200, {});
     default:
       return json(404, { error: 'no such control' });
@@ -217,6 +365,8 @@ addAccount({
 // Somebody of whom the provider knows next to nothing.
 addAccount({ login: 'nobody', claims: { sub: 'u-nobody' } });
 
+const isRefresh = (ctx) => ctx.oidc?.route === 'token' && ctx.oidc.body?.grant_type === 'refresh_token';
+
 const server = createServer();
 server.listen(port, '127.0.0.1', () => {
   const issuer = `http://${host}:${server.address().port}`;
@@ -227,8 +377,23 @@ server.listen(port, '127.0.0.1', () => {
   provider.use(async (ctx, next) => {
     const entry = { method: ctx.method, path: ctx.path, query: { ...ctx.query }, authorization: ctx.get('authorization') };
     requests.push(entry);
-    await next();
+    try {
+      await next();
+    } finally {
+      ctx.endOfTurn?.();
+    }
     Object.assign(entry, { status: ctx.status, body: { ...ctx.oidc?.body } });
+    if (ctx.oidc?.route === 'revocation' && ctx.status === 200) {
+      const { AccessToken, RefreshToken } = ctx.oidc.entities;
+      note('revocation', ctx.oidc.client.clientId, { token: (RefreshToken ?? AccessToken)?.kind ?? null });
+    }
+    if (isRefresh(ctx)) await held('response', ctx.oidc.client?.clientId);
+  });
+  provider.on('grant.success', (ctx) => {
+    if (isRefresh(ctx)) note('refresh_granted', ctx.oidc.client.clientId);
+  });
+  provider.on('grant.error', (ctx, { error, error_detail: detail }) => {
+    if (isRefresh(ctx)) note('refresh_refused', ctx.oidc.client?.clientId, { error, detail });
   });
   for (const event of ['server_error', 'grant.error', 'authorization.error', 'userinfo.error', 'end_session.error']) {
     provider.on(event, (ctx, error) => {
