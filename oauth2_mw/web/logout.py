@@ -8,7 +8,6 @@ form of our own with its token, and a navigation that the browser vouches came f
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -22,15 +21,13 @@ from oauth2_mw.session.model import Session
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web import responses
 from oauth2_mw.web.challenge import Environ, is_ahead
+from oauth2_mw.web.csrf import FormTokens
 from oauth2_mw.web.pages import Pages
 from oauth2_mw.web.urls import Location, Urls
 
-_FORM = "logout-form"
 _STATE = "logout-state"
 #: Characters of an ID token that still fit into an address.
 _MOST_HINT = 3000
-#: Seconds for which a confirm page may lie open.
-TOKEN_VALID_FOR = 3600
 
 
 class Logout:
@@ -46,15 +43,15 @@ class Logout:
         pages: Pages,
         providers: Mapping[str, ProviderSettings],
         *,
+        tokens: FormTokens,
         endpoint_of: Callable[[str], str | None],
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._sessions = sessions
         self._urls = urls
         self._pages = pages
         self._providers = providers
         self._endpoint_of = endpoint_of
-        self._clock = clock
+        self._tokens = tokens
 
     def get(self, environ: Environ, known: Known, destination: str | None) -> Response:
         """``GET logout/``: sign out when the browser vouches for the request, else ask."""
@@ -75,7 +72,7 @@ class Logout:
         session = known.session
         if session is None:
             return responses.redirect(self._after(destination), cookies=self._forget(known))
-        if not self._token_fits(form.get("csrf_token", ""), session):
+        if not self._tokens.fits(form.get("csrf_token", ""), session):
             audit(
                 "logout_not_confirmed",
                 user=session.identity.id,
@@ -86,7 +83,7 @@ class Logout:
 
     def done(self, params: Mapping[str, str]) -> Response:
         """``GET logout/done/``: back from the provider. Whatever it sends along, the person is signed out here."""
-        wanted = self._sealed(_STATE, params.get("state", ""))
+        wanted = self._opened(params.get("state", ""))
         destination = self._urls.destination(wanted) if isinstance(wanted, str) else None
         if destination is not None:
             return responses.redirect(self._urls.to_destination(destination))
@@ -98,30 +95,17 @@ class Logout:
         provider = self._providers[session.identity.provider]
         html = self._pages.confirm_logout(
             action=self._urls.logout(),
-            token=self._token(session),
+            token=self._tokens.make(session),
             destination=destination,
             username=session.identity.username,
             provider=provider.label,
             home_url=self._urls.home,
         )
-        # On loopback, and where insecure_http says so, the way to the provider's logout may be plain http.
-        addresses = (self._urls.public_url, provider.issuer, provider.logout_endpoint)
-        plain_http = any(address is not None and address.startswith("http:") for address in addresses)
-        return responses.form_page(html, status=status, plain_http=plain_http)
+        return responses.form_page(html, status=status, plain_http=self._urls.leads_over_http(provider))
 
-    def _token(self, session: Session) -> str:
-        payload = json.dumps([session.id, int(self._clock()) + TOKEN_VALID_FOR]).encode()
-        return self._sessions.sealer.seal(_FORM, "", payload)
-
-    def _token_fits(self, token: str, session: Session) -> bool:
-        match self._sealed(_FORM, token):
-            case [str(session_id), int(valid_until)]:
-                return session_id == session.id and self._clock() < valid_until
-        return False
-
-    def _sealed(self, purpose: str, text: str) -> Any:
-        """What was sealed for *purpose*; ``None`` for anything else, another version's included."""
-        payload = self._sessions.sealer.open(purpose, "", text)
+    def _opened(self, state: str) -> Any:
+        """What was sealed for the way back; ``None`` for anything else, another version's included."""
+        payload = self._sessions.sealer.open(_STATE, "", state)
         try:
             return None if payload is None else json.loads(payload)
         except ValueError:

@@ -21,6 +21,7 @@ from oauth2_mw.web import challenge, responses
 from oauth2_mw.web.assets import Assets
 from oauth2_mw.web.attempt import Attempts
 from oauth2_mw.web.challenge import Environ
+from oauth2_mw.web.csrf import FormTokens
 from oauth2_mw.web.failures import Failures, MethodNotAllowed, MountLeft, NotFound
 from oauth2_mw.web.forms import form_destination, login_link, query_destination, read_form, read_query
 from oauth2_mw.web.login import (
@@ -71,8 +72,8 @@ class Site:
             urls,
             self._pages,
             self._providers,
+            tokens=FormTokens(sessions.sealer, clock=sessions.now),
             endpoint_of=self._logout_endpoint,
-            clock=sessions.now,
         )
 
     def client(self, name: str) -> ProviderClient:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from oauth2_mw.boundary import safe_destination
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.model import ProviderSettings, Settings
 
 Location = NewType("Location", str)
 
@@ -76,6 +76,16 @@ class Urls:
     def _query(**parameters: str | None) -> str:
         written = {name: value for name, value in parameters.items() if value is not None}
         return "?" + urlencode(written, safe="/", quote_via=quote) if written else ""
+
+    def leads_over_http(self, *providers: ProviderSettings) -> bool:
+        """Whether the way from here to one of *providers* and back may be plain http.
+
+        That is so on loopback, and where ``insecure_http`` says so.
+        """
+        addresses = [self.public_url]
+        for each in providers:
+            addresses += filter(None, (each.issuer, each.authorization_endpoint, each.logout_endpoint))
+        return any(address.startswith("http:") for address in addresses)
 
     def mount_is_left(self, path: str) -> bool:
         """Whether a ``PATH_INFO`` is one of our own with the mount before it, which the server should have taken."""
