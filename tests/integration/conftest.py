@@ -14,6 +14,8 @@ from playwright.sync_api import Page as ChromiumPage
 from tests.support.browser_jar import Browser
 from tests.support.chromium import chromium as start_chromium
 from tests.support.chromium import installation as find_chromium
+from tests.support.deployment import Deploy, Deployment
+from tests.support.deployment import deployment as start_deployment
 from tests.support.dot_provider import DotProvider
 from tests.support.dot_provider import dot_provider as start_dot_provider
 from tests.support.github import GitHub
@@ -65,6 +67,18 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         def start(site: Site, settings: SettingsMapping | None, **options: Any) -> Application:
             folder = tmp_path / f"site-{urlsplit(site.listens_at).port}"
             return stack.enter_context(start_application(site, folder, settings, **options))
+
+        yield start
+
+
+@pytest.fixture
+def deploy(tmp_path: Path) -> Iterator[Deploy]:
+    """Starts the sample application on several hosts, until the end of the test."""
+    with ExitStack() as stack:
+
+        def start(site: Site, settings: SettingsMapping, **options: Any) -> Deployment:
+            folder = tmp_path / f"site-{urlsplit(site.listens_at).port}"
+            return stack.enter_context(start_deployment(site, folder, settings, **options))
 
         yield start
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 SameSite = Literal["Strict", "Lax", "None", "Default"]
@@ -202,6 +202,20 @@ class CookieJar:
         other._cookies = dict(self._cookies)
         other._count = self._count
         return other
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """All cookies as JSON can tell them, for another process."""
+        return [asdict(cookie) for cookie in self]
+
+    @classmethod
+    def from_json(cls, cookies: Iterable[Mapping[str, Any]]) -> Self:
+        """The inverse of :meth:`to_json`."""
+        jar = cls()
+        for told in cookies:
+            cookie = Cookie(**told)
+            jar._cookies[cookie.key] = cookie
+            jar._count = max(jar._count, cookie.created)
+        return jar
 
     def header(self, url: str, context: Context) -> str | None:
         """The ``Cookie`` header of a request, or ``None`` (RFC 6265bis, 5.8.3)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ def told(environ: WSGIEnvironment) -> dict[str, Any]:
         "cookies": environ.get("HTTP_COOKIE"),
         "authorization": environ.get("HTTP_AUTHORIZATION"),
         "identity": None if identity is None else described(identity),
+        "pid": os.getpid(),
         "environ": {key: value for key, value in environ.items() if isinstance(value, str)},
     }
 

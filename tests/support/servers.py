@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -160,7 +160,13 @@ def command(server: ServerName, ini: Path, descriptor: int, *, mount: str, worke
     """The command line of a server that takes over a listening socket."""
     if server == "waitress":
         return [sys.executable, ROOT / "tests/support/waitress_host.py", ini, str(descriptor), mount]
-    options = ["--bind", f"fd://{descriptor}", "--workers", str(workers), "--no-control-socket"]
+    return gunicorn(ini, [descriptor], workers=workers)
+
+
+def gunicorn(ini: Path, descriptors: Sequence[int], *, workers: int, threads: int = 1) -> list[str | Path]:
+    """The command line of a gunicorn that takes over listening sockets."""
+    options = [option for descriptor in descriptors for option in ("--bind", f"fd://{descriptor}")]
+    options += ["--workers", str(workers), "--threads", str(threads), "--no-control-socket"]
     return [sys.executable, "-m", "gunicorn", "--paste", ini, *options, "--log-level", "info"]
 
 
@@ -187,18 +193,18 @@ def serve(
     descriptor = site.socket.fileno()
     started = command(server, folder / "app.ini", descriptor, mount=site.mount, workers=workers)
     with Child(server, started, env=env, pass_fds=[descriptor]) as process:
-        process.wait_until(lambda: answers(site))
+        process.wait_until(lambda: answers(site.listens_at, site.mount))
         yield Application(site, folder, server, process)
         # Whatever a test does to it, it must not meet an exception that nobody foresaw.
         assert ": unexpected " not in process.output, process.output
 
 
-def answers(site: Site) -> bool:
+def answers(listens_at: str, mount: str = "") -> bool:
     """Whether anything at all comes back: until then connections wait in the socket's queue."""
-    parts = urlsplit(site.listens_at)
+    parts = urlsplit(listens_at)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=1)
     try:
-        connection.request("GET", site.mount + "/", headers={"Accept": "application/json"})
+        connection.request("GET", mount + "/", headers={"Accept": "application/json"})
         connection.getresponse().read()
     except TimeoutError:
         return False
