@@ -60,13 +60,20 @@ def store(make_store: MakeStore) -> Store:
 
 def record(clock: Clock, **changes: Any) -> Record:
     """A record that lives for a minute."""
-    first = Record(version=1, data="data", summary="summary", expires=int(clock.now) + 60, lease=0)
+    now = int(clock.now)
+    first = Record(version=1, data="data", summary="summary", seen=now, expires=now + 60, lease=0)
     return replace(first, **changes)
 
 
 def next_of(before: Record, **changes: Any) -> Record:
     """What replaces *before*."""
     return replace(before, version=before.version + 1, **changes)
+
+
+def touch(store: Store, clock: Clock, **options: Any) -> Record | None:
+    """Use the session ``k`` now, for another minute."""
+    now = int(clock.now)
+    return store.touch("k", seen=now, expires=now + 60, **options)
 
 
 def found(store: Store, index: str) -> dict[str, Record]:
@@ -93,6 +100,14 @@ def at_once(*tasks: Callable[[], Any]) -> list[Any]:
 
     with ThreadPoolExecutor(len(tasks)) as pool:
         return list(pool.map(run, tasks))
+
+
+#: What a touch may do beside putting the end off.
+any_touch = pytest.mark.parametrize(
+    "options",
+    [{}, {"step": 1}, {"summary": "newer"}, {"indexes": ["user:1"]}],
+    ids=["plain", "step", "summary", "indexes"],
+)
 
 
 class StoreContract:
@@ -122,12 +137,14 @@ class StoreContract:
         assert [*found(store, "user:a"), *found(store, "user:A")] == ["key", "KEY"]
 
     def test_the_longest_texts_and_the_highest_numbers_are_kept(self, store: Store, clock: Clock) -> None:
-        largest = Record(MAX_NUMBER - 1, "d" * MAX_DATA, "s" * MAX_SUMMARY, MAX_NUMBER, MAX_NUMBER)
+        largest = Record(
+            MAX_NUMBER - 1, "d" * MAX_DATA, "s" * MAX_SUMMARY, MAX_NUMBER, MAX_NUMBER, MAX_NUMBER
+        )
         key, index = "k" * MAX_NAME, "i" * MAX_NAME
         store.add(key, largest, indexes=[index])
         assert store.read(key) == largest
         assert found(store, index) == {key: largest}
-        assert store.touch(key, summary=largest.summary, expires=MAX_NUMBER) == largest
+        assert store.touch(key, seen=MAX_NUMBER, expires=MAX_NUMBER, step=MAX_NUMBER) == largest
         assert store.replace(key, next_of(largest))
         assert store.read(key) == next_of(largest)
 
@@ -138,10 +155,11 @@ class StoreContract:
             {"summary": "s" * (MAX_SUMMARY + 1)},
             {"expires": MAX_NUMBER + 1},
             {"lease": -1},
+            {"seen": 0.5},
             {"version": 10**400},
             {"data": "\0\ud800"},
         ],
-        ids=["data", "summary", "expires", "lease", "version", "text"],
+        ids=["data", "summary", "expires", "lease", "seen", "version", "text"],
     )
     def test_what_could_not_be_read_back_is_not_written(
         self, store: Store, clock: Clock, changes: dict[str, Any]
@@ -157,7 +175,9 @@ class StoreContract:
         with pytest.raises(StoreUnavailable):
             store.replace("k", next_of(record(clock), data="d" * (MAX_DATA + 1)))
         with pytest.raises(StoreUnavailable):
-            store.touch("k", summary="s" * (MAX_SUMMARY + 1), expires=record(clock).expires)
+            store.touch("k", seen=0, expires=0, summary="s" * (MAX_SUMMARY + 1))
+        with pytest.raises(StoreUnavailable):
+            store.touch("k", seen=record(clock).seen, expires=MAX_NUMBER + 1)
         assert store.read("k") == record(clock)
 
     @pytest.mark.parametrize("name", ["", "x" * (MAX_NAME + 1), "a\0b", "a\nb", "caf\u00e9", "a\ud800b"])
@@ -167,8 +187,8 @@ class StoreContract:
             lambda: store.add(name, record(clock), indexes=[]),
             lambda: store.add("k", record(clock), indexes=[name]),
             lambda: store.read(name),
-            lambda: store.touch(name, summary="", expires=later),
-            lambda: store.touch("k", summary="", expires=later, indexes=[name]),
+            lambda: store.touch(name, seen=1, expires=later),
+            lambda: store.touch("k", seen=1, expires=later, indexes=[name]),
             lambda: store.replace(name, next_of(record(clock))),
             lambda: store.delete(name),
             lambda: store.find(name),
@@ -194,68 +214,133 @@ class StoreContract:
 
     # Being in use
 
-    def test_a_touch_replaces_summary_and_expiry_and_nothing_else(self, store: Store, clock: Clock) -> None:
+    def test_a_touch_writes_down_when_it_was_and_nothing_else(self, store: Store, clock: Clock) -> None:
         before = record(clock, version=3, lease=int(clock.now) + 9)
         store.add("k", before, indexes=["user:1"])
-        after = replace(before, summary="newer", expires=before.expires + 30)
-        assert store.touch("k", summary="newer", expires=after.expires) == after
+        after = replace(before, seen=before.seen + 30, expires=before.expires + 30)
+        assert store.touch("k", seen=after.seen, expires=after.expires) == after
         assert store.read("k") == after
         assert found(store, "user:1") == {"k": after}
 
-    def test_a_touch_returns_what_others_have_replaced(self, make_store: MakeStore, clock: Clock) -> None:
-        store = make_store(APP)
-        store.add("k", record(clock), indexes=[])
-        assert make_store(APP).replace("k", next_of(record(clock), data="refreshed", lease=7))
-        assert store.touch("k", summary="newer", expires=record(clock).expires) == next_of(
-            record(clock), data="refreshed", summary="newer", lease=7
+    def test_a_touch_within_the_step_only_reads(self, store: Store, clock: Clock) -> None:
+        before = record(clock)
+        store.add("k", before, indexes=[])
+        assert store.touch("k", seen=before.seen + 29, expires=before.expires + 29, step=30) == before
+        assert store.read("k") == before
+
+    def test_a_touch_a_step_later_writes(self, store: Store, clock: Clock) -> None:
+        before = record(clock)
+        store.add("k", before, indexes=[])
+        after = replace(before, seen=before.seen + 30, expires=before.expires + 30)
+        assert store.touch("k", seen=after.seen, expires=after.expires, step=30) == after
+        assert store.read("k") == after
+
+    def test_a_touch_in_the_same_second_can_put_the_end_off(self, store: Store, clock: Clock) -> None:
+        before = record(clock)
+        store.add("k", before, indexes=[])
+        after = replace(before, expires=before.expires + 1)
+        assert store.touch("k", seen=before.seen, expires=after.expires) == after
+
+    @pytest.mark.parametrize("step", [0, 30])
+    def test_a_touch_by_a_worker_whose_clock_is_behind_undoes_nothing(
+        self, store: Store, clock: Clock, step: int
+    ) -> None:
+        before = record(clock)
+        store.add("k", before, indexes=[])
+        assert store.touch("k", seen=before.seen - 1, expires=before.expires + 5, step=step) == before
+        assert store.read("k") == before
+
+    def test_a_touch_shortens_no_life(self, store: Store, clock: Clock) -> None:
+        before = record(clock)
+        store.add("k", before, indexes=[])
+        after = replace(before, seen=before.seen + 5)
+        assert store.touch("k", seen=after.seen, expires=before.expires - 20) == after
+        assert store.read("k") == after
+
+    @pytest.mark.parametrize(("step", "written"), [(0, 5), (30, 0)])
+    def test_a_summary_is_written_in_any_case(
+        self, store: Store, clock: Clock, step: int, written: int
+    ) -> None:
+        before = record(clock)
+        store.add("k", before, indexes=["user:1"])
+        after = replace(before, summary="newer", seen=before.seen + written, expires=before.expires + written)
+        touched = store.touch(
+            "k", seen=before.seen + 5, expires=before.expires + 5, step=step, summary="newer"
         )
+        assert touched == after
+        assert store.read("k") == after
+        assert found(store, "user:1") == {"k": after}
+
+    def test_an_empty_summary_is_one(self, store: Store, clock: Clock) -> None:
+        before = record(clock)
+        store.add("k", before, indexes=[])
+        assert store.touch("k", seen=before.seen, expires=before.expires, summary="") == replace(
+            before, summary=""
+        )
+
+    @pytest.mark.parametrize("step", [0, 30])
+    def test_a_touch_returns_what_others_have_replaced(
+        self, make_store: MakeStore, clock: Clock, step: int
+    ) -> None:
+        store, before = make_store(APP), record(clock)
+        store.add("k", before, indexes=[])
+        assert store.touch("k", seen=before.seen, expires=before.expires) == before
+        after = next_of(before, data="refreshed", summary="newer", lease=7)
+        assert make_store(APP).replace("k", after)
+        assert store.touch("k", seen=before.seen, expires=before.expires, step=step) == after
 
     def test_a_touched_session_lives_longer(self, store: Store, clock: Clock) -> None:
         store.add("k", record(clock), indexes=["user:1"])
-        later = record(clock).expires + 60
-        store.touch("k", summary="summary", expires=later)
+        kept = replace(record(clock), seen=int(clock.now) + 50, expires=record(clock).expires + 60)
+        store.touch("k", seen=kept.seen, expires=kept.expires)
         clock.now += 100
-        kept = replace(record(clock), expires=later)
         assert store.read("k") == kept
         assert found(store, "user:1") == {"k": kept}
         assert everything(store) == {"k": kept}
 
-    def test_a_touch_can_shorten_a_life(self, store: Store, clock: Clock) -> None:
-        store.add("k", record(clock), indexes=[])
-        store.touch("k", summary="summary", expires=int(clock.now) + 10)
-        clock.now += 10
-        assert store.read("k") is None
-
-    def test_a_touch_adds_indexes_to_those_that_are_there(self, store: Store, clock: Clock) -> None:
-        store.add("k", record(clock), indexes=["user:1"])
-        store.touch("k", summary="summary", expires=record(clock).expires, indexes=["sid:a", "user:1"])
-        store.touch("k", summary="summary", expires=record(clock).expires, indexes=["sid:a"])
+    @pytest.mark.parametrize("step", [0, 30])
+    def test_a_touch_adds_indexes_to_those_that_are_there(
+        self, store: Store, clock: Clock, step: int
+    ) -> None:
+        before = record(clock)
+        store.add("k", before, indexes=["user:1"])
+        for indexes in (["sid:a", "user:1"], ["sid:a"]):
+            assert store.touch("k", seen=before.seen, expires=before.expires, step=step, indexes=indexes)
         assert list(found(store, "user:1")) == ["k"]
         assert list(found(store, "sid:a")) == ["k"]
 
-    def test_a_touch_brings_nothing_back_that_never_was(self, store: Store, clock: Clock) -> None:
-        later = record(clock).expires
-        assert store.touch("k", summary="summary", expires=later, indexes=["user:1"]) is None
+    @any_touch
+    def test_a_touch_brings_nothing_back_that_never_was(
+        self, store: Store, clock: Clock, options: dict[str, Any]
+    ) -> None:
+        assert touch(store, clock, **options) is None
         assert (store.read("k"), store.find("user:1"), everything(store)) == (None, [], {})
 
     @pytest.mark.row("3c.16")
-    def test_a_touch_brings_nothing_back_that_was_deleted(self, store: Store, clock: Clock) -> None:
+    @any_touch
+    def test_a_touch_brings_nothing_back_that_was_deleted(
+        self, store: Store, clock: Clock, options: dict[str, Any]
+    ) -> None:
         store.add("k", record(clock), indexes=["user:1"])
         assert store.delete("k")
-        assert store.touch("k", summary="summary", expires=record(clock).expires, indexes=["user:1"]) is None
+        assert touch(store, clock, **options) is None
         assert (store.read("k"), store.find("user:1"), everything(store)) == (None, [], {})
 
-    def test_a_touch_brings_nothing_back_that_has_expired(self, store: Store, clock: Clock) -> None:
+    @any_touch
+    def test_a_touch_brings_nothing_back_that_has_expired(
+        self, store: Store, clock: Clock, options: dict[str, Any]
+    ) -> None:
         store.add("k", record(clock), indexes=["user:1"])
         clock.now += 60
-        assert store.touch("k", summary="summary", expires=int(clock.now) + 60, indexes=["user:1"]) is None
+        assert touch(store, clock, **options) is None
         assert (store.read("k"), store.find("user:1"), everything(store)) == (None, [], {})
 
     # Replacing
 
     def test_a_replacement_replaces_all_of_the_record(self, store: Store, clock: Clock) -> None:
         store.add("k", record(clock), indexes=["user:1"])
-        second = Record(2, "new data", "new summary", int(clock.now) + 90, int(clock.now) + 20)
+        now = int(clock.now)
+        second = Record(2, "new data", "new summary", now + 10, now + 90, now + 20)
         assert store.replace("k", second)
         assert store.read("k") == second
         assert found(store, "user:1") == {"k": second}
@@ -287,7 +372,7 @@ class StoreContract:
 
     def test_a_replacement_after_a_touch_counts(self, store: Store, clock: Clock) -> None:
         store.add("k", record(clock), indexes=[])
-        store.touch("k", summary="newer", expires=record(clock).expires)
+        store.touch("k", seen=int(clock.now) + 5, expires=record(clock).expires, summary="newer")
         assert store.replace("k", next_of(record(clock)))
 
     # Deleting
@@ -375,7 +460,7 @@ class StoreContract:
         one, other = make_store(APP), make_store(OTHER_APP)
         one.add("k", record(clock, data="one"), indexes=["user:1"])
         assert (other.read("k"), other.find("user:1"), everything(other)) == (None, [], {})
-        assert other.touch("k", summary="x", expires=record(clock).expires, indexes=["user:1"]) is None
+        assert touch(other, clock, indexes=["user:1"]) is None
         assert not other.replace("k", next_of(record(clock)))
         assert not other.delete("k")
         other.add("k", record(clock, data="other"), indexes=["user:1"])
@@ -491,12 +576,12 @@ class StoreContract:
     def test_a_deletion_among_replacements_and_touches_is_final(
         self, make_store: MakeStore, clock: Clock
     ) -> None:
-        workers, later = [make_store(APP), make_store(APP)], record(clock).expires
+        workers = [make_store(APP), make_store(APP)]
         workers[0].add("k", record(clock), indexes=["user:1"])
 
         def refresh(number: int) -> None:
             for _ in range(5):
-                current = workers[number % 2].touch("k", summary="s", expires=later, indexes=["user:1"])
+                current = touch(workers[number % 2], clock, summary="s", indexes=["user:1"])
                 if current is not None:
                     workers[number % 2].replace("k", next_of(current))
 
@@ -517,10 +602,10 @@ class StoreContract:
     def test_no_touch_at_the_same_moment_undoes_a_replacement(
         self, make_store: MakeStore, clock: Clock
     ) -> None:
-        workers, later = [make_store(APP), make_store(APP)], record(clock).expires
+        workers, now = [make_store(APP), make_store(APP)], int(clock.now)
         workers[0].add("k", record(clock), indexes=[])
         touches = [
-            lambda number=number: workers[number % 2].touch("k", summary="s", expires=later)
+            lambda number=number: workers[number % 2].touch("k", seen=now + number, expires=now + 60 + number)
             for number in range(THREADS)
         ]
         *_, replaced = at_once(
@@ -550,6 +635,6 @@ class StoreContract:
         store.add("k", record(clock), indexes=["user:1"])
         store.read("k")
         store.read("none")
-        store.touch("k", summary="", expires=record(clock).expires)
+        touch(store, clock)
         list(store.all())
         assert caplog.records == []

@@ -42,12 +42,24 @@ class Store(Protocol):
     def read(self, key: str) -> Record | None:
         """The record; ``None``: there is none, or it has expired. One round trip."""
 
-    def touch(self, key: str, *, summary: str, expires: int, indexes: Collection[str] = ()) -> Record | None:
-        """Write down that a session is in use: replace summary and expires, and nothing else.
+    def touch(
+        self,
+        key: str,
+        *,
+        seen: int,
+        expires: int,
+        step: int = 0,
+        summary: str | None = None,
+        indexes: Collection[str] = (),
+    ) -> Record | None:
+        """Read a record that is in use, and write down that it is, where that is worth it.
 
         One step with whatever others do: neither does it lose a :meth:`replace` that happens at the same moment, nor
         does it bring back what was deleted or has expired. One round trip when *indexes* is empty.
 
+        :param seen: the moment of use. When the record's own is at least *step* seconds older, *seen* and *expires*
+            are written, each unless the record's is later already; else both stay as they are.
+        :param summary: the new summary, which is written in any case; ``None``: the old one stays.
         :param indexes: by which the record can be found from now on, beside those that it had.
         :returns: the record as it is now, with data, version and lease that others may have replaced; ``None``: it
             is gone.

@@ -34,6 +34,8 @@ class Record:
     data: str
     #: sealed with the key ring: user, device, times, for the lists of sessions
     summary: str
+    #: the last moment of use that was written down, in seconds since the epoch
+    seen: int
     #: seconds since the epoch; the store forgets the record then
     expires: int
     #: until when somebody refreshes the session's tokens, in seconds since the epoch; 0: nobody does
@@ -45,7 +47,7 @@ def check(record: Record) -> Record:
 
     :raises StoreUnavailable: when it is larger than what :func:`read_back` accepts.
     """
-    problem = _problem(record.version, record.data, record.summary, record.expires, record.lease)
+    problem = _problem(record.version, record.data, record.summary, record.seen, record.expires, record.lease)
     if problem is not None:
         raise StoreUnavailable(f"a session cannot be stored: {problem}; keep fewer claims or tokens")
     return record
@@ -64,14 +66,20 @@ def check_name(name: str) -> str:
 
 
 def read_back(
-    key: str, version: object, data: object, summary: object, expires: object, lease: object
+    key: str,
+    version: object,
+    data: object,
+    summary: object,
+    seen: object,
+    expires: object,
+    lease: object,
 ) -> Record | None:
     """The record that a store found under *key*; ``None``, with an audit line, when nobody of us wrote it."""
-    problem = _problem(version, data, summary, expires, lease)
+    problem = _problem(version, data, summary, seen, expires, lease)
     if problem is not None:
         audit("store_value_unusable", session=key, detail=f"{problem}; the session counts as ended")
         return None
-    return Record(version, data, summary, expires, lease)  # type: ignore[arg-type]  # just looked at
+    return Record(version, data, summary, seen, expires, lease)  # type: ignore[arg-type]  # just looked at
 
 
 def namespace(app: str) -> str:
@@ -87,8 +95,10 @@ def usable_number(value: object) -> bool:
     return type(value) is int and 0 <= value <= MAX_NUMBER
 
 
-def _problem(version: object, data: object, summary: object, expires: object, lease: object) -> str | None:
-    for name, value in (("version", version), ("expires", expires), ("lease", lease)):
+def _problem(
+    version: object, data: object, summary: object, seen: object, expires: object, lease: object
+) -> str | None:
+    for name, value in (("version", version), ("seen", seen), ("expires", expires), ("lease", lease)):
         if not usable_number(value):
             return f"its {name} is no whole number between 0 and {MAX_NUMBER}"
     for name, value, most in (("data", data, MAX_DATA), ("summary", summary, MAX_SUMMARY)):
