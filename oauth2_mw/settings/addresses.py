@@ -118,11 +118,16 @@ def _split(text: str, *, userinfo: bool = False) -> SplitResult:
         raise ValueError("a user name or password (before @) has no place here: leave it out")
     if parts.netloc.endswith(":") or port == 0:
         raise ValueError("a colon after the host stands before a port, 1 to 65535")
-    _check_host(parts.hostname or "", bracketed="[" in parts.netloc)
+    check_host(parts.hostname or "", bracketed="[" in parts.netloc)
     return parts
 
 
-def _check_host(host: str, *, bracketed: bool) -> None:
+def check_host(host: str, *, bracketed: bool) -> None:
+    """Judge a host name (lower case) or an IP address.
+
+    :param bracketed: whether it stood in brackets, as IPv6 addresses do; whoever took them off has read it as one.
+    :raises ValueError: with what is wrong.
+    """
     if not host:
         raise ValueError("the URL has no host")
     if bracketed:

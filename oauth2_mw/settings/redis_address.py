@@ -1,0 +1,231 @@
+"""URLs of Redis and Valkey: one server, one behind Sentinels, or a cluster. Only read here, never connected to."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import PurePath
+from typing import NamedTuple
+from urllib.parse import quote, quote_plus, unquote
+
+from oauth2_mw.settings.addresses import check_host
+
+EXAMPLES = (
+    "redis://user:password@host:6379/0, rediss:// for TLS, redis+sentinel://host1,host2,host3/SERVICE "
+    "or redis+cluster://host1,host2"
+)
+#: Replicas that can be asked to confirm a write.
+MAX_REPLICAS = 9
+
+_URL = re.compile(r"([a-z][a-z0-9+]*)://([^/?#]*)([^?#]*)(?:\?(.*))?")
+#: What RFC 3986 lets stand in a URL; everything else is percent-encoded there.
+_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::([0-9]{1,5}))?")
+_DATABASE = re.compile(r"[0-9]{1,5}")
+#: A Sentinel's own rule for the names of masters.
+_SERVICE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class Kind(Enum):
+    """How the servers of a URL belong together."""
+
+    SINGLE = "single"
+    SENTINEL = "sentinel"
+    CLUSTER = "cluster"
+
+
+class Host(NamedTuple):
+    """Where a server listens; an IPv6 address without brackets."""
+
+    name: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.name}]:{self.port}" if ":" in self.name else f"{self.name}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """What stands in a URL, passwords decoded. Neither its repr nor its text shows a user or a password."""
+
+    kind: Kind
+    #: the server, the Sentinels, or some nodes of the cluster
+    hosts: tuple[Host, ...]
+    #: the name under which the Sentinels know the master; empty without Sentinels
+    service: str = ""
+    database: int = 0
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    #: what the Sentinels themselves ask for
+    sentinel_user: str | None = field(default=None, repr=False)
+    sentinel_password: str | None = field(default=None, repr=False)
+    tls: bool = False
+    #: a file of authorities' certificates (PEM) that replaces those of the system
+    ca_bundle: str | None = None
+    #: how many replicas confirm a write that must survive the loss of a master, as far as so many are connected
+    wait_replicas: int = 0
+
+    def __str__(self) -> str:
+        """For messages: the scheme, the hosts and what is chosen there."""
+        scheme = {Kind.SINGLE: "rediss" if self.tls else "redis"}.get(self.kind, f"redis+{self.kind.value}")
+        where = ",".join(map(str, self.hosts))
+        if self.kind is Kind.SENTINEL:
+            return f"{scheme}://{where}/{self.service}/{self.database}"
+        return f"{scheme}://{where}" + (f"/{self.database}" if self.kind is Kind.SINGLE else "")
+
+    def without_secrets(self, text: str) -> str:
+        """*text* with every password of this address blacked out."""
+        for secret in (self.password, self.sentinel_password):
+            if secret:
+                for written in (secret, quote(secret, safe=""), quote_plus(secret)):
+                    text = text.replace(written, "***")
+        return text
+
+
+def parse(text: str) -> RedisAddress:
+    """Read a URL.
+
+    ::
+
+        redis://[[user]:password@]host[:6379][/0]
+        rediss://...                                                       the same over TLS
+        redis+sentinel://[[user]:password@]host[:26379],host.../SERVICE[/0]
+        redis+cluster://[[user]:password@]host[:6379],host...
+
+    The query may hold ``wait_replicas`` (0 to 9; 1 with Sentinels and in a cluster, otherwise 0), ``ca_bundle``
+    (an absolute path), ``tls=1`` (with Sentinels and in a cluster) and ``sentinel_user`` and ``sentinel_password``.
+
+    :raises ValueError: with what is wrong, to stand after "the URL". It never quotes the URL, which may hold a
+        password.
+    """
+    if text.partition("://")[0] in ("valkey", "valkeys"):
+        raise ValueError("begins with valkey: write redis:// or rediss://, which is what Valkey speaks")
+    if _CHARACTERS.fullmatch(text) is None or _BROKEN_ESCAPE.search(text) is not None:
+        raise ValueError(
+            "holds a character that must be percent-encoded, like a blank (%20) or a percent sign (%25)"
+        )
+    if "#" in text:
+        raise ValueError("has a # in it, which must be written as %23")
+    match = _URL.fullmatch(text)
+    if match is None or match[1] not in ("redis", "rediss", "redis+sentinel", "redis+cluster"):
+        raise ValueError(f"is none of a Redis server; write {EXAMPLES}")
+    scheme, authority, path, query = match[1], match[2], match[3], match[4] or ""
+    kind = Kind(scheme.partition("+")[2] or "single")
+    if "@" in path + query:
+        raise ValueError("has a password with /, ? or @ in it; they are written as %2F, %3F and %40")
+    credentials, _, where = authority.rpartition("@")
+    user, password = _credentials(credentials) if "@" in authority else (None, None)
+    options = _query(query, kind)
+    tls = scheme == "rediss" or options.get("tls") == "1"
+    if "ca_bundle" in options and not tls:
+        raise ValueError(
+            "names a ca_bundle but no TLS: write rediss://, or add tls=1 with Sentinels and in a cluster"
+        )
+    service, database = _path(path, kind)
+    return RedisAddress(
+        kind=kind,
+        hosts=_hosts(where, kind),
+        service=service,
+        database=database,
+        user=user,
+        password=password,
+        sentinel_user=options.get("sentinel_user"),
+        sentinel_password=options.get("sentinel_password"),
+        tls=tls,
+        ca_bundle=options.get("ca_bundle"),
+        wait_replicas=int(options.get("wait_replicas", "0" if kind is Kind.SINGLE else "1")),
+    )
+
+
+def _credentials(text: str) -> tuple[str | None, str]:
+    if "@" in text:
+        raise ValueError("has a password with @ in it, which must be written as %40")
+    user, colon, password = text.partition(":")
+    if ":" in password:
+        raise ValueError("has a password with : in it, which must be written as %3A")
+    if not colon or not password:
+        raise ValueError("has no password before the @; write user:password@host, or :password@host")
+    return (_decoded(user) if user else None), _decoded(password)
+
+
+def _decoded(text: str) -> str:
+    try:
+        plain = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError("holds percent-encoded octets that are not UTF-8") from None
+    if "\0" in plain:
+        raise ValueError("holds %00, which has no place there")
+    return plain
+
+
+def _hosts(text: str, kind: Kind) -> tuple[Host, ...]:
+    pieces = text.split(",")
+    if kind is Kind.SINGLE and len(pieces) > 1:
+        raise ValueError("names several hosts; write redis+sentinel://HOSTS/SERVICE or redis+cluster://HOSTS")
+    return tuple(dict.fromkeys(_host(piece, 26379 if kind is Kind.SENTINEL else 6379) for piece in pieces))
+
+
+def _host(text: str, default_port: int) -> Host:
+    match = _HOST.fullmatch(text)
+    port = int(match[3]) if match is not None and match[3] else default_port
+    if match is None or not 0 < port < 65536:
+        raise ValueError(
+            "has a host that cannot be read: it is a name or an address, IPv6 in brackets, with :PORT (1 to 65535) "
+            "after it where the port is not the usual one"
+        )
+    if match[1] is not None:
+        try:
+            return Host(str(ipaddress.IPv6Address(match[1] if "%" not in match[1] else "")), port)
+        except ValueError:
+            raise ValueError("has brackets around what is no IPv6 address") from None
+    name = match[2].lower()
+    try:
+        check_host(name, bracketed=False)
+    except ValueError as error:
+        raise ValueError(f"has a host that cannot be read: {error}") from None
+    return Host(name, port)
+
+
+def _path(path: str, kind: Kind) -> tuple[str, int]:
+    """The service (with Sentinels) and the number of the database."""
+    parts = path.removeprefix("/").removesuffix("/").split("/")
+    service = parts.pop(0) if kind is Kind.SENTINEL else ""
+    if kind is Kind.SENTINEL and _SERVICE.fullmatch(service) is None:
+        raise ValueError("lacks the name of the master: write redis+sentinel://host1,host2,host3/SERVICE")
+    database = parts.pop(0) if parts else ""
+    if parts or (database and _DATABASE.fullmatch(database) is None):
+        raise ValueError("has a path that is no number of a database, like /0")
+    if kind is Kind.CLUSTER and int(database or 0) != 0:
+        raise ValueError("names a database other than 0; a cluster has no others, so leave it out")
+    return service, int(database or 0)
+
+
+def _query(text: str, kind: Kind) -> dict[str, str]:
+    known = ["ca_bundle", "wait_replicas"]
+    if kind is not Kind.SINGLE:
+        known.append("tls")
+    if kind is Kind.SENTINEL:
+        known += ["sentinel_user", "sentinel_password"]
+    options: dict[str, str] = {}
+    for pair in text.split("&") if text else ():
+        name, _, value = pair.partition("=")
+        if name not in known or name in options or not value:
+            # Not quoted: it may be the rest of a password with a question mark in it.
+            advice = "; TLS is written as rediss://" if name == "tls" else ""
+            raise ValueError(
+                f"may have after its ? only {', '.join(known)}, each once and with a value{advice}"
+            )
+        options[name] = _decoded(value)
+    if options.get("tls", "1") not in ("0", "1"):
+        raise ValueError("has another value for tls than 1 or 0")
+    replicas = options.get("wait_replicas", "0")
+    if re.fullmatch(rf"[0-{MAX_REPLICAS}]", replicas) is None:
+        raise ValueError(f"has another value for wait_replicas than 0 to {MAX_REPLICAS}")
+    if not PurePath(options.get("ca_bundle", "/")).is_absolute():
+        raise ValueError("has a ca_bundle that is no absolute path")
+    if "sentinel_user" in options and "sentinel_password" not in options:
+        raise ValueError("has a sentinel_user without a sentinel_password")
+    return options
