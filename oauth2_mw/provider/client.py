@@ -6,37 +6,33 @@ The authorization code flow with state, nonce and PKCE, for OpenID Connect (with
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import time
-from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from oauth2_mw.errors import ConfigError, OAuth2Error, Problem, ProviderError, StateError, TokenError
+from oauth2_mw.errors import ConfigError, OAuth2Error, Problem, StateError
 from oauth2_mw.provider.authentication import ClientAuthentication
+from oauth2_mw.provider.authorization import authorization_url
 from oauth2_mw.provider.documents import shown
 from oauth2_mw.provider.exchange import DEFAULT_TIMEOUTS, Timeouts
-from oauth2_mw.provider.grant import Grant, redeem_code
-from oauth2_mw.provider.metadata import MetadataCache, ProviderMetadata
+from oauth2_mw.provider.grant import Grant, redeem_code, redeem_refresh_token
+from oauth2_mw.provider.metadata import MetadataCache
+from oauth2_mw.provider.person import PersonReader, told
 from oauth2_mw.provider.quirks import QUIRKS
-from oauth2_mw.provider.tokens import check_subject, validate_id_token, validate_userinfo
+from oauth2_mw.provider.tokens import nonce_of
 from oauth2_mw.provider.transport import Transport
-from oauth2_mw.provider.userinfo import fetch_userinfo
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
-
-# They prove the answer, not the person, and a nonce is a secret of the sign-in.
-_PROTOCOL_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a sign-in brought along."""
+    """What a sign-in brought along, or a refresh. After a refresh ``None`` means unchanged: what was there stays."""
 
     id_token: str | None = field(repr=False)
+    #: after a refresh it takes the place of the one that was redeemed, which may be worth nothing any more
     refresh_token: str | None = field(repr=False)
     access_token: str = field(repr=False)
     #: when the access token ends, in seconds since the epoch, if the provider says so
@@ -51,6 +47,16 @@ class SignIn:
     subject: str
     claims: dict[str, Any] = field(repr=False)
     tokens: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh token was worth."""
+
+    tokens: Tokens
+    #: What is said of the person now, in place of what was said before. When the answer had no ID token it is userinfo
+    #: alone. ``None``: nothing is said, because there was nobody to ask or no answer in time.
+    claims: dict[str, Any] | None = field(repr=False)
 
 
 class ProviderClient:
@@ -77,7 +83,6 @@ class ProviderClient:
         _check_quirk(provider)
         self.provider = provider
         self.redirect_uri = redirect_uri
-        self._needs = needs
         self._clock = clock
         self._transport = Transport(
             ca_bundle=provider.ca_bundle,
@@ -87,6 +92,7 @@ class ProviderClient:
             timeouts=timeouts,
         )
         self._metadata = MetadataCache(provider, self._transport, clock)
+        self._person = PersonReader(provider, self._transport, self._metadata, needs=needs, clock=clock)
         self._authentication = ClientAuthentication(provider, clock=clock)
 
     def authorization_url(
@@ -96,26 +102,15 @@ class ProviderClient:
 
         :raises ProviderUnavailable, ProviderError: when the provider's metadata cannot be had.
         """
-        from requests_oauthlib import OAuth2Session
-
-        provider = self.provider
-        metadata = self._metadata.metadata()
-        parameters = self._parameters(nonce=nonce, login_hint=login_hint)
-        if provider.pkce:
-            _check_pkce(metadata)
-            parameters["code_challenge"] = _base64url(hashlib.sha256(code_verifier.encode("ascii")).digest())
-            parameters["code_challenge_method"] = "S256"
-        ours = {"response_type", "client_id", "redirect_uri", "scope", "state", *parameters}
-        endpoint = _with_query(
-            metadata.endpoint("authorization_endpoint"), provider.auth_params, without=ours
+        return authorization_url(
+            self.provider,
+            self._metadata.metadata(),
+            redirect_uri=self.redirect_uri,
+            state=state,
+            nonce=nonce,
+            code_verifier=code_verifier,
+            login_hint=login_hint,
         )
-        session = OAuth2Session(
-            provider.client_id, scope=list(provider.scope) or None, redirect_uri=self.redirect_uri
-        )
-        # oauthlib refuses every http address, loopback included; this one has been judged already.
-        scheme, _, rest = endpoint.partition(":")
-        url: str = session.authorization_url(f"https:{rest}", state=state, **parameters)[0]
-        return scheme + url.removeprefix("https")
 
     def authorization_endpoint(self) -> str:
         """The address that :meth:`authorization_url` adds a query to; errors as there."""
@@ -156,21 +151,51 @@ class ProviderClient:
             code_verifier=code_verifier if self.provider.pkce else None,
             authentication=self._authentication,
         )
-        if self.provider.is_oidc:
-            claims = self._proven_claims(grant, metadata, nonce=nonce)
-        else:
-            claims = self._userinfo(grant, metadata, metadata.endpoint("userinfo_endpoint"))
+        claims, _ = self._person.first(grant, metadata, nonce=nonce)
         return SignIn(
             issuer=self.provider.user_issuer,
-            subject=self._subject(claims),
-            claims={name: value for name, value in claims.items() if name not in _PROTOCOL_CLAIMS},
-            tokens=Tokens(
-                id_token=grant.id_token,
-                refresh_token=grant.refresh_token,
-                access_token=grant.access_token,
-                expires_at=None if grant.expires_in is None else int(self._clock()) + grant.expires_in,
-            ),
+            subject=self._person.subject(claims),
+            claims=told(claims),
+            tokens=self._tokens(grant),
         )
+
+    def refresh(
+        self, refresh_token: str, *, subject: str, auth_time: int | None, id_token: str | None = None
+    ) -> Refreshed:
+        """Exchange a refresh token for new tokens and claims (RFC 6749, section 6; OpenID Connect Core, section 12).
+
+        Never call it twice with one token: a provider that rotates them takes the second use for a theft and ends the
+        sign-in. Userinfo is asked as at a sign-in: when the ID token lacks a claim that somebody reads, when none came,
+        and always without an issuer. When it cannot be had in time, nothing is said of the person, and the tokens are
+        not lost.
+
+        :param subject: who signed in: :attr:`SignIn.subject`.
+        :param auth_time: the claim of the first ID token, if it was there; another one is refused.
+        :param id_token: the latest ID token, if it was kept: a nonce in the new one must be the nonce in it.
+        :raises ProviderUnavailable: when the provider does not answer in time; the refresh token may still be good.
+        :raises ProviderError: ``invalid_grant`` when the token is spent; others when the provider refuses, or its
+            answer is of no use.
+        :raises TokenError: when the answer proves nothing, or is about somebody else (``subject_changed``).
+        """
+        metadata = self._metadata.metadata()
+        if self.provider.is_oidc:
+            # Now, because a provider that replaced the refresh token will not do so again.
+            self._metadata.load_keys()
+        grant = redeem_refresh_token(
+            self._transport,
+            self.provider,
+            metadata,
+            refresh_token=refresh_token,
+            authentication=self._authentication,
+        )
+        claims = self._person.again(
+            grant,
+            metadata,
+            subject=subject,
+            auth_time=auth_time,
+            nonce=None if id_token is None else nonce_of(id_token),
+        )
+        return Refreshed(self._tokens(grant), None if claims is None else told(claims))
 
     def logout_endpoint(self) -> str | None:
         """Where the browser goes to sign out at the provider, or ``None``. Never raises: no logout is refused."""
@@ -181,65 +206,13 @@ class ProviderClient:
         except OAuth2Error:
             return None
 
-    def _parameters(self, *, nonce: str, login_hint: str | None) -> dict[str, str]:
-        provider = self.provider
-        optional = {
-            "nonce": nonce if provider.is_oidc else None,
-            # Left out, it means the query (OAuth 2.0 Multiple Response Types, section 2.1).
-            "response_mode": None if provider.response_mode == "query" else provider.response_mode,
-            "prompt": provider.prompt,
-            # As a text: oauthlib leaves out the number 0, which asks for a fresh sign-in.
-            "max_age": None if provider.max_age is None else str(provider.max_age),
-            "acr_values": " ".join(provider.acr_values),
-            "ui_locales": provider.ui_locales,
-            "login_hint": login_hint,
-        }
-        return {name: value for name, value in optional.items() if value}
-
-    def _proven_claims(self, grant: Grant, metadata: ProviderMetadata, *, nonce: str) -> dict[str, Any]:
-        claims = validate_id_token(
-            grant.id_token or "",
-            provider=self.provider,
-            metadata=metadata,
-            keys=self._metadata.keys_for,
-            nonce=nonce,
+    def _tokens(self, grant: Grant) -> Tokens:
+        return Tokens(
+            id_token=grant.id_token,
+            refresh_token=grant.refresh_token,
             access_token=grant.access_token,
-            now=self._clock(),
+            expires_at=None if grant.expires_in is None else int(self._clock()) + grant.expires_in,
         )
-        missing = any(path.get(claims) is None for path in (*self._needs, self.provider.subject))
-        if metadata.userinfo_endpoint is None or not missing:
-            return claims
-        userinfo = self._userinfo(grant, metadata, metadata.userinfo_endpoint)
-        # OpenID Connect Core, section 5.3.2: otherwise it may be another person's.
-        if userinfo.get("sub") != claims["sub"]:
-            raise TokenError("userinfo is about another subject than the ID token", code="userinfo_subject")
-        return {**userinfo, **{name: value for name, value in claims.items() if value is not None}}
-
-    def _userinfo(self, grant: Grant, metadata: ProviderMetadata, url: str) -> dict[str, Any]:
-        def read_signed(token: str) -> dict[str, Any]:
-            return validate_userinfo(
-                token, provider=self.provider, metadata=metadata, keys=self._metadata.keys_for
-            )
-
-        return fetch_userinfo(
-            self._transport,
-            url,
-            grant.access_token,
-            quirk=self.provider.quirk,
-            read_signed=read_signed if self.provider.is_oidc else None,
-        )
-
-    def _subject(self, claims: Mapping[str, Any]) -> str:
-        subject = self.provider.subject.get(claims)
-        if isinstance(subject, int) and not isinstance(subject, bool):
-            subject = str(subject)
-        try:
-            return check_subject(subject)
-        except TokenError as error:
-            raise ProviderError(
-                f"the provider gives no usable subject at {self.provider.subject.text}: {error.detail}",
-                code="no_subject",
-            ) from error
 
 
 def _check_quirk(provider: ProviderSettings) -> None:
@@ -247,24 +220,3 @@ def _check_quirk(provider: ProviderSettings) -> None:
     if provider.quirk is not None and provider.quirk not in QUIRKS:
         text = f"its quirk {shown(provider.quirk)} does not exist: there are {', '.join(sorted(QUIRKS))}"
         raise ConfigError([Problem(provider.section, "preset", text)])
-
-
-def _check_pkce(metadata: ProviderMetadata) -> None:
-    offered = metadata.code_challenge_methods_supported
-    if offered is not None and "S256" not in offered:
-        raise ProviderError(
-            f"the provider offers PKCE with {shown(' '.join(offered))} and not with S256: set pkce = off",
-            code="pkce",
-        )
-
-
-def _with_query(url: str, parameters: Mapping[str, str], *, without: set[str]) -> str:
-    """*url* with its own query and *parameters*; what we set ourselves is set once (RFC 6749, 3.1)."""
-    parts = urlsplit(url)
-    written = [*parse_qsl(parts.query, keep_blank_values=True), *parameters.items()]
-    kept = [(name, value) for name, value in written if name not in without]
-    return parts._replace(query=urlencode(kept)).geturl()
-
-
-def _base64url(octets: bytes) -> str:
-    return urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")

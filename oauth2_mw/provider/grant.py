@@ -1,4 +1,4 @@
-"""Redeeming a code at the token endpoint (RFC 6749, sections 4.1.3, 5.1 and 5.2).
+"""Asking the token endpoint for tokens, with a code or a refresh token (RFC 6749, sections 4.1.3, 5 and 6).
 
 oauthlib writes the request and reads the answer. Between the wire and oauthlib stands a reader of ours: alone,
 oauthlib turns hostile answers into ``AttributeError``, ``RecursionError`` or ``OverflowError``, and takes a list
@@ -10,15 +10,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
 
-from oauth2_mw.errors import ProviderError, ProviderUnavailable
+from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.authentication import ClientAuthentication
-from oauth2_mw.provider.documents import DocumentError, read_form, read_object, shown
-from oauth2_mw.provider.exchange import Response
+from oauth2_mw.provider.client_request import Answer, post_as_client
 from oauth2_mw.provider.metadata import ProviderMetadata
 from oauth2_mw.provider.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
@@ -31,9 +29,8 @@ _MAX_EXPIRES_IN = 100 * 365 * 24 * 3600
 # RFC 6749, appendix A: visible ASCII. Anything else could end the Authorization header.
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
-#: error codes of the standard, and those of GitHub, that mean the same to an operator
-_CLIENT_ERRORS = frozenset({"invalid_client", "unauthorized_client", "incorrect_client_credentials"})
-_CODE_ERRORS = frozenset({"invalid_grant", "bad_verification_code"})
+#: the error code of the standard, and those of GitHub, for what cannot be redeemed any more
+_SPENT = frozenset({"invalid_grant", "bad_verification_code", "bad_refresh_token"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +38,39 @@ class Grant:
     """A token response, checked."""
 
     access_token: str = field(repr=False)
+    #: after a refresh, ``None`` means that the one before still serves
     refresh_token: str | None = field(repr=False)
+    #: always there when an OpenID provider redeemed a code; after a refresh it may be left out
     id_token: str | None = field(repr=False)
     #: seconds, or ``None`` when the provider does not say
     expires_in: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What is given for tokens."""
+
+    name: str
+    #: why a provider may not take it, for the log
+    spent: str
+    #: the same for the person
+    message: str
+    #: whether an OpenID provider must answer with an ID token (OpenID Connect Core, 3.1.3.3 and 12.2)
+    earns_id_token: bool
+
+
+_CODE = _Given(
+    "code",
+    "It was used already, took too long, or belongs to another redirect URI or client",
+    "This sign-in was used already or took too long. Please sign in again.",
+    earns_id_token=True,
+)
+_REFRESH_TOKEN = _Given(
+    "refresh token",
+    "It was used already, has expired or was revoked, or belongs to another client",
+    "Your sign-in has ended at the sign-in service. Please sign in again.",
+    earns_id_token=False,
+)
 
 
 def redeem_code(
@@ -66,25 +92,81 @@ def redeem_code(
     """
     from oauthlib.oauth2 import WebApplicationClient
 
-    client = WebApplicationClient(provider.client_id)
-    url = metadata.endpoint("token_endpoint")
-    headers, fields = (authentication or ClientAuthentication(provider)).for_request(url)
-    body = client.prepare_request_body(
-        code=code,
-        redirect_uri=redirect_uri,
-        code_verifier=code_verifier,
-        include_client_id=False,
-        body=urlencode(fields),
+    body = WebApplicationClient(provider.client_id).prepare_request_body(
+        code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, include_client_id=False
     )
-    response = transport.post_form(url, body=body, limit=TOKEN_LIMIT, headers=headers)
-    try:
-        members = _checked(response, provider, metadata)
-    except ProviderError as error:
-        # Some providers repeat what they were sent.
-        proofs = (fields.get("client_secret"), fields.get("client_assertion"), headers.get("Authorization"))
-        raise _without(error, (code, code_verifier, *proofs)) from None
+    return _exchange(
+        transport,
+        provider,
+        metadata,
+        given=_CODE,
+        body=body,
+        secrets=(code, code_verifier),
+        authentication=authentication,
+    )
+
+
+def redeem_refresh_token(
+    transport: Transport,
+    provider: ProviderSettings,
+    metadata: ProviderMetadata,
+    *,
+    refresh_token: str,
+    authentication: ClientAuthentication | None = None,
+) -> Grant:
+    """Exchange *refresh_token* for new tokens of the same scope (section 6): one POST, never repeated.
+
+    It is not repeated because the provider may have replaced the refresh token although its answer got lost; using
+    the old one again would look like a theft.
+
+    :param authentication: as for :func:`redeem_code`.
+    :raises ProviderUnavailable, ProviderError: as :func:`redeem_code`; ``invalid_grant``: it is spent for good.
+    """
+    from oauthlib.oauth2 import WebApplicationClient
+
+    if not is_secret_text(refresh_token):
+        raise ProviderError("what was kept as a refresh token is none", code="invalid_grant")
+    return _exchange(
+        transport,
+        provider,
+        metadata,
+        given=_REFRESH_TOKEN,
+        body=WebApplicationClient(provider.client_id).prepare_refresh_body(refresh_token=refresh_token),
+        secrets=(refresh_token,),
+        authentication=authentication,
+    )
+
+
+def is_secret_text(value: Any) -> bool:
+    """Whether *value* is a token or the like as RFC 6749, appendix A, has it, and of a bearable length."""
+    return isinstance(value, str) and len(value) <= MAX_SECRET_TEXT and _VISIBLE.fullmatch(value) is not None
+
+
+def _exchange(
+    transport: Transport,
+    provider: ProviderSettings,
+    metadata: ProviderMetadata,
+    *,
+    given: _Given,
+    body: str,
+    secrets: Iterable[str | None],
+    authentication: ClientAuthentication | None,
+) -> Grant:
+    from oauthlib.oauth2 import WebApplicationClient
+
+    answer = post_as_client(
+        transport,
+        provider,
+        metadata,
+        endpoint="token_endpoint",
+        body=body,
+        limit=TOKEN_LIMIT,
+        secrets=secrets,
+        authentication=authentication,
+    )
+    members = json.dumps(_checked(answer, given))
     # scope=None: a provider may grant another scope than the one asked for (section 3.3), which is no error.
-    token = client.parse_request_body_response(json.dumps(members), scope=None)
+    token = WebApplicationClient(provider.client_id).parse_request_body_response(members, scope=None)
     return Grant(
         access_token=token["access_token"],
         refresh_token=token.get("refresh_token"),
@@ -93,67 +175,57 @@ def redeem_code(
     )
 
 
-def _checked(response: Response, provider: ProviderSettings, metadata: ProviderMetadata) -> dict[str, Any]:
+def _checked(answer: Answer, given: _Given) -> dict[str, Any]:
     """The members of a token response that we know, each of its own kind; null means absent."""
-    document, problem = _document(response)
+    document, problem = answer.document()
+    answer.check_client(document)
     # GitHub reports errors with HTTP 200.
-    if document.get("error"):
-        raise _refusal(document, response, provider, metadata)
-    if response.status == 429 or response.status >= 500:
-        raise ProviderUnavailable(
-            f"{response.url} was answered with HTTP {response.status}: the provider has a fault of its own"
+    error = document.get("error")
+    if isinstance(error, str) and error in _SPENT:
+        raise ProviderError(
+            f"{answer.response.url} refused the {given.name}: {answer.said(document)}. {given.spent}",
+            code="invalid_grant",
+            message=given.message,
         )
-    if response.status == 401:
-        raise _client_refused("HTTP 401", response, provider, metadata)
-    if not 200 <= response.status < 300:
-        raise _unusable(response, f"HTTP {response.status}: check token_endpoint")
+    answer.check_up()
+    if error:
+        raise ProviderError(
+            f"{answer.response.url} refused the token request: {answer.said(document)}", code="token_refused"
+        )
+    if not 200 <= answer.response.status < 300:
+        raise _unusable(answer, f"HTTP {answer.response.status}: check token_endpoint")
     if problem is not None:
-        raise _unusable(response, problem)
-    _check_token_type(document.get("token_type"), response, provider)
+        raise _unusable(answer, problem)
+    _check_token_type(document.get("token_type"), answer)
     members: dict[str, Any] = {
         "token_type": "Bearer",
-        "expires_in": _expires_in(document.get("expires_in"), response),
+        "expires_in": _expires_in(document.get("expires_in"), answer),
     }
     for name in ("access_token", "refresh_token", "id_token"):
         if document.get(name) is not None:
-            members[name] = _secret_text(document[name], name, response)
+            members[name] = _secret_text(document[name], name, answer)
     if "access_token" not in members:
-        raise _unusable(response, "it holds no access_token")
-    if provider.is_oidc and "id_token" not in members:
-        raise _unusable(response, "it holds no id_token: does scope contain openid?")
+        raise _unusable(answer, "it holds no access_token")
+    if answer.provider.is_oidc and given.earns_id_token and "id_token" not in members:
+        raise _unusable(answer, "it holds no id_token: does scope contain openid?")
     return members
 
 
-def _document(response: Response) -> tuple[dict[str, Any], str | None]:
-    """The body as an object, from JSON or a form, and what is wrong with it if it is neither."""
-    body = response.body.strip(b" \t\r\n")
-    try:
-        if body[:1] in (b"{", b"["):
-            return read_object(body), None
-    except DocumentError as error:
-        return {}, str(error)
-    try:
-        return dict(read_form(body)), None
-    except DocumentError:
-        kind = "an HTML page" if "html" in response.content_type else "neither JSON nor a form"
-        return {}, f"it is {kind}: check token_endpoint"
+def _secret_text(value: Any, name: str, answer: Answer) -> str:
+    if not is_secret_text(value):
+        raise _unusable(answer, f"its {name} is not a text of 1 to {MAX_SECRET_TEXT} visible characters")
+    return str(value)
 
 
-def _secret_text(value: Any, name: str, response: Response) -> str:
-    if not isinstance(value, str) or len(value) > MAX_SECRET_TEXT or not _VISIBLE.fullmatch(value):
-        raise _unusable(response, f"its {name} is not a text of 1 to {MAX_SECRET_TEXT} visible characters")
-    return value
-
-
-def _check_token_type(token_type: Any, response: Response, provider: ProviderSettings) -> None:
+def _check_token_type(token_type: Any, answer: Answer) -> None:
     # Required by section 5.1; plain OAuth 2.0 providers that leave it out mean Bearer.
-    if token_type is None and not provider.is_oidc:
+    if token_type is None and not answer.provider.is_oidc:
         return
     if not isinstance(token_type, str) or token_type.lower() != "bearer":
-        raise _unusable(response, f"its token_type is {shown(token_type)} instead of Bearer")
+        raise _unusable(answer, f"its token_type is {answer.quoted(token_type)} instead of Bearer")
 
 
-def _expires_in(value: Any, response: Response) -> int | None:
+def _expires_in(value: Any, answer: Answer) -> int | None:
     """Seconds; some providers send them as a text, and 0 for "does not say"."""
     if isinstance(value, str) and re.fullmatch("[0-9]{1,12}", value):
         value = int(value)
@@ -165,53 +237,11 @@ def _expires_in(value: Any, response: Response) -> int | None:
         or not math.isfinite(value)
         or not 1 <= value <= _MAX_EXPIRES_IN
     ):
-        raise _unusable(response, "its expires_in is no number of seconds")
+        raise _unusable(answer, "its expires_in is no number of seconds")
     return int(value)
 
 
-def _without(error: ProviderError, secrets: Iterable[str | None]) -> ProviderError:
-    """The same error, with nothing in it of what the request proved us by."""
-    detail = error.detail
-    for secret in secrets:
-        if secret:
-            detail = detail.replace(secret, "[hidden]")
-    return ProviderError(detail, code=error.code, message=error.message)
-
-
-def _unusable(response: Response, reason: str) -> ProviderError:
-    return ProviderError(f"the answer of {response.url} cannot be used: {reason}", code="token_response")
-
-
-def _refusal(
-    document: Mapping[str, Any], response: Response, provider: ProviderSettings, metadata: ProviderMetadata
-) -> ProviderError:
-    error, description = document["error"], document.get("error_description")
-    said = shown(error) if description is None else f"{shown(error)}, {shown(description)}"
-    if not isinstance(error, str):
-        return ProviderError(f"{response.url} refused the token request: {said}", code="token_refused")
-    if error in _CLIENT_ERRORS:
-        return _client_refused(said, response, provider, metadata)
-    if error in _CODE_ERRORS:
-        return ProviderError(
-            f"{response.url} refused the code: {said}. It was used already, took too long, or belongs to "
-            "another redirect URI or client",
-            code="invalid_grant",
-            message="This sign-in was used already or took too long. Please sign in again.",
-        )
-    return ProviderError(f"{response.url} refused the token request: {said}", code="token_refused")
-
-
-def _client_refused(
-    said: str, response: Response, provider: ProviderSettings, metadata: ProviderMetadata
-) -> ProviderError:
-    proof = "client_secret"
-    if provider.client_auth_method == "private_key_jwt":
-        proof = "client_key (is its public half registered there?), this machine's clock"
-    listed = metadata.token_endpoint_auth_methods_supported
-    hint = f"; the provider offers {shown(' '.join(listed))}" if listed else ""
+def _unusable(answer: Answer, reason: str) -> ProviderError:
     return ProviderError(
-        f"{response.url} refused this client: {said}. Check client_id, {proof} and client_auth_method "
-        f"(now {provider.client_auth_method}{hint})",
-        code="invalid_client",
-        message="The sign-in service does not accept this application. Please tell its administrator.",
+        f"the answer of {answer.response.url} cannot be used: {reason}", code="token_response"
     )

@@ -155,6 +155,13 @@ class MetadataCache:
             found = ProviderMetadata()
         return self._with_written(found)
 
+    def load_keys(self) -> None:
+        """Have a key set at hand, so that a token which costs something to get does not wait for one.
+
+        :raises ProviderUnavailable, ProviderError: when no key set can be had at all.
+        """
+        self._keys.get()
+
     def keys_for(self, kid: str | None, alg: str) -> tuple[SigningKey, ...]:
         """The keys that may have signed a token with this header.
 

@@ -62,17 +62,57 @@ def validate_id_token(
     :param now: seconds since the epoch.
     :raises TokenError: with a code ``token_...`` that names the check which failed.
     """
-    header, claims = _decode(token)
-    allowed = allowed_algorithms(provider, metadata)
-    alg = _check_header(header, allowed)
-    _verify_signature(token, header.get("kid"), alg, keys=keys, allowed=allowed)
-    _check_parties(claims, provider)
+    claims, alg = _signed_claims(token, provider=provider, metadata=metadata, keys=keys)
     _check_nonce(claims, nonce)
     _check_times(claims, now=now, leeway=provider.leeway)
-    _check_authentication(claims, provider, now=now)
-    if access_token is not None and "at_hash" in claims:
-        _check_at_hash(claims["at_hash"], access_token, alg)
+    _check_age(claims, provider, now=now)
+    _check_acr(claims, provider)
+    _check_at_hash(claims, access_token, alg)
     return claims
+
+
+def validate_refreshed_id_token(
+    token: str,
+    *,
+    provider: ProviderSettings,
+    metadata: ProviderMetadata,
+    keys: KeySource,
+    nonce: str | None,
+    auth_time: int | None,
+    access_token: str,
+    now: float,
+) -> dict[str, Any]:
+    """The claims of an ID token that came for a refresh token (OpenID Connect Core, section 12.2).
+
+    It must prove what a first one must, but for two things. ``max_age`` is not checked again: the person did not
+    sign in anew. A nonce binds a sign-in to a browser, and there is none here: it should be missing; if it is there it
+    must be the first one, as far as that is still known. Whether ``sub`` is the same, the caller knows.
+
+    :param nonce: the one in the ID token that this one replaces; ``None``: not known, and then not compared.
+    :param auth_time: when the person signed in at the provider, if it was said.
+    :raises TokenError: with a code ``token_...`` that names the check which failed.
+    """
+    claims, alg = _signed_claims(token, provider=provider, metadata=metadata, keys=keys)
+    # What keeps a logout token from being an ID token is the nonce that it must not have.
+    if "events" in claims:
+        raise TokenError("a token that tells of an event is no ID token", code="token_type")
+    if nonce is not None and "nonce" in claims:
+        _check_nonce(claims, nonce)
+    _check_times(claims, now=now, leeway=provider.leeway)
+    _check_same_sign_in(claims, auth_time)
+    _check_acr(claims, provider)
+    _check_at_hash(claims, access_token, alg)
+    return claims
+
+
+def nonce_of(token: str) -> str | None:
+    """The nonce in an ID token of ours that was validated before; ``None`` when there is none."""
+    try:
+        _, claims = _decode(token)
+    except TokenError:
+        return None
+    nonce = claims.get("nonce")
+    return nonce if isinstance(nonce, str) else None
 
 
 def validate_userinfo(
@@ -84,12 +124,7 @@ def validate_userinfo(
 
     :raises TokenError: with a code ``token_...`` that names the check which failed.
     """
-    header, claims = _decode(token)
-    allowed = allowed_algorithms(provider, metadata)
-    alg = _check_header(header, allowed)
-    _verify_signature(token, header.get("kid"), alg, keys=keys, allowed=allowed)
-    _check_parties(claims, provider)
-    return claims
+    return _signed_claims(token, provider=provider, metadata=metadata, keys=keys)[0]
 
 
 def allowed_algorithms(provider: ProviderSettings, metadata: ProviderMetadata) -> frozenset[str]:
@@ -112,6 +147,18 @@ def check_subject(subject: Any) -> str:
             f"sub must be a printable text of 1 to {MAX_SUBJECT} characters", code="token_subject"
         )
     return subject
+
+
+def _signed_claims(
+    token: str, *, provider: ProviderSettings, metadata: ProviderMetadata, keys: KeySource
+) -> tuple[dict[str, Any], str]:
+    """What a token says that this issuer signed for us, and with which algorithm."""
+    header, claims = _decode(token)
+    allowed = allowed_algorithms(provider, metadata)
+    alg = _check_header(header, allowed)
+    _verify_signature(token, header.get("kid"), alg, keys=keys, allowed=allowed)
+    _check_parties(claims, provider)
+    return claims, alg
 
 
 def _decode(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -240,8 +287,8 @@ def _check_times(claims: Mapping[str, Any], *, now: float, leeway: int) -> None:
         raise TokenError(f"the ID token is not valid yet: {hint}", code="token_not_yet")
 
 
-def _check_authentication(claims: Mapping[str, Any], provider: ProviderSettings, *, now: float) -> None:
-    """``auth_time`` and ``acr``, when the request asked for them (section 3.1.3.7, steps 12 and 13)."""
+def _check_age(claims: Mapping[str, Any], provider: ProviderSettings, *, now: float) -> None:
+    """``auth_time``, when the request asked for it with ``max_age`` (section 3.1.3.7, step 13)."""
     if provider.max_age is not None:
         since = now - _time(claims, "auth_time")
         if since > provider.max_age + provider.leeway or since < -provider.leeway:
@@ -251,6 +298,18 @@ def _check_authentication(claims: Mapping[str, Any], provider: ProviderSettings,
             )
     elif "auth_time" in claims:
         _time(claims, "auth_time")
+
+
+def _check_same_sign_in(claims: Mapping[str, Any], auth_time: int | None) -> None:
+    if "auth_time" in claims and int(_time(claims, "auth_time")) != auth_time and auth_time is not None:
+        raise TokenError(
+            "the ID token is about another sign-in at the provider than the one before: its auth_time differs",
+            code="token_auth_time",
+        )
+
+
+def _check_acr(claims: Mapping[str, Any], provider: ProviderSettings) -> None:
+    """``acr``, when the request asked for it (section 3.1.3.7, step 12)."""
     if provider.acr_values and claims.get("acr") not in provider.acr_values:
         raise TokenError(
             f"acr is {shown(claims.get('acr'))}, and one of {' '.join(provider.acr_values)} was asked for",
@@ -258,7 +317,10 @@ def _check_authentication(claims: Mapping[str, Any], provider: ProviderSettings,
         )
 
 
-def _check_at_hash(found: Any, access_token: str, alg: str) -> None:
+def _check_at_hash(claims: Mapping[str, Any], access_token: str | None, alg: str) -> None:
+    if access_token is None or "at_hash" not in claims:
+        return
+    found = claims["at_hash"]
     digest = _HASHES[alg[-3:]](access_token.encode()).digest()
     expected = urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
     if not isinstance(found, str) or not hmac.compare_digest(found.encode(), expected):

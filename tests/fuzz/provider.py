@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable, TokenError
 from oauth2_mw.provider import documents as reader
+from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.grant import redeem_code
 from oauth2_mw.provider.keys import ALGORITHMS, parse_key_set
 from oauth2_mw.provider.metadata import ProviderMetadata, parse_metadata
@@ -20,7 +23,7 @@ from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.provider.transport import Response
 from oauth2_mw.provider.userinfo import fetch_userinfo
 from oauth2_mw.settings.grammar import AttributePath
-from tests.fuzz.tokens import ISSUER, explained, read_signed
+from tests.fuzz.tokens import CLAIMS, ISSUER, NOW, check_refreshed, ed_key, explained, read_signed
 from tests.support.provider_settings import provider_settings
 
 # Documents
@@ -212,6 +215,76 @@ def grant(data: bytes) -> None:
             assert issuer is None or found.id_token
             assert found.expires_in is None or type(found.expires_in) is int
             assert 1 <= (found.expires_in or 1) < 4 * 10**9
+
+
+def refresh(data: bytes) -> None:
+    """An answer to a refresh token brings tokens of the same sign-in, or an error that can be logged.
+
+    An ID token is written as its claims, and is signed here with the provider's own key.
+    """
+    answer = response(data)
+    try:
+        members = reader.read_object(answer.body)
+    except reader.DocumentError:
+        pass
+    else:
+        if isinstance(members.get("id_token"), dict):
+            members["id_token"] = ed_key().sign(members["id_token"])
+            answer = replace(answer, body=json.dumps(members).encode())
+    for needs in ("", "email"):
+        client = _refreshing(answer, needs)
+        try:
+            found = client.refresh(
+                "the-token", subject="user-1", auth_time=NOW - 100, id_token=_first_token()
+            )
+        except (ProviderError, TokenError) as error:
+            explained(error)
+            assert "the-token" not in error.detail
+            continue
+        except ProviderUnavailable as error:
+            assert error.detail.isprintable()
+            continue
+        for text in (found.tokens.access_token, found.tokens.refresh_token or "x"):
+            assert text.isascii()
+            assert text.isprintable()
+        if found.tokens.id_token is not None:
+            assert found.claims is not None
+            check_refreshed(found.claims)
+        assert found.claims is None or found.claims["sub"] == "user-1"
+
+
+def _refreshing(answer: Response, needs: str) -> ProviderClient:
+    """A client whose provider gives *answer* to a refresh token, and right ones to all else."""
+    documents: dict[str, Any] = {
+        "/.well-known/openid-configuration": {
+            "issuer": ISSUER,
+            "token_endpoint": f"{ISSUER}/token",
+            "userinfo_endpoint": f"{ISSUER}/userinfo",
+            "jwks_uri": f"{ISSUER}/jwks",
+            "id_token_signing_alg_values_supported": ["EdDSA"],
+        },
+        "/jwks": {"keys": [ed_key().jwk()]},
+        "/userinfo": {"sub": "user-1", "email": "jane@example.com"},
+    }
+
+    def get(url: str, **_options: Any) -> Response:
+        body = json.dumps(documents[url.removeprefix(ISSUER)]).encode()
+        return Response(200, "application/json", body, MappingProxyType({}), url)
+
+    client = ProviderClient(
+        provider_settings(issuer=ISSUER),
+        redirect_uri="https://app.example/auth/oauth2/login/callback/",
+        needs=frozenset(AttributePath.parse(path) for path in needs.split()),
+        clock=lambda: NOW,
+    )
+    client._transport.get_json = get
+    client._transport.post_form = Answering(answer).post_form
+    return client
+
+
+@cache
+def _first_token() -> str:
+    return ed_key().sign(CLAIMS)
 
 
 def userinfo(data: bytes) -> None:

@@ -28,6 +28,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
         "token": tokens.token,
         "claims": tokens.claims,
         "grant": provider.grant,
+        "refresh": provider.refresh,
         "userinfo": provider.userinfo,
         "scrub": wsgi.scrub,
         "writer": wsgi.writer,

@@ -143,17 +143,29 @@ def _check_claims(
 ) -> None:
     _check_parties(found)
     assert found["nonce"] == NONCE
+    _check_times(found, leeway=leeway)
+    if max_age is not None:
+        assert NOW - max_age - leeway <= found["auth_time"] <= NOW + leeway
+    assert not acr_values or found["acr"] in acr_values
+    right = at_hash(ACCESS_TOKEN, "sha512")
+    assert found.get("at_hash", right) == right
+
+
+def check_refreshed(found: dict[str, Any]) -> None:
+    """What the claims of a refreshed ID token must be when the person signed in a hundred seconds ago."""
+    _check_parties(found)
+    _check_times(found, leeway=60)
+    assert "events" not in found
+    assert int(found.get("auth_time", NOW - 100)) == NOW - 100
+
+
+def _check_times(found: dict[str, Any], *, leeway: int) -> None:
     for name in ("exp", "iat", "nbf", "auth_time"):
         if name in found:
             assert type(found[name]) in (int, float)
     assert NOW - leeway < found["exp"] < 1e12
     assert NOW - 3600 - leeway <= found["iat"] <= NOW + leeway
     assert found.get("nbf", 0) <= NOW + leeway
-    if max_age is not None:
-        assert NOW - max_age - leeway <= found["auth_time"] <= NOW + leeway
-    assert not acr_values or found["acr"] in acr_values
-    right = at_hash(ACCESS_TOKEN, "sha512")
-    assert found.get("at_hash", right) == right
 
 
 def read_signed(text: str) -> dict[str, Any]:

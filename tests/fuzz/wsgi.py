@@ -175,7 +175,8 @@ class Service:
         self.middleware = OAuth2Middleware(self.app, self.settings)
         site = self.middleware._site()
         for name in self.settings.providers:
-            site.client(name)._transport = Answering(_json_answer())
+            transport = site.client(name)._transport
+            transport.get_json = transport.post_form = Answering(_json_answer()).get_json
         self.site = site
         sessions = self.middleware._sessions
         person = Identity("u1", "corp", "https://id.example", "7", "jane", groups=("staff",))

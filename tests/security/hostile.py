@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -65,8 +66,10 @@ class Hostile(StandIn):
         """The paths that were called so far."""
         return [request.path for request in self.requests]
 
-    def id_token(self, nonce: str | None, access_token: str) -> str:
-        token = super().id_token(nonce, access_token)
+    def id_token(
+        self, nonce: str | None, access_token: str, changes: Mapping[str, Any] = MappingProxyType({})
+    ) -> str:
+        token = super().id_token(nonce, access_token, changes)
         return token if self.forge is None else self.forge(token)
 
     def _route(self, request: Request) -> Answer:

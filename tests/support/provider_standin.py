@@ -1,8 +1,8 @@
 """A provider of our own that behaves well until it is told not to.
 
 It speaks OpenID Connect and plain OAuth 2.0 over a real loopback socket, and checks what a client sends (client
-authentication, redirect URI, PKCE, one use of a code), so that our own mistakes show. Any of its answers can be
-replaced: see :attr:`StandIn.answers`.
+authentication, redirect URI, PKCE, one use of a code or a refresh token), so that our own mistakes show. Any of its
+answers can be replaced: see :attr:`StandIn.answers`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import hashlib
 import hmac
 import json
 import secrets
+import threading
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
@@ -25,6 +26,8 @@ from tests.support.wsgi_thread import serve
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
+
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 #: the value of a claim or metadata member that is to be left out
 LEFT_OUT = object()
@@ -62,6 +65,17 @@ class Attempt:
 
 
 @dataclass
+class Family:
+    """The tokens that follow from one sign-in."""
+
+    scope: str
+    auth_time: int
+    #: the refresh token that may be used; ``None`` once one was used twice or revoked
+    current: str | None = None
+    access_tokens: set[str] = field(default_factory=set)
+
+
+@dataclass
 class StandIn:
     """The provider. Use it as a context manager; it listens in between.
 
@@ -79,6 +93,14 @@ class StandIn:
     jwks: list[Any] | None = None
     #: changes to the ID token's claims
     claims: dict[str, Any] = field(default_factory=dict)
+    #: changes to the claims of those ID tokens that come for a refresh token
+    refreshed_claims: dict[str, Any] = field(default_factory=dict)
+    #: whether a refresh is answered with an ID token, too
+    refreshes_id_token: bool = True
+    #: whether a refresh token serves once; the second use ends all tokens of that sign-in
+    rotates: bool = True
+    #: the session that ID tokens and logout tokens name
+    sid: str | None = None
     #: changes to the ID token's header
     header: dict[str, Any] = field(default_factory=dict)
     userinfo: dict[str, Any] = field(
@@ -101,8 +123,8 @@ class StandIn:
     sends_iss: bool = False
     #: an error that the authorization endpoint answers instead of a code
     denies: str | None = None
-    #: replaced answers, by name: ``discovery``, ``jwks``, ``token``, ``userinfo``, ``emails``. A value is an
-    #: :class:`Answer`, bytes, any JSON value, or a function that makes one of these from the well-behaved value.
+    #: replaced answers, by name: ``discovery``, ``jwks``, ``token``, ``userinfo``, ``emails``, ``revocation``. A value
+    #: is an :class:`Answer`, bytes, any JSON value, or a function that makes one of these from the well-behaved value.
     answers: dict[str, Any] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     url: str = ""
@@ -110,7 +132,10 @@ class StandIn:
     def __post_init__(self) -> None:
         self._open = ExitStack()
         self._codes: dict[str, Attempt] = {}
+        #: every refresh token that was ever given out
+        self._refresh_tokens: dict[str, Family] = {}
         self._access_tokens: set[str] = set()
+        self._lock = threading.Lock()
 
     def __enter__(self) -> StandIn:
         self.url = self._open.enter_context(serve(self))
@@ -167,6 +192,7 @@ class StandIn:
             "/userinfo": self._userinfo,
             "/userinfo/emails": self._emails,
             "/end_session": self._end_session,
+            "/revoke": self._revoke,
         }
         route = routes.get(request.path)
         return route(request) if route else Answer(b"{}", 404)
@@ -192,6 +218,7 @@ class StandIn:
             "token_endpoint": f"{self.url}/token",
             "userinfo_endpoint": f"{self.url}/userinfo",
             "end_session_endpoint": f"{self.url}/end_session",
+            "revocation_endpoint": f"{self.url}/revoke",
             "jwks_uri": f"{self.url}/jwks",
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
@@ -234,40 +261,56 @@ class StandIn:
         return code
 
     def _token(self, request: Request) -> Answer:
-        error = self._token_error(request)
-        if error is not None:
-            status = 200 if self.errors_with_200 else 401 if error == "invalid_client" else 400
-            return self._answer(
-                "token", {"error": error, "error_description": f"{error} at the stand-in"}, status=status
-            )
-        attempt = self._codes.pop(request.form["code"])
+        with self._lock:
+            error = self._token_error(request)
+            members = self._tokens(request.form) if error is None else {}
+        if error is None:
+            return self._answer("token", members)
+        status = 200 if self.errors_with_200 else 401 if error == "invalid_client" else 400
+        return self._answer(
+            "token", {"error": error, "error_description": f"{error} at the stand-in"}, status=status
+        )
+
+    def _tokens(self, form: Mapping[str, str]) -> dict[str, Any]:
         access_token = secrets.token_urlsafe()
         self._access_tokens.add(access_token)
+        if form["grant_type"] == "refresh_token":
+            family = self._refresh_tokens[form["refresh_token"]]
+        else:
+            attempt = self._codes.pop(form["code"])
+            family = Family(attempt.scope, int(time.time()))
+        family.access_tokens.add(access_token)
         members: dict[str, Any] = {
             "access_token": access_token,
             "token_type": "bearer" if self.form_encoded else "Bearer",
             "expires_in": 3600,
-            "refresh_token": secrets.token_urlsafe(),
-            "scope": attempt.scope,
+            "scope": family.scope,
         }
-        if self.oidc:
+        if self.rotates or family.current is None:
+            family.current = members["refresh_token"] = secrets.token_urlsafe()
+            self._refresh_tokens[family.current] = family
+        if self.oidc and form["grant_type"] == "authorization_code":
             members["id_token"] = self.id_token(attempt.nonce, access_token)
-        return self._answer("token", members)
+        elif self.oidc and self.refreshes_id_token:
+            changes = {"auth_time": family.auth_time, **self.refreshed_claims}
+            members["id_token"] = self.id_token(None, access_token, changes)
+        return members
 
     def _token_error(self, request: Request) -> str | None:
         """What is wrong with a token request, in the words of RFC 6749, section 5.2."""
-        if (
-            request.method != "POST"
-            or request.query
-            or request.form.get("grant_type") != "authorization_code"
-        ):
+        errors = {"authorization_code": self._code_error, "refresh_token": self._refresh_error}
+        grant_type = request.form.get("grant_type", "")
+        if request.method != "POST" or request.query or grant_type not in errors:
             return "invalid_request"
         if not self._is_client(request):
             return "invalid_client"
-        attempt = self._codes.get(request.form.get("code", ""))
-        if attempt is None or attempt.redirect_uri != request.form.get("redirect_uri"):
+        return errors[grant_type](request.form)
+
+    def _code_error(self, form: Mapping[str, str]) -> str | None:
+        attempt = self._codes.get(form.get("code", ""))
+        if attempt is None or attempt.redirect_uri != form.get("redirect_uri"):
             return "invalid_grant"
-        verifier = request.form.get("code_verifier")
+        verifier = form.get("code_verifier")
         if (verifier is None) != (attempt.challenge is None):
             return "invalid_grant"
         if verifier is not None and attempt.challenge != base64url(
@@ -275,6 +318,37 @@ class StandIn:
         ):
             return "invalid_grant"
         return None
+
+    def _refresh_error(self, form: Mapping[str, str]) -> str | None:
+        if "scope" in form:
+            return "invalid_scope"
+        token = form.get("refresh_token", "")
+        family = self._refresh_tokens.get(token)
+        if family is None:
+            return "invalid_grant"
+        if family.current != token:
+            # Two hold it, and one of them is a thief (RFC 9700, section 4.14.2).
+            self._end(family)
+            return "invalid_grant"
+        return None
+
+    def _end(self, family: Family) -> None:
+        family.current = None
+        self._access_tokens -= family.access_tokens
+
+    def _revoke(self, request: Request) -> Answer:
+        """RFC 7009; what is no token of ours is fine, too."""
+        if request.method != "POST" or request.query or "token" not in request.form:
+            return Answer(b'{"error": "invalid_request"}', 400)
+        if not self._is_client(request):
+            return Answer(b'{"error": "invalid_client"}', 401)
+        if "revocation" not in self.answers:
+            with self._lock:
+                token = request.form["token"]
+                self._access_tokens.discard(token)
+                if token in self._refresh_tokens:
+                    self._end(self._refresh_tokens[token])
+        return self._answer("revocation", b"")
 
     def _is_client(self, request: Request) -> bool:
         """Whether the client authenticated, by the expected method and no other (RFC 6749, section 2.3)."""
@@ -295,13 +369,16 @@ class StandIn:
             secret.encode(), self.client_secret.encode()
         )
 
-    def id_token(self, nonce: str | None, access_token: str) -> str:
-        """A signed ID token, with :attr:`claims` and :attr:`header` applied."""
+    def id_token(
+        self, nonce: str | None, access_token: str, changes: Mapping[str, Any] = MappingProxyType({})
+    ) -> str:
+        """A signed ID token, with :attr:`claims`, *changes* and :attr:`header` applied."""
         now = int(time.time())
         members = {
             "iss": self.issuer,
             "aud": self.client_id,
             "sub": self.userinfo.get("sub"),
+            "sid": LEFT_OUT if self.sid is None else self.sid,
             "iat": now,
             "exp": now + 300,
             "auth_time": now,
@@ -310,7 +387,26 @@ class StandIn:
                 access_token, "sha512" if self.key.alg == "EdDSA" else f"sha{self.key.alg[2:]}"
             ),
         }
-        return self.key.sign(_changed(members, self.claims), **self.header)
+        return self.key.sign(_changed(members, {**self.claims, **changes}), **self.header)
+
+    def logout_token(self, *, header: Mapping[str, Any] | None = None, **changes: Any) -> str:
+        """A signed logout token (OpenID Connect Back-Channel Logout, section 2.4).
+
+        :param header: changes to the header; ``None`` leaves a member out.
+        :param changes: of the claims; ``LEFT_OUT`` leaves one out.
+        """
+        now = int(time.time())
+        members = {
+            "iss": self.issuer,
+            "aud": self.client_id,
+            "sub": self.userinfo.get("sub"),
+            "sid": LEFT_OUT if self.sid is None else self.sid,
+            "iat": now,
+            "exp": now + 120,
+            "jti": secrets.token_urlsafe(),
+            "events": {LOGOUT_EVENT: {}},
+        }
+        return self.key.sign(_changed(members, changes), **{"typ": "logout+jwt", **(header or {})})
 
     def _userinfo(self, request: Request) -> Answer:
         if not self._is_bearer(request):

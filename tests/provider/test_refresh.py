@@ -1,0 +1,549 @@
+"""What a refresh token brings: new tokens, the same person, and never more than a first sign-in would have proven."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailable, TokenError
+from oauth2_mw.provider.client import ProviderClient, Refreshed, SignIn
+from oauth2_mw.provider.exchange import Response
+from oauth2_mw.provider.grant import redeem_refresh_token
+from oauth2_mw.provider.metadata import ProviderMetadata
+from oauth2_mw.provider.transport import Timeouts, Transport
+from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.model import ProviderSettings
+from tests.support.jose import rsa_key
+from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
+from tests.support.provider_standin import LEFT_OUT, LOGOUT_EVENT, Answer, StandIn
+
+REDIRECT_URI = "https://app.example/core/auth/oauth2/login/callback/"
+VERIFIER = "verifier-0123456789-0123456789-0123456789-abc"
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    with StandIn() as standin:
+        yield standin
+
+
+@pytest.fixture
+def plain() -> Iterator[StandIn]:
+    with StandIn(oidc=False, userinfo={"id": 583231, "login": "octocat", "email": None}) as standin:
+        yield standin
+
+
+def client_for(settings: ProviderSettings, *, needs: str = "", **options: Any) -> ProviderClient:
+    return ProviderClient(
+        settings,
+        redirect_uri=REDIRECT_URI,
+        needs=frozenset(AttributePath.parse(path) for path in needs.split()),
+        timeouts=Timeouts(connect=2, read=5, total=5),
+        **options,
+    )
+
+
+def sign_in(provider: StandIn, client: ProviderClient) -> SignIn:
+    url = client.authorization_url(state="the-state", nonce="the-nonce", code_verifier=VERIFIER)
+    who = client.redeem(code=provider.follow(url)["code"], nonce="the-nonce", code_verifier=VERIFIER)
+    provider.requests.clear()
+    return who
+
+
+def refresh(client: ProviderClient, who: SignIn, **changes: Any) -> Refreshed:
+    auth_time = who.claims.get("auth_time")
+    given = {"refresh_token": who.tokens.refresh_token, "subject": who.subject, "auth_time": auth_time}
+    values = {**given, **changes}
+    return client.refresh(values.pop("refresh_token"), **values)
+
+
+def refused(client: ProviderClient, who: SignIn, **changes: Any) -> OAuth2Error:
+    with pytest.raises(OAuth2Error) as refusal:
+        refresh(client, who, **changes)
+    return refusal.value
+
+
+# Tokens
+
+
+@pytest.mark.row("F7", "N2.1.10")
+def test_a_refresh_token_is_redeemed_and_replaced(provider: StandIn) -> None:
+    now = time.time()
+    client = client_for(oidc_settings(provider), clock=lambda: now)
+    who = sign_in(provider, client)
+    first = refresh(client, who).tokens
+    assert first.access_token != who.tokens.access_token
+    assert first.refresh_token not in (None, who.tokens.refresh_token)
+    assert first.id_token not in (None, who.tokens.id_token)
+    assert first.expires_at == int(now) + 3600
+    second = refresh(client, who, refresh_token=first.refresh_token).tokens
+    assert second.refresh_token not in (None, first.refresh_token)
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "none"])
+def test_the_request_holds_the_token_and_one_proof_and_no_scope(provider: StandIn, method: str) -> None:
+    provider.auth_method = method
+    client = client_for(oidc_settings(provider, client_auth_method=method))
+    who = sign_in(provider, client)
+    refresh(client, who)
+    (request,) = provider.asked("/token")
+    assert (request.method, request.query) == ("POST", {})
+    assert {*request.form} - {"client_id", "client_secret"} == {"grant_type", "refresh_token"}
+    assert request.form["grant_type"] == "refresh_token"
+    assert request.form["refresh_token"] == who.tokens.refresh_token
+
+
+def test_a_refresh_costs_one_request(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider))
+    refresh(client, sign_in(provider, client))
+    assert [request.path for request in provider.requests] == ["/token"]
+
+
+def test_a_token_that_is_not_replaced_stays(provider: StandIn) -> None:
+    provider.rotates = False
+    client = client_for(oidc_settings(provider))
+    who = sign_in(provider, client)
+    assert refresh(client, who).tokens.refresh_token is None
+    assert refresh(client, who).tokens.access_token
+
+
+def test_an_answer_without_an_id_token_leaves_the_one_before(provider: StandIn) -> None:
+    provider.refreshes_id_token = False
+    client = client_for(oidc_settings(provider))
+    refreshed = refresh(client, sign_in(provider, client))
+    assert refreshed.tokens.id_token is None
+    assert refreshed.claims is None
+
+
+@pytest.mark.row("N2.5.11")
+def test_a_second_use_of_a_replaced_token_is_told_as_spent(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider))
+    who = sign_in(provider, client)
+    successor = refresh(client, who).tokens.refresh_token
+    for token in (who.tokens.refresh_token, successor):
+        error = refused(client, who, refresh_token=token)
+        assert (type(error), error.code) == (ProviderError, "invalid_grant")
+        assert "refused the refresh token" in error.detail
+        assert "sign in again" in error.message
+
+
+def test_githubs_word_for_a_spent_token_is_understood(plain: StandIn) -> None:
+    client = client_for(oauth2_settings(plain))
+    who = sign_in(plain, client)
+    plain.token_response = b"error=bad_refresh_token&error_description=x"
+    assert refused(client, who).code == "invalid_grant"
+
+
+@pytest.mark.parametrize("token", ["", "two words", "a\r\nb", "ä", "\udcff", "x" * 16_385])
+def test_what_is_no_token_is_not_sent(provider: StandIn, token: str) -> None:
+    client = client_for(oidc_settings(provider))
+    who = sign_in(provider, client)
+    assert refused(client, who, refresh_token=token).code == "invalid_grant"
+    assert not provider.requests
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"error": "invalid_client"}, "invalid_client"),
+        (Answer(b"", 401), "invalid_client"),
+        ({"error": "invalid_scope"}, "token_refused"),
+        (b"<html>", "token_response"),
+        (Answer(b"{}", 404), "token_response"),
+        (lambda good: {**good, "access_token": None}, "token_response"),
+        (lambda good: {**good, "refresh_token": ["a"]}, "token_response"),
+        (lambda good: {**good, "token_type": "mac"}, "token_response"),
+        (b'{"access_token": "' + b"a" * 300_000, "answer_too_large"),
+    ],
+    ids=["client", "401", "scope", "HTML", "404", "no token", "list", "mac", "huge"],
+)
+def test_an_answer_of_no_use_is_refused_like_that_to_a_code(
+    provider: StandIn, answer: Any, code: str
+) -> None:
+    client = client_for(oidc_settings(provider))
+    who = sign_in(provider, client)
+    provider.token_response = answer
+    error = refused(client, who)
+    assert (type(error), error.code) == (ProviderError, code)
+    assert len(provider.asked("/token")) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(b"oops", 500), Answer(b"", 429), Answer(b'{"error": "temporarily_unavailable"}', 503)],
+    ids=["500", "429", "503 with a reason"],
+)
+def test_a_fault_of_the_provider_says_nothing_about_the_token(provider: StandIn, answer: Answer) -> None:
+    provider.rotates = False
+    client = client_for(oidc_settings(provider))
+    who = sign_in(provider, client)
+    provider.token_response = answer
+    assert isinstance(refused(client, who), ProviderUnavailable)
+    assert len(provider.asked("/token")) == 1
+    provider.answers.clear()
+    assert refresh(client, who).tokens.access_token
+
+
+def test_a_provider_that_is_gone_is_unavailable(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider))
+    who = sign_in(provider, client)
+    provider.close()
+    assert isinstance(refused(client, who), ProviderUnavailable)
+
+
+def test_no_token_is_spent_while_there_is_no_key_to_check_the_answer_with(provider: StandIn) -> None:
+    who = sign_in(provider, client_for(oidc_settings(provider)))
+    provider.answers["jwks"] = Answer(b"", 500)
+    client = client_for(oidc_settings(provider))
+    assert isinstance(refused(client, who), ProviderUnavailable)
+    assert not provider.asked("/token")
+
+
+# The refreshed ID token
+
+
+def test_the_claims_are_those_of_the_new_id_token(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider), needs="email")
+    provider.claims["email"] = "jane@example.com"
+    who = sign_in(provider, client)
+    provider.claims["email"] = "jane.doe@example.com"
+    claims = refresh(client, who).claims
+    assert claims is not None
+    assert (claims["email"], claims["sub"]) == ("jane.doe@example.com", "user-1")
+    assert not {"nonce", "at_hash"} & claims.keys()
+    assert not provider.asked("/userinfo")
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"aud": "other"}, "token_audience"),
+    ({"aud": ["client", "other"]}, "token_audience"),
+    ({"azp": "other"}, "token_azp"),
+    ({"sub": LEFT_OUT}, "token_subject"),
+    ({"exp": 1}, "token_expired"),
+    ({"exp": LEFT_OUT}, "token_time"),
+    ({"iat": LEFT_OUT}, "token_time"),
+    ({"iat": 1}, "token_issued"),
+    ({"nbf": 4_000_000_000}, "token_not_yet"),
+    ({"at_hash": "x"}, "token_at_hash"),
+    ({"auth_time": "now"}, "token_time"),
+    ({"auth_time": 7}, "token_auth_time"),
+    # A logout token of a provider that does not say so in its header.
+    ({"events": {LOGOUT_EVENT: {}}}, "token_type"),
+]
+
+
+@pytest.mark.row("N2.6.20")
+@pytest.mark.parametrize(
+    ("claims", "code"), REFUSED, ids=[f"{code} {[*changes]}" for changes, code in REFUSED]
+)
+def test_a_refreshed_id_token_must_prove_what_a_first_one_must(
+    provider: StandIn, claims: dict[str, Any], code: str
+) -> None:
+    client = client_for(oidc_settings(provider), needs="email")
+    who = sign_in(provider, client)
+    provider.refreshed_claims = claims
+    error = refused(client, who)
+    assert (type(error), error.code) == (TokenError, code)
+    assert [request.path for request in provider.requests] == ["/token"]
+
+
+@pytest.mark.row("N2.6.20")
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"key": rsa_key(9)}, "token_key"),
+        ({"key": rsa_key(9), "header": {"kid": "rsa-1"}, "jwks": [rsa_key().jwk()]}, "token_signature"),
+        ({"header": {"alg": "none"}}, "token_algorithm"),
+        ({"header": {"typ": "logout+jwt"}}, "token_type"),
+        ({"header": {"crit": ["exp"]}}, "token_header"),
+    ],
+)
+def test_a_refreshed_id_token_is_verified(provider: StandIn, changes: dict[str, Any], code: str) -> None:
+    provider.jwks = [rsa_key().jwk()]
+    client = client_for(oidc_settings(provider))
+    who = sign_in(provider, client)
+    for name, value in changes.items():
+        setattr(provider, name, value)
+    assert refused(client, who).code == code
+
+
+@pytest.mark.row("X3", "N2.6.20")
+@pytest.mark.parametrize("iss", ["https://other.example", "{issuer}/", "", None, LEFT_OUT])
+def test_a_refreshed_id_token_of_another_issuer_is_refused(provider: StandIn, iss: Any) -> None:
+    client = client_for(oidc_settings(provider))
+    who = sign_in(provider, client)
+    provider.refreshed_claims = {
+        "iss": iss.replace("{issuer}", provider.url) if isinstance(iss, str) else iss
+    }
+    assert refused(client, who).code == "token_issuer"
+
+
+@pytest.mark.row("N2.6.20")
+@pytest.mark.parametrize("sub", ["user-2", "USER-1", "user-1 "])
+def test_a_refreshed_id_token_about_another_person_is_refused(provider: StandIn, sub: str) -> None:
+    client = client_for(oidc_settings(provider), needs="email")
+    who = sign_in(provider, client)
+    provider.refreshed_claims = {"sub": sub}
+    error = refused(client, who)
+    assert (type(error), error.code) == (TokenError, "subject_changed")
+    assert not provider.asked("/userinfo")
+
+
+def test_the_subject_is_compared_where_it_was_taken_from(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider, subject=AttributePath.parse("oid")))
+    provider.userinfo["oid"] = "object-1"
+    who = sign_in(provider, client)
+    assert refresh(client, who, refresh_token=who.tokens.refresh_token).claims
+    provider.userinfo["oid"] = "object-2"
+    who = sign_in(provider, client)
+    assert refused(client, who, subject="object-1").code == "subject_changed"
+
+
+def test_max_age_counts_for_the_sign_in_alone(provider: StandIn) -> None:
+    clock = time.time()
+    client = client_for(oidc_settings(provider, max_age=60, leeway=0), clock=lambda: clock)
+    who = sign_in(provider, client)
+    clock += 120
+    assert refresh(client, who).claims
+
+
+def test_the_authentication_class_asked_for_must_still_be_there(provider: StandIn) -> None:
+    provider.claims["acr"] = "loa3"
+    client = client_for(oidc_settings(provider, acr_values=("loa3",)))
+    who = sign_in(provider, client)
+    provider.refreshed_claims = {"acr": "loa1"}
+    assert refused(client, who).code == "token_acr"
+
+
+@pytest.mark.parametrize("auth_time", [LEFT_OUT, 1_700_000_000, 1_700_000_000.5])
+def test_the_moment_of_the_sign_in_may_be_missing_or_the_same(provider: StandIn, auth_time: Any) -> None:
+    client = client_for(oidc_settings(provider))
+    who = sign_in(provider, client)
+    provider.refreshed_claims = {"auth_time": auth_time}
+    assert refresh(client, who, auth_time=1_700_000_000).claims
+
+
+def test_a_moment_that_was_never_told_is_not_compared(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider))
+    who = sign_in(provider, client)
+    provider.refreshed_claims = {"auth_time": 7}
+    assert refresh(client, who, auth_time=None).claims
+
+
+def test_a_nonce_in_a_refreshed_id_token_must_be_the_first_one(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider))
+    provider.rotates = False
+    who = sign_in(provider, client)
+    provider.refreshed_claims = {"nonce": "the-nonce"}
+    assert refresh(client, who, id_token=who.tokens.id_token).claims
+    for nonce in ("another", "", None, 1, ["the-nonce"]):
+        provider.refreshed_claims = {"nonce": nonce}
+        assert refused(client, who, id_token=who.tokens.id_token).code == "token_nonce"
+
+
+@pytest.mark.parametrize("kept", [None, "rubbish", "a.b.c", rsa_key().sign({"nonce": 1}), rsa_key().sign({})])
+def test_a_nonce_is_not_compared_when_the_first_one_is_not_known(provider: StandIn, kept: str | None) -> None:
+    client = client_for(oidc_settings(provider))
+    who = sign_in(provider, client)
+    provider.refreshed_claims = {"nonce": "the-nonce"}
+    assert refresh(client, who, id_token=kept).claims
+
+
+# Userinfo
+
+
+@pytest.mark.row("X2")
+def test_userinfo_is_asked_with_the_refreshed_access_token(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider), needs="email")
+    who = sign_in(provider, client)
+    provider.userinfo["email"] = "jane.doe@example.com"
+    refreshed = refresh(client, who)
+    (request,) = provider.asked("/userinfo")
+    assert request.headers["Authorization"] == f"Bearer {refreshed.tokens.access_token}"
+    assert refreshed.claims is not None
+    assert refreshed.claims["email"] == "jane.doe@example.com"
+
+
+def test_without_an_id_token_userinfo_says_who_it_is(provider: StandIn) -> None:
+    provider.refreshes_id_token = False
+    client = client_for(oidc_settings(provider), needs="email")
+    who = sign_in(provider, client)
+    assert refresh(client, who).claims == provider.userinfo
+    who = sign_in(provider, client)
+    provider.userinfo["sub"] = "user-2"
+    assert refused(client, who).code == "subject_changed"
+
+
+def test_a_provider_without_userinfo_may_say_nothing(provider: StandIn) -> None:
+    provider.refreshes_id_token = False
+    provider.metadata["userinfo_endpoint"] = LEFT_OUT
+    client = client_for(oidc_settings(provider), needs="email")
+    assert refresh(client, sign_in(provider, client)).claims is None
+
+
+def test_userinfo_about_another_person_is_refused(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider), needs="email")
+    who = sign_in(provider, client)
+    provider.answers["userinfo"] = {"sub": "user-2", "email": "joe@example.com"}
+    assert refused(client, who).code == "userinfo_subject"
+
+
+def test_tokens_are_not_lost_when_userinfo_cannot_be_had(
+    provider: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = client_for(oidc_settings(provider), needs="email")
+    who = sign_in(provider, client)
+    provider.answers["userinfo"] = Answer(b"", 503)
+    refreshed = refresh(client, who)
+    assert refreshed.claims is None
+    assert "after a refresh the claims stay what they were" in caplog.text
+    provider.answers.clear()
+    assert refresh(client, who, refresh_token=refreshed.tokens.refresh_token).claims
+
+
+def test_userinfo_that_refuses_ends_it(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider), needs="email")
+    who = sign_in(provider, client)
+    provider.answers["userinfo"] = Answer(b"{}", 403)
+    assert refused(client, who).code == "userinfo_refused"
+
+
+def test_a_refresh_with_plain_oauth2_asks_who_it_is(plain: StandIn) -> None:
+    client = client_for(oauth2_settings(plain))
+    who = sign_in(plain, client)
+    refreshed = refresh(client, who)
+    assert refreshed.claims == plain.userinfo
+    assert refreshed.tokens.id_token is None
+    plain.userinfo["id"] = 1
+    assert refused(client, who, refresh_token=refreshed.tokens.refresh_token).code == "subject_changed"
+
+
+# Secrets
+
+
+@pytest.mark.row("3i")
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+@pytest.mark.parametrize("padding", [0, 190])
+def test_a_provider_that_repeats_what_it_was_sent_does_not_make_us_repeat_it(
+    provider: StandIn, caplog: pytest.LogCaptureFixture, method: str, padding: int
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    provider.auth_method = method
+    provider.rotates = False
+    client = client_for(oidc_settings(provider, client_auth_method=method))
+    who = sign_in(provider, client)
+    token = str(who.tokens.refresh_token)
+    said = f"{'.' * padding}{token} of {provider.client_secret}"
+    for answer in (
+        {"error": "invalid_grant", "error_description": said},
+        {"error": "invalid_client", "error_description": said},
+        {"error": "other", "error_description": said},
+        {"error": [said]},
+        {"access_token": "a", "token_type": said},
+    ):
+        provider.token_response = answer
+        text = "".join(traceback.format_exception(refused(client, who)))
+        assert token[:8] not in text + caplog.text
+        assert "s3cret" not in text + caplog.text
+
+
+@pytest.mark.row("3i")
+def test_no_token_is_in_a_repr(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider), needs="email")
+    refreshed = refresh(client, sign_in(provider, client))
+    tokens = refreshed.tokens
+    for secret in (tokens.access_token, tokens.refresh_token, tokens.id_token, "jane@example.com"):
+        assert secret
+        assert secret not in repr(refreshed)
+
+
+# Anything
+
+
+class Replying(Transport):
+    """Answers with given bytes: a socket for each of hypothesis's examples would be slow."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+    def post_form(self, url: str, **_: Any) -> Response:
+        return self.response
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.just("Bearer"),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=4,
+)
+MEMBERS = st.dictionaries(
+    st.sampled_from(["access_token", "token_type", "expires_in", "refresh_token", "id_token", "error"]),
+    VALUES,
+)
+
+
+@given(
+    MEMBERS.map(lambda members: json.dumps(members).encode()) | st.binary(max_size=99),
+    st.integers(200, 599),
+    st.text(max_size=9) | st.just("the-token"),
+)
+def test_no_answer_and_no_token_gets_more_than_our_own_errors(body: bytes, status: int, token: str) -> None:
+    url = "https://op.example/token"
+    response = Response(status=status, content_type="application/json", body=body, headers={}, url=url)
+    try:
+        grant = redeem_refresh_token(
+            Replying(response), provider_settings(), ProviderMetadata(token_endpoint=url), refresh_token=token
+        )
+    except (ProviderError, ProviderUnavailable) as error:
+        assert error.detail.isprintable()
+        return
+    assert grant.access_token.isascii()
+
+
+@given(
+    st.dictionaries(st.sampled_from(["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "x"]), VALUES)
+)
+def test_no_claim_gets_more_than_our_own_errors(changes: dict[str, Any]) -> None:
+    key, now = rsa_key(), 1_800_000_000
+    client = client_for(
+        provider_settings(
+            authorization_endpoint="https://op.example/a",
+            token_endpoint="https://op.example/token",
+            jwks_uri="https://op.example/jwks",
+        ),
+        clock=lambda: now,
+    )
+    right = {"iss": "https://op.example", "aud": "client", "sub": "user-1", "iat": now, "exp": now + 300}
+    try:
+        token = key.sign({**right, **changes})
+    except (ValueError, UnicodeError):
+        return
+    answers = {
+        "/token": {"access_token": "a", "token_type": "Bearer", "id_token": token},
+        "/jwks": {"keys": [key.jwk()]},
+        "/.well-known/openid-configuration": {"issuer": "https://op.example"},
+    }
+
+    def answer(url: str, **_: Any) -> Response:
+        body = json.dumps(answers[url.removeprefix("https://op.example")]).encode()
+        return Response(status=200, content_type="application/json", body=body, headers={}, url=url)
+
+    client._transport.get_json = client._transport.post_form = answer  # type: ignore[method-assign]
+    try:
+        refreshed = client.refresh(
+            "the-token", subject="user-1", auth_time=1_700_000_000, id_token=key.sign(right)
+        )
+    except OAuth2Error as error:
+        assert error.detail.isprintable()
+        return
+    assert refreshed.claims is not None
+    assert (refreshed.claims["iss"], refreshed.claims["sub"]) == ("https://op.example", "user-1")
+    assert int(refreshed.claims.get("auth_time", 1_700_000_000)) == 1_700_000_000
