@@ -21,7 +21,7 @@ from oauth2_mw.provider.grant import Grant, redeem_code, redeem_refresh_token
 from oauth2_mw.provider.metadata import MetadataCache
 from oauth2_mw.provider.person import PersonReader, told
 from oauth2_mw.provider.quirks import QUIRKS
-from oauth2_mw.provider.tokens import nonce_of
+from oauth2_mw.provider.tokens import nonce_of, session_id
 from oauth2_mw.provider.transport import Transport
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
@@ -47,6 +47,10 @@ class SignIn:
     subject: str
     claims: dict[str, Any] = field(repr=False)
     tokens: Tokens
+    #: the session at the provider, which a logout there names; only an ID token can tell it
+    sid: str | None = None
+    #: when the ID token was issued, in seconds since the epoch
+    issued: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +155,14 @@ class ProviderClient:
             code_verifier=code_verifier if self.provider.pkce else None,
             authentication=self._authentication,
         )
-        claims, _ = self._person.first(grant, metadata, nonce=nonce)
+        claims, proven = self._person.first(grant, metadata, nonce=nonce)
         return SignIn(
             issuer=self.provider.user_issuer,
             subject=self._person.subject(claims),
             claims=told(claims),
             tokens=self._tokens(grant),
+            sid=session_id(proven),
+            issued=int(proven["iat"]) if proven else None,
         )
 
     def refresh(

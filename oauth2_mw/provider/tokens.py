@@ -14,7 +14,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
 
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.documents import DocumentError, read_object, shown
@@ -25,6 +25,7 @@ from oauth2_mw.settings.model import ProviderSettings
 #: characters; a token is measured before anything in it is decoded
 MAX_TOKEN = 16 * 1024
 MAX_SUBJECT = 255
+MAX_SID = 255
 #: seconds; the token has just been issued to us, so an old one is somebody's copy
 MAX_AGE = 3600
 # The end of the year 9999: beyond it, databases and datetime fail.
@@ -115,6 +116,15 @@ def nonce_of(token: str) -> str | None:
     return nonce if isinstance(nonce, str) else None
 
 
+def session_id(claims: Mapping[str, Any]) -> str | None:
+    """The session at the provider (OpenID Connect Front-Channel Logout 1.0, section 3), or ``None``.
+
+    No rule makes a strange ``sid`` a fault of the ID token, so it is passed over: a logout that names it finds nothing.
+    """
+    sid = claims.get("sid")
+    return sid if is_session_id(sid) else None
+
+
 def validate_userinfo(
     token: str, *, provider: ProviderSettings, metadata: ProviderMetadata, keys: KeySource
 ) -> dict[str, Any]:
@@ -147,6 +157,11 @@ def check_subject(subject: Any) -> str:
             f"sub must be a printable text of 1 to {MAX_SUBJECT} characters", code="token_subject"
         )
     return subject
+
+
+def is_session_id(sid: Any) -> TypeGuard[str]:
+    """Whether *sid* is a text of 1 to 255 printable characters."""
+    return isinstance(sid, str) and 0 < len(sid) <= MAX_SID and sid.isprintable()
 
 
 def _signed_claims(

@@ -264,6 +264,28 @@ def test_an_unknown_lifetime_of_the_access_token_stays_unknown(provider: StandIn
     assert sign_in(provider, client_for(oidc_settings(provider))).tokens.expires_at is None
 
 
+@pytest.mark.parametrize("sid", ["08a5019c-17e1", "x", "x" * 255, "a b", "ü"])
+def test_the_session_at_the_provider_is_told(provider: StandIn, sid: str) -> None:
+    provider.sid = sid
+    provider.userinfo["sid"] = "other"
+    who = sign_in(provider, client_for(oidc_settings(provider), needs="email"))
+    assert who.sid == sid
+    assert who.issued == who.claims["iat"]
+
+
+@pytest.mark.parametrize("sid", [LEFT_OUT, None, "", "x" * 256, "a\nb", "a\0", "\u202e", 7, True, ["a"], {}])
+def test_what_is_no_session_id_is_passed_over(provider: StandIn, sid: Any) -> None:
+    provider.claims["sid"] = sid
+    provider.userinfo["sid"] = "only an ID token can tell"
+    assert sign_in(provider, client_for(oidc_settings(provider), needs="email")).sid is None
+
+
+def test_a_moment_of_issue_between_two_seconds_is_the_earlier_one(provider: StandIn) -> None:
+    moment = int(time.time()) - 5
+    provider.claims["iat"] = moment + 0.9
+    assert sign_in(provider, client_for(oidc_settings(provider))).issued == moment
+
+
 @pytest.mark.row("B11", "B15")
 def test_userinfo_is_asked_for_what_the_id_token_lacks(provider: StandIn) -> None:
     who = sign_in(provider, client_for(oidc_settings(provider), needs="sub email address.locality"))
@@ -385,6 +407,7 @@ def test_a_sign_in_with_plain_oauth2(plain: StandIn) -> None:
     assert (who.issuer, who.subject) == (plain.url, "583231")
     assert who.claims == plain.userinfo
     assert who.tokens.id_token is None
+    assert (who.sid, who.issued) == (None, None)
     assert [request.path for request in plain.requests] == ["/token", "/userinfo"]
 
 
