@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from oauth2_mw.errors import AccessDenied, StoreUnavailable
 from oauth2_mw.identity import enrolment
 from oauth2_mw.identity.model import user_key
-from oauth2_mw.identity.spent import Spent
 from oauth2_mw.identity.users import PAGE, User, UserTable
 from oauth2_mw.observe import audit
 from oauth2_mw.sql import Database
+from oauth2_mw.sql.spent import Spent
 
 if TYPE_CHECKING:
     from oauth2_mw.identity.mapping import Attributes
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from oauth2_mw.settings.model import ProviderSettings
 
 __all__ = ["Directory", "Snapshot", "User"]
+
+_SESSION = "session:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,13 @@ class Directory:
 
     Every operation is one transaction and raises :class:`~oauth2_mw.errors.StoreUnavailable` when the
     database cannot be used; nothing is ever half written. What an operation costs does not depend on the
-    number of users; only :meth:`users` lists them all, and :meth:`snapshot` grows with the number of those
-    who are disabled.
+    number of users; only :meth:`users` lists them all, and :meth:`disabled_ids` and :meth:`snapshot`
+    grow with the number of those who are disabled.
     """
 
     def __init__(self, url: Secret, *, clock: Callable[[], float] = time.time) -> None:
-        self._db = Database(url)
+        #: the database itself, for others who keep something there
+        self.database = self._db = Database(url)
         self._clock = clock
         self._users = UserTable(self._db)
         self._spent = Spent(self._db)
@@ -145,6 +148,11 @@ class Directory:
         with self._db.writing() as connection:
             return self._users.update(connection, user_id, values)
 
+    def disabled_ids(self) -> frozenset[str]:
+        """The ids of all users who may no longer sign in."""
+        with self._db.reading() as connection:
+            return self._users.disabled_ids(connection)
+
     def consume_attempt(self, attempt_id: str, *, expires: int, now: int) -> bool:
         """Use a sign-in attempt up; ``False``: it is used already. Of any number of callers one gets ``True``.
 
@@ -153,15 +161,16 @@ class Directory:
         :param now: seconds since the epoch.
         """
         with self._db.writing() as connection:
-            return self._spent.use_attempt(connection, attempt_id, expires=expires, now=now)
+            return self._spent.use(connection, attempt_id, expires=expires, now=now)
 
     def revoke_session(self, session_id: str, *, expires: int) -> None:
         """End a session in every worker, as soon as each takes its next :meth:`snapshot`.
 
         :param expires: the end of the session, in seconds since the epoch. The revocation is kept until then.
         """
+        name, now = f"{_SESSION}{session_id}", int(self._clock())
         with self._db.writing() as connection:
-            self._spent.revoke(connection, session_id, expires=expires, now=int(self._clock()))
+            self._spent.revoke(connection, name, app="", moment=expires, expires=expires, now=now)
 
     def snapshot(self, since: int) -> Snapshot:
         """Who is disabled, and which sessions have ended since the last time.
@@ -169,11 +178,14 @@ class Directory:
         :param since: the highest row id of earlier snapshots; 0: all that have not expired. When the database
             was put back to an earlier state, all of them come again.
         """
+        now = int(self._clock())
         with self._db.reading() as connection:
-            return Snapshot(
-                self._users.disabled_ids(connection),
-                self._spent.revoked(connection, since, now=int(self._clock())),
-            )
+            disabled = self._users.disabled_ids(connection)
+            revoked = self._spent.revocations(connection, since, app="", now=now)
+        return Snapshot(
+            disabled,
+            tuple((one.row, one.name.removeprefix(_SESSION), one.expires) for one in revoked),
+        )
 
 
 def _unknown(provider: ProviderSettings) -> AccessDenied:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from oauth2_mw.sql import address, schema
 from oauth2_mw.sql import engine as engines
 
 if TYPE_CHECKING:
-    from sqlalchemy import TableClause
+    from sqlalchemy import ColumnElement, Row, TableClause, Update
     from sqlalchemy.engine import URL, Connection, Engine
 
     from oauth2_mw.settings.grammar import Secret
@@ -27,14 +27,25 @@ MAX_REASON = 300
 class _Process:
     """What belongs to one process: two with one connection would talk into one socket, or lock one file."""
 
-    __slots__ = ("engine", "failure", "failures", "preparing", "text")
+    __slots__ = ("engine", "failure", "failures", "file", "preparing", "sound", "text")
 
     def __init__(self) -> None:
         self.preparing = threading.Lock()
         self.text: str | None = None
         self.engine: Engine | None = None
+        #: which file SQLite has open
+        self.file: tuple[int, int] | None = None
+        #: whether nothing has happened since the schema was looked at that could have changed it
+        self.sound = False
         self.failure = ""
         self.failures = 0
+
+    def serves(self, text: str) -> Engine | None:
+        """The engine that is open, unless it has to be looked at first, or is another database's."""
+        engine = self.engine
+        if engine is None or not self.sound or self.text != text:
+            return None
+        return engine if self.file is None or self.file == engines.file_of(engine.url) else None
 
 
 class Database:
@@ -49,6 +60,9 @@ class Database:
     Limits. SQLite: one host, a local disk (the write-ahead log does not work over a network), one writer at a
     time. PostgreSQL: at most ten connections per process; a server that accepts connections and then stops
     answering holds requests up until the operating system gives the connection up.
+
+    A database that was away works again as soon as it is back, also when it comes back empty, restored from a copy,
+    or as another file under the same name.
     """
 
     def __init__(self, url: Secret, *, setting: str = "directory") -> None:
@@ -72,9 +86,18 @@ class Database:
 
             self._insert = postgresql.insert
 
+    def is_at(self, url: Secret) -> bool:
+        """Whether this is the database that *url* names."""
+        if url == self._url:
+            return True
+        try:
+            return address.parse(url.value()) == address.parse(self._url.value())
+        except (OSError, ValueError):
+            return False
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One transaction that only reads.
+        """Only reads. In SQLite they are one transaction; in PostgreSQL each sees what is there by then.
 
         :raises StoreUnavailable: when the database cannot be used, inside the block too.
         """
@@ -98,6 +121,20 @@ class Database:
             return connection.execute(statement.returning(*table.c)).first() is not None
         return bool(connection.execute(statement).rowcount == 1)
 
+    def update_returning(
+        self, connection: Connection, change: Update, columns: Sequence[ColumnElement[Any]]
+    ) -> Sequence[Row[Any]]:
+        """Run an ``UPDATE``, and return *columns* of the rows that it changed, which must still meet its conditions."""
+        if self._kind == "postgresql":
+            return connection.execute(change.returning(*columns)).all()
+        import sqlalchemy as sa
+
+        # Neither SQLite before 3.35 nor SQLAlchemy 1.4 on SQLite can do it in one. A writing transaction is alone
+        # here, and there is no way to the server to be saved.
+        connection.execute(change)
+        rows = sa.select(*columns).where(change.whereclause)  # type: ignore[arg-type]  # ours have one
+        return connection.execute(rows).all()
+
     def take_turns(self, connection: Connection, lock: int) -> None:
         """From here to the end of its transaction let no other one with the same *lock* go on."""
         # In SQLite a writing transaction has been alone since it began.
@@ -109,12 +146,18 @@ class Database:
         from sqlalchemy.exc import SQLAlchemyError
 
         engine = self._engine()
+        options: dict[str, Any] = {engines.WRITES: writes}
+        if self._kind == "postgresql" and not writes:
+            # At READ COMMITTED a transaction would show nothing else, and cost two more round trips.
+            options["isolation_level"] = "AUTOCOMMIT"
         try:
             with engine.connect() as plain:
-                connection = plain.execution_options(**{engines.WRITES: writes})
+                connection = plain.execution_options(**options)
                 with connection.begin():
                     yield connection
         except SQLAlchemyError as error:
+            if engines.casts_doubt(error):
+                self._mine().sound = False
             raise StoreUnavailable(self._explain(engine.url, error)) from None
 
     def _engine(self) -> Engine:
@@ -122,31 +165,37 @@ class Database:
             text = self._url.value()
         except OSError as error:
             raise StoreUnavailable(f"setting {self._setting}: the URL cannot be read: {error}") from None
-        pid = os.getpid()
-        mine = self._processes.get(pid)
-        if mine is None:
-            # setdefault is atomic: the threads of a fresh child agree on one. What the parent had open stays
-            # referenced and untouched, because closing it here would end it there too.
-            mine = self._processes.setdefault(pid, _Process())
-        if mine.engine is not None and mine.text == text:
-            return mine.engine
+        mine = self._mine()
+        engine = mine.serves(text)
+        if engine is not None:
+            return engine
         failures = mine.failures
         with mine.preparing:
-            if mine.engine is not None and mine.text == text:
-                return mine.engine
+            engine = mine.serves(text)
+            if engine is not None:
+                return engine
             if mine.failures != failures:
                 # Of fifty requests that waited for this one attempt, none makes its own after it.
                 raise StoreUnavailable(mine.failure)
+            # Closed before the next is opened: a file that took the place of another has its log beside it.
+            if mine.engine is not None:
+                mine.engine.dispose()
+            mine.engine, mine.sound = None, False
             try:
                 engine = self._open(text)
             except StoreUnavailable as error:
                 mine.failure = error.detail
                 mine.failures += 1
                 raise
-            if mine.engine is not None:
-                mine.engine.dispose()
-            mine.engine, mine.text = engine, text
+            mine.engine, mine.text, mine.file = engine, text, engines.file_of(engine.url)
+            mine.sound = True
             return engine
+
+    def _mine(self) -> _Process:
+        pid = os.getpid()
+        # setdefault is atomic: the threads of a fresh child agree on one. What the parent had open stays referenced
+        # and untouched, because closing it here would end it there too.
+        return self._processes.get(pid) or self._processes.setdefault(pid, _Process())
 
     def _open(self, text: str) -> Engine:
         from sqlalchemy.exc import SQLAlchemyError

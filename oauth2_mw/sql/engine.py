@@ -49,6 +49,27 @@ def create(url: URL) -> Engine:
     return engine
 
 
+def file_of(url: URL) -> tuple[int, int] | None:
+    """Which file a SQLite URL leads to now; ``None``: there is none, or it is none that is looked at.
+
+    SQLite goes on with a file that was moved or deleted, where nobody else would ever see what is written.
+    """
+    if url.get_backend_name() != "sqlite" or url.database is None or "uri" in url.query:
+        return None
+    try:
+        status = os.stat(url.database)  # noqa: PTH116  # a path object costs more than the question
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def casts_doubt(error: Exception) -> bool:
+    """Whether after that *error* the database may be another one, or empty: not where only a value was refused."""
+    from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+
+    return isinstance(error, DBAPIError) and not isinstance(error, (DataError, IntegrityError))
+
+
 def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
     from sqlalchemy import create_engine, event
     from sqlalchemy.pool import QueuePool

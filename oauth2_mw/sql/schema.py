@@ -43,18 +43,34 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX oauth2_mw_revocations_value ON oauth2_mw_revocations (kind, value)",
         "CREATE INDEX oauth2_mw_revocations_expires ON oauth2_mw_revocations (expires)",
     ),
+    (
+        # app: a short hash of the application's public_url, so that several can share one database.
+        "CREATE TABLE oauth2_mw_sessions (app TEXT NOT NULL, session_id TEXT NOT NULL, version BIGINT NOT NULL, "
+        "data TEXT NOT NULL, summary TEXT NOT NULL, seen BIGINT NOT NULL, expires BIGINT NOT NULL, "
+        "lease BIGINT NOT NULL, PRIMARY KEY (app, session_id))",
+        "CREATE INDEX oauth2_mw_sessions_expires ON oauth2_mw_sessions (expires)",
+        "CREATE TABLE oauth2_mw_session_indexes (app TEXT NOT NULL, name TEXT NOT NULL, session_id TEXT NOT NULL, "
+        "PRIMARY KEY (app, name, session_id))",
+        "CREATE INDEX oauth2_mw_session_indexes_session ON oauth2_mw_session_indexes (app, session_id)",
+        # Workers of the release before go on while this happens: what they write has the values that stand here.
+        "ALTER TABLE oauth2_mw_revocations ADD COLUMN app TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE oauth2_mw_revocations ADD COLUMN moment BIGINT",
+    ),
 )
 _ROW_ID = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGSERIAL PRIMARY KEY"}
 NEWEST = len(_MIGRATIONS)
 
+# Behind the stroke the numbers: some drivers would take one for 32 bits wide unless the column says more.
 _COLUMNS = {
     "users": "id user_key issuer subject username name email phone comment "
-    "created_at updated_at last_sign_in disabled_at",
-    "usernames": "name_key user_id",
-    "memberships": "user_id organization",
-    "groups": "user_id name",
-    "used_attempts": "attempt_id expires",
-    "revocations": "id kind value expires",
+    "| created_at updated_at last_sign_in disabled_at",
+    "usernames": "name_key user_id |",
+    "memberships": "user_id organization |",
+    "groups": "user_id name |",
+    "used_attempts": "attempt_id | expires",
+    "revocations": "kind value app | id expires moment",
+    "sessions": "app session_id data summary | version seen expires lease",
+    "session_indexes": "app name session_id |",
 }
 
 
@@ -68,15 +84,20 @@ class Tables:
     groups: TableClause
     used_attempts: TableClause
     revocations: TableClause
+    sessions: TableClause
+    session_indexes: TableClause
 
 
 def tables() -> Tables:
     """The tables as SQLAlchemy names them. What they are made of stands in the migrations alone."""
-    from sqlalchemy import column, table
+    from sqlalchemy import BigInteger, column, table
 
-    return Tables(
-        **{name: table(PREFIX + name, *map(column, columns.split())) for name, columns in _COLUMNS.items()}
-    )
+    found = {}
+    for name, columns in _COLUMNS.items():
+        texts, _, numbers = columns.partition("|")
+        typed = [column(number, BigInteger()) for number in numbers.split()]
+        found[name] = table(PREFIX + name, *map(column, texts.split()), *typed)
+    return Tables(**found)
 
 
 def migrate(engine: Engine) -> int:

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from oauth2_mw.errors import AccessDenied
 from oauth2_mw.identity.directory import Directory
-from oauth2_mw.identity.spent import PURGE_EVERY, Spent
 from oauth2_mw.identity.users import UserTable
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, address
+from oauth2_mw.sql.purge import PURGE_EVERY
+from oauth2_mw.sql.spent import Spent
 from tests.support import directory_worker as worker
 from tests.support.people import ISSUER, NOW, attributes, provider
 from tests.support.postgres import PostgresServer, postgres_server
@@ -121,7 +122,7 @@ def test_a_logout_waits_for_one_that_has_a_row_and_is_not_yet_seen(postgres_serv
     directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))
     fast = threading.Thread(target=lambda: directory.revoke_session("fast", expires=LATER))
     with slow.writing() as connection:
-        Spent(slow).revoke(connection, "slow", expires=LATER, now=NOW)
+        Spent(slow).revoke(connection, "session:slow", app="", moment=NOW, expires=LATER, now=NOW)
         fast.start()
         wait_until_blocked(postgres_server, fast)
         assert directory.snapshot(0).revoked == ()

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from oauth2_mw.errors import AccessDenied, LoginError, ProviderError, StoreUnavailable
 from oauth2_mw.identity.directory import Directory, User
-from oauth2_mw.identity.spent import PURGE_AFTER, PURGE_EVERY
 from oauth2_mw.identity.users import PAGE
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import address
+from oauth2_mw.sql.purge import PURGE_AFTER, PURGE_EVERY
 from tests.support.people import ISSUER, NOW, attributes, provider
 
 TABLES = ("users", "usernames", "memberships", "groups", "used_attempts", "revocations")

@@ -8,11 +8,18 @@ wins. What the texts mean is known above. A new kind of store is one class that 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from oauth2_mw.errors import ConfigError, Problem
 from oauth2_mw.session.stores.record import Record
 
-__all__ = ["Record", "Store"]
+if TYPE_CHECKING:
+    from oauth2_mw.settings.grammar import Secret
+    from oauth2_mw.sql import Database
+
+__all__ = ["Record", "Store", "open_store"]
+
+_REDIS = frozenset({"redis", "rediss", "redis+sentinel", "redis+cluster"})
 
 
 class Store(Protocol):
@@ -103,3 +110,28 @@ class Store(Protocol):
 
     def revoked(self, name: str) -> int | None:
         """The moment of the cut-off under that name; ``None``: there is none. One round trip."""
+
+
+def open_store(url: Secret, *, app: str, database: Database | None = None) -> Store:
+    """The store at *url*, chosen by its scheme. Nothing is connected yet.
+
+    :param url: ``redis://``, ``rediss://``, ``redis+sentinel://``, ``redis+cluster://``, or a SQLAlchemy URL.
+    :param app: ``public_url``; what other applications keep there is invisible.
+    :param database: one that is open already, the directory's. It is shared when the URL is the same.
+    :raises ConfigError: when the URL cannot be used, or a package that it needs is not installed.
+    """
+    try:
+        scheme = url.value().partition("://")[0]
+    except OSError as error:
+        raise ConfigError([Problem("oauth2_mw", "session", f"the URL cannot be read: {error}")]) from None
+    if scheme in _REDIS:
+        from oauth2_mw.session.stores import redis  # type: ignore[attr-defined,unused-ignore]
+
+        in_redis: Store = redis.RedisStore(url, app=app)
+        return in_redis
+    from oauth2_mw.session.stores.sql import SqlStore
+    from oauth2_mw.sql import Database
+
+    if database is None or not database.is_at(url):
+        database = Database(url, setting="session")
+    return SqlStore(database, app=app)

@@ -66,7 +66,7 @@ def check_name(name: str) -> str:
 
 
 def read_back(
-    key: str,
+    key: object,
     version: object,
     data: object,
     summary: object,
@@ -76,6 +76,8 @@ def read_back(
 ) -> Record | None:
     """The record that a store found under *key*; ``None``, with an audit line, when nobody of us wrote it."""
     problem = _problem(version, data, summary, seen, expires, lease)
+    if type(key) is not str:
+        problem = "its key is no text"
     if problem is not None:
         audit("store_value_unusable", session=key, detail=f"{problem}; the session counts as ended")
         return None
