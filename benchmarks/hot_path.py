@@ -113,10 +113,11 @@ def variants() -> dict[str, tuple[Callable[[Environ, Any], object], Environ]]:
         claims={"preferred_username": "jane", "locale": "en", "email_verified": True},
     )
     provider = middleware._settings.providers["default"]
-    session = sessions.create(provider, identity, {"id_token": "e" * 600}, mapped=())
-    payload = session.to_payload()
-    limit = Limit(null_app, payload)
-    cookie = sessions.set_cookies(session, sessions.cookies.read(""))[0].partition(";")[0].partition("=")[2]
+    [header] = sessions.create(provider, identity, {"id_token": "e" * 600}, sessions.cookies.read(""))
+    cookie = header.partition(";")[0].partition("=")[2]
+    known = sessions.look_up(header.partition(";")[0])
+    assert known is not None and known.session is not None
+    limit = Limit(null_app, known.session.to_payload())
 
     opened = sessions._opened
 

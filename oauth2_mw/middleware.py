@@ -18,7 +18,7 @@ from oauth2_mw.identity.access import PublicPaths
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.client_key import client_key_problems
-from oauth2_mw.session.manager import Sessions
+from oauth2_mw.session.manager import Known, Sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.urls import Urls
 
@@ -46,7 +46,7 @@ class OAuth2Middleware:
         self._urls = Urls(settings)
         _check_client_keys(settings)
         self._directory = _directory(settings)
-        self._sessions = Sessions(settings, revocation_source=self._directory)
+        self._sessions = _sessions(settings, self._directory)
         self._look_up = self._sessions.look_up
         self._scrub = Scrubber(settings.environ, settings.strip_authorization)
         self._public = PublicPaths(settings.public_paths)
@@ -79,6 +79,8 @@ class OAuth2Middleware:
         if header is not None:
             try:
                 known = self._look_up(header)
+                if known is not None and known.session is not None and known.session.due is not None:
+                    known = self._refreshed(known)
             except StoreUnavailable as error:
                 return _send(self._site().refusal(error, environ), environ, start_response)
             if known is not None:
@@ -105,6 +107,10 @@ class OAuth2Middleware:
         except StoreUnavailable as error:
             return _send(site.refusal(error, environ), environ, start_response)
         return _send(site.answer(environ, known, path[len(self._own_exact) :]), environ, start_response)
+
+    def _refreshed(self, known: Known) -> Known:
+        """The same, with its tokens refreshed if that is due."""
+        return self._site().refreshed(known) if self._sessions.is_due(known) else known
 
     @staticmethod
     def _cut_cookies(environ: WSGIEnvironment, rest: str | None) -> None:
@@ -148,6 +154,27 @@ def _directory(settings: Settings) -> Directory | None:
     except ImportError as error:
         problem = Problem("oauth2_mw", "directory", f"needs SQLAlchemy ({error}): install oauth2-mw[sql]")
         raise ConfigError([problem]) from error
+
+
+def _sessions(settings: Settings, directory: Directory | None) -> Sessions:
+    """The sessions: in their store, or in cookies with a list beside the users, or in cookies alone."""
+    disabled = directory.disabled_ids if directory is not None else None
+    if settings.session is not None:
+        from oauth2_mw.session.stores import open_store
+
+        database = directory.database if directory is not None else None
+        try:
+            store = open_store(settings.session, app=settings.public_url, database=database)
+        except ImportError as error:
+            problem = Problem("oauth2_mw", "session", f"a package is missing: {error}")
+            raise ConfigError([problem]) from error
+        return Sessions(settings, store=store, disabled=disabled)
+    if directory is not None:
+        from oauth2_mw.session.stores.sql import SqlStore
+
+        beside = SqlStore(directory.database, app=settings.public_url)
+        return Sessions(settings, store=beside, shared=beside, disabled=disabled)
+    return Sessions(settings)
 
 
 def _send(

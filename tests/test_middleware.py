@@ -59,8 +59,9 @@ def guard(app: App, **keys: Any) -> OAuth2Middleware:
 def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE, **tokens: str) -> str:
     """A ``Cookie`` header of a live session."""
     sessions = middleware._sessions
-    session = sessions.create(middleware._settings.providers[identity.provider], identity, tokens, mapped=())
-    cookies = sessions.set_cookies(session, sessions.cookies.read(""))
+    cookies = sessions.create(
+        middleware._settings.providers[identity.provider], identity, tokens, sessions.cookies.read("")
+    )
     return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
 

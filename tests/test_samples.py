@@ -48,10 +48,9 @@ def ini(tmp_path_factory: pytest.TempPathFactory) -> str:
 def cookie(middleware: OAuth2Middleware, identity: Identity) -> str:
     """A ``Cookie`` header of a live session."""
     sessions = middleware._sessions
-    session = sessions.create(middleware._settings.providers[identity.provider], identity, {}, mapped=())
-    return "; ".join(
-        text.partition(";")[0] for text in sessions.set_cookies(session, sessions.cookies.read(""))
-    )
+    provider = middleware._settings.providers[identity.provider]
+    cookies = sessions.create(provider, identity, {}, sessions.cookies.read(""))
+    return "; ".join(text.partition(";")[0] for text in cookies)
 
 
 def get(

@@ -38,6 +38,27 @@ class Admission:
         :raises AccessDenied: when the person may not enter, is disabled, or would take another's name.
         :raises StoreUnavailable: when the directory cannot tell.
         """
+        return self._admit(provider, issuer, subject, claims, now=now, create=self._create)
+
+    def admit_again(
+        self, provider: ProviderSettings, *, issuer: str, subject: str, claims: Mapping[str, Any], now: int
+    ) -> Identity:
+        """The identity of a person who is signed in, with what the provider says of them by now.
+
+        Raises as :meth:`admit` does, and refuses who has been taken out of the directory.
+        """
+        return self._admit(provider, issuer, subject, claims, now=now, create=False)
+
+    def _admit(
+        self,
+        provider: ProviderSettings,
+        issuer: str,
+        subject: str,
+        claims: Mapping[str, Any],
+        *,
+        now: int,
+        create: bool,
+    ) -> Identity:
         attributes = map_claims(provider, claims)
         directory = self._directory
         found = directory.find(issuer, subject) if directory is not None else None
@@ -49,7 +70,7 @@ class Admission:
         if directory is not None:
             expected = user.username
             user = directory.record_sign_in(
-                provider, issuer=issuer, subject=subject, attributes=attributes, create=self._create, now=now
+                provider, issuer=issuer, subject=subject, attributes=attributes, create=create, now=now
             )
             if user.username != expected:
                 # The directory refused a rename: what was judged is not who enters.

@@ -6,10 +6,12 @@ about, so that no worker is handed a cookie whose key it has not read yet.
 
 from __future__ import annotations
 
+import hmac
 import logging
 import threading
 import time
-from collections.abc import Callable
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Collection
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -50,6 +52,12 @@ class Key:
             found = AESGCM(_derive(self._root, b"oauth2_mw seal " + purpose.encode(), 32))
             self._aeads[purpose] = found
         return found
+
+    def mac(self, purpose: str, text: str) -> str:
+        """A name for *text* that says nothing about it to whoever lacks the key (HMAC-SHA-256, RFC 2104)."""
+        secret = _derive(self._root, b"oauth2_mw name " + purpose.encode(), 32)
+        digest = hmac.digest(secret, text.encode("utf-8", "surrogatepass"), "sha256")
+        return urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
     def __repr__(self) -> str:
         return f"<Key {self.id.hex()}>"
@@ -142,6 +150,10 @@ class Keyring:
                     self._unknown_pause = self._monotonic() + UNKNOWN_KEY_PAUSE
                     key = self._ring.by_id.get(key_id)
         return key
+
+    def keys(self) -> Collection[Key]:
+        """All keys that open."""
+        return self._ring.by_id.values()
 
     def sealing_key(self) -> Key:
         """The key that seals now."""

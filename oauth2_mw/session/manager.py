@@ -1,7 +1,8 @@
 """Remembering who is signed in: from a ``Cookie`` header to a session, and from a sign-in to ``Set-Cookie``.
 
 :meth:`Sessions.look_up` runs on every request. It works on the header's text alone: one dictionary look-up when the
-same header was seen before, otherwise a split, one opening and one ``json.loads``.
+same header was seen before, otherwise a split, one opening and one ``json.loads``. With a session store the cookie
+holds a handle in place of the session, and what it stands for is asked for once in ``revocation_sync``.
 """
 
 from __future__ import annotations
@@ -12,21 +13,26 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import NamedTuple
 
-from oauth2_mw.errors import LoginError, ProviderError
+from oauth2_mw.errors import ProviderError, StoreUnavailable
 from oauth2_mw.identity.environ import EnvironWriter
-from oauth2_mw.identity.model import Identity, freeze
-from oauth2_mw.observe import audit
+from oauth2_mw.identity.model import Identity
+from oauth2_mw.session.carried import CarriedSessions
 from oauth2_mw.session.cookies import MAX_COPIES, Cookies, Sent
 from oauth2_mw.session.keyring import Keyring
-from oauth2_mw.session.model import Session
-from oauth2_mw.session.revocation import Revocations, RevocationSource
-from oauth2_mw.session.sealing import Sealer, sealed_length
+from oauth2_mw.session.ledger import Ledger
+from oauth2_mw.session.model import Due, Origin, Session
+from oauth2_mw.session.revocation import Revocations, SharedList
+from oauth2_mw.session.sealing import Sealer
+from oauth2_mw.session.stored import Handle, Held, StoredSessions
+from oauth2_mw.session.stores import Store
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
 log = logging.getLogger(__name__)
 
-_PURPOSE = "session"
+_HANDLE = "session-handle"
 #: What the cache of opened sessions may hold in each worker.
 CACHE_ENTRIES = 2000
 CACHE_BYTES = 8 * 1024 * 1024
@@ -48,6 +54,10 @@ class Known:
     sent: Sent = field(repr=False)
     #: a session cookie was there and is none of ours
     broken: bool
+    #: with a store: what stands there
+    held: Held | None = None
+    #: whether the browser is to be handed a new cookie, whatever its age
+    stale: bool = False
 
 
 #: What a request without any cookie of ours says.
@@ -71,10 +81,9 @@ class _Opened:
         if not self._writing.acquire(blocking=False):
             return
         try:
-            if header in self._known:
-                return
+            if header not in self._known:
+                self._bytes += len(header) * _ENTRY_FACTOR
             self._known[header] = known
-            self._bytes += len(header) * _ENTRY_FACTOR
             while len(self._known) > CACHE_ENTRIES or self._bytes > CACHE_BYTES:
                 oldest = next(iter(self._known))
                 del self._known[oldest]
@@ -86,9 +95,22 @@ class _Opened:
         return len(self._known)
 
 
-class Sessions:
-    """The sessions of one application, kept in sealed cookies.
+class _Found(NamedTuple):
+    session: Session | None
+    held: Held | None
+    stale: bool
 
+
+_NONE = _Found(None, None, False)
+
+
+class Sessions:
+    """The sessions of one application, kept in sealed cookies or in a store.
+
+    :param store: where sessions are written down; ``None``: nowhere. With ``session = cookie`` it belongs to the
+        directory, and the sessions themselves stay in the cookies.
+    :param shared: with ``session = cookie``: where all workers write down which sessions have ended.
+    :param disabled: the ids of the users whom the directory has disabled.
     :raises ValueError: at construction, when the keys cannot be read.
     """
 
@@ -96,7 +118,9 @@ class Sessions:
         self,
         settings: Settings,
         *,
-        revocation_source: RevocationSource | None = None,
+        store: Store | None = None,
+        shared: SharedList | None = None,
+        disabled: Callable[[], frozenset[str]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -104,7 +128,25 @@ class Sessions:
         self.cookies = Cookies(settings.cookie_name, secure=settings.secure)
         self._keyring = Keyring(settings.secret_keys, sync=settings.revocation_sync, clock=clock)
         self.sealer = Sealer(self._keyring, app_id=settings.public_url)
-        self.revocations = Revocations(revocation_source, sync=settings.revocation_sync)
+        in_cookie = settings.session is None
+        self.revocations = Revocations(shared=shared, disabled=disabled, sync=settings.revocation_sync)
+        #: what all workers know of sessions; ``None``: each worker knows its own
+        self.ledger: Ledger | None = None
+        self._carried = CarriedSessions(self.sealer, self.cookies, most=settings.session_max_bytes)
+        self._stored: StoredSessions | None = None
+        if store is not None:
+            self.ledger = Ledger(
+                store,
+                self.sealer,
+                self.revocations,
+                data_in_cookie=in_cookie,
+                longest=max((p.session_lifetime for p in settings.providers.values()), default=0),
+                clock=clock,
+            )
+            if not in_cookie:
+                self._stored = StoredSessions(
+                    self.ledger, self.sealer, sync=settings.revocation_sync, clock=clock
+                )
         self._writer = EnvironWriter(settings.environ)
         self._issuers = {name: provider.user_issuer for name, provider in settings.providers.items()}
         self._mark = self.cookies.session
@@ -133,10 +175,14 @@ class Sessions:
             known = self._work_out(header)
             if known.session is not None:
                 opened.put(header, known)
+        elif known.held is not None and monotonic() >= known.held.until:
+            known = self._look_again(header, known, known.held)
         session = known.session
         if session is None:
             return known
-        if not session.alive(self._clock()) or self.revocations.ended(session.id, session.identity.id):
+        if not session.alive(self._clock()) or self.revocations.ended(
+            session.id, session.identity.id, session.origin.issued
+        ):
             return replace(known, session=None, broken=True)
         return known
 
@@ -149,37 +195,65 @@ class Sessions:
 
     def _work_out(self, header: str) -> Known:
         sent = self.cookies.read(header)
-        session = self._open(sent)
+        session, held, stale = self._find(sent)
         if session is not None:
-            try:
-                plain = self._writer.plain(session.identity, session.tokens)
-                return Known(session, plain, sent.rest, sent, broken=False)
-            except ProviderError as error:
-                log.warning("a session was left aside: %s", error.detail)
+            known = self._described(session, sent, held=held, stale=stale)
+            if known is not None:
+                return known
         return Known(None, {}, sent.rest, sent, broken=bool(self.cookies.session_names(sent)))
 
-    def _open(self, sent: Sent) -> Session | None:
-        found: Session | None = None
+    def _described(self, session: Session, sent: Sent, *, held: Held | None, stale: bool) -> Known | None:
+        # A provider that was taken away, or now points elsewhere, signs nobody in any more.
+        if self._issuers.get(session.identity.provider) != session.identity.issuer:
+            return None
+        try:
+            plain = self._writer.plain(session.identity, session.tokens)
+        except ProviderError as error:
+            log.warning("a session was left aside: %s", error.detail)
+            return None
+        return Known(session, plain, sent.rest, sent, broken=False, held=held, stale=stale)
+
+    def _find(self, sent: Sent) -> _Found:
+        """The one session that a request's cookies mean."""
+        found = _NONE
         for tries, (count, text) in enumerate(self.cookies.session_values(sent)):
             if tries > MAX_COPIES:
                 break
-            payload = self.sealer.open(_PURPOSE, self.cookies.session, text)
-            # The number of chunks stands inside: a text cannot be cut short or carried on.
-            if not payload or payload[0] != count:
+            one = self._open(count, text)
+            if one.session is None:
                 continue
-            try:
-                session = Session.from_payload(payload[1:])
-            except (ValueError, KeyError, TypeError):
-                log.info("a session cookie of another version was left aside")
-                continue
-            # A provider that was taken away, or now points elsewhere, signs nobody in any more.
-            if self._issuers.get(session.identity.provider) != session.identity.issuer:
-                continue
-            if found is not None and found.id != session.id:
+            if found.session is not None and found.session.id != one.session.id:
                 # Somebody else's session was slipped in beside this one: nobody can tell which is meant.
-                return None
-            found = session
+                return _NONE
+            found = one
         return found
+
+    def _open(self, count: int, text: str) -> _Found:
+        if self._stored is None:
+            return _Found(self._carried.open(count, text), None, False)
+        payload = self.sealer.open(_HANDLE, self.cookies.session, text) if count == 1 else None
+        try:
+            held = self._stored.find(Handle.from_payload(payload)) if payload is not None else None
+        except ValueError:
+            return _NONE
+        if held is None:
+            return _NONE
+        return _Found(held.session, held, not self.sealer.is_current(text))
+
+    def _look_again(self, header: str, known: Known, held: Held) -> Known:
+        """What the store says by now of a session that was asked for before."""
+        again = self._again(known, self._stored.find(held.handle) if self._stored is not None else None)
+        if again.session is not None:
+            self._opened.put(header, again)
+        return again
+
+    def _again(self, known: Known, held: Held | None) -> Known:
+        if held is not None:
+            stale = known.stale or not held.current
+            described = self._described(held.session, known.sent, held=held, stale=stale)
+            if described is not None:
+                return described
+        return replace(known, session=None, broken=True)
 
     # Writing
 
@@ -187,84 +261,123 @@ class Sessions:
         self,
         provider: ProviderSettings,
         identity: Identity,
-        tokens: Mapping[str, str],
+        tokens: Mapping[str, str | None],
+        sent: Sent,
         *,
-        mapped: Iterable[str],
-    ) -> Session:
-        """A fresh session, cut down to what fits into ``session_max_bytes``.
+        mapped: Iterable[str] = (),
+        origin: Origin | None = None,
+        expires_at: int | None = None,
+    ) -> list[str]:
+        """The ``Set-Cookie`` values that carry a fresh session.
 
-        :param mapped: the names of the claims that settings refer to; they go last.
-        :raises LoginError: code ``session_too_big``, when even the least does not fit.
+        :param tokens: those that ``keep_tokens`` names are kept, as far as there is room.
+        :param mapped: the names of the claims that settings refer to; in a cookie they go last.
+        :param expires_at: the end of the access token, if that is known.
+        :raises LoginError: code ``session_too_big``, when even the least does not fit into a cookie.
+        :raises AccessDenied: code ``signed_out``, when a logout came for it meanwhile.
+        :raises StoreUnavailable: when it could not be written down.
         """
         now = int(self._clock())
+        kept = self.kept(tokens)
         session = Session(
             id=secrets.token_urlsafe(16),
             identity=identity,
-            tokens={
-                kind: text
-                for kind, text in tokens.items()
-                if kind.removesuffix("_token") in self._settings.keep_tokens
-            },
+            tokens=kept,
             created=now,
             expires=now + provider.session_lifetime,
             seen=now,
             idle=provider.session_idle,
+            due=Due.of(expires_at, now=now) if "refresh_token" in kept else None,
+            origin=origin or Origin(now),
         )
-        dropped = []
-        for what, cut in (
-            ("access_token", _without_token("access_token")),
-            ("id_token", _without_token("id_token")),
-            ("unmapped claims", _without_claims(frozenset(mapped))),
-        ):
-            if self._fits(session):
-                break
-            smaller = cut(session)
-            if smaller != session:
-                dropped.append(what)
-            session = smaller
-        if dropped:
-            audit("session_reduced", provider=provider.name, user=identity.id, dropped=", ".join(dropped))
-        if not self._fits(session):
-            raise LoginError(
-                f"the session of user {identity.id} exceeds session_max_bytes = {self._settings.session_max_bytes}: "
-                "configure a session store, or have the provider send fewer claims",
-                code="session_too_big",
-                message="Your sign-in carries more information than this application can keep.",
-            )
-        return session
+        if self._stored is not None:
+            return self._hand_out(self._stored.add(session), sent)
+        session = self._carried.cut_down(session, mapped=mapped)
+        if self.ledger is not None:
+            self.ledger.write(session)
+        return self.cookies.set_session(self._carried.seal(session), sent)
 
-    def _fits(self, session: Session) -> bool:
-        return sealed_length(1 + len(session.to_payload())) <= self._settings.session_max_bytes
+    def kept(self, tokens: Mapping[str, str | None]) -> dict[str, str]:
+        """Those of *tokens* that are there and that ``keep_tokens`` names."""
+        return {
+            kind: text
+            for kind, text in tokens.items()
+            if text is not None and kind.removesuffix("_token") in self._settings.keep_tokens
+        }
 
-    def set_cookies(self, session: Session, sent: Sent) -> list[str]:
-        """``Set-Cookie`` values that carry *session*."""
-        payload = session.to_payload()
-        count = self.cookies.chunk_count(sealed_length(1 + len(payload)))
-        text = self.sealer.seal(_PURPOSE, self.cookies.session, bytes([count]) + payload)
+    def _hand_out(self, handle: Handle, sent: Sent) -> list[str]:
+        # The number of cookies that it comes in has no place inside: it always fits into one.
+        text = self.sealer.seal(_HANDLE, self.cookies.session, handle.to_payload())
         return self.cookies.set_session(text, sent)
 
     def renewal(self, known: Known) -> list[str]:
-        """``Set-Cookie`` values that write down that the session is in use; empty while that was done lately."""
-        session, now = known.session, self._clock()
-        if session is None or now < session.renew_at():
+        """``Set-Cookie`` values for a browser whose cookie has fallen behind; mostly none.
+
+        In a cookie the last use is written down when that was not done lately.
+        """
+        session = known.session
+        if session is None:
             return []
-        return self.set_cookies(session.used(now), known.sent)
+        if known.held is not None:
+            return self._hand_out(known.held.handle, known.sent) if known.stale else []
+        now = self._clock()
+        if not known.stale and now < session.renew_at():
+            return []
+        session = session.used(now)
+        if self.ledger is not None:
+            try:
+                self.ledger.touch(session.id, seen=session.seen, expires=session.expires)
+            except StoreUnavailable as error:
+                # The cookie is what counts; the list of sessions shows an earlier moment for a while.
+                log.info("the use of a session was not written down: %s", error.detail)
+        return self.cookies.set_session(self._carried.seal(session), known.sent)
+
+    def replace(self, known: Known, session: Session, *, lease: int = 0) -> Known | None:
+        """What is known once *session* has taken the place of the one before; ``None``: somebody was faster.
+
+        :param lease: in a store: until when nobody else is to refresh it, in seconds since the epoch.
+        :raises StoreUnavailable: when it could not be written down.
+        """
+        if self._stored is None or known.held is None:
+            return self._described(session, known.sent, held=None, stale=True)
+        held = self._stored.replace(known.held, session, lease=lease)
+        if held is None:
+            return None
+        return self._described(held.session, known.sent, held=held, stale=known.stale)
+
+    def fresh(self, known: Known) -> Known:
+        """What a store says of a session at this moment.
+
+        :raises StoreUnavailable: when it says nothing.
+        """
+        if self._stored is None or known.held is None:
+            return known
+        return self._again(known, self._stored.fresh(known.held.handle))
+
+    def current(self, known: Known) -> Known:
+        """What this worker has heard of a session since; asks the store only when that is due."""
+        if self._stored is None or known.held is None:
+            return known
+        return self._again(known, self._stored.find(known.held.handle))
+
+    def is_due(self, known: Known) -> bool:
+        """Whether the tokens of a session are to be refreshed by now."""
+        session = known.session
+        return session is not None and session.due is not None and self._clock() >= session.due.at
+
+    def has_ended(self, session: Session) -> bool:
+        """Whether a session was ended before its time.
+
+        :raises StoreUnavailable: when that cannot be known.
+        """
+        return self.revocations.ended(session.id, session.identity.id, session.origin.issued)
 
     def end(self, session: Session) -> None:
         """Make a session count no more, also where its cookie was copied.
 
         :raises StoreUnavailable: when other hosts could not be told.
         """
-        self.revocations.revoke(session.id, expires=session.expires)
-
-
-def _without_token(kind: str) -> Callable[[Session], Session]:
-    return lambda session: replace(session, tokens={k: v for k, v in session.tokens.items() if k != kind})
-
-
-def _without_claims(mapped: frozenset[str]) -> Callable[[Session], Session]:
-    def cut(session: Session) -> Session:
-        claims = {name: value for name, value in session.identity.claims.items() if name in mapped}
-        return replace(session, identity=replace(session.identity, claims=freeze(claims)))
-
-    return cut
+        if self.ledger is not None:
+            self.ledger.end(session.id, expires=session.expires)
+        else:
+            self.revocations.revoke(session.id, expires=session.expires)

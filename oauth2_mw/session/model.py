@@ -3,13 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 from oauth2_mw.identity.model import Identity, freeze, thaw
 
 _read = json.JSONDecoder().raw_decode
+
+
+class Origin(NamedTuple):
+    """Where a session comes from."""
+
+    #: the moment of the sign-in by the provider's clock (``iat`` of the ID token), else by ours
+    issued: int = 0
+    #: the provider's name for its own session (OpenID Connect Back-Channel Logout 1.0, section 2.1)
+    sid: str | None = None
+    #: the browser, in words for its owner
+    device: str | None = None
+    #: the address that the sign-in came from
+    address: str | None = None
+
+
+class Due(NamedTuple):
+    """When the tokens of a session are to be refreshed, in seconds since the epoch."""
+
+    at: int
+    #: the end of the access token; until then nobody has to wait
+    ends: int
+
+    @classmethod
+    def of(cls, expires_at: int | None, *, now: float) -> Due | None:
+        """When an access token is due that ends at *expires_at*; ``None``: never, because nobody knows its end."""
+        if expires_at is None:
+            return None
+        # A minute ahead, and a quarter of the life of what is short-lived.
+        return cls(int(expires_at - min(60, max(expires_at - now, 0) / 4)), expires_at)
+
+
+_UNKNOWN = Origin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +52,7 @@ class Session:
     #: 128 random bits, fresh at every sign-in; what a logout revokes
     id: str
     identity: Identity
-    #: ``id_token``, ``access_token``: those that ``keep_tokens`` names and that had room
+    #: ``id_token``, ``access_token``, ``refresh_token``: those that ``keep_tokens`` names and that had room
     tokens: Mapping[str, str] = field(repr=False)
     created: int
     #: the end of the session, whatever its use
@@ -28,6 +61,9 @@ class Session:
     seen: int
     #: seconds without use after which the session ends
     idle: int
+    #: ``None``: there is nothing to refresh
+    due: Due | None = None
+    origin: Origin = _UNKNOWN
 
     def alive(self, now: float) -> bool:
         """Whether neither the absolute nor the idle limit has passed."""
@@ -65,9 +101,12 @@ class Session:
             "1": self.expires,
             "2": self.seen,
             "3": self.idle,
+            "x": self.due,
+            "w": _without_end(self.origin),
         }
         kept = {key: value for key, value in record.items() if value or value == 0}
-        return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
+        # No text may break it: half a character, which JSON can spell, becomes a question mark.
+        return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Session:
@@ -99,7 +138,8 @@ class Session:
         )
         # What is compared and counted later must be text and numbers: joining and adding up others is a TypeError.
         "".join((record["s"], record["u"], record["p"], record["i"], record["b"], record["n"]))
-        _ = record["0"] + record["1"] + record["2"] + record["3"] + 0
+        origin = Origin(*get("w", ()))
+        _ = record["0"] + record["1"] + record["2"] + record["3"] + origin.issued
         return cls(
             record["s"],
             identity,
@@ -108,4 +148,14 @@ class Session:
             record["1"],
             record["2"],
             record["3"],
+            Due(*map(int, due)) if (due := get("x")) is not None else None,
+            origin,
         )
+
+
+def _without_end(values: Sequence[object]) -> list[object]:
+    """*values* without those missing at its end."""
+    kept = list(values)
+    while kept and kept[-1] in (None, 0):
+        kept.pop()
+    return kept

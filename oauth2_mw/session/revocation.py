@@ -1,16 +1,18 @@
 """Which sessions have ended before their time: logged out, or their user disabled.
 
-A sealed cookie cannot be taken back, so every worker keeps the list of what no longer counts in memory. With a
-directory the list is shared: the request that finds its worker's copy older than ``revocation_sync`` reads what is
-new. When the directory cannot be reached, a copy up to a minute old serves; after that requests are refused.
-Without a directory each worker knows only the logouts that it has seen itself.
+A sealed cookie cannot be taken back, so every worker keeps the list of what no longer counts in memory. Where
+sessions live in cookies and there is a directory, the list is shared through it: the request that finds its worker's
+copy older than ``revocation_sync`` reads what is new. When the directory cannot be reached, a copy up to a minute old
+serves; after that requests are refused. Without a directory each worker knows only the logouts that it has seen
+itself. Where sessions live in a store, what has ended is no longer there, and the list holds what this worker ended
+since it last looked, and the users whom the directory has disabled.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from oauth2_mw.errors import StoreUnavailable
@@ -22,71 +24,117 @@ KEPT_LONGER = 3600
 #: Seconds between two tries while the directory is away.
 RETRY = 1
 
+_SESSION, _USER = "session:", "user:"
 
-class Snapshot(Protocol):
-    """What a directory knows of ended sessions."""
+
+def session_name(session_id: str) -> str:
+    """What a revocation of one session is called."""
+    return _SESSION + session_id
+
+
+def user_name(user_id: str) -> str:
+    """What a revocation of all sessions of a user, up to a moment, is called."""
+    return _USER + user_id
+
+
+class Revocation(Protocol):
+    """One line of the shared list."""
 
     @property
-    def disabled_ids(self) -> frozenset[str]:
-        """The ids of all disabled users."""
+    def row(self) -> int:
+        """Its place in the list."""
 
     @property
-    def revoked(self) -> tuple[tuple[int, str, int], ...]:
-        """(row id, session id, end of the session) of revocations since the row asked for."""
+    def name(self) -> str:
+        """:func:`session_name` or :func:`user_name`."""
+
+    @property
+    def moment(self) -> int:
+        """For a user: the sessions issued up to this moment have ended, in seconds since the epoch."""
+
+    @property
+    def expires(self) -> int:
+        """Until when it is to be remembered."""
 
 
-class RevocationSource(Protocol):
-    """The part of the directory that is used here."""
+class SharedList(Protocol):
+    """The list that all workers share."""
 
-    def snapshot(self, since: int) -> Snapshot:
-        """The disabled users, and the revocations after row *since*."""
+    def revocations(self, since: int) -> Sequence[Revocation]:
+        """The lines behind row *since*, in their order."""
 
-    def revoke_session(self, session_id: str, *, expires: int) -> None:
-        """Write a revocation down, to be kept until *expires*."""
+    def revoke(self, name: str, *, moment: int, expires: int) -> None:
+        """Add a line, to be kept until *expires*."""
 
 
 class Revocations:
     """The list of one worker.
 
-    :param source: the directory, or ``None``.
-    :param sync: seconds after which the list is read again.
+    :param shared: where all workers write down what has ended; ``None``: nowhere.
+    :param disabled: the ids of all users whom the directory has disabled.
+    :param sync: seconds after which both are read again.
     """
 
     def __init__(
-        self, source: RevocationSource | None, *, sync: int, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        shared: SharedList | None = None,
+        disabled: Callable[[], frozenset[str]] | None = None,
+        sync: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._source = source
+        self._shared = shared
+        self._read_disabled = disabled
         self._sync = sync
         self._clock = clock
         self._refreshing = threading.Lock()
         #: session id -> ``clock()`` value until which it is remembered
         self._revoked: dict[str, float] = {}
+        #: user id -> (moment up to which issued sessions have ended, ``clock()`` value until which it is remembered)
+        self._cut_off: dict[str, tuple[int, float]] = {}
         self._disabled: frozenset[str] = frozenset()
         self._last_row = 0
         self._retry_at = float("-inf")
         self._failure = ""
         self._read_at: float | None = None
         #: ``clock()`` value from which :meth:`refresh` has something to do
-        self.due = 0.0 if source is not None else float("inf")
+        self.due = 0.0 if shared is not None or disabled is not None else float("inf")
 
-    def ended(self, session_id: str, user_id: str) -> bool:
+    def ended(self, session_id: str, user_id: str, issued: int) -> bool:
         """Whether that session counts no more.
 
+        :param issued: the moment of its sign-in, by the provider's clock where it told us.
         :raises StoreUnavailable: when the list cannot be read and the copy is too old to serve.
         """
         if self._clock() >= self.due:
             self._refresh()
-        return session_id in self._revoked or user_id in self._disabled
+        return (
+            session_id in self._revoked
+            or user_id in self._disabled
+            or (user_id in self._cut_off and issued <= self._cut_off[user_id][0])
+        )
 
     def revoke(self, session_id: str, *, expires: int) -> None:
         """End a session everywhere.
 
         :param expires: the moment (seconds since the epoch) at which the session would have ended by itself.
-        :raises StoreUnavailable: when the directory did not take it; this worker ends the session all the same.
+        :raises StoreUnavailable: when the others could not be told; this worker ends the session all the same.
         """
-        self._remember(session_id, expires)
-        if self._source is not None:
-            self._source.revoke_session(session_id, expires=expires)
+        self._revoked[session_id] = self._until(expires)
+        self._tell(session_name(session_id), 0, expires)
+
+    def revoke_user(self, user_id: str, *, moment: int, expires: int) -> None:
+        """End all sessions of a user that were issued up to *moment*.
+
+        :param expires: when the last of them would have ended by itself.
+        :raises StoreUnavailable: as above.
+        """
+        self._cut(user_id, moment, expires)
+        self._tell(user_name(user_id), moment, expires)
+
+    def _tell(self, name: str, moment: int, expires: int) -> None:
+        if self._shared is not None:
+            self._shared.revoke(name, moment=moment, expires=expires)
         else:
             self._forget_expired()
 
@@ -100,37 +148,51 @@ class Revocations:
                 if not self._serves():
                     raise StoreUnavailable(self._failure)
                 return
-            if self._clock() < self.due or self._source is None:
+            if self._clock() < self.due:
                 return
             try:
-                snapshot = self._source.snapshot(self._last_row)
+                self._read()
             except StoreUnavailable as error:
                 self._retry_at, self._failure = self._clock() + RETRY, error.detail
                 if not self._serves():
                     raise
                 self.due = self._retry_at
                 return
-            for _, session_id, expires in snapshot.revoked:
-                self._remember(session_id, expires)
-            if snapshot.revoked:
-                # Not the highest ever seen: a database that was put back counts from an earlier row again.
-                self._last_row = max(row for row, _, _ in snapshot.revoked)
-            self._disabled = snapshot.disabled_ids
             self._forget_expired()
             self._read_at = self._clock()
             self.due = self._read_at + self._sync
         finally:
             self._refreshing.release()
 
+    def _read(self) -> None:
+        new = self._shared.revocations(self._last_row) if self._shared is not None else ()
+        disabled = self._read_disabled() if self._read_disabled is not None else frozenset()
+        for line in new:
+            if line.name.startswith(_SESSION):
+                self._revoked[line.name.removeprefix(_SESSION)] = self._until(line.expires)
+            elif line.name.startswith(_USER):
+                self._cut(line.name.removeprefix(_USER), line.moment, line.expires)
+        if new:
+            # Not the highest ever seen: a database that was put back counts from an earlier row again.
+            self._last_row = max(line.row for line in new)
+        self._disabled = disabled
+
     def _serves(self) -> bool:
         return self._read_at is not None and self._clock() < self._read_at + GRACE
 
-    def _remember(self, session_id: str, expires: int) -> None:
+    def _cut(self, user_id: str, moment: int, expires: int) -> None:
+        before = self._cut_off.get(user_id, (moment, 0.0))
+        self._cut_off[user_id] = max(before[0], moment), max(before[1], self._until(expires))
+
+    def _until(self, expires: int) -> float:
         # Counted on a clock that nobody sets: one that was ahead for a moment must not revive what has ended.
-        self._revoked[session_id] = self._clock() + max(expires - time.time(), 0) + KEPT_LONGER
+        return self._clock() + max(expires - time.time(), 0) + KEPT_LONGER
 
     def _forget_expired(self) -> None:
         now = self._clock()
         for session_id, until in list(self._revoked.items()):
             if until < now:
                 self._revoked.pop(session_id, None)
+        for user_id, (_, until) in list(self._cut_off.items()):
+            if until < now:
+                self._cut_off.pop(user_id, None)

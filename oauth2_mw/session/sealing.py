@@ -13,7 +13,7 @@ from binascii import a2b_base64
 
 from cryptography.exceptions import InvalidTag
 
-from oauth2_mw.session.keyring import ID_BYTES, Keyring
+from oauth2_mw.session.keyring import ID_BYTES, Key, Keyring
 
 VERSION = b"\x01"
 NONCE_BYTES = 12
@@ -67,23 +67,35 @@ class Sealer:
             bound = self._bound[purpose] = self._app + self._counted(purpose)
         return header + bound + name.encode()
 
-    def seal(self, purpose: str, name: str, payload: bytes) -> str:
-        """Encrypt *payload* for *purpose*, to travel under *name* (a cookie's name, or what stands for one)."""
-        key = self.keyring.sealing_key()
+    def is_current(self, text: str) -> bool:
+        """Whether a sealed text was made with the key that seals now."""
+        octets = _decode(text)
+        return octets is not None and octets[1 : 1 + ID_BYTES] == self.keyring.sealing_key().id
+
+    def seal(self, purpose: str, name: str, payload: bytes, *, key: Key | None = None) -> str:
+        """Encrypt *payload* for *purpose*, to travel under *name* (a cookie's name, or what stands for one).
+
+        :param key: a key of its own in place of the ring's.
+        """
+        key = key or self.keyring.sealing_key()
         # 96 random bits: safe for 2^32 seals a key, far beyond the logins of a key's life (NIST SP 800-38D, 8.3).
         nonce = os.urandom(NONCE_BYTES)
         header = VERSION + key.id
         sealed = key.aead(purpose).encrypt(nonce, payload, self._additional_data(header, purpose, name))
         return urlsafe_b64encode(header + nonce + sealed).rstrip(b"=").decode("ascii")
 
-    def open(self, purpose: str, name: str, text: str) -> bytes | None:
-        """What :meth:`seal` was given, or ``None`` for anything that it did not make for just this use."""
+    def open(self, purpose: str, name: str, text: str, *, key: Key | None = None) -> bytes | None:
+        """What :meth:`seal` was given, or ``None`` for anything that it did not make for just this use.
+
+        :param key: the key of its own that it was sealed with.
+        """
         octets = _decode(text)
         if octets is None or len(octets) < _HEADER_BYTES + TAG_BYTES or octets[:1] != VERSION:
             return None
         header = octets[: 1 + ID_BYTES]
-        key = self.keyring.find(header[1:])
         if key is None:
+            key = self.keyring.find(header[1:])
+        if key is None or key.id != header[1:]:
             return None
         try:
             return key.aead(purpose).decrypt(

@@ -129,6 +129,13 @@ def check_provider(section: Section, main: Section) -> None:
             f"is missing: anyone on earth can join {section['provider']}; say who may enter, like "
             "email_domain:example.com or user:jane, or * for everybody",
         )
+    if "refresh_failure" in section.written and section.fine("refresh_failure") and main.fine("keep_tokens"):
+        kept = main["keep_tokens"]
+        if "refresh" not in kept:
+            section.complain(
+                "refresh_failure",
+                f"needs keep_tokens = {' '.join((*kept, 'refresh'))} in [oauth2_mw]: write that, or take this out",
+            )
     bundle = section["ca_bundle"]
     if bundle is not None:
         try:

@@ -1,4 +1,4 @@
-"""The setting ``directory``: where the user directory is."""
+"""A setting that names a SQL database: where the user directory is, or where sessions are kept."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def resolve(url: Secret, base: Path) -> Secret:
     match = _URL.fullmatch(text)
     if match is None:
         raise ValueError(
-            "it is no database URL: write one like sqlite:///users.db or postgresql://user:password@host/name, or none"
+            "it is no database URL: write one like sqlite:///users.db or postgresql://user:password@host/name"
         )
     if find_spec("sqlalchemy") is None:
-        raise ValueError("a directory needs SQLAlchemy: pip install 'oauth2-mw[sql]'")
+        raise ValueError("a database needs SQLAlchemy: pip install 'oauth2-mw[sql]'")
     if match[1] != "sqlite":
         return url
     path, mark, query = match[2].removeprefix("/").partition("?")
     if not match[2].startswith("/") or path in ("", ":memory:") or path.startswith("file:"):
         raise ValueError(
-            "a database in memory forgets its users and is not shared by workers: name a file, like sqlite:///users.db"
+            "a database in memory forgets everything and is not shared by workers: name a file, like sqlite:///users.db"
         )
     if Path(path).is_absolute():
         return url

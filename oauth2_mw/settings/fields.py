@@ -121,10 +121,11 @@ FIELDS: tuple[Field, ...] = (
         "session",
         "global",
         converters.session,
-        "Where sessions are kept: cookie, or the URL of a session store.",
+        "Where sessions are kept: cookie, or the URL of a session store (or env:NAME, file:PATH): redis://, "
+        "rediss://, redis+sentinel://, redis+cluster://, or a SQLAlchemy URL; a relative SQLite path is looked up "
+        "from the folder of the INI file.",
         "cookie",
         secret=True,
-        later="*",
     ),
     Field(
         "session_lifetime",
@@ -148,9 +149,9 @@ FIELDS: tuple[Field, ...] = (
         "keep_tokens",
         "global",
         choices("id", "refresh", "access"),
-        "Which of the provider's tokens the session keeps: any of id and access, or none.",
+        "Which of the provider's tokens the session keeps: any of id, refresh and access, or none. With refresh, "
+        "tokens and what is known of the person are refreshed before the access token ends.",
         "id",
-        later="refresh",
     ),
     Field(
         "cookie_name",
@@ -452,9 +453,8 @@ FIELDS: tuple[Field, ...] = (
         "refresh_failure",
         "provider",
         choice("end", "keep"),
-        "What happens to a session whose refresh token is refused.",
+        "What happens to a session whose refresh token is refused: it ends, or goes on without being refreshed (keep).",
         "end",
-        later="keep",
     ),
     Field(
         "ca_bundle",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ConfigError
-from oauth2_mw.settings import checks, database, icons, model, outputs
+from oauth2_mw.settings import checks, database, icons, model, outputs, session_store
 from oauth2_mw.settings.document import (
     MAIN,
     PROVIDER_PREFIX,
@@ -132,7 +132,8 @@ def _settings(document: Document, *, base: Path, source: str) -> Settings:
     read_access(document)
     environ = outputs.read(document, main["keep_tokens"] if main.fine("keep_tokens") else ("id", "access"))
     checks.check_main(main)
-    directory = _directory(main, base)
+    directory = _located(main, "directory", database.resolve, base)
+    session = _located(main, "session", session_store.resolve, base)
     enabled = {}
     for name, section in sections.items():
         # What cannot be read as yes or no is looked at like an enabled one.
@@ -150,6 +151,7 @@ def _settings(document: Document, *, base: Path, source: str) -> Settings:
         public_paths=main["public_paths"],
         allow=main["allow"],
         login_page=main["login_page"],
+        session=session,
         session_max_bytes=main["session_max_bytes"],
         keep_tokens=frozenset(main["keep_tokens"]),
         cookie_name=main["cookie_name"],
@@ -176,13 +178,14 @@ def _providers(document: Document) -> Iterator[tuple[str, Section]]:
             yield provider_name, read_named_provider(document, provider_name)
 
 
-def _directory(main: Section, base: Path) -> Secret | None:
-    if main["directory"] is None:
+def _located(main: Section, key: str, resolve: Callable[[Secret, Path], Secret], base: Path) -> Secret | None:
+    """The URL of a database or store, as it can be used from any folder."""
+    if main[key] is None:
         return None
     try:
-        return database.resolve(main["directory"], base)
+        return resolve(main[key], base)
     except ValueError as error:
-        main.complain("directory", str(error))
+        main.complain(key, str(error))
         return None
 
 
@@ -232,6 +235,7 @@ def _provider(name: str, section: Section, main: Section) -> ProviderSettings:
         auth_params=section["auth_params"],
         session_lifetime=lifetime,
         session_idle=idle,
+        refresh_failure=section["refresh_failure"],
         ca_bundle=section["ca_bundle"],
         proxy=section["proxy"],
         trust_env=section["trust_env"],

@@ -16,6 +16,7 @@ ClientAuthMethod = Literal[
 ]
 ResponseMode = Literal["query", "form_post"]
 GroupSync = Literal["first", "always", "never"]
+RefreshFailure = Literal["end", "keep"]
 TokenKind = Literal["id", "refresh", "access"]
 
 #: bytes; what HS256 needs of a client secret for ``client_secret_jwt`` (RFC 7518, section 3.2)
@@ -76,6 +77,7 @@ class ProviderSettings:
     #: seconds
     session_lifetime: int
     session_idle: int
+    refresh_failure: RefreshFailure
     ca_bundle: Path | None
     #: may carry a password
     proxy: str | None = field(repr=False)
@@ -118,6 +120,8 @@ class Settings:
     #: ``None``: everybody whom a provider vouches for
     allow: tuple[AllowTerm, ...] | None
     login_page: bool
+    #: the URL of a session store; ``None``: sessions live in cookies
+    session: Secret | None
     session_max_bytes: int
     keep_tokens: frozenset[TokenKind]
     cookie_name: str

@@ -96,7 +96,7 @@ class Attempt:
 class Attempts:
     """Begins attempts and finds them again.
 
-    :param consume: where the directory remembers used attempts: ``(id, expires=..., now=...) -> first use?``. Without
+    :param consume: where the directory remembers used attempts: ``(id, expires=...) -> first use?``. Without
         one each process remembers its own, and across processes the provider's single-use code decides.
     :param form_post: the providers whose answers come as a form.
     """
@@ -113,7 +113,7 @@ class Attempts:
         self._sealer = sealer
         self._cookies = cookies
         self._clock = clock
-        self._consume = consume or UsedHere().consume
+        self._consume = consume or UsedHere(clock=clock).consume
         self._form_post = frozenset(form_post)
 
     def begin(
@@ -180,8 +180,7 @@ class Attempts:
 
         :raises StoreUnavailable: when the directory cannot tell.
         """
-        now = int(self._clock())
-        return self._consume(attempt.state.id, expires=now + KEPT_FOR, now=now)
+        return self._consume(attempt.state.id, expires=int(self._clock()) + KEPT_FOR)
 
     def spend(self, attempt: Attempt, sent: Sent, *, session_bytes: int | None = None) -> list[str]:
         """``Set-Cookie`` values that leave nothing of *attempt* but its destination.
@@ -264,12 +263,14 @@ class UsedHere:
     #: An entry costs about 200 bytes. Beyond this the oldest go; the provider's single-use code still decides.
     MOST = 20_000
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._used: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def consume(self, attempt_id: str, *, expires: int, now: int) -> bool:
+    def consume(self, attempt_id: str, *, expires: int) -> bool:
         """Whether this is the first use of that id."""
+        now = self._clock()
         with self._lock:
             if attempt_id in self._used:
                 return False

@@ -15,11 +15,13 @@ from oauth2_mw.identity.admission import Admission
 from oauth2_mw.observe import audit
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.session.manager import Known, Sessions
+from oauth2_mw.session.model import Origin
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings, Settings
 from oauth2_mw.web import responses
 from oauth2_mw.web.attempt import Attempt, Attempts, State
 from oauth2_mw.web.challenge import Environ, is_top_level
+from oauth2_mw.web.device import address, device
 from oauth2_mw.web.urls import Urls
 
 #: The parameters of an authorization response (RFC 6749, 4.1.2; RFC 9207; OpenID Connect Session Management).
@@ -129,7 +131,7 @@ class Login:
         if attempt is None or not attempt.fresh(self._sessions.now()) or not self._attempts.use(attempt):
             return self._late(state, attempt, environ, known)
         try:
-            return self._finish(self._settings.providers[provider], params, attempt, known)
+            return self._finish(self._settings.providers[provider], params, attempt, environ, known)
         except Exception as error:
             raise FailedAttempt(error, attempt, self._attempts.spend(attempt, known.sent)) from error
 
@@ -179,9 +181,16 @@ class Login:
         return responses.add_cookies(response, self._attempts.broken(known.sent))
 
     def _finish(
-        self, provider: ProviderSettings, params: Mapping[str, str], attempt: Attempt, known: Known
+        self,
+        provider: ProviderSettings,
+        params: Mapping[str, str],
+        attempt: Attempt,
+        environ: Environ,
+        known: Known,
     ) -> Response:
         client = self._clients(provider.name)
+        # Before the provider is asked: a logout that comes while it answers is later.
+        begun = int(self._sessions.now())
         client.check_issuer(params.get("iss"))
         code = self._code(params)
         sign_in = client.redeem(code=code, nonce=attempt.nonce, code_verifier=attempt.code_verifier)
@@ -192,17 +201,28 @@ class Login:
             claims=sign_in.claims,
             now=int(self._sessions.now()),
         )
-        tokens = {"id_token": sign_in.tokens.id_token, "access_token": sign_in.tokens.access_token}
-        session = self._sessions.create(
+        tokens = {
+            "id_token": sign_in.tokens.id_token,
+            "access_token": sign_in.tokens.access_token,
+            "refresh_token": sign_in.tokens.refresh_token,
+        }
+        kept = self._sessions.create(
             provider,
             identity,
-            {kind: text for kind, text in tokens.items() if text},
+            tokens,
+            known.sent,
             mapped=claims_kept(self._settings),
+            origin=Origin(
+                issued=sign_in.issued if sign_in.issued is not None else begun,
+                sid=sign_in.sid,
+                device=device(environ.get("HTTP_USER_AGENT")),
+                address=address(environ.get("REMOTE_ADDR")),
+            ),
+            expires_at=sign_in.tokens.expires_at,
         )
         if known.session is not None:
             self._sessions.end(known.session)
         audit("login", user=identity.id, username=identity.username, provider=provider.name)
-        kept = self._sessions.set_cookies(session, known.sent)
         cookies = [*kept, *self._attempts.spend(attempt, known.sent, session_bytes=sum(map(len, kept)))]
         return responses.redirect(self._urls.to_destination(attempt.destination), cookies=cookies)
 

@@ -15,7 +15,9 @@ from oauth2_mw.errors import OAuth2Error, RequestError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.provider.client import ProviderClient
+from oauth2_mw.session.ledger import Ledger
 from oauth2_mw.session.manager import NOTHING, Known, Sessions
+from oauth2_mw.session.refresh import Refresher
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web import challenge, responses
 from oauth2_mw.web.assets import Assets
@@ -60,13 +62,13 @@ class Site:
         self._attempts = Attempts(
             sessions.sealer,
             sessions.cookies,
-            consume=directory.consume_attempt if directory is not None else None,
+            consume=partial(_use_attempt, sessions.ledger) if sessions.ledger is not None else None,
             form_post=[name for name, p in settings.providers.items() if p.response_mode == "form_post"],
             clock=sessions.now,
         )
-        self._login = Login(
-            settings, sessions, self._attempts, urls, self.client, Admission(settings, directory)
-        )
+        admission = Admission(settings, directory)
+        self._login = Login(settings, sessions, self._attempts, urls, self.client, admission)
+        self._refresher = Refresher(settings, sessions, self.client, admission)
         self._logout = Logout(
             sessions,
             urls,
@@ -137,6 +139,13 @@ class Site:
     def refusal(self, error: OAuth2Error, environ: Environ) -> Response:
         """Answer a request that cannot be judged because what is needed for it is out of reach."""
         return self._failures.refusal(error, environ)
+
+    def refreshed(self, known: Known) -> Known:
+        """The session of a request with its tokens refreshed; without one when it has ended.
+
+        :raises StoreUnavailable: when its store cannot be used.
+        """
+        return self._refresher.refreshed(known)
 
     # Routes
 
@@ -257,3 +266,7 @@ class Site:
 def _only(request: Request, *methods: str) -> None:
     if request.method not in methods:
         raise MethodNotAllowed(", ".join(methods))
+
+
+def _use_attempt(ledger: Ledger, attempt_id: str, *, expires: int) -> bool:
+    return ledger.first_use(f"attempt:{attempt_id}", expires=expires)

@@ -180,8 +180,7 @@ class Service:
         self.site = site
         sessions = self.middleware._sessions
         person = Identity("u1", "corp", "https://id.example", "7", "jane", groups=("staff",))
-        session = sessions.create(self.settings.providers["corp"], person, {}, mapped=())
-        cookie = sessions.set_cookies(session, sessions.cookies.read(""))[0]
+        cookie = sessions.create(self.settings.providers["corp"], person, {}, sessions.cookies.read(""))[0]
         self.session = cookie.partition("=")[2].partition(";")[0]
 
     def names(self, text: str) -> Mapping[str, str]:

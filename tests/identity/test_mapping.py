@@ -57,6 +57,7 @@ def provider(
         auth_params={},
         session_lifetime=1,
         session_idle=1,
+        refresh_failure="end",
         ca_bundle=None,
         proxy=None,
         trust_env=False,

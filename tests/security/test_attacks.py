@@ -31,8 +31,9 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.keyring import Key, Keyring
-from oauth2_mw.session.revocation import Revocations
+from oauth2_mw.session.revocation import Revocations, session_name
 from oauth2_mw.settings.grammar import Secret
+from oauth2_mw.sql.spent import Revocation
 from tests.support.guarded import ORIGIN, App, make_settings
 from tests.support.keys import raw_key, text_key
 from tests.support.provider_standin import StandIn
@@ -67,8 +68,13 @@ def guard(app: Any = None, **keys: Any) -> OAuth2Middleware:
 def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE, **tokens: str) -> str:
     """A ``Cookie`` header of a live session."""
     sessions = middleware._sessions
-    session = sessions.create(middleware._settings.providers["default"], identity, tokens, mapped=("kept",))
-    cookies = sessions.set_cookies(session, sessions.cookies.read(""))
+    cookies = sessions.create(
+        middleware._settings.providers["default"],
+        identity,
+        tokens,
+        sessions.cookies.read(""),
+        mapped=("kept",),
+    )
     return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
 
@@ -258,12 +264,27 @@ def test_a_cookie_of_another_use_is_none_here() -> None:
 
 
 @pytest.mark.row("3c.12")
-@pytest.mark.parametrize("changes", [{"1": "never"}, {"2": None}, {"n": 5}, {"s": ["x"]}, {"p": ["default"]}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"1": "never"},
+        {"2": None},
+        {"n": 5},
+        {"s": ["x"]},
+        {"p": ["default"]},
+        {"w": ["never"]},
+        {"w": [1, 2, 3, 4, 5]},
+        {"w": 7},
+        {"x": ["soon", 1]},
+        {"x": [1]},
+    ],
+)
 def test_a_session_of_another_shape_is_none(changes: dict[str, Any]) -> None:
     middleware = guard()
     sessions = middleware._sessions
-    session = sessions.create(middleware._settings.providers["default"], JANE, {}, mapped=())
-    record = {**json.loads(session.to_payload()), **changes}
+    known = sessions.look_up(sign_in(middleware))
+    assert known is not None and known.session is not None
+    record = {**json.loads(known.session.to_payload()), **changes}
     sealed = sessions.sealer.seal("session", COOKIE, b"\x01" + json.dumps(record).encode())
     answer = call(middleware, environ_for("/", HTTP_COOKIE=f"{COOKIE}={sealed}"))
     assert answer.status == 401
@@ -419,22 +440,22 @@ class Away:
 
     tries = 0
 
-    def snapshot(self, since: int) -> Any:
+    def revocations(self, since: int) -> Any:
         self.tries += 1
         time.sleep(0.1)
         raise StoreUnavailable("away")
 
-    def revoke_session(self, session_id: str, *, expires: int) -> None:
+    def revoke(self, name: str, *, moment: int, expires: int) -> None:
         raise StoreUnavailable("away")
 
 
 def test_requests_do_not_queue_up_behind_a_directory_that_is_away() -> None:
     source = Away()
-    revocations = Revocations(source, sync=5)
+    revocations = Revocations(shared=source, sync=5)
 
     def ask(_: int) -> None:
         with pytest.raises(StoreUnavailable):
-            revocations.ended("session", "user")
+            revocations.ended("session", "user", 0)
 
     at_once(20, ask)
     assert source.tries <= 3
@@ -520,25 +541,24 @@ class Restored:
     """A directory whose database is put back to an earlier state while the workers go on."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[int, str, int]] = []
+        self.rows: list[Revocation] = []
 
-    def snapshot(self, since: int) -> Any:
-        last = max((row for row, _, _ in self.rows), default=0)
-        news = tuple(row for row in self.rows if row[0] > (since if since <= last else 0))
-        return SimpleNamespace(disabled_ids=frozenset(), revoked=news)
+    def revocations(self, since: int) -> Any:
+        last = max((row.row for row in self.rows), default=0)
+        return tuple(row for row in self.rows if row.row > (since if since <= last else 0))
 
-    def revoke_session(self, session_id: str, *, expires: int) -> None:
+    def revoke(self, name: str, *, moment: int, expires: int) -> None:
         raise NotImplementedError
 
 
 def test_no_logout_is_missed_after_the_database_was_put_back() -> None:
     source, now, end = Restored(), 0.0, int(time.time()) + 3600
-    revocations = Revocations(source, sync=5, clock=lambda: now)
+    revocations = Revocations(shared=source, sync=5, clock=lambda: now)
     for name, rows in (("old", 100), ("new", 95), ("new", 105)):
-        source.rows = [(row, f"{name}{row}", end) for row in range(1, rows + 1)]
-        revocations.ended("", "")
+        source.rows = [Revocation(row, session_name(f"{name}{row}"), 0, end) for row in range(1, rows + 1)]
+        revocations.ended("", "", 0)
         now += 6.0
-    assert [row for row in range(1, 106) if not revocations.ended(f"new{row}", "")] == []
+    assert [row for row in range(1, 106) if not revocations.ended(f"new{row}", "", 0)] == []
 
 
 # Who somebody is, and who may enter

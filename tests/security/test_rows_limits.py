@@ -205,7 +205,7 @@ def test_a_horde_of_anything_leaves_a_bounded_memory(tmp_path: Path) -> None:
 
     def horde(numbers: range) -> None:
         for number in numbers:
-            used.consume(f"attempt-{number}", expires=2_000_000_000, now=1)
+            used.consume(f"attempt-{number}", expires=2_000_000_000)
             scrub({f"HTTP_X_{number}": "1"})
             ring.find(number.to_bytes(8, "big"))
             if number % 500 == 0:

@@ -32,8 +32,9 @@ def guard(app: App, **keys: Any) -> OAuth2Middleware:
 
 def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE) -> str:
     sessions = middleware._sessions
-    session = sessions.create(middleware._settings.providers["default"], identity, {}, mapped=())
-    cookies = sessions.set_cookies(session, sessions.cookies.read(""))
+    cookies = sessions.create(
+        middleware._settings.providers["default"], identity, {}, sessions.cookies.read("")
+    )
     return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.identity.model import Identity
+from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.session import manager
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line
@@ -23,8 +23,7 @@ def make_sessions(**keys: Any) -> Sessions:
 
 def header(sessions: Sessions, identity: Identity = JANE, **tokens: str) -> str:
     provider = sessions._settings.providers["default"]
-    session = sessions.create(provider, identity, tokens, mapped=())
-    cookies = sessions.set_cookies(session, sessions.cookies.read(""))
+    cookies = sessions.create(provider, identity, tokens, sessions.cookies.read(""))
     return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
 
@@ -128,7 +127,7 @@ def test_what_was_signed_in_comes_back_as_it_was() -> None:
         organizations=("ACME",),
         acr="loa2",
         auth_time=0,
-        claims=manager.freeze({"a": {"b": [1, {"c": None}]}, "t": True}),
+        claims=freeze({"a": {"b": [1, {"c": None}]}, "t": True}),
     )
     known = sessions.look_up(header(sessions, identity, id_token="t"))
     assert known is not None

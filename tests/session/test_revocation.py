@@ -9,36 +9,46 @@ from dataclasses import dataclass, field
 import pytest
 
 from oauth2_mw.errors import StoreUnavailable
-from oauth2_mw.session.revocation import GRACE, KEPT_LONGER, RETRY, Revocations
+from oauth2_mw.session.revocation import GRACE, KEPT_LONGER, RETRY, Revocations, session_name, user_name
 
 LATER = int(time.time()) + 3600
 
 
-@dataclass
-class Snapshot:
-    disabled_ids: frozenset[str] = frozenset()
-    revoked: tuple[tuple[int, str, int], ...] = ()
+@dataclass(frozen=True)
+class Line:
+    row: int
+    name: str
+    moment: int = 0
+    expires: int = LATER
 
 
 @dataclass
-class Source:
+class Shared:
     """A directory that can go away."""
 
     away: bool = False
-    snapshots: list[Snapshot] = field(default_factory=list)
+    answers: list[tuple[Line, ...]] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
-    written: list[str] = field(default_factory=list)
+    written: list[tuple[str, int]] = field(default_factory=list)
+    disabled: frozenset[str] = frozenset()
 
-    def snapshot(self, since: int) -> Snapshot:
+    def revocations(self, since: int) -> tuple[Line, ...]:
         if self.away:
             raise StoreUnavailable("the directory is away")
         self.asked.append(since)
-        return self.snapshots.pop(0) if self.snapshots else Snapshot()
+        return self.answers.pop(0) if self.answers else ()
 
-    def revoke_session(self, session_id: str, *, expires: int) -> None:
+    def revoke(self, name: str, *, moment: int, expires: int) -> None:
         if self.away:
             raise StoreUnavailable("the directory is away")
-        self.written.append(session_id)
+        self.written.append((name, moment))
+
+    def disabled_ids(self) -> frozenset[str]:
+        return self.disabled
+
+
+def make(shared: Shared, clock: Clock) -> Revocations:
+    return Revocations(shared=shared, disabled=shared.disabled_ids, sync=5, clock=clock)
 
 
 class Clock:
@@ -54,106 +64,140 @@ def clock() -> Clock:
 
 
 def test_without_a_directory_a_logout_ends_the_session_in_this_process(clock: Clock) -> None:
-    revocations = Revocations(None, sync=5, clock=clock)
-    assert not revocations.ended("s", "u")
+    revocations = Revocations(sync=5, clock=clock)
+    assert not revocations.ended("s", "u", 0)
     revocations.revoke("s", expires=LATER)
-    assert revocations.ended("s", "u")
-    assert not revocations.ended("t", "u")
+    assert revocations.ended("s", "u", 0)
+    assert not revocations.ended("t", "u", 0)
 
 
 def test_an_expired_revocation_is_forgotten_and_an_unexpired_one_never(clock: Clock) -> None:
-    revocations = Revocations(None, sync=5, clock=clock)
+    revocations = Revocations(sync=5, clock=clock)
     revocations.revoke("kept", expires=LATER + 3600)
     for number in range(100):
         revocations.revoke(f"old{number}", expires=1)
-    assert revocations.ended("old5", "u")
+    assert revocations.ended("old5", "u", 0)
     clock.now += KEPT_LONGER + 1
     revocations.revoke("new", expires=LATER)
-    assert revocations.ended("kept", "u")
-    assert not revocations.ended("old5", "u")
+    assert revocations.ended("kept", "u", 0)
+    assert not revocations.ended("old5", "u", 0)
 
 
 def test_a_logout_elsewhere_is_seen_within_the_sync_time(clock: Clock) -> None:
-    source = Source(snapshots=[Snapshot(), Snapshot(revoked=((7, "s", LATER),))])
-    revocations = Revocations(source, sync=5, clock=clock)
-    assert not revocations.ended("s", "u")
+    source = Shared(answers=[(), (Line(7, session_name("s")),)])
+    revocations = make(source, clock)
+    assert not revocations.ended("s", "u", 0)
     clock.now += 4.9
-    assert not revocations.ended("s", "u")
+    assert not revocations.ended("s", "u", 0)
     clock.now += 0.1
-    assert revocations.ended("s", "u")
+    assert revocations.ended("s", "u", 0)
     clock.now += 5
-    revocations.ended("s", "u")
+    revocations.ended("s", "u", 0)
     assert source.asked == [0, 0, 7]
 
 
 @pytest.mark.row("3k.8")
 def test_a_disabled_user_is_out_and_an_enabled_one_back(clock: Clock) -> None:
-    source = Source(snapshots=[Snapshot(disabled_ids=frozenset({"u"})), Snapshot()])
-    revocations = Revocations(source, sync=5, clock=clock)
-    assert revocations.ended("s", "u")
+    source = Shared(disabled=frozenset({"u"}))
+    revocations = make(source, clock)
+    assert revocations.ended("s", "u", 0)
+    source.disabled = frozenset()
     clock.now += 5
-    assert not revocations.ended("s", "u")
+    assert not revocations.ended("s", "u", 0)
 
 
 def test_our_own_logout_counts_at_once_and_is_written_down(clock: Clock) -> None:
-    source = Source()
-    revocations = Revocations(source, sync=5, clock=clock)
+    source = Shared()
+    revocations = make(source, clock)
     revocations.revoke("s", expires=LATER)
-    assert revocations.ended("s", "u")
-    assert source.written == ["s"]
+    assert revocations.ended("s", "u", 0)
+    assert source.written == [(session_name("s"), 0)]
 
 
 def test_a_logout_that_cannot_be_told_to_others_still_counts_here(clock: Clock) -> None:
-    source = Source()
-    revocations = Revocations(source, sync=5, clock=clock)
-    revocations.ended("x", "u")
+    source = Shared()
+    revocations = make(source, clock)
+    revocations.ended("x", "u", 0)
     source.away = True
     with pytest.raises(StoreUnavailable):
         revocations.revoke("s", expires=LATER)
-    assert revocations.ended("s", "u")
+    assert revocations.ended("s", "u", 0)
 
 
 def test_with_no_list_at_all_every_request_is_refused(clock: Clock) -> None:
-    revocations = Revocations(Source(away=True), sync=5, clock=clock)
+    revocations = make(Shared(away=True), clock)
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
-            revocations.ended("s", "u")
+            revocations.ended("s", "u", 0)
 
 
 def test_a_list_up_to_a_minute_old_serves_then_requests_are_refused_and_recover(clock: Clock) -> None:
-    source = Source()
-    revocations = Revocations(source, sync=5, clock=clock)
-    revocations.ended("s", "u")
+    source = Shared()
+    revocations = make(source, clock)
+    revocations.ended("s", "u", 0)
     source.away = True
     clock.now += GRACE - 1
-    assert not revocations.ended("s", "u")
+    assert not revocations.ended("s", "u", 0)
     clock.now += 1
     with pytest.raises(StoreUnavailable):
-        revocations.ended("s", "u")
+        revocations.ended("s", "u", 0)
     source.away = False
     clock.now += RETRY
-    assert not revocations.ended("s", "u")
+    assert not revocations.ended("s", "u", 0)
 
 
 def test_while_one_request_reads_the_list_the_others_do_not_wait(clock: Clock) -> None:
-    class Slow(Source):
+    class Slow(Shared):
         entered = threading.Event()
         leave = threading.Event()
 
-        def snapshot(self, since: int) -> Snapshot:
+        def revocations(self, since: int) -> tuple[Line, ...]:
             if self.asked:
                 self.entered.set()
                 self.leave.wait(10)
-            return super().snapshot(since)
+            return super().revocations(since)
 
     source = Slow()
-    revocations = Revocations(source, sync=5, clock=clock)
-    revocations.ended("s", "u")
+    revocations = make(source, clock)
+    revocations.ended("s", "u", 0)
     clock.now += 5
-    reader = threading.Thread(target=revocations.ended, args=("s", "u"))
+    reader = threading.Thread(target=revocations.ended, args=("s", "u", 0))
     reader.start()
     assert source.entered.wait(10)
-    assert not revocations.ended("s", "u")
+    assert not revocations.ended("s", "u", 0)
     source.leave.set()
     reader.join(10)
     assert len(source.asked) == 2
+
+
+def test_a_user_is_cut_off_up_to_a_moment(clock: Clock) -> None:
+    shared = Shared()
+    revocations = make(shared, clock)
+    revocations.revoke_user("u", moment=100, expires=LATER)
+    assert revocations.ended("s", "u", 99)
+    assert revocations.ended("s", "u", 100)
+    assert not revocations.ended("s", "u", 101)
+    assert not revocations.ended("s", "v", 99)
+    assert shared.written == [(user_name("u"), 100)]
+
+
+def test_of_several_moments_the_latest_counts_wherever_it_comes_from(clock: Clock) -> None:
+    shared = Shared(answers=[(Line(1, user_name("u"), 200), Line(2, user_name("u"), 150))])
+    revocations = make(shared, clock)
+    revocations.revoke_user("u", moment=100, expires=LATER)
+    assert revocations.ended("s", "u", 200)
+    assert not revocations.ended("s", "u", 201)
+
+
+def test_a_cut_off_is_forgotten_with_the_last_session_that_it_ended(clock: Clock) -> None:
+    revocations = Revocations(sync=5, clock=clock)
+    revocations.revoke_user("u", moment=100, expires=1)
+    clock.now += KEPT_LONGER + 1
+    revocations.revoke_user("v", moment=100, expires=LATER)
+    assert not revocations.ended("s", "u", 100)
+    assert revocations.ended("s", "v", 100)
+
+
+def test_a_line_of_another_kind_is_left_aside(clock: Clock) -> None:
+    shared = Shared(answers=[(Line(1, "sid:x", 200), Line(2, session_name("s")))])
+    assert make(shared, clock).ended("s", "u", 1)

@@ -46,6 +46,7 @@ def provider_settings(**changes: Any) -> ProviderSettings:
         "auth_params": MappingProxyType({}),
         "session_lifetime": 8 * 3600,
         "session_idle": 3600,
+        "refresh_failure": "end",
         "ca_bundle": None,
         "proxy": None,
         "trust_env": False,

@@ -1,0 +1,254 @@
+"""What is written down about sessions where all workers can read it: whose they are, since when, from where.
+
+There is a ledger where sessions live in a store, and where a directory stands beside sessions in cookies. It finds the
+sessions of a user and of a provider's own session (``sid``), so that a person, an operator or the provider can end
+them. Whoever runs the database reads nothing but times in it: the rest is sealed with our keys, and what is looked
+up by is a keyed hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from oauth2_mw.errors import AccessDenied
+from oauth2_mw.session.model import Session
+from oauth2_mw.session.revocation import Revocations, user_name
+from oauth2_mw.session.sealing import Sealer
+from oauth2_mw.session.stores import Record, Store
+
+log = logging.getLogger(__name__)
+
+_SUMMARY = "session-summary"
+_INDEX = "session-index"
+#: Seconds for which a logout waits for a session that is just being created: longer than any call to a provider.
+COMING = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One session as its person or an operator may see it. All times in whole seconds since the epoch."""
+
+    #: names the session in forms and on the command line; it opens nothing
+    id: str
+    user_id: str
+    username: str
+    #: its NAME
+    provider: str
+    device: str | None
+    address: str | None
+    created: int
+    #: the moment of the sign-in by the provider's clock
+    issued: int
+    seen: int
+    expires: int
+
+
+class Ledger:
+    """The sessions of one application as all its workers know them.
+
+    :param data_in_cookie: whether the browsers carry the sessions themselves, so that a session that ended must be
+        listed as such for as long as its cookie could still be opened.
+    :param longest: seconds that a session lasts at most.
+
+    Every method raises :class:`~oauth2_mw.errors.StoreUnavailable` when the store cannot be used.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sealer: Sealer,
+        revocations: Revocations,
+        *,
+        data_in_cookie: bool,
+        longest: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self._sealer = sealer
+        self._revocations = revocations
+        self._data_in_cookie = data_in_cookie
+        self._longest = longest
+        self._clock = clock
+
+    # Writing
+
+    def write(self, session: Session, *, data: str = "") -> None:
+        """Write a new session down.
+
+        :raises AccessDenied: ``signed_out``, when a logout came for it while it was being created.
+        """
+        record = Record(
+            version=1,
+            data=data,
+            summary=self.summary(session),
+            seen=session.seen,
+            expires=self.expires(session, session.seen),
+            lease=0,
+        )
+        self.store.add(session.id, record, indexes=self.indexes(session))
+        # A logout first leaves its mark and then looks for sessions; a session is first written and then looks for
+        # marks. Whichever comes second sees the other.
+        moment = self.store.revoked(user_name(session.identity.id))
+        sid = session.origin.sid
+        if (moment is not None and session.origin.issued <= moment) or (
+            sid is not None and self.store.revoked(_sid_name(session.identity.issuer, sid)) is not None
+        ):
+            self.end(session.id, expires=session.expires)
+            raise AccessDenied(
+                f"user {session.identity.id} was signed out while signing in",
+                code="signed_out",
+                message="You were signed out while you signed in. Please sign in again.",
+            )
+
+    def read(self, session_id: str) -> Record | None:
+        """The record of a session; ``None``: it has ended."""
+        return self.store.read(session_id)
+
+    def touch(
+        self, session_id: str, *, seen: int, expires: int, step: int = 0, reseal: Session | None = None
+    ) -> Record | None:
+        """Write down that a session is in use, and read its record; ``None``: it has ended.
+
+        :param step: seconds by which *seen* must have grown to be worth writing.
+        :param reseal: the session, when what stands in its record is to be sealed with the key that seals now.
+        """
+        return self.store.touch(
+            session_id,
+            seen=seen,
+            expires=expires,
+            step=step,
+            summary=None if reseal is None else self.summary(reseal),
+            indexes=() if reseal is None else self.indexes(reseal),
+        )
+
+    def is_current(self, record: Record) -> bool:
+        """Whether a record is sealed with the key that seals now."""
+        return self._sealer.is_current(record.summary)
+
+    def expires(self, session: Session, seen: int) -> int:
+        """When the store may forget a session."""
+        # In a cookie it may still be used although its last use could not be written down here.
+        return session.expires if self._data_in_cookie else min(session.expires, seen + session.idle)
+
+    def summary(self, session: Session) -> str:
+        """What :meth:`entries` tells about a session, sealed."""
+        who = session.identity
+        told = [
+            who.id,
+            who.username,
+            who.provider,
+            session.origin.device,
+            session.origin.address,
+            session.created,
+            session.origin.issued,
+            session.expires,
+            session.idle,
+        ]
+        return self._sealer.seal(_SUMMARY, session.id, json.dumps(told, ensure_ascii=False).encode())
+
+    def indexes(self, session: Session) -> list[str]:
+        """The names under which a session is found again."""
+        mac = self._sealer.keyring.sealing_key().mac
+        found = [mac(_INDEX, user_name(session.identity.id))]
+        if session.origin.sid is not None:
+            found.append(mac(_INDEX, _sid_name(session.identity.issuer, session.origin.sid)))
+        return found
+
+    # Reading
+
+    def entries(self, user_id: str) -> list[Entry]:
+        """The living sessions of a user, the latest first."""
+        found = [entry for entry in self._find(user_name(user_id)) if entry.user_id == user_id]
+        return sorted(found, key=lambda entry: (entry.created, entry.id), reverse=True)
+
+    def all(self) -> Iterator[Entry]:
+        """All living sessions, in no order."""
+        return self._read(self.store.all())
+
+    def _find(self, name: str) -> Iterator[Entry]:
+        # A session is found by the key that was the newest when it was last in use.
+        for key in tuple(self._sealer.keyring.keys()):
+            yield from self._read(self.store.find(key.mac(_INDEX, name)))
+
+    def _read(self, found: Iterable[tuple[str, Record]]) -> Iterator[Entry]:
+        now = self._clock()
+        for entry_id, record in found:
+            told = self._sealer.open(_SUMMARY, entry_id, record.summary)
+            if told is None:
+                log.info("a record of a session that no key opens was left aside")
+                continue
+            user_id, username, provider, device, address, created, issued, expires, idle = json.loads(told)
+            if now < min(expires, record.seen + idle):
+                yield Entry(
+                    id=entry_id,
+                    user_id=user_id,
+                    username=username,
+                    provider=provider,
+                    device=device,
+                    address=address,
+                    created=created,
+                    issued=issued,
+                    seen=record.seen,
+                    expires=expires,
+                )
+
+    # Ending
+
+    def end(self, entry_id: str, *, expires: int | None = None) -> bool:
+        """End a session; ``False``: there was none of that id.
+
+        :param expires: when it would have ended by itself, if that is known.
+        """
+        if self._data_in_cookie and expires is None:
+            record = self.store.read(entry_id)
+            if record is None:
+                return False
+            expires = record.expires
+        # The list before the record: what fails in between leaves a session that counts no more.
+        self._revocations.revoke(entry_id, expires=expires or int(self._clock()) + self._longest)
+        return self.store.delete(entry_id)
+
+    def end_by_sid(self, issuer: str, sid: str, *, coming: bool = False) -> list[Entry]:
+        """End the sessions that came from one of the provider's own.
+
+        :param coming: also one that is being created just now. Only for a ``sid`` that the provider has signed for,
+            because it is remembered whether or not it was ever seen here.
+        """
+        name = _sid_name(issuer, sid)
+        if coming:
+            now = int(self._clock())
+            self.store.revoke(name, moment=now, expires=now + COMING)
+        return self._end_all(self._find(name))
+
+    def end_user(self, user_id: str, *, moment: int) -> list[Entry]:
+        """End every session of a user whose sign-in was up to *moment*, also one that is being created just now.
+
+        :param moment: seconds since the epoch, by the clock of the provider that says so.
+        """
+        until = int(self._clock()) + self._longest
+        self._revocations.revoke_user(user_id, moment=moment, expires=until)
+        if not self._data_in_cookie:
+            self.store.revoke(user_name(user_id), moment=moment, expires=until)
+        found = self._find(user_name(user_id))
+        return self._end_all(entry for entry in found if entry.user_id == user_id and entry.issued <= moment)
+
+    def _end_all(self, entries: Iterable[Entry]) -> list[Entry]:
+        return [entry for entry in list(entries) if self.end(entry.id, expires=entry.expires)]
+
+    def first_use(self, name: str, *, expires: int) -> bool:
+        """Use something up that may be used once; of any number of callers one gets ``True``.
+
+        :param expires: until when a second use must be noticed, in seconds since the epoch.
+        """
+        return self.store.first_use(name, expires=expires)
+
+
+def _sid_name(issuer: str, sid: str) -> str:
+    raw = f"{len(issuer)}:{issuer}{sid}".encode("utf-8", "surrogatepass")
+    return "sid:" + urlsafe_b64encode(hashlib.sha256(raw).digest()).rstrip(b"=").decode("ascii")

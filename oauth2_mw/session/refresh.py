@@ -1,0 +1,299 @@
+"""Refreshing tokens before they end, and what is known of the person with them (RFC 6749, section 6).
+
+A provider that rotates refresh tokens takes the second use of one for a theft and ends everything (RFC 9700, section
+4.14). So one request refreshes, whoever else comes: in a process the first one, and between processes the one that
+gets the lease in the session's record. Everybody else goes on with the access token that is still good, or waits for
+the result. A lease that its holder did not give back ends by itself; what a late holder brings is thrown away,
+because another version of the record stands there by then. For the same reason nothing revives a session that ended
+meanwhile.
+
+Where sessions live in cookies there is no record to bring the result to the others. A worker keeps it for requests
+that were on their way with the old cookie; between workers only the use of the refresh token itself is noticed, and
+only with a directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from oauth2_mw.errors import (
+    AccessDenied,
+    OAuth2Error,
+    ProviderError,
+    ProviderUnavailable,
+    StoreUnavailable,
+    TokenError,
+)
+from oauth2_mw.identity.admission import Admission
+from oauth2_mw.identity.model import Identity
+from oauth2_mw.observe import audit
+from oauth2_mw.provider.client import ProviderClient, Refreshed
+from oauth2_mw.session.manager import Known, Sessions
+from oauth2_mw.session.model import Due, Session
+from oauth2_mw.settings.model import ProviderSettings, Settings
+
+#: Seconds for which one worker may refresh a session: longer than all calls to the provider may take together.
+LEASE = 60
+#: Seconds for which a request waits for another that is refreshing, once the access token has ended.
+WAIT = 30
+#: Seconds between two looks at the store while another host is refreshing.
+POLL = 0.2
+#: Seconds until a provider that could not be reached is tried again.
+RETRY = 30
+#: Seconds for which a worker hands a refreshed session to requests that come with the cookie of before.
+GRACE = 60
+#: Refreshed sessions that a worker keeps for that.
+MOST_RECENT = 1000
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One refresh under way in this process."""
+
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Recent:
+    """What became of a refresh token; ``None``: the session ended."""
+
+    session: Session | None
+    until: float
+
+
+class Refresher:
+    """Keeps the tokens of one application's sessions fresh.
+
+    :param clients: finds the client of a provider by its NAME.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        clients: Callable[[str], ProviderClient],
+        admission: Admission,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._providers = settings.providers
+        self._sessions = sessions
+        self._clients = clients
+        self._admission = admission
+        self._monotonic = monotonic
+        self._boarding = threading.Lock()
+        #: use of a refresh token -> who is about it
+        self._flights: dict[str, _Flight] = {}
+        #: use of a refresh token -> what came of it
+        self._recent: dict[str, _Recent] = {}
+
+    def refreshed(self, known: Known) -> Known:
+        """The session with tokens that are good, as far as they can be had; without one when it has ended.
+
+        :param known: its session is due to be refreshed.
+        :raises StoreUnavailable: when the session's store cannot be used.
+        """
+        session = known.session
+        if session is None or session.due is None:
+            return known
+        name = _name(session)
+        deadline = self._monotonic() + WAIT
+        while True:
+            with self._boarding:
+                flight = self._flights.get(name)
+                leads = flight is None
+                if flight is None:
+                    flight = self._flights[name] = _Flight()
+            if leads:
+                try:
+                    return self._lead(known, session, name, deadline)
+                finally:
+                    with self._boarding:
+                        del self._flights[name]
+                    flight.done.set()
+            if self._sessions.now() < session.due.ends:
+                # The access token is good for a while yet: nobody waits.
+                return known
+            if not flight.done.wait(max(deadline - self._monotonic(), 0)):
+                return known
+            known = self._sessions.current(known)
+            session = known.session
+            if session is None or session.due is None or self._sessions.now() < session.due.at:
+                return known
+
+    def _lead(self, known: Known, session: Session, name: str, deadline: float) -> Known:
+        if known.held is None:
+            return self._in_cookie(known, session, name)
+        return self._in_store(known, deadline)
+
+    # Sessions in a store
+
+    def _in_store(self, known: Known, deadline: float) -> Known:
+        while True:
+            known = self._sessions.fresh(known)
+            session, held = known.session, known.held
+            now = self._sessions.now()
+            if session is None or held is None or session.due is None or now < session.due.at:
+                # Ended, or refreshed by somebody else.
+                return known
+            if held.lease <= now:
+                leased = self._sessions.replace(known, session, lease=int(now) + LEASE)
+                if leased is not None:
+                    return self._take(leased, session)
+            elif now < session.due.ends or self._monotonic() >= deadline:
+                return known
+            else:
+                time.sleep(POLL)
+
+    def _take(self, leased: Known, session: Session) -> Known:
+        """Refresh with the lease in hand, and give it back."""
+        fresh = self._ask(session)
+        if fresh is None:
+            self._end(session)
+            return replace(leased, session=None, broken=True)
+        stored = self._sessions.replace(leased, fresh)
+        if stored is not None:
+            return stored
+        # Somebody else wrote after this lease had run out, or the session was ended: that counts, and not this.
+        return self._sessions.fresh(leased)
+
+    # Sessions in cookies
+
+    def _in_cookie(self, known: Known, session: Session, name: str) -> Known:
+        recent = self._recent.get(name)
+        if recent is not None and self._monotonic() < recent.until:
+            return self._carry(known, recent.session)
+        if not self._is_first(session, name):
+            # Another worker refreshes it, and the browser is about to bring what came of that.
+            if session.due is not None and self._sessions.now() < session.due.ends + GRACE:
+                return known
+            fresh = self._refused(session, "its refresh token was used, and what came of it never arrived")
+        else:
+            fresh = self._ask(session)
+        if fresh is None:
+            self._end(session)
+        elif self._sessions.has_ended(session):
+            fresh = None
+        self._remember(name, fresh)
+        return self._carry(known, fresh)
+
+    def _is_first(self, session: Session, name: str) -> bool:
+        ledger = self._sessions.ledger
+        return ledger is None or ledger.first_use(f"refresh:{name}", expires=session.expires)
+
+    def _carry(self, known: Known, session: Session | None) -> Known:
+        carried = self._sessions.replace(known, session) if session is not None else None
+        return carried if carried is not None else replace(known, session=None, broken=True)
+
+    def _remember(self, name: str, session: Session | None) -> None:
+        with self._boarding:
+            self._recent[name] = _Recent(session, self._monotonic() + GRACE)
+            while len(self._recent) > MOST_RECENT:
+                del self._recent[next(iter(self._recent))]
+
+    # At the provider
+
+    def _ask(self, session: Session) -> Session | None:
+        """The session refreshed, or as it was if that could not be tried; ``None``: it is to end."""
+        provider = self._providers[session.identity.provider]
+        try:
+            answer = self._clients(provider.name).refresh(
+                session.tokens["refresh_token"],
+                subject=session.identity.subject,
+                auth_time=session.identity.auth_time,
+            )
+        except ProviderUnavailable as error:
+            audit("refresh_postponed", provider=provider.name, user=session.identity.id, detail=error.detail)
+            return self._later(session)
+        except TokenError as error:
+            # The provider says something that cannot be true of this session, such as another subject.
+            self._tell_refused(session, error)
+            return None
+        except ProviderError as error:
+            return self._refused(session, error.detail, code=error.code)
+        try:
+            return self._renewed(session, provider, answer)
+        except (AccessDenied, ProviderError) as error:
+            audit(
+                "access_withdrawn",
+                provider=provider.name,
+                user=session.identity.id,
+                code=error.code,
+                detail=error.detail,
+            )
+            return None
+
+    def _renewed(self, session: Session, provider: ProviderSettings, answer: Refreshed) -> Session:
+        now = self._sessions.now()
+        tokens = {
+            **session.tokens,
+            **self._sessions.kept(
+                {
+                    "access_token": answer.tokens.access_token,
+                    "id_token": answer.tokens.id_token,
+                    "refresh_token": answer.tokens.refresh_token,
+                }
+            ),
+        }
+        identity = self._identity(session, provider, answer, now=int(now))
+        due = Due.of(answer.tokens.expires_at, now=now)
+        return replace(session.used(now), identity=identity, tokens=MappingProxyType(tokens), due=due)
+
+    def _identity(
+        self, session: Session, provider: ProviderSettings, answer: Refreshed, *, now: int
+    ) -> Identity:
+        before = session.identity
+        if answer.claims is None:
+            return before
+        try:
+            identity = self._admission.admit_again(
+                provider, issuer=before.issuer, subject=before.subject, claims=answer.claims, now=now
+            )
+        except StoreUnavailable as error:
+            # The tokens must not be lost for that: the old refresh token is spent.
+            audit("refresh_without_directory", provider=provider.name, user=before.id, detail=error.detail)
+            return before
+        if identity.id != before.id:
+            raise AccessDenied(
+                f"({before.issuer}, {before.subject}) is user {identity.id} by now and was {before.id}",
+                code="user_changed",
+            )
+        # How and when the person proved who they are is a matter of the sign-in.
+        return replace(
+            identity,
+            acr=identity.acr if identity.acr is not None else before.acr,
+            auth_time=identity.auth_time if identity.auth_time is not None else before.auth_time,
+        )
+
+    def _later(self, session: Session) -> Session:
+        due = session.due
+        return (
+            session if due is None else replace(session, due=Due(int(self._sessions.now()) + RETRY, due.ends))
+        )
+
+    def _refused(self, session: Session, detail: str, *, code: str = "refresh_lost") -> Session | None:
+        """What becomes of a session that cannot be refreshed any more."""
+        self._tell_refused(session, ProviderError(detail, code=code))
+        if self._providers[session.identity.provider].refresh_failure == "end":
+            return None
+        tokens = {kind: text for kind, text in session.tokens.items() if kind != "refresh_token"}
+        return replace(session, tokens=MappingProxyType(tokens), due=None)
+
+    def _tell_refused(self, session: Session, error: OAuth2Error) -> None:
+        who = session.identity
+        audit("refresh_refused", provider=who.provider, user=who.id, code=error.code, detail=error.detail)
+
+    def _end(self, session: Session) -> None:
+        audit("session_ended", provider=session.identity.provider, user=session.identity.id)
+        self._sessions.end(session)
+
+
+def _name(session: Session) -> str:
+    """What stands for one use of a refresh token. One that was put off is another use of the same token."""
+    use = f"{session.due and session.due.at} {session.tokens.get('refresh_token')}"
+    return hashlib.sha256(use.encode()).hexdigest()

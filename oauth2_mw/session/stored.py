@@ -1,0 +1,216 @@
+"""Sessions that live in a store: the browser carries a handle and the key that opens its record.
+
+The record's tokens and claims are sealed with a key of that one session, which only the browser's cookie holds: the
+store alone says nothing, and neither does the cookie. A session that was read within ``revocation_sync`` is not read
+again; one that is, costs one round trip, which writes down its use where that is due.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from oauth2_mw.session.keyring import Key
+from oauth2_mw.session.ledger import Ledger
+from oauth2_mw.session.model import Session
+from oauth2_mw.session.sealing import Sealer
+from oauth2_mw.session.stores import Record
+
+log = logging.getLogger(__name__)
+
+_DATA = "session-data"
+_SECRET_BYTES = 32
+_ID_CHARACTERS = 22
+#: id, the session's own key, seconds of idle time, end of the session: what is needed to ask for it in one go
+_HANDLE = struct.Struct(f">{_ID_CHARACTERS}s{_SECRET_BYTES}sLQ")
+#: What a worker keeps of the sessions that it has read.
+HELD_ENTRIES = 2000
+HELD_CHARACTERS = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """What the cookie says: which session, and how its record is opened."""
+
+    id: str
+    secret: bytes = field(repr=False)
+    idle: int
+    expires: int
+
+    def to_payload(self) -> bytes:
+        """The octets that a cookie seals."""
+        return _HANDLE.pack(self.id.encode("ascii"), self.secret, self.idle, self.expires)
+
+    @classmethod
+    def from_payload(cls, payload: bytes) -> Handle:
+        """The inverse of :meth:`to_payload`.
+
+        :raises ValueError: for anything else.
+        """
+        try:
+            session_id, secret, idle, expires = _HANDLE.unpack(payload)
+        except struct.error:
+            raise ValueError("a handle is of another length") from None
+        return cls(session_id.decode("ascii"), secret, idle, expires)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A session as it was read."""
+
+    handle: Handle
+    session: Session
+    version: int
+    #: until when somebody refreshes it, in seconds since the epoch; 0: nobody
+    lease: int
+    #: whether what can be read without the cookie is sealed with the key that seals now
+    current: bool
+    #: ``monotonic()`` value up to which nobody asks the store again
+    until: float
+    #: characters, to keep the memory of all bounded
+    size: int
+
+
+class StoredSessions:
+    """The sessions of one application in its store.
+
+    :param sync: seconds for which what was read is believed.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        sealer: Sealer,
+        *,
+        sync: int,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._sealer = sealer
+        self._sync = sync
+        self._clock = clock
+        self.monotonic = monotonic
+        self._held: dict[str, Held] = {}
+        self._characters = 0
+        self._writing = threading.Lock()
+
+    def add(self, session: Session) -> Handle:
+        """Write a new session down.
+
+        :raises AccessDenied: when a logout came for it meanwhile.
+        :raises StoreUnavailable: when it could not be written.
+        """
+        handle = Handle(session.id, os.urandom(_SECRET_BYTES), session.idle, session.expires)
+        data = self._seal(handle, session)
+        self._ledger.write(session, data=data)
+        self._hold(Held(handle, session, 1, 0, True, self.monotonic() + self._sync, len(data)))
+        return handle
+
+    def find(self, handle: Handle) -> Held | None:
+        """The session of a handle; ``None``: there is none any more.
+
+        :raises StoreUnavailable: when the store cannot be asked.
+        """
+        held = self._held.get(handle.id)
+        if held is not None and not hmac.compare_digest(held.handle.secret, handle.secret):
+            return None
+        if held is not None and self.monotonic() < held.until:
+            return held
+        return self._read(handle, held)
+
+    def fresh(self, handle: Handle) -> Held | None:
+        """The session of a handle as it is in the store at this moment."""
+        return self._open(handle, self._ledger.read(handle.id))
+
+    def replace(self, held: Held, session: Session, *, lease: int = 0) -> Held | None:
+        """Put *session* in the place of *held*, unless another version stands there by now: then ``None``."""
+        data = self._seal(held.handle, session)
+        record = Record(
+            version=held.version + 1,
+            data=data,
+            summary=self._ledger.summary(session),
+            seen=session.seen,
+            expires=self._ledger.expires(session, session.seen),
+            lease=lease,
+        )
+        if not self._ledger.store.replace(session.id, record):
+            self.forget(session.id)
+            return None
+        return self._hold(
+            Held(held.handle, session, record.version, lease, True, self.monotonic() + self._sync, len(data))
+        )
+
+    def forget(self, session_id: str) -> None:
+        """Ask the store when the session is needed next."""
+        with self._writing:
+            held = self._held.pop(session_id, None)
+            if held is not None:
+                self._characters -= held.size
+
+    def _read(self, handle: Handle, held: Held | None) -> Held | None:
+        now = int(self._clock())
+        if held is None:
+            # Nobody here has seen it yet: its use is written down where that is due, without asking first.
+            record = self._ledger.touch(
+                handle.id, seen=now, expires=min(handle.expires, now + handle.idle), step=handle.idle // 8
+            )
+        elif now >= held.session.renew_at() or not held.current:
+            session = held.session.used(now)
+            record = self._ledger.touch(
+                handle.id,
+                seen=now,
+                expires=self._ledger.expires(session, now),
+                reseal=None if held.current else session,
+            )
+        else:
+            record = self._ledger.read(handle.id)
+        return self._open(handle, record)
+
+    def _open(self, handle: Handle, record: Record | None) -> Held | None:
+        payload = None
+        if record is not None:
+            payload = self._sealer.open(_DATA, handle.id, record.data, key=Key(handle.secret))
+        if record is None or payload is None:
+            self.forget(handle.id)
+            return None
+        try:
+            session = Session.from_payload(payload)
+        except (ValueError, KeyError, TypeError):
+            log.info("a session of another version was left aside")
+            return None
+        if session.seen < record.seen:
+            session = replace(session, seen=record.seen)
+        return self._hold(
+            Held(
+                handle,
+                session,
+                record.version,
+                record.lease,
+                self._ledger.is_current(record),
+                self.monotonic() + self._sync,
+                len(record.data),
+            )
+        )
+
+    def _seal(self, handle: Handle, session: Session) -> str:
+        return self._sealer.seal(_DATA, handle.id, session.to_payload(), key=Key(handle.secret))
+
+    def _hold(self, held: Held) -> Held:
+        with self._writing:
+            before = self._held.pop(held.handle.id, None)
+            if before is not None and before.version > held.version:
+                # Read before another thread wrote, and here after it.
+                held = before
+            self._held[held.handle.id] = held
+            self._characters += held.size - (before.size if before is not None else 0)
+            while len(self._held) > HELD_ENTRIES or self._characters > HELD_CHARACTERS:
+                oldest = next(iter(self._held))
+                self._characters -= self._held.pop(oldest).size
+        return held

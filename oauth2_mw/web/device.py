@@ -1,0 +1,57 @@
+"""Which browser a sign-in came from, in words in which its owner knows it again.
+
+Both are for people to look at. They come from the request, prove nothing, and decide nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+#: Characters of a ``User-Agent`` that are looked at.
+_MOST = 512
+#: In the order in which they are looked for: most browsers claim to be others, too.
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
+_PRODUCT = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,39}")
+
+
+def device(user_agent: str | None) -> str | None:
+    """Browser and system of a ``User-Agent`` (RFC 9110, section 10.1.5), such as ``Firefox on Linux``.
+
+    What is no browser is called by its product's name, such as ``curl``; ``None``: nothing usable is said.
+    """
+    text = (user_agent or "")[:_MOST]
+    browser = next((name for mark, name in _BROWSERS if mark in text), None)
+    system = next((name for mark, name in _SYSTEMS if mark in text), None)
+    if browser is None:
+        product = _PRODUCT.match(text)
+        browser = product[0] if product is not None and product[0] != "Mozilla" else None
+    if browser is None or system is None:
+        return browser or system
+    return f"{browser} on {system}"
+
+
+def address(remote: str | None) -> str | None:
+    """The address in ``REMOTE_ADDR`` as it is usually written; ``None``: it is none, as behind a Unix socket."""
+    try:
+        return str(ipaddress.ip_address((remote or "").partition("%")[0]))
+    except ValueError:
+        return None

@@ -1,0 +1,379 @@
+"""Refreshing: once however many ask, never twice with one token, and nothing that has ended comes back."""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.identity.admission import Admission
+from oauth2_mw.session import refresh
+from oauth2_mw.session.refresh import Refresher
+from tests.support.browser_jar import Browser
+from tests.support.guarded import ORIGIN, Guarded, guarded
+from tests.support.provider_standin import Answer, StandIn
+
+SECRET = "s3cret: %+&ü"
+HOUR = 3600
+
+MODES = ("cookie", "cookie and directory", "store")
+
+
+class Clock:
+    """The clock by which sessions live; the provider's is the machine's."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.ahead = 0
+
+    def __call__(self) -> float:
+        return float(self._real()) + self.ahead
+
+
+class Scene:
+    """A person signed in at a site whose access tokens last an hour."""
+
+    def __init__(self, site: Guarded, provider: StandIn) -> None:
+        self.site = site
+        self.provider = provider
+        self.sessions = site.middleware._sessions
+        self.clock = Clock(self.sessions._clock)
+        self.sessions._clock = self.clock
+        if self.sessions._stored is not None:
+            self.sessions._stored._clock = self.clock
+        self.browser = site.browser()
+        self.browser.navigate(site.url + "/")
+        assert self.refreshes == 0
+
+    @property
+    def refreshes(self) -> int:
+        return sum(one.form.get("grant_type") == "refresh_token" for one in self.provider.asked("/token"))
+
+    def see(self, browser: Browser | None = None) -> dict[str, Any] | None:
+        """What the application tells; ``None``: it was not asked."""
+        page = (browser or self.browser).fetch(self.site.url + "/page")
+        return json.loads(page.body)["environ"] if page.status == 200 else None
+
+    def another_worker(self) -> None:
+        """From here on somebody refreshes who remembers nothing."""
+        site = self.site.middleware._site()
+        site._refresher = Refresher(
+            self.site.settings,
+            self.sessions,
+            site.client,
+            Admission(self.site.settings, self.site.middleware._directory),
+        )
+
+    def audit(self, event: str) -> list[str]:
+        return [line for line in self.site.audit if f"event={event} " in line]
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    with StandIn(client_id="app") as provider:
+        yield provider
+
+
+@contextmanager
+def scene(provider: StandIn, folder: Path, mode: str = "store", **keys: Any) -> Iterator[Scene]:
+    database = f"sqlite:///{folder}/site.db"
+    where = {"cookie": {}, "cookie and directory": {"directory": database}, "store": {"session": database}}[
+        mode
+    ]
+    settings = {
+        "issuer": provider.issuer,
+        "client_secret": SECRET,
+        "keep_tokens": "id refresh access",
+        "session_idle": "8h",
+        "environ": {"HTTP_X_ACCESS_TOKEN": "access_token", "HTTP_X_NAME": "name"},
+        **where,
+        **keys,
+    }
+    with guarded(**settings) as site:
+        yield Scene(site, provider)
+
+
+def at_once(number: int, work: Any) -> list[Any]:
+    start, results = threading.Barrier(number), [None] * number
+
+    def run(index: int) -> None:
+        start.wait(30)
+        results[index] = work(index)
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+@pytest.mark.row("X2", "F7", "N2.1.10")
+@pytest.mark.parametrize("mode", MODES)
+def test_an_access_token_is_refreshed_before_it_ends(provider: StandIn, tmp_path: Path, mode: str) -> None:
+    with scene(provider, tmp_path, mode) as there:
+        seen = [there.see()]
+        there.clock.ahead = HOUR - 120
+        seen.append(there.see())
+        assert there.refreshes == 0
+        assert seen[0] is not None and seen[0]["HTTP_X_ACCESS_TOKEN"] == seen[1]["HTTP_X_ACCESS_TOKEN"]  # type: ignore[index]
+        there.clock.ahead = HOUR - 50
+        seen.append(there.see())
+        assert there.refreshes == 1
+        assert seen[2] is not None
+        assert seen[2]["HTTP_X_ACCESS_TOKEN"] != seen[0]["HTTP_X_ACCESS_TOKEN"]
+        assert seen[2]["HTTP_X_ACCESS_TOKEN"] in provider._access_tokens
+        assert there.see() == seen[2]
+        # And on, with the token that took the place of the first.
+        there.clock.ahead = 2 * HOUR
+        seen.append(there.see())
+        assert there.refreshes == 2
+        assert seen[3] is not None and seen[3]["HTTP_X_ACCESS_TOKEN"] != seen[2]["HTTP_X_ACCESS_TOKEN"]
+
+
+@pytest.mark.parametrize("keep", ["id", "id access", "none"])
+def test_without_a_kept_refresh_token_nothing_is_refreshed(
+    provider: StandIn, tmp_path: Path, keep: str
+) -> None:
+    with scene(provider, tmp_path, keep_tokens=keep, environ={}) as there:
+        there.clock.ahead = HOUR + 1
+        assert there.see() is not None
+        assert there.refreshes == 0
+
+
+@pytest.mark.row("3h.12", "3l.1")
+@pytest.mark.parametrize("mode", MODES)
+def test_of_fifty_requests_at_once_one_refreshes(provider: StandIn, tmp_path: Path, mode: str) -> None:
+    with scene(provider, tmp_path, mode) as there:
+        provider.answers["token"] = lambda members: {**members, "expires_in": 3 * HOUR}
+        there.clock.ahead = HOUR + 1
+        cookies = there.browser.jar
+        pages = at_once(50, lambda _: there.see(_copy(there, cookies)))
+        assert there.refreshes == 1
+        assert all(page is not None for page in pages)
+        assert there.audit("refresh_refused") == []
+        tokens = {page["HTTP_X_ACCESS_TOKEN"] for page in pages}
+        assert len(tokens) == 1
+
+
+def _copy(there: Scene, jar: Any) -> Browser:
+    """Another tab of the same browser, whose cookies are those of before."""
+    browser = there.site.browser()
+    browser.jar = copy.deepcopy(jar)
+    return browser
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_while_one_refreshes_the_others_go_on_with_a_token_that_is_good(
+    provider: StandIn, tmp_path: Path, mode: str
+) -> None:
+    with scene(provider, tmp_path, mode) as there:
+        before = there.see()
+        there.clock.ahead = HOUR - 50
+        asked, answer = threading.Event(), threading.Event()
+
+        def slowly(members: Any) -> Any:
+            asked.set()
+            assert answer.wait(30)
+            return members
+
+        provider.answers["token"] = slowly
+        old = _copy(there, there.browser.jar)
+        thread = threading.Thread(target=there.see)
+        thread.start()
+        assert asked.wait(30)
+        seen = there.see(old)
+        assert seen is not None and before is not None
+        assert seen["HTTP_X_ACCESS_TOKEN"] == before["HTTP_X_ACCESS_TOKEN"]
+        answer.set()
+        thread.join(30)
+        assert there.refreshes == 1
+
+
+@pytest.mark.row("3l.5")
+@pytest.mark.parametrize("mode", MODES)
+def test_a_logout_beats_a_refresh_in_flight(provider: StandIn, tmp_path: Path, mode: str) -> None:
+    with scene(provider, tmp_path, mode) as there:
+        there.clock.ahead = HOUR - 50
+        leaving = _copy(there, there.browser.jar)
+        old = _copy(there, there.browser.jar)
+
+        def while_signing_out(members: Any) -> Any:
+            del provider.answers["token"]
+            page = leaving.navigate(f"{ORIGIN}/auth/oauth2/logout/", initiator=ORIGIN, follow=False)
+            assert page.status == 303
+            return members
+
+        provider.answers["token"] = while_signing_out
+        assert there.see() is None
+        assert there.see(old) is None
+        assert there.see() is None
+
+
+@pytest.mark.row("3l.2")
+def test_a_refresh_that_took_too_long_overwrites_nothing_newer(provider: StandIn, tmp_path: Path) -> None:
+    with scene(provider, tmp_path) as there:
+        provider.rotates = False
+        there.clock.ahead = HOUR - 50
+        answers = iter(["slow", "fast"])
+
+        def answer(members: Any) -> Any:
+            which = next(answers)
+            if which == "slow":
+                # The lease of this one runs out, and another worker refreshes.
+                there.clock.ahead += refresh.LEASE + 1
+                there.another_worker()
+                there.see(_copy(there, there.browser.jar))
+            provider._access_tokens.add(which)
+            return {**members, "access_token": which, "id_token": None}
+
+        provider.answers["token"] = answer
+        provider.refreshes_id_token = False
+        seen = there.see()
+        assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] == "fast"
+        there.sessions._stored._held.clear()  # type: ignore[union-attr]
+        seen = there.see()
+        assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] == "fast"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("setting", ["end", "keep"])
+def test_a_refused_refresh_token_ends_the_session_or_keeps_it(
+    provider: StandIn, tmp_path: Path, mode: str, setting: str
+) -> None:
+    with scene(provider, tmp_path, mode, refresh_failure=setting) as there:
+        provider.answers["token"] = Answer(b'{"error": "invalid_grant"}', 400)
+        there.clock.ahead = HOUR - 50
+        for _ in range(3):
+            assert (there.see() is not None) == (setting == "keep")
+        assert there.refreshes == 1
+        [line] = there.audit("refresh_refused")
+        assert "code=invalid_grant" in line
+
+
+@pytest.mark.row("X4")
+@pytest.mark.parametrize("mode", MODES)
+def test_a_refreshed_id_token_about_somebody_else_ends_the_session(
+    provider: StandIn, tmp_path: Path, mode: str
+) -> None:
+    with scene(provider, tmp_path, mode, refresh_failure="keep") as there:
+        provider.refreshed_claims["sub"] = "somebody-else"
+        there.clock.ahead = HOUR - 50
+        assert there.see() is None
+        assert there.see() is None
+        assert there.audit("refresh_refused")
+
+
+@pytest.mark.row("X3", "N2.6.20")
+@pytest.mark.parametrize(
+    "claims", [{"iss": "https://evil.example"}, {"aud": "other"}, {"exp": 1}, {"iat": None}, {"azp": "other"}]
+)
+def test_a_refreshed_id_token_proves_what_the_first_one_did(
+    provider: StandIn, tmp_path: Path, claims: dict[str, Any]
+) -> None:
+    with scene(provider, tmp_path) as there:
+        provider.refreshed_claims.update(claims)
+        there.clock.ahead = HOUR - 50
+        assert there.see() is None
+        assert there.audit("refresh_refused")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_provider_that_is_down_keeps_nobody_out_and_is_asked_again_later(
+    provider: StandIn, tmp_path: Path, mode: str
+) -> None:
+    with scene(provider, tmp_path, mode) as there:
+        provider.rotates = False
+        provider.answers["token"] = Answer(b"", 503)
+        there.clock.ahead = HOUR - 50
+        before = there.see()
+        assert before is not None
+        assert there.see() == before
+        assert there.refreshes == 1
+        assert there.audit("refresh_postponed")
+        del provider.answers["token"]
+        there.clock.ahead += refresh.RETRY + 1
+        seen = there.see()
+        assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] != before["HTTP_X_ACCESS_TOKEN"]
+        assert there.refreshes == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_the_provider_says_of_the_person_is_read_again(
+    provider: StandIn, tmp_path: Path, mode: str
+) -> None:
+    with scene(provider, tmp_path, mode) as there:
+        provider.userinfo["name"] = "Jane Roe"
+        there.clock.ahead = HOUR - 50
+        seen = there.see()
+        assert seen is not None and seen["HTTP_X_NAME"] == "Jane Roe"
+        assert seen["REMOTE_USER"] == "jane"
+
+
+def test_who_may_no_longer_enter_is_out_with_the_refresh(provider: StandIn, tmp_path: Path) -> None:
+    provider.userinfo["email_verified"] = True
+    with scene(provider, tmp_path, allow="email_domain:example.com") as there:
+        provider.userinfo["email"] = "jane@elsewhere.example"
+        there.clock.ahead = HOUR - 50
+        assert there.see() is None
+        assert "code=not_allowed" in there.audit("access_withdrawn")[0]
+
+
+def test_a_directory_that_is_away_costs_no_tokens(provider: StandIn, tmp_path: Path) -> None:
+    with scene(provider, tmp_path, directory=f"sqlite:///{tmp_path}/users.db") as there:
+        directory = there.site.middleware._directory
+        assert directory is not None
+
+        def away(*_: Any, **__: Any) -> Any:
+            raise StoreUnavailable("the directory is away")
+
+        found, directory.find = directory.find, away  # type: ignore[method-assign]
+        there.clock.ahead = HOUR - 50
+        seen = there.see()
+        directory.find = found  # type: ignore[method-assign]
+        assert seen is not None
+        assert seen["HTTP_X_ACCESS_TOKEN"] in provider._access_tokens
+        assert there.audit("refresh_without_directory")
+        there.clock.ahead += HOUR
+        assert there.see() is not None
+        assert there.refreshes == 2
+
+
+@pytest.mark.row("N2.5.11")
+def test_in_cookies_a_worker_that_comes_second_spends_no_token_twice(
+    provider: StandIn, tmp_path: Path
+) -> None:
+    with scene(provider, tmp_path, "cookie and directory") as there:
+        there.clock.ahead = HOUR - 50
+        old = _copy(there, there.browser.jar)
+        before = there.see(_copy(there, there.browser.jar))
+        assert there.refreshes == 1
+        # Another worker has no memory of what came of it.
+        there.another_worker()
+        seen = there.see(old)
+        assert seen is not None and before is not None
+        assert seen["HTTP_X_ACCESS_TOKEN"] != before["HTTP_X_ACCESS_TOKEN"]
+        assert there.refreshes == 1
+        # The response with the new tokens never reached that browser: once they should be there, it is over.
+        there.clock.ahead += 60 + refresh.GRACE
+        assert there.see(old) is None
+        assert there.refreshes == 1
+        assert "code=refresh_lost" in there.audit("refresh_refused")[0]
+
+
+def test_memory_of_refreshes_is_bounded(
+    provider: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "MOST_RECENT", 3)
+    with scene(provider, tmp_path, "cookie") as there:
+        for _ in range(5):
+            there.clock.ahead += HOUR
+            assert there.see() is not None
+        assert len(there.site.middleware._site()._refresher._recent) == 3

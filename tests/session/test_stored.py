@@ -1,0 +1,417 @@
+"""Sessions in a store: one round trip at most, none while the last one counts, and nothing without the cookie."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oauth2_mw.errors import AccessDenied, StoreUnavailable
+from oauth2_mw.identity.model import Identity, freeze
+from oauth2_mw.session import stored
+from oauth2_mw.session.manager import Known, Sessions
+from oauth2_mw.session.model import Origin
+from oauth2_mw.session.revocation import user_name
+from oauth2_mw.session.stores.sql import SqlStore
+from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line
+from oauth2_mw.sql import Database
+from tests.support.guarded import make_settings
+from tests.support.keys import raw_key
+from tests.support.watched_store import WatchedStore
+
+JANE = Identity("u1", "default", "https://id.example", "42", "jane", claims=freeze({"c": "canary"}))
+NOW = 1_800_000_000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Host:
+    """One worker of an application, with its own memory, in front of the store that all share."""
+
+    def __init__(self, folder: Path, clock: Clock, **keys: Any) -> None:
+        url = f"sqlite:///{folder}/sessions.db"
+        self.settings = make_settings(issuer="https://id.example", session=url, **keys)
+        database = Database(Secret.literal(url), setting="session")
+        self.store = WatchedStore(SqlStore(database, app=self.settings.public_url, clock=clock))
+        self.clock = clock
+        self.sessions = Sessions(self.settings, store=self.store, clock=clock)
+        # What a worker has read counts by a clock that nobody sets; here one that tests do.
+        assert self.sessions._stored is not None
+        self.sessions._stored.monotonic = clock
+
+    def sign_in(self, identity: Identity = JANE, origin: Origin | None = None, **tokens: str) -> str:
+        sent = self.sessions.cookies.read("")
+        lines = self.sessions.create(
+            self.settings.providers["default"],
+            identity,
+            tokens,
+            sent,
+            origin=origin or Origin(int(self.clock())),
+        )
+        return "; ".join(line.partition(";")[0] for line in lines)
+
+    def known(self, cookie: str) -> Known:
+        known = self.sessions.look_up(cookie)
+        assert known is not None
+        return known
+
+    def user(self, cookie: str) -> str | None:
+        session = self.known(cookie).session
+        return session.identity.username if session is not None else None
+
+
+@pytest.fixture(autouse=True)
+def one_clock(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    monkeypatch.setattr("oauth2_mw.session.manager.monotonic", clock)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def host(tmp_path: Path, clock: Clock) -> Host:
+    return Host(tmp_path, clock)
+
+
+@pytest.fixture
+def other(tmp_path: Path, clock: Clock, host: Host) -> Host:
+    return Host(tmp_path, clock, secret_keys=host.settings.secret_keys.value())
+
+
+def test_what_was_signed_in_comes_back_on_another_host(host: Host, other: Host) -> None:
+    cookie = host.sign_in(id_token="t" * 9000)
+    known = other.known(cookie)
+    assert known.session is not None
+    assert known.session.identity == JANE
+    assert known.session.tokens == {"id_token": "t" * 9000}
+    assert known.plain["REMOTE_USER"] == "jane"
+
+
+def test_the_cookie_stays_small_whatever_the_session_holds(host: Host) -> None:
+    small, large = host.sign_in(), host.sign_in(id_token="t" * 9000)
+    assert len(small) == len(large) < 250
+
+
+def test_a_session_seen_lately_is_not_asked_for_again(host: Host, clock: Clock) -> None:
+    cookie = host.sign_in()
+    host.store.taken()
+    for number in range(3):
+        assert host.user(f"other={number}; {cookie}") == "jane"
+        assert host.user(f"other={number}; {cookie}") == "jane"
+    assert host.store.taken() == []
+    clock.now += 5
+    for number in range(3):
+        assert host.user(f"other={number}; {cookie}") == "jane"
+    assert host.store.taken() == ["read"]
+
+
+@pytest.mark.parametrize("later", [0, 5, 30 * 60])
+def test_no_request_costs_more_than_one_round_trip(host: Host, other: Host, clock: Clock, later: int) -> None:
+    cookie = host.sign_in()
+    host.store.taken()
+    clock.now += later
+    for worker in (host, other, host, other):
+        assert worker.user(cookie) == "jane"
+        assert len(worker.store.taken()) <= 1
+
+
+def test_use_slides_the_idle_time_wherever_it_happens(tmp_path: Path, clock: Clock) -> None:
+    first = Host(tmp_path, clock, session_idle="1h")
+    keys = first.settings.secret_keys.value()
+    cookie = first.sign_in()
+    # Each request meets a worker that has never seen the session.
+    for _ in range(5):
+        clock.now += 50 * 60
+        assert Host(tmp_path, clock, session_idle="1h", secret_keys=keys).user(cookie) == "jane"
+    clock.now += 61 * 60
+    assert Host(tmp_path, clock, session_idle="1h", secret_keys=keys).user(cookie) is None
+    assert first.user(cookie) is None
+
+
+def test_use_is_not_written_down_on_every_request(host: Host, clock: Clock) -> None:
+    cookie = host.sign_in()
+    host.store.taken()
+    for _ in range(20):
+        clock.now += 60
+        host.user(cookie)
+    assert host.store.taken().count("touch") == 2
+
+
+def test_use_never_carries_a_session_beyond_its_lifetime(tmp_path: Path, clock: Clock) -> None:
+    host = Host(tmp_path, clock, session_lifetime="2h", session_idle="1h")
+    cookie = host.sign_in()
+    for _ in range(4):
+        clock.now += 29 * 60
+        assert host.user(cookie) == "jane"
+    clock.now += 10 * 60
+    assert host.user(cookie) is None
+
+
+def test_a_logout_here_counts_at_once_and_elsewhere_within_the_sync_time(
+    host: Host, other: Host, clock: Clock
+) -> None:
+    cookie = host.sign_in()
+    assert other.user(cookie) == "jane"
+    session = host.known(cookie).session
+    assert session is not None
+    host.sessions.end(session)
+    assert host.user(cookie) is None
+    clock.now += 5
+    assert other.user(cookie) is None
+    assert other.known(cookie).broken
+
+
+def test_a_store_that_is_away_is_a_refusal_and_recovers(host: Host, clock: Clock) -> None:
+    cookie = host.sign_in()
+    host.store.away = True
+    assert host.user(cookie) == "jane"
+    clock.now += 5
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            host.user(cookie)
+    host.store.away = False
+    assert host.user(cookie) == "jane"
+
+
+def test_a_sign_in_that_cannot_be_written_down_is_none(host: Host) -> None:
+    host.store.away = True
+    with pytest.raises(StoreUnavailable):
+        host.sign_in()
+
+
+@pytest.mark.row("3c.13")
+def test_who_reads_the_store_reads_nothing_of_the_person(host: Host, tmp_path: Path) -> None:
+    host.sign_in(id_token="canary-token", origin=Origin(NOW, "canary-sid", "canary-device", "192.0.2.77"))
+    octets = b"".join(path.read_bytes() for path in tmp_path.glob("sessions.db*"))
+    for secret in (b"canary", b"jane", b"192.0.2", b"u1\x00", b"id.example"):
+        assert secret not in octets
+
+
+@pytest.mark.row("3c.13")
+def test_a_record_in_the_place_of_another_opens_nothing(host: Host, clock: Clock) -> None:
+    jane, eve = host.sign_in(), host.sign_in(replace(JANE, id="u2", username="eve"))
+    ids = [known.session.id for known in (host.known(jane), host.known(eve)) if known.session is not None]
+    records = [host.store.read(one) for one in ids]
+    assert records[1] is not None
+    assert host.store.replace(ids[0], replace(records[1], version=2))
+    clock.now += 5
+    assert host.user(jane) is None
+    assert host.user(eve) == "eve"
+
+
+@pytest.mark.row("3c.13")
+@pytest.mark.parametrize("data", ["", "x", "AAAA" * 1000, "\x00"])
+def test_a_poisoned_record_signs_nobody_in(host: Host, clock: Clock, data: str) -> None:
+    cookie = host.sign_in()
+    session = host.known(cookie).session
+    assert session is not None
+    record = host.store.read(session.id)
+    assert record is not None
+    try:
+        host.store.replace(session.id, replace(record, version=2, data=data))
+    except StoreUnavailable:
+        return
+    clock.now += 5
+    assert host.user(cookie) is None
+
+
+def test_a_handle_needs_the_key_that_it_was_made_with(host: Host) -> None:
+    cookie = host.sign_in()
+    held = host.known(cookie).held
+    assert held is not None
+    forged = replace(held.handle, secret=b"\x00" * 32)
+    assert host.sessions._stored is not None
+    assert host.sessions._stored.find(forged) is None
+    assert host.user(cookie) == "jane"
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x01", b"x" * 65, b"x" * 66, b"x" * 67, b"\xff" * 66, b"\x01" + b"x" * 66]
+)
+def test_a_sealed_handle_of_another_shape_is_none(host: Host, payload: bytes) -> None:
+    name = host.sessions.cookies.session
+    text = host.sessions.sealer.seal("session-handle", name, payload)
+    assert host.user(f"{name}={text}") is None
+
+
+def test_a_handle_whose_record_is_gone_is_no_session(host: Host) -> None:
+    cookie = host.sign_in()
+    session = host.known(cookie).session
+    assert session is not None
+    host.store.delete(session.id)
+    fresh = Host(Path(host.settings.session.value().removeprefix("sqlite:///")).parent, host.clock)  # type: ignore[union-attr]
+    assert fresh.user(cookie) is None
+
+
+def test_a_session_in_a_cookie_is_none_where_sessions_are_in_a_store(host: Host) -> None:
+    keys = host.settings.secret_keys.value()
+    carried = Sessions(make_settings(issuer="https://id.example", secret_keys=keys), clock=host.clock)
+    provider = host.settings.providers["default"]
+    cookies = carried.create(provider, JANE, {}, carried.cookies.read(""))
+    assert host.user("; ".join(line.partition(";")[0] for line in cookies)) is None
+    known = carried.look_up(host.sign_in())
+    assert known is not None and known.session is None
+
+
+def test_a_cookie_with_two_sessions_means_neither(host: Host) -> None:
+    assert host.user(f"{host.sign_in()}; {host.sign_in()}") is None
+
+
+def test_memory_is_bounded_in_entries_and_characters(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert host.sessions._stored is not None
+    monkeypatch.setattr(stored, "HELD_ENTRIES", 10)
+    cookies = [host.sign_in() for _ in range(30)]
+    assert len(host.sessions._stored._held) == 10
+    monkeypatch.setattr(stored, "HELD_CHARACTERS", 2500)
+    host.sign_in(id_token="t" * 1000)
+    assert 0 < len(host.sessions._stored._held) < 10
+    assert all(host.user(cookie) == "jane" for cookie in cookies)
+
+
+# Keys
+
+
+def key_file(folder: Path, *keys: tuple[str, int, bytes]) -> Path:
+    path = folder / "keys"
+    lines = [format_key_line(KeyEntry(kid, moment, key)) for kid, moment, key in keys]
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+    return path
+
+
+def test_a_rotation_ends_no_session_and_retiring_ends_those_that_were_not_used(
+    tmp_path: Path, clock: Clock
+) -> None:
+    old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
+    path = key_file(tmp_path, old)
+    host = Host(tmp_path, clock, secret_keys=f"file:{path}")
+    used, unused = host.sign_in(), host.sign_in()
+    key_file(tmp_path, old, new)
+    clock.now += 120
+    host.sessions._keyring.look()
+    known = host.known(used)
+    [line] = host.sessions.renewal(known)
+    renewed = line.partition(";")[0]
+    assert host.user(renewed) == "jane"
+    assert host.sessions.renewal(host.known(renewed)) == []
+    clock.now += 5
+    assert host.user(renewed) == "jane"
+    key_file(tmp_path, new)
+    host.sessions._keyring.look()
+    clock.now += 5
+    assert host.user(renewed) == "jane"
+    assert host.user(used) is None
+    assert host.user(unused) is None
+
+
+def test_after_a_rotation_a_session_in_use_is_still_found_by_its_user(tmp_path: Path, clock: Clock) -> None:
+    old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
+    host = Host(tmp_path, clock, secret_keys=f"file:{key_file(tmp_path, old)}")
+    cookie = host.sign_in(origin=Origin(NOW, "sid-1"))
+    key_file(tmp_path, old, new)
+    clock.now += 120
+    host.sessions._keyring.look()
+    # Once to learn that the record is sealed with the old key, once to seal it anew.
+    assert host.user(cookie) == "jane"
+    clock.now += 5
+    assert host.user(cookie) == "jane"
+    key_file(tmp_path, new)
+    host.sessions._keyring.look()
+    ledger = host.sessions.ledger
+    assert ledger is not None
+    assert [entry.username for entry in ledger.entries("u1")] == ["jane"]
+    assert len(ledger.end_by_sid("https://id.example", "sid-1")) == 1
+
+
+# Races with a logout
+
+
+def test_a_logout_of_the_user_beats_a_sign_in_in_flight(host: Host, other: Host) -> None:
+    ledger = other.sessions.ledger
+    assert ledger is not None
+    host.store.before["add"] = lambda: ledger.end_user("u1", moment=NOW)
+    with pytest.raises(AccessDenied, match="signed out") as refused:
+        host.sign_in(origin=Origin(NOW))
+    assert refused.value.code == "signed_out"
+    assert ledger.entries("u1") == []
+    # Whoever signs in after that moment is somebody who has come back.
+    host.store.before.clear()
+    assert host.user(host.sign_in(origin=Origin(NOW + 1))) == "jane"
+
+
+@pytest.mark.row("3l.6")
+def test_a_logout_of_the_providers_session_beats_a_sign_in_in_flight(host: Host, other: Host) -> None:
+    ledger = other.sessions.ledger
+    assert ledger is not None
+    host.store.before["add"] = lambda: ledger.end_by_sid("https://id.example", "s1", coming=True)
+    with pytest.raises(AccessDenied):
+        host.sign_in(origin=Origin(NOW, "s1"))
+    host.store.before.clear()
+    assert host.user(host.sign_in(origin=Origin(NOW, "s2"))) == "jane"
+
+
+def test_a_forged_sid_is_not_remembered(host: Host) -> None:
+    ledger = host.sessions.ledger
+    assert ledger is not None
+    assert ledger.end_by_sid("https://id.example", "s1") == []
+    assert host.user(host.sign_in(origin=Origin(NOW, "s1"))) == "jane"
+
+
+def test_a_cut_off_spares_later_sign_ins(host: Host) -> None:
+    early, late = host.sign_in(origin=Origin(NOW)), host.sign_in(origin=Origin(NOW + 10))
+    ledger = host.sessions.ledger
+    assert ledger is not None
+    ended = ledger.end_user("u1", moment=NOW + 5)
+    assert [entry.issued for entry in ended] == [NOW]
+    assert host.user(early) is None
+    assert host.user(late) == "jane"
+    assert host.store.revoked(user_name("u1")) == NOW + 5
+
+
+def test_entries_show_where_a_session_is_used(host: Host, clock: Clock) -> None:
+    ledger = host.sessions.ledger
+    assert ledger is not None
+    cookie = host.sign_in(origin=Origin(NOW, None, "Firefox on Linux", "192.0.2.1"))
+    host.sign_in(replace(JANE, id="u2", username="eve"))
+    clock.now += 30 * 60
+    host.user(cookie)
+    [entry] = ledger.entries("u1")
+    assert (entry.device, entry.address, entry.username, entry.provider) == (
+        "Firefox on Linux",
+        "192.0.2.1",
+        "jane",
+        "default",
+    )
+    assert (entry.created, entry.seen, entry.expires) == (NOW, NOW + 30 * 60, NOW + 8 * 3600)
+    assert {entry.username for entry in ledger.all()} == {"jane", "eve"}
+
+
+def test_the_same_store_shows_another_application_nothing(tmp_path: Path, clock: Clock, host: Host) -> None:
+    keys = host.settings.secret_keys.value()
+    neighbour = Host(tmp_path, clock, secret_keys=keys, public_url="https://other.example")
+    cookie = host.sign_in()
+    assert neighbour.sessions.ledger is not None
+    assert list(neighbour.sessions.ledger.all()) == []
+    assert neighbour.user(cookie) is None
+
+
+def test_what_is_looked_up_by_is_no_plain_hash(host: Host) -> None:
+    ledger = host.sessions.ledger
+    assert ledger is not None
+    host.sign_in()
+    session = host.known(host.sign_in()).session
+    assert session is not None
+    names = ledger.indexes(session)
+    assert all(base64.urlsafe_b64decode(name + "=") for name in names)
+    assert host.store.find(user_name("u1")) == []
+    assert len(host.store.find(names[0])) == 2

@@ -1,0 +1,65 @@
+"""A session store that can be counted, held up and taken away, around a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.session.stores import Record, Store
+
+
+class WatchedStore:
+    """Hands every call on, and remembers its name.
+
+    :param inner: the real store.
+    """
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+        self.calls: list[str] = []
+        self.away = False
+        #: called before a call of that name is handed on
+        self.before: dict[str, Callable[[], object]] = {}
+
+    def _call(self, name: str, *args: Any, **more: Any) -> Any:
+        self.calls.append(name)
+        if self.away:
+            raise StoreUnavailable("the store is away")
+        self.before.get(name, lambda: None)()
+        return getattr(self._inner, name)(*args, **more)
+
+    def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
+        self._call("add", key, record, indexes=indexes)
+
+    def read(self, key: str) -> Record | None:
+        return self._call("read", key)
+
+    def touch(self, key: str, **more: Any) -> Record | None:
+        return self._call("touch", key, **more)
+
+    def replace(self, key: str, record: Record) -> bool:
+        return self._call("replace", key, record)
+
+    def delete(self, key: str) -> bool:
+        return self._call("delete", key)
+
+    def find(self, index: str) -> list[tuple[str, Record]]:
+        return self._call("find", index)
+
+    def all(self) -> Iterator[tuple[str, Record]]:
+        return self._call("all")
+
+    def first_use(self, name: str, *, expires: int) -> bool:
+        return self._call("first_use", name, expires=expires)
+
+    def revoke(self, name: str, *, moment: int, expires: int) -> None:
+        self._call("revoke", name, moment=moment, expires=expires)
+
+    def revoked(self, name: str) -> int | None:
+        return self._call("revoked", name)
+
+    def taken(self) -> list[str]:
+        """The calls since the last time."""
+        taken, self.calls = self.calls, []
+        return taken

@@ -1,0 +1,64 @@
+"""Which browser a sign-in came from, for its owner to know it again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth2_mw.web.device import address, device
+
+CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36"
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+SAFARI = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/18.5 Mobile/15E148 Safari/604.1"
+)
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "words"),
+    [
+        (CHROME, "Chrome on Windows"),
+        (f"{CHROME} Edg/140.0.0.0", "Edge on Windows"),
+        (FIREFOX, "Firefox on Linux"),
+        (SAFARI, "Safari on iPhone"),
+        (
+            "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/140.0 Mobile Safari/537.36",
+            "Chrome on Android",
+        ),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/18.5 Safari/605.1.15", "Safari on macOS"),
+        ("curl/8.5.0", "curl"),
+        ("python-requests/2.32", "python-requests"),
+        ("Mozilla/5.0", None),
+        ("<script>alert(1)</script>", None),
+        ("", None),
+        (None, None),
+        ("Mozilla/5.0 (X11; Linux x86_64)", "Linux"),
+    ],
+)
+def test_a_browser_is_called_what_its_owner_calls_it(user_agent: str | None, words: str | None) -> None:
+    assert device(user_agent) == words
+
+
+@given(st.text(max_size=2000))
+def test_whatever_it_says_the_words_are_short_and_plain(user_agent: str) -> None:
+    words = device(user_agent)
+    assert words is None or (0 < len(words) <= 60 and words.isascii() and words.isprintable())
+
+
+@pytest.mark.parametrize(
+    ("remote", "shown"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:DB8::0:1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("", None),
+        (None, None),
+        ("unix:", None),
+        ("192.0.2.1, 10.0.0.1", None),
+        ("<b>", None),
+    ],
+)
+def test_an_address_is_one_or_nothing(remote: str | None, shown: str | None) -> None:
+    assert address(remote) == shown
