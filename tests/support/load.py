@@ -28,6 +28,12 @@ DEADLINE = 120.0
 TOLD = 10
 
 
+def user_of(page: Page) -> str | None:
+    """Whom the application was told of; ``None``: of nobody, or it was not asked."""
+    user: str | None = page.json()["user"] if page.header("X-Sample-App") else None
+    return user
+
+
 class SharedJar(CookieJar):
     """The cookies of a browser with many tabs, each in a thread."""
 
@@ -86,8 +92,10 @@ class Report:
 
     @property
     def logouts(self) -> int:
-        """Requests that were sent to sign in, or told that nobody is signed in."""
-        return sum(number for status, number in self.statuses.items() if status in (302, 303, 401))
+        """Requests that were asked to sign in: with a redirect, a page or a 401."""
+        return sum(
+            number for (status, user), number in self.answers.items() if user is None and 200 <= status < 500
+        )
 
     def add(self, other: Report) -> None:
         """Count another process's report in."""
@@ -256,11 +264,11 @@ class _Process:
                 self._broke(profile, str(error))
 
     def _count(self, profile: int, page: Page) -> None:
-        told = page.json() if page.header("X-Sample-App") else None
+        served = page.header("X-Sample-App") is not None
         with self._lock:
-            self._report.of_profile[profile][page.status, None if told is None else told["user"]] += 1
-            if told is not None:
-                self._report.pids.add(told["pid"])
+            self._report.of_profile[profile][page.status, user_of(page)] += 1
+            if served:
+                self._report.pids.add(page.json()["pid"])
             elif len(self._report.oddities) < TOLD:
                 self._report.oddities.append(
                     f"{page.status} {page.url} -> {page.location}: {page.text[:500]}"
