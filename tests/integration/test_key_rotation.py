@@ -73,8 +73,8 @@ def deployed(
     settings = {
         "secret_keys": f"file:{key_file.path}",
         "revocation_sync": "1s",
-        # Their sessions are sealed anew every two seconds, those of the quiet ones not while the test lasts.
-        "provider:busy": {**provider, "provider": "Busy", "username_prefix": "busy-", "session_idle": "16s"},
+        # Their sessions are sealed anew every three seconds, those of the quiet ones not while the test lasts.
+        "provider:busy": {**provider, "provider": "Busy", "username_prefix": "busy-", "session_idle": "24s"},
         "provider:quiet": {
             **provider,
             "provider": "Quiet",
