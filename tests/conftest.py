@@ -6,10 +6,13 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from functools import partialmethod
 from typing import Any
 
+import jinja2
 import pytest
 from hypothesis import settings
+from jinja2.bccache import Bucket
 
 from tests.security import rows
 from tests.support.cookie_jar import is_loopback
@@ -59,6 +62,28 @@ def _no_settings_of_the_shell() -> Iterator[None]:
                 ("OAUTH2_MW_", "OAUTHLIB_", "REQUESTS_", "CURL_CA")
             ):
                 patch.delenv(name)
+        yield
+
+
+class _Compiled(jinja2.BytecodeCache):
+    """Templates that were compiled, by name and content."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._known.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._known[bucket.key, bucket.checksum] = bucket.code
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_are_compiled_once() -> Iterator[None]:
+    """Most tests build a site of their own, and compiling its templates takes longer than all that it does beside."""
+    with pytest.MonkeyPatch.context() as patch:
+        init = partialmethod(jinja2.Environment.__init__, bytecode_cache=_Compiled())
+        patch.setattr(jinja2.Environment, "__init__", init)
         yield
 
 
