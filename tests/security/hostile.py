@@ -19,9 +19,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from oauth2_mw.identity.directory import Directory
-from oauth2_mw.settings.grammar import Secret
 from tests.support.browser_jar import Browser
+from tests.support.directory_file import count_users, empty_directory
 from tests.support.guarded import ORIGIN, Guarded, guarded
 from tests.support.jose import Key, base64url, from_base64url, to_json
 from tests.support.page import Page
@@ -123,8 +122,7 @@ class Stage:
 
     def users(self) -> int:
         """How many users the directory holds."""
-        path = Path(self.directory.removeprefix("sqlite:///"))
-        return len(list(Directory(Secret.literal(self.directory)).users())) if path.exists() else 0
+        return count_users(self.directory)
 
 
 @contextmanager
@@ -135,7 +133,7 @@ def stage(folder: Path, *, provider: Hostile | None = None, **settings: Any) -> 
     :param provider: one that listens already; by default a new one, that has told no lie yet.
     :param settings: of the middleware; ``None`` leaves one out.
     """
-    directory = f"sqlite:///{folder / 'users.db'}"
+    directory = empty_directory(folder / "users.db")
     with (
         nullcontext(provider) if provider else Hostile() as liar,
         guarded(

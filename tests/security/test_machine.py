@@ -34,6 +34,7 @@ from hypothesis.stateful import (
 )
 
 from oauth2_mw.middleware import OAuth2Middleware
+from tests.support.directory_file import empty_directory
 from tests.support.guarded import App, make_settings
 from tests.support.keys import text_key
 from tests.support.provider_standin import StandIn
@@ -111,7 +112,7 @@ class Machine(RuleBasedStateMachine):
     def start(self, directory: bool) -> None:  # noqa: FBT001
         self._shared = directory
         self._write_keys()
-        more = {"directory": f"sqlite:///{self._folder / 'users.db'}"} if directory else {}
+        more = {"directory": empty_directory(self._folder / "users.db")} if directory else {}
         self._apps = [App(), App()]
         self._workers = [
             OAuth2Middleware(
