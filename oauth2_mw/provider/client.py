@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from oauth2_mw.errors import ConfigError, OAuth2Error, Problem, StateError
+from oauth2_mw.errors import ConfigError, OAuth2Error, Problem, StateError, TokenError
 from oauth2_mw.provider.authentication import ClientAuthentication
 from oauth2_mw.provider.authorization import authorization_url
 from oauth2_mw.provider.documents import shown
 from oauth2_mw.provider.exchange import DEFAULT_TIMEOUTS, Timeouts
 from oauth2_mw.provider.grant import Grant, redeem_code, redeem_refresh_token
+from oauth2_mw.provider.logout_tokens import LogoutToken, validate_logout_token
 from oauth2_mw.provider.metadata import MetadataCache
 from oauth2_mw.provider.person import PersonReader, told
 from oauth2_mw.provider.quirks import QUIRKS
@@ -202,6 +203,26 @@ class ProviderClient:
             nonce=None if id_token is None else nonce_of(id_token),
         )
         return Refreshed(self._tokens(grant), None if claims is None else told(claims))
+
+    def read_logout_token(self, text: str) -> LogoutToken:
+        """Check a logout token that somebody sent us (OpenID Connect Back-Channel Logout 1.0, section 2.6).
+
+        Whether its ``jti`` came before is for the caller to know.
+
+        :raises TokenError: when it orders nothing.
+        :raises ProviderUnavailable, ProviderError: when the provider's keys cannot be had.
+        """
+        if not self.provider.is_oidc:
+            raise TokenError(
+                f"provider {self.provider.name} has no issuer, and so no logout tokens", code="token_issuer"
+            )
+        return validate_logout_token(
+            text,
+            provider=self.provider,
+            metadata=self._metadata.metadata(),
+            keys=self._metadata.keys_for,
+            now=self._clock(),
+        )
 
     def logout_endpoint(self) -> str | None:
         """Where the browser goes to sign out at the provider, or ``None``. Never raises: no logout is refused."""

@@ -7,14 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable, TokenError
+from oauth2_mw.provider.claim_checks import subject_at
 from oauth2_mw.provider.grant import Grant
 from oauth2_mw.provider.metadata import MetadataCache, ProviderMetadata
-from oauth2_mw.provider.tokens import (
-    check_subject,
-    validate_id_token,
-    validate_refreshed_id_token,
-    validate_userinfo,
-)
+from oauth2_mw.provider.tokens import validate_id_token, validate_refreshed_id_token, validate_userinfo
 from oauth2_mw.provider.transport import Transport
 from oauth2_mw.provider.userinfo import fetch_userinfo
 from oauth2_mw.settings.grammar import AttributePath
@@ -113,11 +109,8 @@ class PersonReader:
 
         :raises ProviderError: ``no_subject``.
         """
-        subject = self._provider.subject.get(claims)
-        if isinstance(subject, int) and not isinstance(subject, bool):
-            subject = str(subject)
         try:
-            return check_subject(subject)
+            return subject_at(self._provider.subject, claims)
         except TokenError as error:
             raise ProviderError(
                 f"the provider gives no usable subject at {self._provider.subject.text}: {error.detail}",

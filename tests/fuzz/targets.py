@@ -27,6 +27,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
         "keys": provider.keys,
         "token": tokens.token,
         "claims": tokens.claims,
+        "logout_token": tokens.logout_token,
         "grant": provider.grant,
         "refresh": provider.refresh,
         "userinfo": provider.userinfo,

@@ -1,8 +1,9 @@
-"""ID tokens: nobody without a key makes one, and what a signed one says is checked."""
+"""ID tokens and logout tokens: nobody without a key makes one, and what a signed one says is checked."""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -10,8 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from oauth2_mw.errors import ProviderError, TokenError
 from oauth2_mw.provider.keys import KeySet, parse_key_set
+from oauth2_mw.provider.logout_tokens import EVENT, validate_logout_token
 from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.tokens import validate_id_token, validate_userinfo
+from oauth2_mw.provider.tokens import validate_id_token, validate_refreshed_id_token, validate_userinfo
+from oauth2_mw.settings.grammar import AttributePath
 from tests.support.jose import Key, at_hash, base64url, from_base64url
 from tests.support.provider_settings import provider_settings
 
@@ -122,10 +125,54 @@ def claims(data: bytes) -> None:
         _check_parties(found)
 
 
-def _check_header(header: dict[str, Any]) -> None:
+def logout_token(data: bytes) -> None:
+    """As *claims*; and what orders a logout signs nobody in, the other way round neither."""
+    header, _, payload = data.partition(b"\n")
+    signing = f"{base64url(header)}.{base64url(payload)}"
+    signed = f"{signing}.{base64url(ed_key().private.sign(signing.encode()))}"
+    for subject in ("sub", "oid"):
+        try:
+            found = validate_logout_token(
+                signed,
+                provider=provider_settings(issuer=ISSUER, subject=AttributePath.parse(subject)),
+                metadata=_METADATA,
+                keys=key_set().matching,
+                now=NOW,
+            )
+        except TokenError as error:
+            explained(error)
+            continue
+        said = json.loads(payload)
+        _check_header(json.loads(header), types=("JWT", "LOGOUT+JWT", "APPLICATION/LOGOUT+JWT"))
+        assert said["iss"] == found.issuer == ISSUER
+        assert said["aud"] in ("client", ["client"])
+        assert type(said["events"][EVENT]) is dict
+        assert "nonce" not in said
+        assert found.subject or found.sid
+        assert subject == "oid" or found.subject in (said.get("sub"), None)
+        for name in (found.subject, found.sid, found.jti):
+            assert name is None or (0 < len(name) <= 255 and name.isprintable())
+        assert NOW - 660 <= found.issued <= NOW + 60
+        assert NOW < found.expires <= NOW + 721
+        assert _validate(signed) is None
+        with suppress(TokenError):
+            validate_refreshed_id_token(
+                signed,
+                provider=provider_settings(issuer=ISSUER),
+                metadata=_METADATA,
+                keys=key_set().matching,
+                nonce=None,
+                auth_time=None,
+                access_token=ACCESS_TOKEN,
+                now=NOW,
+            )
+            raise AssertionError("an order to log out is taken for an ID token")
+
+
+def _check_header(header: dict[str, Any], types: tuple[str, ...] = ("JWT",)) -> None:
     assert header["alg"] == "EdDSA"
     assert header.get("kid") in ("ed", None)
-    assert str(header.get("typ", "JWT")).upper() == "JWT"
+    assert str(header.get("typ", "JWT")).upper() in types
     assert not {"crit", "b64"} & header.keys()
 
 

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.errors import TokenError
+from oauth2_mw.provider.jws import MAX_TOKEN, allowed_algorithms
 from oauth2_mw.provider.keys import KeySet, SigningKey, parse_key_set
 from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.tokens import MAX_TOKEN, allowed_algorithms, validate_id_token, validate_userinfo
+from oauth2_mw.provider.tokens import validate_id_token, validate_userinfo
 from tests.support.jose import Key, at_hash, base64url, ec_key, ed_key, from_base64url, rsa_key
 from tests.support.provider_settings import provider_settings
 from tests.support.provider_standin import LEFT_OUT

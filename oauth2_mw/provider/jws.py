@@ -1,0 +1,161 @@
+"""A compact JWS and its signature: which tokens are read at all, and who may have signed them (RFC 7515, RFC 8725).
+
+PyJWT verifies the signature, with the algorithms that the configuration and the metadata allow. What the claims must
+say is for the modules of the kinds of tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from oauth2_mw.errors import TokenError
+from oauth2_mw.provider.documents import DocumentError, read_object, shown
+from oauth2_mw.provider.keys import ALGORITHMS, MAX_KID, SigningKey
+from oauth2_mw.provider.metadata import ProviderMetadata
+from oauth2_mw.settings.model import ProviderSettings
+
+#: characters; a token is measured before anything in it is decoded
+MAX_TOKEN = 16 * 1024
+
+KeySource = Callable[[str | None, str], Sequence[SigningKey]]
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKind:
+    """What a token is for."""
+
+    #: in messages
+    name: str
+    #: what ``typ`` may be, in lower case; a token without one counts as ``jwt`` (RFC 8725, section 3.11)
+    types: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What the issuer has signed."""
+
+    kind: TokenKind
+    alg: str
+    claims: dict[str, Any] = field(repr=False)
+
+
+def verify_jws(
+    token: str,
+    kind: TokenKind,
+    *,
+    provider: ProviderSettings,
+    metadata: ProviderMetadata,
+    keys: KeySource,
+) -> Signed:
+    """Read a token, and verify that one of the issuer's keys signed it.
+
+    :param keys: finds the issuer's keys for a ``kid`` (or ``None``) and an algorithm.
+    :raises TokenError: with a code ``token_...`` that names the check which failed.
+    """
+    header, claims = read_jws(token, kind)
+    allowed = allowed_algorithms(provider, metadata)
+    alg = _check_header(header, kind, allowed)
+    _verify_signature(token, kind, header.get("kid"), alg, keys=keys, allowed=allowed)
+    return Signed(kind, alg, claims)
+
+
+def read_jws(token: str, kind: TokenKind) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims, with nothing verified (RFC 7515, section 7.1).
+
+    :raises TokenError: ``token_malformed``.
+    """
+    if len(token) > MAX_TOKEN:
+        raise TokenError(f"the {kind.name} is longer than {MAX_TOKEN} characters", code="token_malformed")
+    segments = token.split(".")
+    if len(segments) != 3:
+        raise TokenError(
+            f"the {kind.name} has {len(segments)} parts instead of 3: encrypted tokens are not supported, "
+            "switch them off for this client at the provider",
+            code="token_malformed",
+        )
+    header, claims, signature = segments
+    _octets(signature, "signature", kind)
+    return _json(header, "header", kind), _json(claims, "payload", kind)
+
+
+def allowed_algorithms(provider: ProviderSettings, metadata: ProviderMetadata) -> frozenset[str]:
+    """The JWS algorithms to accept: those configured, else RS256 and what the provider announces.
+
+    Asymmetric ones only: a symmetric one would make a signing key of the client secret.
+    """
+    announced = metadata.id_token_signing_alg_values_supported or ()
+    wanted = provider.algorithms if provider.algorithms is not None else ("RS256", *announced)
+    return frozenset(wanted) & ALGORITHMS.keys()
+
+
+def _octets(segment: str, name: str, kind: TokenKind) -> bytes:
+    if _SEGMENT.fullmatch(segment) and len(segment) % 4 != 1:
+        octets = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+        # One token, one spelling: otherwise a copy that looks different passes any list of tokens seen.
+        if urlsafe_b64encode(octets).rstrip(b"=") == segment.encode("ascii"):
+            return octets
+    raise TokenError(f"the {name} of the {kind.name} is not base64url", code="token_malformed")
+
+
+def _json(segment: str, name: str, kind: TokenKind) -> dict[str, Any]:
+    try:
+        return read_object(_octets(segment, name, kind))
+    except DocumentError as error:
+        raise TokenError(
+            f"the {name} of the {kind.name} cannot be used: {error}", code="token_malformed"
+        ) from error
+
+
+def _check_header(header: Mapping[str, Any], kind: TokenKind, allowed: frozenset[str]) -> str:
+    """The algorithm of the token. ``jwk``, ``jku``, ``x5u`` and ``x5c`` are never looked at."""
+    alg = header.get("alg")
+    if not isinstance(alg, str) or alg not in allowed:
+        raise TokenError(
+            f"the {kind.name} is signed with {shown(alg)}, and {' '.join(sorted(allowed))} is allowed: "
+            "change it at the provider, or set algorithms",
+            code="token_algorithm",
+        )
+    for name in ("crit", "b64"):
+        if name in header:
+            raise TokenError(
+                f"the header of the {kind.name} holds {name}, which is not supported", code="token_header"
+            )
+    typ = header.get("typ", "JWT")
+    if not isinstance(typ, str) or typ.lower() not in kind.types:
+        raise TokenError(f"a token of type {shown(typ)} is no {kind.name}", code="token_type")
+    kid = header.get("kid")
+    if kid is not None and not (isinstance(kid, str) and 0 < len(kid) <= MAX_KID):
+        raise TokenError(
+            f"the kid of the {kind.name} is not a text of 1 to {MAX_KID} characters", code="token_header"
+        )
+    return alg
+
+
+def _verify_signature(
+    token: str, kind: TokenKind, kid: str | None, alg: str, *, keys: KeySource, allowed: frozenset[str]
+) -> None:
+    from jwt import PyJWS
+
+    candidates = keys(kid, alg)
+    if not candidates:
+        raise TokenError(
+            f"the provider publishes no {alg} key {'without a name' if kid is None else shown(kid)}",
+            code="token_key",
+        )
+    verifier = PyJWS()
+    for key in candidates:
+        try:
+            verifier.decode_complete(token, key.public, algorithms=sorted(allowed))
+        except Exception as error:  # noqa: BLE001  whatever goes wrong inside a library is a refusal
+            failure = error
+        else:
+            return
+    raise TokenError(
+        f"the signature of the {kind.name} does not verify ({type(failure).__name__})", code="token_signature"
+    ) from failure
