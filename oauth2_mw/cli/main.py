@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from oauth2_mw.cli import check, keygen, settings
+from oauth2_mw.cli import check, keygen, keys, settings
 from oauth2_mw.errors import OAuth2Error
 
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="oauth2-mw", description="Single sign-on for WSGI applications: the operator's commands."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (check, keygen, settings):
+    for module in (check, keygen, keys, settings):
         name = module.__name__.rpartition(".")[2]
         summary = (module.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(name, help=summary, description=summary)
@@ -32,6 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        print(f"{error.filename}: {error.strerror}" if error.filename else error, file=sys.stderr)
         return 1
     return code

@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -28,6 +29,21 @@ SEAL_DELAY = 60
 UNKNOWN_KEY_PAUSE = 1.0
 
 ID_BYTES = 8
+
+_Item = TypeVar("_Item")
+
+
+def latest_first(dated: Iterable[tuple[int, _Item]]) -> list[tuple[int, _Item]]:
+    """Keys with the moments (seconds since the epoch) from which they seal, in the order in which they are asked."""
+    return sorted(dated, key=lambda item: item[0], reverse=True)
+
+
+def sealing(dated: Sequence[tuple[int, _Item]], now: float) -> _Item:
+    """The key that seals at a moment: the latest that is old enough, or the oldest where none is.
+
+    :param dated: as :func:`latest_first` puts them.
+    """
+    return next((key for since, key in dated if since <= now), dated[-1][1])
 
 
 def _derive(root: bytes, info: bytes, length: int) -> bytes:
@@ -71,7 +87,7 @@ class _Ring:
     def __init__(self, dated: list[tuple[int, Key]]) -> None:
         self.by_id = {key.id: key for _, key in dated}
         #: (moment from which it seals, key), latest first; the last seals when none is old enough.
-        self.sealing = sorted(dated, key=lambda item: item[0], reverse=True)
+        self.sealing = latest_first(dated)
 
 
 class Keyring:
@@ -158,6 +174,4 @@ class Keyring:
     def sealing_key(self) -> Key:
         """The key that seals now."""
         self.refresh()
-        now = self._clock()
-        ring = self._ring
-        return next((key for since, key in ring.sealing if since <= now), ring.sealing[-1][1])
+        return sealing(self._ring.sealing, self._clock())

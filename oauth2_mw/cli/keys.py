@@ -1,0 +1,211 @@
+"""List, rotate and retire the keys of a key file, without signing anybody out."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oauth2_mw.cli import key_file
+from oauth2_mw.cli.terminal import Refusal, moment, read_span, row, span
+from oauth2_mw.session.keyring import SEAL_DELAY, Key, latest_first, sealing
+from oauth2_mw.settings.grammar import KeyEntry
+from oauth2_mw.settings.ini import Settings
+from oauth2_mw.web.attempt import KEPT_FOR
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The key file that is meant."""
+
+    path: Path
+    #: ``None``: the key file itself was named, and how long sessions live is not known
+    settings: Settings | None
+
+    @property
+    def sync(self) -> str:
+        """Until when running workers have read a change."""
+        return f"within {span(self.settings.revocation_sync)}" if self.settings else "within revocation_sync"
+
+    @property
+    def longest(self) -> int | None:
+        """Seconds after which nothing counts any more that a key sealed."""
+        if self.settings is None:
+            return None
+        lifetimes = (provider.session_lifetime for provider in self.settings.providers.values())
+        return max(KEPT_FOR, *lifetimes)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``oauth2-mw keys`` takes."""
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    for name, action, summary in (
+        ("list", _list, "the keys of the file, and what each of them does now; never the keys themselves"),
+        ("rotate", _rotate, "add a new key, which takes over in a minute"),
+        ("retire", _retire, "remove a key that has been replaced"),
+    ):
+        command = actions.add_parser(name, help=summary, description=summary)
+        command.add_argument(
+            "path",
+            type=Path,
+            metavar="INI",
+            help="the file with the section [oauth2_mw] that says secret_keys = file:PATH, or that key file itself",
+        )
+        command.set_defaults(action=action)
+        if name == "rotate":
+            command.add_argument(
+                "--after",
+                type=read_span,
+                default=0,
+                metavar="DURATION",
+                help="have it take over that much later (like 2h): time to copy the file to other hosts",
+            )
+        if name == "retire":
+            command.add_argument("kid", metavar="KID", help="the key's name, the first word of its line")
+            command.add_argument(
+                "--now", action="store_true", help="also when that signs people out who are still signed in"
+            )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the ACTION says.
+
+    :raises Refusal: when it would do harm, or cannot be done; nothing was changed then.
+    :raises ConfigError: when the INI file cannot be used.
+    """
+    source = _source(options.path)
+    options.action(options, source)
+    return 0
+
+
+def _source(path: Path) -> _Source:
+    """The key file that *path* is, or that the INI file there names."""
+    written = (line.strip() for line in key_file.read(path).splitlines())
+    first = next((line for line in written if line and not line.startswith(("#", ";"))), "")
+    if not first.startswith("["):
+        return _Source(path, None)
+    settings = Settings.from_ini(path)
+    if settings.secret_keys.path is None:
+        raise Refusal(
+            f"{path}: secret_keys holds the keys themselves, and only a key file can be changed while workers run. "
+            "Write the keys into a file, a line each (kid not-before key, the newest with the latest not-before), "
+            "say secret_keys = file:PATH, and restart the workers once: nobody is signed out by that. To go on "
+            "without one, put a key of oauth2-mw keygen behind the present one and restart all workers, then in front "
+            "and restart them again"
+        )
+    return _Source(settings.secret_keys.path, settings)
+
+
+def _word(path: Path) -> str:
+    """A path as it can be typed."""
+    return shlex.quote(str(path))
+
+
+def _dated(entries: Sequence[KeyEntry]) -> list[tuple[int, KeyEntry]]:
+    return latest_first((entry.not_before + SEAL_DELAY, entry) for entry in entries)
+
+
+def _list(_options: argparse.Namespace, source: _Source) -> None:
+    now = int(time.time())
+    entries = key_file.parse(source.path, key_file.read(source.path))
+    seals = sealing(_dated(entries), now)
+    print(row("kid", "id", "not before", "state"))
+    for entry in entries:
+        since = entry.not_before + SEAL_DELAY
+        state = "seals now" if entry is seals else f"seals from {moment(since)}" if since > now else "opens"
+        print(row(entry.kid, Key(entry.key).id.hex(), moment(entry.not_before), state))
+
+
+def _rotate(options: argparse.Namespace, source: _Source) -> None:
+    now = int(time.time())
+    with key_file.changing(source.path) as file:
+        taken = {entry.not_before for entry in file.entries}
+        not_before = now + options.after
+        # Of two keys with one moment the first in the file would go on sealing.
+        while not_before in taken:
+            not_before += 1
+        entry = KeyEntry(_free_kid(file.entries, not_before), not_before, secrets.token_bytes(32))
+        file.append(entry)
+    since = not_before + SEAL_DELAY
+    print(f"added {entry.kid} to {source.path}")
+    print(f"It opens at once and seals from {moment(since)}. Running workers read it {source.sync}.")
+    print("If there are other hosts, they need the file before that moment: copy it there now.")
+    for other in file.entries:
+        if other.not_before > not_before:
+            print(
+                f"From {moment(other.not_before + SEAL_DELAY)} on {other.kid} seals, which was there before."
+            )
+    replaced = sealing(_dated(file.entries), since)
+    if source.longest is not None and replaced.not_before < not_before:
+        print(f"When nothing lives that {replaced.kid} sealed, from {moment(since + source.longest)} on:")
+        print(f"  oauth2-mw keys retire {_word(options.path)} {replaced.kid}")
+
+
+def _free_kid(entries: Sequence[KeyEntry], not_before: int) -> str:
+    taken = {entry.kid for entry in entries}
+    day = time.strftime("k%Y%m%d", time.gmtime(not_before))
+    kid, number = day, 1
+    while kid in taken:
+        number += 1
+        kid = f"{day}-{number}"
+    return kid
+
+
+def _retire(options: argparse.Namespace, source: _Source) -> None:
+    now, kid = int(time.time()), options.kid
+    with key_file.changing(source.path) as file:
+        dated = _dated(file.entries)
+        if not any(entry.kid == kid for entry in file.entries):
+            known = ", ".join(entry.kid for entry in file.entries)
+            raise Refusal(f"{source.path}: there is no key {kid!r}; there are {known}")
+        if len(file.entries) == 1:
+            raise Refusal(
+                f"{kid} is the only key: without one nobody could sign in. First: "
+                f"oauth2-mw keys rotate {_word(options.path)}"
+            )
+        if sealing(dated, now).kid == kid:
+            raise Refusal(
+                f"{kid} seals now: whoever signs in would be signed out. Let another take over first (oauth2-mw keys "
+                f"rotate {_word(options.path)}, and {SEAL_DELAY} seconds; oauth2-mw keys list shows when)"
+            )
+        until = _sealed_until(dated, kid, now)
+        if until is not None and not options.now:
+            _refuse_early(kid, until, now, source)
+        file.remove(kid)
+    print(f"removed {kid} from {source.path}")
+    print(
+        f"Running workers forget it {source.sync}; what it sealed opens no more. Other hosts need the file too."
+    )
+
+
+def _sealed_until(dated: list[tuple[int, KeyEntry]], kid: str, now: int) -> int | None:
+    """When a key that does not seal now stopped doing so; ``None``: it never began."""
+    until = None
+    for since, entry in dated:
+        if entry.kid == kid:
+            return until if since <= now else None
+        until = since
+    return None
+
+
+def _refuse_early(kid: str, until: int, now: int, source: _Source) -> None:
+    """Say who would be signed out, if anybody can be."""
+    longest = source.longest
+    who = (
+        f"{kid} sealed cookies until {moment(until)}. Whoever signed in before then, and whose cookie has not been "
+        "renewed by use since, would have to sign in again"
+    )
+    if longest is None:
+        raise Refusal(
+            f"{who}, unless the session is over anyway: how long sessions live stands in the INI file. Name that in "
+            "place of the key file, or add --now"
+        )
+    if now < until + longest:
+        raise Refusal(
+            f"{who}: sessions live up to {span(longest)}. Wait until {moment(until + longest)}, or add --now to sign "
+            "these people out"
+        )
