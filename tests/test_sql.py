@@ -193,6 +193,19 @@ def test_the_tables_are_those_of_the_migrations(url: str) -> None:
     }
 
 
+def test_a_database_of_the_first_version_becomes_the_newest(url: str, path: Path) -> None:
+    with sqlite3.connect(path) as old:
+        for statement in schema._MIGRATIONS[0]:
+            old.execute(statement.format(row_id=schema._ROW_ID["sqlite"]))
+        old.execute("INSERT INTO oauth2_mw_schema VALUES (1)")
+    directory = Directory(Secret.literal(url))
+    jane = directory.record_sign_in(provider(), ISSUER, "1", attributes(), create=True, now=NOW)
+    assert directory.links(jane.id) == []
+    with sqlite3.connect(path) as new:
+        versions = new.execute("SELECT version FROM oauth2_mw_schema ORDER BY version").fetchall()
+    assert versions == [(version,) for version in range(1, schema.NEWEST + 1)]
+
+
 def test_all_tables_carry_our_prefix_so_that_the_applications_own_are_left_alone(
     url: str, path: Path
 ) -> None:

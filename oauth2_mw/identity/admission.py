@@ -75,7 +75,7 @@ class Admission:
             if user.username != expected:
                 # The directory refused a rename: what was judged is not who enters.
                 self._judge(user, attributes, claims)
-        return _identity(provider, user, claims)
+        return _identity(provider, user, claims, issuer=issuer, subject=subject)
 
     def _judge(self, user: User, attributes: Attributes, claims: Mapping[str, Any]) -> None:
         # Only the address of this sign-in counts: of one that the directory remembers nobody knows whether it is, or
@@ -127,13 +127,16 @@ def _expected(
     )
 
 
-def _identity(provider: ProviderSettings, user: User, claims: Mapping[str, Any]) -> Identity:
+def _identity(
+    provider: ProviderSettings, user: User, claims: Mapping[str, Any], *, issuer: str, subject: str
+) -> Identity:
+    # The pair of this sign-in, which is not the user's own where it is linked: the session belongs to this provider.
     acr, auth_time = claims.get("acr"), claims.get("auth_time")
     return Identity(
         id=user.id,
         provider=provider.name,
-        issuer=user.issuer,
-        subject=user.subject,
+        issuer=issuer,
+        subject=subject,
         username=user.username,
         name=user.name,
         email=user.email,

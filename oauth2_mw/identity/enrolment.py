@@ -75,7 +75,8 @@ def create(
     if owner != user_id:
         raise AccessDenied(
             f"provider {provider.name}: the username {attributes.username!r} belongs, or once belonged, to user "
-            f"{owner}; give one of them another name at the provider, or set a username_prefix",
+            f"{owner}; give one of them another name at the provider, or set a username_prefix; when both are one "
+            "person: oauth2-mw users link",
             code="username_taken",
             message="Your username already belongs to somebody else here. Please ask an administrator for help.",
         )

@@ -21,8 +21,9 @@ def _no_claims() -> Mapping[str, Any]:
 class Identity:
     """The signed-in person; the value of ``environ["oauth2_mw.identity"]``.
 
-    A user is (issuer, subject), never a name (OpenID Connect Core, section 5.7): ``id`` stands for that pair,
-    everything else may change from one sign-in to the next.
+    A user is (issuer, subject), never a name (OpenID Connect Core, section 5.7): ``id`` stands for the user,
+    everything else may change from one sign-in to the next. ``issuer`` and ``subject`` are those of this sign-in;
+    where an administrator has linked several to one user, the id is the same for each.
     """
 
     id: str

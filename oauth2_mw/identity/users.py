@@ -34,6 +34,8 @@ class User:
     disabled: bool
     #: whether the call that returned it has just added it
     created: bool
+    #: seconds since the epoch, where the directory was asked about a disabled user
+    disabled_since: int | None = None
 
 
 class UserTable:
@@ -82,6 +84,7 @@ class UserTable:
                 organizations=tuple(sorted(organizations.get(row.id, ()))),
                 disabled=row.disabled_at is not None,
                 created=created,
+                disabled_since=row.disabled_at,
             )
             for row in rows
         ]
@@ -112,6 +115,15 @@ class UserTable:
             return user_id
         owner = sa.select(table.c.user_id).where(table.c.name_key == key)
         return str(connection.execute(owner).scalar_one())
+
+    def owner_of_name(self, connection: Connection, username: str) -> str | None:
+        """The id of the user to whom a name was ever given."""
+        import sqlalchemy as sa
+
+        table = self._tables.usernames
+        query = sa.select(table.c.user_id).where(table.c.name_key == name_key(username))
+        found = connection.execute(query).scalar()
+        return None if found is None else str(found)
 
     def groups(self, connection: Connection, ids: Collection[str]) -> dict[str, list[str]]:
         """The groups of each user of *ids* that has any."""

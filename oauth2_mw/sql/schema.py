@@ -56,6 +56,11 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE oauth2_mw_revocations ADD COLUMN app TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE oauth2_mw_revocations ADD COLUMN moment BIGINT",
     ),
+    (
+        "CREATE TABLE oauth2_mw_links (user_key TEXT NOT NULL PRIMARY KEY, user_id TEXT NOT NULL, "
+        "issuer TEXT NOT NULL, subject TEXT NOT NULL, linked_at BIGINT NOT NULL)",
+        "CREATE INDEX oauth2_mw_links_user ON oauth2_mw_links (user_id)",
+    ),
 )
 _ROW_ID = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGSERIAL PRIMARY KEY"}
 NEWEST = len(_MIGRATIONS)
@@ -71,6 +76,7 @@ _COLUMNS = {
     "revocations": "kind value app | id expires moment",
     "sessions": "app session_id data summary | version seen expires lease",
     "session_indexes": "app name session_id |",
+    "links": "user_key user_id issuer subject | linked_at",
 }
 
 
@@ -86,6 +92,7 @@ class Tables:
     revocations: TableClause
     sessions: TableClause
     session_indexes: TableClause
+    links: TableClause
 
 
 def tables() -> Tables:

@@ -9,10 +9,13 @@ import pytest
 import sqlalchemy as sa
 
 from oauth2_mw.errors import AccessDenied
+from oauth2_mw.identity import enrolment
 from oauth2_mw.identity.directory import Directory
+from oauth2_mw.identity.links import Link, LinkTable
+from oauth2_mw.identity.model import user_key
 from oauth2_mw.identity.users import UserTable
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.sql import Database, address
+from oauth2_mw.sql import Database, address, schema
 from oauth2_mw.sql.purge import PURGE_EVERY
 from oauth2_mw.sql.spent import Spent
 from tests.support import directory_worker as worker
@@ -78,6 +81,17 @@ def test_a_hundred_renames_of_one_person_at_once_all_go_through(url: str, direct
     assert set(user.groups) == {process, thread}
 
 
+def test_of_a_first_sign_in_and_a_link_at_once_one_wins_for_all(url: str, directory: Directory) -> None:
+    directory.record_sign_in(provider(), ISSUER, "1", attributes(), create=True, now=NOW)
+    results = worker.race(worker.link_or_sign_in, url)
+    assert len(results) == 100
+    [user_id] = set(results)
+    user = directory.find(ISSUER, "2")
+    assert user is not None
+    assert user.id == user_id
+    assert (count(url, "users"), count(url, "links")) in ((2, 0), (1, 1))
+
+
 @pytest.mark.row("3l.4")
 def test_of_a_hundred_answers_to_one_attempt_exactly_one_counts(url: str) -> None:
     assert sorted(worker.race(worker.same_attempt, url)) == [False] * 99 + [True]
@@ -92,7 +106,7 @@ def test_an_empty_database_is_set_up_once_by_all_who_find_it_empty(url: str) -> 
     workers = worker.Workers(worker.open_anew, url, threads=8)
     workers.go()
     assert workers.results() == [True] * 16
-    assert count(url, "schema") == 1
+    assert count(url, "schema") == schema.NEWEST
 
 
 def test_a_reader_during_the_logouts_misses_none(url: str, directory: Directory) -> None:
@@ -128,6 +142,53 @@ def test_a_logout_waits_for_one_that_has_a_row_and_is_not_yet_seen(postgres_serv
         assert directory.snapshot(0).revoked == ()
     fast.join()
     assert [session_id for _, session_id, _ in directory.snapshot(0).revoked] == ["slow", "fast"]
+
+
+def test_a_link_waits_for_a_first_sign_in_in_flight_and_leaves_it_alone(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.new_database()
+    directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))
+    jane = directory.record_sign_in(provider(), ISSUER, "1", attributes(), create=True, now=NOW)
+    owners: list[str | None] = []
+
+    def link() -> None:
+        owner = directory.link(jane.id, ISSUER, "2", now=NOW)
+        owners.append(owner and owner.username)
+
+    thread = threading.Thread(target=link)
+    with slow.writing() as connection:
+        LinkTable(slow).hold(connection, user_key(ISSUER, "2"))
+        created = enrolment.create(
+            UserTable(slow), connection, provider(), ISSUER, "2", attributes("joan"), NOW
+        )
+        assert created
+        thread.start()
+        wait_until_blocked(postgres_server, thread)
+    thread.join()
+    assert owners == ["joan"]
+    assert count(url, "links") == 0
+
+
+def test_a_first_sign_in_waits_for_a_link_in_flight_and_follows_it(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_database()
+    directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))
+    jane = directory.record_sign_in(provider(), ISSUER, "1", attributes(), create=True, now=NOW)
+    ids: list[str] = []
+
+    def sign_in() -> None:
+        user = directory.record_sign_in(provider(), ISSUER, "2", attributes(), create=True, now=NOW)
+        ids.append(user.id)
+
+    key, table, thread = user_key(ISSUER, "2"), LinkTable(slow), threading.Thread(target=sign_in)
+    with slow.writing() as connection:
+        table.hold(connection, key)
+        table.put(connection, key, jane.id, Link(ISSUER, "2", NOW))
+        thread.start()
+        wait_until_blocked(postgres_server, thread)
+    thread.join()
+    assert ids == [jane.id]
+    assert count(url, "users") == 1
 
 
 @pytest.mark.row("3k.8")

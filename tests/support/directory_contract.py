@@ -11,14 +11,16 @@ import pytest
 import sqlalchemy as sa
 
 from oauth2_mw.errors import AccessDenied, LoginError, ProviderError, StoreUnavailable
-from oauth2_mw.identity.directory import Directory, User
+from oauth2_mw.identity.directory import Directory, Link, User
 from oauth2_mw.identity.users import PAGE
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import address
 from oauth2_mw.sql.purge import PURGE_AFTER, PURGE_EVERY
 from tests.support.people import ISSUER, NOW, attributes, provider
 
-TABLES = ("users", "usernames", "memberships", "groups", "used_attempts", "revocations")
+OTHER = "https://other.example"
+
+TABLES = ("users", "usernames", "memberships", "groups", "used_attempts", "revocations", "links")
 
 
 class Clock:
@@ -392,6 +394,112 @@ class DirectoryContract:
     def test_a_name_of_the_greatest_length_is_kept(self, directory: Directory) -> None:
         assert sign_in(directory, "1", "測" * 255).username == "測" * 255
 
+    def test_a_user_is_found_by_every_name_that_was_ever_theirs(self, directory: Directory) -> None:
+        sign_in(directory, "1", "jane")
+        user = sign_in(directory, "1", "janet")
+        found = [directory.named(name) for name in ("janet", "JANE", "ｊａｎｅ")]
+        assert [other and other.id for other in found] == [user.id] * 3
+        assert directory.named("joan") is None
+
+    def test_the_name_of_a_user_who_is_gone_finds_nobody(self, directory: Directory, rows: Rows) -> None:
+        sign_in(directory, "1", "jane")
+        rows.run("DELETE FROM oauth2_mw_users")
+        assert directory.named("jane") is None
+
+    # Links
+
+    def test_a_linked_sign_in_is_one_of_the_user(self, directory: Directory) -> None:
+        jane = sign_in(directory, groups=("staff",))
+        assert directory.link(jane.id, OTHER, "77", now=NOW) == directory.get(jane.id)
+        again = sign_in(directory, "77", "jane", issuer=OTHER, groups=("admin",))
+        assert again == directory.get(jane.id)
+        assert (again.issuer, again.subject, again.groups) == (ISSUER, "1", ("staff",))
+
+    def test_a_linked_pair_is_found_as_the_user(self, directory: Directory) -> None:
+        jane = sign_in(directory)
+        directory.link(jane.id, OTHER, "77", now=NOW)
+        assert directory.find(OTHER, "77") == directory.find(ISSUER, "1") == directory.get(jane.id)
+
+    def test_the_links_of_a_user_are_listed(self, directory: Directory) -> None:
+        jane = sign_in(directory)
+        directory.link(jane.id, OTHER, "77", now=NOW + 1)
+        directory.link(jane.id, OTHER, "7", now=NOW)
+        assert directory.links(jane.id) == [Link(OTHER, "7", NOW), Link(OTHER, "77", NOW + 1)]
+        assert directory.links("somebody else") == []
+
+    def test_a_linked_sign_in_refreshes_what_always_update_says(self, directory: Directory) -> None:
+        jane = sign_in(directory, name="Jane")
+        directory.link(jane.id, OTHER, "77", now=NOW)
+        once = {"always_update": False}
+        kept = sign_in(directory, "77", "jane.doe", issuer=OTHER, name="J. Doe", settings=once)
+        assert (kept.username, kept.name) == ("jane", "Jane")
+        changed = sign_in(directory, "77", "jane.doe", issuer=OTHER, name="J. Doe")
+        assert (changed.username, changed.name) == ("jane.doe", "J. Doe")
+        assert directory.find(ISSUER, "1") == changed
+
+    def test_a_linked_sign_in_needs_no_create_users(self, directory: Directory) -> None:
+        jane = sign_in(directory)
+        directory.link(jane.id, OTHER, "77", now=NOW)
+        assert sign_in(directory, "77", "jane", issuer=OTHER, create=False).id == jane.id
+
+    @pytest.mark.row("3k.8")
+    def test_a_linked_sign_in_of_a_disabled_user_is_refused(self, directory: Directory) -> None:
+        jane = sign_in(directory)
+        directory.link(jane.id, OTHER, "77", now=NOW)
+        directory.set_disabled(jane.id, disabled=True, now=NOW)
+        error = refusal(AccessDenied, directory, "77", "jane", issuer=OTHER)
+        assert error.code == "user_disabled"
+
+    def test_a_pair_that_is_a_user_is_not_linked(
+        self, directory: Directory, nothing_written: Callable[[], Any]
+    ) -> None:
+        jane = sign_in(directory)
+        joan = sign_in(directory, "2", "joan")
+        with nothing_written():
+            assert directory.link(jane.id, ISSUER, "2", now=NOW) == directory.get(joan.id)
+            assert directory.link(jane.id, ISSUER, "1", now=NOW) == directory.get(jane.id)
+
+    def test_a_pair_that_is_linked_is_not_linked_to_another(
+        self, directory: Directory, nothing_written: Callable[[], Any]
+    ) -> None:
+        jane = sign_in(directory)
+        joan = sign_in(directory, "2", "joan")
+        directory.link(jane.id, OTHER, "77", now=NOW)
+        with nothing_written():
+            assert directory.link(joan.id, OTHER, "77", now=NOW + 1) == directory.get(jane.id)
+            assert directory.link(jane.id, OTHER, "77", now=NOW + 1) == directory.get(jane.id)
+
+    def test_nothing_is_linked_to_somebody_unknown(
+        self, directory: Directory, nothing_written: Callable[[], Any]
+    ) -> None:
+        with nothing_written():
+            assert directory.link("no such id", OTHER, "77", now=NOW) is None
+
+    @pytest.mark.parametrize("subject", ["", "x" * 256, "a\0b", "a\ud800b"])
+    def test_a_pair_that_no_sign_in_could_have_is_not_linked(
+        self, directory: Directory, subject: str
+    ) -> None:
+        jane = sign_in(directory)
+        with pytest.raises(ProviderError) as caught:
+            directory.link(jane.id, OTHER, subject, now=NOW)
+        assert caught.value.code == "bad_subject"
+
+    @pytest.mark.row("3k.7")
+    def test_a_link_to_a_user_who_was_deleted_makes_nobody_that_user(
+        self, directory: Directory, rows: Rows
+    ) -> None:
+        jane = sign_in(directory)
+        joan = sign_in(directory, "2", "joan")
+        for subject in ("7", "77"):
+            directory.link(jane.id, OTHER, subject, now=NOW)
+        rows.run("DELETE FROM oauth2_mw_users WHERE id = :id", id=jane.id)
+        assert directory.find(OTHER, "77") is None
+        new = sign_in(directory, "77", "janet", issuer=OTHER)
+        assert (new.created, new.issuer) == (True, OTHER)
+        assert new.id != jane.id
+        assert directory.link(joan.id, OTHER, "7", now=NOW) == directory.get(joan.id)
+        assert sign_in(directory, "7", "joan", issuer=OTHER).id == joan.id
+
     # Disabled users
 
     @pytest.mark.row("3k.8")
@@ -411,7 +519,7 @@ class DirectoryContract:
         assert directory.snapshot(0).disabled_ids == {user.id}
         found = directory.find(ISSUER, "1")
         assert found is not None
-        assert found.disabled
+        assert (found.disabled, found.disabled_since) == (True, NOW)
 
     def test_an_enabled_user_signs_in_again(self, directory: Directory) -> None:
         user = sign_in(directory)
@@ -539,8 +647,12 @@ class DirectoryContract:
         with statements() as seen:
             directory.find(ISSUER, "1")
             directory.get(user.id)
+            directory.named("jane")
+            directory.link(user.id, OTHER, "77", now=NOW)
+            directory.links(user.id)
             directory.set_disabled(user.id, disabled=False, now=NOW)
             sign_in(directory, "1", "Jane", groups=("dev",), settings={"group_sync": "always"})
+            sign_in(directory, "77", "jane", issuer=OTHER)
             sign_in(directory, "2", "joan")
             for number in range(PURGE_EVERY):
                 directory.consume_attempt(f"a{number}", expires=NOW, now=NOW)
@@ -587,6 +699,7 @@ def fill(rows: Rows, number: int) -> None:
         ("memberships", "'i' || i, 'DEFAULT'"),
         ("groups", "'i' || i, 'staff'"),
         ("used_attempts", f"'t' || i, {NOW} + 600"),
+        ("links", f"'l' || i, 'i' || i, '{ISSUER}', 'l' || i, 0"),
     ):
         rows.run(f"INSERT INTO oauth2_mw_{table} {numbers} SELECT {values} FROM n")  # noqa: S608
     rows.run(

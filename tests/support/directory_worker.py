@@ -45,6 +45,15 @@ def same_name(directory: Directory, worker: str, thread: str) -> Any:
     ).username
 
 
+def link_or_sign_in(directory: Directory, _worker: str, thread: str) -> Any:
+    """First sign-ins of one person, and an administrator who links that person to the user ``jane``."""
+    if int(thread) % 2:
+        return directory.record_sign_in(provider(), ISSUER, "2", attributes("joan"), create=True, now=NOW).id
+    jane = directory.named("jane")
+    linked = directory.link(jane.id, ISSUER, "2", now=NOW) if jane is not None else None
+    return linked and linked.id
+
+
 def same_attempt(directory: Directory, _worker: str, _thread: str) -> Any:
     """Answers to one sign-in attempt."""
     return directory.consume_attempt("attempt", expires=NOW + 600, now=NOW)
@@ -73,7 +82,16 @@ def revoke(directory: Directory, worker: str, thread: str) -> Any:
 
 TASKS: dict[str, Task] = {
     task.__name__: task
-    for task in (same_user, renames, same_name, same_attempt, many_attempts, open_anew, revoke)
+    for task in (
+        same_user,
+        renames,
+        same_name,
+        link_or_sign_in,
+        same_attempt,
+        many_attempts,
+        open_anew,
+        revoke,
+    )
 }
 
 

@@ -1,0 +1,73 @@
+"""Sign-ins that an administrator has declared to be those of a user who has another (issuer, subject)."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from oauth2_mw.sql import Database
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One more pair that signs a user in."""
+
+    issuer: str
+    subject: str
+    #: seconds since the epoch
+    linked_at: int
+
+
+class LinkTable:
+    """The table of links, by :func:`~oauth2_mw.identity.model.user_key`.
+
+    Every method works inside a transaction of the caller. A pair is a user or is linked to one, never both: whoever
+    writes either holds the pair first, and looks then.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._table = db.tables.links
+
+    def hold(self, connection: Connection, key: str) -> None:
+        """Until the end of the transaction, be the only one who decides what a pair is."""
+        # The key is a hash: two pairs with equal first 64 bits would wait for each other, and no more.
+        self._db.take_turns(connection, int.from_bytes(urlsafe_b64decode(key + "=")[:8], signed=True))
+
+    def user_id(self, connection: Connection, key: str) -> str | None:
+        """The id of the user whom that pair signs in; ``None``: it is not linked."""
+        import sqlalchemy as sa
+
+        query = sa.select(self._table.c.user_id).where(self._table.c.user_key == key)
+        found = connection.execute(query).scalar()
+        return None if found is None else str(found)
+
+    def put(self, connection: Connection, key: str, user_id: str, link: Link) -> None:
+        """Link a pair. One that was linked to a user who is gone is linked anew."""
+        import sqlalchemy as sa
+
+        connection.execute(sa.delete(self._table).where(self._table.c.user_key == key))
+        values = {
+            "user_key": key,
+            "user_id": user_id,
+            "issuer": link.issuer,
+            "subject": link.subject,
+            "linked_at": link.linked_at,
+        }
+        connection.execute(sa.insert(self._table).values(**values))
+
+    def of(self, connection: Connection, user_id: str) -> list[Link]:
+        """The links of a user, oldest first."""
+        import sqlalchemy as sa
+
+        columns = self._table.c
+        query = (
+            sa.select(columns.issuer, columns.subject, columns.linked_at)
+            .where(columns.user_id == user_id)
+            .order_by(columns.linked_at, columns.user_key)
+        )
+        return [Link(row.issuer, row.subject, row.linked_at) for row in connection.execute(query)]
