@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
-from oauth2_mw.cli import check, keygen, keys, settings
+from oauth2_mw.cli import check, keygen, keys, settings, users
 from oauth2_mw.errors import OAuth2Error
 
 
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="oauth2-mw", description="Single sign-on for WSGI applications: the operator's commands."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (check, keygen, keys, settings):
+    for module in (check, keygen, keys, settings, users):
         name = module.__name__.rpartition(".")[2]
         summary = (module.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(name, help=summary, description=summary)
@@ -28,8 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except OAuth2Error as error:
         print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read has seen enough. What is still to be written must not fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         print(f"{error.filename}: {error.strerror}" if error.filename else error, file=sys.stderr)

@@ -1,0 +1,399 @@
+"""``oauth2-mw users``: who is in the directory, who may no longer, and which sign-ins are theirs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oauth2_mw.identity.directory import Directory, Link, User
+from oauth2_mw.identity.model import Identity
+from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.settings.grammar import Secret
+from oauth2_mw.settings.ini import Settings
+from tests.support.guarded import guarded
+from tests.support.keys import text_key
+from tests.support.operator import Operator
+from tests.support.people import NOW, attributes, provider
+from tests.support.provider_standin import StandIn
+from tests.support.wsgi_call import call, environ_for
+
+ISSUER = "https://id.example"
+CORP = "https://corp.example"
+#: what ``moment`` makes of NOW
+NOW_TEXT = "2026-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def operator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Operator:
+    operator = Operator(tmp_path, capsys)
+    ini = operator.write_ini(secret_keys=text_key(), directory="sqlite:///users.db")
+    with ini.open("a") as file:
+        file.write(
+            f"[provider:corp]\nissuer = {CORP}\nclient_id = a\nclient_secret = b\nalways_update = no\n"
+        )
+    return operator
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Directory:
+    return Directory(Secret.literal(f"sqlite:///{tmp_path / 'users.db'}"))
+
+
+def sign_in(
+    directory: Directory, subject: str = "1", username: str = "jane", *, issuer: str = ISSUER, **others: Any
+) -> User:
+    found = attributes(username, **others)
+    return directory.record_sign_in(provider(), issuer, subject, found, create=True, now=NOW)
+
+
+@pytest.fixture
+def jane(directory: Directory) -> User:
+    return sign_in(directory, name="Jane Doe", email="jane@x.example", groups=("staff", "dev"))
+
+
+# list
+
+
+def test_list_prints_a_table_of_all_users(operator: Operator, directory: Directory, jane: User) -> None:
+    joan = sign_in(directory, "2", "joan")
+    directory.set_disabled(joan.id, disabled=True, now=NOW)
+    answer = operator.run("users", "list", operator.ini)
+    assert answer.code == 0
+    assert sorted(answer.rows) == sorted(
+        [
+            [jane.id, "jane", "Jane Doe", "jane@x.example", "dev,staff", "DEFAULT", ""],
+            [joan.id, "joan", "", "", "", "DEFAULT", NOW_TEXT],
+        ]
+    )
+
+
+def test_list_prints_json_for_programs(operator: Operator, directory: Directory, jane: User) -> None:
+    sign_in(directory, "2", "joan")
+    listed = json.loads(operator.run("users", "list", operator.ini, "--json").out)
+    assert len(listed) == 2
+    assert next(user for user in listed if user["username"] == "jane") == {
+        "id": jane.id,
+        "issuer": ISSUER,
+        "subject": "1",
+        "username": "jane",
+        "name": "Jane Doe",
+        "email": "jane@x.example",
+        "phone": None,
+        "comment": None,
+        "groups": ["dev", "staff"],
+        "organizations": ["DEFAULT"],
+        "disabled_since": None,
+    }
+
+
+def test_list_of_nobody(operator: Operator, directory: Directory) -> None:
+    assert directory.find(ISSUER, "1") is None
+    assert operator.run("users", "list", operator.ini).rows == []
+    assert json.loads(operator.run("users", "list", operator.ini, "--json").out) == []
+
+
+HOSTILE = "a\tb\nc\x1b]0;x\x07\x9b31m\u202e\\x"
+
+
+@pytest.mark.parametrize(
+    "words", [("list",), ("list", "--json"), ("show", "jane"), ("show", "jane", "--json")]
+)
+def test_no_name_steers_the_terminal(
+    operator: Operator, directory: Directory, words: tuple[str, ...]
+) -> None:
+    sign_in(
+        directory, HOSTILE, name=HOSTILE, email=HOSTILE, phone=HOSTILE, comment=HOSTILE, groups=(HOSTILE,)
+    )
+    out = operator.run("users", words[0], operator.ini, *words[1:]).out
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(out)
+    if "--json" not in words:
+        assert r"a\tb\nc\x1b]0;x\x07\x9b31m\u202e\\x" in out
+
+
+def test_a_tab_in_a_name_moves_no_column(operator: Operator, directory: Directory) -> None:
+    user = sign_in(directory, name="a\tb\nc")
+    assert operator.run("users", "list", operator.ini).rows == [
+        [user.id, "jane", r"a\tb\nc", "", "", "DEFAULT", ""]
+    ]
+
+
+# show
+
+
+def test_show_tells_everything_about_a_user(operator: Operator, directory: Directory, jane: User) -> None:
+    directory.link(jane.id, CORP, "77", now=NOW)
+    directory.set_disabled(jane.id, disabled=True, now=NOW)
+    assert operator.run("users", "show", operator.ini, "jane").out.splitlines() == [
+        f"id:             {jane.id}",
+        "username:       jane",
+        "name:           Jane Doe",
+        "email:          jane@x.example",
+        "group:          dev",
+        "group:          staff",
+        "organization:   DEFAULT",
+        f"identity:       {ISSUER} 1",
+        f"identity:       {CORP} 77 (linked {NOW_TEXT})",
+        f"disabled since: {NOW_TEXT}",
+    ]
+
+
+def test_show_prints_json_for_programs(operator: Operator, directory: Directory, jane: User) -> None:
+    directory.link(jane.id, CORP, "77", now=NOW)
+    directory.set_disabled(jane.id, disabled=True, now=NOW)
+    shown = json.loads(operator.run("users", "show", operator.ini, "--json", "jane").out)
+    assert shown["links"] == [{"issuer": CORP, "subject": "77", "linked_at": NOW}]
+    assert (shown["id"], shown["disabled_since"]) == (jane.id, NOW)
+
+
+@pytest.mark.parametrize(
+    "words", [["{id}"], ["JANE"], [ISSUER, "1"], ["default", "1"], [CORP, "77"], ["corp", "77"]]
+)
+def test_a_user_has_many_names(
+    operator: Operator, directory: Directory, jane: User, words: list[str]
+) -> None:
+    directory.link(jane.id, CORP, "77", now=NOW)
+    answer = operator.run("users", "show", operator.ini, *(word.format(id=jane.id) for word in words))
+    assert (answer.code, answer.out.splitlines()[0]) == (0, f"id:             {jane.id}")
+
+
+def test_an_earlier_name_finds_the_user_and_says_so(
+    operator: Operator, directory: Directory, jane: User
+) -> None:
+    sign_in(directory, username="janet")
+    answer = operator.run("users", "show", operator.ini, "jane")
+    assert answer.out.startswith(f"id:             {jane.id}")
+    assert answer.err == "note: jane is an earlier name of janet\n"
+
+
+@pytest.mark.usefixtures("jane")
+@pytest.mark.parametrize("words", [["joan"], [ISSUER, "2"], ["https://elsewhere.example", "1"], ["j\udcffx"]])
+@pytest.mark.parametrize("action", ["show", "disable", "enable"])
+def test_somebody_unknown_is_told(operator: Operator, action: str, words: list[str]) -> None:
+    answer = operator.run("users", action, operator.ini, *words)
+    assert (answer.code, answer.out) == (1, "")
+    assert "there is no user" in answer.err
+
+
+def test_a_word_that_could_mean_two_is_told_with_both(
+    operator: Operator, directory: Directory, jane: User
+) -> None:
+    sign_in(directory, "2", jane.id)
+    answer = operator.run("users", "disable", operator.ini, jane.id)
+    assert answer.code == 1
+    assert f"jane ({jane.id}), {ISSUER} 1 and {jane.id} (" in answer.err
+    assert directory.snapshot(0).disabled_ids == frozenset()
+    assert operator.run("users", "disable", operator.ini, ISSUER, "1").code == 0
+
+
+@pytest.mark.usefixtures("jane")
+def test_more_words_than_a_user_has_are_a_wrong_command_line(operator: Operator) -> None:
+    with pytest.raises(SystemExit) as ended:
+        operator.run("users", "show", operator.ini, ISSUER, "1", "2")
+    assert ended.value.code == 2
+
+
+# Where there is no directory
+
+
+def test_without_a_directory_the_setting_is_named(operator: Operator) -> None:
+    operator.write_ini(secret_keys=text_key())
+    answer = operator.run("users", "list", operator.ini)
+    assert answer.code == 1
+    assert "no directory is configured" in answer.err
+
+
+def test_a_command_makes_no_database(operator: Operator) -> None:
+    answer = operator.run("users", "list", operator.ini)
+    assert answer.code == 1
+    assert "users.db: is not there yet; the first sign-in makes it" in answer.err
+    assert not (operator.folder / "users.db").exists()
+
+
+def test_a_database_that_cannot_be_used_is_told(operator: Operator) -> None:
+    (operator.folder / "users.db").write_bytes(b"precious" * 1000)
+    answer = operator.run("users", "list", operator.ini)
+    assert answer.code == 1
+    assert "not a database" in answer.err
+
+
+# disable, enable
+
+
+def test_disable_says_from_when_it_holds(operator: Operator, directory: Directory, jane: User) -> None:
+    answer = operator.run("users", "disable", operator.ini, "jane")
+    assert answer.out.startswith(f"disabled jane ({jane.id})\n")
+    assert "Sessions end within 5s" in answer.out
+    assert directory.snapshot(0).disabled_ids == {jane.id}
+
+
+def test_disabling_again_changes_nothing(operator: Operator, directory: Directory, jane: User) -> None:
+    directory.set_disabled(jane.id, disabled=True, now=NOW)
+    answer = operator.run("users", "disable", operator.ini, "jane")
+    assert (answer.code, answer.out) == (0, f"jane ({jane.id}) is disabled already, since {NOW_TEXT}\n")
+    assert directory.get(jane.id) == directory.find(ISSUER, "1")
+
+
+def test_enable_lets_in_again(operator: Operator, directory: Directory, jane: User) -> None:
+    assert operator.run("users", "enable", operator.ini, "jane").out == f"jane ({jane.id}) is not disabled\n"
+    directory.set_disabled(jane.id, disabled=True, now=NOW)
+    assert operator.run("users", "enable", operator.ini, "jane").out.startswith(f"enabled jane ({jane.id})\n")
+    assert directory.snapshot(0).disabled_ids == frozenset()
+
+
+class Worker:
+    """A middleware with a signed-in user, whose list of ended sessions grows old when a test says so."""
+
+    def __init__(self, ini: Path, user: User) -> None:
+        self.middleware = OAuth2Middleware(_application, Settings.from_ini(ini))
+        self._ahead = 0.0
+        sessions = self.middleware._sessions
+        sessions.revocations._clock = lambda: time.monotonic() + self._ahead
+        who = Identity(user.id, "default", user.issuer, user.subject, user.username)
+        session = sessions.create(self.middleware._settings.providers["default"], who, {}, mapped=())
+        cookies = sessions.set_cookies(session, sessions.cookies.read(""))
+        self.cookie = "; ".join(cookie.partition(";")[0] for cookie in cookies)
+
+    def forward(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    def lets_in(self) -> bool:
+        return call(self.middleware, environ_for("/", HTTP_COOKIE=self.cookie)).status == 200
+
+
+def _application(_environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [])
+    return [b"hello"]
+
+
+@pytest.mark.row("3k.8")
+def test_a_disabled_user_is_out_of_running_workers_within_revocation_sync_and_an_enabled_one_back(
+    operator: Operator, jane: User
+) -> None:
+    workers = [Worker(operator.ini, jane), Worker(operator.ini, jane)]
+    assert [worker.lets_in() for worker in workers] == [True, True]
+    operator.run("users", "disable", operator.ini, "jane")
+    for worker in workers:
+        worker.forward(5)
+    assert [worker.lets_in() for worker in workers] == [False, False]
+    operator.run("users", "enable", operator.ini, "jane")
+    for worker in workers:
+        worker.forward(5)
+    assert [worker.lets_in() for worker in workers] == [True, True]
+
+
+# link
+
+
+def test_link_lets_a_pair_sign_a_user_in(operator: Operator, directory: Directory, jane: User) -> None:
+    answer = operator.run("users", "link", operator.ini, "jane", CORP, "77")
+    assert (answer.code, answer.out) == (
+        0,
+        f"linked {CORP} 77: it signs in jane ({jane.id}) from now on\n",
+    )
+    [link] = directory.links(jane.id)
+    assert (link.issuer, link.subject) == (CORP, "77")
+    assert sign_in(directory, "77", "whoever", issuer=CORP).id == jane.id
+
+
+def test_link_warns_where_the_sign_in_would_overwrite_the_user(
+    operator: Operator, directory: Directory, jane: User
+) -> None:
+    answer = operator.run("users", "link", operator.ini, ISSUER, "1", "default", "77")
+    assert answer.code == 0
+    assert "Provider default has always_update on" in answer.out
+    assert [link.issuer for link in directory.links(jane.id)] == [ISSUER]
+
+
+def test_linking_again_says_so(operator: Operator, directory: Directory, jane: User) -> None:
+    directory.link(jane.id, CORP, "77", now=NOW)
+    for pair in ((CORP, "77"), (ISSUER, "1")):
+        answer = operator.run("users", "link", operator.ini, "jane", *pair)
+        assert (answer.code, answer.out) == (0, f"{pair[0]} {pair[1]} signs in jane ({jane.id}) already\n")
+    assert directory.links(jane.id) == [Link(CORP, "77", NOW)]
+
+
+def test_a_pair_that_is_a_user_is_refused_with_what_can_be_done(
+    operator: Operator, directory: Directory, jane: User
+) -> None:
+    joan = sign_in(directory, "77", "joan", issuer=CORP)
+    answer = operator.run("users", "link", operator.ini, "jane", "corp", "77")
+    assert (answer.code, answer.out) == (1, "")
+    assert f"{CORP} 77 is a user of its own: joan ({joan.id})" in answer.err
+    assert "oauth2-mw users disable" in answer.err
+    assert "a name once given is never given to another" in answer.err
+    assert directory.links(jane.id) == []
+
+
+def test_a_pair_that_is_linked_to_another_is_refused(
+    operator: Operator, directory: Directory, jane: User
+) -> None:
+    joan = sign_in(directory, "2", "joan")
+    directory.link(joan.id, CORP, "77", now=NOW)
+    answer = operator.run("users", "link", operator.ini, "jane", CORP, "77")
+    assert answer.code == 1
+    assert f"is linked to joan ({joan.id}), and signs in one user only" in answer.err
+
+
+def test_an_issuer_that_no_provider_has_is_refused(
+    operator: Operator, directory: Directory, jane: User
+) -> None:
+    answer = operator.run("users", "link", operator.ini, "jane", f"{CORP}/", "77")
+    assert answer.code == 1
+    assert f"corp ({CORP})" in answer.err
+    assert directory.links(jane.id) == []
+
+
+@pytest.mark.usefixtures("jane")
+@pytest.mark.parametrize("subject", ["", "x" * 256, "j\udcff"])
+def test_a_subject_that_nobody_has_is_refused(operator: Operator, subject: str) -> None:
+    answer = operator.run("users", "link", operator.ini, "jane", CORP, subject)
+    assert answer.code == 1
+    assert "the subject is empty, longer than 255 characters" in answer.err
+
+
+@pytest.mark.usefixtures("jane")
+@pytest.mark.parametrize("words", [("jane", CORP), ("jane",), ("a", "b", "c", "d", "e")])
+def test_a_link_without_all_its_words_is_a_wrong_command_line(
+    operator: Operator, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        operator.run("users", "link", operator.ini, *words)
+    assert ended.value.code == 2
+
+
+@pytest.fixture
+def standin() -> Iterator[StandIn]:
+    with StandIn(client_id="app", client_secret="s3cret") as standin:
+        yield standin
+
+
+def test_a_linked_sign_in_is_a_session_of_that_provider_and_of_that_user(
+    operator: Operator, directory: Directory, jane: User, standin: StandIn
+) -> None:
+    # Two sections: the pair that is linked comes from another provider than the user's own.
+    settings = {
+        "secret_keys": text_key(),
+        "directory": f"sqlite:///{operator.folder / 'users.db'}",
+        "issuer": standin.issuer,
+        "always_update": "false",
+    }
+    operator.write_ini(**settings, public_url="http://localhost")
+    assert operator.run("users", "link", operator.ini, "jane", "default", "user-1").code == 0
+    with guarded(client_secret="s3cret", **settings) as site:
+        browser = site.browser()
+        for path in ("/", "/again"):
+            assert browser.navigate(site.url + path).status == 200
+            identity = site.app.seen[-1]["Identity"]
+            assert (identity.id, identity.username, identity.groups) == (jane.id, "jane", ("dev", "staff"))
+            assert (identity.provider, identity.issuer, identity.subject) == (
+                "default",
+                standin.issuer,
+                "user-1",
+            )
+        assert len(list(directory.users())) == 1
+        assert len(standin.asked("/token")) == 1
