@@ -63,7 +63,7 @@ class RedisAddress:
     sentinel_user: str | None = field(default=None, repr=False)
     sentinel_password: str | None = field(default=None, repr=False)
     tls: bool = False
-    #: a file of authorities' certificates (PEM) that replaces those of the system
+    #: a file of authorities' certificates (PEM) that count beside those of the system
     ca_bundle: str | None = None
     #: how many replicas confirm a write that must survive the loss of a master, as far as so many are connected
     wait_replicas: int = 0

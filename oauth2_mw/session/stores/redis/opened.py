@@ -1,0 +1,88 @@
+"""The servers that one process talks to: opened at the first use, and again when the URL has changed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from oauth2_mw.errors import ConfigError, Problem, StoreUnavailable
+from oauth2_mw.settings.redis_address import Kind, RedisAddress, parse
+
+if TYPE_CHECKING:
+    from oauth2_mw.session.stores.redis.servers import Servers
+    from oauth2_mw.settings.grammar import Secret
+
+
+class _Process:
+    """What belongs to one process: two with one connection would read each other's answers."""
+
+    __slots__ = ("current", "preparing")
+
+    def __init__(self) -> None:
+        self.preparing = threading.Lock()
+        #: the text of the URL, and its servers
+        self.current: tuple[str, Servers] | None = None
+
+
+class OpenedServers:
+    """The servers at *url*, for all threads of a process and never across a fork.
+
+    :raises ConfigError: when redis-py is missing, or the URL cannot be used.
+    """
+
+    def __init__(self, url: Secret) -> None:
+        if find_spec("redis") is None:
+            missing = "needs redis-py, which is not installed; run: pip install 'oauth2-mw[redis]'"
+            raise ConfigError([Problem("oauth2_mw", "session", missing)])
+        try:
+            parse(url.value())
+        except OSError as error:
+            raise ConfigError([Problem("oauth2_mw", "session", f"the URL cannot be read: {error}")]) from None
+        except ValueError as error:
+            raise ConfigError([Problem("oauth2_mw", "session", f"the URL {error}")]) from None
+        self._url = url
+        self._processes: dict[int, _Process] = {}
+
+    def current(self) -> Servers:
+        """Those of this process. Nothing is connected for it.
+
+        :raises StoreUnavailable: when the file with the URL holds something else by now.
+        """
+        try:
+            text = self._url.value()
+        except OSError as error:
+            raise StoreUnavailable(f"setting session: the URL cannot be read: {error}") from None
+        pid = os.getpid()
+        mine = self._processes.get(pid)
+        if mine is None:
+            # setdefault is atomic: the threads of a fresh child agree on one. What the parent had open stays
+            # referenced and untouched, because closing it here would end it there too.
+            mine = self._processes.setdefault(pid, _Process())
+        current = mine.current
+        if current is not None and current[0] == text:
+            return current[1]
+        with mine.preparing:
+            current = mine.current
+            if current is None or current[0] != text:
+                current = mine.current = (text, _open(text))
+            return current[1]
+
+
+def _open(text: str) -> Servers:
+    from oauth2_mw.session.stores.redis.cluster import ClusterServers
+    from oauth2_mw.session.stores.redis.sentinel import SentinelServers
+    from oauth2_mw.session.stores.redis.servers import SingleServer
+
+    try:
+        address = parse(text)
+    except ValueError as error:
+        raise StoreUnavailable(f"setting session has changed: the URL {error}") from None
+    kinds: dict[Kind, Callable[[RedisAddress], Servers]] = {
+        Kind.SINGLE: SingleServer,
+        Kind.SENTINEL: SentinelServers,
+        Kind.CLUSTER: ClusterServers,
+    }
+    return kinds[address.kind](address)

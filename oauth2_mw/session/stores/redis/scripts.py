@@ -1,0 +1,205 @@
+"""What happens inside the server, on one key and in one step each: Redis runs a script while everybody else waits.
+
+A script measures a value before it sends any of it, so that what somebody else wrote there, a list or a gigabyte, never
+reaches a worker. Numbers stay texts wherever they are only kept: Lua writes large ones with an exponent.
+
+The fields of a session: ``v`` version, ``d`` data, ``s`` summary, ``n`` seen, ``e`` expires, ``l`` lease; ``i`` its
+indexes, with a blank between them; ``h`` until when those are sure to list it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha1
+
+from oauth2_mw.session.stores.record import MAX_DATA, MAX_SUMMARY
+
+#: Octets of the field ``i``: far more indexes than a session has.
+MAX_INDEXES = 1000
+#: Octets of a member of an index, which is the key of a session.
+MAX_MEMBER = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script, and the name by which a server remembers it."""
+
+    source: bytes
+    digest: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        # SHA-1 is how EVALSHA names scripts; nothing is secured by it.
+        digest = sha1(self.source, usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "digest", digest.encode("ascii"))
+
+
+def _script(*parts: str) -> Script:
+    return Script("\n".join(parts).encode("ascii"))
+
+
+#: ``session()``: nil, a text that says what is wrong with the value, or its fields.
+_SESSION = f"""
+local limits = {{v = 16, d = {MAX_DATA}, s = {MAX_SUMMARY}, n = 16, e = 16, l = 16, i = {MAX_INDEXES}, h = 16}}
+local function session()
+  local kind = redis.call('TYPE', KEYS[1]).ok
+  if kind == 'none' then return nil end
+  if kind ~= 'hash' then return 'it is of the type ' .. kind end
+  for name, limit in pairs(limits) do
+    if redis.call('HSTRLEN', KEYS[1], name) > limit then return 'its field ' .. name .. ' is too long' end
+  end
+  return redis.call('HMGET', KEYS[1], 'v', 'd', 's', 'n', 'e', 'l', 'i', 'h')
+end
+local function living(found, now)
+  if type(found) ~= 'table' then return false end
+  local expires = tonumber(found[5])
+  return expires ~= nil and expires > tonumber(now)
+end
+"""
+
+#: -> nothing, [what is wrong], or the eight fields
+READ = _script(
+    _SESSION, "local found = session()", "if type(found) == 'string' then return {found} end", "return found"
+)
+
+#: version, data, summary, seen, expires, lease, indexes, until when those list it, seconds to live -> 1
+ADD = _script("""
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'v', ARGV[1], 'd', ARGV[2], 's', ARGV[3], 'n', ARGV[4], 'e', ARGV[5], 'l', ARGV[6],
+  'i', ARGV[7], 'h', ARGV[8])
+redis.call('EXPIRE', KEYS[1], ARGV[9])
+return 1
+""")
+
+#: now, seen, expires, step, seconds to live, indexes to add, and perhaps the summary
+#: -> as READ, after the change; nothing where it has expired
+TOUCH = _script(
+    _SESSION,
+    """
+local found = session()
+if type(found) == 'string' then return {found} end
+if not living(found, ARGV[1]) then return false end
+local seen = tonumber(found[4])
+if seen and tonumber(ARGV[2]) - seen >= tonumber(ARGV[4]) then
+  found[4] = ARGV[2]
+  redis.call('HSET', KEYS[1], 'n', ARGV[2])
+  if tonumber(ARGV[3]) > tonumber(found[5]) then
+    found[5] = ARGV[3]
+    redis.call('HSET', KEYS[1], 'e', ARGV[3])
+    redis.call('EXPIRE', KEYS[1], ARGV[5])
+  end
+end
+if ARGV[7] then
+  found[3] = ARGV[7]
+  redis.call('HSET', KEYS[1], 's', ARGV[7])
+end
+local indexes = found[7] or ''
+for name in string.gmatch(ARGV[6], '%S+') do
+  if not string.find(' ' .. indexes .. ' ', ' ' .. name .. ' ', 1, true) then
+    indexes = indexes .. ' ' .. name
+  end
+end
+if indexes ~= (found[7] or '') and #indexes <= limits.i then
+  found[7] = indexes
+  redis.call('HSET', KEYS[1], 'i', indexes)
+end
+return found
+""",
+)
+
+#: now, the version that must be there, version, data, summary, seen, expires, lease, seconds to live
+#: -> 0, [what is wrong], or [indexes, until when those list it]
+REPLACE = _script(
+    _SESSION,
+    """
+local found = session()
+if type(found) == 'string' then return {found} end
+if not living(found, ARGV[1]) or found[1] ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'v', ARGV[3], 'd', ARGV[4], 's', ARGV[5], 'n', ARGV[6], 'e', ARGV[7], 'l', ARGV[8])
+redis.call('EXPIRE', KEYS[1], ARGV[9])
+return {found[7], found[8]}
+""",
+)
+
+#: now -> 0: there was nothing, or it had expired; otherwise [indexes]. Whatever is there goes.
+DELETE = _script(
+    _SESSION,
+    """
+local found = session()
+redis.call('DEL', KEYS[1])
+if type(found) == 'string' then return {''} end
+if not living(found, ARGV[1]) then return 0 end
+return {found[7]}
+""",
+)
+
+#: until when the indexes list the session -> 1. Never brings a session back.
+SURE_UNTIL = _script("""
+if redis.call('TYPE', KEYS[1]).ok == 'hash' then redis.call('HSET', KEYS[1], 'h', ARGV[1]) end
+return 1
+""")
+
+#: now less the slack, member, until when it is listed, seconds to live -> 1
+LIST = _script("""
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'zset' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
+redis.call('ZADD', KEYS[1], ARGV[3], ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1])
+if redis.call('TTL', KEYS[1]) < tonumber(ARGV[4]) then redis.call('EXPIRE', KEYS[1], ARGV[4]) end
+return 1
+""")
+
+#: member -> 1
+UNLIST = _script("""
+if redis.call('TYPE', KEYS[1]).ok == 'zset' then redis.call('ZREM', KEYS[1], ARGV[1]) end
+return 1
+""")
+
+#: cursor, how many at a time, now -> [next cursor, [members]]
+LISTED = _script(f"""
+if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then return {{'0', {{}}}} end
+local page = redis.call('ZSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local members = {{}}
+for number = 1, #page[2], 2 do
+  if #page[2][number] <= {MAX_MEMBER} and tonumber(page[2][number + 1]) > tonumber(ARGV[3]) then
+    table.insert(members, page[2][number])
+  end
+end
+return {{page[1], members}}
+""")
+
+#: seconds to live -> 1: the first; 0
+USE = _script("""
+if redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then return 1 end
+return 0
+""")
+
+#: A cut-off is kept as "moment expires". -> nothing, or what is there: [moment, expires]; [what is wrong]
+_CUT_OFF = """
+local function cut_off()
+  local kind = redis.call('TYPE', KEYS[1]).ok
+  if kind == 'none' then return nil end
+  if kind ~= 'string' then return {'it is of the type ' .. kind} end
+  local moment, expires = string.match(redis.call('GETRANGE', KEYS[1], 0, 40), '^(%d+) (%d+)$')
+  if not moment or #moment > 16 or #expires > 16 then return {'it is no cut-off'} end
+  return {moment, expires}
+end
+"""
+
+REVOKED = _script(_CUT_OFF, "return cut_off()")
+
+#: moment, expires, now less the slack, seconds to live -> 1, or [what was wrong with the value that was there]
+REVOKE = _script(
+    _CUT_OFF,
+    """
+local found = cut_off()
+local moment, expires, seconds = ARGV[1], ARGV[2], tonumber(ARGV[4])
+if found and found[2] and tonumber(found[2]) >= tonumber(ARGV[3]) then
+  if tonumber(found[1]) > tonumber(moment) then moment = found[1] end
+  if tonumber(found[2]) > tonumber(expires) then expires = found[2] end
+  seconds = math.max(seconds, redis.call('TTL', KEYS[1]))
+end
+redis.call('SET', KEYS[1], moment .. ' ' .. expires, 'EX', string.format('%.0f', seconds))
+if found and not found[2] then return found end
+return 1
+""",
+)

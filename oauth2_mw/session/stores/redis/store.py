@@ -1,0 +1,291 @@
+"""Sessions in Redis or Valkey: one server, one behind Sentinels, or a cluster."""
+
+from __future__ import annotations
+
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING, Literal
+
+from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.observe import audit
+from oauth2_mw.session.stores.record import (
+    KEPT_LONGER,
+    MAX_NUMBER,
+    Record,
+    check,
+    check_name,
+    namespace,
+    usable_number,
+)
+from oauth2_mw.session.stores.redis import scripts, values
+from oauth2_mw.session.stores.redis.opened import OpenedServers
+
+if TYPE_CHECKING:
+    from oauth2_mw.settings.grammar import Secret
+
+#: Records that are read in one round trip for a list, and keys that a server looks at meanwhile.
+PAGE = 100
+SCANNED = 1000
+#: An index is sure to list a session for so many times its remaining life, so that few touches concern it.
+LISTED_LONGER = 4
+
+#: What a key is for: a session, an index, a name that is used once, a cut-off.
+_Kind = Literal["s", "i", "u", "r"]
+
+
+class RedisStore:
+    """A :class:`~oauth2_mw.session.stores.Store` on Redis 6 or newer, or Valkey.
+
+    :param url: see :func:`oauth2_mw.settings.redis_address.parse`. When it stands in a file, the file is read again
+        when it changes.
+    :param app: ``public_url``.
+    :param clock: seconds since the epoch.
+    :raises ConfigError: when redis-py is missing, or the URL cannot be used.
+
+    Each operation is one script on one key, which the server carries out in one step. It is sent once, and again only
+    when the server itself says that it did nothing. At most 20 connections per process and server; a request waits
+    two seconds for a connection and three for an answer, then it is refused.
+
+    **What may be lost.** A single server keeps what its ``appendfsync`` promises. With Sentinels and in a cluster a new
+    master knows what reached it before the old one was lost, so what must not be lost (a new session, the replacement
+    and the end of one, a cut-off, a name used up; not a touch) is followed by ``WAIT`` in the same round trip: unless
+    ``wait_replicas`` replicas (1), or as many as are connected, have it within a second, the write is refused, though
+    it may have happened. A write that returned is lost only when
+
+    - no replica was connected (with Sentinels: and one of them confirmed that this is the master), and the master is
+      lost with its disk before a replica has caught up; ``min-replicas-to-write 1`` refuses such writes;
+    - the replica that has it is lost as well, or is not the one that becomes master: it is, as long as it is reachable
+      and ``replica-priority`` makes no difference, since the one that is furthest takes over.
+
+    A worker that is cut off from the Sentinels together with the old master still reads there, for as long as it lasts;
+    one that can reach them leaves it within ten seconds.
+    """
+
+    def __init__(self, url: Secret, *, app: str, clock: Callable[[], float] = time.time) -> None:
+        self._opened = OpenedServers(url)
+        self._clock = clock
+        self._namespace = namespace(app)
+
+    def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
+        """Write a new record; its indexes first."""
+        check_name(key)
+        check(record)
+        names = [self._hashed("i", index) for index in indexes]
+        now = self._now()
+        if record.expires + KEPT_LONGER <= now:
+            return
+        sure = self._sure_until(record.expires, now)
+        self._list(key, names, until=sure, now=now)
+        self._run(
+            "s",
+            key,
+            scripts.ADD,
+            *_fields(record),
+            " ".join(names),
+            sure,
+            self._life(record.expires, now),
+            safely=True,
+        )
+
+    def read(self, key: str) -> Record | None:
+        """The record, in one round trip."""
+        record, _ = values.session(key, self._run("s", check_name(key), scripts.READ))
+        return record if record is not None and record.expires > self._now() else None
+
+    def touch(
+        self,
+        key: str,
+        *,
+        seen: int,
+        expires: int,
+        step: int = 0,
+        summary: str | None = None,
+        indexes: Collection[str] = (),
+    ) -> Record | None:
+        """Read a record, and write down that it is in use. Mostly one round trip; the indexes come afterwards."""
+        check_name(key)
+        check(Record(1, "", summary or "", seen, expires, 0))
+        _check_number(step)
+        names = [self._hashed("i", index) for index in indexes]
+        now = self._now()
+        arguments: list[str | int] = [now, seen, expires, step, self._life(expires, now), " ".join(names)]
+        if summary is not None:
+            arguments.append(summary)
+        record, listing = values.session(key, self._run("s", key, scripts.TOUCH, *arguments))
+        if record is not None:
+            self._list(key, names, until=max(listing.until, record.expires), now=now)
+            self._list_longer(key, listing, record.expires, now)
+        return record
+
+    def replace(self, key: str, record: Record) -> bool:
+        """Compare and set."""
+        check_name(key)
+        check(record)
+        now = self._now()
+        life = self._life(record.expires, now)
+        fields = _fields(record)
+        match self._run("s", key, scripts.REPLACE, now, record.version - 1, *fields, life, safely=True):
+            case [names, until]:
+                self._list_longer(key, values.listing(names, until), record.expires, now)
+                return True
+            case [bytes(problem)]:
+                values.unusable(key, problem)
+        return False
+
+    def delete(self, key: str) -> bool:
+        """Forget a record, and let its indexes forget it."""
+        answer = self._run("s", check_name(key), scripts.DELETE, self._now(), safely=True)
+        if not isinstance(answer, list) or not answer:
+            return False
+        # Whoever finds it there nevertheless finds no record.
+        with suppress(StoreUnavailable):
+            self._run_all("i", values.listing(answer[0], None).names, scripts.UNLIST, key)
+        return True
+
+    def find(self, index: str) -> list[tuple[str, Record]]:
+        """The living records of an index."""
+        name = self._hashed("i", index)
+        keys: dict[str, None] = {}
+        cursor = "0"
+        while True:
+            match self._run("i", name, scripts.LISTED, cursor, PAGE, self._now()):
+                case [bytes(position), list(members)] if values.number(position) is not None:
+                    keys |= dict.fromkeys(values.texts(members))
+                case _:
+                    raise StoreUnavailable(f"the index {name} gave an answer that cannot be read")
+            cursor = position.decode("ascii")
+            if cursor == "0":
+                return list(self._read_all(keys))
+
+    def all(self) -> Iterator[tuple[str, Record]]:
+        """All living records, page by page. The server looks at all its keys for it, those of others too."""
+        prefix, suffix = f"oauth2_mw:{{{self._namespace}.", "}:s"
+        seen: set[str] = set()
+        for page in self._opened.current().scan(f"{prefix}*{suffix}".encode("ascii"), count=SCANNED):
+            keys = [
+                text[len(prefix) : -len(suffix)] for text in values.texts(page) if text.startswith(prefix)
+            ]
+            new = [key for key in dict.fromkeys(keys) if key not in seen]
+            seen.update(new)
+            yield from self._read_all(new)
+
+    def first_use(self, name: str, *, expires: int) -> bool:
+        """Use a name up."""
+        _check_number(expires)
+        life = self._life(expires, self._now())
+        return self._run("u", self._hashed("u", name), scripts.USE, life, safely=True) == 1
+
+    def revoke(self, name: str, *, moment: int, expires: int) -> None:
+        """Remember a cut-off; what somebody else wrote in its place is overwritten."""
+        hashed = self._hashed("r", name)
+        _check_number(moment)
+        _check_number(expires)
+        now = self._now()
+        if expires + KEPT_LONGER <= now:
+            return
+        arguments = (moment, expires, now - KEPT_LONGER, self._life(expires, now))
+        match self._run("r", hashed, scripts.REVOKE, *arguments, safely=True):
+            case [bytes(problem)]:
+                detail = f"{values.words(problem)}; it was overwritten"
+                audit("store_value_unusable", cut_off=name, detail=detail)
+
+    def revoked(self, name: str) -> int | None:
+        """The moment of the cut-off. One that cannot be read is no answer, and never "none"."""
+        hashed = self._hashed("r", name)
+        match self._run("r", hashed, scripts.REVOKED):
+            case None:
+                return None
+            case [bytes(moment), bytes(expires)]:
+                return int(moment) if int(expires) + KEPT_LONGER > self._now() else None
+            case [bytes(problem)]:
+                what = values.words(problem)
+                raise StoreUnavailable(
+                    f"the cut-off {self._key('r', hashed).decode('ascii')} was written by somebody else: {what}; "
+                    "find out who writes there, then delete it"
+                )
+        raise StoreUnavailable("a cut-off cannot be read: the server gave an answer of another form")
+
+    # Keys and times
+
+    def _key(self, kind: _Kind, name: str) -> bytes:
+        return f"oauth2_mw:{{{self._namespace}.{name}}}:{kind}".encode("ascii")
+
+    def _hashed(self, kind: _Kind, name: str) -> str:
+        """Whoever looks into the server learns no user's name, and every name is as long as the next."""
+        text = f"{self._namespace}:{kind}:{check_name(name)}"
+        return urlsafe_b64encode(sha256(text.encode("ascii")).digest()[:18]).decode("ascii")
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+    @staticmethod
+    def _life(expires: int, now: int) -> int:
+        """Seconds until the server removes something: by its own clock, which may differ from ours."""
+        return max(expires - now + KEPT_LONGER, 1)
+
+    @staticmethod
+    def _sure_until(expires: int, now: int) -> int:
+        return min(max(now + LISTED_LONGER * (expires - now), expires), MAX_NUMBER)
+
+    # Indexes
+
+    def _list(self, key: str, names: Iterable[str], *, until: int, now: int) -> None:
+        life = self._life(until, now)
+        self._run_all("i", names, scripts.LIST, now - KEPT_LONGER, key, until, life, safely=True)
+
+    def _list_longer(self, key: str, listing: values.Listing, expires: int, now: int) -> None:
+        """Indexes forget what is over. A session that lives on for longer than they were told is told them again."""
+        if expires <= listing.until:
+            return
+        until = self._sure_until(expires, now)
+        # They are sure for a while yet, and the next touch tries again.
+        with suppress(StoreUnavailable):
+            self._list(key, listing.names, until=until, now=now)
+            self._run("s", key, scripts.SURE_UNTIL, until)
+
+    # Records
+
+    def _read_all(self, keys: Iterable[str]) -> Iterator[tuple[str, Record]]:
+        left = list(keys)
+        while left:
+            page, left = left[:PAGE], left[PAGE:]
+            now = self._now()
+            for key, answer in zip(page, self._run_all("s", page, scripts.READ), strict=True):
+                record, _ = values.session(key, answer)
+                if record is not None and record.expires > now:
+                    yield key, record
+
+    # The servers
+
+    def _run(
+        self, kind: _Kind, name: str, script: scripts.Script, *arguments: str | int, safely: bool = False
+    ) -> object:
+        return self._run_all(kind, [name], script, *arguments, safely=safely)[0]
+
+    def _run_all(
+        self,
+        kind: _Kind,
+        names: Iterable[str],
+        script: scripts.Script,
+        *arguments: str | int,
+        safely: bool = False,
+    ) -> list[object]:
+        from oauth2_mw.session.stores.redis.servers import Call
+
+        octets = tuple(str(argument).encode("ascii") for argument in arguments)
+        calls = [Call(self._key(kind, name), script, octets) for name in names]
+        return self._opened.current().run(calls, safely=safely) if calls else []
+
+
+def _fields(record: Record) -> tuple[str | int, ...]:
+    return record.version, record.data, record.summary, record.seen, record.expires, record.lease
+
+
+def _check_number(value: int) -> None:
+    if not usable_number(value):
+        raise StoreUnavailable(
+            f"a time cannot be stored: it must be a whole number between 0 and {MAX_NUMBER}"
+        )

@@ -1,0 +1,41 @@
+"""Sessions on servers behind Sentinels and in a cluster: the contract of all stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from oauth2_mw.session.stores.redis import RedisStore
+from oauth2_mw.settings.grammar import Secret
+from tests.support.redis_servers import Cluster, Watched, cluster, watched
+from tests.support.store_contract import Clock, MakeStore, StoreContract, clock, store
+
+__all__ = ["clock", "store"]
+
+
+@pytest.fixture(scope="module", params=["redis", "valkey"])
+def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    with watched(tmp_path_factory.mktemp("watched"), make=request.param) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["redis", "valkey"])
+def nodes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("cluster"), make=request.param) as running:
+        yield running
+
+
+class TestBehindSentinels(StoreContract):
+    @pytest.fixture
+    def make_store(self, servers: Watched, clock: Clock) -> MakeStore:
+        servers.master.client().flushall()
+        return lambda app: RedisStore(Secret.literal(servers.url), app=app, clock=clock)
+
+
+class TestInACluster(StoreContract):
+    @pytest.fixture
+    def make_store(self, nodes: Cluster, clock: Clock) -> MakeStore:
+        for node in nodes.servers:
+            node.client().flushall()
+        return lambda app: RedisStore(Secret.literal(nodes.url), app=app, clock=clock)
