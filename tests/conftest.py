@@ -17,6 +17,9 @@ from jinja2.bccache import Bucket
 from tests.security import rows
 from tests.support.cookie_jar import is_loopback
 
+# What several modules run as their own tests explains its assertions like theirs.
+pytest.register_assert_rewrite("tests.support.directory_contract", "tests.support.store_contract")
+
 # A shared machine may be slow for a moment; a property is about values, not about time.
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("thorough", deadline=None, max_examples=2000)

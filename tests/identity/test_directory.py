@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite("tests.support.directory_contract")
-
-from tests.support.directory_contract import (  # noqa: E402
+from tests.support.directory_contract import (
     DirectoryContract,
     Rows,
     clock,

@@ -14,13 +14,7 @@ from oauth2_mw.errors import StoreUnavailable
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
-from tests.support.people import ISSUER, NOW
-from tests.support.postgres import PostgresServer, postgres_server, postgres_url
-from tests.support.processes import ROOT, child_environment
-
-pytest.register_assert_rewrite("tests.support.directory_contract")
-
-from tests.support.directory_contract import (  # noqa: E402
+from tests.support.directory_contract import (
     DirectoryContract,
     Rows,
     clock,
@@ -28,6 +22,9 @@ from tests.support.directory_contract import (  # noqa: E402
     nothing_written,
     rows,
 )
+from tests.support.people import ISSUER, NOW
+from tests.support.postgres import PostgresServer, postgres_server, postgres_url
+from tests.support.processes import ROOT, child_environment
 
 __all__ = ["clock", "directory", "nothing_written", "postgres_server", "postgres_url", "rows"]
 

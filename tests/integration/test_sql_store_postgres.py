@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from oauth2_mw.session.stores.sql import SqlStore
+from oauth2_mw.settings.grammar import Secret
+from oauth2_mw.sql import Database
 from tests.support.postgres import postgres_server, postgres_url
-
-pytest.register_assert_rewrite("tests.support.store_contract")
-
-from oauth2_mw.session.stores.sql import SqlStore  # noqa: E402
-from oauth2_mw.settings.grammar import Secret  # noqa: E402
-from oauth2_mw.sql import Database  # noqa: E402
-from tests.support.store_contract import Clock, MakeStore, StoreContract, clock, store  # noqa: E402
+from tests.support.store_contract import Clock, MakeStore, StoreContract, clock, store
 
 __all__ = ["clock", "postgres_server", "postgres_url", "store"]
 

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.support.store_contract")
-
-from oauth2_mw.session.stores.sql import SqlStore  # noqa: E402
-from oauth2_mw.settings.grammar import Secret  # noqa: E402
-from oauth2_mw.sql import Database  # noqa: E402
-from tests.support.store_contract import Clock, MakeStore, StoreContract, clock, store  # noqa: E402
+from oauth2_mw.session.stores.sql import SqlStore
+from oauth2_mw.settings.grammar import Secret
+from oauth2_mw.sql import Database
+from tests.support.store_contract import Clock, MakeStore, StoreContract, clock, store
 
 __all__ = ["clock", "store"]
 
