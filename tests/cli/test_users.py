@@ -254,8 +254,9 @@ class Worker:
         sessions = self.middleware._sessions
         sessions.revocations._clock = lambda: time.monotonic() + self._ahead
         who = Identity(user.id, "default", user.issuer, user.subject, user.username)
-        session = sessions.create(self.middleware._settings.providers["default"], who, {}, mapped=())
-        cookies = sessions.set_cookies(session, sessions.cookies.read(""))
+        cookies = sessions.create(
+            self.middleware._settings.providers["default"], who, {}, sessions.cookies.read("")
+        )
         self.cookie = "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
     def forward(self, seconds: float) -> None:
