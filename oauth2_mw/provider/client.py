@@ -22,6 +22,7 @@ from oauth2_mw.provider.logout_tokens import LogoutToken, validate_logout_token
 from oauth2_mw.provider.metadata import MetadataCache
 from oauth2_mw.provider.person import PersonReader, told
 from oauth2_mw.provider.quirks import QUIRKS
+from oauth2_mw.provider.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
 from oauth2_mw.provider.tokens import nonce_of, session_id
 from oauth2_mw.provider.transport import Transport
 from oauth2_mw.settings.grammar import AttributePath
@@ -89,12 +90,9 @@ class ProviderClient:
         self.provider = provider
         self.redirect_uri = redirect_uri
         self._clock = clock
-        self._transport = Transport(
-            ca_bundle=provider.ca_bundle,
-            proxy=provider.proxy,
-            trust_env=provider.trust_env,
-            insecure_http=insecure_http,
-            timeouts=timeouts,
+        self._transport = _transport(provider, insecure_http=insecure_http, timeouts=timeouts)
+        self._hurried_transport = _transport(
+            provider, insecure_http=insecure_http, timeouts=timeouts.at_most(REVOCATION_TIMEOUTS)
         )
         self._metadata = MetadataCache(provider, self._transport, clock)
         self._person = PersonReader(provider, self._transport, self._metadata, needs=needs, clock=clock)
@@ -204,6 +202,23 @@ class ProviderClient:
         )
         return Refreshed(self._tokens(grant), None if claims is None else told(claims))
 
+    def revoke(self, token: str, *, kind: RevocableKind) -> bool:
+        """Tell the provider that a token is not needed any more (RFC 7009). It takes four seconds at most, unless the
+        metadata must be fetched first.
+
+        :returns: whether it was revoked; False: the provider does not offer that.
+        :raises ProviderUnavailable: when the provider does not answer in time.
+        :raises ProviderError: when it refuses.
+        """
+        return revoke_token(
+            self._hurried_transport,
+            self.provider,
+            self._metadata.metadata(),
+            token=token,
+            kind=kind,
+            authentication=self._authentication,
+        )
+
     def read_logout_token(self, text: str) -> LogoutToken:
         """Check a logout token that somebody sent us (OpenID Connect Back-Channel Logout 1.0, section 2.6).
 
@@ -240,6 +255,16 @@ class ProviderClient:
             access_token=grant.access_token,
             expires_at=None if grant.expires_in is None else int(self._clock()) + grant.expires_in,
         )
+
+
+def _transport(provider: ProviderSettings, *, insecure_http: bool, timeouts: Timeouts) -> Transport:
+    return Transport(
+        ca_bundle=provider.ca_bundle,
+        proxy=provider.proxy,
+        trust_env=provider.trust_env,
+        insecure_http=insecure_http,
+        timeouts=timeouts,
+    )
 
 
 def _check_quirk(provider: ProviderSettings) -> None:

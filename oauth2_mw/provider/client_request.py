@@ -140,4 +140,4 @@ def _proofs(headers: Mapping[str, str], fields: Mapping[str, str]) -> Iterator[s
 
 
 def _spellings(secret: str) -> tuple[str, ...]:
-    return secret, quote_plus(secret), repr(secret)[1:-1]
+    return secret, quote_plus(secret, errors="replace"), repr(secret)[1:-1]

@@ -18,6 +18,14 @@ class Timeouts:
     #: for a whole request with its retries and redirects, however steadily the bytes trickle
     total: float = 15.0
 
+    def at_most(self, other: Timeouts) -> Timeouts:
+        """The shorter of both, each for itself."""
+        return Timeouts(
+            connect=min(self.connect, other.connect),
+            read=min(self.read, other.read),
+            total=min(self.total, other.total),
+        )
+
 
 DEFAULT_TIMEOUTS = Timeouts()
 

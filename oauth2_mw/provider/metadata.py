@@ -33,6 +33,7 @@ _ENDPOINTS = (
     "token_endpoint",
     "userinfo_endpoint",
     "end_session_endpoint",
+    "revocation_endpoint",
     "jwks_uri",
 )
 _LISTS = (
@@ -51,6 +52,8 @@ class ProviderMetadata:
     token_endpoint: str | None = None
     userinfo_endpoint: str | None = None
     end_session_endpoint: str | None = None
+    #: RFC 7009
+    revocation_endpoint: str | None = None
     jwks_uri: str | None = None
     id_token_signing_alg_values_supported: tuple[str, ...] | None = None
     code_challenge_methods_supported: tuple[str, ...] | None = None
@@ -193,6 +196,7 @@ class MetadataCache:
             token_endpoint=provider.token_endpoint or found.token_endpoint,
             userinfo_endpoint=provider.userinfo_endpoint or found.userinfo_endpoint,
             end_session_endpoint=provider.logout_endpoint or found.end_session_endpoint,
+            revocation_endpoint=found.revocation_endpoint,
             jwks_uri=provider.jwks_uri or found.jwks_uri,
             id_token_signing_alg_values_supported=found.id_token_signing_alg_values_supported,
             code_challenge_methods_supported=found.code_challenge_methods_supported,

@@ -99,7 +99,7 @@ def metadata(data: bytes) -> None:
         explained(error)
         return
     assert found.issuer == ISSUER
-    for name in ("authorization", "token", "userinfo", "end_session"):
+    for name in ("authorization", "token", "userinfo", "end_session", "revocation"):
         _check_endpoint(getattr(found, f"{name}_endpoint"))
     _check_endpoint(found.jwks_uri)
 

@@ -66,6 +66,7 @@ def test_the_endpoints_come_from_the_well_known_document(provider: StandIn) -> N
         token_endpoint=f"{provider.url}/token",
         userinfo_endpoint=f"{provider.url}/userinfo",
         end_session_endpoint=f"{provider.url}/end_session",
+        revocation_endpoint=f"{provider.url}/revoke",
         jwks_uri=f"{provider.url}/jwks",
         id_token_signing_alg_values_supported=("RS256",),
         code_challenge_methods_supported=("S256",),
@@ -138,7 +139,14 @@ def test_unknown_members_are_ignored() -> None:
 @pytest.mark.row("N2.3.5", "3f.1")
 @pytest.mark.parametrize(
     "name",
-    ["authorization_endpoint", "token_endpoint", "userinfo_endpoint", "end_session_endpoint", "jwks_uri"],
+    [
+        "authorization_endpoint",
+        "token_endpoint",
+        "userinfo_endpoint",
+        "end_session_endpoint",
+        "revocation_endpoint",
+        "jwks_uri",
+    ],
 )
 @pytest.mark.parametrize(
     "url", ["http://op.example/x", "file:///etc/passwd", "https://op@evil.example/", "/relative", 7, ""]

@@ -1,0 +1,194 @@
+"""Revoking a token at the provider: what is asked, and what each answer means for whoever signs out."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailable
+from oauth2_mw.provider.client import ProviderClient, SignIn
+from oauth2_mw.provider.exchange import DEFAULT_TIMEOUTS, Response, Timeouts
+from oauth2_mw.provider.metadata import ProviderMetadata
+from oauth2_mw.provider.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
+from oauth2_mw.provider.transport import Transport
+from oauth2_mw.settings.model import ProviderSettings
+from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
+from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
+
+TOKEN = "the-token"
+VERIFIER = "verifier-0123456789-0123456789-0123456789-abc"
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    with StandIn() as standin:
+        yield standin
+
+
+def client_for(settings: ProviderSettings, *, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> ProviderClient:
+    return ProviderClient(settings, redirect_uri="https://app.example/cb", timeouts=timeouts)
+
+
+def sign_in(provider: StandIn, client: ProviderClient) -> SignIn:
+    url = client.authorization_url(state="the-state", nonce="the-nonce", code_verifier=VERIFIER)
+    who = client.redeem(code=provider.follow(url)["code"], nonce="the-nonce", code_verifier=VERIFIER)
+    provider.requests.clear()
+    return who
+
+
+def refused(provider: StandIn, answer: Any = None) -> OAuth2Error:
+    if answer is not None:
+        provider.answers["revocation"] = answer
+    with pytest.raises(OAuth2Error) as refusal:
+        client_for(oidc_settings(provider)).revoke(TOKEN, kind="refresh_token")
+    assert TOKEN not in "".join(traceback.format_exception(refusal.value))
+    return refusal.value
+
+
+def test_a_revoked_refresh_token_is_worth_nothing(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider))
+    who = sign_in(provider, client)
+    token = who.tokens.refresh_token or ""
+    assert client.revoke(token, kind="refresh_token") is True
+    with pytest.raises(ProviderError) as refusal:
+        client.refresh(token, subject=who.subject, auth_time=None)
+    assert refusal.value.code == "invalid_grant"
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "none"])
+@pytest.mark.parametrize("kind", ["refresh_token", "access_token"])
+def test_the_request_names_the_token_and_its_kind_and_proves_the_client(
+    provider: StandIn, method: str, kind: RevocableKind
+) -> None:
+    provider.auth_method = method
+    client = client_for(oidc_settings(provider, client_auth_method=method))
+    assert client.revoke("the-token", kind=kind) is True
+    (request,) = provider.asked("/revoke")
+    assert (request.method, request.query) == ("POST", {})
+    form = {name: value for name, value in request.form.items() if not name.startswith("client_")}
+    assert form == {"token": "the-token", "token_type_hint": kind}
+
+
+def test_a_token_that_nobody_knows_is_as_good_as_revoked(provider: StandIn) -> None:
+    assert client_for(oidc_settings(provider)).revoke("never given out", kind="access_token") is True
+
+
+@pytest.mark.parametrize("answer", [Answer(b"<html>", 200, "text/html"), Answer(b"", 204)])
+def test_what_a_good_answer_says_beside_its_status_means_nothing(provider: StandIn, answer: Answer) -> None:
+    provider.answers["revocation"] = answer
+    assert client_for(oidc_settings(provider)).revoke("the-token", kind="refresh_token") is True
+
+
+def test_a_provider_that_revokes_nothing_is_not_asked(provider: StandIn) -> None:
+    provider.metadata["revocation_endpoint"] = LEFT_OUT
+    assert client_for(oidc_settings(provider)).revoke("the-token", kind="refresh_token") is False
+    assert client_for(oauth2_settings(provider)).revoke("the-token", kind="refresh_token") is False
+    assert not provider.asked("/revoke")
+
+
+def test_a_kind_of_token_that_is_not_revoked_is_no_failure(provider: StandIn) -> None:
+    provider.answers["revocation"] = Answer(b'{"error": "unsupported_token_type"}', 400)
+    assert client_for(oidc_settings(provider)).revoke("the-token", kind="access_token") is False
+
+
+def test_googles_word_for_a_token_that_is_gone_is_understood(provider: StandIn) -> None:
+    provider.answers["revocation"] = Answer(b'{"error": "invalid_token"}', 400)
+    assert client_for(oidc_settings(provider)).revoke("the-token", kind="refresh_token") is True
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_fault_of_the_provider_is_a_provider_that_is_down(provider: StandIn, status: int) -> None:
+    error = refused(provider, Answer(b'{"error": "x"}', status, headers=(("Retry-After", "9"),)))
+    assert isinstance(error, ProviderUnavailable)
+    assert len(provider.asked("/revoke")) == 1
+
+
+def test_a_provider_that_is_gone_is_unavailable(provider: StandIn) -> None:
+    provider.close()
+    assert isinstance(refused(provider), ProviderUnavailable)
+
+
+def test_nobody_waits_long_for_it(provider: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oauth2_mw.provider.client.REVOCATION_TIMEOUTS", Timeouts(total=0.2))
+    gate = threading.Event()
+    provider.answers["revocation"] = lambda good: gate.wait(30) and good
+    try:
+        assert isinstance(refused(provider), ProviderUnavailable)
+    finally:
+        gate.set()
+
+
+def test_its_time_is_short_and_never_longer_than_for_other_requests() -> None:
+    assert DEFAULT_TIMEOUTS.at_most(REVOCATION_TIMEOUTS) == REVOCATION_TIMEOUTS
+    assert REVOCATION_TIMEOUTS.total < 5
+    assert Timeouts(1, 9, 2).at_most(Timeouts(2, 3, 4)) == Timeouts(1, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Answer(b'{"error": "invalid_client"}', 401), "invalid_client"),
+        (Answer(b"", 401), "invalid_client"),
+        (Answer(b'{"error": "invalid_request"}', 400), "revocation_refused"),
+        (Answer(b'{"error": ["unsupported_token_type"]}', 400), "revocation_refused"),
+        (Answer(b'{"error": "x", "error_description": "the-token is odd"}', 400), "revocation_refused"),
+        (Answer(b"<html>", 404, "text/html"), "revocation_refused"),
+        (Answer(status=302, headers=(("Location", "/token"),)), "revocation_refused"),
+        (Answer(b"x" * 100_000, 400), "answer_too_large"),
+    ],
+    ids=["client", "401", "request", "list", "description", "404", "302", "huge"],
+)
+def test_a_refusal_is_told(provider: StandIn, answer: Answer, code: str) -> None:
+    error = refused(provider, answer)
+    assert (type(error), error.code) == (ProviderError, code)
+    assert error.detail.isprintable()
+    assert not provider.asked("/token")
+
+
+def test_a_secret_that_cannot_be_read_is_told(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider, client_secret=None))
+    with pytest.raises(ProviderError) as refusal:
+        client.revoke("the-token", kind="refresh_token")
+    assert refusal.value.code == "client_secret"
+
+
+class Replying(Transport):
+    """Answers with given bytes, and keeps what was sent."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+        self.sent = ""
+
+    def post_form(self, url: str, *, body: str, **_: Any) -> Response:
+        self.sent = body
+        return self.response
+
+
+@given(
+    st.text(max_size=20) | st.just("\udcff"),
+    st.binary(max_size=60) | st.just(b'{"error": 1}'),
+    st.integers(200, 599),
+)
+def test_no_token_and_no_answer_gets_more_than_our_own_errors(token: str, body: bytes, status: int) -> None:
+    url = "https://op.example/revoke"
+    transport = Replying(Response(status, "application/json", body, {}, url))
+    try:
+        revoke_token(
+            transport,
+            provider_settings(),
+            ProviderMetadata(revocation_endpoint=url),
+            token=token,
+            kind="refresh_token",
+        )
+    except (ProviderError, ProviderUnavailable) as error:
+        assert error.detail.isprintable()
+    sent = transport.sent.removeprefix("token=").partition("&")[0]
+    assert unquote_plus(sent) == token.encode("utf-8", "replace").decode()
