@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ NAME_LIMIT = 120
 #: Characters of one sentence or hint.
 TEXT_LIMIT = 600
 HINT_LIMIT = 10
+#: Sessions that one page lists; whoever has more signs them out together.
+ROW_LIMIT = 100
 
 # Control characters and lone surrogates are not allowed in HTML; the bidirectional overrides would let a name
 # rearrange the words around it (UAX #9, section 2).
@@ -51,6 +54,26 @@ class LoginButton:
     label: str
     url: str
     icon_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One session, as the page with a person's sessions shows it.
+
+    :param id: what its form names it by.
+    :param device: the browser, in words; ``None``: nobody knows.
+    :param address: where the sign-in came from; ``None``: nobody knows.
+    :param since: the moment of the sign-in, in seconds since the epoch.
+    :param seen: the last use that was written down, likewise.
+    :param current: whether it is the one that the page is shown to.
+    """
+
+    id: str
+    device: str | None
+    address: str | None
+    since: int
+    seen: int
+    current: bool
 
 
 class Pages:
@@ -162,6 +185,53 @@ class Pages:
             still_signed_in_at=_optional_name(still_signed_in_at),
         )
 
+    def framed_logout(self) -> str:
+        """What a provider's frame shows, and whoever opens its address: the same whatever came of it."""
+        return self._render("framed_logout.html")
+
+    def sessions(
+        self,
+        *,
+        rows: Sequence[SessionRow],
+        username: str,
+        action: str,
+        logout_url: str,
+        token: str,
+        home_url: str,
+        message: str | None = None,
+    ) -> str:
+        """Where a person is signed in, with a form in each row and one for all but this browser.
+
+        Each form carries ``csrf_token``, and ``session`` or ``others``; that of this browser goes to ``logout_url``.
+        Headers as for :meth:`confirm_logout`.
+
+        :param rows: the first :data:`ROW_LIMIT` are shown.
+        :param message: what has just happened here.
+        """
+        shown = [
+            {
+                "id": row.id,
+                "device": _cut(row.device or "Unknown browser", NAME_LIMIT),
+                "address": _cut(row.address or "unknown", NAME_LIMIT),
+                "since": _moment(row.since),
+                "seen": _moment(row.seen),
+                "current": row.current,
+            }
+            for row in rows[:ROW_LIMIT]
+        ]
+        return self._render(
+            "sessions.html",
+            rows=shown,
+            hidden=len(rows) - len(shown),
+            others=any(not row.current for row in rows),
+            username=_cut(username, NAME_LIMIT),
+            action=_link(action),
+            logout_url=_link(logout_url),
+            token=token,
+            home_url=_link(home_url),
+            message=_optional_text(message),
+        )
+
     def switched_off(self, *, reference: str) -> str:
         """No provider is enabled, and nobody gets in (a protected path is closed then, never open)."""
         return self._render("switched_off.html", reference=_cut(reference, NAME_LIMIT))
@@ -224,6 +294,10 @@ def _optional_text(text: str | None) -> str | None:
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _printable(value: object) -> object:

@@ -32,6 +32,8 @@ class Urls:
         self.home_path = settings.mount + "/"
         self._prefix = settings.prefix
         self._own_prefix = settings.mount + settings.prefix
+        #: the path of the page with a person's sessions, as a browser sees it
+        self.sessions_path = self._own_prefix + "/sessions/"
 
     # Our own URLs
 
@@ -49,7 +51,7 @@ class Urls:
 
     def callback(self, name: str) -> str:
         """The redirect URI to register at a provider. Each provider has its own (RFC 9700, section 4.4.2.2)."""
-        return f"{self.base}/login/callback/" if name == DEFAULT else f"{self.base}/login/callback/{name}/"
+        return self._for(name, "login/callback")
 
     def logout(self, *, destination: str | None = None) -> str:
         """Where signing out starts."""
@@ -60,6 +62,21 @@ class Urls:
         """The post-logout redirect URI to register at a provider."""
         return Location(f"{self.base}/logout/done/")
 
+    def backchannel_logout(self, name: str) -> str:
+        """The back-channel logout URI to register at a provider."""
+        return self._for(name, "backchannel-logout")
+
+    def frontchannel_logout(self, name: str) -> str:
+        """The front-channel logout URI to register at a provider."""
+        return self._for(name, "frontchannel-logout")
+
+    def sessions(self, *, done: str | None = None) -> Location:
+        """The page where a person sees where they are signed in.
+
+        :param done: a word for what has just been done there.
+        """
+        return Location(f"{self.base}/sessions/" + self._query(done=done))
+
     def icon(self, name: str) -> str:
         """A provider's picture."""
         return f"{self.base}/icon/{name}"
@@ -68,6 +85,10 @@ class Urls:
     def static(self) -> str:
         """The folder of the pages' style sheet, with a trailing slash."""
         return f"{self.base}/static/"
+
+    def _for(self, name: str, path: str) -> str:
+        """One of the URLs that every provider has of its own."""
+        return f"{self.base}/{path}/" if name == DEFAULT else f"{self.base}/{path}/{name}/"
 
     def _worth_saying(self, destination: str | None) -> str | None:
         return None if destination == self.home_path else destination
@@ -94,7 +115,12 @@ class Urls:
     # Judging and building destinations
 
     def destination(self, value: str | None) -> str | None:
-        """The local path that *value* asks for, built anew; ``None`` when it leads out of this application."""
+        """The local path that *value* asks for, built anew; ``None`` when it leads out of this application.
+
+        Of our own URLs a person may come back to one alone: the page with their sessions.
+        """
+        if value in (self.sessions_path, self._origin + self.sessions_path):
+            return self.sessions_path
         return safe_destination(value, origin=self._origin, mount=self._mount, own_prefix=self._own_prefix)
 
     def to_destination(self, destination: str | None) -> Location:

@@ -16,13 +16,22 @@ from hypothesis import strategies as st
 from jinja2 import TemplateNotFound, UndefinedError
 
 import oauth2_mw.web
-from oauth2_mw.web.pages import NAME_LIMIT, STATE_HINTS, TEXT_LIMIT, LoginButton, Pages
+from oauth2_mw.web.pages import (
+    NAME_LIMIT,
+    ROW_LIMIT,
+    STATE_HINTS,
+    TEXT_LIMIT,
+    LoginButton,
+    Pages,
+    SessionRow,
+)
 
 SITE = "https://sso.example.com/core"
 STATIC = f"{SITE}/auth/oauth2/static/"
 LOGIN = f"{SITE}/auth/oauth2/login/?next=/core/a%3Fb%3D1"
 LOGOUT = f"{SITE}/auth/oauth2/logout/"
 ICON = f"{SITE}/auth/oauth2/icon/corp"
+SESSIONS = f"{SITE}/auth/oauth2/sessions/"
 HOME = f"{SITE}/"
 OURS = {f"{STATIC}icons/key.svg", f"{STATIC}oauth2_mw.css"}
 TEMPLATES = Path(oauth2_mw.web.__path__[0], "templates")
@@ -159,6 +168,27 @@ def signed_out(**given: str | None) -> Callable[[Pages], str]:
     return lambda pages: pages.signed_out(**fields)
 
 
+def sessions(**given: str | None) -> Callable[[Pages], str]:
+    row = {"id": "other", "device": "Firefox on Linux", "address": "192.0.2.7"}
+    row.update({name: given.pop(name) for name in tuple(given) if name in row})
+    rows = [SessionRow("mine", "Chrome on Windows", "2001:db8::7", 1_700_000_000, 1_700_003_600, True)]
+    rows.append(SessionRow(**row, since=1_699_999_999, seen=1_700_000_061, current=False))
+    fields = {"username": "jane", "action": SESSIONS, "logout_url": LOGOUT, "token": "t0ken"}
+    fields.update({"home_url": HOME, "message": "Done."} | given)
+    return lambda pages: pages.sessions(rows=rows, **fields)
+
+
+def own_session(pages: Pages) -> str:
+    row = SessionRow("mine", None, None, 1_700_000_000, 1_700_003_600, True)
+    return pages.sessions(
+        rows=[row], username="jane", action=SESSIONS, logout_url=LOGOUT, token="t0ken", home_url=HOME
+    )
+
+
+def framed_logout(pages: Pages) -> str:
+    return pages.framed_logout()
+
+
 def switched_off(**given: str) -> Callable[[Pages], str]:
     fields = {"reference": "1a2b3c4d"} | given
     return lambda pages: pages.switched_off(**fields)
@@ -184,6 +214,9 @@ EVERY_PAGE = {
     "confirm logout without name": confirm_logout(username=None, destination=None),
     "signed out": signed_out(),
     "signed out everywhere": signed_out(still_signed_in_at=None),
+    "framed logout": framed_logout,
+    "sessions": sessions(),
+    "own session alone": own_session,
     "switched off": switched_off(),
     "not found": not_found(),
 }
@@ -206,6 +239,12 @@ TEXT_FIELDS = [
     (confirm_logout, "provider"),
     (confirm_logout, "destination"),
     (signed_out, "still_signed_in_at"),
+    (sessions, "id"),
+    (sessions, "device"),
+    (sessions, "address"),
+    (sessions, "username"),
+    (sessions, "token"),
+    (sessions, "message"),
     (switched_off, "reference"),
 ]
 ADDRESS_FIELDS = [
@@ -218,6 +257,9 @@ ADDRESS_FIELDS = [
     (confirm_logout, "action"),
     (confirm_logout, "home_url"),
     (signed_out, "login_url"),
+    (sessions, "action"),
+    (sessions, "logout_url"),
+    (sessions, "home_url"),
     (not_found, "home_url"),
 ]
 
@@ -399,7 +441,7 @@ def test_a_web_address_arrives_as_it_was_given(
 def test_a_page_leads_only_to_the_addresses_it_was_given(render: Callable[[Pages], str]) -> None:
     addresses = Document(render(plain_pages())).addresses
     assert addresses >= OURS
-    assert addresses <= OURS | {LOGIN, LOGOUT, HOME, ICON}
+    assert addresses <= OURS | {LOGIN, LOGOUT, HOME, ICON, SESSIONS}
 
 
 def test_the_static_address_may_lack_its_last_slash() -> None:
@@ -569,14 +611,93 @@ def test_a_token_is_never_cut() -> None:
     assert document.all("input")[0].attributes["value"] == "t" * 5000
 
 
-def test_only_the_confirm_page_has_a_form() -> None:
+def test_only_pages_that_end_sessions_have_forms() -> None:
     with_form = {name for name, render in EVERY_PAGE.items() if Document(render(plain_pages())).all("form")}
-    assert with_form == {"confirm logout", "confirm logout without name"}
+    assert with_form == {
+        "confirm logout",
+        "confirm logout without name",
+        "sessions",
+        "own session alone",
+    }
 
 
 def test_the_signed_out_page_names_a_provider_that_still_knows_the_person() -> None:
     assert "You may still be signed in at GitHub." in Document(signed_out()(plain_pages())).text
     assert "may still" not in Document(signed_out(still_signed_in_at=None)(plain_pages())).text
+
+
+def test_a_frame_says_the_same_to_everybody() -> None:
+    document = Document(framed_logout(plain_pages()))
+    assert document.addresses == OURS
+    assert "signed out" not in document.text.lower()
+
+
+def fields_of(form: Element, document: Document) -> dict[str | None, str | None]:
+    inputs = [i for i in document.all("input") if i.parent is form]
+    assert {i.attributes["type"] for i in inputs} == {"hidden"}
+    return {i.attributes["name"]: i.attributes["value"] for i in inputs}
+
+
+def test_each_session_has_a_form_and_this_browser_goes_the_usual_way_out() -> None:
+    document = Document(sessions()(plain_pages()))
+    forms = document.all("form")
+    assert [form.attributes["method"] for form in forms] == ["post"] * 3
+    assert [(form.attributes["action"], fields_of(form, document)) for form in forms] == [
+        (LOGOUT, {"csrf_token": "t0ken"}),
+        (SESSIONS, {"csrf_token": "t0ken", "session": "other"}),
+        (SESSIONS, {"csrf_token": "t0ken", "others": "1"}),
+    ]
+
+
+def test_each_session_is_a_row_that_tells_browser_address_and_times() -> None:
+    document = Document(sessions()(plain_pages()))
+    mine, other = (row.text for row in document.all("tr")[1:])
+    assert mine == (
+        "Chrome on Windows this browser 2001:db8::7 2023-11-14 22:13 UTC 2023-11-14 23:13 UTC Sign out"
+    )
+    assert other == "Firefox on Linux 192.0.2.7 2023-11-14 22:13 UTC 2023-11-14 22:14 UTC Sign out"
+    assert document.all("time")[0].attributes["datetime"] == "2023-11-14T22:13:20Z"
+
+
+def test_whoever_listens_to_the_sessions_hears_a_table_and_which_button_is_which() -> None:
+    document = Document(sessions()(plain_pages()))
+    cells = [(e.tag, e.attributes["role"], e.attributes.get("scope")) for e in document.all("th")]
+    assert cells == [("th", "columnheader", "col")] * 5 + [("th", "rowheader", "row")] * 2
+    assert {e.attributes["role"] for e in document.all("td")} == {"cell"}
+    assert {e.attributes["role"] for e in document.all("tr")} == {"row"}
+    assert [e.attributes.get("aria-label") for e in document.all("button")] == [
+        "Sign out this browser, signed in since 2023-11-14 22:13 UTC",
+        "Sign out Firefox on Linux, signed in since 2023-11-14 22:13 UTC",
+        None,
+    ]
+
+
+def test_what_is_not_known_of_a_session_is_said_so() -> None:
+    document = Document(own_session(plain_pages()))
+    assert "Unknown browser this browser unknown 2023" in document.text
+
+
+def test_who_is_signed_in_here_alone_is_offered_no_everywhere_else() -> None:
+    assert "everywhere else" in Document(sessions()(plain_pages())).text
+    assert "everywhere else" not in Document(own_session(plain_pages())).text
+
+
+def test_what_has_happened_to_the_sessions_is_announced() -> None:
+    document = Document(sessions(message="That browser is signed out.")(plain_pages()))
+    (said,) = [e for e in document.elements if e.attributes.get("role") == "status"]
+    assert said.text == "That browser is signed out."
+    document = Document(own_session(plain_pages()))
+    assert not [e for e in document.elements if e.attributes.get("role") == "status"]
+
+
+def test_an_endless_list_of_sessions_is_cut_and_says_so() -> None:
+    rows = [SessionRow(str(n), None, None, 1, 1, n == 0) for n in range(ROW_LIMIT + 7)]
+    html = plain_pages().sessions(
+        rows=rows, username="jane", action=SESSIONS, logout_url=LOGOUT, token="t", home_url=HOME
+    )
+    document = Document(html)
+    assert len(document.all("tr")) == ROW_LIMIT + 1
+    assert "7 more are not shown." in document.text
 
 
 def test_switched_off_offers_nothing_to_click() -> None:
