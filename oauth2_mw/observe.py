@@ -39,7 +39,7 @@ def has_hidden(text: str) -> bool:
 
 #: What happens all day. Everything else asks for an operator's eye, and is a warning: Python prints those even
 #: where nobody has configured logging.
-_ROUTINE = frozenset({"login", "logout", "login_restarted"})
+_ROUTINE = frozenset({"login", "login_restarted", "logout", "logout_by_provider"})
 
 
 def audit(event: str, **fields: object) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from webob import Response
+from webob import Request, Response
 
 from oauth2_mw.errors import AccessDenied, OAuth2Error, ProviderUnavailable, RequestError, StoreUnavailable
 from oauth2_mw.observe import audit, new_reference
@@ -53,6 +53,15 @@ class MountLeft(OAuth2Error):
     code = "mount_left"
     status = 503
     message = "This application is not reachable at the address it was set up for."
+
+
+def only(request: Request, *methods: str) -> None:
+    """Refuse a request with any other method.
+
+    :raises MethodNotAllowed: naming those that are answered.
+    """
+    if request.method not in methods:
+        raise MethodNotAllowed(", ".join(methods))
 
 
 class Failures:

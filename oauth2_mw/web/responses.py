@@ -1,13 +1,13 @@
 """The responses of our own: one place that knows WebOb's ``Response`` and the headers each must carry.
 
-Whatever is sent from here may hold or lead to something private, so none of it is stored, framed, sniffed or named in
-a ``Referer`` (RFC 9700, sections 4.2 and 4.16).
+Whatever is sent from here may hold or lead to something private, so none of it is stored, framed (but by a provider
+that signs somebody out), sniffed or named in a ``Referer`` (RFC 9700, sections 4.2 and 4.16).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from webob import Response
@@ -16,19 +16,26 @@ from oauth2_mw.web.urls import Location
 
 _CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action {form_action}; "
-    "frame-ancestors 'none'; base-uri 'none'"
+    "frame-ancestors {frame_ancestors}; base-uri 'none'"
 )
 
 
 def _finish(
-    response: Response, *, cookies: Iterable[str], referrer: str = "no-referrer", form_action: str = "'none'"
+    response: Response,
+    *,
+    cookies: Iterable[str],
+    referrer: str = "no-referrer",
+    form_action: str = "'none'",
+    frame_ancestors: str = "'none'",
 ) -> Response:
     headers = response.headers
     headers["Cache-Control"] = "no-store"
     headers["Referrer-Policy"] = referrer
     headers["X-Content-Type-Options"] = "nosniff"
-    headers["Content-Security-Policy"] = _CSP.format(form_action=form_action)
-    headers["X-Frame-Options"] = "DENY"
+    headers["Content-Security-Policy"] = _CSP.format(form_action=form_action, frame_ancestors=frame_ancestors)
+    if frame_ancestors == "'none'":
+        # It can name no origin (RFC 7034, section 2.1), and says the same as the policy otherwise.
+        headers["X-Frame-Options"] = "DENY"
     headers["Vary"] = "Cookie"
     return add_cookies(response, cookies)
 
@@ -66,6 +73,32 @@ def form_page(html: str, *, status: int, plain_http: bool) -> Response:
     # that nobody here knows: the scheme alone can be named.
     form_action = "'self' https: http:" if plain_http else "'self' https:"
     return _finish(response, cookies=(), referrer="same-origin", form_action=form_action)
+
+
+def framed(html: str, *, ancestors: Collection[str], cookies: Iterable[str] = ()) -> Response:
+    """A page without forms that others may show in a frame.
+
+    :param ancestors: the origins of those who may.
+    """
+    response = Response(html, content_type="text/html", charset="utf-8")
+    return _finish(response, cookies=cookies, frame_ancestors=" ".join(ancestors))
+
+
+def done() -> Response:
+    """200 and nothing to read, for a program that asked for something to be done."""
+    return _finish(Response(status=200, content_type="text/plain", charset="utf-8"), cookies=())
+
+
+def refused(status: int, *, error: str, description: str, retry_after: int | None = None) -> Response:
+    """An error for a program that speaks OAuth (RFC 6749, section 5.2).
+
+    :param retry_after: seconds after which the same request may work.
+    """
+    document = {"error": error, "error_description": description}
+    response = Response(json.dumps(document).encode(), status=status, content_type="application/json")
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return _finish(response, cookies=())
 
 
 def redirect(location: Location, *, cookies: Iterable[str] = ()) -> Response:

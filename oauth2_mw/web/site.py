@@ -22,10 +22,12 @@ from oauth2_mw.settings.model import Settings
 from oauth2_mw.web import challenge, responses
 from oauth2_mw.web.assets import Assets
 from oauth2_mw.web.attempt import Attempts
+from oauth2_mw.web.backchannel import BackChannelLogout
 from oauth2_mw.web.challenge import Environ
 from oauth2_mw.web.csrf import FormTokens
-from oauth2_mw.web.failures import Failures, MethodNotAllowed, MountLeft, NotFound
+from oauth2_mw.web.failures import Failures, MountLeft, NotFound, only
 from oauth2_mw.web.forms import form_destination, login_link, query_destination, read_form, read_query
+from oauth2_mw.web.frontchannel import FrontChannelLogout
 from oauth2_mw.web.login import (
     CALLBACK_PARAMETERS,
     CALLBACK_PROSE,
@@ -39,6 +41,7 @@ from oauth2_mw.web.pages import LoginButton, Pages
 from oauth2_mw.web.urls import DEFAULT, Urls
 
 _LOGOUT_FORM = frozenset({"next", "csrf_token"})
+_BACK_CHANNEL = "/backchannel-logout/"
 _LOGOUT_STATE = frozenset({"state"})
 
 Handler = Callable[[Request, Known], Response]
@@ -69,14 +72,20 @@ class Site:
         admission = Admission(settings, directory)
         self._login = Login(settings, sessions, self._attempts, urls, self.client, admission)
         self._refresher = Refresher(settings, sessions, self.client, admission)
+        tokens = FormTokens(sessions.sealer, clock=sessions.now)
         self._logout = Logout(
             sessions,
             urls,
             self._pages,
             self._providers,
-            tokens=FormTokens(sessions.sealer, clock=sessions.now),
+            tokens=tokens,
             endpoint_of=self._logout_endpoint,
         )
+        self._back_channel: BackChannelLogout | None = None
+        self._front_channel: FrontChannelLogout | None = None
+        if (ledger := sessions.ledger) is not None:
+            self._back_channel = BackChannelLogout(ledger, self.client, directory)
+            self._front_channel = FrontChannelLogout(ledger, sessions, self._pages, self._providers)
 
     def client(self, name: str) -> ProviderClient:
         """The client of one provider, built once."""
@@ -100,7 +109,9 @@ class Site:
 
         :param rest: what follows ``prefix`` in ``PATH_INFO``.
         """
-        known = known or NOTHING
+        if known is None or rest.startswith(_BACK_CHANNEL):
+            # There a provider speaks and no browser: cookies say nothing.
+            known = NOTHING
         request = Request({"REQUEST_METHOD": "GET", **environ})
         try:
             response = self._route(request, rest)(request, known)
@@ -114,8 +125,8 @@ class Site:
 
     def challenge(self, environ: Environ, known: Known | None) -> Response:
         """Answer a request to the application that nobody may see without signing in."""
-        known = known or NOTHING
         destination = challenge.asked_for(environ, self._urls, mount=self._settings.mount)
+        known = known or NOTHING
         try:
             if not self._providers:
                 response = self._failures.switched_off()
@@ -182,14 +193,31 @@ class Site:
                 return self._logout_post if request.method == "POST" else self._logout_get
             case ["logout", "done", ""]:
                 return self._logout_done
+            case ["backchannel-logout", *rest] if (back := self._back_channel) and (told := self._oidc(rest)):
+                return partial(back.post, name=told)
+            case ["frontchannel-logout", *rest] if (front := self._front_channel) and (
+                told := self._oidc(rest)
+            ):
+                return partial(front.get, name=told)
             case ["icon", name]:
                 return partial(self._icon, name=name)
             case ["static", *names]:
                 return partial(self._static, name="/".join(names))
         return None
 
+    def _oidc(self, rest: list[str]) -> str | None:
+        """The provider that a path ends with: the nameless one, or ``NAME/``. It must be able to tell of a logout."""
+        match rest:
+            case [""]:
+                name = DEFAULT
+            case [name, ""] if name != DEFAULT:
+                pass
+            case _:
+                return None
+        return name if name in self._providers and self._providers[name].is_oidc else None
+
     def _login_page(self, request: Request, known: Known) -> Response:
-        _only(request, "GET", "HEAD")
+        only(request, "GET", "HEAD")
         destination, hint = login_link(request, self._urls)
         if not self._providers:
             return self._failures.switched_off()
@@ -212,7 +240,7 @@ class Site:
         return responses.page(self._pages.login(buttons=buttons))
 
     def _login_at(self, request: Request, known: Known, *, name: str) -> Response:
-        _only(request, "GET", "HEAD")
+        only(request, "GET", "HEAD")
         destination, hint = login_link(request, self._urls)
         if not challenge.is_top_level(request.environ):
             # A picture on some page would begin attempts until no server reads this browser's cookies any more.
@@ -223,15 +251,15 @@ class Site:
         # The mode that was asked for is the only one that is answered: neither the query of a form nor a form where
         # a query was meant says anything. A HEAD would use up the code and show nobody the result.
         if self._providers[name].response_mode == "form_post":
-            _only(request, "POST")
+            only(request, "POST")
             params = read_form(request, CALLBACK_PARAMETERS, prose=CALLBACK_PROSE)
         else:
-            _only(request, "GET")
+            only(request, "GET")
             params = read_query(request, CALLBACK_PARAMETERS, prose=CALLBACK_PROSE)
         return self._login.callback(name, params, request.environ, known)
 
     def _logout_get(self, request: Request, known: Known) -> Response:
-        _only(request, "GET", "HEAD", "POST")
+        only(request, "GET", "HEAD", "POST")
         return self._logout.get(request.environ, known, query_destination(request, self._urls))
 
     def _logout_post(self, request: Request, known: Known) -> Response:
@@ -239,18 +267,18 @@ class Site:
         return self._logout.post(known, form, form_destination(request, form, self._urls))
 
     def _logout_done(self, request: Request, _known: Known) -> Response:
-        _only(request, "GET", "HEAD")
+        only(request, "GET", "HEAD")
         return self._logout.done(read_query(request, _LOGOUT_STATE))
 
     def _icon(self, request: Request, _known: Known, *, name: str) -> Response:
-        _only(request, "GET", "HEAD")
+        only(request, "GET", "HEAD")
         provider = self._providers.get(name)
         if provider is None or provider.icon is None:
             raise NotFound(f"no provider {name!r} with an icon")
         return responses.asset(provider.icon.data, provider.icon.content_type)
 
     def _static(self, request: Request, _known: Known, *, name: str) -> Response:
-        _only(request, "GET", "HEAD")
+        only(request, "GET", "HEAD")
         found = self._assets.get(name)
         if found is None:
             raise NotFound(f"no file {name!r}")
@@ -261,11 +289,6 @@ class Site:
         if known.broken:
             responses.add_cookies(response, self._sessions.cookies.expire_session(known.sent))
         return response
-
-
-def _only(request: Request, *methods: str) -> None:
-    if request.method not in methods:
-        raise MethodNotAllowed(", ".join(methods))
 
 
 def _use_attempt(ledger: Ledger, attempt_id: str, *, expires: int) -> bool:

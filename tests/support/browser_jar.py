@@ -175,6 +175,14 @@ class Browser:
     def reload(self) -> Page:
         return self.navigate(self._current().url)
 
+    def frame(self, url: str, *, initiator: str) -> Page:
+        """What a frame in a page of ``initiator`` loads. The tab keeps its page.
+
+        The response is handed out even where a policy forbids to show it: it has been loaded by then.
+        """
+        context = Context(initiator, top_level=False)
+        return self._run(Request("GET", url, context, "navigate", referrer=initiator), follow=True)
+
     # What a page's script does
 
     def fetch(

@@ -53,8 +53,9 @@ def request_headers(request: Request, chain: Sequence[str]) -> dict[str, str]:
     if parts.scheme == "https" or is_loopback(parts.hostname or ""):
         headers["Sec-Fetch-Site"] = _fetch_site(request.context.initiator, chain)
         headers["Sec-Fetch-Mode"] = request.mode
-        headers["Sec-Fetch-Dest"] = "document" if request.mode == "navigate" else "empty"
-        if request.mode == "navigate":
+        window = "document" if request.context.top_level else "iframe"
+        headers["Sec-Fetch-Dest"] = window if request.mode == "navigate" else "empty"
+        if request.mode == "navigate" and request.context.top_level:
             headers["Sec-Fetch-User"] = "?1"
     if referrer := _referrer_header(request):
         headers["Referer"] = referrer

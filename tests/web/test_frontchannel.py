@@ -1,0 +1,291 @@
+"""The provider signs people out by frames: the session it names, or the browser's own, and nothing for anybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.support.browser_jar import Browser
+from tests.support.guarded import ORIGIN, Guarded, guarded
+from tests.support.page import Page
+from tests.support.provider_standin import StandIn
+from tests.support.watched_store import WatchedStore
+
+SECRET = "s3cret: %+&ü"
+URL = f"{ORIGIN}/auth/oauth2/frontchannel-logout/"
+LOGOUT = f"{ORIGIN}/auth/oauth2/logout/"
+DONE = f"{ORIGIN}/auth/oauth2/logout/done/"
+#: a provider of the same site as the application, whose frames send its cookies
+NEIGHBOUR = "https://id.app.example"
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    with StandIn(client_id="app", client_secret=SECRET, sid="session-1") as provider:
+        yield provider
+
+
+@pytest.fixture(params=["directory", "session"])
+def site(request: pytest.FixtureRequest, provider: StandIn, tmp_path: Path) -> Iterator[Guarded]:
+    """Sessions in cookies beside a directory, and in a store."""
+    with guarded(**settings(provider, tmp_path, where=request.param)) as site:
+        yield site
+
+
+def settings(provider: StandIn, folder: Path, *, where: str = "directory", **more: Any) -> dict[str, Any]:
+    return {
+        "issuer": provider.issuer,
+        "client_secret": SECRET,
+        where: f"sqlite:///{folder / 'shared.db'}",
+        **more,
+    }
+
+
+def signed_in(site: Guarded) -> Browser:
+    browser = site.browser()
+    browser.navigate(site.url + "/")
+    assert is_signed_in(browser, site)
+    return browser
+
+
+def is_signed_in(browser: Browser, site: Guarded) -> bool:
+    return browser.fetch(site.url + "/whoami").status == 200
+
+
+def address(provider: StandIn, **changed: str | None) -> str:
+    """The address that a provider's frame loads; a parameter ``None`` is left out."""
+    query = {"iss": provider.issuer, "sid": provider.sid, **changed}
+    return f"{URL}?{urlencode({name: value for name, value in query.items() if value is not None})}"
+
+
+def calm(page: Page) -> str:
+    """The page, which is the same whatever came of it."""
+    assert page.status == 200
+    assert page.header("Cache-Control") == "no-store"
+    assert page.header("X-Frame-Options") is None
+    assert "nothing that you need to do" in page.visible_text
+    return page.text
+
+
+# What it does
+
+
+@pytest.mark.row("L5")
+def test_a_frame_with_the_sessions_name_ends_it(site: Guarded, provider: StandIn) -> None:
+    browser = signed_in(site)
+    calm(browser.frame(address(provider), initiator=provider.url))
+    # From another site the browser has sent no cookie: the name alone did it.
+    assert browser.steps[-1].cookies_sent == ()
+    assert not is_signed_in(browser, site)
+    assert any("logout_by_provider provider=default how=frame count=1 user=" in line for line in site.audit)
+
+
+@pytest.mark.row("L4")
+def test_a_logout_that_began_here_passes_the_frame_and_comes_back(site: Guarded, provider: StandIn) -> None:
+    browser = signed_in(site)
+    page = browser.navigate(LOGOUT, initiator=ORIGIN, stop_before=DONE)
+    assert page.url.startswith(provider.url)
+    calm(browser.frame(address(provider), initiator=provider.url))
+    page = browser.navigate(page.location or "", initiator=provider.url)
+    assert page.status == 200
+    assert "signed out" in page.visible_text.lower()
+    assert not is_signed_in(browser, site)
+
+
+def test_it_ends_that_session_alone(site: Guarded, provider: StandIn) -> None:
+    one = signed_in(site)
+    provider.sid = "session-2"
+    two = signed_in(site)
+    calm(one.frame(address(provider), initiator=NEIGHBOUR))
+    assert is_signed_in(one, site)
+    assert not is_signed_in(two, site)
+    assert site.session_cookie not in one.steps[-2].cookies_set
+
+
+def test_the_cookie_of_the_session_that_ended_goes(site: Guarded, provider: StandIn) -> None:
+    browser = signed_in(site)
+    calm(browser.frame(address(provider), initiator=NEIGHBOUR))
+    assert browser.steps[-1].cookies_set == (site.session_cookie,)
+    assert site.session_cookie not in browser.jar.names(site.url)
+
+
+def test_a_frame_without_parameters_means_the_browsers_own_session(site: Guarded) -> None:
+    browser, other = signed_in(site), signed_in(site)
+    calm(browser.frame(URL, initiator=NEIGHBOUR))
+    assert site.session_cookie not in browser.jar.names(site.url)
+    assert not is_signed_in(browser, site)
+    assert is_signed_in(other, site)
+
+
+# What it does not do
+
+
+@pytest.mark.row("N2.7.15")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"sid": "forged"},
+        {"sid": ""},
+        {"sid": None},
+        {"iss": None},
+        {"iss": "https://evil.example"},
+        {"iss": "", "sid": "session-1"},
+    ],
+)
+def test_forged_parameters_end_nothing_here_or_at_the_provider(
+    site: Guarded, provider: StandIn, changed: dict[str, str | None]
+) -> None:
+    browser = signed_in(site)
+    del provider.requests[:]
+    for initiator in (NEIGHBOUR, "https://evil.example"):
+        forged = calm(browser.frame(address(provider, **changed), initiator=initiator))
+        assert browser.steps[-1].cookies_set == ()
+        assert is_signed_in(browser, site)
+    assert provider.requests == []
+    assert forged == calm(browser.frame(address(provider), initiator=NEIGHBOUR))
+
+
+def test_a_slash_more_makes_another_issuer(site: Guarded, provider: StandIn) -> None:
+    browser = signed_in(site)
+    calm(browser.frame(address(provider, iss=provider.issuer + "/"), initiator=NEIGHBOUR))
+    assert is_signed_in(browser, site)
+    assert any(line.startswith("event=logout_ignored provider=default") for line in site.audit)
+
+
+@pytest.mark.row("N2.7.2")
+@pytest.mark.parametrize("initiator", ["https://evil.example", NEIGHBOUR, None])
+def test_a_link_without_parameters_signs_nobody_out(site: Guarded, initiator: str | None) -> None:
+    browser = signed_in(site)
+    calm(browser.navigate(URL, initiator=initiator))
+    assert is_signed_in(browser, site)
+
+
+def test_a_frame_of_another_site_without_parameters_signs_nobody_out(site: Guarded) -> None:
+    browser = signed_in(site)
+    calm(browser.frame(URL, initiator="https://evil.example"))
+    assert is_signed_in(browser, site)
+
+
+def test_whoever_opens_the_address_sees_the_same_page(site: Guarded, provider: StandIn) -> None:
+    stranger = calm(site.browser().navigate(URL))
+    assert stranger == calm(signed_in(site).frame(address(provider), initiator=provider.url))
+
+
+def test_a_provider_ends_no_session_of_another(provider: StandIn, tmp_path: Path) -> None:
+    with (
+        StandIn(client_id="app", client_secret=SECRET, sid="session-1") as other,
+        guarded(**settings(provider, tmp_path, **corp(other))) as site,
+    ):
+        browser = site.browser()
+        browser.navigate(f"{ORIGIN}/auth/oauth2/login/corp/")
+        calm(browser.frame(address(provider), initiator=NEIGHBOUR))
+        calm(browser.frame(address(other), initiator=NEIGHBOUR))
+        calm(browser.frame(URL, initiator=NEIGHBOUR))
+        assert is_signed_in(browser, site)
+        own = address(other).replace(URL, f"{URL}corp/")
+        calm(browser.frame(own, initiator=NEIGHBOUR))
+        assert not is_signed_in(browser, site)
+
+
+def corp(provider: StandIn) -> dict[str, Any]:
+    named = {
+        "issuer": provider.issuer,
+        "client_id": "app",
+        "client_secret": SECRET,
+        "username_prefix": "corp-",
+    }
+    return {"provider:corp": named}
+
+
+# Who may show it in a frame
+
+
+def ancestors(page: Page) -> list[str]:
+    for directive in (page.header("Content-Security-Policy") or "").split(";"):
+        name, *sources = directive.split()
+        if name == "frame-ancestors":
+            return sources
+    raise AssertionError("no frame-ancestors")
+
+
+@pytest.mark.row("N2.7.14")
+def test_the_provider_alone_may_frame_it(site: Guarded, provider: StandIn) -> None:
+    page = site.browser().frame(address(provider), initiator=provider.url)
+    assert ancestors(page) == [provider.url]
+
+
+@pytest.mark.row("N2.7.14")
+def test_every_origin_of_the_provider_that_is_written_down_may(provider: StandIn, tmp_path: Path) -> None:
+    elsewhere = {
+        "authorization_endpoint": "https://login.example.com/authorize",
+        "logout_endpoint": "https://bye.example.com:8443/logout?a=b",
+    }
+    with guarded(**settings(provider, tmp_path, **elsewhere)) as site:
+        page = site.browser().frame(URL, initiator=provider.url)
+        assert ancestors(page) == [
+            provider.url,
+            "https://login.example.com",
+            "https://bye.example.com:8443",
+        ]
+        assert provider.requests == []
+
+
+@pytest.mark.parametrize(
+    "path", ["", "logout/done/", "frontchannel-logout/unknown/", "frontchannel-logout/?sid=%ff"]
+)
+def test_nothing_else_may_be_framed(site: Guarded, path: str) -> None:
+    page = site.browser().frame(f"{ORIGIN}/auth/oauth2/{path}", initiator=ORIGIN)
+    assert ancestors(page) == ["'none'"]
+    assert page.header("X-Frame-Options") == "DENY"
+
+
+# When it is not there
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "PUT"])
+def test_it_is_loaded_and_not_sent(site: Guarded, provider: StandIn, method: str) -> None:
+    browser = signed_in(site)
+    page = browser.fetch(address(provider), method=method, credentials="include")
+    assert (page.status, page.header("Allow")) == (405, "GET")
+    assert is_signed_in(browser, site)
+
+
+@pytest.mark.parametrize("query", ["sid=%ff", "sid=a&sid=b", "sid=a%00"])
+def test_a_query_that_cannot_be_read_is_400(site: Guarded, query: str) -> None:
+    assert site.browser().frame(f"{URL}?{query}", initiator=ORIGIN).status == 400
+
+
+def test_with_neither_directory_nor_store_it_is_404(provider: StandIn) -> None:
+    with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
+        assert site.browser().frame(address(provider), initiator=ORIGIN).status == 404
+
+
+def test_a_provider_that_cannot_tell_has_no_address(provider: StandIn, tmp_path: Path) -> None:
+    plain = {
+        "client_id": "app",
+        "client_secret": SECRET,
+        "authorization_endpoint": provider.url + "/authorize",
+        "token_endpoint": provider.url + "/token",
+        "userinfo_endpoint": provider.url + "/userinfo",
+        "username_prefix": "plain-",
+    }
+    with guarded(**settings(provider, tmp_path, **{"provider:plain": plain})) as site:
+        for name in ("plain", "default", "unknown"):
+            assert site.browser().frame(f"{URL}{name}/", initiator=ORIGIN).status == 404
+
+
+def test_when_the_store_is_away_the_provider_sees_it(site: Guarded, provider: StandIn) -> None:
+    browser = signed_in(site)
+    ledger = site.middleware._sessions.ledger
+    assert ledger is not None
+    ledger.store = watched = WatchedStore(ledger.store)
+    watched.away = True
+    page = browser.frame(address(provider), initiator=provider.url)
+    assert page.status == 503
+    assert page.header("Retry-After")
+    watched.away = False
+    assert is_signed_in(browser, site)
