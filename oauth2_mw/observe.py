@@ -39,7 +39,7 @@ def has_hidden(text: str) -> bool:
 
 #: What happens all day. Everything else asks for an operator's eye, and is a warning: Python prints those even
 #: where nobody has configured logging.
-_ROUTINE = frozenset({"login", "login_restarted", "logout", "logout_by_provider"})
+_ROUTINE = frozenset({"login", "login_restarted", "logout", "logout_by_provider", "signed_out_elsewhere"})
 
 
 def audit(event: str, **fields: object) -> None:

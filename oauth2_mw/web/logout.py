@@ -64,7 +64,7 @@ class Logout:
             and environ.get("HTTP_SEC_FETCH_DEST") == "document"
             and not is_ahead(environ)
         ):
-            return self._sign_out(session, known, destination)
+            return self.sign_out(session, known, destination)
         return self._ask(session, destination, status=200)
 
     def post(self, known: Known, form: Mapping[str, str], destination: str | None) -> Response:
@@ -79,7 +79,7 @@ class Logout:
                 detail="the form carried no token of this session",
             )
             return self._ask(session, destination, status=400)
-        return self._sign_out(session, known, destination)
+        return self.sign_out(session, known, destination)
 
     def done(self, params: Mapping[str, str]) -> Response:
         """``GET logout/done/``: back from the provider. Whatever it sends along, the person is signed out here."""
@@ -113,7 +113,11 @@ class Logout:
 
     # Doing
 
-    def _sign_out(self, session: Session, known: Known, destination: str | None) -> Response:
+    def sign_out(self, session: Session, known: Known, destination: str | None) -> Response:
+        """End that session here, and go on to the provider where Sync Logout says so.
+
+        For a request that the person meant: nothing is asked any more.
+        """
         who = session.identity
         detail = None
         try:

@@ -38,6 +38,7 @@ from oauth2_mw.web.login import (
 )
 from oauth2_mw.web.logout import Logout
 from oauth2_mw.web.pages import LoginButton, Pages
+from oauth2_mw.web.sessions_page import SESSIONS_FORM, SESSIONS_QUERY, SessionsPage
 from oauth2_mw.web.urls import DEFAULT, Urls
 
 _LOGOUT_FORM = frozenset({"next", "csrf_token"})
@@ -83,9 +84,13 @@ class Site:
         )
         self._back_channel: BackChannelLogout | None = None
         self._front_channel: FrontChannelLogout | None = None
+        self._own_sessions: SessionsPage | None = None
         if (ledger := sessions.ledger) is not None:
             self._back_channel = BackChannelLogout(ledger, self.client, directory)
             self._front_channel = FrontChannelLogout(ledger, sessions, self._pages, self._providers)
+            self._own_sessions = SessionsPage(
+                ledger, urls, self._pages, self._providers, tokens=tokens, logout=self._logout
+            )
 
     def client(self, name: str) -> ProviderClient:
         """The client of one provider, built once."""
@@ -126,7 +131,9 @@ class Site:
     def challenge(self, environ: Environ, known: Known | None) -> Response:
         """Answer a request to the application that nobody may see without signing in."""
         destination = challenge.asked_for(environ, self._urls, mount=self._settings.mount)
-        known = known or NOTHING
+        return self._challenge(environ, known or NOTHING, destination)
+
+    def _challenge(self, environ: Environ, known: Known, destination: str | None) -> Response:
         try:
             if not self._providers:
                 response = self._failures.switched_off()
@@ -199,6 +206,8 @@ class Site:
                 told := self._oidc(rest)
             ):
                 return partial(front.get, name=told)
+            case ["sessions", ""] if (page := self._own_sessions) is not None:
+                return partial(self._sessions_page, page=page)
             case ["icon", name]:
                 return partial(self._icon, name=name)
             case ["static", *names]:
@@ -269,6 +278,14 @@ class Site:
     def _logout_done(self, request: Request, _known: Known) -> Response:
         only(request, "GET", "HEAD")
         return self._logout.done(read_query(request, _LOGOUT_STATE))
+
+    def _sessions_page(self, request: Request, known: Known, *, page: SessionsPage) -> Response:
+        only(request, "GET", "HEAD", "POST")
+        if known.session is None:
+            return self._challenge(request.environ, known, self._urls.sessions_path)
+        if request.method == "POST":
+            return page.post(known.session, known, read_form(request, SESSIONS_FORM))
+        return page.get(known.session, read_query(request, SESSIONS_QUERY).get("done"))
 
     def _icon(self, request: Request, _known: Known, *, name: str) -> Response:
         only(request, "GET", "HEAD")

@@ -6,10 +6,12 @@ to the provider (``state``, ``nonce``, ``id_token_hint``), and in the form that 
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, quote_plus, urlencode, urlsplit
 
@@ -84,6 +86,21 @@ class Watched:
         if "code" in answer:
             self._note("code", answer["code"])
         return urlencode(answer)
+
+    def post_logout_token(self, token: str) -> Reply:
+        """What the provider sends when somebody signs out there."""
+        self._note("logout token of the provider", token)
+        body = urlencode({"logout_token": token}).encode()
+        environ = environ_for(
+            f"{PREFIX}/backchannel-logout/",
+            REQUEST_METHOD="POST",
+            CONTENT_TYPE="application/x-www-form-urlencoded",
+            CONTENT_LENGTH=str(len(body)),
+            **{"wsgi.input": io.BytesIO(body)},
+        )
+        reply = call(self.middleware, environ)
+        self._show(reply)
+        return reply
 
     def sign_in(self) -> Reply:
         """There and back."""
@@ -287,6 +304,22 @@ def test_a_logout_when_the_provider_is_gone_tells_nobody_its_secrets(
     watched.middleware._site()._clients.clear()
     provider.close()
     assert watched.get(f"{PREFIX}/logout/").status == 200
+    watched.assert_nothing_is_told(log.text)
+
+
+@pytest.mark.row("3i")
+@pytest.mark.parametrize("where", ["directory", "session"])
+def test_a_logout_by_the_provider_tells_nobody_its_secrets(
+    provider: StandIn, log: pytest.LogCaptureFixture, tmp_path: Path, where: str
+) -> None:
+    provider.sid = "session-1"
+    watched = Watched(provider, **{where: f"sqlite:///{tmp_path / 'shared.db'}"})
+    watched.sign_in()
+    assert watched.get(f"{PREFIX}/sessions/").status == 200
+    for changes, status in (({"aud": "another"}, 400), ({"sid": 7}, 400), ({}, 200), ({}, 200)):
+        assert watched.post_logout_token(provider.logout_token(**changes)).status == status
+    frame = urlencode({"iss": provider.issuer, "sid": "session-1"})
+    assert watched.get(f"{PREFIX}/frontchannel-logout/", frame, HTTP_SEC_FETCH_DEST="iframe").status == 200
     watched.assert_nothing_is_told(log.text)
 
 
