@@ -32,11 +32,16 @@ def run(options: argparse.Namespace) -> int:
         print(f"  warning: {line}")
     if not settings.providers:
         print("  No provider is enabled: protected paths answer 503.")
+    # Without a place that all workers share, what a provider says would reach one of them.
+    shared = settings.directory is not None or settings.session is not None
     for name, provider in settings.providers.items():
         print(f"Provider {name} ({provider.label}); register there:")
         print(f"  redirect URI              {urls.callback(name)}")
         if provider.is_oidc and provider.sync_logout:
             print(f"  post-logout redirect URI  {urls.logout_done}")
+        if provider.is_oidc and shared:
+            print(f"  back-channel logout URI   {urls.backchannel_logout(name)}")
+            print(f"  front-channel logout URI  {urls.frontchannel_logout(name)}")
     return 0
 
 

@@ -66,6 +66,21 @@ def test_check_says_what_to_register(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "https://app.example/core/auth/oauth2/logout/done/" in out
 
 
+@pytest.mark.parametrize("shared", ["directory = sqlite:///u.db", "session = sqlite:///s.db"])
+def test_check_says_where_a_provider_can_tell_of_logouts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shared: str
+) -> None:
+    another = ("[provider:corp]", "preset = keycloak", "issuer = https://corp.example", "client_id = app")
+    another = (*another, "client_secret = s3cret", "username_prefix = corp-")
+    assert main(["check", str(write_ini(tmp_path, *GOOD, "username_prefix = one-", shared, *another))]) == 0
+    out = capsys.readouterr().out
+    for path in ("backchannel-logout/", "frontchannel-logout/"):
+        assert f" https://app.example/core/auth/oauth2/{path}\n" in out
+        assert f" https://app.example/core/auth/oauth2/{path}corp/\n" in out
+    assert main(["check", str(write_ini(tmp_path, *GOOD))]) == 0
+    assert "channel" not in capsys.readouterr().out
+
+
 def test_check_tells_a_key_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line for line in GOOD if not line.startswith("client_secret")]
     path = write_ini(tmp_path, *lines, "client_auth_method = private_key_jwt", "client_key = file:key.pem")
