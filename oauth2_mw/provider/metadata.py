@@ -1,7 +1,8 @@
 """Where a provider's endpoints are, and its keys: written settings first, then its own metadata.
 
-OpenID Connect Discovery 1.0. The ``issuer`` in the metadata is compared code point by code point (section
-4.3): a document that says otherwise belongs to somebody else, and nothing from it is used.
+OpenID Connect Discovery 1.0; where it finds nothing, RFC 8414. The ``issuer`` in the metadata is compared code point by
+code point (section 4.3; there 3.3): a document that says otherwise belongs to somebody else, and nothing from it is
+used.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable
 from oauth2_mw.provider.cache import Remembered
@@ -19,6 +21,7 @@ from oauth2_mw.provider.transport import Transport, endpoint_problem
 from oauth2_mw.settings.model import ProviderSettings
 
 WELL_KNOWN = "/.well-known/openid-configuration"
+OAUTH_WELL_KNOWN = "/.well-known/oauth-authorization-server"
 #: bytes
 METADATA_LIMIT = 256 * 1024
 JWKS_LIMIT = 512 * 1024
@@ -207,30 +210,45 @@ class MetadataCache:
     def _fetch_metadata(self) -> ProviderMetadata:
         issuer = self._provider.issuer or ""
         # Discovery, section 4.1: a final slash goes before the well-known path is added.
-        url = issuer.removesuffix("/") + WELL_KNOWN
-        document = self._fetch(url, limit=METADATA_LIMIT, what="metadata", accept="application/json")
+        first, second = issuer.removesuffix("/") + WELL_KNOWN, oauth_metadata_url(issuer)
+        response = self._get(first, limit=METADATA_LIMIT, accept="application/json")
+        if response.status == 404:
+            response = self._get(second, limit=METADATA_LIMIT, accept="application/json")
+            if response.status == 404:
+                raise ProviderError(
+                    f"there is no metadata at {first}, nor at {second}: check issuer, or set the endpoints",
+                    code="metadata",
+                )
+        document = _read(response, what="metadata")
         return parse_metadata(document, issuer=issuer, insecure_http=self._transport.insecure_http)
 
     def _fetch_keys(self) -> KeySet:
         url = self.metadata().endpoint("jwks_uri")
-        document = self._fetch(
-            url, limit=JWKS_LIMIT, what="key set", accept="application/jwk-set+json, application/json"
-        )
+        response = self._get(url, limit=JWKS_LIMIT, accept="application/jwk-set+json, application/json")
         try:
-            return parse_key_set(document)
+            return parse_key_set(_read(response, what="key set"))
         except ValueError as error:
             raise ProviderError(f"the key set at {url} cannot be used: {error}", code="metadata") from error
 
-    def _fetch(self, url: str, *, limit: int, what: str, accept: str) -> dict[str, Any]:
-        response = self._transport.get_json(
-            url, limit=limit, headers={"Accept": accept}, redirects=_REDIRECTS
-        )
-        if response.status != 200:
-            raise _not_ok(response, what=what)
-        try:
-            return read_object(response.body)
-        except DocumentError as error:
-            raise ProviderError(f"the {what} at {url} cannot be used: {error}", code="metadata") from error
+    def _get(self, url: str, *, limit: int, accept: str) -> Response:
+        return self._transport.get_json(url, limit=limit, headers={"Accept": accept}, redirects=_REDIRECTS)
+
+
+def oauth_metadata_url(issuer: str) -> str:
+    """Where an authorization server's metadata are (RFC 8414, section 3.1): the path of the issuer comes last."""
+    parts = urlsplit(issuer)
+    return f"{parts.scheme}://{parts.netloc}{OAUTH_WELL_KNOWN}{parts.path.removesuffix('/')}"
+
+
+def _read(response: Response, *, what: str) -> dict[str, Any]:
+    if response.status != 200:
+        raise _not_ok(response, what=what)
+    try:
+        return read_object(response.body)
+    except DocumentError as error:
+        raise ProviderError(
+            f"the {what} at {response.url} cannot be used: {error}", code="metadata"
+        ) from error
 
 
 def _not_ok(response: Response, *, what: str) -> ProviderError | ProviderUnavailable:

@@ -21,6 +21,7 @@ from oauth2_mw.provider.client import ProviderClient, SignIn
 from oauth2_mw.provider.transport import Timeouts
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
+from tests.security.hostile import Hostile
 from tests.support.jose import base64url, rsa_key
 from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
 from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
@@ -397,6 +398,34 @@ def test_max_age_and_acr_are_checked_when_asked_for(provider: StandIn) -> None:
     assert sign_in(provider, client_for(settings)).claims["acr"] == "loa3"
     provider.claims["auth_time"] = int(time.time()) - 1000
     assert refused(provider, client_for(settings)).code == "token_auth_time"
+
+
+# Found by RFC 8414
+
+
+@pytest.fixture
+def tenant() -> Iterator[Hostile]:
+    """A provider below a path, that has its metadata where RFC 8414 puts them and nowhere else."""
+    moved = {"/.well-known/oauth-authorization-server/tenant": "/.well-known/openid-configuration"}
+    with Hostile(client_id="client", suffix="/tenant", moved=moved) as standin:
+        yield standin
+
+
+@pytest.mark.row("N2.3.2")
+def test_a_provider_that_was_found_by_rfc_8414_proves_who_signs_in(tenant: Hostile) -> None:
+    for member in ("userinfo_endpoint", "end_session_endpoint", "id_token_signing_alg_values_supported"):
+        tenant.metadata[member] = LEFT_OUT
+    who = sign_in(tenant, client_for(oidc_settings(tenant)))
+    assert (who.issuer, who.subject) == (f"{tenant.url}/tenant", "user-1")
+
+
+def test_userinfo_is_never_taken_in_place_of_an_id_token(tenant: Hostile) -> None:
+    tenant.oidc = False
+    assert refused(tenant, client_for(oidc_settings(tenant))).code == "token_response"
+    tenant.oidc = True
+    tenant.metadata["jwks_uri"] = LEFT_OUT
+    assert refused(tenant, client_for(oidc_settings(tenant))).code == "metadata"
+    assert not tenant.asked("/userinfo")
 
 
 # Plain OAuth 2.0

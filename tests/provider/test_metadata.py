@@ -13,14 +13,21 @@ import pytest
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable
 from oauth2_mw.provider.cache import Remembered
-from oauth2_mw.provider.metadata import MetadataCache, ProviderMetadata, parse_metadata
+from oauth2_mw.provider.metadata import (
+    OAUTH_WELL_KNOWN,
+    WELL_KNOWN,
+    MetadataCache,
+    ProviderMetadata,
+    oauth_metadata_url,
+    parse_metadata,
+)
 from oauth2_mw.provider.transport import Timeouts, Transport
 from oauth2_mw.settings.model import ProviderSettings
+from tests.security.hostile import Hostile
 from tests.support.jose import rsa_key
 from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
 from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
 
-WELL_KNOWN = "/.well-known/openid-configuration"
 ISSUER = "https://op.example"
 
 
@@ -85,7 +92,91 @@ def test_the_well_known_path_follows_the_issuer_without_its_last_slash(
 ) -> None:
     with pytest.raises(ProviderError):
         cache_for(provider_settings(issuer=f"{provider.url}{issuer}")).metadata()
-    assert [request.path for request in provider.requests] == [path]
+    assert provider.requests[0].path == path
+
+
+# RFC 8414
+
+
+@pytest.fixture
+def tenant() -> Iterator[Hostile]:
+    """A provider below a path, that has its metadata where RFC 8414 puts them and nowhere else."""
+    with Hostile(
+        client_id="client", suffix="/tenant", moved={f"{OAUTH_WELL_KNOWN}/tenant": WELL_KNOWN}
+    ) as standin:
+        yield standin
+
+
+@pytest.mark.row("N2.3.2")
+@pytest.mark.parametrize(
+    ("issuer", "url"),
+    [
+        ("https://op.example", f"https://op.example{OAUTH_WELL_KNOWN}"),
+        ("https://op.example/", f"https://op.example{OAUTH_WELL_KNOWN}"),
+        ("https://op.example/tenant", f"https://op.example{OAUTH_WELL_KNOWN}/tenant"),
+        ("https://op.example:8443/a/b/", f"https://op.example:8443{OAUTH_WELL_KNOWN}/a/b"),
+        ("https://op.example/a//", f"https://op.example{OAUTH_WELL_KNOWN}/a/"),
+        ("https://[::1]/t;v=1/%C3%BC", f"https://[::1]{OAUTH_WELL_KNOWN}/t;v=1/%C3%BC"),
+    ],
+)
+def test_the_path_of_an_issuer_comes_after_the_well_known_one(issuer: str, url: str) -> None:
+    assert oauth_metadata_url(issuer) == url
+
+
+@pytest.mark.row("N2.3.2")
+def test_metadata_are_looked_for_where_rfc_8414_puts_them_after_a_404(tenant: Hostile) -> None:
+    cache = cache_for(oidc_settings(tenant))
+    assert cache.metadata().token_endpoint == f"{tenant.url}/token"
+    assert cache.keys_for("rsa-1", "RS256")
+    assert tenant.calls == [f"/tenant{WELL_KNOWN}", f"{OAUTH_WELL_KNOWN}/tenant", "/jwks"]
+
+
+def test_nothing_else_is_asked_when_the_metadata_are_where_they_usually_are(provider: StandIn) -> None:
+    cache_for(oidc_settings(provider)).metadata()
+    assert [request.path for request in provider.requests] == [WELL_KNOWN]
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 403, 410, 500])
+def test_nothing_but_a_404_leads_to_another_place(provider: StandIn, status: int) -> None:
+    provider.answers["discovery"] = Answer(b"<html>", status, headers=(("Location", "http://127.0.0.1:1/"),))
+    with pytest.raises((ProviderError, ProviderUnavailable)):
+        cache_for(oidc_settings(provider)).metadata()
+    assert {request.path for request in provider.requests} == {WELL_KNOWN}
+
+
+@pytest.mark.row("N2.3.2", "C3")
+@pytest.mark.parametrize("other", ["{url}", "{url}/tenant/", "{url}/Tenant", None, LEFT_OUT])
+def test_the_issuer_is_compared_there_as_well(tenant: Hostile, other: Any) -> None:
+    tenant.metadata["issuer"] = other.replace("{url}", tenant.url) if isinstance(other, str) else other
+    with pytest.raises(ProviderError) as refusal:
+        cache_for(oidc_settings(tenant)).metadata()
+    assert refusal.value.code == "issuer_mismatch"
+
+
+def test_a_provider_without_any_metadata_is_explained(provider: StandIn) -> None:
+    with pytest.raises(ProviderError) as refusal:
+        cache_for(provider_settings(issuer=f"{provider.url}/tenant")).metadata()
+    assert refusal.value.code == "metadata"
+    assert f"{provider.url}/tenant{WELL_KNOWN}" in refusal.value.detail
+    assert f"{provider.url}{OAUTH_WELL_KNOWN}/tenant" in refusal.value.detail
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer(b"", 503), ProviderUnavailable),
+        (Answer(b"", 403), ProviderError),
+        (Answer(b"<html>"), ProviderError),
+        (Answer(status=302, headers=(("Location", "http://127.0.0.1:1/"),)), ProviderError),
+    ],
+    ids=["503", "403", "HTML", "redirect elsewhere"],
+)
+def test_an_answer_of_no_use_there_refuses_the_sign_in(
+    tenant: Hostile, answer: Answer, expected: type[Exception]
+) -> None:
+    tenant.answers["discovery"] = answer
+    with pytest.raises(expected):
+        cache_for(oidc_settings(tenant)).metadata()
 
 
 @pytest.mark.row("C3", "N2.3.3", "F12")

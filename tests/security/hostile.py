@@ -31,6 +31,8 @@ CALLBACK = f"{ORIGIN}/auth/oauth2/login/callback/"
 START = "/deep?x=1"
 
 DISCOVERY = "/.well-known/openid-configuration"
+#: where the same is looked for after a 404
+OAUTH_DISCOVERY = "/.well-known/oauth-authorization-server"
 AUTHORIZE, TOKEN, JWKS, USERINFO = "/authorize", "/token", "/jwks", "/userinfo"
 #: the calls of a first sign-in, in the order in which they must come
 CALLS = (DISCOVERY, AUTHORIZE, TOKEN, JWKS, USERINFO)
@@ -173,6 +175,7 @@ def assert_refused(there: Stage, page: Page, *, code: str, status: int = 400, un
 def assert_no_call_after(provider: Hostile, until: str) -> None:
     """The provider was asked up to *until*, in the usual order, and for no code twice."""
     usual = [provider.moved.get(path, path).removeprefix(provider.suffix) for path in provider.calls]
+    usual = [DISCOVERY if path == OAUTH_DISCOVERY + provider.suffix else path for path in usual]
     assert usual[-1] == until, usual
     assert usual.count(TOKEN) <= 1
     assert list(dict.fromkeys(usual)) == list(CALLS[: CALLS.index(until) + 1])

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 #: Features that are there. A row of any other feature waits until its feature is added here.
-BUILT = frozenset({"core", "directory", "environ", "form_post", "logout", "oidc", "private_key_jwt"})
+BUILT = frozenset(
+    {"core", "directory", "environ", "form_post", "logout", "oauth2-discovery", "oidc", "private_key_jwt"}
+)
 
 #: Rules that one test may name.
 MOST = 3
