@@ -160,7 +160,10 @@ class Refresher:
         if stored is not None:
             return stored
         # Somebody else wrote after this lease had run out, or the session was ended: that counts, and not this.
-        return self._sessions.fresh(leased)
+        stored = self._sessions.fresh(leased)
+        if stored.session is None:
+            self.revoke(fresh)
+        return stored
 
     # Sessions in cookies
 
@@ -178,6 +181,7 @@ class Refresher:
         if fresh is None:
             self._end(session)
         elif self._sessions.has_ended(session):
+            self.revoke(fresh)
             fresh = None
         self._remember(name, fresh)
         return self._carry(known, fresh)
@@ -291,6 +295,24 @@ class Refresher:
     def _end(self, session: Session) -> None:
         audit("session_ended", provider=session.identity.provider, user=session.identity.id)
         self._sessions.end(session)
+
+    def revoke(self, session: Session) -> None:
+        """Take a session's tokens back at the provider (RFC 7009), as far as that can be done. It never raises."""
+        for kind in ("refresh_token", "access_token"):
+            token = session.tokens.get(kind)
+            if token is None:
+                continue
+            try:
+                self._clients(session.identity.provider).revoke(token, kind=kind)
+            except OAuth2Error as error:
+                audit(
+                    "revocation_failed",
+                    provider=session.identity.provider,
+                    code=error.code,
+                    detail=error.detail,
+                )
+            # With the refresh token go the access tokens that came of it (section 2.1).
+            return
 
 
 def _name(session: Session) -> str:

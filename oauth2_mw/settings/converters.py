@@ -231,7 +231,7 @@ def algorithms(text: str, _base: Path) -> tuple[str, ...] | None:
             raise ValueError("none accepts tokens that nobody signed, and is never allowed")
         if name.upper().startswith("HS"):
             raise ValueError(
-                f"{name} is signed with the client secret, which proves no issuer, and is not allowed"
+                f"{shown(name)} is signed with the client secret, which proves no issuer, and is not allowed"
             )
         if name not in ALGORITHMS:
             hint = did_you_mean(name, ALGORITHMS) or f": write any of {' '.join(ALGORITHMS)}"

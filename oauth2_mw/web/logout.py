@@ -34,6 +34,7 @@ class Logout:
     """The logout URLs of one application.
 
     :param endpoint_of: the logout endpoint of a provider, or ``None`` when it has none or cannot be asked.
+    :param revoke: takes a session's tokens back at the provider.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class Logout:
         *,
         tokens: FormTokens,
         endpoint_of: Callable[[str], str | None],
+        revoke: Callable[[Session], None],
     ) -> None:
         self._sessions = sessions
         self._urls = urls
         self._pages = pages
         self._providers = providers
         self._endpoint_of = endpoint_of
+        self._revoke = revoke
         self._tokens = tokens
 
     def get(self, environ: Environ, known: Known, destination: str | None) -> Response:
@@ -126,6 +129,7 @@ class Logout:
             # The browser forgets in any case; a copy of its cookie may serve elsewhere until it ends by itself.
             detail = f"the cookie was deleted, but other hosts could not be told: {error.detail}"
         audit("logout", user=who.id, username=who.username, provider=who.provider, detail=detail)
+        self._revoke(session)
         cookies = self._sessions.cookies.expire_all(known.sent)
         provider = self._providers[who.provider]
         if not provider.sync_logout:

@@ -81,6 +81,7 @@ class Site:
             self._providers,
             tokens=tokens,
             endpoint_of=self._logout_endpoint,
+            revoke=self._refresher.revoke,
         )
         self._back_channel: BackChannelLogout | None = None
         self._front_channel: FrontChannelLogout | None = None

@@ -207,14 +207,20 @@ def test_a_logout_beats_a_refresh_in_flight(provider: StandIn, tmp_path: Path, m
 
         def while_signing_out(members: Any) -> Any:
             del provider.answers["token"]
+            # The old token cannot be taken back at that moment; the new one can.
+            provider.answers["revocation"] = Answer(b"", 503)
             page = leaving.navigate(f"{ORIGIN}/auth/oauth2/logout/", initiator=ORIGIN, follow=False)
             assert page.status == 303
+            del provider.answers["revocation"]
             return members
 
         provider.answers["token"] = while_signing_out
         assert there.see() is None
         assert there.see(old) is None
         assert there.see() is None
+        # What the provider gave out for a session that had ended was taken back there.
+        assert [one.form["token_type_hint"] for one in provider.asked("/revoke")] == ["refresh_token"] * 2
+        assert all(family.current is None for family in provider._refresh_tokens.values())
 
 
 @pytest.mark.row("3l.2")
@@ -377,3 +383,21 @@ def test_memory_of_refreshes_is_bounded(
             there.clock.ahead += HOUR
             assert there.see() is not None
         assert len(there.site.middleware._site()._refresher._recent) == 3
+
+
+@pytest.mark.row("N2.8.1")
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "fault", [None, Answer(b"", 503), Answer(b'{"error": "unsupported_token_type"}', 400)]
+)
+def test_signing_out_takes_the_tokens_back_as_far_as_that_can_be_done(
+    provider: StandIn, tmp_path: Path, mode: str, fault: Answer | None
+) -> None:
+    with scene(provider, tmp_path, mode) as there:
+        if fault is not None:
+            provider.answers["revocation"] = fault
+        page = there.browser.navigate(f"{ORIGIN}/auth/oauth2/logout/", initiator=ORIGIN, follow=False)
+        assert page.status == 303
+        [asked] = provider.asked("/revoke")
+        assert asked.form["token_type_hint"] == "refresh_token"
+        assert there.see() is None
