@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from playwright.sync_api import Page, expect
 
+from tests.support.browser_jar import Browser
 from tests.support.chromium import picture, sign_in_at_oidc_provider
 from tests.support.oidc_provider import OidcProvider
 from tests.support.servers import MakeSite, Serve
@@ -59,6 +62,53 @@ def test_a_person_signs_in_through_the_login_page_and_out_again(
     expect(page.get_by_role("link", name="Continue with Example ID")).to_be_visible()
     # The provider's pages have no favicon; ours must give a browser nothing to complain about.
     assert [line for line in complaints if line.startswith(site.public_url)] == []
+
+
+def test_a_person_sees_their_sessions_and_ends_one_of_them(
+    oidc_provider: OidcProvider, make_site: MakeSite, serve: Serve, chromium_page: Page, tmp_path: Path
+) -> None:
+    site = make_site()
+    client = oidc_provider.register([site.redirect_uri])
+    settings = {**oidc_provider.settings(client), "directory": f"sqlite:///{tmp_path / 'users.db'}"}
+    serve(site, settings)
+    other = Browser(
+        headers={"User-Agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0) Version/18.0 Safari/605.1"}
+    )
+    other.navigate(site.url("/page"))
+    oidc_provider.sign_in(other)
+    page = chromium_page
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+
+    # Whoever is not signed in comes back to it.
+    page.goto(site.own_url("sessions/"))
+    sign_in_at_oidc_provider(page)
+    page.wait_for_url(site.own_url("sessions/"))
+    table = page.get_by_role("table", name="Browsers that are signed in")
+    expect(table.get_by_role("row")).to_have_count(3)
+    expect(table.get_by_role("rowheader").first).to_contain_text("this browser")
+    picture(page, "sessions")
+    page.emulate_media(color_scheme="dark")
+    picture(page, "sessions-dark")
+    page.emulate_media(color_scheme="light")
+
+    # On a narrow screen nothing sticks out, and it is still a table.
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    expect(table.get_by_role("rowheader")).to_have_count(2)
+    picture(page, "sessions-narrow")
+
+    table.get_by_role("button", name="Sign out Safari on iPhone").click()
+    page.wait_for_url(site.own_url("sessions/?done=one"))
+    expect(page.get_by_role("status")).to_contain_text("That browser is signed out.")
+    expect(table.get_by_role("rowheader")).to_have_count(1)
+    page.set_viewport_size({"width": 1024, "height": 640})
+    picture(page, "sessions-one-ended")
+    table.get_by_role("button", name="Sign out this browser").click()
+    # The usual way out: over the provider, which asks there.
+    page.wait_for_url(f"{oidc_provider.issuer}/session/end?*")
+    assert page.request.get(site.url("/page")).status == 401
+    assert [line for line in complaints if site.public_url in line] == []
 
 
 def test_a_failure_shows_a_page_with_a_reference(
