@@ -17,7 +17,19 @@ import pytest
 
 #: Features that are there. A row of any other feature waits until its feature is added here.
 BUILT = frozenset(
-    {"core", "directory", "environ", "form_post", "logout", "oauth2-discovery", "oidc", "private_key_jwt"}
+    {
+        *(
+            "back-channel",
+            "core",
+            "directory",
+            "environ",
+            "form_post",
+            "front-channel",
+            "logout",
+            "oauth2-discovery",
+        ),
+        *("oidc", "private_key_jwt", "refresh", "revocation", "stores"),
+    }
 )
 
 #: Rules that one test may name.

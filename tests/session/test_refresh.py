@@ -401,3 +401,23 @@ def test_signing_out_takes_the_tokens_back_as_far_as_that_can_be_done(
         [asked] = provider.asked("/revoke")
         assert asked.form["token_type_hint"] == "refresh_token"
         assert there.see() is None
+
+
+@pytest.mark.row("N2.7.12")
+@pytest.mark.parametrize("mode", ["cookie and directory", "store"])
+def test_the_refresh_token_of_a_session_that_the_provider_ended_serves_nobody(
+    provider: StandIn, tmp_path: Path, mode: str
+) -> None:
+    provider.sid = "there-1"
+    with scene(provider, tmp_path, mode) as there:
+        old = _copy(there, there.browser.jar)
+        ledger = there.sessions.ledger
+        assert ledger is not None
+        assert len(ledger.end_by_sid(provider.issuer, "there-1", coming=True)) == 1
+        there.clock.ahead = HOUR - 50
+        assert there.see() is None
+        assert there.see(old) is None
+        assert there.refreshes == 0
+        # What the store held of it is gone, and the browser is told to drop what it holds.
+        assert list(ledger.all()) == []
+        assert there.site.session_cookie not in {cookie.name for cookie in there.browser.jar}
