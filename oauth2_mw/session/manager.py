@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import NamedTuple
 
 from oauth2_mw.errors import ProviderError, StoreUnavailable
 from oauth2_mw.identity.environ import EnvironWriter
@@ -95,13 +94,10 @@ class _Opened:
         return len(self._known)
 
 
-class _Found(NamedTuple):
-    session: Session | None
-    held: Held | None
-    stale: bool
-
-
-_NONE = _Found(None, None, False)
+#: A session as a cookie gave it, what stands in the store for it, and whether the cookie is to be sealed anew. A plain
+#: tuple: one is made at every opening.
+_Found = tuple[Session | None, Held | None, bool]
+_NONE: _Found = (None, None, False)
 
 
 class Sessions:
@@ -220,9 +216,10 @@ class Sessions:
             if tries > MAX_COPIES:
                 break
             one = self._open(count, text)
-            if one.session is None:
+            session = one[0]
+            if session is None:
                 continue
-            if found.session is not None and found.session.id != one.session.id:
+            if found[0] is not None and found[0].id != session.id:
                 # Somebody else's session was slipped in beside this one: nobody can tell which is meant.
                 return _NONE
             found = one
@@ -230,7 +227,7 @@ class Sessions:
 
     def _open(self, count: int, text: str) -> _Found:
         if self._stored is None:
-            return _Found(self._carried.open(count, text), None, False)
+            return self._carried.open(count, text), None, False
         payload = self.sealer.open(_HANDLE, self.cookies.session, text) if count == 1 else None
         try:
             held = self._stored.find(Handle.from_payload(payload)) if payload is not None else None
@@ -238,7 +235,7 @@ class Sessions:
             return _NONE
         if held is None:
             return _NONE
-        return _Found(held.session, held, not self.sealer.is_current(text))
+        return held.session, held, not self.sealer.is_current(text)
 
     def _look_again(self, header: str, known: Known, held: Held) -> Known:
         """What the store says by now of a session that was asked for before."""
