@@ -52,6 +52,8 @@ class OAuth2Middleware:
         self._public = PublicPaths(settings.public_paths)
         self._own = settings.prefix + "/"
         self._own_exact = settings.prefix
+        #: what a page about an outage is made of
+        self._assets = (self._own + "static/", self._own + "icon/")
         self._mount = settings.mount
         self._optional = settings.protect == "optional"
         self._hide_cookies = settings.hide_cookies
@@ -103,7 +105,7 @@ class OAuth2Middleware:
         header = environ.get("HTTP_COOKIE")
         site = self._site()
         try:
-            known = self._look_up(header) if header is not None else None
+            known = self._look_up(header) if header and not path.startswith(self._assets) else None
         except StoreUnavailable as error:
             return _send(site.refusal(error, environ), environ, start_response)
         return _send(site.answer(environ, known, path[len(self._own_exact) :]), environ, start_response)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from oauth2_mw.errors import LoginError
@@ -22,12 +22,14 @@ class CarriedSessions:
     """The sessions of one application in its cookies.
 
     :param most: the setting ``session_max_bytes``.
+    :param claims: the names of the claims that settings refer to; a session keeps them whatever it gives up.
     """
 
-    def __init__(self, sealer: Sealer, cookies: Cookies, *, most: int) -> None:
+    def __init__(self, sealer: Sealer, cookies: Cookies, *, most: int, claims: frozenset[str]) -> None:
         self._sealer = sealer
         self._cookies = cookies
         self._most = most
+        self._claims = claims
 
     def open(self, count: int, text: str) -> Session | None:
         """The session that a cookie's text holds; ``None``: it is none of ours.
@@ -50,17 +52,16 @@ class CarriedSessions:
         count = self._cookies.chunk_count(sealed_length(1 + len(payload)))
         return self._sealer.seal(_PURPOSE, self._cookies.session, bytes([count]) + payload)
 
-    def cut_down(self, session: Session, *, mapped: Iterable[str]) -> Session:
+    def cut_down(self, session: Session) -> Session:
         """The session without what it can do without, as far as that is needed for it to fit.
 
-        :param mapped: the names of the claims that settings refer to; they stay.
         :raises LoginError: code ``session_too_big``, when even the least does not fit.
         """
         dropped = []
         for what, cut in (
             ("access_token", _without_token("access_token")),
             ("id_token", _without_token("id_token")),
-            ("unmapped claims", _without_claims(frozenset(mapped))),
+            ("unmapped claims", _without_claims(self._claims)),
         ):
             if self._fits(session):
                 break
@@ -88,9 +89,9 @@ def _without_token(kind: str) -> Callable[[Session], Session]:
     return lambda session: replace(session, tokens={k: v for k, v in session.tokens.items() if k != kind})
 
 
-def _without_claims(mapped: frozenset[str]) -> Callable[[Session], Session]:
+def _without_claims(kept: frozenset[str]) -> Callable[[Session], Session]:
     def cut(session: Session) -> Session:
-        claims = {name: value for name, value in session.identity.claims.items() if name in mapped}
+        claims = {name: value for name, value in session.identity.claims.items() if name in kept}
         return replace(session, identity=replace(session.identity, claims=freeze(claims)))
 
     return cut

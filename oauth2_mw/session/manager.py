@@ -11,7 +11,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
@@ -128,7 +128,12 @@ class Sessions:
         self.revocations = Revocations(shared=shared, disabled=disabled, sync=settings.revocation_sync)
         #: what all workers know of sessions; ``None``: each worker knows its own
         self.ledger: Ledger | None = None
-        self._carried = CarriedSessions(self.sealer, self.cookies, most=settings.session_max_bytes)
+        self._carried = CarriedSessions(
+            self.sealer,
+            self.cookies,
+            most=settings.session_max_bytes,
+            claims=frozenset(path.root for path in settings.environ_claims),
+        )
         self._stored: StoredSessions | None = None
         if store is not None:
             self.ledger = Ledger(
@@ -261,14 +266,12 @@ class Sessions:
         tokens: Mapping[str, str | None],
         sent: Sent,
         *,
-        mapped: Iterable[str] = (),
         origin: Origin | None = None,
         expires_at: int | None = None,
     ) -> list[str]:
         """The ``Set-Cookie`` values that carry a fresh session.
 
         :param tokens: those that ``keep_tokens`` names are kept, as far as there is room.
-        :param mapped: the names of the claims that settings refer to; in a cookie they go last.
         :param expires_at: the end of the access token, if that is known.
         :raises LoginError: code ``session_too_big``, when even the least does not fit into a cookie.
         :raises AccessDenied: code ``signed_out``, when a logout came for it meanwhile.
@@ -289,10 +292,17 @@ class Sessions:
         )
         if self._stored is not None:
             return self._hand_out(self._stored.add(session), sent)
-        session = self._carried.cut_down(session, mapped=mapped)
+        session = self._carried.cut_down(session)
         if self.ledger is not None:
             self.ledger.write(session)
         return self.cookies.set_session(self._carried.seal(session), sent)
+
+    def fitted(self, session: Session) -> Session:
+        """A session that has grown, cut down to what has room.
+
+        :raises LoginError: code ``session_too_big``, when even the least does not fit into a cookie.
+        """
+        return session if self._stored is not None else self._carried.cut_down(session)
 
     def kept(self, tokens: Mapping[str, str | None]) -> dict[str, str]:
         """Those of *tokens* that are there and that ``keep_tokens`` names."""
@@ -321,13 +331,21 @@ class Sessions:
         if not known.stale and now < session.renew_at():
             return []
         session = session.used(now)
-        if self.ledger is not None:
-            try:
-                self.ledger.touch(session.id, seen=session.seen, expires=session.expires)
-            except StoreUnavailable as error:
-                # The cookie is what counts; the list of sessions shows an earlier moment for a while.
-                log.info("the use of a session was not written down: %s", error.detail)
+        self._write_down(session)
         return self.cookies.set_session(self._carried.seal(session), known.sent)
+
+    def _write_down(self, session: Session) -> None:
+        """Tell the ledger of the use of a session that its browser carries."""
+        if self.ledger is None:
+            return
+        try:
+            record = self.ledger.touch(session.id, seen=session.seen, expires=session.expires)
+            if record is not None and not self.ledger.is_current(record):
+                # By a key that is about to be retired nobody would find it any more, a logout of the provider neither.
+                self.ledger.touch(session.id, seen=session.seen, expires=session.expires, reseal=session)
+        except StoreUnavailable as error:
+            # The cookie is what counts; the list of sessions shows an earlier moment for a while.
+            log.info("the use of a session was not written down: %s", error.detail)
 
     def replace(self, known: Known, session: Session, *, lease: int = 0) -> Known | None:
         """What is known once *session* has taken the place of the one before; ``None``: somebody was faster.

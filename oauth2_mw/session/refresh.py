@@ -23,6 +23,7 @@ from types import MappingProxyType
 
 from oauth2_mw.errors import (
     AccessDenied,
+    LoginError,
     OAuth2Error,
     ProviderError,
     ProviderUnavailable,
@@ -221,8 +222,8 @@ class Refresher:
         except ProviderError as error:
             return self._refused(session, error.detail, code=error.code)
         try:
-            return self._renewed(session, provider, answer)
-        except (AccessDenied, ProviderError) as error:
+            return self._sessions.fitted(self._renewed(session, provider, answer))
+        except LoginError as error:
             audit(
                 "access_withdrawn",
                 provider=provider.name,

@@ -152,6 +152,13 @@ class Settings:
         return f"{parts.scheme}://{parts.netloc}"
 
     @property
+    def environ_claims(self) -> tuple[AttributePath, ...]:
+        """The claims that ``[environ]`` hands to the application."""
+        prefix = "claims."
+        sources = (source for source in self.environ.values() if source.startswith(prefix))
+        return tuple(AttributePath.parse(source.removeprefix(prefix)) for source in sources)
+
+    @property
     def mount(self) -> str:
         """The path of ``public_url``: what ``SCRIPT_NAME`` may be. Empty at the root."""
         return urlsplit(self.public_url).path

@@ -92,6 +92,12 @@ class Failures:
         }
         return responses.problem(error.status, document, headers={"Retry-After": str(RETRY_AFTER)})
 
+    def passing(self, error: Exception) -> None:
+        """What nobody foresaw, on a request that goes on all the same."""
+        reference = new_reference()
+        unforeseen = _unforeseen(error, reference)
+        audit("refresh_failed", ref=reference, code=unforeseen.code, detail=unforeseen.detail)
+
     def page(
         self,
         error: Exception,
@@ -113,8 +119,7 @@ class Failures:
             return responses.method_not_allowed(html, allow=error.allow)
         reference = new_reference()
         if not isinstance(error, OAuth2Error):
-            log.error("reference %s: unexpected %s", reference, type(error).__name__, exc_info=error)
-            error = OAuth2Error(f"unexpected {type(error).__name__}: see the traceback", code="unexpected")
+            error = _unforeseen(error, reference)
         provider = attempt.state.provider if attempt is not None else error.provider
         event = "refused" if attempt is None else "login_failed"
         audit(event, ref=reference, provider=provider, code=error.code, detail=error.detail)
@@ -141,6 +146,11 @@ class Failures:
         return responses.page(
             html, status=error.status, cookies=cookies, retry_after=RETRY_AFTER if unreachable else None
         )
+
+
+def _unforeseen(error: Exception, reference: str) -> OAuth2Error:
+    log.error("reference %s: unexpected %s", reference, type(error).__name__, exc_info=error)
+    return OAuth2Error(f"unexpected {type(error).__name__}: see the traceback", code="unexpected")
 
 
 def _title(error: OAuth2Error) -> str:

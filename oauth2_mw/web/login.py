@@ -211,7 +211,6 @@ class Login:
             identity,
             tokens,
             known.sent,
-            mapped=claims_kept(self._settings),
             origin=Origin(
                 issued=sign_in.issued if sign_in.issued is not None else begun,
                 sid=sign_in.sid,
@@ -243,22 +242,10 @@ class Login:
 
 def claims_needed(settings: Settings, provider: ProviderSettings) -> frozenset[AttributePath]:
     """The claims that settings refer to: when the ID token lacks one of them, userinfo is asked."""
-    paths = {*provider.attribute_map.values(), provider.subject}
-    paths.update(AttributePath.parse(path) for path in _environ_claims(settings))
+    paths = {*provider.attribute_map.values(), provider.subject, *settings.environ_claims}
     for term in settings.allow or ():
         if term.field == "claim":
             paths.add(term.claim()[0])
         elif term.field in ("email", "email_domain"):
             paths.add(AttributePath.parse("email_verified"))
     return frozenset(paths)
-
-
-def claims_kept(settings: Settings) -> frozenset[str]:
-    """The names of the claims that settings refer to after the sign-in: those that a session gives up last."""
-    return frozenset(AttributePath.parse(path).root for path in _environ_claims(settings))
-
-
-def _environ_claims(settings: Settings) -> list[str]:
-    return [
-        source.removeprefix("claims.") for source in settings.environ.values() if source.startswith("claims.")
-    ]

@@ -11,7 +11,7 @@ from functools import partial
 
 from webob import Request, Response
 
-from oauth2_mw.errors import OAuth2Error, RequestError
+from oauth2_mw.errors import OAuth2Error, RequestError, StoreUnavailable
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.provider.client import ProviderClient
@@ -164,7 +164,13 @@ class Site:
 
         :raises StoreUnavailable: when its store cannot be used.
         """
-        return self._refresher.refreshed(known)
+        try:
+            return self._refresher.refreshed(known)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - a session that is good until its end does not depend on this
+            self._failures.passing(error)
+            return known
 
     # Routes
 

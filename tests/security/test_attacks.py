@@ -73,7 +73,6 @@ def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE, **tokens: s
         identity,
         tokens,
         sessions.cookies.read(""),
-        mapped=("kept",),
     )
     return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 

@@ -421,3 +421,40 @@ def test_the_refresh_token_of_a_session_that_the_provider_ended_serves_nobody(
         # What the store held of it is gone, and the browser is told to drop what it holds.
         assert list(ledger.all()) == []
         assert there.site.session_cookie not in {cookie.name for cookie in there.browser.jar}
+
+
+@pytest.mark.breaks_us
+@pytest.mark.parametrize("mode", MODES)
+def test_what_nobody_foresaw_keeps_nobody_out(
+    provider: StandIn, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scene(provider, tmp_path, mode) as there:
+
+        def broken(*_: Any, **__: Any) -> Any:
+            raise ZeroDivisionError
+
+        there.clock.ahead = HOUR - 50
+        client = there.site.middleware._site().client("default")
+        with monkeypatch.context() as patch:
+            patch.setattr(client, "refresh", broken)
+            assert there.see() is not None
+        assert "code=unexpected" in there.audit("refresh_failed")[0]
+        there.clock.ahead += refresh.LEASE + 1
+        assert there.see() is not None
+
+
+def test_what_has_grown_out_of_a_cookie_is_cut_down_and_what_cannot_be_ends(
+    provider: StandIn, tmp_path: Path
+) -> None:
+    with scene(provider, tmp_path, "cookie", session_max_bytes=3000) as there:
+        provider.answers["token"] = lambda members: {**members, "access_token": "x" * 4000}
+        provider.refreshes_id_token = False
+        provider._access_tokens.add("x" * 4000)
+        there.clock.ahead = HOUR - 50
+        seen = there.see()
+        assert seen is not None and "HTTP_X_ACCESS_TOKEN" not in seen
+        assert there.audit("session_reduced")
+        provider.answers["token"] = lambda members: {**members, "refresh_token": "y" * 4000}
+        there.clock.ahead += HOUR
+        assert there.see() is None
+        assert "code=session_too_big" in there.audit("access_withdrawn")[0]

@@ -415,3 +415,61 @@ def test_what_is_looked_up_by_is_no_plain_hash(host: Host) -> None:
     assert all(base64.urlsafe_b64decode(name + "=") for name in names)
     assert host.store.find(user_name("u1")) == []
     assert len(host.store.find(names[0])) == 2
+
+
+# Sessions in cookies, with a list of them beside the directory
+
+
+class Carried:
+    """One worker whose sessions live in cookies, in front of the database that all share."""
+
+    def __init__(self, folder: Path, clock: Clock, **keys: Any) -> None:
+        self.settings = make_settings(issuer="https://id.example", **keys)
+        database = Database(Secret.literal(f"sqlite:///{folder}/users.db"))
+        beside = SqlStore(database, app=self.settings.public_url, clock=clock)
+        self.store = WatchedStore(beside)
+        self.sessions = Sessions(self.settings, store=self.store, shared=beside, clock=clock)
+        self.sessions.revocations._clock = clock
+
+    def sign_in(self, origin: Origin) -> str:
+        sent = self.sessions.cookies.read("")
+        [line] = self.sessions.create(self.settings.providers["default"], JANE, {}, sent, origin=origin)
+        return line.partition(";")[0]
+
+
+def test_a_session_in_a_cookie_is_found_after_a_rotation_and_ended_on_every_host(
+    tmp_path: Path, clock: Clock
+) -> None:
+    old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
+    path = key_file(tmp_path, old)
+    first, second = (Carried(tmp_path, clock, secret_keys=f"file:{path}") for _ in "12")
+    cookie = first.sign_in(Origin(NOW, "sid-1"))
+    key_file(tmp_path, old, new)
+    clock.now += 30 * 60
+    first.sessions._keyring.look()
+    known = first.sessions.look_up(cookie)
+    assert known is not None
+    [line] = first.sessions.renewal(known)
+    key_file(tmp_path, new)
+    for worker in (first, second):
+        worker.sessions._keyring.look()
+    renewed = line.partition(";")[0]
+    known = first.sessions.look_up(renewed)
+    assert known is not None and known.session is not None
+    ledger = second.sessions.ledger
+    assert ledger is not None
+    [entry] = ledger.end_by_sid("https://id.example", "sid-1")
+    assert entry.seen == NOW + 30 * 60
+    clock.now += 5
+    known = first.sessions.look_up(renewed)
+    assert known is not None and known.session is None
+
+
+def test_a_list_that_is_away_does_not_keep_a_cookie_from_being_renewed(tmp_path: Path, clock: Clock) -> None:
+    host = Carried(tmp_path, clock)
+    cookie = host.sign_in(Origin(NOW))
+    clock.now += 30 * 60
+    known = host.sessions.look_up(cookie)
+    assert known is not None
+    host.store.away = True
+    assert len(host.sessions.renewal(known)) == 1
