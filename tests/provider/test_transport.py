@@ -242,7 +242,12 @@ def test_a_compressed_bomb_is_not_blown_up() -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "body"),
-    [(b"br", b"[1]"), (b"gzip, gzip", b"[1]"), (b"gzip", b"[1]"), (b"gzip", gzip.compress(b"[1]" * 99)[:-9])],
+    [
+        (b"br", b"[1]"),
+        (b"gzip, gzip", b"[1]"),
+        (b"gzip", b"[1]"),
+        (b"gzip", gzip.compress(b"[1]" * 99, mtime=0)[:-9]),
+    ],
 )
 def test_an_encoding_that_cannot_be_undone_is_refused(encoding: bytes, body: bytes) -> None:
     with (

@@ -233,7 +233,7 @@ def test_a_disabled_user_neither_stays_nor_comes_back(site: Guarded, standin: St
         [1],
         7,
     ],
-    ids=repr,
+    ids=lambda groups: "left out" if groups is LEFT_OUT else repr(groups),
 )
 def test_only_the_group_itself_lets_in(standin: StandIn, groups: Any) -> None:
     if groups is not LEFT_OUT:
