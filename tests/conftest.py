@@ -52,7 +52,8 @@ sys.addaudithook(_stay_here)
 
 def pytest_configure(config: pytest.Config) -> None:
     """Which rules of ``tests/security/rows.tsv`` a run has held is written down."""
-    config.pluginmanager.register(rows.Plugin(), "rows")
+    # pytest-xdist marks the processes that it starts.
+    config.pluginmanager.register(rows.Plugin(worker=hasattr(config, "workerinput")), "rows")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,8 @@ BUILT = frozenset(
 
 #: Rules that one test may name.
 MOST = 3
+#: Under this name a test's reports carry its kind and its rules.
+PROPERTY = "rows"
 
 LIST = Path(__file__).with_name("rows.tsv")
 SEEN = Path(__file__).parents[2] / "build" / "rows"
@@ -97,42 +100,57 @@ def read_seen(folder: Path = SEEN) -> Iterator[str]:
 
 
 class Plugin:
-    """The part that runs inside pytest."""
+    """The part that runs inside pytest.
 
-    def __init__(self, *, folder: Path = SEEN) -> None:
+    :param worker: whether this process runs some of the tests for another one, which gets the reports of all.
+    """
+
+    def __init__(self, *, folder: Path = SEEN, worker: bool = False) -> None:
         self._folder = folder
+        self._worker = worker
         self._known = read_list()
-        #: test -> the kind of run it belongs to, and the rules it names
-        self._tests: dict[str, tuple[str, tuple[str, ...]]] = {}
-        self._ran: set[str] = set()
+        #: test that ran -> the kind of run it belongs to, and the rules it names
+        self._tests: dict[str, Any] = {}
         self._not_passed: set[str] = set()
+        #: test -> what is wrong with the rules that it names
+        self._mistakes: dict[str, str] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Look at every marker, also those of tests that are then left out of the run."""
-        mistakes = {}
         for item in items:
             ids = tuple(dict.fromkeys(row_id for mark in item.iter_markers("row") for row_id in mark.args))
             # By the folder: its own conftest marks its tests only after this.
             kind = "integration" if "integration" in item.path.parts else "in-process"
-            self._tests[item.nodeid] = (kind, ids)
+            # Not remembered here: the reports may be read in another process than the one that collects.
+            item.user_properties.append((PROPERTY, (kind, *ids)))
             if what := mistake(ids, self._known):
-                mistakes[_function(item.nodeid)] = what
-        if mistakes:
-            raise pytest.UsageError("\n".join(f"{name} {what}" for name, what in mistakes.items()))
+                self._mistakes[item.nodeid] = f"{_function(item.nodeid)} {what}"
+        # Nobody would see this error of a worker.
+        if self._mistakes and not self._worker:
+            raise pytest.UsageError("\n".join(dict.fromkeys(self._mistakes.values())))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """A test that names a wrong rule fails."""
+        if item.nodeid in self._mistakes:
+            pytest.fail(self._mistakes[item.nodeid], pytrace=False)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Set-up and tear-down count as well."""
-        self._ran.add(report.nodeid)
+        properties = dict(report.user_properties)
+        if PROPERTY in properties:
+            self._tests[report.nodeid] = properties[PROPERTY]
         if not report.passed or hasattr(report, "wasxfail"):
             self._not_passed.add(report.nodeid)
 
     def pytest_sessionfinish(self) -> None:
         """A function that runs with several values holds a rule when it passes with each of those that name it."""
+        if self._worker:
+            return
         kinds: set[str] = set()
         passed: dict[tuple[str, str, str], bool] = {}
-        for nodeid in self._ran & self._tests.keys():
-            kind, ids = self._tests[nodeid]
+        for nodeid, (kind, *ids) in self._tests.items():
             kinds.add(kind)
             for row_id in ids:
                 key = (kind, row_id, _function(nodeid))

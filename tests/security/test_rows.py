@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,19 +20,33 @@ KNOWN = {
 
 def run(folder: Path, *tests: tuple[str, tuple[str, ...], str], kind: str = "in-process") -> set[str]:
     """The rules that a run of these tests has held: (node, rules, outcome of the call)."""
-    plugin = Plugin(folder=folder)
-    plugin._known = KNOWN
-    plugin.pytest_collection_modifyitems([item(node, ids, kind) for node, ids, _ in tests])
-    for node, _, outcome in tests:
-        for when in ("setup", "call", "teardown"):
-            said = outcome if when == "call" else "passed"
-            told: Any = SimpleNamespace(nodeid=node, passed=said == "passed")
-            if outcome == "unexpectedly passed" and when == "call":
-                told = SimpleNamespace(nodeid=node, passed=True, wasxfail="")
-            if outcome != "left out":
-                plugin.pytest_runtest_logreport(told)
+    plugin = plugin_for(folder)
+    for told in reports_of(plugin, *tests, kind=kind):
+        plugin.pytest_runtest_logreport(told)
     plugin.pytest_sessionfinish()
     return set(read_seen(folder))
+
+
+def plugin_for(folder: Path, *, worker: bool = False) -> Plugin:
+    plugin = Plugin(folder=folder, worker=worker)
+    plugin._known = KNOWN
+    return plugin
+
+
+def reports_of(plugin: Plugin, *tests: tuple[str, tuple[str, ...], str], kind: str) -> Iterator[Any]:
+    """Collect these tests, and run them."""
+    items = [item(node, ids, kind) for node, ids, _ in tests]
+    plugin.pytest_collection_modifyitems(items)
+    for (node, _, outcome), collected in zip(tests, items, strict=True):
+        for when in ("setup", "call", "teardown") if outcome != "left out" else ():
+            told = SimpleNamespace(
+                nodeid=node,
+                passed=when != "call" or outcome.endswith("passed"),
+                user_properties=list(collected.user_properties),
+            )
+            if when == "call" and outcome == "unexpectedly passed":
+                told.wasxfail = ""
+            yield told
 
 
 def item(node: str, ids: tuple[str, ...], kind: str) -> Any:
@@ -39,6 +54,7 @@ def item(node: str, ids: tuple[str, ...], kind: str) -> Any:
         nodeid=node,
         path=Path("tests", kind, "f.py"),
         iter_markers=lambda name: [SimpleNamespace(args=ids)] if name == "row" else [],
+        user_properties=[],
     )
 
 
@@ -71,6 +87,15 @@ def test_a_mistake_stops_the_collection(tmp_path: Path) -> None:
         run(tmp_path, ("f.py::test_x", ("z",), "passed"))
 
 
+def test_where_several_processes_run_the_tests_a_mistake_fails_its_test(tmp_path: Path) -> None:
+    worker = plugin_for(tmp_path, worker=True)
+    fine, mistaken = item("f.py::test_x", ("a",), "in-process"), item("f.py::test_y", ("z",), "in-process")
+    worker.pytest_collection_modifyitems([fine, mistaken])
+    worker.pytest_runtest_setup(fine)
+    with pytest.raises(pytest.fail.Exception, match=r"test_y names rows that are not in rows.tsv: z"):
+        worker.pytest_runtest_setup(mistaken)
+
+
 @pytest.mark.parametrize("outcome", ["failed", "skipped", "unexpectedly passed", "left out"])
 def test_only_what_passed_counts(tmp_path: Path, outcome: str) -> None:
     held = run(tmp_path, ("f.py::test_x", ("a",), "passed"), ("f.py::test_y", ("b",), outcome))
@@ -96,6 +121,27 @@ def test_the_two_kinds_of_run_are_kept_beside_each_other(tmp_path: Path) -> None
     run(tmp_path, ("f.py::test_x", ("a",), "passed"))
     assert run(tmp_path, ("g.py::test_x", ("b",), "passed"), kind="integration") == {"a", "b"}
     assert run(tmp_path, ("f.py::test_x", ("a",), "failed")) == {"b"}
+
+
+def test_where_several_processes_run_the_tests_the_one_that_hears_of_all_of_them_reckons(
+    tmp_path: Path,
+) -> None:
+    one, another, controller = (
+        plugin_for(tmp_path, worker=True),
+        plugin_for(tmp_path, worker=True),
+        plugin_for(tmp_path),
+    )
+    for worker, tests in (
+        (one, [("f.py::test_x[1]", ("a",), "passed"), ("f.py::test_y[1]", ("b",), "passed")]),
+        (another, [("f.py::test_x[2]", ("a",), "failed"), ("f.py::test_y[2]", ("b",), "passed")]),
+    ):
+        for told in reports_of(worker, *tests, kind="in-process"):
+            worker.pytest_runtest_logreport(told)
+            controller.pytest_runtest_logreport(told)
+        worker.pytest_sessionfinish()
+    assert set(read_seen(tmp_path)) == set()
+    controller.pytest_sessionfinish()
+    assert set(read_seen(tmp_path)) == {"b"}
 
 
 def test_rules_of_features_that_are_not_built_wait() -> None:
