@@ -1,20 +1,22 @@
 """The provider signs somebody out by frames in their browser (OpenID Connect Front-Channel Logout 1.0).
 
-Anybody can open the address. Who knows a session's ``sid`` may end that session, here alone: nothing is said to the
-provider for it. Without a ``sid`` only the browser's own session can be meant, and only inside a frame, for any link
-could lead here. Browsers send our cookie into a frame only where provider and application are of one site
-(``SameSite=Lax``); a provider elsewhere has to send ``iss`` and ``sid``. Whatever came of it, the page is the same.
+Anybody can open the address. Who knows a session's ``sid`` may end that session, here alone: its tokens are taken back
+at the provider only when its own cookie came along. Without a ``sid`` only the browser's own session can be meant, and
+only inside a frame, for any link could lead here. Browsers send our cookie into a frame only where provider and
+application are of one site (``SameSite=Lax``); a provider elsewhere has to send ``iss`` and ``sid``. Whatever came of
+it, the page is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from webob import Request, Response
 
 from oauth2_mw.observe import audit
 from oauth2_mw.session.ledger import Ledger
 from oauth2_mw.session.manager import Known, Sessions
+from oauth2_mw.session.model import Session
 from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web import responses
@@ -26,15 +28,25 @@ _QUERY = frozenset({"iss", "sid"})
 
 
 class FrontChannelLogout:
-    """The front-channel logout URLs of one application."""
+    """The front-channel logout URLs of one application.
+
+    :param revoke: takes a session's tokens back at the provider.
+    """
 
     def __init__(
-        self, ledger: Ledger, sessions: Sessions, pages: Pages, providers: Mapping[str, ProviderSettings]
+        self,
+        ledger: Ledger,
+        sessions: Sessions,
+        pages: Pages,
+        providers: Mapping[str, ProviderSettings],
+        *,
+        revoke: Callable[[Session], None],
     ) -> None:
         self._ledger = ledger
         self._sessions = sessions
         self._pages = pages
         self._providers = providers
+        self._revoke = revoke
 
     def get(self, request: Request, known: Known, *, name: str) -> Response:
         """Answer what a provider's logout page shows in a frame (sections 2 and 3).
@@ -57,6 +69,7 @@ class FrontChannelLogout:
             ended = []
         cookies: list[str] = []
         if known.session is not None and known.session.id in ended:
+            self._revoke(known.session)
             cookies = self._sessions.cookies.expire_session(known.sent)
         html = self._pages.framed_logout()
         return responses.framed(html, ancestors=_origins(provider), cookies=cookies)

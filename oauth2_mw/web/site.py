@@ -88,7 +88,9 @@ class Site:
         self._own_sessions: SessionsPage | None = None
         if (ledger := sessions.ledger) is not None:
             self._back_channel = BackChannelLogout(ledger, self.client, directory)
-            self._front_channel = FrontChannelLogout(ledger, sessions, self._pages, self._providers)
+            self._front_channel = FrontChannelLogout(
+                ledger, sessions, self._pages, self._providers, revoke=self._refresher.revoke
+            )
             self._own_sessions = SessionsPage(
                 ledger, urls, self._pages, self._providers, tokens=tokens, logout=self._logout
             )

@@ -121,6 +121,15 @@ def test_a_frame_without_parameters_means_the_browsers_own_session(site: Guarded
     assert is_signed_in(other, site)
 
 
+@pytest.mark.row("N2.7.12")
+def test_the_refresh_token_of_the_browsers_own_session_is_revoked(provider: StandIn, tmp_path: Path) -> None:
+    with guarded(**settings(provider, tmp_path, where="session", keep_tokens="refresh")) as site:
+        browser = signed_in(site)
+        calm(browser.frame(URL, initiator=NEIGHBOUR))
+        (asked,) = provider.asked("/revoke")
+        assert asked.form["token_type_hint"] == "refresh_token"
+
+
 # What it does not do
 
 
