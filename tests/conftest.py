@@ -56,6 +56,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(rows.Plugin(worker=hasattr(config, "workerinput")), "rows")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a property meets by chance counts as covered for nobody: coverage is the same in every run."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_the_shell() -> Iterator[None]:
     """Proxies, ``OAUTH2_MW_*`` and the like are the developer's, not the tests'."""

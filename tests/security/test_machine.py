@@ -448,6 +448,7 @@ class Machine(RuleBasedStateMachine):
             call(worker, environ_for("/", HTTP_COOKIE=f"{COOKIE}=x"))
 
 
+@pytest.mark.no_cover
 @pytest.mark.row("3a.1", "3a.5", "3c.16")
 def test_whatever_happens_nobody_gets_in_who_should_not() -> None:
     with StandIn(client_id="app", client_secret="x", sends_iss=True) as provider:
