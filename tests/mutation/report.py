@@ -8,7 +8,17 @@ from pathlib import Path
 
 GOAL = 90.0
 #: Modules of which every survivor is explained; those of the others are counted.
-EXPLAINED = frozenset({"session/sealing", "provider/tokens", "web/attempt", "boundary"})
+EXPLAINED = frozenset(
+    {
+        "session/sealing",
+        "provider/jws",
+        "provider/claim_checks",
+        "provider/tokens",
+        "provider/logout_tokens",
+        "web/attempt",
+        "boundary",
+    }
+)
 SURVIVORS = Path(__file__).with_name("survivors.tsv")
 PAGE = Path(__file__).parents[2] / "docs" / "security.rst"
 BEGIN = ".. mutation score: begin\n"

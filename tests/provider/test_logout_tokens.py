@@ -15,7 +15,7 @@ from oauth2_mw.errors import OAuth2Error, ProviderUnavailable, TokenError
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.jws import MAX_TOKEN
 from oauth2_mw.provider.keys import parse_key_set
-from oauth2_mw.provider.logout_tokens import EVENT, MAX_AGE, LogoutToken, validate_logout_token
+from oauth2_mw.provider.logout_tokens import EVENT, LogoutToken, validate_logout_token
 from oauth2_mw.provider.metadata import ProviderMetadata
 from oauth2_mw.provider.tokens import validate_id_token
 from oauth2_mw.provider.transport import Timeouts
@@ -94,7 +94,7 @@ def test_providers_name_the_type_or_do_not(typ: str | None) -> None:
         {"sid": "x" * 255},
         {"events": {EVENT: {"reason": "x"}, "https://op.example/other": 1}},
         {"iat": NOW + 60},
-        {"iat": NOW - MAX_AGE - 60},
+        {"iat": NOW - 660},
         {"exp": NOW - 59},
         {"exp": NOW + 10**9},
         {"unknown": [1]},
@@ -116,8 +116,8 @@ def test_a_session_or_a_person_is_enough() -> None:
     [
         ({"exp": NOW + 120}, NOW + 181),
         ({"exp": NOW + 120.9, "iat": NOW - 0.5}, NOW + 181),
-        ({"exp": NOW + 10**8}, NOW + MAX_AGE + 61),
-        ({"exp": NOW + 10**8, "iat": NOW - 100}, NOW - 100 + MAX_AGE + 61),
+        ({"exp": NOW + 10**8}, NOW + 661),
+        ({"exp": NOW + 10**8, "iat": NOW - 100}, NOW + 561),
     ],
 )
 def test_its_end_is_when_no_copy_is_accepted_any_more(changes: dict[str, Any], expires: int) -> None:
@@ -203,7 +203,7 @@ def test_a_logout_token_that_another_party_asked_for_is_refused() -> None:
         ({"iat": "1800000000"}, "token_time"),
         ({"iat": True}, "token_time"),
         ({"iat": NOW + 61}, "token_issued"),
-        ({"iat": NOW - MAX_AGE - 61}, "token_issued"),
+        ({"iat": NOW - 661}, "token_issued"),
         ({"exp": LEFT_OUT}, "token_time"),
         ({"exp": None}, "token_time"),
         ({"exp": 1e300}, "token_time"),
@@ -395,4 +395,4 @@ def test_no_claim_and_no_header_gets_more_than_our_own_errors(
         return
     assert found.issuer == ISSUER
     assert found.subject or found.sid
-    assert NOW < found.expires <= NOW + MAX_AGE + 2 * 60 + 1
+    assert NOW < found.expires <= NOW + 721

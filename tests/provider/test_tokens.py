@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.errors import TokenError
-from oauth2_mw.provider.jws import MAX_TOKEN, allowed_algorithms
+from oauth2_mw.provider.jws import MAX_TOKEN, allowed_algorithms, verify_jws
 from oauth2_mw.provider.keys import KeySet, SigningKey, parse_key_set
 from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.tokens import validate_id_token, validate_userinfo
+from oauth2_mw.provider.tokens import ID_TOKEN, session_id, validate_id_token, validate_userinfo
 from tests.support.jose import Key, at_hash, base64url, ec_key, ed_key, from_base64url, rsa_key
 from tests.support.provider_settings import provider_settings
 from tests.support.provider_standin import LEFT_OUT
@@ -117,6 +117,24 @@ def test_the_type_of_a_jwt_is_accepted(typ: str | None) -> None:
 )
 def test_the_edges_of_a_good_token_are_accepted(changes: dict[str, Any]) -> None:
     assert validate(RSA.sign(claims(**changes)))
+
+
+def test_what_somebody_signed_is_in_no_repr() -> None:
+    signed = verify_jws(
+        RSA.sign(claims(email="jane@example.com")),
+        ID_TOKEN,
+        provider=provider_settings(),
+        metadata=ProviderMetadata(),
+        keys=published(RSA).matching,
+    )
+    assert signed.claims["email"] == "jane@example.com"
+    assert "jane" not in repr(signed)
+
+
+def test_a_session_at_the_provider_is_a_short_printable_text_or_none() -> None:
+    assert session_id(claims(sid="session-1")) == "session-1"
+    assert session_id(claims(sid="x" * 256)) is None
+    assert session_id(CLAIMS) is None
 
 
 # Algorithm and header
