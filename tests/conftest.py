@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from functools import partialmethod
 from typing import Any
@@ -15,7 +14,7 @@ from hypothesis import settings
 from jinja2.bccache import Bucket
 
 from tests.security import rows
-from tests.support.cookie_jar import is_loopback
+from tests.support.loopback import stay_here
 
 # What several modules run as their own tests explains its assertions like theirs.
 pytest.register_assert_rewrite("tests.support.directory_contract", "tests.support.store_contract")
@@ -30,24 +29,7 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 
 
-class LeftTheMachine(BaseException):
-    """A test tried to reach another machine. Not an ``Exception``: no code under test shall swallow it."""
-
-
-def _stay_here(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "socket.connect":
-        address = arguments[1]
-        host = address[0] if isinstance(address, tuple) else "localhost"
-    elif event == "socket.getaddrinfo":
-        host = arguments[0] or "localhost"
-    else:
-        return
-    name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
-    if not is_loopback(name.lower().rstrip(".")):
-        raise LeftTheMachine(f"{event}: {name}")
-
-
-sys.addaudithook(_stay_here)
+stay_here()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import socket
 import ssl
 import threading
@@ -49,8 +48,7 @@ def raw_server(script: Script | bytes, *, tls: ssl.SSLContext | None = None) -> 
         while not ended.is_set():
             with suppress(OSError):
                 connection, _ = listener.accept()
-                # As in wsgi_thread: a thread that coverage does not trace.
-                _thread.start_new_thread(serve_one, (connection,))
+                threading.Thread(target=serve_one, args=(connection,), daemon=True).start()
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()

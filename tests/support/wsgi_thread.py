@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import _thread
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from socketserver import TCPServer, ThreadingMixIn
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 if TYPE_CHECKING:
@@ -15,10 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    def process_request(self, request: Any, client_address: Any) -> None:
-        # Not threading.Thread, which sets up coverage's tracing in each thread: Python 3.11 lets a thread that does
-        # so at the same moment as another one die (RuntimeError), and its request with it.
-        _thread.start_new_thread(self.process_request_thread, (request, client_address))
+    daemon_threads = True
 
     def server_bind(self) -> None:
         # HTTPServer asks the resolver for this machine's name here; nobody needs the answer.
