@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -259,8 +260,9 @@ def test_groups_that_cannot_be_fetched_let_nobody_in(standin: StandIn) -> None:
 @pytest.mark.row("3k.11")
 def test_the_first_user_is_a_user_like_any_other(site: Guarded, standin: StandIn) -> None:
     people = []
+    signed_in = int(time.time())
     for number in (1, 2):
-        standin.claims = {"sub": f"user-{number}"}
+        standin.claims = {"sub": f"user-{number}", "auth_time": signed_in}
         standin.userinfo = {"sub": f"user-{number}", "preferred_username": f"user{number}"}
         people.append(seen_by_the_application(site.browser(), site))
     first, second = people
