@@ -17,7 +17,9 @@ from tests.security import rows
 from tests.support.loopback import stay_here
 
 # What several modules run as their own tests explains its assertions like theirs.
-pytest.register_assert_rewrite("tests.support.directory_contract", "tests.support.store_contract")
+pytest.register_assert_rewrite(
+    "tests.support.directory_contract", "tests.support.sql_store_contract", "tests.support.store_contract"
+)
 
 # A shared machine may be slow for a moment; a property is about values, not about time.
 settings.register_profile("default", deadline=None, print_blob=True)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -368,6 +369,54 @@ def test_requests_that_waited_for_one_failing_attempt_do_not_make_their_own(
         thread.join()
     assert details == ["away"] * 10
     assert attempts == ["one"]
+
+
+def engine_of(db: Database) -> sa.Engine:
+    with db.reading() as connection:
+        return connection.engine
+
+
+def test_after_a_failure_the_database_is_looked_at_again(url: str) -> None:
+    db = database(url)
+    before = engine_of(db)
+    with pytest.raises(StoreUnavailable), db.writing() as connection:
+        connection.exec_driver_sql("SELECT nothing FROM nowhere")
+    after = engine_of(db)
+    assert after is not before
+    assert engine_of(db) is after
+
+
+def test_a_value_that_was_refused_says_nothing_about_the_database(url: str) -> None:
+    db = database(url)
+    before = engine_of(db)
+    for _ in range(2):
+        with suppress(StoreUnavailable), db.writing() as connection:
+            connection.execute(sa.insert(db.tables.used_attempts).values(attempt_id="a", expires=1))
+    assert engine_of(db) is before
+
+
+def test_a_late_failure_of_a_database_left_behind_says_nothing_about_the_new_one(
+    url: str, path: Path
+) -> None:
+    db = database(url)
+    with pytest.raises(StoreUnavailable), db.writing() as connection:
+        for file in path.parent.iterdir():
+            file.unlink()
+        after = engine_of(db)
+        connection.exec_driver_sql("SELECT nothing FROM nowhere")
+    assert engine_of(db) is after
+
+
+@pytest.mark.parametrize("table", ["users", "revocations", "sessions"])
+def test_numbers_are_told_to_the_drivers_as_such(url: str, table: str) -> None:
+    db = database(url)
+    with db.reading() as connection:
+        real = {
+            column["name"]: isinstance(column["type"], sa.Integer)
+            for column in sa.inspect(connection).get_columns(schema.PREFIX + table)
+        }
+    declared = getattr(db.tables, table).c
+    assert {column.name: isinstance(column.type, sa.BigInteger) for column in declared} == real
 
 
 def test_an_error_of_the_caller_is_not_taken_for_one_of_the_database(url: str) -> None:

@@ -155,9 +155,11 @@ class Database:
                 connection = plain.execution_options(**options)
                 with connection.begin():
                     yield connection
-        except SQLAlchemyError as error:
-            if engines.casts_doubt(error):
-                self._mine().sound = False
+        # Not all drivers have a failure of their own for a text that is not in the database's encoding.
+        except (SQLAlchemyError, UnicodeDecodeError) as error:
+            mine = self._mine()
+            if mine.engine is engine and engines.casts_doubt(error):
+                mine.sound = False
             raise StoreUnavailable(self._explain(engine.url, error)) from None
 
     def _engine(self) -> Engine:

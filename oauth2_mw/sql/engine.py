@@ -122,6 +122,8 @@ def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
         arguments["timeout"] = STATEMENT_WAIT
     else:
         arguments |= {"connect_timeout": CONNECT_WAIT, "tcp_user_timeout": STATEMENT_WAIT * 1000}
+        # What a server with SQL_ASCII sends is bytes otherwise.
+        arguments["client_encoding"] = "utf8"
     if driver == "psycopg":
         # Behind a pooler the next transaction may run on a connection that has not prepared the statement.
         arguments["prepare_threshold"] = None

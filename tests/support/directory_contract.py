@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from oauth2_mw.errors import AccessDenied, LoginError, ProviderError, StoreUnavailable
 from oauth2_mw.identity.directory import Directory, Link, User
 from oauth2_mw.identity.users import PAGE
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.sql import address
 from oauth2_mw.sql.purge import PURGE_AFTER, PURGE_EVERY
+from tests.support.database import Rows, statements
 from tests.support.people import ISSUER, NOW, attributes, provider
 
 OTHER = "https://other.example"
@@ -31,33 +30,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class Rows:
-    """The database itself, past the directory."""
-
-    def __init__(self, url: str) -> None:
-        self.engine = sa.create_engine(address.parse(url), future=True)
-
-    def run(self, statement: str, **values: Any) -> list[Any]:
-        """Run one statement and keep what it did; its rows, if it has any."""
-        with self.engine.connect() as connection:
-            result = connection.execute(sa.text(statement), values)
-            rows = list(result) if result.returns_rows else []
-            connection.commit()
-        return rows
-
-    def count(self, table: str) -> int:
-        """The number of rows of one of our tables."""
-        return int(self.run(f"SELECT count(*) FROM oauth2_mw_{table}")[0][0])  # noqa: S608
-
-    def everything(self) -> dict[str, list[Any]]:
-        """All rows of all our tables."""
-        return {table: sorted(self.run(f"SELECT * FROM oauth2_mw_{table}"), key=repr) for table in TABLES}  # noqa: S608
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self.engine.dispose()
 
 
 @pytest.fixture
@@ -85,9 +57,9 @@ def nothing_written(rows: Rows) -> Callable[[], Any]:
 
     @contextmanager
     def unchanged() -> Iterator[None]:
-        before = rows.everything()
+        before = rows.everything(TABLES)
         yield
-        assert rows.everything() == before
+        assert rows.everything(TABLES) == before
 
     return unchanged
 
@@ -521,6 +493,16 @@ class DirectoryContract:
         assert found is not None
         assert (found.disabled, found.disabled_since) == (True, NOW)
 
+    @pytest.mark.row("3k.8")
+    def test_the_disabled_users_are_listed_by_their_ids(self, directory: Directory) -> None:
+        users = [sign_in(directory, subject, f"user-{subject}") for subject in ("1", "2", "3")]
+        assert directory.disabled_ids() == frozenset()
+        for user in users[:2]:
+            directory.set_disabled(user.id, disabled=True, now=NOW)
+        assert directory.disabled_ids() == {user.id for user in users[:2]}
+        directory.set_disabled(users[0].id, disabled=False, now=NOW)
+        assert directory.disabled_ids() == {users[1].id}
+
     def test_an_enabled_user_signs_in_again(self, directory: Directory) -> None:
         user = sign_in(directory)
         directory.set_disabled(user.id, disabled=True, now=NOW)
@@ -658,6 +640,7 @@ class DirectoryContract:
                 directory.consume_attempt(f"a{number}", expires=NOW, now=NOW)
                 directory.revoke_session(f"s{number}", expires=NOW + 60)
             directory.snapshot(90_000)
+            directory.disabled_ids()
         plans = dict(self.explain(rows, seen))
         assert len(plans) >= 12
         assert {statement: plan for statement, plan in plans.items() if self.reads_everything(plan)} == {}
@@ -669,22 +652,6 @@ class DirectoryContract:
     def reads_everything(self, plan: str) -> bool:
         """Whether the plan goes through a whole table."""
         raise NotImplementedError
-
-
-@contextmanager
-def statements() -> Iterator[dict[str, Any]]:
-    """The SQL that is run meanwhile, with parameters of one run each."""
-    seen: dict[str, Any] = {}
-
-    def remember(_c: Any, _u: Any, statement: str, parameters: Any, _x: Any, _m: Any) -> None:
-        if statement.startswith(("SELECT id", "SELECT oauth2", "SELECT max", "INSERT", "UPDATE", "DELETE")):
-            seen[statement] = parameters
-
-    sa.event.listen(sa.engine.Engine, "before_cursor_execute", remember)
-    try:
-        yield seen
-    finally:
-        sa.event.remove(sa.engine.Engine, "before_cursor_execute", remember)
 
 
 def fill(rows: Rows, number: int) -> None:

@@ -12,13 +12,19 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from oauth2_mw.errors import OAuth2Error
 from oauth2_mw.identity.directory import Directory
+from oauth2_mw.session.stores import Record
+from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import Secret
 from tests.support.people import ISSUER, NOW, attributes, provider
 from tests.support.processes import ROOT, child_environment
+
+APP = "https://app.example"
+LATER = 4102444800
 
 Task = Callable[[Directory, str, str], Any]
 
@@ -76,8 +82,51 @@ def open_anew(directory: Directory, worker: str, thread: str) -> Any:
 def revoke(directory: Directory, worker: str, thread: str) -> Any:
     """Logouts, one after the other."""
     for number in range(10):
-        directory.revoke_session(f"{worker}-{thread}-{number}", expires=4102444800)
+        directory.revoke_session(f"{worker}-{thread}-{number}", expires=LATER)
     return None
+
+
+def same_session(directory: Directory, worker: str, thread: str) -> Any:
+    """Touches and a replacement of one session."""
+    store = SqlStore(directory.database, app=APP)
+    before = store.touch("session", seen=LATER, expires=LATER)
+    if before is None:
+        return None
+    return store.replace("session", replace(before, version=2, data=f"{worker}-{thread}"))
+
+
+def same_session_and_its_end(directory: Directory, worker: str, thread: str) -> Any:
+    """Touches and replacements of one session, which one of all ends."""
+    store = SqlStore(directory.database, app=APP)
+    for _ in range(5):
+        record = store.touch("session", seen=LATER, expires=LATER, summary="s", indexes=["user:1"])
+        if record is not None:
+            store.replace("session", replace(record, version=record.version + 1))
+        if (worker, thread) == ("1", "7"):
+            store.delete("session")
+    return None
+
+
+def same_name_used(directory: Directory, _worker: str, _thread: str) -> Any:
+    """Uses of one name."""
+    return SqlStore(directory.database, app=APP).first_use("jti:1", expires=LATER)
+
+
+def cut_off(directory: Directory, worker: str, thread: str) -> Any:
+    """Cut-offs, one after the other."""
+    store = SqlStore(directory.database, app=APP)
+    for number in range(10):
+        store.revoke(f"user:{worker}-{thread}-{number}", moment=number, expires=LATER)
+    return None
+
+
+def many_sessions(directory: Directory, worker: str, thread: str) -> Any:
+    """Sessions that expired long ago, so that all purge all the time; one of each thread lives."""
+    store, kept = SqlStore(directory.database, app=APP), f"kept-{worker}-{thread}"
+    store.add(kept, Record(1, "", "", LATER, LATER, 0), indexes=["kept"])
+    for number in range(20):
+        store.add(f"{worker}-{thread}-{number}", Record(1, "", "", 1, 1, 0), indexes=["old"])
+    return store.read(kept) is not None
 
 
 TASKS: dict[str, Task] = {
@@ -91,6 +140,11 @@ TASKS: dict[str, Task] = {
         many_attempts,
         open_anew,
         revoke,
+        same_session,
+        same_session_and_its_end,
+        same_name_used,
+        cut_off,
+        many_sessions,
     )
 }
 

@@ -21,7 +21,7 @@ from oauth2_mw.sql.purge import Purge
 from oauth2_mw.sql.spent import Revocation, Spent
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement, Select, TableClause
     from sqlalchemy.engine import Connection
 
 __all__ = ["Revocation", "SqlStore"]
@@ -41,13 +41,17 @@ class SqlStore:
     """
 
     def __init__(self, db: Database, *, app: str, clock: Callable[[], float] = time.time) -> None:
-        self._db = db
+        #: the database itself, which others may use as well
+        self.database = self._db = db
         self._app = namespace(app)
         self._clock = clock
         self._spent = Spent(db)
         self._sessions = db.tables.sessions
         self._indexes = db.tables.session_indexes
         self._purge = Purge(self._sessions, self._sessions.c.app, self._sessions.c.session_id)
+        self._columns = _columns(self._sessions)
+        # Put together once: every request asks it, and SQLAlchemy takes longer for that than for asking.
+        self._read = _read_statement(self._sessions, self._columns, self._app)
 
     # Sessions
 
@@ -69,7 +73,8 @@ class SqlStore:
         """The record; ``None``: there is none, or it has expired."""
         check_name(key)
         with self._db.reading() as connection:
-            return self._read(connection, key)
+            row = connection.execute(self._read, {"this": key, "now": self._now()}).first()
+        return read_back(key, *row) if row is not None else None
 
     def touch(
         self,
@@ -181,26 +186,6 @@ class SqlStore:
         columns = self._sessions.c
         return (columns.app == self._app) & (columns.session_id == key) & (columns.expires > self._now())
 
-    def _columns(self) -> list[ColumnElement[Any]]:
-        """A record's columns in its order. What is too long is not even fetched whole."""
-        import sqlalchemy as sa
-
-        columns = self._sessions.c
-        return [
-            columns.version,
-            sa.func.substr(columns.data, 1, MAX_DATA + 1).label("data"),
-            sa.func.substr(columns.summary, 1, MAX_SUMMARY + 1).label("summary"),
-            columns.seen,
-            columns.expires,
-            columns.lease,
-        ]
-
-    def _read(self, connection: Connection, key: str) -> Record | None:
-        import sqlalchemy as sa
-
-        row: Any = connection.execute(sa.select(*self._columns()).where(self._living(key))).first()
-        return read_back(key, *row) if row is not None else None
-
     def _write_touch(
         self, connection: Connection, key: str, seen: int, expires: int, step: int, summary: str | None
     ) -> Record | None:
@@ -215,7 +200,7 @@ class SqlStore:
         if summary is not None:
             values["summary"] = summary
         change = sa.update(self._sessions).where(self._living(key)).values(**values)
-        rows: Sequence[Any] = self._db.update_returning(connection, change, self._columns())
+        rows: Sequence[Any] = self._db.update_returning(connection, change, self._columns)
         return read_back(key, *rows[0]) if rows else None
 
     def _select(self, *conditions: ColumnElement[bool]) -> Select[Any]:
@@ -223,7 +208,7 @@ class SqlStore:
 
         columns = self._sessions.c
         living = columns.expires > self._now()
-        return sa.select(columns.session_id, *self._columns()).where(*conditions, living)
+        return sa.select(columns.session_id, *self._columns).where(*conditions, living)
 
     def _pages(self, query: Select[Any], key: ColumnElement[str]) -> Iterator[tuple[str, Record]]:
         import sqlalchemy as sa
@@ -251,6 +236,28 @@ class SqlStore:
         for table in (self._indexes, self._sessions) if keys else ():
             these = sa.tuple_(table.c.app, table.c.session_id).in_(keys)
             connection.execute(sa.delete(table).where(these))
+
+
+def _columns(table: TableClause) -> list[ColumnElement[Any]]:
+    """A record's columns in its order. What is too long is not even fetched whole."""
+    import sqlalchemy as sa
+
+    columns = table.c
+    return [
+        columns.version,
+        sa.func.substr(columns.data, 1, MAX_DATA + 1).label("data"),
+        sa.func.substr(columns.summary, 1, MAX_SUMMARY + 1).label("summary"),
+        columns.seen,
+        columns.expires,
+        columns.lease,
+    ]
+
+
+def _read_statement(table: TableClause, columns: list[ColumnElement[Any]], app: str) -> Select[Any]:
+    import sqlalchemy as sa
+
+    this = (table.c.app == app) & (table.c.session_id == sa.bindparam("this"))
+    return sa.select(*columns).where(this, table.c.expires > sa.bindparam("now"))
 
 
 def _checked(names: Collection[str]) -> list[str]:

@@ -1,0 +1,409 @@
+"""What sessions in a SQL database promise beyond any store. The tests of each database bring the ``url``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.identity.directory import Directory
+from oauth2_mw.session.stores.record import MAX_DATA, MAX_SUMMARY
+from oauth2_mw.session.stores.sql import Revocation, SqlStore
+from oauth2_mw.settings.grammar import Secret
+from oauth2_mw.sql import Database, engine, schema
+from oauth2_mw.sql.purge import PURGE_AFTER, PURGE_EVERY
+from tests.support.database import Rows, statements
+from tests.support.store_contract import (
+    APP,
+    OTHER_APP,
+    Clock,
+    MakeStore,
+    StoreContract,
+    everything,
+    next_of,
+    record,
+    touch,
+)
+
+#: Values that nobody of us writes, as SQL, and that both databases take.
+POISON = [
+    *(
+        (column, number)
+        for column in ("version", "seen", "expires", "lease")
+        for number in ("9007199254740992",)
+    ),
+    *(
+        (column, number)
+        for column in ("version", "seen", "lease")
+        for number in ("-1", "-9223372036854775808")
+    ),
+    *((column, "NULL") for column in ("version", "data", "summary", "seen", "lease")),
+    ("data", f"'{'x' * (MAX_DATA + 1)}'"),
+    ("data", f"'{'x' * 4_000_000}'"),
+    ("summary", f"'{'x' * (MAX_SUMMARY + 1)}'"),
+    ("data", "'caf\u00e9'"),
+]
+
+
+@pytest.fixture
+def make_store(url: str, clock: Clock) -> MakeStore:
+    return lambda app: SqlStore(Database(Secret.literal(url)), app=app, clock=clock)
+
+
+@pytest.fixture
+def sql(make_store: MakeStore) -> SqlStore:
+    store = make_store(APP)
+    assert isinstance(store, SqlStore)
+    assert store.read("none") is None
+    return store
+
+
+@pytest.fixture
+def rows(url: str, sql: SqlStore) -> Iterator[Rows]:
+    rows = Rows(url)
+    yield rows
+    rows.close()
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The audit lines, emptied for the next."""
+    lines = [line.getMessage() for line in caplog.records if line.name == "oauth2_mw.audit"]
+    caplog.clear()
+    return lines
+
+
+class SqlStoreContract(StoreContract):
+    # Values of others
+
+    def take_any_value(self, rows: Rows) -> None:
+        """Lift from the tables of sessions and revocations what keeps NULL out."""
+        raise NotImplementedError
+
+    @pytest.mark.parametrize(("column", "value"), POISON, ids=[f"{c}-{v[:20]}" for c, v in POISON])
+    def test_a_record_that_none_of_us_wrote_is_none(
+        self,
+        sql: SqlStore,
+        clock: Clock,
+        rows: Rows,
+        caplog: pytest.LogCaptureFixture,
+        column: str,
+        value: str,
+    ) -> None:
+        sql.add("k", record(clock), indexes=["user:1"])
+        sql.add("other", record(clock), indexes=["user:1"])
+        self.take_any_value(rows)
+        rows.run(f"UPDATE oauth2_mw_sessions SET {column} = {value} WHERE session_id = 'k'")  # noqa: S608
+        told(caplog)
+        assert sql.read("k") is None
+        [line] = told(caplog)
+        assert line.startswith("event=store_value_unusable session=k detail=")
+        assert len(line) < 300
+        assert touch(sql, clock) is None
+        assert len(told(caplog)) == 1
+        assert [key for key, _ in sql.find("user:1")] == list(everything(sql)) == ["other"]
+        assert len(told(caplog)) == 2
+        assert sql.delete("k")
+        assert rows.count("sessions") == rows.count("session_indexes") == 1
+
+    @pytest.mark.parametrize(("column", "value"), POISON, ids=[f"{c}-{v[:20]}" for c, v in POISON])
+    def test_writing_to_a_record_that_none_of_us_wrote_ends_in_order(
+        self, sql: SqlStore, clock: Clock, rows: Rows, column: str, value: str
+    ) -> None:
+        sql.add("k", record(clock), indexes=[])
+        self.take_any_value(rows)
+        rows.run(f"UPDATE oauth2_mw_sessions SET {column} = {value}")  # noqa: S608
+        for options in ({"summary": "newer"}, {"indexes": ["user:2"]}):
+            later = int(clock.now) + 5
+            touched = sql.touch("k", seen=later, expires=later + 60, **options)  # type: ignore[arg-type]
+            # What the touch itself has just written is in order again.
+            assert touched is None or column in ("summary", "seen")
+        replaced = sql.replace("k", next_of(record(clock)))
+        assert replaced == (column != "version")
+        assert sql.read("k") == (next_of(record(clock)) if replaced else None)
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [
+            ("moment", "-1"),
+            ("moment", "9223372036854775807"),
+            ("expires", "9223372036854775807"),
+            ("kind", "NULL"),
+            ("value", f"'{'x' * 4000}'"),
+        ],
+        ids=["low moment", "high moment", "high expires", "no kind", "long value"],
+    )
+    def test_a_cut_off_that_none_of_us_wrote_is_none(
+        self,
+        sql: SqlStore,
+        clock: Clock,
+        rows: Rows,
+        caplog: pytest.LogCaptureFixture,
+        column: str,
+        value: str,
+    ) -> None:
+        later = int(clock.now) + 60
+        for name in ("user:1", "user:2"):
+            sql.revoke(name, moment=5, expires=later)
+        self.take_any_value(rows)
+        rows.run(f"UPDATE oauth2_mw_revocations SET {column} = {value} WHERE value = '1'")  # noqa: S608
+        told(caplog)
+        assert [(one.name, one.moment) for one in sql.revocations(0)] == [("user:2", 5)]
+        [line] = told(caplog)
+        assert line.startswith("event=store_value_unusable row=")
+        assert len(line) < 300
+        assert sql.revoked("user:1") is None
+        sql.revoke("user:1", moment=7, expires=later)
+        assert sql.revoked("user:1") == 7
+
+    # The list that is kept in memory
+
+    def test_a_cut_off_is_in_the_next_list(self, sql: SqlStore, clock: Clock) -> None:
+        later = int(clock.now) + 60
+        sql.revoke("user:1", moment=5, expires=later)
+        [one] = sql.revocations(0)
+        assert one == Revocation(one.row, "user:1", 5, later)
+        assert sql.revocations(one.row) == []
+
+    def test_a_list_holds_what_is_new_in_order(self, sql: SqlStore, clock: Clock) -> None:
+        later = int(clock.now) + 60
+        for name in ("session:a", "sid:b", "user:c"):
+            sql.revoke(name, moment=5, expires=later)
+        first = sql.revocations(0)
+        assert [one.name for one in first] == ["session:a", "sid:b", "user:c"]
+        sql.revoke("session:d", moment=5, expires=later)
+        assert [one.name for one in sql.revocations(first[-1].row)] == ["session:d"]
+
+    def test_a_name_with_several_colons_or_none_is_listed_as_it_was(
+        self, sql: SqlStore, clock: Clock
+    ) -> None:
+        names = ["sid:a:b", "plain", "user:"]
+        for name in names:
+            sql.revoke(name, moment=5, expires=int(clock.now) + 60)
+        assert [one.name for one in sql.revocations(0)] == names
+        assert [sql.revoked(name) for name in names] == [5, 5, 5]
+
+    def test_revoking_again_what_goes_no_further_writes_nothing(
+        self, sql: SqlStore, clock: Clock, rows: Rows
+    ) -> None:
+        later = int(clock.now) + 60
+        sql.revoke("user:1", moment=5, expires=later)
+        before = rows.run("SELECT * FROM oauth2_mw_revocations")
+        for moment, expires in ((5, later), (4, later), (5, later - 1)):
+            sql.revoke("user:1", moment=moment, expires=expires)
+        assert rows.run("SELECT * FROM oauth2_mw_revocations") == before
+
+    @pytest.mark.parametrize(
+        ("moment", "seconds", "expected"),
+        [(9, 60, (9, 60)), (5, 90, (5, 90)), (3, 90, (5, 90)), (9, 1, (9, 60))],
+    )
+    def test_one_that_goes_further_is_new_and_takes_the_place_of_the_other(
+        self, sql: SqlStore, clock: Clock, rows: Rows, moment: int, seconds: int, expected: tuple[int, int]
+    ) -> None:
+        now = int(clock.now)
+        sql.revoke("user:1", moment=5, expires=now + 60)
+        [first] = sql.revocations(0)
+        sql.revoke("user:1", moment=moment, expires=now + seconds)
+        [second] = sql.revocations(first.row)
+        assert (second.moment, second.expires - now) == expected
+        assert rows.count("revocations") == 1
+
+    def test_the_list_is_of_one_application(self, make_store: MakeStore, sql: SqlStore, clock: Clock) -> None:
+        other, later = make_store(OTHER_APP), int(clock.now) + 60
+        assert isinstance(other, SqlStore)
+        other.revoke("user:1", moment=9, expires=later)
+        sql.revoke("user:1", moment=5, expires=later)
+        assert [one.moment for one in sql.revocations(0)] == [5]
+        assert [one.moment for one in other.revocations(0)] == [9]
+
+    def test_a_session_ended_through_the_directory_is_ended_for_every_application(
+        self, url: str, make_store: MakeStore, clock: Clock
+    ) -> None:
+        later = int(clock.now) + 60
+        Directory(Secret.literal(url), clock=clock).revoke_session("s1", expires=later)
+        for store in (make_store(APP), make_store(OTHER_APP)):
+            assert isinstance(store, SqlStore)
+            assert [(one.name, one.moment) for one in store.revocations(0)] == [("session:s1", later)]
+            assert store.revoked("session:s1") == later
+
+    def test_a_database_put_back_to_an_earlier_state_is_read_from_the_start(
+        self, sql: SqlStore, clock: Clock
+    ) -> None:
+        sql.revoke("user:1", moment=5, expires=int(clock.now) + 60)
+        assert [one.name for one in sql.revocations(10**6)] == ["user:1"]
+
+    def test_row_ids_are_not_given_again_after_a_purge(self, sql: SqlStore, clock: Clock, rows: Rows) -> None:
+        later = int(clock.now) + 60
+        sql.revoke("user:1", moment=5, expires=later)
+        [before] = sql.revocations(0)
+        rows.run("DELETE FROM oauth2_mw_revocations")
+        sql.revoke("user:2", moment=5, expires=later)
+        [after] = sql.revocations(before.row)
+        assert after.row > before.row
+
+    # What has expired
+
+    def test_expired_sessions_are_removed_an_hour_later_and_others_never(
+        self, sql: SqlStore, clock: Clock, rows: Rows
+    ) -> None:
+        now = int(clock.now)
+        ends = {"old": now - PURGE_AFTER - 1, "recent": now - PURGE_AFTER, "living": now + 1}
+        for key, end in ends.items():
+            sql.add(key, record(clock, expires=end), indexes=["user:1", "sid:a"])
+        for number in range(PURGE_EVERY):
+            sql.add(f"new-{number}", record(clock), indexes=["user:2"])
+        kept = {"recent", "living", *(f"new-{number}" for number in range(PURGE_EVERY))}
+        assert {key for (key,) in rows.run("SELECT session_id FROM oauth2_mw_sessions")} == kept
+        assert {key for (key,) in rows.run("SELECT session_id FROM oauth2_mw_session_indexes")} == kept
+
+    def test_sessions_in_use_pay_for_the_removal_too(self, sql: SqlStore, clock: Clock, rows: Rows) -> None:
+        sql.add("k", record(clock), indexes=[])
+        sql.add("old", record(clock, expires=1), indexes=[])
+        for number in range(PURGE_EVERY):
+            sql.touch("k", seen=int(clock.now) + number + 1, expires=record(clock).expires)
+        assert rows.count("sessions") == 1
+
+    def test_the_sessions_of_an_application_that_is_gone_are_removed_by_the_others(
+        self, make_store: MakeStore, sql: SqlStore, clock: Clock, rows: Rows
+    ) -> None:
+        make_store(OTHER_APP).add("old", record(clock, expires=1), indexes=["user:1"])
+        for number in range(PURGE_EVERY):
+            sql.add(f"new-{number}", record(clock), indexes=[])
+        assert (rows.count("sessions"), rows.count("session_indexes")) == (PURGE_EVERY, 0)
+
+    def test_used_names_are_removed_an_hour_after_they_expired_and_not_before(
+        self, sql: SqlStore, clock: Clock, rows: Rows
+    ) -> None:
+        now = int(clock.now)
+        sql.first_use("jti:old", expires=now - PURGE_AFTER - 1)
+        sql.first_use("jti:recent", expires=now - PURGE_AFTER)
+        for number in range(PURGE_EVERY):
+            sql.first_use(f"jti:{number}", expires=now + 60)
+        assert rows.count("used_attempts") == PURGE_EVERY + 1
+        assert not sql.first_use("jti:recent", expires=now + 60)
+
+    def test_an_expired_cut_off_is_forgotten_and_an_unexpired_one_never(
+        self, sql: SqlStore, clock: Clock, rows: Rows
+    ) -> None:
+        now = int(clock.now)
+        sql.revoke("user:short", moment=5, expires=now + 60)
+        sql.revoke("user:long", moment=5, expires=now + 10**6)
+        clock.now += 60 + PURGE_AFTER + 1
+        assert [one.name for one in sql.revocations(0)] == ["user:long"]
+        for number in range(PURGE_EVERY):
+            sql.revoke(f"user:{number}", moment=5, expires=now + 10**6)
+        assert rows.count("revocations") == 1 + PURGE_EVERY
+        assert sql.revoked("user:long") == 5
+
+    # The schema of the first release
+
+    def test_what_the_release_before_wrote_counts_on(
+        self, url: str, clock: Clock, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        later = int(clock.now) + 60
+        insert = (
+            "INSERT INTO oauth2_mw_revocations (kind, value, expires) "  # noqa: S608
+            f"VALUES ('session', '{{}}', {later})"
+        )
+        before = Rows(url)
+        with monkeypatch.context() as patch:
+            patch.setattr(schema, "_MIGRATIONS", schema._MIGRATIONS[:1])
+            patch.setattr(schema, "NEWEST", 1)
+            old = engine.create(before.engine.url)
+            assert schema.migrate(old) == 1
+            old.dispose()
+        before.run(insert.format("early"))
+        store = make_store(APP)
+        assert isinstance(store, SqlStore)
+        assert store.revoked("session:early") == later
+        # A worker of that release goes on until it is restarted.
+        before.run(insert.format("late"))
+        assert [(one.name, one.moment) for one in store.revocations(0)] == [
+            ("session:early", later),
+            ("session:late", later),
+        ]
+        before.close()
+
+    # Failure
+
+    def test_a_failure_in_the_middle_leaves_nothing_behind(
+        self, sql: SqlStore, clock: Clock, rows: Rows
+    ) -> None:
+        rows.run("ALTER TABLE oauth2_mw_session_indexes RENAME TO elsewhere")
+        with pytest.raises(StoreUnavailable):
+            sql.add("k", record(clock), indexes=["user:1"])
+        rows.run("ALTER TABLE elsewhere RENAME TO oauth2_mw_session_indexes")
+        assert sql.read("k") is None
+        assert rows.count("sessions") == 0
+
+    def test_no_message_holds_what_is_stored(self, sql: SqlStore, clock: Clock, rows: Rows) -> None:
+        sql.add("k", record(clock), indexes=[])
+        rows.run("ALTER TABLE oauth2_mw_session_indexes RENAME TO elsewhere")
+        with pytest.raises(StoreUnavailable) as caught:
+            sql.add("other", record(clock, data="data-7", summary="summary-7"), indexes=["user:name-7"])
+        with pytest.raises(StoreUnavailable) as again:
+            sql.add("k", record(clock, data="data-7", summary="summary-7"), indexes=[])
+        assert "-7" not in str(caught.value) + str(again.value)
+        assert caught.value.__cause__ is again.value.__cause__ is None
+
+    def test_tables_that_were_dropped_are_made_again(self, sql: SqlStore, clock: Clock, rows: Rows) -> None:
+        for table in (
+            *type(Database(Secret.literal("sqlite:////none")).tables).__dataclass_fields__,
+            "schema",
+        ):
+            rows.run(f"DROP TABLE oauth2_mw_{table}")
+        with pytest.raises(StoreUnavailable):
+            sql.read("k")
+        sql.add("k", record(clock), indexes=["user:1"])
+        assert sql.read("k") == record(clock)
+
+    # Size
+
+    def test_with_a_hundred_thousand_sessions_everything_uses_an_index(
+        self, sql: SqlStore, clock: Clock, rows: Rows
+    ) -> None:
+        now = int(clock.now)
+        sql.add("k", record(clock), indexes=["user:1"])
+        fill(rows, 100_000, now)
+        with statements() as seen:
+            sql.read("k")
+            sql.touch("k", seen=now + 1, expires=now + 61, indexes=["sid:a"])
+            sql.replace("k", next_of(record(clock)))
+            sql.find("user:1")
+            next(sql.all())
+            for number in range(PURGE_EVERY):
+                sql.first_use(f"jti:{number}", expires=now)
+                sql.revoke("user:1", moment=number, expires=now)
+                sql.add(f"new-{number}", record(clock), indexes=["user:1"])
+            sql.revocations(90_000)
+            sql.revoked("user:1")
+            sql.delete("k")
+        plans = dict(self.explain(rows, seen))
+        assert len(plans) >= 15
+        assert {statement: plan for statement, plan in plans.items() if self.reads_everything(plan)} == {}
+
+    def explain(self, rows: Rows, seen: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Each statement with the database's plan for it."""
+        raise NotImplementedError
+
+    def reads_everything(self, plan: str) -> bool:
+        """Whether the plan goes through a whole table."""
+        raise NotImplementedError
+
+
+def fill(rows: Rows, number: int, now: int) -> None:
+    """Add that many sessions, and as many rows to every other table of a store."""
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {number}) "  # noqa: S608
+    later = now + 600
+    for table, values in (
+        (
+            "sessions (app, session_id, version, data, summary, seen, expires, lease)",
+            f"'a', 's' || i, 1, '', '', {now}, {later} + i, 0",
+        ),
+        ("session_indexes (app, name, session_id)", "'a', 'user:' || i, 's' || i"),
+        ("used_attempts (attempt_id, expires)", f"'t' || i, {later}"),
+        ("revocations (kind, value, expires)", f"'session', 'r' || i, {later}"),
+    ):
+        rows.run(f"INSERT INTO oauth2_mw_{table} {numbers} SELECT {values} FROM n")  # noqa: S608
+    rows.run("ANALYZE")
