@@ -13,17 +13,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from oauth2_mw.errors import ConfigError, Problem, StoreUnavailable
+from oauth2_mw.errors import ConfigError, StoreUnavailable
 from oauth2_mw.identity.access import PublicPaths
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.client_key import client_key_problems
-from oauth2_mw.session.manager import Known, Sessions
+from oauth2_mw.session.manager import Known
+from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.urls import Urls
 
 if TYPE_CHECKING:
-    from oauth2_mw.identity.directory import Directory
     from oauth2_mw.web.site import Site
 
 
@@ -45,8 +45,8 @@ class OAuth2Middleware:
         self._settings = settings
         self._urls = Urls(settings)
         _check_client_keys(settings)
-        self._directory = _directory(settings)
-        self._sessions = _sessions(settings, self._directory)
+        self._directory = open_directory(settings)
+        self._sessions = open_sessions(settings, self._directory)
         self._look_up = self._sessions.look_up
         self._scrub = Scrubber(settings.environ, settings.strip_authorization)
         self._public = PublicPaths(settings.public_paths)
@@ -144,39 +144,6 @@ def _check_client_keys(settings: Settings) -> None:
     # The settings see that a key is there; what a key is, is known on the floor above them.
     if problems := client_key_problems(settings.providers.values()):
         raise ConfigError(problems)
-
-
-def _directory(settings: Settings) -> Directory | None:
-    if settings.directory is None:
-        return None
-    try:
-        from oauth2_mw.identity.directory import Directory
-
-        return Directory(settings.directory)
-    except ImportError as error:
-        problem = Problem("oauth2_mw", "directory", f"needs SQLAlchemy ({error}): install oauth2-mw[sql]")
-        raise ConfigError([problem]) from error
-
-
-def _sessions(settings: Settings, directory: Directory | None) -> Sessions:
-    """The sessions: in their store, or in cookies with a list beside the users, or in cookies alone."""
-    disabled = directory.disabled_ids if directory is not None else None
-    if settings.session is not None:
-        from oauth2_mw.session.stores import open_store
-
-        database = directory.database if directory is not None else None
-        try:
-            store = open_store(settings.session, app=settings.public_url, database=database)
-        except ImportError as error:
-            problem = Problem("oauth2_mw", "session", f"a package is missing: {error}")
-            raise ConfigError([problem]) from error
-        return Sessions(settings, store=store, disabled=disabled)
-    if directory is not None:
-        from oauth2_mw.session.stores.sql import SqlStore
-
-        beside = SqlStore(directory.database, app=settings.public_url)
-        return Sessions(settings, store=beside, shared=beside, disabled=disabled)
-    return Sessions(settings)
 
 
 def _send(
