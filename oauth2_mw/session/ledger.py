@@ -172,9 +172,11 @@ class Ledger:
         return self._read(self.store.all())
 
     def _find(self, name: str) -> Iterator[Entry]:
-        # A session is found by the key that was the newest when it was last in use.
+        # A session is found by each key that was the newest while it was in use, and is one all the same.
+        found: dict[str, Record] = {}
         for key in tuple(self._sealer.keyring.keys()):
-            yield from self._read(self.store.find(key.mac(_INDEX, name)))
+            found.update(self.store.find(key.mac(_INDEX, name)))
+        return self._read(found.items())
 
     def _read(self, found: Iterable[tuple[str, Record]]) -> Iterator[Entry]:
         now = self._clock()
