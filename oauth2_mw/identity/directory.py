@@ -185,6 +185,23 @@ class Directory:
                 self._links.put(connection, key, user_id, Link(issuer, subject, now))
             return (there or wanted)[0]
 
+    def unlink(self, issuer: str, subject: str) -> str | None:
+        """Undo :meth:`link`: sign-ins of (*issuer*, *subject*) are no longer those of another user.
+
+        The next one is that of somebody unknown. Sessions are not touched.
+
+        :returns: the id of the user whom the pair signed in; ``None``: it was not linked, and nothing was written.
+        :raises ProviderError: ``bad_subject``, for a pair that no sign-in could have.
+        """
+        enrolment.check_pair(issuer, subject)
+        key = user_key(issuer, subject)
+        with self._db.writing() as connection:
+            self._links.hold(connection, key)
+            linked = self._links.user_id(connection, key)
+            if linked is not None:
+                self._links.remove(connection, key)
+            return linked
+
     def links(self, user_id: str) -> list[Link]:
         """The pairs that are linked to a user, oldest first; their own one is not among them."""
         with self._db.reading() as connection:

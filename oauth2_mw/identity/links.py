@@ -50,7 +50,7 @@ class LinkTable:
         """Link a pair. One that was linked to a user who is gone is linked anew."""
         import sqlalchemy as sa
 
-        connection.execute(sa.delete(self._table).where(self._table.c.user_key == key))
+        self.remove(connection, key)
         values = {
             "user_key": key,
             "user_id": user_id,
@@ -59,6 +59,12 @@ class LinkTable:
             "linked_at": link.linked_at,
         }
         connection.execute(sa.insert(self._table).values(**values))
+
+    def remove(self, connection: Connection, key: str) -> None:
+        """Take the link of a pair away, if there is one."""
+        import sqlalchemy as sa
+
+        connection.execute(sa.delete(self._table).where(self._table.c.user_key == key))
 
     def of(self, connection: Connection, user_id: str) -> list[Link]:
         """The links of a user, oldest first."""

@@ -171,6 +171,11 @@ class Ledger:
         """All living sessions, in no order."""
         return self._read(self.store.all())
 
+    def entry(self, entry_id: str) -> Entry | None:
+        """The living session of that id; ``None``: there is none."""
+        record = self.store.read(entry_id)
+        return None if record is None else next(self._read([(entry_id, record)]), None)
+
     def _find(self, name: str) -> Iterator[Entry]:
         # A session is found by each key that was the newest while it was in use, and is one all the same.
         found: dict[str, Record] = {}

@@ -472,6 +472,52 @@ class DirectoryContract:
         assert directory.link(joan.id, OTHER, "7", now=NOW) == directory.get(joan.id)
         assert sign_in(directory, "7", "joan", issuer=OTHER).id == joan.id
 
+    @pytest.mark.row("3k.7")
+    def test_an_unlinked_pair_signs_nobody_else_in(self, directory: Directory) -> None:
+        jane = sign_in(directory)
+        directory.link(jane.id, OTHER, "77", now=NOW)
+        directory.link(jane.id, OTHER, "7", now=NOW)
+        assert directory.unlink(OTHER, "77") == jane.id
+        assert directory.links(jane.id) == [Link(OTHER, "7", NOW)]
+        assert directory.find(OTHER, "77") is None
+        new = sign_in(directory, "77", "janet", issuer=OTHER)
+        assert (new.created, new.id == jane.id) == (True, False)
+        assert sign_in(directory, "7", "jane", issuer=OTHER).id == jane.id
+
+    def test_an_unlinked_pair_can_be_linked_to_another(self, directory: Directory) -> None:
+        jane = sign_in(directory)
+        joan = sign_in(directory, "2", "joan")
+        directory.link(jane.id, OTHER, "77", now=NOW)
+        directory.unlink(OTHER, "77")
+        assert directory.link(joan.id, OTHER, "77", now=NOW) == directory.get(joan.id)
+        assert sign_in(directory, "77", "joan", issuer=OTHER).id == joan.id
+
+    @pytest.mark.parametrize("pair", [(ISSUER, "1"), (OTHER, "78"), (ISSUER, "77")])
+    def test_a_pair_that_is_not_linked_is_not_unlinked(
+        self, directory: Directory, nothing_written: Callable[[], Any], pair: tuple[str, str]
+    ) -> None:
+        jane = sign_in(directory)
+        directory.link(jane.id, OTHER, "77", now=NOW)
+        with nothing_written():
+            assert directory.unlink(*pair) is None
+
+    def test_a_link_to_a_user_who_was_deleted_can_be_taken_away(
+        self, directory: Directory, rows: Rows
+    ) -> None:
+        jane = sign_in(directory)
+        directory.link(jane.id, OTHER, "77", now=NOW)
+        rows.run("DELETE FROM oauth2_mw_users")
+        assert directory.unlink(OTHER, "77") == jane.id
+        assert rows.count("links") == 0
+
+    @pytest.mark.parametrize("subject", ["", "x" * 256, "a\0b", "a\ud800b"])
+    def test_a_pair_that_no_sign_in_could_have_is_not_unlinked(
+        self, directory: Directory, subject: str
+    ) -> None:
+        with pytest.raises(ProviderError) as caught:
+            directory.unlink(OTHER, subject)
+        assert caught.value.code == "bad_subject"
+
     # Disabled users
 
     @pytest.mark.row("3k.8")
@@ -632,6 +678,8 @@ class DirectoryContract:
             directory.named("jane")
             directory.link(user.id, OTHER, "77", now=NOW)
             directory.links(user.id)
+            directory.unlink(OTHER, "77")
+            directory.link(user.id, OTHER, "77", now=NOW)
             directory.set_disabled(user.id, disabled=False, now=NOW)
             sign_in(directory, "1", "Jane", groups=("dev",), settings={"group_sync": "always"})
             sign_in(directory, "77", "jane", issuer=OTHER)
