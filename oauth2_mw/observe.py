@@ -64,6 +64,12 @@ def new_reference() -> str:
     return secrets.token_hex(4)
 
 
+def new_id() -> str:
+    """128 random bits as 22 characters of base64url, which no command line takes for an option."""
+    # The last of them is A, Q, g or w and so never a dash: it goes first.
+    return secrets.token_urlsafe(16)[::-1]
+
+
 def quiet_libraries() -> None:
     """Keep requests-oauthlib, oauthlib and urllib3 from logging at DEBUG, where they log secrets.
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.observe import MAX_VALUE, audit, has_hidden, new_reference, quiet_libraries
+from oauth2_mw.observe import MAX_VALUE, audit, has_hidden, new_id, new_reference, quiet_libraries
 
 LIBRARIES = ("requests_oauthlib", "oauthlib", "urllib3")
 
@@ -155,6 +155,13 @@ def test_references_are_eight_hexadecimal_digits_and_differ() -> None:
     references = {new_reference() for _ in range(100)}
     assert len(references) == 100
     assert all(re.fullmatch("[0-9a-f]{8}", reference) for reference in references)
+
+
+def test_an_id_is_never_taken_for_an_option() -> None:
+    ids = {new_id() for _ in range(1000)}
+    assert len(ids) == 1000
+    assert all(re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{21}", one) for one in ids)
+    assert len({one[1] for one in ids}) > 32
 
 
 # Libraries that talk too much

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from oauth2_mw.errors import AccessDenied, ProviderError
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.identity.usernames import fault
 from oauth2_mw.identity.users import UserTable
+from oauth2_mw.observe import new_id
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -58,7 +58,7 @@ def create(
             code="bad_username",
             message="Your username cannot be used here. Please ask an administrator for help.",
         )
-    user_id = secrets.token_urlsafe(16)
+    user_id = new_id()
     values: dict[str, object] = {
         "id": user_id,
         "user_key": user_key(issuer, subject),

@@ -8,7 +8,6 @@ holds a handle in place of the session, and what it stands for is asked for once
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from time import monotonic
 from oauth2_mw.errors import ProviderError, StoreUnavailable
 from oauth2_mw.identity.environ import EnvironWriter
 from oauth2_mw.identity.model import Identity
+from oauth2_mw.observe import new_id
 from oauth2_mw.session.carried import CarriedSessions
 from oauth2_mw.session.cookies import MAX_COPIES, Cookies, Sent
 from oauth2_mw.session.keyring import Keyring
@@ -280,7 +280,7 @@ class Sessions:
         now = int(self._clock())
         kept = self.kept(tokens)
         session = Session(
-            id=secrets.token_urlsafe(16),
+            id=new_id(),
             identity=identity,
             tokens=kept,
             created=now,
