@@ -1,8 +1,8 @@
 """The provider tells us that somebody signed out there, without a browser (OpenID Connect Back-Channel Logout 1.0).
 
 Nothing but the signed logout token counts: no cookie is read or set. Sessions end in the ledger, where all workers see
-it. Their refresh tokens cannot be revoked from here, because only the browser's cookie holds them, or what opens them in
-the store; nobody here uses them any more.
+it. Their refresh tokens cannot be revoked from here, because only the browser's cookie holds them, or what opens them
+in the store; nobody here uses them any more.
 """
 
 from __future__ import annotations
