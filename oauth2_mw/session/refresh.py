@@ -211,6 +211,7 @@ class Refresher:
                 session.tokens["refresh_token"],
                 subject=session.identity.subject,
                 auth_time=session.identity.auth_time,
+                id_token=session.tokens.get("id_token"),
             )
         except ProviderUnavailable as error:
             audit("refresh_postponed", provider=provider.name, user=session.identity.id, detail=error.detail)

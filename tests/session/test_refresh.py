@@ -279,7 +279,15 @@ def test_a_refreshed_id_token_about_somebody_else_ends_the_session(
 
 @pytest.mark.row("X3", "N2.6.20")
 @pytest.mark.parametrize(
-    "claims", [{"iss": "https://evil.example"}, {"aud": "other"}, {"exp": 1}, {"iat": None}, {"azp": "other"}]
+    "claims",
+    [
+        {"iss": "https://evil.example"},
+        {"aud": "other"},
+        {"exp": 1},
+        {"iat": None},
+        {"azp": "other"},
+        {"nonce": "of another sign-in"},
+    ],
 )
 def test_a_refreshed_id_token_proves_what_the_first_one_did(
     provider: StandIn, tmp_path: Path, claims: dict[str, Any]
