@@ -8,9 +8,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from oauth2_mw.cli.terminal import plain, span
 from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.settings import redis_address
 from oauth2_mw.settings.checks import warnings
 from oauth2_mw.settings.ini import Settings
+from oauth2_mw.sql import address
 from oauth2_mw.web.urls import Urls
 
 
@@ -30,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{options.ini}: no problem found.")
     for line in warnings(settings):
         print(f"  warning: {line}")
+    print(f"  {_kept(settings)}")
     if not settings.providers:
         print("  No provider is enabled: protected paths answer 503.")
     # Without a place that all workers share, what a provider says would reach one of them.
@@ -43,6 +47,26 @@ def run(options: argparse.Namespace) -> int:
             print(f"  back-channel logout URI   {urls.backchannel_logout(name)}")
             print(f"  front-channel logout URI  {urls.frontchannel_logout(name)}")
     return 0
+
+
+def _kept(settings: Settings) -> str:
+    """Where sessions are kept, and what that means for their end."""
+    notices = f"every worker notices within {span(settings.revocation_sync)} when one ends"
+    if settings.session is not None:
+        return f"Sessions are kept in {plain(_name(settings.session.value()))}: {notices}."
+    if settings.directory is not None:
+        return f"Sessions are kept in cookies, and listed in the directory's database: {notices}."
+    return (
+        "Sessions are kept in cookies alone: signing out takes the cookie from that browser, and a copy of it ends "
+        "in the worker that handled it alone. Nobody else can end a session before its time."
+    )
+
+
+def _name(url: str) -> str:
+    """A session store, without user and password."""
+    if url.startswith("redis"):
+        return str(redis_address.parse(url))
+    return address.name(address.parse(url))
 
 
 def _nothing(_environ: object, _start_response: object) -> list[bytes]:

@@ -290,6 +290,11 @@ def _warnings(settings: Settings) -> Iterator[str]:
     for target in settings.environ:
         if normalised(target).startswith("HTTP_X_FORWARDED_") and not normalised(target).endswith("_USER"):
             yield f"[environ] {target}: applications take that header for the proxy's word about the connection"
+    if "refresh" in settings.keep_tokens and settings.session is None and settings.directory is None:
+        yield (
+            "keep_tokens: with refresh and sessions in cookies alone, two workers may use one refresh token at a time, "
+            "which many providers take for theft, and end the sign-in: write a directory, or a store in session"
+        )
     if settings.insecure_http:
         yield "insecure_http: passwords and sessions may cross the network in the clear"
     if not settings.providers:

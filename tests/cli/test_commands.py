@@ -81,6 +81,45 @@ def test_check_says_where_a_provider_can_tell_of_logouts(
     assert "channel" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ([], "Sessions are kept in cookies alone: "),
+        (
+            ["directory = sqlite:///u.db"],
+            "Sessions are kept in cookies, and listed in the directory's database: ",
+        ),
+        (["session = sqlite:///s.db"], "Sessions are kept in sqlite:///{folder}/s.db: "),
+        (["session = postgresql://jane:canary@db.example/sso"], "in postgresql://db.example/sso: "),
+        (["session = redis://:canary@cache.example"], "in redis://cache.example:6379/0: "),
+        (["session = redis+sentinel://:canary@a,b/main"], "in redis+sentinel://a:26379,b:26379/main/0: "),
+        (["session = env:SESSION_URL", "directory = sqlite:///u.db"], "in redis+cluster://a:6379: "),
+    ],
+)
+def test_check_says_where_sessions_are_kept(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: list[str],
+    expected: str,
+) -> None:
+    monkeypatch.setenv("SESSION_URL", "redis+cluster://:canary@a")
+    assert main(["check", str(write_ini(tmp_path, *GOOD, *settings))]) == 0
+    out = capsys.readouterr().out
+    assert expected.format(folder=tmp_path) in out
+    assert ("every worker notices within 5s when one ends" in out) is bool(settings)
+    assert "warning" not in out
+    assert "canary" not in out
+    assert list(tmp_path.glob("*.db")) == []
+
+
+def test_check_warns_of_refresh_tokens_in_cookies_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(write_ini(tmp_path, *GOOD, "keep_tokens = id refresh"))]) == 0
+    assert "  warning: keep_tokens: " in capsys.readouterr().out
+
+
 def test_check_tells_a_key_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line for line in GOOD if not line.startswith("client_secret")]
     path = write_ini(tmp_path, *lines, "client_auth_method = private_key_jwt", "client_key = file:key.pem")

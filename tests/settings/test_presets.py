@@ -278,6 +278,16 @@ def test_secret_files_that_everybody_can_read_are_warned_of(tmp_path):
     assert warnings(settings) == ()
 
 
+@pytest.mark.parametrize(
+    ("shared", "expected"),
+    [({}, 1), ({"directory": "sqlite:///u.db"}, 0), ({"session": "sqlite:///s.db"}, 0)],
+)
+def test_refresh_tokens_that_nothing_keeps_from_being_used_twice_are_warned_of(tmp_path, shared, expected):
+    found = warnings(Settings.from_mapping(service(**oidc(), keep_tokens="refresh", **shared), base=tmp_path))
+    assert len(found) == expected
+    assert all("keep_tokens" in sentence and "directory" in sentence for sentence in found)
+
+
 def test_other_surprises_are_warned_of():
     mapping = service(
         enabled="false",
