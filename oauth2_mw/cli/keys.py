@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from oauth2_mw.cli import key_file
-from oauth2_mw.cli.terminal import Refusal, moment, read_span, row, span
+from oauth2_mw.cli.terminal import Refusal, moment, read_span, row, span, word
 from oauth2_mw.session.keyring import SEAL_DELAY, Key, latest_first, sealing
 from oauth2_mw.settings.grammar import KeyEntry
 from oauth2_mw.settings.ini import Settings
@@ -100,11 +99,6 @@ def _source(path: Path) -> _Source:
     return _Source(settings.secret_keys.path, settings)
 
 
-def _word(path: Path) -> str:
-    """A path as it can be typed."""
-    return shlex.quote(str(path))
-
-
 def _dated(entries: Sequence[KeyEntry]) -> list[tuple[int, KeyEntry]]:
     return latest_first((entry.not_before + SEAL_DELAY, entry) for entry in entries)
 
@@ -142,7 +136,7 @@ def _rotate(options: argparse.Namespace, source: _Source) -> None:
     replaced = sealing(_dated(file.entries), since)
     if source.longest is not None and replaced.not_before < not_before:
         print(f"When nothing lives that {replaced.kid} sealed, from {moment(since + source.longest)} on:")
-        print(f"  oauth2-mw keys retire {_word(options.path)} {replaced.kid}")
+        print(f"  oauth2-mw keys retire {word(options.path)} {replaced.kid}")
 
 
 def _free_kid(entries: Sequence[KeyEntry], not_before: int) -> str:
@@ -165,12 +159,12 @@ def _retire(options: argparse.Namespace, source: _Source) -> None:
         if len(file.entries) == 1:
             raise Refusal(
                 f"{kid} is the only key: without one nobody could sign in. First: "
-                f"oauth2-mw keys rotate {_word(options.path)}"
+                f"oauth2-mw keys rotate {word(options.path)}"
             )
         if sealing(dated, now).kid == kid:
             raise Refusal(
                 f"{kid} seals now: whoever signs in would be signed out. Let another take over first (oauth2-mw keys "
-                f"rotate {_word(options.path)}, and {SEAL_DELAY} seconds; oauth2-mw keys list shows when)"
+                f"rotate {word(options.path)}, and {SEAL_DELAY} seconds; oauth2-mw keys list shows when)"
             )
         until = _sealed_until(dated, kid, now)
         if until is not None and not options.now:

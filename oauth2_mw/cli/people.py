@@ -10,6 +10,7 @@ from pathlib import Path
 from oauth2_mw.cli.terminal import Refusal, plain
 from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.identity.usernames import name_key
+from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.ini import Settings
 from oauth2_mw.sql import address
 
@@ -17,10 +18,15 @@ from oauth2_mw.sql import address
 WHO = "a username, an id, or an issuer and a subject (a provider's NAME serves as its issuer)"
 
 
+class NotThere(Refusal):
+    """A database that nobody has signed in to yet."""
+
+
 def open_directory(ini: Path, settings: Settings) -> Directory:
     """The directory that the settings name.
 
-    :raises Refusal: when they name none, or a file that is not there: whoever made it now would own it.
+    :raises Refusal: when they name none.
+    :raises NotThere: when its file is not there: whoever made it now would own it.
     """
     if settings.directory is None:
         raise Refusal(
@@ -28,13 +34,23 @@ def open_directory(ini: Path, settings: Settings) -> Directory:
             "directory = sqlite:///users.db, and each sign-in from then on is in it"
         )
     directory = Directory(settings.directory)
-    try:
-        url = address.parse(settings.directory.value())
-    except (OSError, ValueError) as error:
-        raise Refusal(f"{ini}: directory: {error}") from None
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        raise Refusal(f"{url.database}: is not there yet; the first sign-in makes it")
+    refuse_absent(ini, "directory", settings.directory)
     return directory
+
+
+def refuse_absent(ini: Path, setting: str, url: Secret) -> None:
+    """Leave it to the workers to make the database of a setting.
+
+    :raises NotThere: when they have not yet.
+    :raises Refusal: when the URL cannot be read.
+    """
+    try:
+        text = url.value()
+        path = (address.parse(text).database or "") if text.startswith("sqlite") else None
+    except (OSError, ValueError) as error:
+        raise Refusal(f"{ini}: {setting}: {error}") from None
+    if path is not None and not Path(path).exists():
+        raise NotThere(f"{path}: is not there yet; the first sign-in makes it")
 
 
 def find_user(

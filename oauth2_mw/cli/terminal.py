@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from oauth2_mw.errors import OAuth2Error
 from oauth2_mw.observe import has_hidden
@@ -36,9 +40,23 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 
 
+def word(value: object) -> str:
+    """A path or an id as it can be typed."""
+    return shlex.quote(str(value))
+
+
 def row(*cells: str) -> str:
     """A line of a table: cells with tabs between them, none of which holds one itself."""
     return "\t".join(map(plain, cells))
+
+
+def print_json(items: Iterable[Mapping[str, Any]]) -> None:
+    """Print a JSON list, an object a line, as the objects come."""
+    before = "[\n"
+    for item in items:
+        print(before, json.dumps(item), sep="", end="")
+        before = ",\n"
+    print("[]" if before == "[\n" else "\n]")
 
 
 def moment(seconds: int) -> str:

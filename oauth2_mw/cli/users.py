@@ -1,4 +1,4 @@
-"""List the users of the directory, keep one out or let them in again, and link sign-ins."""
+"""List the users of the directory, keep one out or let them in again, and link and unlink sign-ins."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from oauth2_mw.cli.people import WHO, find_user, issuer_of, named, open_directory
-from oauth2_mw.cli.terminal import Refusal, moment, plain, row, span
-from oauth2_mw.errors import ProviderError
+from oauth2_mw.cli.people import WHO, NotThere, find_user, issuer_of, named, open_directory
+from oauth2_mw.cli.signed_in import counted, end_user, open_ledger
+from oauth2_mw.cli.terminal import Refusal, moment, plain, print_json, row, span, word
+from oauth2_mw.errors import ProviderError, StoreUnavailable
 from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.settings.ini import Settings
 
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("disable", _disable, "keep a user out: their sessions end, and they cannot sign in"),
         ("enable", _enable, "let a disabled user in again"),
         ("link", _link, "take sign-ins of an issuer's subject for those of a user, from now on"),
+        ("unlink", _unlink, "undo a link: such sign-ins are no longer those of the user"),
     ):
         command = actions.add_parser(name, help=summary, description=summary)
         command.add_argument(
@@ -40,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 metavar="USER ISSUER SUBJECT",
                 help=f"USER is {WHO}; then the issuer and the subject that are to sign this user in",
             )
+        elif name == "unlink":
+            command.add_argument("issuer", metavar="ISSUER", help="as it was linked, or a provider's NAME")
+            command.add_argument("subject", metavar="SUBJECT", help="as it was linked")
         elif name != "list":
             command.add_argument("words", nargs="+", metavar="USER", help=WHO)
         if name in ("list", "show"):
@@ -51,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
 
     :raises Refusal: when there is no directory, no such user, or it cannot be done.
     :raises ConfigError: when the INI file cannot be used.
-    :raises StoreUnavailable: when the directory cannot be used.
+    :raises StoreUnavailable: when the directory or the session store cannot be used.
     """
     settings = Settings.from_ini(options.ini)
     options.action(options, settings, open_directory(options.ini, settings))
@@ -63,11 +68,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace, _settings: Settings, directory: Directory) -> None:
     if options.json:
-        before = "[\n"
-        for user in directory.users():
-            print(before, json.dumps(_as_json(user)), sep="", end="")
-            before = ",\n"
-        print("[]" if before == "[\n" else "\n]")
+        print_json(map(_as_json, directory.users()))
         return
     print(row("id", "username", "name", "email", "groups", "organizations", "disabled since"))
     for user in directory.users():
@@ -126,15 +127,35 @@ def _as_json(user: User) -> dict[str, Any]:
 
 def _disable(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
     user = find_user(directory, settings, options.words, options.parser)
-    if user.disabled_since is not None:
-        print(f"{named(user)} is disabled already, since {moment(user.disabled_since)}")
-        return
-    directory.set_disabled(user.id, disabled=True, now=int(time.time()))
-    print(f"disabled {named(user)}")
-    print(
-        f"Nobody can sign in as this user from now on. Sessions end within {span(settings.revocation_sync)}, on every "
-        "host that reaches the directory."
-    )
+    before = user.disabled_since
+    # First the user, then the sessions: nobody makes a new one in between.
+    if before is None:
+        directory.set_disabled(user.id, disabled=True, now=int(time.time()))
+        print(f"disabled {named(user)}")
+    else:
+        print(f"{named(user)} is disabled already, since {moment(before)}")
+    ended = _end_sessions(options, settings, directory, user)
+    if ended:
+        print(f"ended {counted(ended)}")
+    if before is None:
+        print(
+            f"Nobody can sign in as this user from now on. Sessions end within {span(settings.revocation_sync)}, on "
+            "every host that reaches the directory."
+        )
+
+
+def _end_sessions(options: argparse.Namespace, settings: Settings, directory: Directory, user: User) -> int:
+    """End what would go on when the user is enabled again; how many that were."""
+    try:
+        return len(end_user(open_ledger(options.ini, settings, directory), user.id))
+    except NotThere:
+        return 0
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            f"the sessions of {named(user)} could not be ended: {error.detail}. None of them counts while the user is "
+            f"disabled; before you enable the user again: oauth2-mw sessions revoke {word(options.ini)} "
+            f"--user={word(user.id)}"
+        ) from None
 
 
 def _enable(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
@@ -145,8 +166,8 @@ def _enable(options: argparse.Namespace, settings: Settings, directory: Director
     directory.set_disabled(user.id, disabled=False, now=int(time.time()))
     print(f"enabled {named(user)}")
     print(
-        f"They can sign in from now on, and use the application within {span(settings.revocation_sync)}. A session "
-        "from before that no browser has lost meanwhile goes on."
+        f"They can sign in from now on, and use the application within {span(settings.revocation_sync)}. The sessions "
+        "that they had have ended."
     )
 
 
@@ -179,6 +200,27 @@ def _link(options: argparse.Namespace, settings: Settings, directory: Directory)
         print(
             f"Provider {provider.name} has always_update on: such a sign-in replaces username, name and address of "
             "this user."
+        )
+
+
+def _unlink(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
+    issuer, subject = issuer_of(settings, options.issuer), options.subject
+    pair = f"{plain(issuer)} {plain(subject)}"
+    try:
+        user_id = directory.unlink(issuer, subject)
+    except ProviderError as error:
+        raise Refusal(error.detail) from None
+    if user_id is None:
+        owner = directory.find(issuer, subject)
+        if owner is not None:
+            raise Refusal(f"{pair} is the user {named(owner)} itself, and no link; nothing was changed")
+        raise Refusal(f"{pair} is not linked to anybody; oauth2-mw users show tells what is linked to a user")
+    owner = directory.get(user_id)
+    print(f"unlinked {pair}: it signs in {named(owner) if owner is not None else plain(user_id)} no more")
+    if owner is not None:
+        print(
+            "Who signed in that way goes on until the session ends. To end all sessions of the user: oauth2-mw "
+            f"sessions revoke {word(options.ini)} --user={word(user_id)}"
         )
 
 

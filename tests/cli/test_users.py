@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 
 from oauth2_mw.identity.directory import Directory, Link, User
-from oauth2_mw.identity.model import Identity
-from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.sql import Database
 from tests.support.guarded import guarded
 from tests.support.keys import text_key
 from tests.support.operator import Operator
 from tests.support.people import NOW, attributes, provider
 from tests.support.provider_standin import StandIn
-from tests.support.wsgi_call import call, environ_for
+from tests.support.worker import Clock, Worker
 
 ISSUER = "https://id.example"
 CORP = "https://corp.example"
@@ -49,6 +47,11 @@ def sign_in(
 ) -> User:
     found = attributes(username, **others)
     return directory.record_sign_in(provider(), issuer, subject, found, create=True, now=NOW)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
 
 
 @pytest.fixture
@@ -245,46 +248,82 @@ def test_enable_lets_in_again(operator: Operator, directory: Directory, jane: Us
     assert directory.snapshot(0).disabled_ids == frozenset()
 
 
-class Worker:
-    """A middleware with a signed-in user, whose list of ended sessions grows old when a test says so."""
-
-    def __init__(self, ini: Path, user: User) -> None:
-        self.middleware = OAuth2Middleware(_application, Settings.from_ini(ini))
-        self._ahead = 0.0
-        sessions = self.middleware._sessions
-        sessions.revocations._clock = lambda: time.monotonic() + self._ahead
-        who = Identity(user.id, "default", user.issuer, user.subject, user.username)
-        cookies = sessions.create(
-            self.middleware._settings.providers["default"], who, {}, sessions.cookies.read("")
-        )
-        self.cookie = "; ".join(cookie.partition(";")[0] for cookie in cookies)
-
-    def forward(self, seconds: float) -> None:
-        self._ahead += seconds
-
-    def lets_in(self) -> bool:
-        return call(self.middleware, environ_for("/", HTTP_COOKIE=self.cookie)).status == 200
-
-
-def _application(_environ: Any, start_response: Any) -> list[bytes]:
-    start_response("200 OK", [])
-    return [b"hello"]
+def cookie_of(worker: Worker, user: User, **origin: Any) -> str:
+    """Sign a user in at a worker."""
+    return worker.sign_in(user.id, user.username, user.subject, **origin)
 
 
 @pytest.mark.row("3k.8")
-def test_a_disabled_user_is_out_of_running_workers_within_revocation_sync_and_an_enabled_one_back(
-    operator: Operator, jane: User
+@pytest.mark.parametrize("store", [{}, {"session": "sqlite:///sessions.db"}])
+def test_a_disabled_user_is_out_of_running_workers_within_revocation_sync(
+    operator: Operator, clock: Clock, jane: User, store: dict[str, str]
 ) -> None:
-    workers = [Worker(operator.ini, jane), Worker(operator.ini, jane)]
-    assert [worker.lets_in() for worker in workers] == [True, True]
+    operator.write_ini(secret_keys=text_key(), directory="sqlite:///users.db", **store)
+    workers = [Worker(operator.ini, clock), Worker(operator.ini, clock)]
+    cookie = cookie_of(workers[0], jane)
+    assert [worker.lets_in(cookie) for worker in workers] == [True, True]
+    answer = operator.run("users", "disable", operator.ini, "jane")
+    assert (answer.code, answer.out.splitlines()[1]) == (0, "ended 1 session")
+    clock.forward(5)
+    assert [worker.lets_in(cookie) for worker in workers] == [False, False]
+
+
+@pytest.mark.parametrize("store", [{}, {"session": "sqlite:///sessions.db"}])
+def test_an_enabled_user_signs_in_again_and_no_earlier_session_comes_back(
+    operator: Operator, clock: Clock, jane: User, store: dict[str, str]
+) -> None:
+    operator.write_ini(secret_keys=text_key(), directory="sqlite:///users.db", **store)
+    workers = [Worker(operator.ini, clock), Worker(operator.ini, clock)]
+    # No browser brings these while the user is disabled; one is dated by a clock that is ahead.
+    cookies = [cookie_of(workers[0], jane), cookie_of(workers[0], jane, issued=int(time.time()) + 60)]
     operator.run("users", "disable", operator.ini, "jane")
-    for worker in workers:
-        worker.forward(5)
-    assert [worker.lets_in() for worker in workers] == [False, False]
     operator.run("users", "enable", operator.ini, "jane")
-    for worker in workers:
-        worker.forward(5)
-    assert [worker.lets_in() for worker in workers] == [True, True]
+    clock.forward(5)
+    assert not any(worker.lets_in(cookie) for worker in workers for cookie in cookies)
+    again = cookie_of(workers[0], jane, issued=int(time.time()) + 1)
+    assert [worker.lets_in(again) for worker in workers] == [True, True]
+
+
+def test_disabling_again_ends_what_could_not_be_ended_before(
+    operator: Operator, clock: Clock, directory: Directory, jane: User
+) -> None:
+    url = f"sqlite:///{operator.folder / 'sessions.db'}"
+    operator.write_ini(secret_keys=text_key(), directory="sqlite:///users.db", session=url)
+    cookie = cookie_of(Worker(operator.ini, clock), jane)
+    store = Database(Secret.literal(url))
+    with store.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE oauth2_mw_session_indexes RENAME TO elsewhere")
+    answer = operator.run("users", "disable", operator.ini, "jane")
+    assert (answer.code, answer.out) == (1, f"disabled jane ({jane.id})\n")
+    assert f"the sessions of jane ({jane.id}) could not be ended" in answer.err
+    assert f"oauth2-mw sessions revoke {operator.ini} --user={jane.id}" in answer.err
+    assert directory.disabled_ids() == {jane.id}
+    with store.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO oauth2_mw_session_indexes")
+    again = operator.run("users", "disable", operator.ini, "jane")
+    assert (again.code, again.out.splitlines()[1]) == (0, "ended 1 session")
+    operator.run("users", "enable", operator.ini, "jane")
+    assert not Worker(operator.ini, clock).lets_in(cookie)
+
+
+def test_disabling_makes_no_session_store(operator: Operator, jane: User) -> None:
+    operator.write_ini(
+        secret_keys=text_key(), directory="sqlite:///users.db", session="sqlite:///sessions.db"
+    )
+    answer = operator.run("users", "disable", operator.ini, "jane")
+    assert (answer.code, answer.out.splitlines()[0]) == (0, f"disabled jane ({jane.id})")
+    assert not (operator.folder / "sessions.db").exists()
+
+
+def test_the_sessions_of_a_disabled_user_are_in_the_audit_log(
+    operator: Operator, clock: Clock, jane: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    cookie_of(Worker(operator.ini, clock), jane)
+    caplog.clear()
+    operator.run("users", "disable", operator.ini, "jane")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"event=sessions_revoked user={jane.id} username=jane count=1"
+    ]
 
 
 # link
@@ -365,6 +404,62 @@ def test_a_link_without_all_its_words_is_a_wrong_command_line(
     with pytest.raises(SystemExit) as ended:
         operator.run("users", "link", operator.ini, *words)
     assert ended.value.code == 2
+
+
+# unlink
+
+
+@pytest.mark.parametrize("issuer", [CORP, "corp"])
+def test_unlink_undoes_a_link(operator: Operator, directory: Directory, jane: User, issuer: str) -> None:
+    directory.link(jane.id, CORP, "77", now=NOW)
+    answer = operator.run("users", "unlink", operator.ini, issuer, "77")
+    assert answer.code == 0
+    assert answer.out.startswith(f"unlinked {CORP} 77: it signs in jane ({jane.id}) no more\n")
+    assert f"oauth2-mw sessions revoke {operator.ini} --user={jane.id}" in answer.out
+    assert directory.links(jane.id) == []
+    assert sign_in(directory, "77", "janet", issuer=CORP).id != jane.id
+
+
+def test_a_link_to_an_issuer_that_no_provider_has_any_more_can_be_undone(
+    operator: Operator, directory: Directory, jane: User
+) -> None:
+    directory.link(jane.id, "https://gone.example", "77", now=NOW)
+    assert operator.run("users", "unlink", operator.ini, "https://gone.example", "77").code == 0
+    assert directory.links(jane.id) == []
+
+
+def test_a_link_to_a_user_who_is_gone_can_be_undone(
+    operator: Operator, directory: Directory, jane: User
+) -> None:
+    directory.link(jane.id, CORP, "77", now=NOW)
+    with directory.database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM oauth2_mw_users")
+    answer = operator.run("users", "unlink", operator.ini, CORP, "77")
+    assert (answer.code, answer.out) == (0, f"unlinked {CORP} 77: it signs in {jane.id} no more\n")
+
+
+@pytest.mark.usefixtures("jane")
+def test_what_is_not_linked_is_told(operator: Operator) -> None:
+    answer = operator.run("users", "unlink", operator.ini, CORP, "77")
+    assert (answer.code, answer.out) == (1, "")
+    assert f"{CORP} 77 is not linked to anybody" in answer.err
+
+
+def test_a_user_s_own_pair_stays(operator: Operator, directory: Directory, jane: User) -> None:
+    answer = operator.run("users", "unlink", operator.ini, ISSUER, "1")
+    assert (answer.code, answer.out) == (1, "")
+    assert f"is the user jane ({jane.id}) itself" in answer.err
+    assert directory.find(ISSUER, "1") == directory.get(jane.id)
+
+
+@pytest.mark.usefixtures("jane")
+def test_a_subject_that_nobody_has_is_not_unlinked(operator: Operator) -> None:
+    answer = operator.run("users", "unlink", operator.ini, CORP, "j\udcff")
+    assert answer.code == 1
+    assert "the subject is empty, longer than 255 characters" in answer.err
+
+
+# Linked sign-ins
 
 
 @pytest.fixture

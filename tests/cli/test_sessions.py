@@ -1,0 +1,444 @@
+"""``oauth2-mw sessions``: who is signed in where, and ending that."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.identity.directory import Directory
+from oauth2_mw.identity.model import user_key
+from oauth2_mw.session.ledger import Ledger
+from oauth2_mw.settings.grammar import Secret
+from tests.support.keys import text_key
+from tests.support.operator import Operator
+from tests.support.people import attributes, provider
+from tests.support.worker import ISSUER, Clock, Worker
+
+HOSTILE = "a\tb\nc\x1b]0;x\x07\x9b31m\u202e\\x"
+KINDS = {
+    "cookie": {"directory": "sqlite:///users.db"},
+    "store": {"session": "sqlite:///sessions.db"},
+    "both": {"directory": "sqlite:///users.db", "session": "sqlite:///sessions.db"},
+    "one database": {"directory": "sqlite:///users.db", "session": "sqlite:///users.db"},
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def operator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Operator:
+    return Operator(tmp_path, capsys)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+class Site:
+    """An application with a server of its own: an INI file, users, workers."""
+
+    def __init__(self, operator: Operator, clock: Clock, **settings: str) -> None:
+        operator.write_ini(secret_keys=text_key(), **settings)
+        self._clock = clock
+        self.operator = operator
+        self.directory = (
+            Directory(Secret.literal(f"sqlite:///{operator.folder / 'users.db'}"))
+            if "directory" in settings
+            else None
+        )
+        self.worker = self.start()
+
+    def start(self) -> Worker:
+        """One more worker."""
+        return Worker(self.operator.ini, self._clock)
+
+    def user(self, username: str, subject: str = "1") -> str:
+        """The id of a user who has just signed in."""
+        if self.directory is None:
+            return user_key(ISSUER, subject)
+        found = attributes(username)
+        now = int(time.time())
+        return self.directory.record_sign_in(provider(), ISSUER, subject, found, create=True, now=now).id
+
+    def sign_in(self, username: str = "jane", subject: str = "1", **origin: object) -> str:
+        """The cookie of a new session."""
+        return self.worker.sign_in(self.user(username, subject), username, subject, **origin)
+
+    def ids(self) -> list[str]:
+        """The sessions that there are, as the list has them."""
+        return [row[0] for row in self.operator.run("sessions", "list", self.operator.ini).rows]
+
+
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture
+def make_site(operator: Operator, clock: Clock) -> MakeSite:
+    return lambda kind, **settings: Site(operator, clock, **KINDS[kind], **settings)
+
+
+# list
+
+
+def test_list_prints_a_table_of_all_sessions(operator: Operator, make_site: MakeSite, kind: str) -> None:
+    site = make_site(kind)
+    site.sign_in(device="Firefox on Linux", address="192.0.2.7")
+    site.sign_in("joan", "2")
+    answer = operator.run("sessions", "list", operator.ini)
+    assert answer.code == 0
+    assert sorted(row[1:6] for row in answer.rows) == sorted(
+        [
+            [site.user("jane"), "jane", "default", "Firefox on Linux", "192.0.2.7"],
+            [site.user("joan", "2"), "joan", "default", "", ""],
+        ]
+    )
+    for row in answer.rows:
+        assert len(row[0]) == 22
+        assert row[6] == row[7] < row[8]
+
+
+def test_list_prints_json_for_programs(operator: Operator, make_site: MakeSite, kind: str) -> None:
+    site = make_site(kind)
+    site.sign_in(device="Firefox on Linux", address="192.0.2.7")
+    [listed] = json.loads(operator.run("sessions", "list", operator.ini, "--json").out)
+    assert listed == {
+        "id": site.ids()[0],
+        "user_id": site.user("jane"),
+        "username": "jane",
+        "provider": "default",
+        "device": "Firefox on Linux",
+        "address": "192.0.2.7",
+        "created": listed["seen"],
+        "seen": listed["seen"],
+        "expires": listed["seen"] + 8 * 3600,
+    }
+    assert listed["seen"] == pytest.approx(time.time(), abs=120)
+
+
+def test_list_of_nobody(operator: Operator, make_site: MakeSite, kind: str) -> None:
+    site = make_site(kind)
+    site.sign_in()
+    operator.run("sessions", "revoke", operator.ini, "--all")
+    assert operator.run("sessions", "list", operator.ini).rows == []
+    assert json.loads(operator.run("sessions", "list", operator.ini, "--json").out) == []
+
+
+@pytest.mark.parametrize("words", [["{id}"], ["jane"], ["default", "1"], [ISSUER, "1"]])
+def test_list_of_one_user(operator: Operator, make_site: MakeSite, kind: str, words: list[str]) -> None:
+    site = make_site(kind)
+    for _ in range(2):
+        site.sign_in()
+    site.sign_in("joan", "2")
+    user_id = site.user("jane")
+    words = [word.format(id=user_id) for word in words]
+    for how in ([], ["--json"]):
+        answer = operator.run("sessions", "list", operator.ini, *how, "--user", *words)
+        assert answer.code == 0
+        if not how:
+            assert [row[1] for row in answer.rows] == [user_id, user_id]
+    assert {entry["user_id"] for entry in json.loads(answer.out)} == {user_id}
+
+
+def test_sessions_of_another_application_in_the_same_store_are_not_listed(
+    operator: Operator, clock: Clock, make_site: MakeSite, kind: str
+) -> None:
+    site = make_site(kind)
+    cookie = site.sign_in()
+    Site(operator, clock, **KINDS[kind], public_url="https://other.example")
+    assert site.ids() == []
+    assert operator.run("sessions", "revoke", operator.ini, "--all").out == "ended 0 sessions of 0 users\n"
+    clock.forward(5)
+    assert site.worker.lets_in(cookie)
+
+
+def test_no_name_steers_the_terminal(operator: Operator, make_site: MakeSite, kind: str) -> None:
+    site = make_site(kind)
+    site.worker.sign_in(site.user("jane"), HOSTILE, device=HOSTILE, address=HOSTILE)
+    shown = r"a\tb\nc\x1b]0;x\x07\x9b31m\u202e\\x"
+    [row] = operator.run("sessions", "list", operator.ini).rows
+    assert row[2] == row[4] == row[5] == shown
+    said = [
+        operator.run("sessions", "list", operator.ini, "--json"),
+        operator.run("sessions", "revoke", operator.ini, "--session", HOSTILE),
+        operator.run("sessions", "list", operator.ini, "--user", HOSTILE + "x"),
+        operator.run("sessions", "revoke", operator.ini, "--session", row[0]),
+    ]
+    assert shown in said[3].out
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set("".join(answer.out + answer.err for answer in said))
+
+
+def test_the_list_holds_no_secret(operator: Operator, make_site: MakeSite, kind: str) -> None:
+    site = make_site(kind)
+    cookie = site.sign_in(sid="canary-sid")
+    for how in ([], ["--json"]):
+        out = operator.run("sessions", "list", operator.ini, *how).out
+        assert "canary" not in out
+        assert cookie.partition("=")[2][:20] not in out
+
+
+def test_a_key_that_has_not_been_retired_still_tells_whose_a_session_is(
+    operator: Operator, clock: Clock
+) -> None:
+    now = time.time()
+    operator.write_keys(("old", now - 5000))
+    operator.write_ini(**KINDS["store"])
+    Worker(operator.ini, clock).sign_in("u1", "jane")
+    operator.write_keys(("old", now - 5000), ("new", now - 100))
+    assert [row[2] for row in operator.run("sessions", "list", operator.ini, "--user", "u1").rows] == ["jane"]
+
+
+def test_a_hostile_name_can_be_typed_as_the_list_shows_it(operator: Operator, make_site: MakeSite) -> None:
+    site = make_site("store")
+    site.sign_in(HOSTILE)
+    [row] = operator.run("sessions", "list", operator.ini).rows
+    answer = operator.run("sessions", "revoke", operator.ini, "--user", row[2])
+    assert answer.out.startswith(f"ended 1 session of {row[2]} (")
+
+
+# revoke
+
+
+@pytest.mark.parametrize("how", ["--session", "--user", "--all"])
+def test_what_is_revoked_is_out_of_running_workers_within_revocation_sync(
+    operator: Operator, clock: Clock, make_site: MakeSite, kind: str, how: str
+) -> None:
+    site = make_site(kind)
+    workers = [site.worker, site.start()]
+    cookies = [site.sign_in() for _ in range(2)]
+    assert [worker.lets_in(cookie) for worker in workers for cookie in cookies] == [True] * 4
+    words = {"--session": site.ids(), "--user": ["jane"], "--all": []}[how]
+    answer = operator.run("sessions", "revoke", operator.ini, how, *words)
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, "Every worker notices within 5s.")
+    clock.forward(5)
+    assert [worker.lets_in(cookie) for worker in workers for cookie in cookies] == [False] * 4
+    assert site.ids() == []
+
+
+def test_revoking_a_session_leaves_the_others(
+    operator: Operator, clock: Clock, make_site: MakeSite, kind: str
+) -> None:
+    site = make_site(kind)
+    gone = site.sign_in()
+    [gone_id] = site.ids()
+    stays = site.sign_in()
+    answer = operator.run("sessions", "revoke", operator.ini, "--session", gone_id)
+    assert answer.out.startswith(f"ended {gone_id} of jane ({site.user('jane')})\n")
+    clock.forward(5)
+    assert (site.worker.lets_in(gone), site.worker.lets_in(stays)) == (False, True)
+    assert gone_id not in site.ids()
+
+
+@pytest.mark.parametrize("unknown", ["A" * 22, "nonsense", "x" * 300, "ä" * 22, "j\udcffx"])
+def test_a_session_that_is_not_there_is_told_and_the_others_end(
+    operator: Operator, make_site: MakeSite, kind: str, unknown: str
+) -> None:
+    site = make_site(kind)
+    site.sign_in()
+    [there] = site.ids()
+    answer = operator.run("sessions", "revoke", operator.ini, "--session", unknown, there)
+    assert answer.code == 1
+    assert "there is no session" in answer.err
+    assert answer.out.startswith(f"ended {there} of jane")
+    assert site.ids() == []
+
+
+def test_a_user_whose_id_begins_with_a_dash_can_be_named(operator: Operator, make_site: MakeSite) -> None:
+    # Without a directory an id is made of issuer and subject.
+    site = make_site("store")
+    subject = next(text for text in map(str, range(10_000)) if user_key(ISSUER, text).startswith("-"))
+    site.sign_in("jane", subject)
+    answer = operator.run("sessions", "revoke", operator.ini, f"--user={user_key(ISSUER, subject)}")
+    assert (answer.code, site.ids()) == (0, [])
+
+
+@pytest.mark.parametrize("words", [["{id}"], ["jane"], ["default", "1"], [ISSUER, "1"]])
+def test_revoking_a_user_ends_theirs_alone(
+    operator: Operator, clock: Clock, make_site: MakeSite, kind: str, words: list[str]
+) -> None:
+    site = make_site(kind)
+    gone = [site.sign_in() for _ in range(3)]
+    stays = site.sign_in("joan", "2")
+    user_id = site.user("jane")
+    words = [word.format(id=user_id) for word in words]
+    answer = operator.run("sessions", "revoke", operator.ini, "--user", *words)
+    assert answer.code == 0
+    assert answer.out.startswith("ended 3 sessions of ")
+    clock.forward(5)
+    assert [site.worker.lets_in(cookie) for cookie in (*gone, stays)] == [False, False, False, True]
+
+
+def test_a_sign_in_that_a_fast_clock_has_dated_later_is_revoked_as_well(
+    operator: Operator, clock: Clock, make_site: MakeSite, kind: str
+) -> None:
+    site = make_site(kind)
+    cookie = site.sign_in(issued=int(time.time()) + 60)
+    assert operator.run("sessions", "revoke", operator.ini, "--user", "jane").out.startswith(
+        "ended 1 session of"
+    )
+    clock.forward(5)
+    assert not site.worker.lets_in(cookie)
+
+
+def test_whoever_was_revoked_can_sign_in_again(
+    operator: Operator, clock: Clock, make_site: MakeSite, kind: str
+) -> None:
+    site = make_site(kind)
+    site.sign_in()
+    operator.run("sessions", "revoke", operator.ini, "--user", "jane")
+    clock.forward(5)
+    assert site.worker.lets_in(site.sign_in(issued=int(time.time()) + 1))
+
+
+def test_revoking_all_says_how_many_users_that_were(
+    operator: Operator, clock: Clock, make_site: MakeSite, kind: str
+) -> None:
+    site = make_site(kind)
+    cookies = [site.sign_in(), site.sign_in(), site.sign_in("joan", "2")]
+    answer = operator.run("sessions", "revoke", operator.ini, "--all")
+    assert answer.out == "ended 3 sessions of 2 users\nEvery worker notices within 5s.\n"
+    clock.forward(5)
+    assert not any(map(site.worker.lets_in, cookies))
+
+
+def test_revoking_twice_ends_nothing_more(operator: Operator, make_site: MakeSite, kind: str) -> None:
+    site = make_site(kind)
+    site.sign_in()
+    [one] = site.ids()
+    assert operator.run("sessions", "revoke", operator.ini, "--session", one, one).code == 0
+    assert operator.run("sessions", "revoke", operator.ini, "--session", one).code == 1
+    assert operator.run("sessions", "revoke", operator.ini, "--all").out == "ended 0 sessions of 0 users\n"
+    if site.directory is not None:
+        answer = operator.run("sessions", "revoke", operator.ini, "--user", "jane")
+        assert (answer.code, answer.out) == (0, f"ended 0 sessions of jane ({site.user('jane')})\n")
+
+
+@pytest.mark.parametrize("how", ["--session", "--user", "--all"])
+def test_what_is_revoked_is_in_the_audit_log_a_line_a_user(
+    operator: Operator, make_site: MakeSite, kind: str, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site(kind)
+    for _ in range(2):
+        site.sign_in()
+    words = {"--session": site.ids(), "--user": ["jane"], "--all": []}[how]
+    caplog.clear()
+    operator.run("sessions", "revoke", operator.ini, how, *words)
+    lines = [record for record in caplog.records if record.name == "oauth2_mw.audit"]
+    assert [line.getMessage() for line in lines] == [
+        f"event=sessions_revoked user={site.user('jane')} username=jane count=2"
+    ]
+    # Nobody has configured logging for a command: only warnings are seen then.
+    assert lines[0].levelno == logging.WARNING
+
+
+def test_what_ended_before_a_failure_is_in_the_audit_log(
+    operator: Operator,
+    make_site: MakeSite,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    site = make_site("store")
+    for _ in range(3):
+        site.sign_in()
+    end, left = Ledger.end, iter([True, True])
+
+    def end_two(ledger: Ledger, entry_id: str, *, expires: int | None = None) -> bool:
+        if not next(left, False):
+            raise StoreUnavailable("the store is gone")
+        return end(ledger, entry_id, expires=expires)
+
+    monkeypatch.setattr(Ledger, "end", end_two)
+    caplog.clear()
+    answer = operator.run("sessions", "revoke", operator.ini, "--all")
+    assert (answer.code, answer.out, answer.err) == (1, "", "the store is gone\n")
+    assert [record.getMessage().rpartition(" ")[2] for record in caplog.records] == ["count=2"]
+
+
+# Which user is meant where no directory knows
+
+
+def test_a_name_that_two_users_have_is_told_with_both(operator: Operator, make_site: MakeSite) -> None:
+    site = make_site("store")
+    for subject in ("1", "2"):
+        site.sign_in("jane", subject)
+    answer = operator.run("sessions", "revoke", operator.ini, "--user", "jane")
+    assert (answer.code, answer.out) == (1, "")
+    for subject in ("1", "2"):
+        assert f"jane ({user_key(ISSUER, subject)})" in answer.err
+    assert len(site.ids()) == 2
+
+
+@pytest.mark.parametrize("action", ["list", "revoke"])
+@pytest.mark.parametrize("word", ["joan", "Jane", "j\udcffx"])
+def test_somebody_who_is_not_signed_in_is_told(
+    operator: Operator, make_site: MakeSite, action: str, word: str
+) -> None:
+    make_site("store").sign_in()
+    answer = operator.run("sessions", action, operator.ini, "--user", word)
+    assert (answer.code, answer.out) == (1, "")
+    assert "nobody is signed in as" in answer.err
+
+
+def test_somebody_unknown_to_the_directory_is_told(operator: Operator, make_site: MakeSite) -> None:
+    make_site("cookie").sign_in()
+    answer = operator.run("sessions", "revoke", operator.ini, "--user", "joan")
+    assert (answer.code, answer.out) == (1, "")
+    assert "there is no user joan in the directory" in answer.err
+
+
+# What cannot be done
+
+
+@pytest.mark.parametrize("action", [["list"], ["revoke", "--all"]])
+def test_sessions_that_nothing_lists_are_told_with_the_settings_that_would(
+    operator: Operator, action: list[str]
+) -> None:
+    operator.write_ini(secret_keys=text_key())
+    answer = operator.run("sessions", action[0], operator.ini, *action[1:])
+    assert (answer.code, answer.out) == (1, "")
+    assert "sessions are in cookies alone" in answer.err
+    assert "Write a directory" in answer.err
+
+
+def test_a_command_makes_no_database(operator: Operator, kind: str) -> None:
+    operator.write_ini(secret_keys=text_key(), **KINDS[kind])
+    answer = operator.run("sessions", "list", operator.ini)
+    assert answer.code == 1
+    assert "is not there yet; the first sign-in makes it" in answer.err
+    assert list(operator.folder.glob("*.db")) == []
+
+
+def test_a_store_that_cannot_be_used_is_told(operator: Operator) -> None:
+    (operator.folder / "sessions.db").write_bytes(b"precious" * 1000)
+    operator.write_ini(secret_keys=text_key(), **KINDS["store"])
+    answer = operator.run("sessions", "list", operator.ini)
+    assert answer.code == 1
+    assert "not a database" in answer.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["revoke"],
+        ["revoke", "--all", "--user", "jane"],
+        ["revoke", "--session"],
+        ["list", "--user", ISSUER, "1", "2"],
+        ["nonsense"],
+    ],
+)
+def test_a_command_line_that_means_nothing_ends_with_2(
+    operator: Operator, make_site: MakeSite, kind: str, words: list[str]
+) -> None:
+    make_site(kind).sign_in()
+    with pytest.raises(SystemExit) as ended:
+        operator.run("sessions", words[0], operator.ini, *words[1:])
+    assert ended.value.code == 2

@@ -1,0 +1,65 @@
+"""Workers of one INI file in this process, each with its own memory, and the clock by which that grows old."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oauth2_mw.identity.model import Identity
+from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.session.model import Origin
+from oauth2_mw.settings.ini import Settings
+from tests.support.wsgi_call import call, environ_for
+
+ISSUER = "https://id.example"
+
+
+class Clock:
+    """The clock that nobody sets, but that a test can put forward."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._ahead = 0.0
+        monkeypatch.setattr("oauth2_mw.session.manager.monotonic", self)
+
+    def __call__(self) -> float:
+        return time.monotonic() + self._ahead
+
+    def forward(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self._ahead += seconds
+
+
+class Worker:
+    """A middleware as one worker of a server has it."""
+
+    def __init__(self, ini: Path, clock: Clock) -> None:
+        self.settings = Settings.from_ini(ini)
+        self._middleware = OAuth2Middleware(_application, self.settings)
+        self._sessions = self._middleware._sessions
+        self._sessions.revocations._clock = clock
+        if self._sessions._stored is not None:
+            self._sessions._stored.monotonic = clock
+
+    def sign_in(self, user_id: str, username: str, subject: str = "1", **origin: Any) -> str:
+        """Sign somebody in, and return the ``Cookie`` header of their browser from then on."""
+        who = Identity(user_id, "default", ISSUER, subject, username)
+        cookies = self._sessions.create(
+            self.settings.providers["default"],
+            who,
+            {"id_token": "canary-token"},
+            self._sessions.cookies.read(""),
+            origin=Origin(**{"issued": int(time.time()), **origin}),
+        )
+        return "; ".join(cookie.partition(";")[0] for cookie in cookies)
+
+    def lets_in(self, cookie: str) -> bool:
+        """Whether the application is asked for who comes with that cookie."""
+        return call(self._middleware, environ_for("/", HTTP_COOKIE=cookie)).status == 200
+
+
+def _application(_environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [])
+    return [b"hello"]
