@@ -17,6 +17,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from html import escape
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
@@ -101,6 +102,8 @@ class StandIn:
     rotates: bool = True
     #: the session that ID tokens and logout tokens name
     sid: str | None = None
+    #: what the logout page shows in a frame, once ``iss`` and ``sid`` are added; ``None``: there is no such page
+    frontchannel_logout_uri: str | None = None
     #: changes to the ID token's header
     header: dict[str, Any] = field(default_factory=dict)
     userinfo: dict[str, Any] = field(
@@ -127,6 +130,8 @@ class StandIn:
     #: is an :class:`Answer`, bytes, any JSON value, or a function that makes one of these from the well-behaved value.
     answers: dict[str, Any] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
+    #: the name that its address has: ``localhost`` is another site than an application at 127.0.0.1
+    host: str = "127.0.0.1"
     url: str = ""
 
     def __post_init__(self) -> None:
@@ -138,7 +143,7 @@ class StandIn:
         self._lock = threading.Lock()
 
     def __enter__(self) -> StandIn:
-        self.url = self._open.enter_context(serve(self))
+        self.url = self._open.enter_context(serve(self)).replace("127.0.0.1", self.host)
         return self
 
     def __exit__(
@@ -425,11 +430,22 @@ class StandIn:
 
     def _end_session(self, request: Request) -> Answer:
         target = request.query.get("post_logout_redirect_uri")
+        if target is not None and "state" in request.query:
+            target += "?" + urlencode({"state": request.query["state"]})
+        if self.frontchannel_logout_uri is not None:
+            return self._logout_page(self.frontchannel_logout_uri, target)
         if target is None:
             return Answer(b"signed out", content_type="text/plain")
-        if "state" in request.query:
-            target += "?" + urlencode({"state": request.query["state"]})
         return Answer(status=302, headers=(("Location", target),))
+
+    def _logout_page(self, framed: str, target: str | None) -> Answer:
+        """The client's address in a frame (OpenID Connect Front-Channel Logout 1.0, section 3), and the way back."""
+        parameters = {"iss": self.issuer} | ({} if self.sid is None else {"sid": self.sid})
+        mark = "&" if urlsplit(framed).query else "?"
+        frame = f'<iframe src="{escape(f"{framed}{mark}{urlencode(parameters)}")}"></iframe>'
+        back = "" if target is None else f'<a href="{escape(target)}">Continue</a>'
+        page = f"<!doctype html><title>Signed out</title><h1>Signed out</h1>{frame}{back}"
+        return Answer(page.encode(), content_type="text/html; charset=utf-8")
 
 
 def _changed(members: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
