@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser_jar import Browser
 from tests.support.chromium import picture, sign_in_at_oidc_provider
 from tests.support.oidc_provider import OidcProvider
-from tests.support.servers import MakeSite, Serve
+from tests.support.redis_servers import RedisServer, wait_for
+from tests.support.servers import MakeSite, Serve, Site
+
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0) Version/18.0 Safari/605.1"
+#: enough requests that each of two workers has had some
+MANY = 12
 
 
 def test_a_person_signs_in_through_the_login_page_and_out_again(
@@ -64,19 +70,33 @@ def test_a_person_signs_in_through_the_login_page_and_out_again(
     assert [line for line in complaints if line.startswith(site.public_url)] == []
 
 
+@pytest.fixture(params=["directory", "redis"])
+def remembered(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Sessions in cookies beside a directory, and on a Redis server."""
+    if request.param == "directory":
+        yield {"directory": f"sqlite:///{tmp_path / 'users.db'}"}
+        return
+    with RedisServer(tmp_path) as server:
+        yield {"session": server.url}
+
+
 def test_a_person_sees_their_sessions_and_ends_one_of_them(
-    oidc_provider: OidcProvider, make_site: MakeSite, serve: Serve, chromium_page: Page, tmp_path: Path
+    oidc_provider: OidcProvider,
+    make_site: MakeSite,
+    serve: Serve,
+    chromium_page: Page,
+    remembered: dict[str, str],
 ) -> None:
     site = make_site()
     client = oidc_provider.register([site.redirect_uri])
-    settings = {**oidc_provider.settings(client), "directory": f"sqlite:///{tmp_path / 'users.db'}"}
-    serve(site, settings)
-    other = Browser(
-        headers={"User-Agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0) Version/18.0 Safari/605.1"}
-    )
-    other.navigate(site.url("/page"))
-    oidc_provider.sign_in(other)
+    serve(site, {**oidc_provider.settings(client), "revocation_sync": "1s", **remembered}, workers=2)
     page = chromium_page
+    assert page.context.browser is not None
+    phone = page.context.browser.new_context(user_agent=IPHONE).new_page()
+    phone.goto(site.own_url("sessions/"))
+    sign_in_at_oidc_provider(phone)
+    expect(phone.get_by_role("rowheader")).to_contain_text(["Safari on iPhone"])
+    assert answers(phone, site) == {200}
     complaints: list[str] = []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
 
@@ -92,9 +112,10 @@ def test_a_person_sees_their_sessions_and_ends_one_of_them(
     picture(page, "sessions-dark")
     page.emulate_media(color_scheme="light")
 
-    # On a narrow screen nothing sticks out, and it is still a table.
-    page.set_viewport_size({"width": 320, "height": 640})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    # On a tablet and a narrow screen nothing sticks out, and it is still a table.
+    for width in (976, 720, 320):
+        page.set_viewport_size({"width": width, "height": 640})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
     expect(table.get_by_role("rowheader")).to_have_count(2)
     picture(page, "sessions-narrow")
 
@@ -102,6 +123,11 @@ def test_a_person_sees_their_sessions_and_ends_one_of_them(
     page.wait_for_url(site.own_url("sessions/?done=one"))
     expect(page.get_by_role("status")).to_contain_text("That browser is signed out.")
     expect(table.get_by_role("rowheader")).to_have_count(1)
+    if "directory" in remembered:
+        # The other worker hears of it within ``revocation_sync``; from a store it reads it at once.
+        wait_for(lambda: answers(phone, site) == {401})
+    assert answers(phone, site) == {401}
+    assert answers(page, site) == {200}
     page.set_viewport_size({"width": 1024, "height": 640})
     picture(page, "sessions-one-ended")
     table.get_by_role("button", name="Sign out this browser").click()
@@ -109,6 +135,11 @@ def test_a_person_sees_their_sessions_and_ends_one_of_them(
     page.wait_for_url(f"{oidc_provider.issuer}/session/end?*")
     assert page.request.get(site.url("/page")).status == 401
     assert [line for line in complaints if site.public_url in line] == []
+
+
+def answers(page: Page, site: Site) -> set[int]:
+    """What that browser gets from the application, asked so often that each of two workers has answered."""
+    return {page.request.get(site.url("/page")).status for _ in range(MANY)}
 
 
 def test_a_failure_shows_a_page_with_a_reference(

@@ -111,8 +111,8 @@ def sign_in_at_oidc_provider(page: Page, login: str = "jane", *, password: str =
 
 
 def picture(page: Page, name: str) -> Path:
-    """Keep what the page looks like, as ``build/screenshots/NAME.png``."""
+    """Keep what the page looks like once nothing on it changes any more, as ``build/screenshots/NAME.png``."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     path = PICTURES / f"{name}.png"
-    page.screenshot(path=path, full_page=True)
+    page.screenshot(path=path, full_page=True, animations="disabled")
     return path
