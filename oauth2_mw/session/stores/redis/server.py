@@ -47,8 +47,8 @@ class Server:
         self._judge = judge
         self._places = threading.BoundedSemaphore(POOL_SIZE)
         self._idle: deque[tuple[Any, float]] = deque()
-        #: whether it had no replica at the last look, or was never looked at
-        self._alone = True
+        #: replicas that were connected at the last look
+        self._online = 0
 
     def exchange(self, commands: Sequence[Command]) -> list[object]:
         """One round trip: an answer for each command, which may be a ``ResponseError``.
@@ -59,23 +59,24 @@ class Server:
             return _talk(connection, commands)
 
     def exchange_safely(self, commands: Sequence[Command], *, replicas: int) -> tuple[list[object], int, int]:
-        """The same, and so many of its replicas are asked to confirm what was written (``WAIT``).
+        """The same, and so many of its replicas, or all that are connected, are asked to confirm what was written.
 
-        Still one round trip, but for the first write, and the first after a server without replicas has got one.
+        Still one round trip, unless a replica has come since the last write: the answer to ``ROLE`` says how many
+        there are, and ``WAIT`` for more than that would wait in vain each time.
 
         :returns: the answers, how many replicas were connected, and how many of them confirmed in time.
         """
-        wait = (b"WAIT", b"%d" % replicas, b"%d" % REPLICA_WAIT)
+        expected = min(replicas, self._online)
         with self._connection() as connection:
-            if self._alone:
-                # WAIT would wait in vain, each time.
-                *answers, role = _talk(connection, [*commands, (b"ROLE",)])
-                online = _replicas(role)
-                confirmed = _talk(connection, [wait])[0] if online else 0
+            if expected:
+                *answers, role, confirmed = _talk(connection, [*commands, (b"ROLE",), _wait(expected)])
             else:
-                *answers, role, confirmed = _talk(connection, [*commands, (b"ROLE",), wait])
-                online = _replicas(role)
-        self._alone = online == 0
+                *answers, role = _talk(connection, [*commands, (b"ROLE",)])
+                confirmed = 0
+            online = _replicas(role)
+            if min(replicas, online) > expected:
+                (confirmed,) = _talk(connection, [_wait(min(replicas, online))])
+        self._online = online
         return answers, online, confirmed if isinstance(confirmed, int) else 0
 
     @contextmanager
@@ -130,6 +131,10 @@ def _talk(connection: Any, commands: Sequence[Command]) -> list[object]:
         except ResponseError as error:
             answers.append(error)
     return answers
+
+
+def _wait(replicas: int) -> Command:
+    return (b"WAIT", b"%d" % replicas, b"%d" % REPLICA_WAIT)
 
 
 def _replicas(role: object) -> int:

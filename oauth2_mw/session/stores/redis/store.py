@@ -79,16 +79,8 @@ class RedisStore:
             return
         sure = self._sure_until(record.expires, now)
         self._list(key, names, until=sure, now=now)
-        self._run(
-            "s",
-            key,
-            scripts.ADD,
-            *_fields(record),
-            " ".join(names),
-            sure,
-            self._life(record.expires, now),
-            safely=True,
-        )
+        arguments = (*_fields(record), " ".join(names), sure, self._life(record.expires, now))
+        values.done(self._run("s", key, scripts.ADD, *arguments, safely=True))
 
     def read(self, key: str) -> Record | None:
         """The record, in one round trip."""
@@ -133,17 +125,22 @@ class RedisStore:
                 return True
             case [bytes(problem)]:
                 values.unusable(key, problem)
-        return False
+                return False
+            case 0:
+                return False
+        raise values.strange()
 
     def delete(self, key: str) -> bool:
         """Forget a record, and let its indexes forget it."""
-        answer = self._run("s", check_name(key), scripts.DELETE, self._now(), safely=True)
-        if not isinstance(answer, list) or not answer:
-            return False
-        # Whoever finds it there nevertheless finds no record.
-        with suppress(StoreUnavailable):
-            self._run_all("i", values.listing(answer[0], None).names, scripts.UNLIST, key)
-        return True
+        match self._run("s", check_name(key), scripts.DELETE, self._now(), safely=True):
+            case 0:
+                return False
+            case [indexes]:
+                # Whoever finds it there nevertheless finds no record.
+                with suppress(StoreUnavailable):
+                    self._run_all("i", values.listing(indexes, None).names, scripts.UNLIST, key)
+                return True
+        raise values.strange()
 
     def find(self, index: str) -> list[tuple[str, Record]]:
         """The living records of an index."""
@@ -155,7 +152,7 @@ class RedisStore:
                 case [bytes(position), list(members)] if values.number(position) is not None:
                     keys |= dict.fromkeys(values.texts(members))
                 case _:
-                    raise StoreUnavailable(f"the index {name} gave an answer that cannot be read")
+                    raise values.strange()
             cursor = position.decode("ascii")
             if cursor == "0":
                 return list(self._read_all(keys))
@@ -176,7 +173,10 @@ class RedisStore:
         """Use a name up."""
         _check_number(expires)
         life = self._life(expires, self._now())
-        return self._run("u", self._hashed("u", name), scripts.USE, life, safely=True) == 1
+        answer = self._run("u", self._hashed("u", name), scripts.USE, life, safely=True)
+        if answer not in (0, 1):
+            raise values.strange()
+        return answer == 1
 
     def revoke(self, name: str, *, moment: int, expires: int) -> None:
         """Remember a cut-off; what somebody else wrote in its place is overwritten."""
@@ -190,7 +190,9 @@ class RedisStore:
         match self._run("r", hashed, scripts.REVOKE, *arguments, safely=True):
             case [bytes(problem)]:
                 detail = f"{values.words(problem)}; it was overwritten"
-                audit("store_value_unusable", cut_off=name, detail=detail)
+                audit("store_value_unusable", name=name, detail=detail)
+            case answer:
+                values.done(answer)
 
     def revoked(self, name: str) -> int | None:
         """The moment of the cut-off. One that cannot be read is no answer, and never "none"."""
@@ -206,7 +208,7 @@ class RedisStore:
                     f"the cut-off {self._key('r', hashed).decode('ascii')} was written by somebody else: {what}; "
                     "find out who writes there, then delete it"
                 )
-        raise StoreUnavailable("a cut-off cannot be read: the server gave an answer of another form")
+        raise values.strange()
 
     # Keys and times
 
@@ -234,7 +236,10 @@ class RedisStore:
 
     def _list(self, key: str, names: Iterable[str], *, until: int, now: int) -> None:
         life = self._life(until, now)
-        self._run_all("i", names, scripts.LIST, now - KEPT_LONGER, key, until, life, safely=True)
+        for answer in self._run_all(
+            "i", names, scripts.LIST, now - KEPT_LONGER, key, until, life, safely=True
+        ):
+            values.done(answer)
 
     def _list_longer(self, key: str, listing: values.Listing, expires: int, now: int) -> None:
         """Indexes forget what is over. A session that lives on for longer than they were told is told them again."""

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from oauth2_mw.errors import StoreUnavailable
 from oauth2_mw.observe import audit
-from oauth2_mw.session.stores.record import Record, read_back
+from oauth2_mw.session.stores.record import Record, read_back, usable_number
 
 _NUMBER = re.compile(rb"[0-9]{1,16}")
 #: What ``store.RedisStore`` makes of the name of an index.
@@ -25,8 +26,9 @@ class Listing:
 
 
 def number(value: object) -> int | None:
-    """A number that is not negative and not long."""
-    return int(value) if isinstance(value, bytes) and _NUMBER.fullmatch(value) else None
+    """A version or a time."""
+    found = int(value) if isinstance(value, bytes) and _NUMBER.fullmatch(value) else None
+    return found if usable_number(found) else None
 
 
 def text(value: object) -> str | None:
@@ -50,7 +52,10 @@ def listing(names: object, until: object) -> Listing:
 
 
 def session(key: str, answer: object) -> tuple[Record | None, Listing]:
-    """The answer of a script that returns a session; what nobody of us wrote is none, with an audit line."""
+    """The answer of a script that returns a session; what nobody of us wrote is none, with an audit line.
+
+    :raises StoreUnavailable: for an answer that is none.
+    """
     match answer:
         case [version, data, summary, seen, expires, lease, names, until]:
             record = read_back(
@@ -59,7 +64,26 @@ def session(key: str, answer: object) -> tuple[Record | None, Listing]:
             return record, listing(names, until)
         case [bytes(problem)]:
             unusable(key, problem)
-    return None, Listing()
+            return None, Listing()
+        case None:
+            return None, Listing()
+    raise strange()
+
+
+def done(answer: object) -> None:
+    """See that a script has come to its end.
+
+    :raises StoreUnavailable: when its answer does not say so.
+    """
+    if answer != 1:
+        raise strange()
+
+
+def strange() -> StoreUnavailable:
+    """The refusal of an answer that no script of ours gives."""
+    return StoreUnavailable(
+        "setting session: the server gave an answer that our scripts do not give; look for what stands between"
+    )
 
 
 def unusable(key: str, problem: bytes) -> None:
