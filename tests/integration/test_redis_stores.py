@@ -14,15 +14,15 @@ from tests.support.store_contract import Clock, MakeStore, StoreContract, clock,
 __all__ = ["clock", "store"]
 
 
-@pytest.fixture(scope="module", params=["redis", "valkey"])
-def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    with watched(tmp_path_factory.mktemp("watched"), make=request.param) as running:
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    with watched(tmp_path_factory.mktemp("watched"), make="redis") as running:
         yield running
 
 
-@pytest.fixture(scope="module", params=["redis", "valkey"])
-def nodes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with cluster(tmp_path_factory.mktemp("cluster"), make=request.param) as running:
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("cluster"), make="valkey") as running:
         yield running
 
 
