@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     :raises ConfigError: with those problems.
     """
     settings = Settings.from_ini(options.ini)
-    OAuth2Middleware(_nothing, settings)
+    OAuth2Middleware(lambda _environ, _start_response: [], settings)
     urls = Urls(settings)
     print(f"{options.ini}: no problem found.")
     for line in warnings(settings):
@@ -67,7 +67,3 @@ def _name(url: str) -> str:
     if url.startswith("redis"):
         return str(redis_address.parse(url))
     return address.name(address.parse(url))
-
-
-def _nothing(_environ: object, _start_response: object) -> list[bytes]:
-    return []

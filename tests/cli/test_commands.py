@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,16 @@ def test_a_command_line_that_means_nothing_ends_with_2(capsys: pytest.CaptureFix
         main(["nonsense"])
     assert ended.value.code == 2
     assert "usage: oauth2-mw" in capsys.readouterr().err
+
+
+def test_the_package_itself_can_be_run_where_no_script_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for lines, code in ((GOOD, 0), (GOOD[:1], 1)):
+        monkeypatch.setattr(sys, "argv", ["cli", "check", str(write_ini(tmp_path, *lines))])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module("oauth2_mw.cli", run_name="__main__")
+        assert ended.value.code == code
+    told = capsys.readouterr()
+    assert "no problem found" in told.out
+    assert "[oauth2_mw] secret_keys" in told.err

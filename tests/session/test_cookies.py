@@ -141,6 +141,21 @@ def test_cookies_are_deleted_with_the_attributes_they_were_set_with() -> None:
             assert "Domain" not in written
 
 
+@pytest.mark.parametrize(
+    ("header", "rest"),
+    [
+        ("__Host-oauth2_mw=S;x=1", "x=1"),
+        ("__Host-oauth2_mw=S;", None),
+        ("x=1; __Host-oauth2_mw=S;y=2; z", "x=1; y=2; z"),
+        ("x=1;__Host-oauth2_mw=S", "x=1"),
+    ],
+)
+def test_a_separator_without_its_blank_ends_a_cookie_as_well(header: str, rest: str | None) -> None:
+    sent = SECURE.read(header)
+    assert sent.ours == {"__Host-oauth2_mw": ["S"]}
+    assert sent.rest == rest
+
+
 NEIGHBOURS = st.lists(
     st.sampled_from(["a=1", "b=", "c", "theme=dark", 'q="x y"', "=x", "__Host-oauth2_mwx=1"]), max_size=4
 )

@@ -9,6 +9,7 @@ import pytest
 
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.session import manager
+from oauth2_mw.session.cookies import MAX_COPIES
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line
 from tests.support.guarded import make_settings
@@ -54,6 +55,25 @@ def test_the_cache_is_bounded_in_entries_and_in_bytes(monkeypatch: pytest.Monkey
     for number in range(50):
         assert signed_in(sessions, f"more={number}{'x' * 1000}; {cookie}")
     assert 0 < len(sessions._opened) < 10
+
+
+def test_nobody_waits_for_the_cache() -> None:
+    """Least of all a process that was forked while another thread wrote to it: the lock stays taken there."""
+    sessions = make_sessions()
+    cookie = header(sessions)
+    with sessions._opened._writing:
+        assert signed_in(sessions, cookie)
+    assert len(sessions._opened) == 0
+    assert signed_in(sessions, cookie)
+    assert len(sessions._opened) == 1
+
+
+def test_a_crowd_of_copies_costs_few_openings(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = make_sessions()
+    name, opened = sessions.cookies.session, []
+    monkeypatch.setattr(sessions.sealer, "open", lambda *what: opened.append(what))
+    assert not signed_in(sessions, f"{name}=a; {name}=b; {name}=c; {name}.1=d")
+    assert len(opened) == MAX_COPIES + 1
 
 
 def test_two_threads_that_work_out_the_same_header_keep_it_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -201,3 +202,38 @@ def test_a_cut_off_is_forgotten_with_the_last_session_that_it_ended(clock: Clock
 def test_a_line_of_another_kind_is_left_aside(clock: Clock) -> None:
     shared = Shared(answers=[(Line(1, "sid:x", 200), Line(2, session_name("s")))])
     assert make(shared, clock).ended("s", "u", 1)
+
+
+class Overtaken(Clock):
+    """While one request reads the time, another one goes first."""
+
+    reading = 0
+    other: Callable[[], object] | None = None
+
+    def __call__(self) -> float:
+        self.reading -= 1
+        if self.reading == 0 and self.other is not None:
+            self.other()
+        return self.now
+
+
+@pytest.mark.parametrize("away", ["away", ""])
+@pytest.mark.parametrize("reading", range(1, 7))
+def test_of_two_requests_that_find_the_list_old_one_asks_for_it(reading: int, away: str) -> None:
+    class Counting(Shared):
+        tries = 0
+
+        def revocations(self, since: int) -> tuple[Line, ...]:
+            self.tries += 1
+            return super().revocations(since)
+
+    source, clock = Counting(answers=[(Line(1, session_name("s")),)]), Overtaken()
+    revocations = make(source, clock)
+    assert revocations.ended("s", "u", 0)
+    clock.now += 5
+    source.away, source.tries = bool(away), 0
+    others: list[bool] = []
+    clock.reading, clock.other = reading, lambda: others.append(revocations.ended("s", "u", 0))
+    assert revocations.ended("s", "u", 0)
+    assert others in ([True], [])
+    assert source.tries == 1

@@ -148,6 +148,7 @@ def test_a_preset_may_be_a_file_with_paths_relative_to_itself(tmp_path):
         (b"[provider]\nissure = x\n", "holds issure, which is no key of a provider"),
         (b"[provider]\npreset = github\n", "holds preset"),
         (b"[provider]\npublic_url = https://x.example.com\n", "holds public_url"),
+        (b"[provider]\nquirk = gihtub\n", "quirk 'gihtub'; there are github, ok-flag, unwrap-data"),
     ],
 )
 def test_a_preset_that_is_none_is_explained(tmp_path, content, why):

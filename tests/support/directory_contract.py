@@ -182,6 +182,31 @@ class DirectoryContract:
         assert after.created
         assert after.id != before.id
 
+    @pytest.mark.row("3l.3")
+    def test_a_first_sign_in_that_is_overtaken_by_another_is_the_second_of_that_user(
+        self, directory: Directory, rows: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        faster = sign_in(directory, name="Jane", now=NOW)
+        look = directory._users.lock
+        seen: list[Any] = []
+
+        def too_early(*arguments: Any) -> Any:
+            seen.append(None if not seen else look(*arguments))
+            return seen[-1]
+
+        monkeypatch.setattr(directory._users, "lock", too_early)
+        user = sign_in(directory, name="Jane Doe", now=NOW + 1)
+        assert (user.id, user.name, user.created) == (faster.id, "Jane Doe", False)
+        assert rows.count("users") == 1
+
+    def test_a_user_who_is_deleted_during_the_sign_in_is_not_signed_in(
+        self, directory: Directory, nothing_written: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another sign-in of the same person was faster, and before we saw it the user was gone."""
+        monkeypatch.setattr(directory._users, "add", lambda *_: False)
+        with nothing_written(), pytest.raises(StoreUnavailable, match="deleted from the directory"):
+            sign_in(directory)
+
     def test_without_create_an_unknown_user_is_refused(
         self, directory: Directory, nothing_written: Callable[[], Any]
     ) -> None:
