@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import sys
+import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -528,3 +532,41 @@ def cookie_of(answer: Answer, before: str = "") -> str:
     """The session cookie after an answer."""
     new = answer.cookies.get(COOKIE)
     return new.partition(";")[0] if new else before
+
+
+# How it starts
+
+
+def test_of_many_first_requests_one_builds_what_answers_them(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    middleware = guard(app)
+
+    class Building:
+        """A lock that nobody gets before all have come to it."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+            self._all = threading.Barrier(4)
+
+        def __enter__(self) -> None:
+            self._all.wait(30)
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
+
+    monkeypatch.setattr(middleware, "_building", Building())
+    with ThreadPoolExecutor(4) as pool:
+        sites = set(pool.map(lambda _: middleware._site(), range(4)))
+    assert len(sites) == 1
+    assert sites == {middleware._site()}
+
+
+def test_a_directory_whose_sqlalchemy_is_broken_stops_the_start(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found, and cannot be imported: a part of it is missing, or made for another machine."""
+    monkeypatch.setitem(sys.modules, "sqlalchemy.engine", None)
+    with pytest.raises(ConfigError, match=re.escape("[oauth2_mw] directory: needs SQLAlchemy")):
+        guard(app, directory="sqlite:////nowhere/users.db")

@@ -129,6 +129,18 @@ def test_a_url_in_an_unreadable_file_is_a_configuration_error(tmp_path: Path) ->
         Database(Secret.file(tmp_path / "none"))
 
 
+def test_without_sqlalchemy_an_address_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(address, "find_spec", lambda _: None)
+    assert "run: pip install 'oauth2-mw[sql]'" in problem("sqlite:////srv/users.db")
+
+
+def test_with_sqlalchemy_1_4_psycopg_3_is_explained_and_never_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sa, "__version__", "1.4.54")
+    assert "which SQLAlchemy 1.4 does not know" in problem("postgresql+psycopg://host/db")
+    monkeypatch.setattr(address, "find_spec", lambda _: object())
+    assert address.parse("postgresql://host/db").get_driver_name() == "psycopg2"
+
+
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
 def test_a_bare_postgresql_url_takes_the_driver_that_is_installed(scheme: str) -> None:
     drivers = {"psycopg", "psycopg2", "pg8000"}
@@ -256,6 +268,15 @@ def test_a_changed_url_that_cannot_be_used_is_a_refusal(tmp_path: Path, text: st
         directory.find(ISSUER, "1")
 
 
+def test_an_address_that_left_the_environment_is_a_refusal(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIRECTORY_URL", url)
+    directory = Directory(Secret.env("DIRECTORY_URL"))
+    assert directory.find(ISSUER, "1") is None
+    monkeypatch.delenv("DIRECTORY_URL")
+    with pytest.raises(StoreUnavailable, match="setting directory: the URL cannot be read"):
+        directory.find(ISSUER, "1")
+
+
 # How it fails
 
 
@@ -278,6 +299,13 @@ def test_a_file_that_is_no_database_is_a_failure_and_is_left_alone(url: str, pat
 def test_a_file_that_cannot_be_written_is_a_failure(url: str, path: Path) -> None:
     with database(url).writing():
         pass
+    assert "readonly" in failure(f"sqlite:///file:{path}?mode=ro&uri=true")
+
+
+def test_a_foreign_file_that_cannot_be_switched_to_a_log_is_a_failure(path: Path) -> None:
+    """Every other failure than a lock of somebody else is told at once, and not waited for."""
+    with sqlite3.connect(path) as own:
+        own.execute("CREATE TABLE own (x)")
     assert "readonly" in failure(f"sqlite:///file:{path}?mode=ro&uri=true")
 
 

@@ -211,6 +211,18 @@ def test_an_answer_at_another_providers_callback_is_refused(provider: StandIn) -
         assert provider.asked("/token") == []
 
 
+def test_a_providers_picture_stands_on_its_button(provider: StandIn, tmp_path: Path) -> None:
+    with guarded(
+        issuer=provider.issuer, client_secret=SECRET, provider="Example", icon="github", login_page=True
+    ) as site:
+        browser = site.browser()
+        page = browser.navigate(site.url + "/")
+        assert f'<img src="{ORIGIN}/auth/oauth2/icon/default"' in page.text
+        picture = browser.fetch(f"{ORIGIN}/auth/oauth2/icon/default")
+        assert (picture.status, picture.content_type) == (200, "image/svg+xml")
+        assert browser.fetch(f"{ORIGIN}/auth/oauth2/icon/other").status == 404
+
+
 # What an answer must prove
 
 
@@ -695,6 +707,20 @@ def test_a_link_to_our_login_changes_nothing_else_of_the_request(site: Guarded) 
         name: usual[name] for name in usual.keys() - fresh
     }
     assert query["state"] != ["s"]
+
+
+# What the rules ask for
+
+
+@pytest.mark.parametrize(("tier", "status"), [("gold", 200), ("lead", 403)])
+def test_a_claim_that_a_rule_names_is_fetched_where_the_id_token_lacks_it(
+    provider: StandIn, tier: str, status: int
+) -> None:
+    provider.claims = {**provider.userinfo, "phone_number": "1", "groups": []}
+    provider.userinfo["plan"] = {"tier": tier}
+    with guarded(issuer=provider.issuer, client_secret=SECRET, allow="claim:plan.tier=gold") as site:
+        assert site.browser().navigate(site.url + "/").status == status
+    assert len(provider.asked("/userinfo")) == 1
 
 
 # Whether an address is verified

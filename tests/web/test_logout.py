@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -149,6 +150,28 @@ def test_a_form_that_cannot_be_read_is_400(
     assert call(site.middleware, environ).status == 400
 
 
+@pytest.mark.row("V35")
+@pytest.mark.parametrize("what", ["no bytes", "an error", "nothing"])
+def test_a_form_that_breaks_off_is_400(site: Guarded, what: str) -> None:
+    class Broken:
+        def read(self, _length: int) -> Any:
+            if what == "an error":
+                raise OSError("the client has gone")
+            return None
+
+    environ = environ_for(
+        "/auth/oauth2/logout/",
+        REQUEST_METHOD="POST",
+        CONTENT_TYPE="application/x-www-form-urlencoded",
+        CONTENT_LENGTH="9",
+    )
+    environ["wsgi.input"] = Broken()
+    if what == "nothing":
+        del environ["wsgi.input"]
+    assert call(site.middleware, environ).status == 400
+    assert "code=bad_form" in site.audit[-1]
+
+
 # Where it leads
 
 
@@ -187,6 +210,17 @@ def test_whatever_the_provider_sends_back_the_person_lands_on_a_page(site: Guard
     page = site.browser().navigate(DONE + query)
     assert page.status == 200
     assert "signed out" in page.visible_text.lower()
+
+
+@pytest.mark.parametrize("sealed", [b"", b"\xff", b"{", b"[1]", b"null"])
+def test_what_another_version_sealed_leads_nowhere_and_confirms_nothing(site: Guarded, sealed: bytes) -> None:
+    sealer = site.middleware._sessions.sealer
+    page = site.browser().navigate(DONE + "?state=" + sealer.seal("logout-state", "", sealed))
+    assert (page.status, page.url.partition("?")[0]) == (200, DONE)
+    browser = signed_in(site)
+    token = sealer.seal("logout-form", "", sealed)
+    assert browser.post(LOGOUT, {"csrf_token": token}, initiator=ORIGIN).status == 400
+    assert is_signed_in(browser, site)
 
 
 def test_a_confirmed_logout_keeps_its_destination(site: Guarded) -> None:
@@ -297,6 +331,23 @@ def test_with_a_directory_a_logout_counts_in_every_process(provider: StandIn, tm
         browser.navigate(LOGOUT, initiator=ORIGIN)
         two.middleware._sessions.revocations.due = 0.0
         assert not is_signed_in(elsewhere, two)
+
+
+def test_a_logout_that_the_directory_does_not_take_is_one_for_this_browser_and_says_so(
+    provider: StandIn, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    url = tmp_path / "url"
+    url.write_text(f"sqlite:///{tmp_path / 'data' / 'users.db'}")
+    with guarded(
+        issuer=provider.issuer, client_secret=SECRET, directory=f"file:{url}", sync_logout=False
+    ) as site:
+        browser = signed_in(site)
+        url.write_text(f"sqlite:///{tmp_path / 'away' / 'users.db'}")
+        assert browser.navigate(LOGOUT, initiator=ORIGIN).url == DONE
+        assert site.session_cookie not in browser.jar.names(site.url)
+        assert "event=logout" in site.audit[-1]
+        assert "other hosts could not be told" in site.audit[-1]
 
 
 @pytest.mark.row("3k.8", "V31")
