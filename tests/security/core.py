@@ -1,0 +1,88 @@
+"""The security core: what must never happen is kept from happening in these modules.
+
+Each has a test file that holds it in place: ``make mutation`` puts faults into the module and asks that file. And each
+is run through to the last line and the last branch by the in-process tests: ``python -m tests.security.core`` reads
+what the last run of pytest with ``--cov`` has measured, and fails for whatever it left out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import coverage
+
+PACKAGE = Path(__file__).parents[2] / "oauth2_mw"
+
+#: module -> the tests that must notice its faults
+CORE = {
+    "session/sealing": ("tests/session/test_sealing.py",),
+    "web/attempt": ("tests/web/test_attempt.py",),
+    "session/cookies": ("tests/session/test_cookies.py",),
+    "session/keyring": ("tests/session/test_keyring.py",),
+    "identity/access": ("tests/identity/test_access.py",),
+    "provider/jws": ("tests/provider/test_tokens.py",),
+    "provider/claim_checks": ("tests/provider/test_tokens.py", "tests/provider/test_logout_tokens.py"),
+    "provider/tokens": ("tests/provider/test_tokens.py", "tests/provider/test_refresh.py"),
+    "provider/logout_tokens": ("tests/provider/test_logout_tokens.py",),
+    "identity/environ": ("tests/identity/test_environ.py",),
+    "boundary": ("tests/test_boundary.py",),
+    "settings/grammar": ("tests/settings/test_grammar.py",),
+    "settings/keys": ("tests/settings/test_grammar.py",),
+    "settings/secret": ("tests/settings/test_grammar.py",),
+    "settings/words": ("tests/settings/test_grammar.py",),
+}
+
+
+def holes(measured: Mapping[str, Any], modules: Iterable[str] = CORE) -> list[str]:
+    """What was left out, a line for each module.
+
+    :param measured: the JSON report of coverage.
+    """
+    files = {Path(name).as_posix(): found for name, found in measured["files"].items()}
+    left_out = []
+    for module in modules:
+        path = f"{PACKAGE.name}/{module}.py"
+        found = files.get(path)
+        if found is None or "missing_branches" not in found:
+            left_out.append(f"{path}: not measured, or without branches")
+            continue
+        missing = [
+            *map(str, found["missing_lines"]),
+            *(f"{start}->{'exit' if end < 0 else end}" for start, end in found["missing_branches"]),
+        ]
+        if missing:
+            left_out.append(f"{path}: {' '.join(missing)}")
+    return left_out
+
+
+def measure() -> Any:
+    """The JSON report of the last run.
+
+    :raises coverage.CoverageException: when there was none.
+    """
+    data = coverage.Coverage(config_file=str(PACKAGE.with_name("pyproject.toml")))
+    data.load()
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "coverage.json")
+        data.json_report(outfile=str(path))
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def main() -> int:
+    try:
+        left_out = holes(measure())
+    except coverage.CoverageException as error:
+        left_out = [*CORE]
+        print(error)
+    print(*left_out, sep="\n", end="\n" if left_out else "")
+    print(f"{len(CORE) - len(left_out)} of {len(CORE)} modules of the security core are covered")
+    return 1 if left_out else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
