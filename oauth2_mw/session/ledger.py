@@ -255,6 +255,17 @@ class Ledger:
         """
         return self.store.first_use(name, expires=expires)
 
+    def note_done(self, name: str, *, expires: int) -> None:
+        """Note that something has been done to its end.
+
+        :param expires: until when :meth:`is_done` must know it, in seconds since the epoch.
+        """
+        self.store.revoke(name, moment=int(self._clock()), expires=expires)
+
+    def is_done(self, name: str) -> bool:
+        """Whether :meth:`note_done` has noted that."""
+        return self.store.revoked(name) is not None
+
 
 def _sid_name(issuer: str, sid: str) -> str:
     raw = f"{len(issuer)}:{issuer}{sid}".encode("utf-8", "surrogatepass")

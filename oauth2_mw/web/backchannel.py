@@ -93,16 +93,13 @@ class BackChannelLogout:
 
     def _act(self, token: LogoutToken) -> tuple[str, list[Entry]]:
         """What a token did: by which claim it says whose sessions end, and those that have ended."""
-        used = "jti:" + _hashed(token.issuer, token.jti)
-        done = f"{used}:done"
-        # Whoever sees the name used up and the other one not comes after somebody who failed half-way: a provider that
-        # was told to try again does so with the same token.
-        if not self._ledger.first_use(used, expires=token.expires) and not self._ledger.first_use(
-            done, expires=token.expires
-        ):
+        name = "jti:" + _hashed(token.issuer, token.jti)
+        # Noted when it is done and not before: a provider that was told to try again does so with the same token, as
+        # often as it takes. Two that come at the same moment end the same sessions.
+        if self._ledger.is_done(name):
             return "repeated", []
         how, ended = self._end(token)
-        self._ledger.first_use(done, expires=token.expires)
+        self._ledger.note_done(name, expires=token.expires)
         return how, ended
 
     def _end(self, token: LogoutToken) -> tuple[str, list[Entry]]:

@@ -95,7 +95,7 @@ class Store(Protocol):
     def first_use(self, name: str, *, expires: int) -> bool:
         """Use a name up: ``True`` for exactly one of all callers.
 
-        :param name: such as ``attempt:ID`` or ``jti:HASH``.
+        :param name: such as ``attempt:ID``.
         :param expires: the name is used up at least until an hour after that.
         """
 
@@ -104,7 +104,7 @@ class Store(Protocol):
 
         Of several for one name the highest moment counts, until the last of them expires.
 
-        :param name: ``session:ID``, ``user:USERID`` or ``sid:HASH``.
+        :param name: ``session:ID``, ``user:USERID`` or ``sid:HASH``; ``jti:HASH`` for a logout token that is done with.
         :param expires: it is kept at least until then, and no longer than an hour more.
         """
 
