@@ -35,8 +35,9 @@ _HANDLE = "session-handle"
 #: What the cache of opened sessions may hold in each worker.
 CACHE_ENTRIES = 2000
 CACHE_BYTES = 8 * 1024 * 1024
-#: What an opened session takes, its key included, in terms of the header that it came from.
+#: What an opened session takes, its key included, in terms of the header that it came from, and of what a store holds.
 _ENTRY_FACTOR = 10
+_STORED_FACTOR = 4
 
 
 @dataclass(slots=True)
@@ -80,15 +81,22 @@ class _Opened:
         if not self._writing.acquire(blocking=False):
             return
         try:
-            if header not in self._known:
-                self._bytes += len(header) * _ENTRY_FACTOR
+            before = self._known.get(header)
+            if before is not None:
+                self._bytes -= self._cost(header, before)
             self._known[header] = known
+            self._bytes += self._cost(header, known)
             while len(self._known) > CACHE_ENTRIES or self._bytes > CACHE_BYTES:
                 oldest = next(iter(self._known))
-                del self._known[oldest]
-                self._bytes -= len(oldest) * _ENTRY_FACTOR
+                self._bytes -= self._cost(oldest, self._known.pop(oldest))
         finally:
             self._writing.release()
+
+    @staticmethod
+    def _cost(header: str, known: Known) -> int:
+        # Each entry is taken for the only one of its session, which it may be: what was read before is another object.
+        stored = known.held.size if known.held is not None else 0
+        return len(header) * _ENTRY_FACTOR + stored * _STORED_FACTOR
 
     def __len__(self) -> int:
         return len(self._known)

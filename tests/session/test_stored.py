@@ -279,6 +279,19 @@ def test_memory_is_bounded_in_entries_and_characters(host: Host, monkeypatch: py
     assert all(host.user(cookie) == "jane" for cookie in cookies)
 
 
+def test_the_headers_of_large_sessions_are_remembered_in_small_numbers(host: Host) -> None:
+    cookie = host.sign_in(id_token="t" * 100_000)
+    # Whatever else a browser sends beside it makes another header of the same session.
+    assert all(host.user(f"{cookie}; a={number}") == "jane" for number in range(100))
+    assert 0 < len(host.sessions._opened) < 50
+    # The same header again, with what has become of its session, takes the place of the one before.
+    opened = host.sessions._opened
+    before = opened._bytes
+    for _ in range(100):
+        opened.put(f"{cookie}; a=99", host.known(f"{cookie}; a=99"))
+    assert opened._bytes == before
+
+
 # Keys
 
 
