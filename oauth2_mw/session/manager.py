@@ -334,7 +334,10 @@ class Sessions:
         if session is None:
             return []
         if known.held is not None:
-            return self._hand_out(known.held.handle, known.sent) if known.stale else []
+            # Once the old key is gone, nobody would find a record that only it can name: no list, and no logout.
+            if not known.stale or self._stored is None or not self._stored.sealed_anew(known.held):
+                return []
+            return self._hand_out(known.held.handle, known.sent)
         now = self._clock()
         if not known.stale and now < session.renew_at():
             return []

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from oauth2_mw.errors import StoreUnavailable
 from oauth2_mw.session.keyring import Key
 from oauth2_mw.session.ledger import Ledger
 from oauth2_mw.session.model import Session
@@ -147,6 +148,25 @@ class StoredSessions:
             Held(held.handle, session, record.version, lease, True, self.monotonic() + self._sync, len(data))
         )
 
+    def sealed_anew(self, held: Held) -> bool:
+        """See to it that what can be read without the cookie is sealed with the key that seals now.
+
+        :returns: ``False``: that cannot be done at the moment, or the session is gone.
+        """
+        # Perhaps another request has done it, and this one remembers what was before.
+        if (self._held.get(held.handle.id) or held).current:
+            return True
+        try:
+            record = self._resealed(held.handle, held.session)
+        except StoreUnavailable as error:
+            log.info("a session was not sealed anew: %s", error.detail)
+            return False
+        return self._open(held.handle, record) is not None
+
+    def _resealed(self, handle: Handle, session: Session) -> Record | None:
+        expires = self._ledger.expires(session, session.seen)
+        return self._ledger.touch(handle.id, seen=session.seen, expires=expires, reseal=session)
+
     def forget(self, session_id: str) -> None:
         """Ask the store when the session is needed next."""
         with self._writing:
@@ -161,14 +181,10 @@ class StoredSessions:
             record = self._ledger.touch(
                 handle.id, seen=now, expires=min(handle.expires, now + handle.idle), step=handle.idle // 8
             )
-        elif now >= held.session.renew_at() or not held.current:
-            session = held.session.used(now)
-            record = self._ledger.touch(
-                handle.id,
-                seen=now,
-                expires=self._ledger.expires(session, now),
-                reseal=None if held.current else session,
-            )
+        elif not held.current:
+            record = self._resealed(handle, held.session.used(now))
+        elif now >= held.session.renew_at():
+            record = self._ledger.touch(handle.id, seen=now, expires=self._ledger.expires(held.session, now))
         else:
             record = self._ledger.read(handle.id)
         return self._open(handle, record)

@@ -348,6 +348,35 @@ def test_after_a_rotation_a_session_in_use_is_still_found_by_its_user(tmp_path: 
     assert len(ledger.end_by_sid("https://id.example", "sid-1")) == 1
 
 
+def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
+    tmp_path: Path, clock: Clock
+) -> None:
+    old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
+    host = Host(tmp_path, clock, secret_keys=f"file:{key_file(tmp_path, old)}")
+    cookie = host.sign_in(origin=Origin(NOW, "sid-1"))
+    key_file(tmp_path, old, new)
+    clock.now += 120
+    host.sessions._keyring.look()
+    known = host.known(cookie)
+    # What cannot be written down now is for a later request: the cookie that there is still opens.
+    host.store.away = True
+    assert host.sessions.renewal(known) == []
+    host.store.away = False
+    # One request under the new key, and no other until the old one is gone.
+    [line] = host.sessions.renewal(known)
+    host.store.taken()
+    assert len(host.sessions.renewal(known)) == 1
+    assert host.store.taken() == []
+    key_file(tmp_path, new)
+    host.sessions._keyring.look()
+    renewed = line.partition(";")[0]
+    assert host.user(renewed) == "jane"
+    ledger = host.sessions.ledger
+    assert ledger is not None
+    assert len(ledger.end_by_sid("https://id.example", "sid-1")) == 1
+    assert host.user(renewed) is None
+
+
 # Races with a logout
 
 
