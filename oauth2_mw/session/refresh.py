@@ -92,6 +92,8 @@ class Refresher:
         self._flights: dict[str, _Flight] = {}
         #: use of a refresh token -> what came of it
         self._recent: dict[str, _Recent] = {}
+        #: use of a refresh token by another worker -> until when its result is waited for
+        self._missed: dict[str, float] = {}
 
     def refreshed(self, known: Known) -> Known:
         """The session with tokens that are good, as far as they can be had; without one when it has ended.
@@ -174,7 +176,8 @@ class Refresher:
             return self._carry(known, recent.session)
         if not self._is_first(session, name):
             # Another worker refreshes it, and the browser is about to bring what came of that.
-            if session.due is not None and self._sessions.now() < session.due.ends + GRACE:
+            awaited = self._awaited(name)
+            if awaited or (session.due is not None and self._sessions.now() < session.due.ends + GRACE):
                 return known
             fresh = self._refused(session, "its refresh token was used, and what came of it never arrived")
         else:
@@ -190,6 +193,19 @@ class Refresher:
     def _is_first(self, session: Session, name: str) -> bool:
         ledger = self._sessions.ledger
         return ledger is None or ledger.first_use(f"refresh:{name}", expires=session.expires)
+
+    def _awaited(self, name: str) -> bool:
+        """Whether what another worker's refresh brought may still arrive with the browser's next cookie.
+
+        It counts from when this worker first missed it. Who comes back after hours does so with several requests at
+        once, so that the end of the access token says nothing of when the others were sent.
+        """
+        now = self._monotonic()
+        with self._boarding:
+            until = self._missed.setdefault(name, now + GRACE)
+            while len(self._missed) > MOST_RECENT:
+                del self._missed[next(iter(self._missed))]
+        return now < until
 
     def _carry(self, known: Known, session: Session | None) -> Known:
         carried = self._sessions.replace(known, session) if session is not None else None

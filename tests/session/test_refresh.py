@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,6 +70,7 @@ class Scene:
             self.sessions,
             site.client,
             Admission(self.site.settings, self.site.middleware._directory),
+            monotonic=lambda: time.monotonic() + self.clock.ahead,
         )
 
     def audit(self, event: str) -> list[str]:
@@ -380,6 +382,22 @@ def test_in_cookies_a_worker_that_comes_second_spends_no_token_twice(
         assert there.see(old) is None
         assert there.refreshes == 1
         assert "code=refresh_lost" in there.audit("refresh_refused")[0]
+
+
+def test_in_cookies_who_comes_back_with_several_requests_to_several_workers_stays_signed_in(
+    provider: StandIn, tmp_path: Path
+) -> None:
+    with scene(provider, tmp_path, "cookie and directory") as there:
+        # The access token ended long ago.
+        there.clock.ahead = 3 * HOUR
+        old = _copy(there, there.browser.jar)
+        assert there.see() is not None
+        there.another_worker()
+        # What came of it cannot be in this request, which left with the other.
+        assert there.see(old) is not None
+        assert there.refreshes == 1
+        assert there.audit("refresh_refused") == []
+        assert there.see() is not None
 
 
 def test_memory_of_refreshes_is_bounded(
