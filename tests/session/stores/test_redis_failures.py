@@ -2,82 +2,30 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import re
 import socket
 import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from hypothesis import given
-from hypothesis import strategies as st
 from redis import Redis
-from redis.crc import key_slot
 
 from oauth2_mw.errors import ConfigError, StoreUnavailable
-from oauth2_mw.session.stores import Record
 from oauth2_mw.session.stores.redis import RedisStore
-from oauth2_mw.session.stores.redis.cluster import slot_of
 from oauth2_mw.settings.grammar import Secret
+from tests.support.certificates import self_signed
 from tests.support.processes import ROOT, child_environment, free_port
-from tests.support.redis_fakes import Answer, Command, Scripted, scripted_server, tls_in_front
+from tests.support.redis_fakes import Command, Scripted, scripted_server, tls_in_front
 from tests.support.redis_servers import RedisServer
+from tests.support.redis_uses import APP, USES, record, refusal, store_at, with_password
 
-APP = "https://app.example"
-
-
-def store_at(url: str) -> RedisStore:
-    return RedisStore(Secret.literal(url), app=APP)
-
-
-def with_password(url: str, password: str = "canary-password", user: str = "") -> str:  # noqa: S107
-    return url.replace("//", f"//{user}:{password}@")
-
-
-def record() -> Record:
-    now = int(time.time())
-    return Record(
-        version=1, data="canary-data", summary="canary-summary", seen=now, expires=now + 600, lease=0
-    )
-
-
-#: Every operation.
-USES: dict[str, Callable[[RedisStore], Any]] = {
-    "add": lambda store: store.add("k", record(), indexes=["user:1"]),
-    "add, without index": lambda store: store.add("k", record(), indexes=[]),
-    "read": lambda store: store.read("k"),
-    "touch": lambda store: store.touch("k", seen=record().seen, expires=record().expires, summary="canary-s"),
-    "replace": lambda store: store.replace("k", record()),
-    "delete": lambda store: store.delete("k"),
-    "find": lambda store: store.find("user:1"),
-    "all": lambda store: list(store.all()),
-    "first_use": lambda store: store.first_use("jti:1", expires=record().expires),
-    "revoke": lambda store: store.revoke("user:1", moment=1, expires=record().expires),
-    "revoked": lambda store: store.revoked("user:1"),
-}
 every_use = pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
-
-
-def refusal(use: Callable[[], Any]) -> str:
-    """What an operator reads. It never holds a value or a password, and is short."""
-    with pytest.raises(StoreUnavailable) as failure:
-        use()
-    text = failure.value.detail
-    assert "canary" not in text
-    assert len(text) < 1000
-    return text
 
 
 @pytest.fixture(scope="module")
@@ -364,267 +312,12 @@ def test_a_disk_that_cannot_be_written_to(tmp_path: Path) -> None:
         USES["revoke"](store)
 
 
-# Who the servers are
-
-NO_ADDRESSES = [
-    b"$-1", b"*-1", b"*0", b":7", b"+OK", b"-ERR no", b"-IDONTKNOW", b"-NOAUTH Authentication required.", b"$3\r\nabc",
-    b"*1\r\n$1\r\na", b"*2\r\n$1\r\na\r\n$1\r\nb", b"*2\r\n$1\r\na\r\n$1\r\n0", b"*2\r\n$1\r\na\r\n$6\r\n999999",
-    b"*2\r\n$0\r\n\r\n$4\r\n6379", b"*2\r\n:1\r\n:6379", b"*1\r\n*3\r\n:0\r\n:16383\r\n*0",
-    b"*1\r\n*3\r\n:0\r\n:99999\r\n*2\r\n$1\r\na\r\n:1", b"*1\r\n*3\r\n:-1\r\n:1\r\n*2\r\n$1\r\na\r\n:1",
-    b"*1\r\n*3\r\n:0\r\n:1\r\n*2\r\n$1\r\na\r\n:0", b"*1\r\n*2\r\n:0\r\n:1", b"HTTP/1.1 400", b"*x",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("answer", NO_ADDRESSES)
-@pytest.mark.parametrize("kind", ["sentinel", "cluster"])
-def test_whoever_cannot_say_who_the_servers_are_is_asked_once(kind: str, answer: bytes) -> None:
-    with scripted_server(answer + b"\r\n") as server:
-        url = server.url.replace("redis:", f"redis+{kind}:") + ("/main" if kind == "sentinel" else "")
-        detail = refusal(lambda: store_at(with_password(url)).read("k"))
-        assert f"127.0.0.1:{server.port}: " in detail
-        assert len(server.commands) == 1
-
-
-def test_a_cluster_without_all_slots(server: RedisServer) -> None:
-    with scripted_server(b"*1\r\n*3\r\n:0\r\n:0\r\n*2\r\n$1\r\na\r\n:1\r\n") as node:
-        detail = refusal(lambda: store_at(node.url.replace("redis:", "redis+cluster:")).read("k"))
-    assert "no node serves some of the slots" in detail
-
-
-@pytest.mark.parametrize("code", [b"MOVED", b"ASK"])
-@pytest.mark.parametrize("name", [b"", b"?", b"127.0.0.1"])
-def test_nodes_that_send_us_from_one_to_another_are_left(code: bytes, name: bytes) -> None:
-    def answer(command: Command) -> bytes:
-        port = b"%d" % node.port
-        if command[0] == b"CLUSTER":
-            own = name if name != b"127.0.0.1" else b""
-            return b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$%d\r\n%s\r\n:%s\r\n" % (len(own), own, port)
-        if command[0] == b"ASKING":
-            return b"+OK\r\n"
-        if command[0] == b"ROLE":
-            return b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
-        return b"-%s 1 %s:%s\r\n" % (code, name if name != b"?" else b"", port)
-
-    with scripted_server(answer) as node:
-        for use in USES.values():
-            node.commands.clear()
-            detail = refusal(lambda use=use: use(store_at(node.url.replace("redis:", "redis+cluster:"))))
-            assert "send commands from one to another" in detail or use is USES["all"]
-            assert len([command for command in node.commands if command[0] == b"EVALSHA"]) <= 6
-
-
-@given(st.one_of(st.binary(), st.text("{}ab.:", max_size=12).map(str.encode)))
-def test_the_slot_of_a_key_is_that_of_the_specification(key: bytes) -> None:
-    assert slot_of(key) == key_slot(key)
-
-
-# Sentinels, of which one is enough here
-
-
-class Sentinel:
-    """It names the server that a test tells it to."""
-
-    def __init__(self) -> None:
-        self.named: Answer = None
-
-    def name(self, port: int) -> None:
-        self.named = b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%d\r\n" % (len(str(port)), port)
-
-    def __call__(self, command: Command) -> Answer:
-        assert command == (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", b"main")
-        return self.named
-
-
-@contextmanager
-def watched_by(sentinel: Sentinel, query: str = "") -> Iterator[RedisStore]:
-    with scripted_server(sentinel) as server:
-        yield store_at(f"{server.url.replace('redis:', 'redis+sentinel:')}/main{query}")
-
-
-def test_the_master_is_the_server_that_a_sentinel_names(server: RedisServer, inside: Redis) -> None:
-    sentinel, kept = Sentinel(), record()
-    with watched_by(sentinel) as store:
-        sentinel.name(server.port)
-        store.add("k", kept, indexes=["user:1"])
-        assert store.find("user:1") == [("k", kept)]
-
-
-def test_a_server_that_is_no_master_is_not_even_read(server: RedisServer, inside: Redis) -> None:
-    sentinel = Sentinel()
-    sentinel.name(server.port)
-    inside.replicaof("127.0.0.1", free_port())
-    try:
-        with watched_by(sentinel) as store:
-            for use in USES.values():
-                assert "it is no master; a failover is under way" in refusal(lambda use=use: use(store))
-    finally:
-        inside.replicaof("NO", "ONE")
-
-
-def test_a_master_that_is_lost_is_looked_up_again_in_the_same_request(
-    server: RedisServer, inside: Redis, tmp_path: Path
-) -> None:
-    sentinel = Sentinel()
-    with RedisServer(tmp_path) as old, watched_by(sentinel) as store:
-        sentinel.name(old.port)
-        USES["revoke"](store)
-        old.kill()
-        assert "check that the server runs" in refusal(lambda: store.revoked("user:1"))
-        sentinel.name(server.port)
-        assert store.revoked("user:1") is None
-        USES["revoke"](store)
-        assert store.revoked("user:1") == 1
-
-
-def test_a_master_that_became_a_replica_is_looked_up_again_in_the_same_request(
-    server: RedisServer, inside: Redis, tmp_path: Path
-) -> None:
-    sentinel = Sentinel()
-    with RedisServer(tmp_path) as old, watched_by(sentinel) as store:
-        sentinel.name(old.port)
-        USES["revoke"](store)
-        old.client().replicaof("127.0.0.1", server.port)
-        sentinel.name(server.port)
-        USES["revoke"](store)
-        assert store_at(server.url).revoked("user:1") == 1
-
-
-def test_a_master_without_replicas_is_asked_about_at_each_write(server: RedisServer, inside: Redis) -> None:
-    sentinel = Sentinel()
-    with watched_by(sentinel) as store:
-        sentinel.name(server.port)
-        USES["revoke"](store)
-        sentinel.name(free_port())
-        assert "the Sentinels have made another server the master" in refusal(lambda: USES["revoke"](store))
-        sentinel.name(server.port)
-        USES["revoke"](store)
-        sentinel.named = None
-        assert "no Sentinel says whether it is still the master" in refusal(lambda: USES["revoke"](store))
-    with watched_by(sentinel, "?wait_replicas=0") as careless:
-        sentinel.name(server.port)
-        USES["revoke"](careless)
-        sentinel.named = None
-        USES["revoke"](careless)
-
-
-def test_now_and_then_the_sentinels_are_asked_whether_it_is_still_the_same(
-    server: RedisServer, inside: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("oauth2_mw.session.stores.redis.sentinel.LOOK_EVERY", 0)
-    sentinel = Sentinel()
-    with RedisServer(tmp_path) as other, watched_by(sentinel) as store:
-        sentinel.name(server.port)
-        USES["revoke"](store)
-        sentinel.named = None
-        assert store.revoked("user:1") == 1
-        sentinel.name(other.port)
-        assert store.revoked("user:1") is None
-
-
-# Replicas that confirm
-
-
-class Master:
-    """It has so many replicas, of which some confirm; what it is asked is counted."""
-
-    def __init__(self, *, online: int, confirming: int) -> None:
-        self.online, self.confirming = online, confirming
-        self.waited: list[int] = []
-
-    def __call__(self, command: Command) -> Answer:
-        if command[0] == b"ROLE":
-            replica = b"*3\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\n0\r\n"
-            return b"*3\r\n$6\r\nmaster\r\n:0\r\n*%d\r\n%s" % (self.online, replica * self.online)
-        if command[0] == b"WAIT":
-            self.waited.append(int(command[1]))
-            return b":%d\r\n" % min(self.confirming, self.online)
-        return b":1\r\n"
-
-
-@pytest.mark.parametrize(
-    ("asked", "online", "confirming", "enough"),
-    [
-        (1, 0, 0, True), (1, 1, 0, False), (1, 1, 1, True), (1, 2, 0, False), (1, 2, 1, True),
-        (2, 0, 0, True), (2, 1, 0, False), (2, 1, 1, True), (2, 2, 1, False), (2, 2, 2, True), (2, 3, 2, True),
-    ],
-)  # fmt: skip
-def test_as_many_replicas_confirm_as_were_asked_for_or_are_connected(
-    asked: int, online: int, confirming: int, *, enough: bool
-) -> None:
-    master = Master(online=online, confirming=confirming)
-    with scripted_server(master) as server:
-        store = store_at(f"{server.url}?wait_replicas={asked}")
-        for _ in range(3):
-            if enough:
-                USES["revoke"](store)
-            else:
-                assert f"{confirming} of {online} replicas took a write" in refusal(
-                    lambda: USES["revoke"](store)
-                )
-    # Nobody waits for more than there are.
-    assert master.waited == [min(asked, online)] * 3 * (online > 0)
-
-
-def test_replicas_that_come_and_go_are_noticed_at_the_next_write() -> None:
-    master = Master(online=0, confirming=9)
-    with scripted_server(master) as server:
-        store = store_at(f"{server.url}?wait_replicas=2")
-        for online in (0, 1, 2, 1, 1, 0, 0):
-            master.online = online
-            USES["revoke"](store)
-    assert master.waited == [1, 1, 2, 2, 1, 1]
-
-
-def test_what_need_not_survive_waits_for_nobody() -> None:
-    master = Master(online=1, confirming=0)
-    with scripted_server(master) as server:
-        store = store_at(f"{server.url}?wait_replicas=1")
-        for name in ("read", "touch", "find", "all", "revoked"):
-            with suppress(StoreUnavailable):
-                USES[name](store)
-    assert master.waited == []
-
-
-def test_an_answer_to_wait_that_is_no_number_confirms_nothing() -> None:
-    def answer(command: Command) -> Answer:
-        return b"-ERR no\r\n" if command[0] == b"WAIT" else master(command)
-
-    master = Master(online=1, confirming=1)
-    with scripted_server(answer) as server:
-        assert "0 of 1 replicas" in refusal(lambda: USES["revoke"](store_at(f"{server.url}?wait_replicas=1")))
-
-
 # TLS
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for 127.0.0.1, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "my authority.pem"
-    file.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return file
+    return self_signed(tmp_path_factory.mktemp("tls") / "my authority.pem")
 
 
 @pytest.fixture
