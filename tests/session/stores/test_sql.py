@@ -89,14 +89,15 @@ class TestOnSQLite(SqlStoreContract):
                 use()
         assert sql.delete("k")
 
-    def test_a_key_that_is_no_text_is_left_out_of_the_lists(
+    def test_a_key_that_none_of_us_made_is_left_out_of_the_lists(
         self, sql: SqlStore, clock: Clock, rows: Rows
     ) -> None:
-        for key in ("a", "b", "c"):
+        for key in ("a", "b", "c", "d"):
             sql.add(key, record(clock), indexes=["user:1"])
         for table in ("sessions", "session_indexes"):
             rows.run(f"UPDATE oauth2_mw_{table} SET session_id = x'00ff' WHERE session_id = 'a'")  # noqa: S608
             rows.run(f"UPDATE oauth2_mw_{table} SET session_id = zeroblob(10000) WHERE session_id = 'b'")  # noqa: S608
+            rows.run(f"UPDATE oauth2_mw_{table} SET session_id = '{'x' * 1000}' WHERE session_id = 'd'")  # noqa: S608
         assert list(everything(sql)) == [key for key, _ in sql.find("user:1")] == ["c"]
 
     @pytest.mark.parametrize("value", ["'abc'", "x'ff'", "1.5"])
