@@ -334,6 +334,9 @@ class Refresher:
 
 
 def _name(session: Session) -> str:
-    """What stands for one use of a refresh token. One that was put off is another use of the same token."""
-    use = f"{session.due and session.due.at} {session.tokens.get('refresh_token')}"
+    """What stands for one session's use of a refresh token. One that was put off is another use of the same token.
+
+    Some providers hand out one token for several sign-ins of a person, whose sessions must not be taken for each other.
+    """
+    use = f"{session.id} {session.due and session.due.at} {session.tokens.get('refresh_token')}"
     return hashlib.sha256(use.encode()).hexdigest()

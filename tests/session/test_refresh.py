@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -398,6 +399,25 @@ def test_in_cookies_who_comes_back_with_several_requests_to_several_workers_stay
         assert there.refreshes == 1
         assert there.audit("refresh_refused") == []
         assert there.see() is not None
+
+
+def test_two_sessions_with_one_refresh_token_stay_two(provider: StandIn, tmp_path: Path) -> None:
+    # Some providers hand out the same one at each sign-in of a person.
+    with scene(provider, tmp_path, "cookie", refresh_failure="keep") as there:
+        provider.answers["token"] = lambda good: good | {"refresh_token": "the-same-each-time"}
+        both = []
+        for _ in range(2):
+            browser = there.site.browser()
+            browser.navigate(there.site.url + "/")
+            known = there.sessions.look_up("; ".join(f"{one.name}={one.value}" for one in browser.jar))
+            assert known is not None and known.session is not None
+            due = refresh.Due(int(there.clock()) // HOUR * HOUR, int(there.clock()))
+            both.append(replace(known, session=replace(known.session, due=due)))
+        site = there.site.middleware._site()
+        for known in both:
+            seen = site.refreshed(known).session
+            assert seen is not None and known.session is not None
+            assert seen.id == known.session.id
 
 
 def test_memory_of_refreshes_is_bounded(
