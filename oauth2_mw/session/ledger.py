@@ -190,20 +190,11 @@ class Ledger:
             if told is None:
                 log.info("a record of a session that no key opens was left aside")
                 continue
-            user_id, username, provider, device, address, created, issued, expires, idle = json.loads(told)
-            if now < min(expires, record.seen + idle):
-                yield Entry(
-                    id=entry_id,
-                    user_id=user_id,
-                    username=username,
-                    provider=provider,
-                    device=device,
-                    address=address,
-                    created=created,
-                    issued=issued,
-                    seen=record.seen,
-                    expires=expires,
-                )
+            entry, idle = _entry(entry_id, record, told)
+            if entry is None:
+                log.info("a record of a session of another version was left aside")
+            elif now < min(entry.expires, entry.seen + idle):
+                yield entry
 
     # Ending
 
@@ -265,6 +256,42 @@ class Ledger:
     def is_done(self, name: str) -> bool:
         """Whether :meth:`note_done` has noted that."""
         return self.store.revoked(name) is not None
+
+
+def _entry(entry_id: str, record: Record, told: bytes) -> tuple[Entry | None, int]:
+    """What :meth:`Ledger.summary` told of a session, and its idle time; ``None``: it is another version's."""
+    try:
+        fields = json.loads(told)
+    except ValueError:
+        return None, 0
+    match fields:
+        # A later version may tell more.
+        case [
+            str(user_id),
+            str(username),
+            str(provider),
+            str() | None as device,
+            str() | None as address,
+            int(created),
+            int(issued),
+            int(expires),
+            int(idle),
+            *_,
+        ]:
+            entry = Entry(
+                id=entry_id,
+                user_id=user_id,
+                username=username,
+                provider=provider,
+                device=device,
+                address=address,
+                created=created,
+                issued=issued,
+                seen=record.seen,
+                expires=expires,
+            )
+            return entry, idle
+    return None, 0
 
 
 def _sid_name(issuer: str, sid: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -438,6 +440,54 @@ def test_entries_show_where_a_session_is_used(host: Host, clock: Clock) -> None:
     )
     assert (entry.created, entry.seen, entry.expires) == (NOW, NOW + 30 * 60, NOW + 8 * 3600)
     assert {entry.username for entry in ledger.all()} == {"jane", "eve"}
+
+
+def told(host: Host, cookie: str, change: Callable[[list[Any]], Any]) -> None:
+    """Another version of this package seals what it tells of a session in another shape."""
+    session, ledger = host.known(cookie).session, host.sessions.ledger
+    assert session is not None and ledger is not None
+    record = host.store.read(session.id)
+    assert record is not None
+    text = host.sessions.sealer.open("session-summary", session.id, record.summary)
+    assert text is not None
+    payload = change(json.loads(text))
+    octets = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    summary = host.sessions.sealer.seal("session-summary", session.id, octets)
+    host.store.touch(session.id, seen=session.seen, expires=session.expires, summary=summary)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fields: fields[:-1],
+        lambda fields: {"user": fields[0]},
+        lambda fields: [*fields[:-1], "an hour"],
+        lambda fields: [None, *fields[1:]],
+        lambda _fields: b"\xff",
+        lambda _fields: b"[",
+        lambda _fields: b"",
+    ],
+    ids=["shorter", "an object", "another type", "no user", "no UTF-8", "no JSON", "nothing"],
+)
+def test_a_session_told_of_in_another_shape_hides_no_other(
+    host: Host, change: Callable[[list[Any]], Any]
+) -> None:
+    told(host, host.sign_in(origin=Origin(NOW, "sid-1")), change)
+    cookie = host.sign_in(origin=Origin(NOW, "sid-1"))
+    ledger = host.sessions.ledger
+    assert ledger is not None
+    assert len(ledger.entries("u1")) == len(list(ledger.all())) == 1
+    assert len(ledger.end_by_sid("https://id.example", "sid-1")) == 1
+    assert host.user(cookie) is None
+
+
+def test_a_session_of_which_a_later_version_tells_more_can_be_ended(host: Host) -> None:
+    cookie = host.sign_in(origin=Origin(NOW, "sid-1"))
+    told(host, cookie, lambda fields: [*fields, "more"])
+    ledger = host.sessions.ledger
+    assert ledger is not None
+    assert len(ledger.end_by_sid("https://id.example", "sid-1")) == 1
+    assert host.user(cookie) is None
 
 
 def test_the_same_store_shows_another_application_nothing(tmp_path: Path, clock: Clock, host: Host) -> None:
