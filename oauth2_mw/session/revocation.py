@@ -108,11 +108,11 @@ class Revocations:
         """
         if self._clock() >= self.due:
             self._refresh()
-        return (
-            session_id in self._revoked
-            or user_id in self._disabled
-            or (user_id in self._cut_off and issued <= self._cut_off[user_id][0])
-        )
+        if session_id in self._revoked or user_id in self._disabled:
+            return True
+        # Looked up once: another thread may forget it meanwhile.
+        cut_off = self._cut_off.get(user_id)
+        return cut_off is not None and issued <= cut_off[0]
 
     def revoke(self, session_id: str, *, expires: int) -> None:
         """End a session everywhere.

@@ -199,6 +199,26 @@ def test_a_cut_off_is_forgotten_with_the_last_session_that_it_ended(clock: Clock
     assert revocations.ended("s", "v", 100)
 
 
+def test_a_cut_off_that_another_thread_forgets_meanwhile_is_no_error(clock: Clock) -> None:
+    class Name(str):
+        """A user's id; whenever it was looked up, another thread clears up before it is looked up once more."""
+
+        looked_up = 0
+
+        def __hash__(self) -> int:
+            # The first time among the disabled users.
+            self.looked_up += 1
+            if self.looked_up > 2:
+                revocations._cut_off.clear()
+            return str.__hash__(self)
+
+        __eq__ = str.__eq__
+
+    revocations = Revocations(sync=5, clock=clock)
+    revocations.revoke_user("u", moment=100, expires=1)
+    assert revocations.ended("s", Name("u"), 100)
+
+
 def test_a_line_of_another_kind_is_left_aside(clock: Clock) -> None:
     shared = Shared(answers=[(Line(1, "sid:x", 200), Line(2, session_name("s")))])
     assert make(shared, clock).ended("s", "u", 1)
