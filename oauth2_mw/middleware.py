@@ -26,6 +26,9 @@ from oauth2_mw.web.urls import Urls
 if TYPE_CHECKING:
     from oauth2_mw.web.site import Site
 
+#: What tells caches, those of a network of servers included, whether they may keep a response.
+_FOR_CACHES = frozenset({"cache-control", "cdn-cache-control", "surrogate-control"})
+
 
 class OAuth2Middleware:
     """Puts a sign-in in front of a WSGI application.
@@ -93,7 +96,10 @@ class OAuth2Middleware:
                     environ["oauth2_mw.identity"] = known.session.identity
                     environ["oauth2_mw.session"] = known.session
                     environ["oauth2_mw.urls"] = self._urls
-                    return self._app(environ, _private(start_response, self._sessions.renewal(known)))
+                    # New tokens that no cookie brings home are lost.
+                    urgent = known.stale and known.held is None
+                    cookies = self._sessions.renewal(known)
+                    return self._app(environ, _private(start_response, cookies, urgent=urgent))
         if self._optional:
             environ["oauth2_mw.urls"] = self._urls
             if known is not None and known.broken:
@@ -154,19 +160,25 @@ def _send(
     return response(environ, start_response)
 
 
-def _private(start_response: StartResponse, cookies: list[str]) -> StartResponse:
+def _private(start_response: StartResponse, cookies: list[str], *, urgent: bool = False) -> StartResponse:
     """Keep a person's page out of shared caches where the application says nothing, and add cookies of ours.
 
     A response that the application declares public is left as it is, and carries no cookie: anybody may keep it.
+
+    :param urgent: the cookies cannot wait for another response; a public one becomes private, this once.
     """
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
         caching = [
             value.lower() for name, value in headers if len(name) == 13 and name.lower() == "cache-control"
         ]
+        public = any("public" in value or "s-maxage" in value for value in caching)
+        if public and urgent:
+            headers = [(name, value) for name, value in headers if name.lower() not in _FOR_CACHES]
+            caching, public = [], False
         if not caching:
             headers = [*headers, ("Cache-Control", "private")]
-        if cookies and not any("public" in value or "s-maxage" in value for value in caching):
+        if cookies and not public:
             headers = [*headers, *(("Set-Cookie", cookie) for cookie in cookies), ("Vary", "Cookie")]
         return (
             start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)

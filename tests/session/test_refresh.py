@@ -504,3 +504,33 @@ def test_what_has_grown_out_of_a_cookie_is_cut_down_and_what_cannot_be_ends(
         there.clock.ahead += HOUR
         assert there.see() is None
         assert "code=session_too_big" in there.audit("access_withdrawn")[0]
+
+
+@pytest.mark.parametrize("caching", ["public, max-age=3600", "s-maxage=60"])
+def test_new_tokens_come_home_with_a_response_that_everybody_might_keep(
+    provider: StandIn, tmp_path: Path, caching: str
+) -> None:
+    with scene(provider, tmp_path, "cookie") as there:
+        app = there.site.middleware._app
+
+        def shared(environ: Any, start_response: Any) -> Any:
+            def start(status: str, headers: Any, *rest: Any) -> Any:
+                more = [("Cache-Control", caching), ("CDN-Cache-Control", "max-age=9")]
+                return start_response(status, [*headers, *more], *rest)
+
+            return app(environ, start)
+
+        there.site.middleware._app = shared
+        page = there.browser.fetch(there.site.url + "/style.css")
+        assert page.all_headers("Cache-Control") == [caching]
+        there.clock.ahead = HOUR - 50
+        page = there.browser.fetch(there.site.url + "/style.css")
+        assert page.all_headers("Set-Cookie")
+        assert page.all_headers("Cache-Control") == ["private"]
+        assert page.all_headers("CDN-Cache-Control") == []
+        # Another worker, which remembers nothing, is brought what came of it.
+        there.another_worker()
+        assert there.see() is not None
+        assert there.refreshes == 1
+        page = there.browser.fetch(there.site.url + "/style.css")
+        assert page.all_headers("Cache-Control") == [caching]
