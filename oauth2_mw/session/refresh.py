@@ -48,7 +48,11 @@ POLL = 0.2
 RETRY = 30
 #: Seconds for which a worker hands a refreshed session to requests that come with the cookie of before.
 GRACE = 60
-#: Refreshed sessions that a worker keeps for that.
+#: Seconds for which a request tries to write new tokens down while their store is away, and for which the worker keeps
+#: them after that, for the next request with that session.
+WRITING = 10
+UNWRITTEN = 3600
+#: Refreshed sessions that a worker keeps for either.
 MOST_RECENT = 1000
 
 
@@ -144,7 +148,12 @@ class Refresher:
             if session is None or held is None or session.due is None or now < session.due.at:
                 # Ended, or refreshed by somebody else.
                 return known
-            if held.lease <= now:
+            unwritten = self._recently(_name(session))
+            if unwritten is not None and unwritten.session is not None:
+                stored = self._sessions.replace(known, unwritten.session)
+                if stored is not None:
+                    return stored
+            elif held.lease <= now:
                 leased = self._sessions.replace(known, session, lease=int(now) + LEASE)
                 if leased is not None:
                     return self._take(leased, session)
@@ -159,6 +168,18 @@ class Refresher:
         if fresh is None:
             self._end(session)
             return replace(leased, session=None, broken=True)
+        until = self._monotonic() + WRITING
+        while True:
+            try:
+                return self._write(leased, fresh)
+            except StoreUnavailable:
+                # The old refresh token is spent: without what came of it nobody could refresh any more.
+                self._remember(_name(session), fresh, seconds=UNWRITTEN)
+                if self._monotonic() >= until:
+                    raise
+                time.sleep(POLL)
+
+    def _write(self, leased: Known, fresh: Session) -> Known:
         stored = self._sessions.replace(leased, fresh)
         if stored is not None:
             return stored
@@ -171,8 +192,8 @@ class Refresher:
     # Sessions in cookies
 
     def _in_cookie(self, known: Known, session: Session, name: str) -> Known:
-        recent = self._recent.get(name)
-        if recent is not None and self._monotonic() < recent.until:
+        recent = self._recently(name)
+        if recent is not None:
             return self._carry(known, recent.session)
         if not self._is_first(session, name):
             # Another worker refreshes it, and the browser is about to bring what came of that.
@@ -211,9 +232,15 @@ class Refresher:
         carried = self._sessions.replace(known, session) if session is not None else None
         return carried if carried is not None else replace(known, session=None, broken=True)
 
-    def _remember(self, name: str, session: Session | None) -> None:
+    # What became of refresh tokens
+
+    def _recently(self, name: str) -> _Recent | None:
+        recent = self._recent.get(name)
+        return recent if recent is not None and self._monotonic() < recent.until else None
+
+    def _remember(self, name: str, session: Session | None, *, seconds: int = GRACE) -> None:
         with self._boarding:
-            self._recent[name] = _Recent(session, self._monotonic() + GRACE)
+            self._recent[name] = _Recent(session, self._monotonic() + seconds)
             while len(self._recent) > MOST_RECENT:
                 del self._recent[next(iter(self._recent))]
 

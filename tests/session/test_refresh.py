@@ -21,6 +21,7 @@ from oauth2_mw.session.refresh import Refresher
 from tests.support.browser_jar import Browser
 from tests.support.guarded import ORIGIN, Guarded, guarded
 from tests.support.provider_standin import Answer, StandIn
+from tests.support.watched_store import WatchedStore
 
 SECRET = "s3cret: %+&ü"
 HOUR = 3600
@@ -320,6 +321,48 @@ def test_a_provider_that_is_down_keeps_nobody_out_and_is_asked_again_later(
         seen = there.see()
         assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] != before["HTTP_X_ACCESS_TOKEN"]
         assert there.refreshes == 2
+
+
+def watch(there: Scene) -> WatchedStore:
+    """A look at every call to the store from now on."""
+    ledger = there.sessions.ledger
+    assert ledger is not None
+    ledger.store = watched = WatchedStore(ledger.store)
+    return watched
+
+
+@pytest.mark.parametrize(("seconds", "failures"), [(60, 3), (0, 1)], ids=["by this request", "by the next"])
+def test_new_tokens_that_the_store_does_not_take_are_written_down_later(
+    provider: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, failures: int
+) -> None:
+    monkeypatch.setattr(refresh, "WRITING", seconds)
+    monkeypatch.setattr(refresh, "POLL", 0.01)
+    with scene(provider, tmp_path) as there:
+        watched, left = watch(there), [StoreUnavailable("the store is away")] * failures
+
+        def fail() -> None:
+            if left:
+                raise left.pop()
+
+        def answer(members: Any) -> Any:
+            watched.before["replace"] = fail
+            return members
+
+        before = there.see()
+        provider.answers["token"] = answer
+        there.clock.ahead = HOUR - 50
+        assert (there.see() is not None) == (seconds > 0)
+        assert left == []
+        seen = there.see()
+        assert seen is not None and before is not None
+        assert seen["HTTP_X_ACCESS_TOKEN"] != before["HTTP_X_ACCESS_TOKEN"]
+        assert seen["HTTP_X_ACCESS_TOKEN"] in provider._access_tokens
+        assert there.refreshes == 1
+        # And on, with the refresh token that came with it.
+        there.clock.ahead += HOUR
+        assert there.see() is not None
+        assert there.refreshes == 2
+        assert there.audit("refresh_refused") == []
 
 
 @pytest.mark.parametrize("mode", MODES)
