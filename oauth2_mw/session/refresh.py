@@ -105,8 +105,10 @@ class Refresher:
         :param known: its session is due to be refreshed.
         :raises StoreUnavailable: when the session's store cannot be used.
         """
+        # Another request may have refreshed it since this one's cookie was looked at first.
+        known = self._sessions.current(known)
         session = known.session
-        if session is None or session.due is None:
+        if session is None or session.due is None or self._sessions.now() < session.due.at:
             return known
         name = _name(session)
         deadline = self._monotonic() + WAIT
@@ -141,8 +143,8 @@ class Refresher:
     # Sessions in a store
 
     def _in_store(self, known: Known, deadline: float) -> Known:
+        asked = False
         while True:
-            known = self._sessions.fresh(known)
             session, held = known.session, known.held
             now = self._sessions.now()
             if session is None or held is None or session.due is None or now < session.due.at:
@@ -154,13 +156,15 @@ class Refresher:
                 if stored is not None:
                     return stored
             elif held.lease <= now:
-                leased = self._sessions.replace(known, session, lease=int(now) + LEASE)
+                # What is held may be out of date by now: the store decides, whose version is another then.
+                leased = self._sessions.replace(known, session.used(now), lease=int(now) + LEASE)
                 if leased is not None:
                     return self._take(leased, session)
             elif now < session.due.ends or self._monotonic() >= deadline:
                 return known
-            else:
+            elif asked:
                 time.sleep(POLL)
+            known, asked = self._sessions.fresh(known), True
 
     def _take(self, leased: Known, session: Session) -> Known:
         """Refresh with the lease in hand, and give it back."""

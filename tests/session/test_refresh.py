@@ -331,6 +331,45 @@ def watch(there: Scene) -> WatchedStore:
     return watched
 
 
+def test_who_does_not_refresh_asks_the_store_no_more_often_for_that(
+    provider: StandIn, tmp_path: Path
+) -> None:
+    with scene(provider, tmp_path, revocation_sync="60s") as there:
+        old = _copy(there, there.browser.jar)
+
+        def token() -> str:
+            seen = there.see(old)
+            assert seen is not None
+            return str(seen["HTTP_X_ACCESS_TOKEN"])
+
+        first, watched = token(), watch(there)
+        asked, answer = threading.Event(), threading.Event()
+
+        def slowly(members: Any) -> Any:
+            asked.set()
+            assert answer.wait(30)
+            return members
+
+        provider.answers["token"] = slowly
+        there.clock.ahead = HOUR - 50
+        thread = threading.Thread(target=there.see)
+        thread.start()
+        assert asked.wait(30)
+        assert watched.taken() == ["replace"]
+        for _ in range(2):
+            assert token() == first
+            # Nor does one that has not seen who refreshes.
+            there.another_worker()
+        assert watched.taken() == []
+        answer.set()
+        thread.join(30)
+        assert watched.taken() == ["replace"]
+        for _ in range(2):
+            assert token() != first
+            there.another_worker()
+        assert watched.taken() == []
+
+
 @pytest.mark.parametrize(("seconds", "failures"), [(60, 3), (0, 1)], ids=["by this request", "by the next"])
 def test_new_tokens_that_the_store_does_not_take_are_written_down_later(
     provider: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, failures: int
