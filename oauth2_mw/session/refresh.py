@@ -40,8 +40,9 @@ from oauth2_mw.settings.model import ProviderSettings, Settings
 
 #: Seconds for which one worker may refresh a session: longer than all calls to the provider may take together.
 LEASE = 60
-#: Seconds for which a request waits for another that is refreshing, once the access token has ended.
-WAIT = 30
+#: Seconds for which a request waits for another that is refreshing, once the access token has ended: less than the 30
+#: after which gunicorn ends a worker.
+WAIT = 20
 #: Seconds between two looks at the store while another host is refreshing.
 POLL = 0.2
 #: Seconds until a provider that could not be reached is tried again.
