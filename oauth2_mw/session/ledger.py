@@ -208,9 +208,16 @@ class Ledger:
             if record is None:
                 return False
             expires = record.expires
-        # The list before the record: what fails in between leaves a session that counts no more.
-        self._revocations.revoke(entry_id, expires=expires or int(self._clock()) + self._longest)
-        return self.store.delete(entry_id)
+        until = expires or int(self._clock()) + self._longest
+        if self._data_in_cookie:
+            # The list before the record: what fails in between leaves a session that counts no more.
+            self._revocations.revoke(entry_id, expires=until)
+            return self.store.delete(entry_id)
+        # The record is the session. When it cannot be deleted nothing has happened, and whoever tries again ends it.
+        there = self.store.delete(entry_id)
+        # What this worker has read of it lately counts no more either.
+        self._revocations.revoke(entry_id, expires=until)
+        return there
 
     def end_by_sid(self, issuer: str, sid: str, *, coming: bool = False) -> list[Entry]:
         """End the sessions that came from one of the provider's own.

@@ -120,12 +120,17 @@ class Logout:
         """End that session here, and go on to the provider where Sync Logout says so.
 
         For a request that the person meant: nothing is asked any more.
+
+        :raises StoreUnavailable: when the session lives in a store, and that cannot be told.
         """
         who = session.identity
         detail = None
         try:
             self._sessions.end(session)
         except StoreUnavailable as error:
+            if known.held is not None:
+                # It goes on for whoever has the cookie, and so this was no sign-out; the person can try again.
+                raise
             # The browser forgets in any case; a copy of its cookie may serve elsewhere until it ends by itself.
             detail = f"the cookie was deleted, but other hosts could not be told: {error.detail}"
         audit("logout", user=who.id, username=who.username, provider=who.provider, detail=detail)

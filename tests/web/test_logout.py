@@ -12,6 +12,7 @@ import pytest
 from tests.support.browser_jar import Browser
 from tests.support.guarded import ORIGIN, Guarded, guarded
 from tests.support.provider_standin import StandIn
+from tests.support.watched_store import WatchedStore
 from tests.support.wsgi_call import call, environ_for
 
 SECRET = "s3cret: %+&ü"
@@ -351,6 +352,29 @@ def test_a_logout_that_the_directory_does_not_take_is_one_for_this_browser_and_s
 
 
 @pytest.mark.row("3k.8", "V31")
+@pytest.mark.row("3c.13")
+def test_a_store_that_is_away_refuses_a_logout_that_works_when_it_is_back(
+    provider: StandIn, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/sessions.db"
+    with guarded(issuer=provider.issuer, client_secret=SECRET, session=url) as site:
+        browser = signed_in(site)
+        ledger = site.middleware._sessions.ledger
+        assert ledger is not None
+        ledger.store = watched = WatchedStore(ledger.store)
+        watched.away = True
+        page = browser.navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        assert (page.status, page.header("Retry-After")) == (503, "5")
+        watched.away = False
+        # Neither the browser nor the worker has taken it for one.
+        assert is_signed_in(browser, site)
+        copy = site.browser()
+        copy.jar = browser.jar.copy()
+        assert browser.navigate(LOGOUT, initiator=ORIGIN, follow=False).status == 303
+        assert not is_signed_in(copy, site)
+        assert list(ledger.all()) == []
+
+
 def test_a_disabled_user_is_out(provider: StandIn, tmp_path: Path) -> None:
     with guarded(
         issuer=provider.issuer, client_secret=SECRET, directory=f"sqlite:///{tmp_path / 'users.db'}"
