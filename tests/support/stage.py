@@ -1,0 +1,69 @@
+"""People at an application that runs on several hosts: who is signed in there, and what is told to whom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tests.support.browser_jar import Browser
+from tests.support.cookie_jar import CookieJar
+from tests.support.deployment import Deployment, Host
+from tests.support.load import user_of
+from tests.support.oidc_provider import OidcProvider
+from tests.support.page import Page
+from tests.support.processes import DEADLINE
+
+#: Questions to a host after which all of its workers have been met, as good as certainly.
+ROUNDS = 8
+
+
+def wait_until(condition: Callable[[], object], *, deadline: float = DEADLINE) -> None:
+    """Ask until it answers something true."""
+    until = time.monotonic() + deadline
+    while not condition():
+        assert time.monotonic() < until, f"not within {deadline:.0f} seconds"
+        time.sleep(0.1)
+
+
+def sleep_until(moment: float) -> None:
+    """Until that second since the epoch has begun."""
+    while (left := moment - time.time()) > 0:
+        time.sleep(left)
+
+
+class Stage:
+    """The hosts of one site, and the provider that knows its people."""
+
+    def __init__(self, deployed: Deployment, provider: OidcProvider) -> None:
+        self.site = deployed.site
+        self.hosts = deployed.hosts
+        self.deployed = deployed
+        self.provider = provider
+
+    def sign_in(self, login: str, section: str = "default") -> Browser:
+        """A new browser of that person, who is sent to the provider of that section."""
+        self.provider.add_account(login, preferred_username=login)
+        browser = Browser()
+        browser.navigate(self.site.own_url(f"login/{section}/"))
+        page = self.provider.sign_in(browser, login)
+        assert user_of(page) is not None, f"{page.status} {page.text}\n{browser.transcript}"
+        return browser
+
+    def sign_out(self, browser: Browser, host: Host | None = None) -> Page:
+        """The first answer to somebody who typed the address of the logout, at that host or any."""
+        url = self.site.own_url("logout/")
+        if host is not None:
+            url = host.url(url.removeprefix(self.site.public_url))
+        return browser.navigate(url, follow=False)
+
+    def ask(self, jar: CookieJar, url: str | None = None) -> Page:
+        """What a copy of these cookies is answered; whatever it is, the cookies stay as they are."""
+        return Browser(jar=jar.copy()).navigate(url or self.site.url("/"), follow=False)
+
+    def users(self, jar: CookieJar) -> set[str | None]:
+        """Who the application is told of at each host, asked often enough to meet all its workers."""
+        return {user_of(page) for page in self.pages(jar)}
+
+    def pages(self, jar: CookieJar) -> list[Page]:
+        """The answers of all hosts."""
+        return [self.ask(jar, host.url("/")) for host in self.hosts for _ in range(ROUNDS)]
