@@ -22,7 +22,7 @@ from oauth2_mw.session.carried import CarriedSessions
 from oauth2_mw.session.cookies import MAX_COPIES, Cookies, Sent
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.ledger import Ledger
-from oauth2_mw.session.model import Due, Origin, Session
+from oauth2_mw.session.model import Due, Ending, Origin, Session
 from oauth2_mw.session.revocation import Revocations, SharedList
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.session.stored import Handle, Held, StoredSessions
@@ -398,7 +398,7 @@ class Sessions:
         """
         return self.revocations.ended(session.id, session.identity.id, session.origin.issued)
 
-    def end(self, session: Session) -> None:
+    def end(self, session: Session | Ending) -> None:
         """Make a session count no more, also where its cookie was copied.
 
         :raises StoreUnavailable: when other hosts could not be told.

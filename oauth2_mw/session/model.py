@@ -42,6 +42,14 @@ class Due(NamedTuple):
         return cls(int(expires_at - min(60, max(expires_at - now, 0) / 4)), expires_at)
 
 
+class Ending(NamedTuple):
+    """What it takes to end a session."""
+
+    id: str
+    #: the end of the session, whatever its use
+    expires: int
+
+
 _UNKNOWN = Origin()
 
 
@@ -64,6 +72,11 @@ class Session:
     #: ``None``: there is nothing to refresh
     due: Due | None = None
     origin: Origin = _UNKNOWN
+
+    @property
+    def ending(self) -> Ending:
+        """What it takes to end it."""
+        return Ending(self.id, self.expires)
 
     def alive(self, now: float) -> bool:
         """Whether neither the absolute nor the idle limit has passed."""

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oauth2_mw.session.cookies import Cookies, Sent
+from oauth2_mw.session.model import Ending
 from oauth2_mw.session.sealing import Sealer
 
 #: Seconds in which an answer must come back.
@@ -77,6 +78,8 @@ class Attempt:
     spent: bool = False
     #: whether that answer has led to a session
     signed_in: bool = False
+    #: the session that the browser had when it began, where the answer will come without its cookie
+    before: Ending | None = None
 
     @property
     def nonce(self) -> str:
@@ -117,12 +120,19 @@ class Attempts:
         self._form_post = frozenset(form_post)
 
     def begin(
-        self, provider: str, destination: str, sent: Sent, *, restarts: int = 0
+        self, provider: str, destination: str, sent: Sent, *, restarts: int = 0, before: Ending | None = None
     ) -> tuple[Attempt, str, list[str]]:
-        """A new attempt, its ``state`` parameter, and the ``Set-Cookie`` values that keep it and make room for it."""
+        """A new attempt, its ``state`` parameter, and the ``Set-Cookie`` values that keep it and make room for it.
+
+        :param before: the session that the browser has by now. With a provider whose answers come as a form the
+            attempt remembers it: browsers send the session's cookie, which is ``SameSite=Lax``, along with no form
+            of another site.
+        """
         known = self._known(sent)
         state = State(_slot(known) + _b64(os.urandom(9)), int(self._clock()), provider, restarts)
-        attempt = Attempt(state, os.urandom(32), destination)
+        attempt = Attempt(
+            state, os.urandom(32), destination, before=before if provider in self._form_post else None
+        )
         text = self._seal_attempt(attempt)
         taken = self._cookies.session_bytes(sent)
         if taken + len(text) > MOST_BYTES:
@@ -189,7 +199,7 @@ class Attempts:
             it has led to none.
         """
         signed_in = session_bytes is not None
-        text = self._seal_attempt(replace(attempt, seed=b"", spent=True, signed_in=signed_in))
+        text = self._seal_attempt(replace(attempt, seed=b"", spent=True, signed_in=signed_in, before=None))
         taken = session_bytes if session_bytes is not None else self._cookies.session_bytes(sent)
         room = MOST_BYTES - taken - len(text)
         leaving = self._leaving(self._known(sent), sent, but=attempt.state.slot, room=room)
@@ -218,6 +228,7 @@ class Attempts:
     def _seal_attempt(self, attempt: Attempt) -> str:
         progress = int(attempt.spent) + int(attempt.signed_in)
         record = [_write_state(attempt.state), _b64(attempt.seed), attempt.destination, progress]
+        record += attempt.before or ()
         name = self._cookies.attempt_prefix + attempt.state.slot
         return self._sealer.seal(_ATTEMPT, name, json.dumps(record, separators=(",", ":")).encode())
 
@@ -226,11 +237,18 @@ class Attempts:
         if payload is None:
             return None
         try:
-            state, seed, destination, progress = json.loads(payload)
-            if type(destination) is not str:
+            state, seed, destination, progress, *before = json.loads(payload)
+            if type(destination) is not str or tuple(map(type, before)) not in ((), (str, int)):
                 raise TypeError("an attempt of another version")
             octets = urlsafe_b64decode(seed + "==")
-            return Attempt(_read_state(state), octets, destination, progress > 0, progress > 1)
+            return Attempt(
+                _read_state(state),
+                octets,
+                destination,
+                spent=progress > 0,
+                signed_in=progress > 1,
+                before=Ending(*before) if before else None,
+            )
         except (ValueError, TypeError):
             return None
 

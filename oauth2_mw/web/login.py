@@ -111,7 +111,11 @@ class Login:
         self, provider: str, destination: str | None, known: Known, *, restarts: int, login_hint: str | None
     ) -> Response:
         attempt, state, cookies = self._attempts.begin(
-            provider, destination or self._urls.home_path, known.sent, restarts=restarts
+            provider,
+            destination or self._urls.home_path,
+            known.sent,
+            restarts=restarts,
+            before=known.session.ending if known.session is not None else None,
         )
         client = self._clients(provider)
         url = client.authorization_url(
@@ -219,8 +223,9 @@ class Login:
             ),
             expires_at=sign_in.tokens.expires_at,
         )
-        if known.session is not None:
-            self._sessions.end(known.session)
+        before = known.session or attempt.before
+        if before is not None:
+            self._sessions.end(before)
         audit("login", user=identity.id, username=identity.username, provider=provider.name)
         cookies = [*kept, *self._attempts.spend(attempt, known.sent, session_bytes=sum(map(len, kept)))]
         return responses.redirect(self._urls.to_destination(attempt.destination), cookies=cookies)

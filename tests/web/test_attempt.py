@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from oauth2_mw.session.cookies import Cookies, Sent
 from oauth2_mw.session.keyring import Keyring
+from oauth2_mw.session.model import Ending
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.web.attempt import KEPT_FOR, MOST_BYTES, SLOTS, VALID_FOR, Attempt, Attempts, UsedHere
@@ -376,6 +377,52 @@ def test_an_attempt_whose_destination_is_no_text_is_none(attempts: Attempts) -> 
         payload = f'[["a12345678901_",1,"corp",0],"AAAA",{destination},0]'.encode()
         found = attempts._open_attempt("a", attempts._sealer.seal("attempt", name, payload))
         assert (found is not None) == opens
+
+
+# The session before
+
+
+BEFORE = Ending("session-1", 1_800_030_000)
+
+
+def test_where_the_answer_comes_as_a_form_the_session_before_is_remembered_until_it_has_come(
+    clock: Clock,
+) -> None:
+    attempts, browser = make(clock, form_post=["corp"]), Browser()
+    attempt, text, cookies = attempts.begin("corp", "/", browser.sent(), before=BEFORE)
+    browser.take(cookies)
+    state = attempts.open_state(text)
+    assert state is not None
+    found = attempts.find(state, browser.sent())
+    assert found == attempt
+    assert found.before == BEFORE
+    browser.take(attempts.spend(found, browser.sent()))
+    spent = attempts.find(state, browser.sent())
+    assert spent is not None
+    assert spent.before is None
+
+
+@pytest.mark.parametrize(("provider", "before"), [("other", BEFORE), ("corp", None)])
+def test_elsewhere_no_session_is_remembered(clock: Clock, provider: str, before: Ending | None) -> None:
+    attempts, browser = make(clock, form_post=["corp"]), Browser()
+    attempt, _, cookies = attempts.begin(provider, "/", browser.sent(), before=before)
+    browser.take(cookies)
+    found = attempts.find(attempt.state, browser.sent())
+    assert found is not None
+    assert found.before is None
+
+
+@pytest.mark.row("3c.12")
+def test_an_attempt_over_a_session_of_another_shape_is_none(attempts: Attempts) -> None:
+    def opened(more: str) -> Attempt | None:
+        payload = f'[["a12345678901_",1,"corp",0],"AAAA","/",0{more}]'.encode()
+        sealed = attempts._sealer.seal("attempt", COOKIES.attempt_prefix + "a", payload)
+        return attempts._open_attempt("a", sealed)
+
+    for more in ("", ',"s",1'):
+        assert opened(more) is not None
+    for more in (',"s"', ',"s","1"', ",1,1", ',"s",1.0', ',"s",1,1', ",null,null"):
+        assert opened(more) is None
 
 
 @pytest.mark.row("3h.3")

@@ -674,6 +674,33 @@ def test_a_form_proves_as_much_as_an_address(form_post: Guarded, provider: Stand
     assert provider.asked("/token") == []
 
 
+@pytest.mark.row("3a.16")
+def test_a_sign_in_by_a_form_ends_the_session_before_although_its_cookie_stays_behind(
+    form_post: Guarded, provider: StandIn
+) -> None:
+    browser = form_post.browser()
+    browser.post(CALLBACK, as_form(browser, form_post, provider), initiator=provider.url)
+    thief = Browser(jar=browser.jar.copy(), behind_tls=browser.behind_tls)
+    other = form_post.browser()
+    other.post(CALLBACK, as_form(other, form_post, provider), initiator=provider.url)
+    assert whoami(thief, form_post) == "jane"
+    fields = as_form(browser, form_post, provider, "/auth/oauth2/login/")
+    assert browser.post(CALLBACK, fields, initiator=provider.url).json()["user"] == "jane"
+    assert whoami(browser, form_post) == "jane"
+    assert whoami(other, form_post) == "jane"
+    assert whoami(thief, form_post) is None
+
+
+@pytest.mark.row("3a.13")
+def test_a_form_that_fails_leaves_the_session_before_alone(form_post: Guarded, provider: StandIn) -> None:
+    browser = form_post.browser()
+    browser.post(CALLBACK, as_form(browser, form_post, provider), initiator=provider.url)
+    fields = as_form(browser, form_post, provider, "/auth/oauth2/login/")
+    provider.answers["token"] = {"error": "invalid_grant"}
+    assert browser.post(CALLBACK, fields, initiator=provider.url).status == 502
+    assert whoami(browser, form_post) == "jane"
+
+
 def test_a_late_form_is_begun_anew(form_post: Guarded, provider: StandIn) -> None:
     browser = form_post.browser()
     fields = as_form(browser, form_post, provider)
