@@ -60,7 +60,7 @@ def test_neither_case_nor_form_makes_another_name(text: str) -> None:
         "测试",
         "jane-測試",
         "ジェーン99",
-        "m\u0301ax",
+        "q\u0301ax",
     ],
 )
 def test_ordinary_names_can_be_had(username: str) -> None:
@@ -96,7 +96,7 @@ def test_ordinary_names_can_be_had(username: str) -> None:
         ("admіn@corp.example", "mixes alphabets"),
         ("αdmin", "mixes alphabets"),
         # A mark that stands on a letter ends no word.
-        ("m\u0301\u0430x", "mixes alphabets"),
+        ("q\u0301\u0430x", "mixes alphabets"),
     ],
 )
 def test_a_name_that_hides_something_is_refused(username: str | None, text: str) -> None:
