@@ -18,7 +18,7 @@ from oauth2_mw.identity.access import PublicPaths
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.client_key import client_key_problems
-from oauth2_mw.session.manager import Known
+from oauth2_mw.session.known import Known
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.urls import Urls

@@ -8,10 +8,9 @@ holds a handle in place of the session, and what it stands for is asked for once
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from time import monotonic
 
 from oauth2_mw.errors import ProviderError, StoreUnavailable
@@ -21,6 +20,7 @@ from oauth2_mw.observe import new_id
 from oauth2_mw.session.carried import CarriedSessions
 from oauth2_mw.session.cookies import MAX_COPIES, Cookies, Sent
 from oauth2_mw.session.keyring import Keyring
+from oauth2_mw.session.known import Known, Opened
 from oauth2_mw.session.ledger import Ledger
 from oauth2_mw.session.model import Due, Ending, Origin, Session
 from oauth2_mw.session.revocation import Revocations, SharedList
@@ -32,74 +32,6 @@ from oauth2_mw.settings.model import ProviderSettings, Settings
 log = logging.getLogger(__name__)
 
 _HANDLE = "session-handle"
-#: What the cache of opened sessions may hold in each worker.
-CACHE_ENTRIES = 2000
-CACHE_BYTES = 8 * 1024 * 1024
-#: What an opened session takes, its key included, in terms of the header that it came from, and of what a store holds.
-_ENTRY_FACTOR = 10
-_STORED_FACTOR = 4
-
-
-@dataclass(slots=True)
-class Known:
-    """What a ``Cookie`` header said, worked out once and never changed (freezing it would show in every opening)."""
-
-    #: ``None``: nobody is signed in by it
-    session: Session | None
-    #: what the application finds in its environ for that session
-    plain: dict[str, str] = field(repr=False)
-    #: the header without our cookies
-    rest: str | None = field(repr=False)
-    #: our cookies
-    sent: Sent = field(repr=False)
-    #: a session cookie was there and is none of ours
-    broken: bool
-    #: with a store: what stands there
-    held: Held | None = None
-    #: whether the browser is to be handed a new cookie, whatever its age
-    stale: bool = False
-
-
-#: What a request without any cookie of ours says.
-NOTHING = Known(None, {}, None, Sent({}, None), broken=False)
-
-
-class _Opened:
-    """The headers worked out with one ring of keys, bounded. Reading takes no lock: the dictionary's operations hold.
-
-    Another ring gets another one of these, so what was begun with old keys never ends up among the new.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[str, Known] = {}
-        self._bytes = 0
-        self._writing = threading.Lock()
-        self.get = self._known.get
-
-    def put(self, header: str, known: Known) -> None:
-        # It is only a cache: nobody waits for it, least of all a process forked while another thread held the lock.
-        if not self._writing.acquire(blocking=False):
-            return
-        try:
-            before = self._known.get(header)
-            if before is not None:
-                self._bytes -= self._cost(header, before)
-            self._known[header] = known
-            self._bytes += self._cost(header, known)
-            while len(self._known) > CACHE_ENTRIES or self._bytes > CACHE_BYTES:
-                oldest = next(iter(self._known))
-                self._bytes -= self._cost(oldest, self._known.pop(oldest))
-        finally:
-            self._writing.release()
-
-    @staticmethod
-    def _cost(header: str, known: Known) -> int:
-        # Each entry is taken for the only one of its session, which it may be: what was read before is another object.
-        stored = known.held.size if known.held is not None else 0
-        return len(header) * _ENTRY_FACTOR + stored * _STORED_FACTOR
-
-    def __len__(self) -> int:
-        return len(self._known)
 
 
 #: A session as a cookie gave it, what stands in the store for it, and whether the cookie is to be sealed anew. A plain
@@ -159,7 +91,7 @@ class Sessions:
         self._writer = EnvironWriter(settings.environ)
         self._issuers = {name: provider.user_issuer for name, provider in settings.providers.items()}
         self._mark = self.cookies.session
-        self._opened = _Opened()
+        self._opened = Opened()
         self._generation = self._keyring.generation
 
     def now(self) -> float:
@@ -175,7 +107,7 @@ class Sessions:
         """
         self._keyring.refresh()
         if self._generation != self._keyring.generation:
-            self._generation, self._opened = self._keyring.generation, _Opened()
+            self._generation, self._opened = self._keyring.generation, Opened()
         opened = self._opened
         known = opened.get(header)
         if known is None:

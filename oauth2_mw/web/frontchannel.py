@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from webob import Request, Response
 
 from oauth2_mw.observe import audit
+from oauth2_mw.session.known import Known
 from oauth2_mw.session.ledger import Ledger
-from oauth2_mw.session.manager import Known, Sessions
+from oauth2_mw.session.manager import Sessions
 from oauth2_mw.session.model import Session
 from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.model import ProviderSettings

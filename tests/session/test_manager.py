@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oauth2_mw.identity.model import Identity, freeze
-from oauth2_mw.session import manager
+from oauth2_mw.session import known as opened_headers
 from oauth2_mw.session.cookies import MAX_COPIES
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line
@@ -47,11 +47,11 @@ def test_a_header_seen_before_is_not_opened_again(monkeypatch: pytest.MonkeyPatc
 def test_the_cache_is_bounded_in_entries_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = make_sessions()
     cookie = header(sessions)
-    monkeypatch.setattr(manager, "CACHE_ENTRIES", 10)
+    monkeypatch.setattr(opened_headers, "CACHE_ENTRIES", 10)
     for number in range(50):
         assert signed_in(sessions, f"other={number}; {cookie}")
     assert len(sessions._opened) == 10
-    monkeypatch.setattr(manager, "CACHE_BYTES", 20_000)
+    monkeypatch.setattr(opened_headers, "CACHE_BYTES", 20_000)
     for number in range(50):
         assert signed_in(sessions, f"more={number}{'x' * 1000}; {cookie}")
     assert 0 < len(sessions._opened) < 10

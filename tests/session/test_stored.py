@@ -14,7 +14,8 @@ import pytest
 from oauth2_mw.errors import AccessDenied, StoreUnavailable
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.session import stored
-from oauth2_mw.session.manager import Known, Sessions
+from oauth2_mw.session.known import Known
+from oauth2_mw.session.manager import Sessions
 from oauth2_mw.session.model import Origin
 from oauth2_mw.session.revocation import user_name
 from oauth2_mw.session.stores.sql import SqlStore
