@@ -76,16 +76,26 @@ def quiet_libraries() -> None:
     Handlers and levels stay as the operator set them. Doing it again changes nothing.
     """
     for package in _TALKATIVE:
+        whole = logging.getLogger(package)
+        if _is_without_debug(whole):
+            continue
         # A logger's filter sees only what is logged on that very logger, not what comes up from below. These
         # libraries need not be imported yet, so the loggers of their modules are found by file name.
         for name in _modules(package):
-            without_debug(logging.getLogger(name))
+            if name != package:
+                without_debug(logging.getLogger(name))
+        # Last: it says of all below that they are done.
+        without_debug(whole)
 
 
 def without_debug(logger: logging.Logger) -> None:
     """Drop what is logged on *logger* itself at DEBUG. Doing it again changes nothing."""
-    if not any(isinstance(found, _NoDebug) for found in logger.filters):
+    if not _is_without_debug(logger):
         logger.addFilter(_NoDebug())
+
+
+def _is_without_debug(logger: logging.Logger) -> bool:
+    return any(isinstance(found, _NoDebug) for found in logger.filters)
 
 
 class _NoDebug(logging.Filter):
@@ -95,7 +105,6 @@ class _NoDebug(logging.Filter):
 
 def _modules(package: str) -> Iterator[str]:
     """The names of a package and all its modules, without importing any."""
-    yield package
     spec = find_spec(package)
     for folder in (spec.submodule_search_locations if spec is not None else None) or ():
         for parent, _, files in os.walk(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
@@ -225,6 +226,32 @@ def test_quieting_twice_changes_nothing_more() -> None:
     before = {name: list(logging.getLogger(name).filters) for name in logging.root.manager.loggerDict}
     quiet_libraries()
     assert {name: logging.getLogger(name).filters for name in before} == before
+
+
+def test_quieting_twice_looks_at_no_file_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet_libraries()
+    monkeypatch.setattr(os, "walk", lambda _: pytest.fail("walked again"))
+    quiet_libraries()
+
+
+def test_a_quieting_that_broke_off_is_made_up_for(
+    everything_logged: Callable[[], list[logging.LogRecord]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for library in LIBRARIES:
+        for name in (library, *(n for n in logging.root.manager.loggerDict if n.startswith(f"{library}."))):
+            monkeypatch.setattr(logging.getLogger(name), "filters", [])
+
+    def broken(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+        yield folder, [], ["__init__.py", "a.py"]
+        raise OSError("gone")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="gone"):
+        patch.setattr(os, "walk", broken)
+        quiet_libraries()
+    quiet_libraries()
+    for name in ("urllib3", "urllib3.connectionpool", "oauthlib.oauth2.rfc6749.parameters"):
+        logging.getLogger(name).debug("c4n4ry")
+    assert everything_logged() == []
 
 
 def test_levels_and_handlers_stay_as_the_operator_set_them() -> None:
