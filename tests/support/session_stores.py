@@ -79,7 +79,7 @@ class InPostgres:
 @contextmanager
 def in_redis(folder: Path) -> Iterator[InRedis]:
     """A Redis, until the end of the ``with``."""
-    with RedisServer(folder) as server:
+    with RedisServer(folder, *RedisServer.DURABLE) as server:
         yield InRedis(server)
 
 
