@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from oauth2_mw.errors import ConfigError, StoreUnavailable
-from oauth2_mw.identity.directory import Directory
+from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, address, schema
 from oauth2_mw.sql.database import _Process
@@ -36,10 +36,14 @@ def problem(url: str) -> str:
     return str(caught.value)
 
 
+def sign_in(directory: Directory) -> User:
+    return directory.record_sign_in(provider(), ISSUER, "1", attributes(), create=True, now=NOW)
+
+
 def failure(url: str) -> str:
     directory = Directory(Secret.literal(url))
     with pytest.raises(StoreUnavailable) as caught:
-        directory.consume_attempt("a", expires=NOW, now=NOW)
+        sign_in(directory)
     return caught.value.detail
 
 
@@ -212,7 +216,7 @@ def test_a_database_of_the_first_version_becomes_the_newest(url: str, path: Path
             old.execute(statement.format(row_id=schema._ROW_ID["sqlite"]))
         old.execute("INSERT INTO oauth2_mw_schema VALUES (1)")
     directory = Directory(Secret.literal(url))
-    jane = directory.record_sign_in(provider(), ISSUER, "1", attributes(), create=True, now=NOW)
+    jane = sign_in(directory)
     assert directory.links(jane.id) == []
     with sqlite3.connect(path) as new:
         versions = new.execute("SELECT version FROM oauth2_mw_schema ORDER BY version").fetchall()
@@ -252,9 +256,9 @@ def test_a_url_in_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     written = tmp_path / "url"
     written.write_text(f"sqlite:///{tmp_path / 'one.db'}\n")
     directory = Directory(Secret.file(written))
-    assert directory.consume_attempt("a", expires=NOW, now=NOW)
+    assert sign_in(directory).created
     written.write_text(f"sqlite:///{tmp_path / 'another.db'}\n")
-    assert directory.consume_attempt("a", expires=NOW, now=NOW)
+    assert sign_in(directory).created
     assert (tmp_path / "another.db").exists()
 
 

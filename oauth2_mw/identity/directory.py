@@ -7,9 +7,7 @@ link further pairs to a user; nothing else does.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from oauth2_mw.errors import AccessDenied, StoreUnavailable
@@ -19,7 +17,6 @@ from oauth2_mw.identity.model import user_key
 from oauth2_mw.identity.users import PAGE, User, UserTable
 from oauth2_mw.observe import audit
 from oauth2_mw.sql import Database
-from oauth2_mw.sql.spent import Spent
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -28,41 +25,26 @@ if TYPE_CHECKING:
     from oauth2_mw.settings.grammar import Secret
     from oauth2_mw.settings.model import ProviderSettings
 
-__all__ = ["Directory", "Link", "Snapshot", "User"]
-
-_SESSION = "session:"
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What a worker needs to know to end sessions before their time."""
-
-    #: the ids of all disabled users
-    disabled_ids: frozenset[str]
-    #: (row id, session id, end of the session in seconds since the epoch), in the order of the row ids
-    revoked: tuple[tuple[int, str, int], ...]
+__all__ = ["Directory", "Link", "User"]
 
 
 class Directory:
     """The users of one database, and what the workers that share it must agree on.
 
     :param url: a SQLAlchemy URL; :class:`oauth2_mw.sql.Database` says which, and the limits of each database.
-    :param clock: seconds since the epoch, for removing what has expired.
     :raises ConfigError: when the URL cannot be used. The database itself is opened at the first use.
 
     Every operation is one transaction and raises :class:`~oauth2_mw.errors.StoreUnavailable` when the
     database cannot be used; nothing is ever half written. What an operation costs does not depend on the
-    number of users; only :meth:`users` lists them all, and :meth:`disabled_ids` and :meth:`snapshot`
-    grow with the number of those who are disabled.
+    number of users; only :meth:`users` lists them all, and :meth:`disabled_ids` grows with the
+    number of those who are disabled.
     """
 
-    def __init__(self, url: Secret, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: Secret) -> None:
         #: the database itself, for others who keep something there
         self.database = self._db = Database(url)
-        self._clock = clock
         self._users = UserTable(self._db)
         self._links = LinkTable(self._db)
-        self._spent = Spent(self._db)
 
     def find(self, issuer: str, subject: str) -> User | None:
         """The user whom that pair signs in, disabled or not: their own one, or one that is linked to them."""
@@ -210,7 +192,7 @@ class Directory:
     def set_disabled(self, user_id: str, *, disabled: bool, now: int) -> bool:
         """Keep a user out, or let them in again; ``False``: there is no such user.
 
-        Workers learn of it from their next :meth:`snapshot`.
+        Workers learn of it when they next ask for the :meth:`disabled_ids`.
 
         :param now: seconds since the epoch.
         """
@@ -222,40 +204,6 @@ class Directory:
         """The ids of all users who may no longer sign in."""
         with self._db.reading() as connection:
             return self._users.disabled_ids(connection)
-
-    def consume_attempt(self, attempt_id: str, *, expires: int, now: int) -> bool:
-        """Use a sign-in attempt up; ``False``: it is used already. Of any number of callers one gets ``True``.
-
-        :param expires: when the attempt is refused anyway, in seconds since the epoch; it is remembered until
-            an hour later.
-        :param now: seconds since the epoch.
-        """
-        with self._db.writing() as connection:
-            return self._spent.use(connection, attempt_id, expires=expires, now=now)
-
-    def revoke_session(self, session_id: str, *, expires: int) -> None:
-        """End a session in every worker, as soon as each takes its next :meth:`snapshot`.
-
-        :param expires: the end of the session, in seconds since the epoch. The revocation is kept until then.
-        """
-        name, now = f"{_SESSION}{session_id}", int(self._clock())
-        with self._db.writing() as connection:
-            self._spent.revoke(connection, name, app="", moment=expires, expires=expires, now=now)
-
-    def snapshot(self, since: int) -> Snapshot:
-        """Who is disabled, and which sessions have ended since the last time.
-
-        :param since: the highest row id of earlier snapshots; 0: all that have not expired. When the database
-            was put back to an earlier state, all of them come again.
-        """
-        now = int(self._clock())
-        with self._db.reading() as connection:
-            disabled = self._users.disabled_ids(connection)
-            revoked = self._spent.revocations(connection, since, app="", now=now)
-        return Snapshot(
-            disabled,
-            tuple((one.row, one.name.removeprefix(_SESSION), one.expires) for one in revoked),
-        )
 
 
 def _unknown(provider: ProviderSettings) -> AccessDenied:

@@ -11,13 +11,12 @@ import pytest
 from tests.support.directory_contract import (
     DirectoryContract,
     Rows,
-    clock,
     directory,
     nothing_written,
     rows,
 )
 
-__all__ = ["clock", "directory", "nothing_written", "rows"]
+__all__ = ["directory", "nothing_written", "rows"]
 
 
 @pytest.fixture

@@ -17,16 +17,16 @@ from oauth2_mw.sql import Database
 from tests.support.directory_contract import (
     DirectoryContract,
     Rows,
-    clock,
     directory,
     nothing_written,
     rows,
+    sign_in,
 )
 from tests.support.people import ISSUER, NOW
 from tests.support.postgres import PostgresServer, postgres_server, postgres_url
 from tests.support.processes import ROOT, child_environment
 
-__all__ = ["clock", "directory", "nothing_written", "postgres_server", "postgres_url", "rows"]
+__all__ = ["directory", "nothing_written", "postgres_server", "postgres_url", "rows"]
 
 pytestmark = pytest.mark.integration
 
@@ -53,16 +53,16 @@ class TestOnPostgreSQL(DirectoryContract):
 def test_a_server_that_crashed_is_a_refusal_and_its_return_is_noticed(
     directory: Directory, postgres_server: PostgresServer
 ) -> None:
-    assert directory.consume_attempt("before", expires=NOW, now=NOW)
+    assert sign_in(directory, "before", "jane").created
     postgres_server.stop()
     try:
         for _ in range(3):
             with pytest.raises(StoreUnavailable, match="check that the server runs"):
-                directory.consume_attempt("meanwhile", expires=NOW, now=NOW)
+                sign_in(directory, "meanwhile", "joan")
     finally:
         postgres_server.start()
-    assert not directory.consume_attempt("before", expires=NOW, now=NOW)
-    assert directory.consume_attempt("meanwhile", expires=NOW, now=NOW)
+    assert not sign_in(directory, "before", "jane").created
+    assert sign_in(directory, "meanwhile", "joan").created
 
 
 def test_a_crash_in_the_middle_of_a_transaction_leaves_nothing_of_it(
@@ -76,7 +76,9 @@ def test_a_crash_in_the_middle_of_a_transaction_leaves_nothing_of_it(
             postgres_server.stop()
     finally:
         postgres_server.start()
-    assert directory.consume_attempt("half", expires=NOW, now=NOW)
+    again = directory.database
+    with again.writing() as connection:
+        assert again.insert_new(connection, again.tables.used_attempts, row)
 
 
 def test_connections_that_the_server_closed_cost_no_request(

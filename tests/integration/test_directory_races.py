@@ -14,6 +14,8 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.identity.users import UserTable
+from oauth2_mw.session.stores.record import namespace
+from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, address, schema
 from oauth2_mw.sql.purge import PURGE_EVERY
@@ -26,7 +28,7 @@ __all__ = ["postgres_server"]
 
 pytestmark = pytest.mark.integration
 
-LATER = 4102444800
+LATER = worker.LATER
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -92,35 +94,11 @@ def test_of_a_first_sign_in_and_a_link_at_once_one_wins_for_all(url: str, direct
     assert (count(url, "users"), count(url, "links")) in ((2, 0), (1, 1))
 
 
-@pytest.mark.row("3l.4")
-def test_of_a_hundred_answers_to_one_attempt_exactly_one_counts(url: str) -> None:
-    assert sorted(worker.race(worker.same_attempt, url)) == [False] * 99 + [True]
-
-
-def test_purging_in_all_threads_at_once_disturbs_nobody(url: str) -> None:
-    assert worker.race(worker.many_attempts, url) == [True] * 100
-    assert count(url, "used_attempts") < 2000
-
-
 def test_an_empty_database_is_set_up_once_by_all_who_find_it_empty(url: str) -> None:
     workers = worker.Workers(worker.open_anew, url, threads=8)
     workers.go()
     assert workers.results() == [True] * 16
     assert count(url, "schema") == schema.NEWEST
-
-
-def test_a_reader_during_the_logouts_misses_none(url: str, directory: Directory) -> None:
-    workers = worker.Workers(worker.revoke, url, threads=20)
-    workers.go()
-    seen: set[str] = set()
-    last, done = 0, False
-    while not done:
-        done = not workers.running()
-        for row, session_id, _ in directory.snapshot(last).revoked:
-            last = max(last, row)
-            seen.add(session_id)
-    assert workers.results() == [None] * 40
-    assert len(seen) == 400
 
 
 def wait_until_blocked(server: PostgresServer, thread: threading.Thread) -> None:
@@ -133,15 +111,18 @@ def wait_until_blocked(server: PostgresServer, thread: threading.Thread) -> None
 def test_a_logout_waits_for_one_that_has_a_row_and_is_not_yet_seen(postgres_server: PostgresServer) -> None:
     # Otherwise its higher row could be read first, and the lower one would never be asked for.
     url = postgres_server.new_database()
-    directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))
-    fast = threading.Thread(target=lambda: directory.revoke_session("fast", expires=LATER))
+    store = SqlStore(Directory(Secret.literal(url)).database, app=worker.APP)
+    slow = Database(Secret.literal(url))
+    fast = threading.Thread(target=lambda: store.revoke("session:fast", moment=NOW, expires=LATER))
     with slow.writing() as connection:
-        Spent(slow).revoke(connection, "session:slow", app="", moment=NOW, expires=LATER, now=NOW)
+        Spent(slow).revoke(
+            connection, "session:slow", app=namespace(worker.APP), moment=NOW, expires=LATER, now=NOW
+        )
         fast.start()
         wait_until_blocked(postgres_server, fast)
-        assert directory.snapshot(0).revoked == ()
+        assert store.revocations(0) == []
     fast.join()
-    assert [session_id for _, session_id, _ in directory.snapshot(0).revoked] == ["slow", "fast"]
+    assert [one.name for one in store.revocations(0)] == ["session:slow", "session:fast"]
 
 
 def test_a_link_waits_for_a_first_sign_in_in_flight_and_leaves_it_alone(
@@ -215,9 +196,10 @@ def test_a_sign_in_waits_for_a_disabling_in_flight_and_is_refused(postgres_serve
 
 def test_a_purge_does_not_wait_for_a_row_that_another_is_removing(postgres_server: PostgresServer) -> None:
     url = postgres_server.new_database()
-    directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))
-    directory.consume_attempt("old", expires=NOW - 10**6, now=NOW)
+    store = SqlStore(Directory(Secret.literal(url)).database, app=worker.APP)
+    slow = Database(Secret.literal(url))
+    store.first_use("old", expires=1)
     with slow.writing() as connection:
         connection.exec_driver_sql("DELETE FROM oauth2_mw_used_attempts")
         for number in range(PURGE_EVERY):
-            assert directory.consume_attempt(f"new {number}", expires=NOW, now=NOW)
+            assert store.first_use(f"new {number}", expires=LATER)

@@ -79,3 +79,11 @@ def test_purging_in_all_threads_at_once_disturbs_nobody(url: str, store: SqlStor
     assert rows.count("sessions") < 2000
     assert rows.count("sessions") == rows.count("session_indexes")
     rows.close()
+
+
+def test_purging_used_names_in_all_threads_at_once_disturbs_nobody(url: str, store: SqlStore) -> None:
+    assert store.read("none") is None
+    assert worker.race(worker.many_names_used, url) == [True] * 100
+    rows = Rows(url)
+    assert rows.count("used_attempts") < 2000
+    rows.close()

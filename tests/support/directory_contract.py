@@ -13,7 +13,6 @@ from oauth2_mw.errors import AccessDenied, LoginError, ProviderError, StoreUnava
 from oauth2_mw.identity.directory import Directory, Link, User
 from oauth2_mw.identity.users import PAGE
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.sql.purge import PURGE_AFTER, PURGE_EVERY
 from tests.support.database import Rows, statements
 from tests.support.people import ISSUER, NOW, attributes, provider
 
@@ -22,24 +21,9 @@ OTHER = "https://other.example"
 TABLES = ("users", "usernames", "memberships", "groups", "used_attempts", "revocations", "links")
 
 
-class Clock:
-    """Seconds since the epoch that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = float(NOW)
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def directory(url: str, clock: Clock) -> Directory:
-    directory = Directory(Secret.literal(url), clock=clock)
+def directory(url: str) -> Directory:
+    directory = Directory(Secret.literal(url))
     assert directory.find(ISSUER, "nobody") is None
     return directory
 
@@ -555,11 +539,11 @@ class DirectoryContract:
             assert refusal(AccessDenied, directory, name="Jane", now=NOW + 1).code == "user_disabled"
 
     @pytest.mark.row("3k.8")
-    def test_a_disabled_user_is_in_the_next_snapshot(self, directory: Directory) -> None:
+    def test_a_disabled_user_is_known_as_one_with_the_time(self, directory: Directory) -> None:
         user = sign_in(directory)
-        assert directory.snapshot(0).disabled_ids == frozenset()
+        assert directory.disabled_ids() == frozenset()
         directory.set_disabled(user.id, disabled=True, now=NOW)
-        assert directory.snapshot(0).disabled_ids == {user.id}
+        assert directory.disabled_ids() == {user.id}
         found = directory.find(ISSUER, "1")
         assert found is not None
         assert (found.disabled, found.disabled_since) == (True, NOW)
@@ -579,7 +563,7 @@ class DirectoryContract:
         directory.set_disabled(user.id, disabled=True, now=NOW)
         assert directory.set_disabled(user.id, disabled=False, now=NOW)
         assert not sign_in(directory).disabled
-        assert directory.snapshot(0).disabled_ids == frozenset()
+        assert directory.disabled_ids() == frozenset()
 
     def test_nobody_unknown_can_be_disabled(self, directory: Directory) -> None:
         assert not directory.set_disabled("no such id", disabled=True, now=NOW)
@@ -595,82 +579,6 @@ class DirectoryContract:
 
     def test_an_empty_directory_lists_nobody(self, directory: Directory) -> None:
         assert list(directory.users()) == []
-
-    # Attempts
-
-    @pytest.mark.row("3l.4")
-    def test_an_attempt_is_used_once(self, directory: Directory) -> None:
-        assert directory.consume_attempt("a", expires=NOW + 600, now=NOW)
-        assert not directory.consume_attempt("a", expires=NOW + 600, now=NOW)
-        assert directory.consume_attempt("A", expires=NOW + 600, now=NOW)
-
-    def test_used_attempts_are_forgotten_after_they_expired_and_not_before(
-        self, directory: Directory, rows: Rows
-    ) -> None:
-        for number in range(10):
-            directory.consume_attempt(f"old {number}", expires=NOW - PURGE_AFTER - 1, now=NOW)
-            directory.consume_attempt(f"recent {number}", expires=NOW - PURGE_AFTER, now=NOW)
-        for number in range(PURGE_EVERY):
-            directory.consume_attempt(f"new {number}", expires=NOW + 600, now=NOW)
-        assert rows.run("SELECT count(*) FROM oauth2_mw_used_attempts WHERE attempt_id LIKE 'old%'") == [(0,)]
-        assert rows.count("used_attempts") == 10 + PURGE_EVERY
-        assert not directory.consume_attempt("recent 0", expires=NOW, now=NOW)
-
-    # Revocations
-
-    def test_a_revoked_session_is_in_the_next_snapshot(self, directory: Directory) -> None:
-        directory.revoke_session("s1", expires=NOW + 60)
-        [(row, session_id, expires)] = directory.snapshot(0).revoked
-        assert (session_id, expires) == ("s1", NOW + 60)
-        assert directory.snapshot(row).revoked == ()
-
-    def test_a_snapshot_holds_what_is_new_in_order(self, directory: Directory) -> None:
-        for name in "abc":
-            directory.revoke_session(name, expires=NOW + 60)
-        first = directory.snapshot(0).revoked
-        assert [session_id for _, session_id, _ in first] == ["a", "b", "c"]
-        directory.revoke_session("d", expires=NOW + 60)
-        assert [session_id for _, session_id, _ in directory.snapshot(first[-1][0]).revoked] == ["d"]
-
-    def test_revoking_again_writes_nothing(
-        self, directory: Directory, nothing_written: Callable[[], Any]
-    ) -> None:
-        directory.revoke_session("s1", expires=NOW + 60)
-        with nothing_written():
-            directory.revoke_session("s1", expires=NOW + 60)
-            directory.revoke_session("s1", expires=NOW + 30)
-
-    def test_a_revocation_that_must_last_longer_is_seen_as_new(self, directory: Directory) -> None:
-        directory.revoke_session("s1", expires=NOW + 60)
-        row = directory.snapshot(0).revoked[-1][0]
-        directory.revoke_session("s1", expires=NOW + 90)
-        assert [entry[1:] for entry in directory.snapshot(row).revoked] == [("s1", NOW + 90)]
-
-    def test_an_expired_revocation_is_forgotten_and_an_unexpired_one_never(
-        self, directory: Directory, clock: Clock, rows: Rows
-    ) -> None:
-        directory.revoke_session("short", expires=NOW + 60)
-        directory.revoke_session("long", expires=NOW + 10**6)
-        clock.now = NOW + 60 + PURGE_AFTER + 1
-        assert [session_id for _, session_id, _ in directory.snapshot(0).revoked] == ["long"]
-        for number in range(PURGE_EVERY * 2):
-            directory.revoke_session(f"s{number}", expires=NOW + 10**6)
-        assert rows.count("revocations") == 1 + PURGE_EVERY * 2
-        assert rows.run("SELECT expires FROM oauth2_mw_revocations WHERE value = 'long'") == [(NOW + 10**6,)]
-
-    def test_row_ids_are_not_given_again_after_a_purge(self, directory: Directory, rows: Rows) -> None:
-        directory.revoke_session("a", expires=NOW + 60)
-        [(before, _, _)] = directory.snapshot(0).revoked
-        rows.run("DELETE FROM oauth2_mw_revocations")
-        directory.revoke_session("b", expires=NOW + 60)
-        [(after, _, _)] = directory.snapshot(before).revoked
-        assert after > before
-
-    def test_a_database_put_back_to_an_earlier_state_is_read_from_the_start(
-        self, directory: Directory
-    ) -> None:
-        directory.revoke_session("a", expires=NOW + 60)
-        assert [session_id for _, session_id, _ in directory.snapshot(10**6).revoked] == ["a"]
 
     # Failure
 
@@ -709,10 +617,6 @@ class DirectoryContract:
             sign_in(directory, "1", "Jane", groups=("dev",), settings={"group_sync": "always"})
             sign_in(directory, "77", "jane", issuer=OTHER)
             sign_in(directory, "2", "joan")
-            for number in range(PURGE_EVERY):
-                directory.consume_attempt(f"a{number}", expires=NOW, now=NOW)
-                directory.revoke_session(f"s{number}", expires=NOW + 60)
-            directory.snapshot(90_000)
             directory.disabled_ids()
         plans = dict(self.explain(rows, seen))
         assert len(plans) >= 12
@@ -728,7 +632,7 @@ class DirectoryContract:
 
 
 def fill(rows: Rows, number: int) -> None:
-    """Add that many users, and as many rows to every other table."""
+    """Add that many users, and as many rows to every other table of the directory."""
     numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {number}) "  # noqa: S608
     for table, values in (
         (
@@ -738,12 +642,7 @@ def fill(rows: Rows, number: int) -> None:
         ("usernames", "'u' || i, 'i' || i"),
         ("memberships", "'i' || i, 'DEFAULT'"),
         ("groups", "'i' || i, 'staff'"),
-        ("used_attempts", f"'t' || i, {NOW} + 600"),
         ("links", f"'l' || i, 'i' || i, '{ISSUER}', 'l' || i, 0"),
     ):
         rows.run(f"INSERT INTO oauth2_mw_{table} {numbers} SELECT {values} FROM n")  # noqa: S608
-    rows.run(
-        f"INSERT INTO oauth2_mw_revocations (kind, value, expires) {numbers} "  # noqa: S608
-        f"SELECT 'session', 'r' || i, {NOW} + 600 FROM n"
-    )
     rows.run("ANALYZE")

@@ -60,30 +60,11 @@ def link_or_sign_in(directory: Directory, _worker: str, thread: str) -> Any:
     return linked and linked.id
 
 
-def same_attempt(directory: Directory, _worker: str, _thread: str) -> Any:
-    """Answers to one sign-in attempt."""
-    return directory.consume_attempt("attempt", expires=NOW + 600, now=NOW)
-
-
-def many_attempts(directory: Directory, worker: str, thread: str) -> Any:
-    """Answers to attempts that expired long ago, so that all purge all the time."""
-    used = [
-        directory.consume_attempt(f"{worker}-{thread}-{n}", expires=NOW - 10**6, now=NOW) for n in range(20)
-    ]
-    return all(used)
-
-
 def open_anew(directory: Directory, worker: str, thread: str) -> Any:
     """The very first use of an empty database, by a thread with a directory of its own."""
     own = Directory(Secret.literal(os.environ["DIRECTORY_URL"]))
-    return own.consume_attempt(f"{worker}-{thread}", expires=NOW, now=NOW)
-
-
-def revoke(directory: Directory, worker: str, thread: str) -> Any:
-    """Logouts, one after the other."""
-    for number in range(10):
-        directory.revoke_session(f"{worker}-{thread}-{number}", expires=LATER)
-    return None
+    wanted = attributes(f"jane-{worker}-{thread}")
+    return own.record_sign_in(provider(), ISSUER, f"{worker}-{thread}", wanted, create=True, now=NOW).created
 
 
 def same_session(directory: Directory, worker: str, thread: str) -> Any:
@@ -112,6 +93,13 @@ def same_name_used(directory: Directory, _worker: str, _thread: str) -> Any:
     return SqlStore(directory.database, app=APP).first_use("jti:1", expires=LATER)
 
 
+def many_names_used(directory: Directory, worker: str, thread: str) -> Any:
+    """Uses of names that expired long ago, so that all purge all the time."""
+    store = SqlStore(directory.database, app=APP)
+    used = [store.first_use(f"jti:{worker}-{thread}-{number}", expires=1) for number in range(20)]
+    return all(used)
+
+
 def cut_off(directory: Directory, worker: str, thread: str) -> Any:
     """Cut-offs, one after the other."""
     store = SqlStore(directory.database, app=APP)
@@ -136,13 +124,11 @@ TASKS: dict[str, Task] = {
         renames,
         same_name,
         link_or_sign_in,
-        same_attempt,
-        many_attempts,
         open_anew,
-        revoke,
         same_session,
         same_session_and_its_end,
         same_name_used,
+        many_names_used,
         cut_off,
         many_sessions,
     )

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 
-from oauth2_mw.identity.directory import Directory
+from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.settings.grammar import Secret
+from tests.support.people import ISSUER, NOW, attributes, provider
+
+
+def _sign_in(directory: Directory, name: str) -> User:
+    return directory.record_sign_in(provider(), ISSUER, name, attributes(name), create=True, now=NOW)
 
 
 def _use(directory: Directory, who: str) -> None:
     for number in range(20):
-        assert directory.consume_attempt(f"{who}-{number}", expires=1, now=1)
-    assert not directory.consume_attempt("before the fork", expires=1, now=1)
+        assert _sign_in(directory, f"{who}-{number}").created
+    assert not _sign_in(directory, "before").created
 
 
 def _child(directory: Directory, who: str) -> int:
@@ -27,8 +32,8 @@ def _child(directory: Directory, who: str) -> int:
 
 
 _directory = Directory(Secret.literal(os.environ["DIRECTORY_URL"]))
-assert _directory.consume_attempt("before the fork", expires=1, now=1)
+assert _sign_in(_directory, "before").created
 _children = [_child(_directory, f"child-{number}") for number in range(4)]
 _use(_directory, "parent")
 print([os.waitpid(pid, 0)[1] for pid in _children])
-_use(_directory, "parent again")
+_use(_directory, "again")

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from oauth2_mw.errors import StoreUnavailable
-from oauth2_mw.identity.directory import Directory
 from oauth2_mw.session.stores.record import MAX_DATA, MAX_SUMMARY
 from oauth2_mw.session.stores.sql import Revocation, SqlStore
 from oauth2_mw.settings.grammar import Secret
@@ -217,11 +216,12 @@ class SqlStoreContract(StoreContract):
         assert [one.moment for one in sql.revocations(0)] == [5]
         assert [one.moment for one in other.revocations(0)] == [9]
 
-    def test_a_session_ended_through_the_directory_is_ended_for_every_application(
-        self, url: str, make_store: MakeStore, clock: Clock
+    def test_a_session_that_the_first_release_ended_is_ended_for_every_application(
+        self, make_store: MakeStore, clock: Clock, rows: Rows
     ) -> None:
         later = int(clock.now) + 60
-        Directory(Secret.literal(url), clock=clock).revoke_session("s1", expires=later)
+        columns = "(kind, value, expires)"
+        rows.run(f"INSERT INTO oauth2_mw_revocations {columns} VALUES ('session', 's1', {later})")  # noqa: S608
         for store in (make_store(APP), make_store(OTHER_APP)):
             assert isinstance(store, SqlStore)
             assert [(one.name, one.moment) for one in store.revocations(0)] == [("session:s1", later)]
