@@ -54,12 +54,21 @@ class SharedJar(CookieJar):
             return super().to_json()
 
 
+class KeptJar(SharedJar):
+    """Cookies that stay as they are, whatever an answer says: a thief's."""
+
+    def store(self, url: str, line: str, context: Context) -> bool:
+        return False
+
+
 @dataclass(frozen=True)
 class Profile:
     """The cookies of one browser, and which pages it asks for."""
 
     jar: CookieJar
     urls: Sequence[str]
+    #: whether its cookies stay as they are, whatever it is told
+    keeps: bool = False
 
 
 @dataclass
@@ -147,7 +156,9 @@ class Load:
         self._children: list[subprocess.Popen[str]] = []
         for part in profiles:
             job = {
-                "profiles": [{"jar": one.jar.to_json(), "urls": list(one.urls)} for one in part],
+                "profiles": [
+                    {"jar": one.jar.to_json(), "urls": list(one.urls), "keeps": one.keeps} for one in part
+                ],
                 "threads": threads,
                 "rounds": rounds,
                 "pause": pause,
@@ -214,7 +225,10 @@ class _Process:
     """What runs in a process of the load."""
 
     def __init__(self, job: Mapping[str, Any]) -> None:
-        self._jars = [SharedJar.from_json(profile["jar"]) for profile in job["profiles"]]
+        self._jars = [
+            (KeptJar if profile["keeps"] else SharedJar).from_json(profile["jar"])
+            for profile in job["profiles"]
+        ]
         self._urls = [profile["urls"] for profile in job["profiles"]]
         self._rounds: int | None = job["rounds"]
         self._pause: float = job["pause"]
