@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser_jar import Browser
+from tests.support.deployment import Deploy
 from tests.support.oidc_provider import OidcProvider
 from tests.support.servers import Application, MakeSite, Serve
+from tests.support.stage import Stage as Hosts
+from tests.support.stage import wait_until
 
 #: enough requests that each of two workers has had some
 MANY = 12
@@ -82,3 +85,25 @@ def test_the_end_of_a_persons_sessions_at_the_provider_is_the_end_of_all_here(st
     assert set(stage.answers()) == {200}
     assert [stage.is_out(browser) for browser in browsers] == [True, True]
     assert stage.is_signed_in(other)
+
+
+def test_a_session_in_a_cookie_ends_on_a_host_that_was_told_nothing(
+    oidc_provider: OidcProvider, make_site: MakeSite, deploy: Deploy, tmp_path: Path
+) -> None:
+    site = make_site()
+    client = oidc_provider.register(
+        [site.redirect_uri], backchannel_logout_uri=site.own_url("backchannel-logout/")
+    )
+    settings = {
+        **oidc_provider.settings(client),
+        "directory": f"sqlite:///{tmp_path / 'users.db'}",
+        "revocation_sync": "1s",
+    }
+    hosts = Hosts(deploy(site, settings, hosts=2, workers=2), oidc_provider)
+    jar = hosts.sign_in("erin").jar
+    (sid,) = oidc_provider.sids(client, "u-erin")
+    assert hosts.users(jar) == {"erin"}
+    oidc_provider.end_sessions(sid=sid)
+    # One worker of one host has heard it. All others learn of it from the directory.
+    assert [event["status"] for event in oidc_provider.events(client, "backchannel_logout")] == [200]
+    wait_until(lambda: hosts.users(jar) == {None})
