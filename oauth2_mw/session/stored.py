@@ -109,9 +109,10 @@ class StoredSessions:
         :raises StoreUnavailable: when it could not be written.
         """
         handle = Handle(session.id, os.urandom(_SECRET_BYTES), session.idle, session.expires)
+        until = self._until()
         data = self._seal(handle, session)
         self._ledger.write(session, data=data)
-        self._hold(Held(handle, session, 1, 0, True, self.monotonic() + self._sync, len(data)))
+        self._hold(Held(handle, session, 1, 0, True, until, len(data)))
         return handle
 
     def find(self, handle: Handle) -> Held | None:
@@ -128,10 +129,12 @@ class StoredSessions:
 
     def fresh(self, handle: Handle) -> Held | None:
         """The session of a handle as it is in the store at this moment."""
-        return self._open(handle, self._ledger.read(handle.id))
+        until = self._until()
+        return self._open(handle, self._ledger.read(handle.id), until)
 
     def replace(self, held: Held, session: Session, *, lease: int = 0) -> Held | None:
         """Put *session* in the place of *held*, unless another version stands there by now: then ``None``."""
+        until = self._until()
         data = self._seal(held.handle, session)
         record = Record(
             version=held.version + 1,
@@ -144,9 +147,7 @@ class StoredSessions:
         if not self._ledger.store.replace(session.id, record):
             self.forget(session.id)
             return None
-        return self._hold(
-            Held(held.handle, session, record.version, lease, True, self.monotonic() + self._sync, len(data))
-        )
+        return self._hold(Held(held.handle, session, record.version, lease, True, until, len(data)))
 
     def sealed_anew(self, held: Held) -> bool:
         """See to it that what can be read without the cookie is sealed with the key that seals now.
@@ -156,12 +157,13 @@ class StoredSessions:
         # Perhaps another request has done it, and this one remembers what was before.
         if (self._held.get(held.handle.id) or held).current:
             return True
+        until = self._until()
         try:
             record = self._resealed(held.handle, held.session)
         except StoreUnavailable as error:
             log.info("a session was not sealed anew: %s", error.detail)
             return False
-        return self._open(held.handle, record) is not None
+        return self._open(held.handle, record, until) is not None
 
     def _resealed(self, handle: Handle, session: Session) -> Record | None:
         expires = self._ledger.expires(session, session.seen)
@@ -175,7 +177,7 @@ class StoredSessions:
                 self._characters -= held.size
 
     def _read(self, handle: Handle, held: Held | None) -> Held | None:
-        now = int(self._clock())
+        now, until = int(self._clock()), self._until()
         if held is None:
             # Nobody here has seen it yet: its use is written down where that is due, without asking first.
             record = self._ledger.touch(
@@ -187,9 +189,13 @@ class StoredSessions:
             record = self._ledger.touch(handle.id, seen=now, expires=self._ledger.expires(held.session, now))
         else:
             record = self._ledger.read(handle.id)
-        return self._open(handle, record)
+        return self._open(handle, record, until)
 
-    def _open(self, handle: Handle, record: Record | None) -> Held | None:
+    def _until(self) -> float:
+        """Up to when the answer to a question of now counts: a slow one was true earlier, not for longer."""
+        return self.monotonic() + self._sync
+
+    def _open(self, handle: Handle, record: Record | None, until: float) -> Held | None:
         payload = None
         if record is not None:
             payload = self._sealer.open(_DATA, handle.id, record.data, key=Key(handle.secret))
@@ -210,7 +216,7 @@ class StoredSessions:
                 record.version,
                 record.lease,
                 self._ledger.is_current(record),
-                self.monotonic() + self._sync,
+                until,
                 len(record.data),
             )
         )

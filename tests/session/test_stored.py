@@ -175,6 +175,26 @@ def test_a_logout_here_counts_at_once_and_elsewhere_within_the_sync_time(
     assert other.known(cookie).broken
 
 
+def test_a_slow_answer_of_the_store_counts_from_when_it_was_asked(
+    host: Host, other: Host, clock: Clock
+) -> None:
+    cookie = host.sign_in()
+    session = host.known(cookie).session
+    assert session is not None
+    clock.now += 5
+
+    def slowly() -> None:
+        clock.now += 4
+
+    # The logout comes after the record was read, and before the answer has arrived.
+    other.store.after["touch"] = other.store.after["read"] = slowly
+    assert other.user(cookie) == "jane"
+    host.sessions.end(session)
+    other.store.after.clear()
+    clock.now += 1
+    assert other.user(cookie) is None
+
+
 def test_a_store_that_is_away_is_a_refusal_and_recovers(host: Host, clock: Clock) -> None:
     cookie = host.sign_in()
     host.store.away = True

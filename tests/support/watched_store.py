@@ -21,13 +21,17 @@ class WatchedStore:
         self.away = False
         #: called before a call of that name is handed on
         self.before: dict[str, Callable[[], object]] = {}
+        #: called when it has answered a call of that name
+        self.after: dict[str, Callable[[], object]] = {}
 
     def _call(self, name: str, *args: Any, **more: Any) -> Any:
         self.calls.append(name)
         if self.away:
             raise StoreUnavailable("the store is away")
         self.before.get(name, lambda: None)()
-        return getattr(self._inner, name)(*args, **more)
+        answer = getattr(self._inner, name)(*args, **more)
+        self.after.get(name, lambda: None)()
+        return answer
 
     def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
         self._call("add", key, record, indexes=indexes)
