@@ -1,6 +1,6 @@
 """A compact JWS and its signature: which tokens are read at all, and who may have signed them (RFC 7515, RFC 8725).
 
-PyJWT verifies the signature, with the algorithms that the configuration and the metadata allow. What the claims must
+PyJWT verifies the signature, with the algorithms that the caller allows. What the claims must
 say is for the modules of the kinds of tokens.
 """
 
@@ -14,9 +14,7 @@ from typing import Any
 
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.documents import DocumentError, read_object, shown
-from oauth2_mw.provider.keys import ALGORITHMS, MAX_KID, SigningKey
-from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.provider.keys import MAX_KID, SigningKey
 
 #: characters; a token is measured before anything in it is decoded
 MAX_TOKEN = 16 * 1024
@@ -49,19 +47,18 @@ def verify_jws(
     token: str,
     kind: TokenKind,
     *,
-    provider: ProviderSettings,
-    metadata: ProviderMetadata,
+    algorithms: frozenset[str],
     keys: KeySource,
 ) -> Signed:
     """Read a token, and verify that one of the issuer's keys signed it.
 
+    :param algorithms: the JWS algorithms to accept.
     :param keys: finds the issuer's keys for a ``kid`` (or ``None``) and an algorithm.
     :raises TokenError: with a code ``token_...`` that names the check which failed.
     """
     header, claims = read_jws(token, kind)
-    allowed = allowed_algorithms(provider, metadata)
-    alg = _check_header(header, kind, allowed)
-    _verify_signature(token, kind, header.get("kid"), alg, keys=keys, allowed=allowed)
+    alg = _check_header(header, kind, algorithms)
+    _verify_signature(token, kind, header.get("kid"), alg, keys=keys, allowed=algorithms)
     return Signed(kind, alg, claims)
 
 
@@ -82,16 +79,6 @@ def read_jws(token: str, kind: TokenKind) -> tuple[dict[str, Any], dict[str, Any
     header, claims, signature = segments
     _octets(signature, "signature", kind)
     return _json(header, "header", kind), _json(claims, "payload", kind)
-
-
-def allowed_algorithms(provider: ProviderSettings, metadata: ProviderMetadata) -> frozenset[str]:
-    """The JWS algorithms to accept: those configured, else RS256 and what the provider announces.
-
-    Asymmetric ones only: a symmetric one would make a signing key of the client secret.
-    """
-    announced = metadata.id_token_signing_alg_values_supported or ()
-    wanted = provider.algorithms if provider.algorithms is not None else ("RS256", *announced)
-    return frozenset(wanted) & ALGORITHMS.keys()
 
 
 def _octets(segment: str, name: str, kind: TokenKind) -> bytes:

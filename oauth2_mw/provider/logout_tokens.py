@@ -22,7 +22,7 @@ from oauth2_mw.provider.claim_checks import (
 )
 from oauth2_mw.provider.documents import shown
 from oauth2_mw.provider.jws import KeySource, TokenKind, verify_jws
-from oauth2_mw.provider.metadata import ProviderMetadata
+from oauth2_mw.provider.metadata import ProviderMetadata, allowed_algorithms
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 
@@ -61,7 +61,7 @@ def validate_logout_token(
     :param now: seconds since the epoch.
     :raises TokenError: with a code ``token_...`` or ``logout_...`` that names the check which failed.
     """
-    signed = verify_jws(token, LOGOUT_TOKEN, provider=provider, metadata=metadata, keys=keys)
+    signed = verify_jws(token, LOGOUT_TOKEN, algorithms=allowed_algorithms(provider, metadata), keys=keys)
     claims = signed.claims
     check_parties(signed, provider)
     _check_event(claims)

@@ -16,7 +16,7 @@ from oauth2_mw.errors import ProviderError, ProviderUnavailable
 from oauth2_mw.provider.cache import Remembered
 from oauth2_mw.provider.documents import DocumentError, read_object, shown
 from oauth2_mw.provider.exchange import Response
-from oauth2_mw.provider.keys import KeySet, SigningKey, parse_key_set
+from oauth2_mw.provider.keys import ALGORITHMS, KeySet, SigningKey, parse_key_set
 from oauth2_mw.provider.transport import Transport, endpoint_problem
 from oauth2_mw.settings.model import ProviderSettings
 
@@ -112,6 +112,16 @@ def parse_metadata(document: Mapping[str, Any], *, issuer: str, insecure_http: b
         )
     members["authorization_response_iss_parameter_supported"] = answers_iss
     return ProviderMetadata(**members)
+
+
+def allowed_algorithms(provider: ProviderSettings, metadata: ProviderMetadata) -> frozenset[str]:
+    """The JWS algorithms to accept: those configured, else RS256 and what the provider announces.
+
+    Asymmetric ones only: a symmetric one would make a signing key of the client secret.
+    """
+    announced = metadata.id_token_signing_alg_values_supported or ()
+    wanted = provider.algorithms if provider.algorithms is not None else ("RS256", *announced)
+    return frozenset(wanted) & ALGORITHMS.keys()
 
 
 class MetadataCache:

@@ -16,7 +16,7 @@ from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.claim_checks import check_parties, check_subject, check_times, is_id, seconds
 from oauth2_mw.provider.documents import shown
 from oauth2_mw.provider.jws import KeySource, Signed, TokenKind, read_jws, verify_jws
-from oauth2_mw.provider.metadata import ProviderMetadata
+from oauth2_mw.provider.metadata import ProviderMetadata, allowed_algorithms
 from oauth2_mw.settings.model import ProviderSettings
 
 ID_TOKEN = TokenKind("ID token", frozenset({"jwt"}))
@@ -132,7 +132,7 @@ def _verified(
     token: str, kind: TokenKind, *, provider: ProviderSettings, metadata: ProviderMetadata, keys: KeySource
 ) -> Signed:
     """What the issuer has signed for us about somebody."""
-    signed = verify_jws(token, kind, provider=provider, metadata=metadata, keys=keys)
+    signed = verify_jws(token, kind, algorithms=allowed_algorithms(provider, metadata), keys=keys)
     check_parties(signed, provider)
     check_subject(signed.claims.get("sub"))
     return signed
