@@ -17,7 +17,7 @@ from oauth2_mw.errors import ConfigError, StoreUnavailable
 from oauth2_mw.identity.access import PublicPaths
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.observe import quiet_libraries
-from oauth2_mw.provider.client_key import client_key_problems
+from oauth2_mw.provider.jose.client_key import client_key_problems
 from oauth2_mw.session.known import Known
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
@@ -142,7 +142,13 @@ class OAuth2Middleware:
     @staticmethod
     def _preload() -> None:
         """Import what the first sign-in would; build nothing, because what is built must not cross a fork."""
-        for name in ("jinja2", "jwt", "oauth2_mw.provider.wire", "oauth2_mw.web.site", "requests_oauthlib"):
+        for name in (
+            "jinja2",
+            "jwt",
+            "oauth2_mw.provider.http.wire",
+            "oauth2_mw.web.site",
+            "requests_oauthlib",
+        ):
             import_module(name)
 
 

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oauth2_mw.errors import ConfigError, OAuth2Error, Problem, StateError, TokenError
-from oauth2_mw.provider.authentication import ClientAuthentication
-from oauth2_mw.provider.authorization import authorization_url
-from oauth2_mw.provider.documents import shown
-from oauth2_mw.provider.exchange import DEFAULT_TIMEOUTS, Timeouts
-from oauth2_mw.provider.grant import Grant, redeem_code, redeem_refresh_token
-from oauth2_mw.provider.logout_tokens import LogoutToken, validate_logout_token
-from oauth2_mw.provider.metadata import MetadataCache
+from oauth2_mw.provider.discovery.metadata import MetadataCache
+from oauth2_mw.provider.endpoints.authorization import authorization_url
+from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
+from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
+from oauth2_mw.provider.endpoints.token import Grant, redeem_code, redeem_refresh_token
+from oauth2_mw.provider.http.documents import shown
+from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Timeouts
+from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.person import PersonReader, told
 from oauth2_mw.provider.quirks import QUIRKS
-from oauth2_mw.provider.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
-from oauth2_mw.provider.tokens import nonce_of, session_id
-from oauth2_mw.provider.transport import Transport
+from oauth2_mw.provider.tokens.id_token import nonce_of, session_id
+from oauth2_mw.provider.tokens.logout_token import LogoutToken, validate_logout_token
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 

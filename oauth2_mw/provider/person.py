@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable, TokenError
-from oauth2_mw.provider.claim_checks import subject_at
-from oauth2_mw.provider.grant import Grant
-from oauth2_mw.provider.metadata import MetadataCache, ProviderMetadata
-from oauth2_mw.provider.tokens import validate_id_token, validate_refreshed_id_token, validate_userinfo
-from oauth2_mw.provider.transport import Transport
-from oauth2_mw.provider.userinfo import fetch_userinfo
+from oauth2_mw.provider.discovery.metadata import MetadataCache, ProviderMetadata
+from oauth2_mw.provider.endpoints.token import Grant
+from oauth2_mw.provider.endpoints.userinfo import fetch_userinfo
+from oauth2_mw.provider.http.transport import Transport
+from oauth2_mw.provider.tokens.claim_checks import subject_at
+from oauth2_mw.provider.tokens.id_token import (
+    validate_id_token,
+    validate_refreshed_id_token,
+    validate_userinfo,
+)
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 

@@ -25,7 +25,7 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.observe import audit, new_reference
 from oauth2_mw.provider.client import ProviderClient
-from oauth2_mw.provider.logout_tokens import LogoutToken
+from oauth2_mw.provider.tokens.logout_token import LogoutToken
 from oauth2_mw.session.known import Known
 from oauth2_mw.session.ledger import Entry, Ledger
 from oauth2_mw.web import responses

@@ -14,14 +14,14 @@ import ada_url
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable, TokenError
-from oauth2_mw.provider import documents as reader
 from oauth2_mw.provider.client import ProviderClient
-from oauth2_mw.provider.grant import redeem_code
-from oauth2_mw.provider.keys import ALGORITHMS, parse_key_set
-from oauth2_mw.provider.metadata import ProviderMetadata, parse_metadata
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata, parse_metadata
+from oauth2_mw.provider.endpoints.token import redeem_code
+from oauth2_mw.provider.endpoints.userinfo import fetch_userinfo
+from oauth2_mw.provider.http import documents as reader
+from oauth2_mw.provider.http.transport import Response
+from oauth2_mw.provider.jose.jwks import ALGORITHMS, parse_key_set
 from oauth2_mw.provider.quirks import QUIRKS
-from oauth2_mw.provider.transport import Response
-from oauth2_mw.provider.userinfo import fetch_userinfo
 from oauth2_mw.settings.grammar import AttributePath
 from tests.fuzz.tokens import CLAIMS, ISSUER, NOW, check_refreshed, ed_key, explained, read_signed
 from tests.support.provider_settings import provider_settings

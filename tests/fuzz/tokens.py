@@ -10,10 +10,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from oauth2_mw.errors import ProviderError, TokenError
-from oauth2_mw.provider.keys import KeySet, parse_key_set
-from oauth2_mw.provider.logout_tokens import EVENT, validate_logout_token
-from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.tokens import validate_id_token, validate_refreshed_id_token, validate_userinfo
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.jose.jwks import KeySet, parse_key_set
+from oauth2_mw.provider.tokens.id_token import (
+    validate_id_token,
+    validate_refreshed_id_token,
+    validate_userinfo,
+)
+from oauth2_mw.provider.tokens.logout_token import EVENT, validate_logout_token
 from oauth2_mw.settings.grammar import AttributePath
 from tests.support.jose import Key, at_hash, base64url, from_base64url
 from tests.support.provider_settings import provider_settings

@@ -11,10 +11,10 @@ GOAL = 90.0
 EXPLAINED = frozenset(
     {
         "session/sealing",
-        "provider/jws",
-        "provider/claim_checks",
-        "provider/tokens",
-        "provider/logout_tokens",
+        "provider/jose/jws",
+        "provider/tokens/claim_checks",
+        "provider/tokens/id_token",
+        "provider/tokens/logout_token",
         "web/attempt",
         "boundary",
     }

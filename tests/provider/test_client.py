@@ -18,7 +18,7 @@ import pytest
 
 from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailable, StateError, TokenError
 from oauth2_mw.provider.client import ProviderClient, SignIn
-from oauth2_mw.provider.transport import Timeouts
+from oauth2_mw.provider.http.transport import Timeouts
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 from tests.security.hostile import Hostile

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailable, TokenError
 from oauth2_mw.provider.client import ProviderClient, Refreshed, SignIn
-from oauth2_mw.provider.exchange import Response
-from oauth2_mw.provider.grant import redeem_refresh_token
-from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.transport import Timeouts, Transport
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.endpoints.token import redeem_refresh_token
+from oauth2_mw.provider.http.messages import Response
+from oauth2_mw.provider.http.transport import Timeouts, Transport
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.jose import rsa_key

@@ -2,7 +2,8 @@
 
 The rows are those of OpenID Connect Core, section 3.1.3.7 (N2.6), the extra modules of the OpenID Foundation (X), the
 FAPI list for the code flow (F), the traps of the JWT library (J) and the attacks on tokens (3b). Each check by itself
-is in tests/provider/test_tokens.py; here it is shown that the sign-in ends with it. Signatures: test_signatures.py.
+is in tests/provider/tokens/test_id_token.py; here it is shown that the sign-in ends with it. Signatures:
+test_signatures.py.
 """
 
 from __future__ import annotations

@@ -20,8 +20,15 @@ from oauth2_mw.errors import ConfigError, ProviderUnavailable
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.provider.client import ProviderClient
-from oauth2_mw.provider.documents import MAX_DEPTH, MAX_ITEMS, MAX_MEMBERS, MAX_TEXT, DocumentError, read_json
-from oauth2_mw.provider.transport import Timeouts
+from oauth2_mw.provider.http.documents import (
+    MAX_DEPTH,
+    MAX_ITEMS,
+    MAX_MEMBERS,
+    MAX_TEXT,
+    DocumentError,
+    read_json,
+)
+from oauth2_mw.provider.http.transport import Timeouts
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.web.attempt import UsedHere

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import serialization
 from jwt.exceptions import InvalidTokenError
 
 from oauth2_mw.errors import TokenError
-from oauth2_mw.provider.keys import parse_key_set
-from oauth2_mw.provider.metadata import ProviderMetadata, allowed_algorithms
-from oauth2_mw.provider.tokens import validate_id_token, validate_userinfo
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algorithms
+from oauth2_mw.provider.jose.jwks import parse_key_set
+from oauth2_mw.provider.tokens.id_token import validate_id_token, validate_userinfo
 from tests.support.guarded import Guarded, guarded
 from tests.support.jose import Key, at_hash, base64url, ec_key, ed_key, rsa_key, to_json
 from tests.support.provider_settings import provider_settings

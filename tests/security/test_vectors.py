@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from oauth2_mw.errors import TokenError
-from oauth2_mw.provider.keys import parse_key_set
-from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.tokens import validate_id_token
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.jose.jwks import parse_key_set
+from oauth2_mw.provider.tokens.id_token import validate_id_token
 from oauth2_mw.session.keyring import ID_BYTES, Keyring
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.grammar import Secret

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oauth2_mw.errors import TokenError
-from oauth2_mw.provider.documents import DocumentError, read_object, shown
-from oauth2_mw.provider.keys import MAX_KID, SigningKey
+from oauth2_mw.provider.http.documents import DocumentError, read_object, shown
+from oauth2_mw.provider.jose.jwks import MAX_KID, SigningKey
 
 #: characters; a token is measured before anything in it is decoded
 MAX_TOKEN = 16 * 1024

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.provider.authentication import ClientAuthentication
-from oauth2_mw.provider.client_key import ClientKey, parse_client_key
+from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
+from oauth2_mw.provider.jose.client_key import ClientKey, parse_client_key
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.client_keys import pem, private_jwk
@@ -203,7 +203,7 @@ def test_a_key_is_made_from_its_text_once(monkeypatch: pytest.MonkeyPatch) -> No
         made.append(text)
         return parse_client_key(text)
 
-    monkeypatch.setattr("oauth2_mw.provider.authentication.parse_client_key", parse)
+    monkeypatch.setattr("oauth2_mw.provider.endpoints.client_authentication.parse_client_key", parse)
     authentication = ClientAuthentication(with_key(pem(ed_key().private)))
     for _ in range(3):
         authentication.for_request(TOKEN_ENDPOINT)

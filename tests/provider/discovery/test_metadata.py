@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable
-from oauth2_mw.provider.cache import Remembered
-from oauth2_mw.provider.metadata import (
+from oauth2_mw.provider.discovery.cache import Remembered
+from oauth2_mw.provider.discovery.metadata import (
     OAUTH_WELL_KNOWN,
     WELL_KNOWN,
     MetadataCache,
@@ -21,7 +21,7 @@ from oauth2_mw.provider.metadata import (
     oauth_metadata_url,
     parse_metadata,
 )
-from oauth2_mw.provider.transport import Timeouts, Transport
+from oauth2_mw.provider.http.transport import Timeouts, Transport
 from oauth2_mw.settings.model import ProviderSettings
 from tests.security.hostile import Hostile
 from tests.support.jose import rsa_key

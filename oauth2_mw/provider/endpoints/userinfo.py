@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable
-from oauth2_mw.provider.documents import DocumentError, read_json
+from oauth2_mw.provider.http.documents import DocumentError, read_json
+from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.quirks import QUIRKS
-from oauth2_mw.provider.transport import Transport
 
 #: bytes
 USERINFO_LIMIT = 512 * 1024

@@ -13,10 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 from oauth2_mw.errors import TokenError
-from oauth2_mw.provider.claim_checks import check_parties, check_subject, check_times, is_id, seconds
-from oauth2_mw.provider.documents import shown
-from oauth2_mw.provider.jws import KeySource, Signed, TokenKind, read_jws, verify_jws
-from oauth2_mw.provider.metadata import ProviderMetadata, allowed_algorithms
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algorithms
+from oauth2_mw.provider.http.documents import shown
+from oauth2_mw.provider.jose.jws import KeySource, Signed, TokenKind, read_jws, verify_jws
+from oauth2_mw.provider.tokens.claim_checks import check_parties, check_subject, check_times, is_id, seconds
 from oauth2_mw.settings.model import ProviderSettings
 
 ID_TOKEN = TokenKind("ID token", frozenset({"jwt"}))

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable
-from oauth2_mw.provider.grant import Grant, redeem_code
-from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.transport import Response, Timeouts, Transport
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.endpoints.token import Grant, redeem_code
+from oauth2_mw.provider.http.transport import Response, Timeouts, Transport
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.client_keys import pem

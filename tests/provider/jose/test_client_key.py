@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.errors import Problem
-from oauth2_mw.provider.client_key import ClientKey, client_key_problems, parse_client_key
+from oauth2_mw.provider.jose.client_key import ClientKey, client_key_problems, parse_client_key
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.client_keys import pem, private_jwk, public_pem

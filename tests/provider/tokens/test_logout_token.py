@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from oauth2_mw.errors import OAuth2Error, ProviderUnavailable, TokenError
 from oauth2_mw.provider.client import ProviderClient
-from oauth2_mw.provider.jws import MAX_TOKEN
-from oauth2_mw.provider.keys import parse_key_set
-from oauth2_mw.provider.logout_tokens import EVENT, LogoutToken, validate_logout_token
-from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.tokens import validate_id_token
-from oauth2_mw.provider.transport import Timeouts
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.http.transport import Timeouts
+from oauth2_mw.provider.jose.jwks import parse_key_set
+from oauth2_mw.provider.jose.jws import MAX_TOKEN
+from oauth2_mw.provider.tokens.id_token import validate_id_token
+from oauth2_mw.provider.tokens.logout_token import EVENT, LogoutToken, validate_logout_token
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.jose import Key, base64url, ec_key, ed_key, rsa_key

@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable
-from oauth2_mw.provider.transport import Response, Timeouts, Transport, endpoint_problem
-from oauth2_mw.provider.wire import Deadline
+from oauth2_mw.provider.http.transport import Response, Timeouts, Transport, endpoint_problem
+from oauth2_mw.provider.http.wire import Deadline
 from tests.support.certificates import self_signed
 from tests.support.provider_standin import Answer, StandIn
 from tests.support.raw_server import raw_server

@@ -36,7 +36,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import make_headers, parse_url
 
 from oauth2_mw.errors import ProviderUnavailable
-from oauth2_mw.provider.exchange import Response, Timeouts, too_large
+from oauth2_mw.provider.http.messages import Response, Timeouts, too_large
 
 _CHUNK = 16 * 1024
 # A read that broke off is not tried again: the answer may be on its way. Retry-After is not obeyed: a provider

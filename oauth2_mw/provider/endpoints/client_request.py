@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import quote_plus, unquote_plus, urlencode
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable
-from oauth2_mw.provider.authentication import ClientAuthentication
-from oauth2_mw.provider.documents import DocumentError, read_form, read_object, shown
-from oauth2_mw.provider.exchange import Response
-from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.transport import Transport
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
+from oauth2_mw.provider.http.documents import DocumentError, read_form, read_object, shown
+from oauth2_mw.provider.http.messages import Response
+from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
 
 #: error codes of the standard, and one of GitHub, that mean the same to an operator

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailable
 from oauth2_mw.provider.client import ProviderClient, SignIn
-from oauth2_mw.provider.exchange import DEFAULT_TIMEOUTS, Response, Timeouts
-from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
-from oauth2_mw.provider.transport import Transport
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
+from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Response, Timeouts
+from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
 from tests.support.provider_standin import LEFT_OUT, Answer, StandIn

@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailable
-from oauth2_mw.provider.cache import Remembered
-from oauth2_mw.provider.documents import DocumentError, read_object, shown
-from oauth2_mw.provider.exchange import Response
-from oauth2_mw.provider.keys import ALGORITHMS, KeySet, SigningKey, parse_key_set
-from oauth2_mw.provider.transport import Transport, endpoint_problem
+from oauth2_mw.provider.discovery.cache import Remembered
+from oauth2_mw.provider.http.documents import DocumentError, read_object, shown
+from oauth2_mw.provider.http.messages import Response
+from oauth2_mw.provider.http.transport import Transport, endpoint_problem
+from oauth2_mw.provider.jose.jwks import ALGORITHMS, KeySet, SigningKey, parse_key_set
 from oauth2_mw.settings.model import ProviderSettings
 
 WELL_KNOWN = "/.well-known/openid-configuration"

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.provider.authentication import ClientAuthentication
-from oauth2_mw.provider.client_request import Answer, post_as_client
-from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.transport import Transport
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
+from oauth2_mw.provider.endpoints.client_request import Answer, post_as_client
+from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
 
 #: bytes

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from oauth2_mw.errors import TokenError
-from oauth2_mw.provider.documents import shown
-from oauth2_mw.provider.jws import Signed
+from oauth2_mw.provider.http.documents import shown
+from oauth2_mw.provider.jose.jws import Signed
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.provider.exchange import DEFAULT_TIMEOUTS, Response, Timeouts, too_large
+from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Response, Timeouts, too_large
 from oauth2_mw.settings.addresses import is_exposed, parse_endpoint
 
 if TYPE_CHECKING:
-    from oauth2_mw.provider.wire import Deadline, Wire
+    from oauth2_mw.provider.http.wire import Deadline, Wire
 
 _USER_AGENT = "oauth2_mw"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -67,7 +67,7 @@ class Transport:
 
     @cached_property
     def _wire(self) -> Wire:
-        from oauth2_mw.provider.wire import Wire
+        from oauth2_mw.provider.http.wire import Wire
 
         return Wire(
             ca_bundle=self._ca_bundle, proxy=self._proxy, trust_env=self._trust_env, timeouts=self._timeouts

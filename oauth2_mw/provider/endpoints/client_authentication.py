@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.provider.client_key import ClientKey, parse_client_key
+from oauth2_mw.provider.jose.client_key import ClientKey, parse_client_key
 from oauth2_mw.settings.model import MIN_SHARED_SECRET, ProviderSettings
 
 #: RFC 7523, section 2.2

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.provider.documents import DocumentError, read_form, read_json, read_object, shown
+from oauth2_mw.provider.http.documents import DocumentError, read_form, read_json, read_object, shown
 
 
 def nested(depth: int, opening: str, closing: str) -> bytes:

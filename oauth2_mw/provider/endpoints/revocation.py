@@ -6,11 +6,11 @@ from typing import Literal
 from urllib.parse import urlencode
 
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.provider.authentication import ClientAuthentication
-from oauth2_mw.provider.client_request import post_as_client
-from oauth2_mw.provider.exchange import Timeouts
-from oauth2_mw.provider.metadata import ProviderMetadata
-from oauth2_mw.provider.transport import Transport
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
+from oauth2_mw.provider.endpoints.client_request import post_as_client
+from oauth2_mw.provider.http.messages import Timeouts
+from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
 
 #: Somebody who is signing out waits meanwhile.

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from oauth2_mw.errors import TokenError
-from oauth2_mw.provider.claim_checks import (
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algorithms
+from oauth2_mw.provider.http.documents import shown
+from oauth2_mw.provider.jose.jws import KeySource, TokenKind, verify_jws
+from oauth2_mw.provider.tokens.claim_checks import (
     MAX_ID,
     check_parties,
     check_subject,
@@ -20,9 +23,6 @@ from oauth2_mw.provider.claim_checks import (
     seconds,
     subject_at,
 )
-from oauth2_mw.provider.documents import shown
-from oauth2_mw.provider.jws import KeySource, TokenKind, verify_jws
-from oauth2_mw.provider.metadata import ProviderMetadata, allowed_algorithms
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 

@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from oauth2_mw.errors import Problem
-from oauth2_mw.provider.documents import DocumentError, read_object
-from oauth2_mw.provider.keys import ALGORITHMS, MIN_RSA_BITS
+from oauth2_mw.provider.http.documents import DocumentError, read_object
+from oauth2_mw.provider.jose.jwks import ALGORITHMS, MIN_RSA_BITS
 from oauth2_mw.settings.model import ProviderSettings
 
 #: the curves of RFC 7518, section 3.4, as the cryptography package names them

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.provider.documents import shown
-from oauth2_mw.provider.metadata import ProviderMetadata
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.http.documents import shown
 from oauth2_mw.settings.model import ProviderSettings
 
 
