@@ -13,12 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from oauth2_mw.access.rules import PublicPaths
 from oauth2_mw.errors import ConfigError, StoreUnavailable
-from oauth2_mw.identity.access import PublicPaths
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.jose.client_key import client_key_problems
-from oauth2_mw.session.known import Known
+from oauth2_mw.session.cookie_cache import Known
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.urls import Urls

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oauth2_mw.cli.people import WHO, find_user, issuer_of, named, open_directory
-from oauth2_mw.cli.signed_in import counted, end_user, open_ledger, told
+from oauth2_mw.cli.directory import WHO, find_user, issuer_of, named, open_directory
+from oauth2_mw.cli.registry import counted, end_user, open_ledger, told
 from oauth2_mw.cli.terminal import Refusal, moment, plain, print_json, row, span
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import user_key
-from oauth2_mw.session.ledger import Entry, Ledger
+from oauth2_mw.session.registry import Entry, Ledger
 from oauth2_mw.settings.ini import Settings
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")

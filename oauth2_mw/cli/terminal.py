@@ -12,7 +12,7 @@ from typing import Any
 
 from oauth2_mw.errors import OAuth2Error
 from oauth2_mw.observe import has_hidden
-from oauth2_mw.settings.words import parse_duration
+from oauth2_mw.settings.text import parse_duration
 
 #: The last second that a date of four digits can name.
 _LAST_MOMENT = 253402300799

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from oauth2_mw.cli.people import WHO, NotThere, find_user, issuer_of, named, open_directory
-from oauth2_mw.cli.signed_in import counted, end_user, open_ledger
+from oauth2_mw.cli.directory import WHO, NotThere, find_user, issuer_of, named, open_directory
+from oauth2_mw.cli.registry import counted, end_user, open_ledger
 from oauth2_mw.cli.terminal import Refusal, moment, plain, print_json, row, span, word
 from oauth2_mw.errors import ProviderError, StoreUnavailable
 from oauth2_mw.identity.directory import Directory, User

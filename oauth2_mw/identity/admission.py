@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from oauth2_mw.identity.access import check_allowed
+from oauth2_mw.access.allow import check_allowed
 from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.identity.mapping import Attributes, map_claims
 from oauth2_mw.identity.model import Identity, freeze, user_key

@@ -17,15 +17,15 @@ from oauth2_mw.errors import ProviderError, StoreUnavailable
 from oauth2_mw.identity.environ import EnvironWriter
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.observe import new_id
-from oauth2_mw.session.carried import CarriedSessions
+from oauth2_mw.session.cookie_cache import Known, Opened
+from oauth2_mw.session.cookie_sessions import CarriedSessions
 from oauth2_mw.session.cookies import MAX_COPIES, Cookies, Sent
 from oauth2_mw.session.keyring import Keyring
-from oauth2_mw.session.known import Known, Opened
-from oauth2_mw.session.ledger import Ledger
 from oauth2_mw.session.model import Due, Ending, Origin, Session
+from oauth2_mw.session.registry import Ledger
 from oauth2_mw.session.revocation import Revocations, SharedList
 from oauth2_mw.session.sealing import Sealer
-from oauth2_mw.session.stored import Handle, Held, StoredSessions
+from oauth2_mw.session.stored_sessions import Handle, Held, StoredSessions
 from oauth2_mw.session.stores import Store
 from oauth2_mw.settings.model import ProviderSettings, Settings
 

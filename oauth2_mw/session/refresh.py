@@ -34,7 +34,7 @@ from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.observe import audit
 from oauth2_mw.provider.client import ProviderClient, Refreshed
-from oauth2_mw.session.known import Known
+from oauth2_mw.session.cookie_cache import Known
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.session.model import Due, Session
 from oauth2_mw.settings.model import ProviderSettings, Settings

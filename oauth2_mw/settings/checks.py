@@ -15,11 +15,11 @@ from types import MappingProxyType
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.addresses import is_exposed, origin_of
 from oauth2_mw.settings.document import MAIN
+from oauth2_mw.settings.environ_keys import normalised
 from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
 from oauth2_mw.settings.model import MIN_SHARED_SECRET, ProviderSettings, Settings
-from oauth2_mw.settings.outputs import normalised
 from oauth2_mw.settings.sections import Section
-from oauth2_mw.settings.words import shown
+from oauth2_mw.settings.text import shown
 
 PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 RESERVED_NAMES = ("callback", "default", "done")

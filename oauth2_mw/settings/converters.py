@@ -21,7 +21,7 @@ from oauth2_mw.settings.grammar import (
     parse_duration,
     split_terms,
 )
-from oauth2_mw.settings.words import did_you_mean, has_control, shown
+from oauth2_mw.settings.text import did_you_mean, has_control, shown
 
 Convert = Callable[[str, Path], Any]
 

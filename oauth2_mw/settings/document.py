@@ -15,7 +15,7 @@ from typing import Any
 
 from oauth2_mw.errors import Problem
 from oauth2_mw.settings.fields import GLOBAL, PROVIDER
-from oauth2_mw.settings.words import did_you_mean, shown
+from oauth2_mw.settings.text import did_you_mean, shown
 
 MAIN = "oauth2_mw"
 PROVIDER_PREFIX = "provider:"

@@ -22,7 +22,7 @@ from oauth2_mw.settings.converters import (
     words,
 )
 from oauth2_mw.settings.json_objects import attribute_map, auth_params
-from oauth2_mw.settings.words import shown
+from oauth2_mw.settings.text import shown
 
 #: ``global``: in ``[oauth2_mw]``; ``provider``: of each provider; ``both``: the provider's wins.
 Scope = Literal["global", "provider", "both", "access"]

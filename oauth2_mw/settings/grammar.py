@@ -15,7 +15,7 @@ from typing import Any
 from oauth2_mw.boundary import is_odd_path
 from oauth2_mw.settings.keys import KeyEntry, decode_key, format_key_line, parse_key_file, parse_secret_keys
 from oauth2_mw.settings.secret import Secret
-from oauth2_mw.settings.words import has_control, parse_bool, parse_duration, shown, split_terms
+from oauth2_mw.settings.text import has_control, parse_bool, parse_duration, shown, split_terms
 
 __all__ = [
     "AllowTerm",

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from oauth2_mw.settings.model import Icon
-from oauth2_mw.settings.words import did_you_mean, shown
+from oauth2_mw.settings.text import did_you_mean, shown
 
 MAX_BYTES = 256 * 1024
 _SVG_TYPE = "image/svg+xml"

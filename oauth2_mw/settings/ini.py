@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ConfigError
-from oauth2_mw.settings import checks, database, icons, model, outputs, session_store
+from oauth2_mw.settings import checks, database, environ_keys, icons, model, session_store
 from oauth2_mw.settings.document import (
     MAIN,
     PROVIDER_PREFIX,
@@ -130,7 +130,9 @@ def _settings(document: Document, *, base: Path, source: str) -> Settings:
             "no provider is written: write client_id and the others here, or a section [provider:NAME]",
         )
     read_access(document)
-    environ = outputs.read(document, main["keep_tokens"] if main.fine("keep_tokens") else ("id", "access"))
+    environ = environ_keys.read(
+        document, main["keep_tokens"] if main.fine("keep_tokens") else ("id", "access")
+    )
     checks.check_main(main)
     directory = _located(main, "directory", database.resolve, base)
     session = _located(main, "session", session_store.resolve, base)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from oauth2_mw.settings.grammar import AttributePath
-from oauth2_mw.settings.words import did_you_mean, has_control, shown
+from oauth2_mw.settings.text import did_you_mean, has_control, shown
 
 #: What an ``attribute_map`` may fill; the same as the fields of an identity.
 LOCAL_FIELDS = ("username", "name", "email", "phone", "comment", "groups")

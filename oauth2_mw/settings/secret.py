@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Literal
 
-from oauth2_mw.settings.words import has_control
+from oauth2_mw.settings.text import has_control
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_MAX_BYTES = 64 * 1024

@@ -12,7 +12,7 @@ from oauth2_mw.settings import presets
 from oauth2_mw.settings.document import MAIN, PROVIDER_PREFIX, Document, Written
 from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER, Field
 from oauth2_mw.settings.presets import Preset
-from oauth2_mw.settings.words import did_you_mean, has_control
+from oauth2_mw.settings.text import did_you_mean, has_control
 
 
 @dataclass(slots=True)

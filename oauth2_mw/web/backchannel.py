@@ -26,8 +26,8 @@ from oauth2_mw.identity.model import user_key
 from oauth2_mw.observe import audit, new_reference
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.tokens.logout_token import LogoutToken
-from oauth2_mw.session.known import Known
-from oauth2_mw.session.ledger import Entry, Ledger
+from oauth2_mw.session.cookie_cache import Known
+from oauth2_mw.session.registry import Entry, Ledger
 from oauth2_mw.web import responses
 from oauth2_mw.web.failures import RETRY_AFTER, only
 from oauth2_mw.web.forms import read_form

@@ -12,7 +12,7 @@ from webob import Request, Response
 
 from oauth2_mw.errors import AccessDenied, OAuth2Error, ProviderUnavailable, RequestError, StoreUnavailable
 from oauth2_mw.observe import audit, new_reference
-from oauth2_mw.session.known import NOTHING, Known
+from oauth2_mw.session.cookie_cache import NOTHING, Known
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web import challenge, responses
 from oauth2_mw.web.attempt import Attempt

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from webob import Request, Response
 
 from oauth2_mw.observe import audit
-from oauth2_mw.session.known import Known
-from oauth2_mw.session.ledger import Ledger
+from oauth2_mw.session.cookie_cache import Known
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.session.model import Session
+from oauth2_mw.session.registry import Ledger
 from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web import responses

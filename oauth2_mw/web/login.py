@@ -14,7 +14,7 @@ from oauth2_mw.errors import AccessDenied, OAuth2Error, ProviderError, RequestEr
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.observe import audit
 from oauth2_mw.provider.client import ProviderClient
-from oauth2_mw.session.known import Known
+from oauth2_mw.session.cookie_cache import Known
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.session.model import Origin
 from oauth2_mw.settings.grammar import AttributePath

@@ -16,7 +16,7 @@ from webob import Response
 
 from oauth2_mw.errors import StoreUnavailable
 from oauth2_mw.observe import audit
-from oauth2_mw.session.known import Known
+from oauth2_mw.session.cookie_cache import Known
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.session.model import Session
 from oauth2_mw.settings.model import ProviderSettings

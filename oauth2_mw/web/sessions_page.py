@@ -9,9 +9,9 @@ from webob import Response
 
 from oauth2_mw.errors import RequestError
 from oauth2_mw.observe import audit
-from oauth2_mw.session.known import Known
-from oauth2_mw.session.ledger import Entry, Ledger
+from oauth2_mw.session.cookie_cache import Known
 from oauth2_mw.session.model import Session
+from oauth2_mw.session.registry import Entry, Ledger
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web import responses
 from oauth2_mw.web.csrf import FormTokens

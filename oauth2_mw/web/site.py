@@ -15,10 +15,10 @@ from oauth2_mw.errors import OAuth2Error, RequestError, StoreUnavailable
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.provider.client import ProviderClient
-from oauth2_mw.session.known import NOTHING, Known
-from oauth2_mw.session.ledger import Ledger
+from oauth2_mw.session.cookie_cache import NOTHING, Known
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.session.refresh import Refresher
+from oauth2_mw.session.registry import Ledger
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web import challenge, responses
 from oauth2_mw.web.assets import Assets

@@ -13,7 +13,7 @@ import pytest
 from oauth2_mw.errors import StoreUnavailable
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import user_key
-from oauth2_mw.session.ledger import Ledger
+from oauth2_mw.session.registry import Ledger
 from oauth2_mw.settings.grammar import Secret
 from tests.support.keys import text_key
 from tests.support.operator import Operator

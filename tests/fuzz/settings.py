@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from oauth2_mw.access.allow import check_allowed
+from oauth2_mw.access.rules import PublicPaths
 from oauth2_mw.boundary import is_odd_path
 from oauth2_mw.errors import AccessDenied
-from oauth2_mw.identity.access import PublicPaths, check_allowed
 from oauth2_mw.settings.fields import FIELDS
 from oauth2_mw.settings.grammar import (
     AllowTerm,
@@ -22,7 +23,7 @@ from oauth2_mw.settings.grammar import (
     parse_secret_keys,
     split_terms,
 )
-from oauth2_mw.settings.words import has_control
+from oauth2_mw.settings.text import has_control
 from tests.fuzz.boundary import any_text
 from tests.fuzz.provider import check_host
 

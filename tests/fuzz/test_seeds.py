@@ -73,7 +73,7 @@ SWITCHED_OFF = [
     ("scrub", "dashes", "identity.environ.normalised", lambda key: key),
     ("scrub", "families", "identity.environ._IDENTITY_FAMILIES", ("NOTHING",)),
     ("writer", "crlf", "identity.environ.contains_control", always(value=False)),
-    ("middleware", "public-dots", "identity.access.is_odd_path", always(value=False)),
+    ("middleware", "public-dots", "access.rules.is_odd_path", always(value=False)),
     ("middleware", "signed-in-public", "identity.environ.Scrubber.__call__", always(None)),
     ("middleware", "callback-live", "web.urls.Urls.to_destination", lambda _self, destination: destination),
 ]

@@ -24,7 +24,8 @@ CORE = {
     "web/attempt": ("tests/web/test_attempt.py",),
     "session/cookies": ("tests/session/test_cookies.py",),
     "session/keyring": ("tests/session/test_keyring.py",),
-    "identity/access": ("tests/identity/test_access.py",),
+    "access/allow": ("tests/access/test_allow.py",),
+    "access/rules": ("tests/access/test_rules.py",),
     "provider/jose/jws": ("tests/provider/tokens/test_id_token.py",),
     "provider/tokens/claim_checks": (
         "tests/provider/tokens/test_id_token.py",
@@ -37,7 +38,7 @@ CORE = {
     "settings/grammar": ("tests/settings/test_grammar.py",),
     "settings/keys": ("tests/settings/test_grammar.py",),
     "settings/secret": ("tests/settings/test_grammar.py",),
-    "settings/words": ("tests/settings/test_grammar.py",),
+    "settings/text": ("tests/settings/test_grammar.py",),
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 from oauth2_mw.boundary import MAX_DESTINATION, safe_destination
 from oauth2_mw.errors import ConfigError, ProviderError
 from oauth2_mw.middleware import OAuth2Middleware
-from oauth2_mw.session.known import NOTHING
+from oauth2_mw.session.cookie_cache import NOTHING
 from oauth2_mw.settings.ini import Settings
 from oauth2_mw.web.urls import Urls
 from tests.support.browser_jar import Browser

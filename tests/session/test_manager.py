@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oauth2_mw.identity.model import Identity, freeze
-from oauth2_mw.session import known as opened_headers
+from oauth2_mw.session import cookie_cache as opened_headers
 from oauth2_mw.session.cookies import MAX_COPIES
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line

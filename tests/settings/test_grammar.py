@@ -25,7 +25,7 @@ from oauth2_mw.settings.grammar import (
     parse_secret_keys,
     split_terms,
 )
-from oauth2_mw.settings.words import did_you_mean, shown
+from oauth2_mw.settings.text import did_you_mean, shown
 
 KEY = bytes.fromhex("9d4f1c0be7a25386d1f0b97e2c4a68531be09d77f4c8a1365e02cb94af6d7813")
 OTHER = bytes(reversed(KEY))

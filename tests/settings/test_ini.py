@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from oauth2_mw.errors import ConfigError
 from oauth2_mw.identity import model as identity
-from oauth2_mw.settings import json_objects, outputs
+from oauth2_mw.settings import environ_keys, json_objects
 from oauth2_mw.settings.document import variable_name
 from oauth2_mw.settings.fields import FIELDS, GLOBAL, PROVIDER, describe
 from oauth2_mw.settings.grammar import AllowTerm, Secret, format_key_line, parse_key_file
@@ -556,7 +556,7 @@ def test_the_local_fields_are_those_of_an_identity():
 
 def test_the_sources_of_environ_are_the_fields_of_an_identity():
     names = {field.name for field in dataclasses.fields(identity.Identity)}
-    assert set(outputs.IDENTITY_SOURCES) == names - {"claims"}
+    assert set(environ_keys.IDENTITY_SOURCES) == names - {"claims"}
 
 
 def test_every_key_is_declared_once_with_one_sentence():

@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
-from oauth2_mw.settings.words import did_you_mean, shown
+from oauth2_mw.settings.text import did_you_mean, shown
 
 _SUFFIX = ".ini"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from oauth2_mw.session.cookies import Sent
 from oauth2_mw.session.model import Session
-from oauth2_mw.session.stored import Held
+from oauth2_mw.session.stored_sessions import Held
 
 #: What the cache of opened sessions may hold in each worker.
 CACHE_ENTRIES = 2000

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 
 from oauth2_mw.errors import StoreUnavailable
 from oauth2_mw.session.keyring import Key
-from oauth2_mw.session.ledger import Ledger
 from oauth2_mw.session.model import Session
+from oauth2_mw.session.registry import Ledger
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.session.stores import Record
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from oauth2_mw.errors import Problem
 from oauth2_mw.settings.document import Document
 from oauth2_mw.settings.grammar import AttributePath
-from oauth2_mw.settings.words import did_you_mean, shown
+from oauth2_mw.settings.text import did_you_mean, shown
 
 #: The fields of an identity that a plain key may hold; ``claims`` only by path.
 IDENTITY_SOURCES = (

@@ -1,4 +1,4 @@
-"""Who may enter at all (``allow``), and which paths need nobody (``public_paths``)."""
+"""Who may enter at all: the setting ``allow``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from oauth2_mw.boundary import contains_control, is_odd_path
+from oauth2_mw.boundary import contains_control
 from oauth2_mw.errors import AccessDenied
-from oauth2_mw.settings.grammar import AllowTerm, PathRule
+from oauth2_mw.settings.grammar import AllowTerm
 
 # RFC 1035, section 2.3.4.
 _MAX_DOMAIN = 253
@@ -111,21 +111,3 @@ def _domain(text: str) -> str | None:
         return encoded.decode("ascii") if encoded.decode("idna") == lowered else None
     except UnicodeError:
         return None
-
-
-class PublicPaths:
-    """Whether a path needs nobody; called for every request, so the rules are sorted once."""
-
-    def __init__(self, rules: tuple[PathRule, ...]) -> None:
-        """
-        :param rules: ``public_paths``; without any, no path is public.
-        """
-        self._subtrees = tuple(rule.native for rule in rules if rule.native.endswith("/"))
-        self._exact = frozenset(rule.native for rule in rules) - frozenset(self._subtrees)
-
-    def __call__(self, path: str) -> bool:
-        """
-        :param path: ``PATH_INFO`` as it came. Neither the query nor a header has a say.
-        """
-        # Few paths match, so the costly question comes last.
-        return (path in self._exact or path.startswith(self._subtrees)) and not is_odd_path(path)

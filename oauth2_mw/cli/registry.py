@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from oauth2_mw.cli.people import refuse_absent
+from oauth2_mw.cli.directory import refuse_absent
 from oauth2_mw.cli.terminal import Refusal
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.observe import audit
-from oauth2_mw.session.ledger import Entry, Ledger
 from oauth2_mw.session.opening import open_sessions
+from oauth2_mw.session.registry import Entry, Ledger
 from oauth2_mw.settings.ini import Settings
 
 

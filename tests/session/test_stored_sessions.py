@@ -13,8 +13,8 @@ import pytest
 
 from oauth2_mw.errors import AccessDenied, StoreUnavailable
 from oauth2_mw.identity.model import Identity, freeze
-from oauth2_mw.session import stored
-from oauth2_mw.session.known import Known
+from oauth2_mw.session import stored_sessions
+from oauth2_mw.session.cookie_cache import Known
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.session.model import Origin
 from oauth2_mw.session.revocation import user_name
@@ -293,10 +293,10 @@ def test_a_cookie_with_two_sessions_means_neither(host: Host) -> None:
 
 def test_memory_is_bounded_in_entries_and_characters(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     assert host.sessions._stored is not None
-    monkeypatch.setattr(stored, "HELD_ENTRIES", 10)
+    monkeypatch.setattr(stored_sessions, "HELD_ENTRIES", 10)
     cookies = [host.sign_in() for _ in range(30)]
     assert len(host.sessions._stored._held) == 10
-    monkeypatch.setattr(stored, "HELD_CHARACTERS", 2500)
+    monkeypatch.setattr(stored_sessions, "HELD_CHARACTERS", 2500)
     host.sign_in(id_token="t" * 1000)
     assert 0 < len(host.sessions._stored._held) < 10
     assert all(host.user(cookie) == "jane" for cookie in cookies)
