@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from oauth2_mw.errors import OAuth2Error
 from oauth2_mw.identity.model import Identity
-from oauth2_mw.web.urls import Urls
+from oauth2_mw.web.http.urls import Urls
 
 if TYPE_CHECKING:
     from requests_oauthlib import OAuth2Session

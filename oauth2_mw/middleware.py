@@ -21,7 +21,7 @@ from oauth2_mw.provider.jose.client_key import client_key_problems
 from oauth2_mw.session.cookie_cache import Known
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
-from oauth2_mw.web.urls import Urls
+from oauth2_mw.web.http.urls import Urls
 
 if TYPE_CHECKING:
     from oauth2_mw.web.site import Site

@@ -16,12 +16,12 @@ TREES = {
 }
 
 #: Where the headers of our responses are written.
-RESPONSES = "web/responses.py"
+RESPONSES = "web/http/responses.py"
 #: The one other place: the renewed session cookie that goes along with a response of the application, and what keeps
 #: caches from it. The hot path does not import WebOb, and an application's response is no object of ours.
 RENEWAL = ("middleware.py", "_private")
 #: Where a ``Location`` is made.
-URLS = "web/urls.py"
+URLS = "web/http/urls.py"
 
 _WRITING = frozenset({"add", "extend", "update", "setdefault", "pop", "popall", "clear", "remove"})
 #: Attributes and methods by which WebOb's response writes a header.

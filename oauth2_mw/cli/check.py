@@ -14,7 +14,7 @@ from oauth2_mw.settings import redis_address
 from oauth2_mw.settings.checks import warnings
 from oauth2_mw.settings.ini import Settings
 from oauth2_mw.sql import address
-from oauth2_mw.web.urls import Urls
+from oauth2_mw.web.http.urls import Urls
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from oauth2_mw.cli.terminal import Refusal, moment, read_span, row, span, word
 from oauth2_mw.session.keyring import SEAL_DELAY, Key, latest_first, sealing
 from oauth2_mw.settings.grammar import KeyEntry
 from oauth2_mw.settings.ini import Settings
-from oauth2_mw.web.attempt import KEPT_FOR
+from oauth2_mw.web.signin.attempt import KEPT_FOR
 
 
 @dataclass(frozen=True, slots=True)

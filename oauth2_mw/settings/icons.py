@@ -21,7 +21,7 @@ _SVG_REFUSED = re.compile(
 def names() -> tuple[str, ...]:
     """The built-in icons."""
     # Looked up through the root package: the folder belongs to a floor above this one, and is data.
-    folder = files("oauth2_mw") / "web" / "static" / "icons"
+    folder = files("oauth2_mw") / "web" / "pages" / "static" / "icons"
     return tuple(
         sorted(entry.name.removesuffix(".svg") for entry in folder.iterdir() if entry.name.endswith(".svg"))
     )
@@ -41,7 +41,9 @@ def load(text: str, base: Path) -> Icon:
             or f": there are {' '.join(known)}; a file's name has a dot or a slash in it"
         )
         raise ValueError(f"there is no built-in icon {shown(text)}{hint}")
-    return Icon(_SVG_TYPE, (files("oauth2_mw") / "web" / "static" / "icons" / f"{text}.svg").read_bytes())
+    return Icon(
+        _SVG_TYPE, (files("oauth2_mw") / "web" / "pages" / "static" / "icons" / f"{text}.svg").read_bytes()
+    )
 
 
 def _read(path: Path, text: str) -> bytes:

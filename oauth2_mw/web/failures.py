@@ -14,12 +14,13 @@ from oauth2_mw.errors import AccessDenied, OAuth2Error, ProviderUnavailable, Req
 from oauth2_mw.observe import audit, new_reference
 from oauth2_mw.session.cookie_cache import NOTHING, Known
 from oauth2_mw.settings.model import ProviderSettings
-from oauth2_mw.web import challenge, responses
-from oauth2_mw.web.attempt import Attempt
-from oauth2_mw.web.challenge import Environ
-from oauth2_mw.web.login import Declined, GoingRound, LostAttempt
-from oauth2_mw.web.pages import STATE_HINTS, Pages
-from oauth2_mw.web.urls import Urls
+from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.urls import Urls
+from oauth2_mw.web.pages.pages import STATE_HINTS, Pages
+from oauth2_mw.web.signin import challenge
+from oauth2_mw.web.signin.attempt import Attempt
+from oauth2_mw.web.signin.challenge import Environ
+from oauth2_mw.web.signin.login import Declined, GoingRound, LostAttempt
 
 log = logging.getLogger(__name__)
 

@@ -20,16 +20,18 @@ from oauth2_mw.session.manager import Sessions
 from oauth2_mw.session.refresh import Refresher
 from oauth2_mw.session.registry import Ledger
 from oauth2_mw.settings.model import Settings
-from oauth2_mw.web import challenge, responses
-from oauth2_mw.web.assets import Assets
-from oauth2_mw.web.attempt import Attempts
-from oauth2_mw.web.backchannel import BackChannelLogout
-from oauth2_mw.web.challenge import Environ
-from oauth2_mw.web.csrf import FormTokens
+from oauth2_mw.web.account.sessions import SESSIONS_FORM, SESSIONS_QUERY, SessionsPage
 from oauth2_mw.web.failures import Failures, MountLeft, NotFound, only
-from oauth2_mw.web.forms import form_destination, login_link, query_destination, read_form, read_query
-from oauth2_mw.web.frontchannel import FrontChannelLogout
-from oauth2_mw.web.login import (
+from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.assets import Assets
+from oauth2_mw.web.http.csrf import FormTokens
+from oauth2_mw.web.http.forms import form_destination, login_link, query_destination, read_form, read_query
+from oauth2_mw.web.http.urls import DEFAULT, Urls
+from oauth2_mw.web.pages.pages import LoginButton, Pages
+from oauth2_mw.web.signin import challenge
+from oauth2_mw.web.signin.attempt import Attempts
+from oauth2_mw.web.signin.challenge import Environ
+from oauth2_mw.web.signin.login import (
     CALLBACK_PARAMETERS,
     CALLBACK_PROSE,
     FailedAttempt,
@@ -37,10 +39,9 @@ from oauth2_mw.web.login import (
     Login,
     claims_needed,
 )
-from oauth2_mw.web.logout import Logout
-from oauth2_mw.web.pages import LoginButton, Pages
-from oauth2_mw.web.sessions_page import SESSIONS_FORM, SESSIONS_QUERY, SessionsPage
-from oauth2_mw.web.urls import DEFAULT, Urls
+from oauth2_mw.web.signout.backchannel import BackChannelLogout
+from oauth2_mw.web.signout.frontchannel import FrontChannelLogout
+from oauth2_mw.web.signout.logout import Logout
 
 _LOGOUT_FORM = frozenset({"next", "csrf_token"})
 _BACK_CHANNEL = "/backchannel-logout/"

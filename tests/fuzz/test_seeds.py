@@ -75,7 +75,12 @@ SWITCHED_OFF = [
     ("writer", "crlf", "identity.environ.contains_control", always(value=False)),
     ("middleware", "public-dots", "access.rules.is_odd_path", always(value=False)),
     ("middleware", "signed-in-public", "identity.environ.Scrubber.__call__", always(None)),
-    ("middleware", "callback-live", "web.urls.Urls.to_destination", lambda _self, destination: destination),
+    (
+        "middleware",
+        "callback-live",
+        "web.http.urls.Urls.to_destination",
+        lambda _self, destination: destination,
+    ),
 ]
 
 

@@ -15,7 +15,7 @@ EXPLAINED = frozenset(
         "provider/tokens/claim_checks",
         "provider/tokens/id_token",
         "provider/tokens/logout_token",
-        "web/attempt",
+        "web/signin/attempt",
         "boundary",
     }
 )

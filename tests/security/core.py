@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[2] / "oauth2_mw"
 #: module -> the tests that must notice its faults
 CORE = {
     "session/sealing": ("tests/session/test_sealing.py",),
-    "web/attempt": ("tests/web/test_attempt.py",),
+    "web/signin/attempt": ("tests/web/signin/test_attempt.py",),
     "session/cookies": ("tests/session/test_cookies.py",),
     "session/keyring": ("tests/session/test_keyring.py",),
     "access/allow": ("tests/access/test_allow.py",),

@@ -23,7 +23,7 @@ from oauth2_mw.identity.admission import Admission
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.cookies import Sent
 from oauth2_mw.session.model import Session
-from oauth2_mw.web.attempt import Attempt, State
+from oauth2_mw.web.signin.attempt import Attempt, State
 from tests.support.guarded import App, make_settings
 from tests.support.keys import raw_key, text_key
 from tests.support.provider_standin import LEFT_OUT, Answer, StandIn

@@ -31,7 +31,7 @@ from oauth2_mw.provider.http.documents import (
 from oauth2_mw.provider.http.transport import Timeouts
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.web.attempt import UsedHere
+from oauth2_mw.web.signin.attempt import UsedHere
 from tests.support.guarded import ORIGIN, App, Guarded, guarded, make_settings
 from tests.support.keys import text_key
 from tests.support.provider_settings import oidc_settings

@@ -17,7 +17,7 @@ from oauth2_mw.errors import ConfigError, ProviderError
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.cookie_cache import NOTHING
 from oauth2_mw.settings.ini import Settings
-from oauth2_mw.web.urls import Urls
+from oauth2_mw.web.http.urls import Urls
 from tests.support.browser_jar import Browser
 from tests.support.guarded import ORIGIN, App, Guarded, guarded, make_settings
 from tests.support.keys import text_key

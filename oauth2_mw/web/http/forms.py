@@ -8,7 +8,7 @@ from webob import Request
 
 from oauth2_mw.boundary import strict_query
 from oauth2_mw.errors import RequestError
-from oauth2_mw.web.urls import Urls
+from oauth2_mw.web.http.urls import Urls
 
 #: Octets of a query string, and of a form, that our own URLs read.
 MOST_QUERY = 16 * 1024

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import TemplateNotFound, UndefinedError
 
-import oauth2_mw.web
-from oauth2_mw.web.pages import (
+import oauth2_mw.web.pages
+from oauth2_mw.web.pages.pages import (
     NAME_LIMIT,
     ROW_LIMIT,
     STATE_HINTS,
@@ -34,7 +34,7 @@ ICON = f"{SITE}/auth/oauth2/icon/corp"
 SESSIONS = f"{SITE}/auth/oauth2/sessions/"
 HOME = f"{SITE}/"
 OURS = {f"{STATIC}icons/key.svg", f"{STATIC}oauth2_mw.css"}
-TEMPLATES = Path(oauth2_mw.web.__path__[0], "templates")
+TEMPLATES = Path(oauth2_mw.web.pages.__path__[0], "templates")
 VOID = {"meta", "link", "img", "input", "path", "circle", "rect", "br"}
 
 
@@ -761,9 +761,9 @@ def test_a_template_folder_that_does_not_exist_is_refused_at_once(tmp_path: Path
 
 def test_jinja_is_loaded_by_the_first_page_and_not_before() -> None:
     program = (
-        "import sys; from oauth2_mw.web.pages import Pages; pages = Pages(static_url='/static/')\n"
+        "import sys; from oauth2_mw.web.pages.pages import Pages; pages = Pages(static_url='/static/')\n"
         "assert 'jinja2' not in sys.modules\n"
         "pages.not_found(home_url='/')\n"
         "assert 'jinja2' in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])

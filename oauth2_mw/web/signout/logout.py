@@ -20,11 +20,11 @@ from oauth2_mw.session.cookie_cache import Known
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.session.model import Session
 from oauth2_mw.settings.model import ProviderSettings
-from oauth2_mw.web import responses
-from oauth2_mw.web.challenge import Environ, is_ahead
-from oauth2_mw.web.csrf import FormTokens
-from oauth2_mw.web.pages import Pages
-from oauth2_mw.web.urls import Location, Urls
+from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.csrf import FormTokens
+from oauth2_mw.web.http.urls import Location, Urls
+from oauth2_mw.web.pages.pages import Pages
+from oauth2_mw.web.signin.challenge import Environ, is_ahead
 
 _STATE = "logout-state"
 #: Characters of an ID token that still fit into an address.

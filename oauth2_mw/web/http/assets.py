@@ -56,7 +56,7 @@ class Assets:
 
     @cached_property
     def _table(self) -> Mapping[str, Asset]:
-        root = files("oauth2_mw.web") / "static" if self._root is None else self._root
+        root = files("oauth2_mw.web.pages") / "static" if self._root is None else self._root
         table: dict[str, Asset] = {}
         for folder, prefix in ((root, ""), (root / "icons", "icons/")):
             for name, content_type, file in _served(folder):

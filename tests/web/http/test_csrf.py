@@ -11,7 +11,7 @@ from oauth2_mw.identity.model import Identity
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.sealing import Sealer
-from oauth2_mw.web.csrf import VALID_FOR, FormTokens
+from oauth2_mw.web.http.csrf import VALID_FOR, FormTokens
 from tests.support.guarded import make_settings
 
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from oauth2_mw.web.assets import MAX_BYTES, MAX_FILES, Asset, Assets
+from oauth2_mw.web.http.assets import MAX_BYTES, MAX_FILES, Asset, Assets
 
 # fmt: off
 ICONS = [
@@ -40,7 +40,7 @@ def found(name: str) -> Asset:
 def test_the_stylesheet_is_served_as_css() -> None:
     asset = found("oauth2_mw.css")
     assert asset.content_type == "text/css; charset=utf-8"
-    assert asset.data == (files("oauth2_mw.web") / "static" / "oauth2_mw.css").read_bytes()
+    assert asset.data == (files("oauth2_mw.web.pages") / "static" / "oauth2_mw.css").read_bytes()
 
 
 @pytest.mark.parametrize("name", ICONS)

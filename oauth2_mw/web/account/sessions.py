@@ -13,11 +13,11 @@ from oauth2_mw.session.cookie_cache import Known
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.registry import Entry, Ledger
 from oauth2_mw.settings.model import ProviderSettings
-from oauth2_mw.web import responses
-from oauth2_mw.web.csrf import FormTokens
-from oauth2_mw.web.logout import Logout
-from oauth2_mw.web.pages import Pages, SessionRow
-from oauth2_mw.web.urls import Urls
+from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.csrf import FormTokens
+from oauth2_mw.web.http.urls import Urls
+from oauth2_mw.web.pages.pages import Pages, SessionRow
+from oauth2_mw.web.signout.logout import Logout
 
 SESSIONS_QUERY = frozenset({"done"})
 SESSIONS_FORM = frozenset({"csrf_token", "session", "others"})

@@ -19,11 +19,11 @@ from oauth2_mw.session.manager import Sessions
 from oauth2_mw.session.model import Origin
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings, Settings
-from oauth2_mw.web import responses
-from oauth2_mw.web.attempt import Attempt, Attempts, State
-from oauth2_mw.web.challenge import Environ, is_top_level
-from oauth2_mw.web.device import address, device
-from oauth2_mw.web.urls import Urls
+from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.urls import Urls
+from oauth2_mw.web.signin.attempt import Attempt, Attempts, State
+from oauth2_mw.web.signin.challenge import Environ, is_top_level
+from oauth2_mw.web.signin.device import address, device
 
 #: The parameters of an authorization response (RFC 6749, 4.1.2; RFC 9207; OpenID Connect Session Management).
 CALLBACK_PARAMETERS = frozenset(

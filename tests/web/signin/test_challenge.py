@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.web.challenge import is_navigation, is_top_level
+from oauth2_mw.web.signin.challenge import is_navigation, is_top_level
 
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
 NAVIGATION = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}

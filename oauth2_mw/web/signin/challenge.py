@@ -12,8 +12,8 @@ from typing import Any
 from webob import Response
 
 from oauth2_mw.boundary import browser_path
-from oauth2_mw.web import responses
-from oauth2_mw.web.urls import Urls
+from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.urls import Urls
 
 Environ = Mapping[str, Any]
 

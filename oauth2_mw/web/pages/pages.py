@@ -252,7 +252,7 @@ class Pages:
             StrictUndefined,
         )
 
-        ours = PackageLoader("oauth2_mw.web", "templates")
+        ours = PackageLoader("oauth2_mw.web.pages", "templates")
         loaders: list[BaseLoader] = [ours, PrefixLoader({"oauth2_mw": ours})]
         if self._template_folder is not None:
             loaders.insert(0, FileSystemLoader(self._template_folder))

@@ -28,9 +28,9 @@ from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.tokens.logout_token import LogoutToken
 from oauth2_mw.session.cookie_cache import Known
 from oauth2_mw.session.registry import Entry, Ledger
-from oauth2_mw.web import responses
 from oauth2_mw.web.failures import RETRY_AFTER, only
-from oauth2_mw.web.forms import read_form
+from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.forms import read_form
 
 _FORM = frozenset({"logout_token"})
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from webob import Response
 
-from oauth2_mw.web.urls import Location
+from oauth2_mw.web.http.urls import Location
 
 _CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action {form_action}; "

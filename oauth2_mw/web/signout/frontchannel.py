@@ -20,10 +20,10 @@ from oauth2_mw.session.model import Session
 from oauth2_mw.session.registry import Ledger
 from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.model import ProviderSettings
-from oauth2_mw.web import responses
 from oauth2_mw.web.failures import only
-from oauth2_mw.web.forms import read_query
-from oauth2_mw.web.pages import Pages
+from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.forms import read_query
+from oauth2_mw.web.pages.pages import Pages
 
 _QUERY = frozenset({"iss", "sid"})
 
