@@ -91,7 +91,7 @@ fuzz: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	@test -x $(VENV)/bin/sphinx-build || $(VENV)/bin/$(PIP_INSTALL) sphinx
-	$(VENV)/bin/sphinx-build -C -D project=oauth2-mw -D root_doc=house -W -q docs build/docs
+	$(VENV)/bin/sphinx-build -W -q docs build/docs
 
 clean:
 	rm -rf $(VENV) $(VENV_LOWEST) $(NODE)/node_modules build dist ./*.egg-info samples/demo/var

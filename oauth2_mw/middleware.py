@@ -153,7 +153,7 @@ class OAuth2Middleware:
 
 
 def _check_client_keys(settings: Settings) -> None:
-    # The settings see that a key is there; what a key is, is known on the floor above them.
+    # The settings see that a key is there; whether it can be used, the provider package knows.
     if problems := client_key_problems(settings.providers.values()):
         raise ConfigError(problems)
 

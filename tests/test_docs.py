@@ -152,8 +152,8 @@ def test_troubleshooting_explains_every_code_and_audit_event_and_no_other() -> N
     assert sorted(explained) == sorted([*codes(), *events()])
 
 
-def test_the_picture_of_the_house_has_every_module() -> None:
-    picture = (DOCS / "house.rst").read_text(encoding="utf-8").partition("A request's way")[0]
+def test_the_picture_of_the_package_has_every_module() -> None:
+    picture = (DOCS / "architecture.rst").read_text(encoding="utf-8").partition("A request's way")[0]
     words = set(re.findall(r"[a-z_0-9]+", picture))
     for path in PACKAGE.rglob("*.py"):
         if not path.stem.startswith("__"):

@@ -268,7 +268,7 @@ def _transport(provider: ProviderSettings, *, insecure_http: bool, timeouts: Tim
 
 
 def _check_quirk(provider: ProviderSettings) -> None:
-    # Presets are files that anybody may write; the strategies they name are on this floor.
+    # Presets are files that anybody may write; the strategies that they name are in this package.
     if provider.quirk is not None and provider.quirk not in QUIRKS:
         text = f"its quirk {shown(provider.quirk)} does not exist: there are {', '.join(sorted(QUIRKS))}"
         raise ConfigError([Problem(provider.section, "preset", text)])

@@ -168,7 +168,7 @@ def _check_authentication(section: Section) -> None:
 
 
 def _check_proof(section: Section, key: str, method: str) -> None:
-    """The secret or key that the method needs. Whether a key is one, only the floor that knows keys can tell."""
+    """The secret or key that the method needs. Whether a key can be used, the provider package checks."""
     if section[key] is None:
         section.complain(key, f"is missing: {method} needs it ({_PROOFS[key]})")
         return

@@ -20,7 +20,7 @@ _SVG_REFUSED = re.compile(
 
 def names() -> tuple[str, ...]:
     """The built-in icons."""
-    # Looked up through the root package: the folder belongs to a floor above this one, and is data.
+    # Looked up through the root package: the folder belongs to a layer above this one, and is data.
     folder = files("oauth2_mw") / "web" / "pages" / "static" / "icons"
     return tuple(
         sorted(entry.name.removesuffix(".svg") for entry in folder.iterdir() if entry.name.endswith(".svg"))

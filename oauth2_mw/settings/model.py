@@ -1,4 +1,4 @@
-"""The settings as values: what every other room reads. Nothing else in the package reads raw strings."""
+"""The settings as values, which every other package reads. Nothing outside this package reads raw strings."""
 
 from __future__ import annotations
 
