@@ -20,14 +20,14 @@ NODE := tests/integration/node
 IN_PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install check integration rows test test-lowest demo bench fuzz mutation docs clean
+.PHONY: help install check integration requirements test test-lowest demo bench fuzz mutation docs clean
 
 help:
 	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
 	@echo "make check       ruff, mypy, import-linter, in-process tests with their coverage: a floor for the package,"
 	@echo "                 all of the security core"
-	@echo "make test        check, then the tests against real providers, servers and a browser; last the rows of"
-	@echo "                 tests/security/rows.tsv that no test has held"
+	@echo "make test        check, then the tests against real providers, servers and a browser; last the requirements"
+	@echo "                 of tests/security/requirements.tsv that no test has proved"
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
 	@echo "make bench       the hot path against hand-written limits"
 	@echo "make mutation    faults put into the security core, one at a time: do its tests notice? MODULES=... for a few"
@@ -67,10 +67,10 @@ integration: $(VENV)/.installed $(NODE)/node_modules/.installed
 	$(VENV)/bin/pytest -q -m integration $(PYTEST_ARGS)
 
 # After both kinds of tests: what counts is what passed in them.
-rows: $(VENV)/.installed
-	@$(VENV)/bin/python -m tests.security.rows
+requirements: $(VENV)/.installed
+	@$(VENV)/bin/python -m tests.security.requirements
 
-test: check integration rows
+test: check integration requirements
 
 test-lowest: $(VENV_LOWEST)/.installed
 	$(VENV_LOWEST)/bin/pytest -q -m "not integration" $(IN_PARALLEL) $(PYTEST_ARGS)

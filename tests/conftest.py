@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 from jinja2.bccache import Bucket
 
-from tests.security import rows
+from tests.security import requirements
 from tests.support.loopback import stay_here
 
 # What several modules run as their own tests explains its assertions like theirs.
@@ -35,9 +35,9 @@ stay_here()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Which rules of ``tests/security/rows.tsv`` a run has held is written down."""
+    """Which requirements of ``tests/security/requirements.tsv`` a run has held is written down."""
     # pytest-xdist marks the processes that it starts.
-    config.pluginmanager.register(rows.Plugin(worker=hasattr(config, "workerinput")), "rows")
+    config.pluginmanager.register(requirements.Plugin(worker=hasattr(config, "workerinput")), "requirements")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -60,7 +60,7 @@ def test_a_path_in_any_script_is_not_odd(path: str) -> None:
     assert not is_odd_path(native(path))
 
 
-@pytest.mark.row("3g.5", "W7")
+@pytest.mark.requirement("3g.5", "W7")
 @pytest.mark.parametrize(
     "path",
     ["//", "//a", "/a//", "/a//b", "/.", "/..", "/./a", "/../a", "/a/.", "/a/..", "/a/./b", "/a/../b"],
@@ -69,14 +69,14 @@ def test_empty_and_dot_segments_are_odd(path: str) -> None:
     assert is_odd_path(path)
 
 
-@pytest.mark.row("3g.5", "W7")
+@pytest.mark.requirement("3g.5", "W7")
 @pytest.mark.parametrize("segment", ["...", "....", ".. ", ". ", " ", " ..", ". .", ".. ."])
 def test_a_segment_that_some_file_systems_trim_to_dots_is_odd(segment: str) -> None:
     assert is_odd_path(f"/a/{segment}/b")
     assert is_odd_path(f"/a/{segment}")
 
 
-@pytest.mark.row("3g.5", "W7")
+@pytest.mark.requirement("3g.5", "W7")
 @pytest.mark.parametrize("mark", [";", "\\", "%", "?", "#", *map(chr, range(0x20)), "\x7f"])
 def test_a_character_that_another_program_may_act_on_is_odd(mark: str) -> None:
     assert is_odd_path(f"/a{mark}b")
@@ -84,7 +84,7 @@ def test_a_character_that_another_program_may_act_on_is_odd(mark: str) -> None:
     assert is_odd_path(native(f"/\u00e9/{mark}"))
 
 
-@pytest.mark.row("3g.5", "W6")
+@pytest.mark.requirement("3g.5", "W6")
 @pytest.mark.parametrize(
     "octets",
     [b"/\xff", b"/a\xc3", b"/\xc0\xae\xc0\xae/", b"/\xe0\x80\xaf", b"/\xed\xa0\x80", b"/\xf4\x90\x80\x80"],
@@ -94,7 +94,7 @@ def test_octets_that_are_not_utf8_are_odd(octets: bytes) -> None:
     assert is_odd_path(octets.decode("latin-1"))
 
 
-@pytest.mark.row("3g.5")
+@pytest.mark.requirement("3g.5")
 @pytest.mark.parametrize(
     "text",
     [
@@ -114,7 +114,7 @@ def test_text_that_normalisation_would_change_is_odd(text: str) -> None:
     assert is_odd_path(native(f"/public/{text}/admin"))
 
 
-@pytest.mark.row("3g.5")
+@pytest.mark.requirement("3g.5")
 @pytest.mark.parametrize(
     "text", ["\x85", "\u2028", "\u202e", "\u200b", "\u00ad", "\ufeff", "\ue000", "\u3000"]
 )
@@ -122,7 +122,7 @@ def test_invisible_text_is_odd(text: str) -> None:
     assert is_odd_path(native(f"/public/a{text}b"))
 
 
-@pytest.mark.row("3g.10", "3g.5")
+@pytest.mark.requirement("3g.10", "3g.5")
 @pytest.mark.parametrize(
     "path", ["", "*", "a", "public/x", "http://evil.example/public/x", " /public/", "\u20ac"]
 )
@@ -188,14 +188,14 @@ PROTECTED_TARGETS = [
 ]
 
 
-@pytest.mark.row("3g", "W7")
+@pytest.mark.requirement("3g", "W7")
 @pytest.mark.parametrize("target", PROTECTED_TARGETS)
 def test_no_spelling_of_a_protected_path_is_public(target: str) -> None:
     path = path_info(target)
     assert is_odd_path(path) or not path.startswith("/public/")
 
 
-@pytest.mark.row("3g.6")
+@pytest.mark.requirement("3g.6")
 @pytest.mark.parametrize("target", ["/public/", "/public/?x=/admin", "/public/x", "/public/%61?../admin"])
 def test_what_lies_below_the_public_subtree_is_public(target: str) -> None:
     path = path_info(target)
@@ -233,7 +233,7 @@ SEGMENTS = st.one_of(
 )
 
 
-@pytest.mark.row("3g.8", "W7")
+@pytest.mark.requirement("3g.8", "W7")
 @given(st.lists(SEGMENTS, max_size=4).map("/".join))
 @settings(max_examples=300)
 def test_whatever_is_public_stays_inside_its_subtree_however_it_is_normalised(rest: str) -> None:
@@ -320,7 +320,7 @@ def test_a_destination_below_the_mount_is_taken(value: str, built: str) -> None:
     assert at_core(value) == built
 
 
-@pytest.mark.row("3d")
+@pytest.mark.requirement("3d")
 @pytest.mark.parametrize(
     "value",
     ["/", "/page", "/corex", "/CORE/x", "/core%2", "/core.", "/core;x", ORIGIN, f"{ORIGIN}/other/core/"],
@@ -329,7 +329,7 @@ def test_a_destination_outside_the_mount_is_refused(value: str) -> None:
     assert at_core(value) is None
 
 
-@pytest.mark.row("3d.5")
+@pytest.mark.requirement("3d.5")
 @pytest.mark.parametrize(
     "path",
     [
@@ -591,28 +591,28 @@ def test_the_corpus_is_large_and_says_nothing_twice() -> None:
     assert len(HOSTILE) >= 150
 
 
-@pytest.mark.row("3d", "W2", "W3")
+@pytest.mark.requirement("3d", "W2", "W3")
 @pytest.mark.parametrize("value", HOSTILE, ids=ascii)
 def test_a_hostile_destination_is_refused(value: str) -> None:
     assert at_root(value) is None
     assert at_core(value) is None
 
 
-@pytest.mark.row("3d", "W2", "W3")
+@pytest.mark.requirement("3d", "W2", "W3")
 @pytest.mark.parametrize("value", HOSTILE, ids=ascii)
 def test_a_hostile_tail_never_leads_off_the_mount(value: str) -> None:
     for lead in ("/core", "/core/", f"{ORIGIN}/core", f"{ORIGIN}/core/page?"):
         agrees_with_the_oracle(lead + value)
 
 
-@pytest.mark.row("3d.1")
+@pytest.mark.requirement("3d.1")
 def test_an_over_long_destination_is_refused() -> None:
     longest = "/" + "a" * 2047
     assert at_root(longest) == longest
     assert at_root(longest + "a") is None
 
 
-@pytest.mark.row("3d.1")
+@pytest.mark.requirement("3d.1")
 def test_a_destination_that_grows_too_long_by_encoding_is_refused() -> None:
     assert at_root("/?" + '"' * 1000) is None
 
@@ -621,7 +621,7 @@ def test_no_destination_stays_none() -> None:
     assert at_root(None) is None
 
 
-@pytest.mark.row("3d.4")
+@pytest.mark.requirement("3d.4")
 @pytest.mark.parametrize("times", [0, 1, 2, 3])
 def test_a_dot_segment_is_found_below_any_number_of_encodings(times: int) -> None:
     value = ".."
@@ -630,7 +630,7 @@ def test_a_dot_segment_is_found_below_any_number_of_encodings(times: int) -> Non
     assert at_root(f"/page/{value}/x") is None
 
 
-@pytest.mark.row("3d.4")
+@pytest.mark.requirement("3d.4")
 def test_what_is_still_encoded_after_three_decodings_is_refused() -> None:
     assert at_root("/%252561") == "/%252561"
     assert at_root("/%25252561") is None
@@ -692,7 +692,7 @@ LEADS = st.sampled_from(
 )
 
 
-@pytest.mark.row("3d.7", "W2", "W3")
+@pytest.mark.requirement("3d.7", "W2", "W3")
 @given(LEADS, st.lists(PIECES, max_size=8).map("".join))
 @settings(max_examples=600)
 @example("/core/", "page%252e")
@@ -739,7 +739,7 @@ def test_the_browsers_path_is_encoded_again(info: str, query: str, seen: str) ->
     assert browser_path("/core", info, query) == seen
 
 
-@pytest.mark.row("3d.15")
+@pytest.mark.requirement("3d.15")
 @pytest.mark.parametrize(
     "info", ["//evil.example/x", "/\\evil.example", "/\t/evil.example", "http://evil.example/x", ""]
 )
@@ -775,7 +775,7 @@ def test_other_characters_are_no_controls(text: str) -> None:
     assert not contains_control(text)
 
 
-@pytest.mark.row("W4")
+@pytest.mark.requirement("W4")
 @pytest.mark.parametrize(
     "text",
     [
@@ -810,7 +810,7 @@ def test_an_over_long_text_is_no_header_value() -> None:
     assert header_value("a" * 8193) is None
 
 
-@pytest.mark.row("W4")
+@pytest.mark.requirement("W4")
 @given(st.text())
 def test_a_header_value_is_given_back_unchanged_or_refused(text: str) -> None:
     assert header_value(text) in (None, text)
@@ -851,14 +851,14 @@ def test_unknown_parameters_are_dropped_however_often_they_come() -> None:
     assert read("utm=1&code=a&utm=2") == {"code": "a"}
 
 
-@pytest.mark.row("W9", "N2.1.2")
+@pytest.mark.requirement("W9", "N2.1.2")
 @pytest.mark.parametrize("query", ["code=a&code=b", "code=a&code=a", "code=a&%63ode=b", "code&code"])
 def test_a_known_parameter_given_twice_is_refused(query: str) -> None:
     with pytest.raises(RequestError, match="'code' is given more than once"):
         read(query)
 
 
-@pytest.mark.row("W6")
+@pytest.mark.requirement("W6")
 @pytest.mark.parametrize(
     "query", ["code=%ff", "%ff=a", "x=%c0%ae", "code=\xff", "code=%ed%a0%80", "x=\u20ac"]
 )
@@ -885,7 +885,7 @@ def test_a_sentence_for_people_may_have_lines() -> None:
     assert read("error_description=No.%0d%0aTrace:%091") == {"error_description": "No.  Trace: 1"}
 
 
-@pytest.mark.row("3h")
+@pytest.mark.requirement("3h")
 def test_an_over_long_query_is_refused() -> None:
     assert read("code=" + "a" * 95, limit=100) == {"code": "a" * 95}
     with pytest.raises(RequestError, match="longer than the 100 octets"):

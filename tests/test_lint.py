@@ -289,7 +289,7 @@ def test_a_rule_leaves_the_rest_alone(rule: Rule, code: str) -> None:
 # The package keeps them
 
 
-@pytest.mark.row("W4", "V26")
+@pytest.mark.requirement("W4", "V26")
 def test_one_module_writes_the_headers_of_our_responses() -> None:
     elsewhere = found(headers_written, but=frozenset({RESPONSES}))
     module, function = RENEWAL
@@ -311,13 +311,13 @@ def headers_written_in(function: ast.FunctionDef) -> list[ast.expr]:
     return [node for node in headers_written(ast.Module([function], [])) if isinstance(node, ast.expr)]
 
 
-@pytest.mark.row("N2.1.13", "V26")
+@pytest.mark.requirement("N2.1.13", "V26")
 def test_one_module_decides_where_a_browser_may_be_sent() -> None:
     assert found(locations_made, but=frozenset({URLS})) == []
     assert found(redirects_by_exception) == []
 
 
-@pytest.mark.row("N2.1.16", "W5", "3d.17")
+@pytest.mark.requirement("N2.1.16", "W5", "3d.17")
 def test_nothing_dangerous_is_written_anywhere() -> None:
     # The names of the headers that the application needs, which the scrub must leave alone, are no use of them.
     standard = {"identity/environ.py": {"HTTP_HOST"}, "settings/checks.py": {"HTTP_X_FORWARDED_"}}
@@ -334,7 +334,7 @@ def test_no_module_holds_state() -> None:
     assert found(shared_state) == []
 
 
-@pytest.mark.row("3c.10")
+@pytest.mark.requirement("3c.10")
 def test_what_proves_something_is_compared_in_constant_time() -> None:
     """All other secrets are opened by an authenticated cipher, which compares by itself."""
     functions = {
@@ -365,7 +365,7 @@ def test_what_proves_something_is_compared_in_constant_time() -> None:
     assert hits == []
 
 
-@pytest.mark.row("3c.11")
+@pytest.mark.requirement("3c.11")
 def test_nothing_is_compressed() -> None:
     """What a length gives away of a secret cannot be given away (CRIME); ``zlib`` only unpacks answers, capped."""
     compressing = [

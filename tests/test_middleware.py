@@ -72,7 +72,7 @@ def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE, **tokens: s
 # Nobody is signed in
 
 
-@pytest.mark.row("3g.7")
+@pytest.mark.requirement("3g.7")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND", "GETX"])
 @pytest.mark.parametrize("accept", [HTML, "*/*", None])
 @pytest.mark.parametrize("cookie", [None, f"{COOKIE}=rubbish", f"{COOKIE}={'A' * 200}", f"{COOKIE}.1=x"])
@@ -104,7 +104,7 @@ def test_with_one_provider_a_person_goes_to_the_login_page_when_it_is_asked_for(
     assert f"{ORIGIN}/auth/oauth2/login/default/?next=/deep%3Fa%3D1" in answer.text
 
 
-@pytest.mark.row("W5", "V38")
+@pytest.mark.requirement("W5", "V38")
 def test_the_host_header_is_never_read(app: App) -> None:
     for host in ("evil.example", "app.example/x?y=", "a b", "\xff", None):
         answer = call(guard(app), environ_for("/deep", HTTP_ACCEPT=HTML, HTTP_HOST=host))
@@ -112,7 +112,7 @@ def test_the_host_header_is_never_read(app: App) -> None:
         assert answer.status == 200
 
 
-@pytest.mark.row("3c.1")
+@pytest.mark.requirement("3c.1")
 def test_a_bad_session_cookie_is_expired(app: App) -> None:
     answer = call(
         guard(app), environ_for("/", HTTP_ACCEPT=HTML, HTTP_COOKIE=f"{COOKIE}=bad; {COOKIE}.1=bad; x=1")
@@ -160,7 +160,7 @@ def test_a_public_path_needs_nobody_and_is_told_of_nobody(app: App) -> None:
     assert app.environ["HTTP_COOKIE"] == "theme=dark"
 
 
-@pytest.mark.row("3g.5")
+@pytest.mark.requirement("3g.5")
 @pytest.mark.parametrize(
     "path",
     [
@@ -178,7 +178,7 @@ def test_an_odd_path_is_never_public(app: App, path: str) -> None:
     assert app.calls == 0
 
 
-@pytest.mark.row("3g.2")
+@pytest.mark.requirement("3g.2")
 @pytest.mark.parametrize("script", ["/static", "/x", "/core/", "core"])
 def test_a_foreign_script_name_is_never_public_and_never_ours(app: App, script: str) -> None:
     middleware = guard(app, public_url="https://app.example/core", public_paths="/static/")
@@ -197,7 +197,7 @@ def test_a_destination_is_the_path_that_the_browser_sees(app: App, script: str) 
     assert "https://app.example/core/auth/oauth2/login/default/?next=/core/deep" in answer.text
 
 
-@pytest.mark.row("3d.15")
+@pytest.mark.requirement("3d.15")
 @pytest.mark.parametrize(
     "path", ["//evil.example/x", "/\\evil.example", "http://evil.example/", "/a/../..//evil.example"]
 )
@@ -226,7 +226,7 @@ def test_the_applications_own_iterable_comes_back(app: App) -> None:
     assert call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware))).iterable is app.iterable
 
 
-@pytest.mark.row("3i.4")
+@pytest.mark.requirement("3i.4")
 @pytest.mark.parametrize("own", [None, "public, max-age=60", "max-age=0", "no-store"])
 def test_a_persons_page_stays_out_of_shared_caches_unless_the_application_says_otherwise(
     own: str | None,
@@ -250,7 +250,7 @@ def test_our_cookies_are_hidden_unless_asked_otherwise(app: App) -> None:
     assert app.environ["HTTP_COOKIE"] == f"a=1; {cookie}"
 
 
-@pytest.mark.row("3e.1", "3e.2", "V36")
+@pytest.mark.requirement("3e.1", "3e.2", "V36")
 @pytest.mark.parametrize("path", ["/", "/static/x", "/auth/oauth2/nothing"])
 @pytest.mark.parametrize("signed_in", [False, True])
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_basic_credentials_do_not_outlive_us(app: App) -> None:
             assert ("HTTP_AUTHORIZATION" in app.environ) == (value in kept or (setting == "none"))
 
 
-@pytest.mark.row("3c.4")
+@pytest.mark.requirement("3c.4")
 def test_a_session_of_another_application_is_none_here(app: App) -> None:
     elsewhere = guard(app, public_url="https://app.example/other")
     assert call(guard(app), environ_for("/", HTTP_COOKIE=sign_in(elsewhere))).status == 401
@@ -302,7 +302,7 @@ def test_a_session_ends_with_its_provider(app: App) -> None:
     assert call(guard(app, **named, **other), environ_for("/", HTTP_COOKIE=cookie)).status == 401
 
 
-@pytest.mark.row("3c.14")
+@pytest.mark.requirement("3c.14")
 def test_a_session_ends_after_its_idle_time_and_after_its_lifetime(app: App) -> None:
     middleware = guard(app, session_lifetime="2h", session_idle="30m")
     clock = Clock(middleware)
@@ -435,7 +435,7 @@ def test_a_head_request_does_not_use_up_a_code(app: App) -> None:
     assert call(guard(app), environ_for("/auth/oauth2/login/callback/", REQUEST_METHOD="HEAD")).status == 405
 
 
-@pytest.mark.row("W6", "W9")
+@pytest.mark.requirement("W6", "W9")
 @pytest.mark.parametrize("path", ["/login/", "/login/callback/", "/logout/", "/logout/done/"])
 @pytest.mark.parametrize(
     "query", ["next=%ff&state=%ff", "next=%00&state=%00", "next=a&next=b&state=a&state=b", "%zz", "a" * 20000]
@@ -456,7 +456,7 @@ def test_elsewhere_a_query_is_passed_on_unread(app: App, query: str) -> None:
     assert app.environ["HTTP_HOST"] == "any thing"
 
 
-@pytest.mark.row("3i.2", "3i.3", "3j.4")
+@pytest.mark.requirement("3i.2", "3i.3", "3j.4")
 @pytest.mark.parametrize(
     "path", ["/", "/auth/oauth2/login/", "/auth/oauth2/nothing", "/auth/oauth2/static/oauth2_mw.css"]
 )
@@ -474,7 +474,7 @@ def test_every_response_of_ours_carries_the_headers_that_keep_it_private(
     assert "unsafe" not in policy
 
 
-@pytest.mark.row("W6")
+@pytest.mark.requirement("W6")
 @given(
     st.sampled_from(
         ["/auth/oauth2/", "/auth/oauth2/login/", "/auth/oauth2/login/callback/", "/auth/oauth2/logout/", "/"]

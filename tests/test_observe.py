@@ -91,7 +91,7 @@ def test_a_value_is_quoted_when_it_needs_to_be(given_value: object, shown: str) 
     assert value(given_value) == shown
 
 
-@pytest.mark.row("3i.1")
+@pytest.mark.requirement("3i.1")
 @pytest.mark.parametrize(
     ("hidden", "shown"),
     [
@@ -114,7 +114,7 @@ def test_what_starts_a_line_or_hides_is_escaped(hidden: str, shown: str) -> None
     assert value(hidden) == shown
 
 
-@pytest.mark.row("3h.10")
+@pytest.mark.requirement("3h.10")
 def test_a_long_value_is_cut() -> None:
     assert value("x" * MAX_VALUE) == "x" * MAX_VALUE
     assert value("x" * (MAX_VALUE + 1)) == f'"{"x" * (MAX_VALUE - 3)}..."'
@@ -124,7 +124,7 @@ def test_a_long_value_is_never_cut_inside_an_escape() -> None:
     assert re.fullmatch(r'"x*(\\x00)+\.\.\."', value("x" * 490 + "\0" * 400))
 
 
-@pytest.mark.row("3i.1")
+@pytest.mark.requirement("3i.1")
 @given(st.text(alphabet=st.characters(codec=None), max_size=600))
 def test_whatever_a_value_is_the_line_is_one_and_its_value_can_be_told_apart(text: str) -> None:
     shown = line("e", before=text, after="end")
@@ -183,7 +183,7 @@ def everything_logged() -> Iterator[Callable[[], list[logging.LogRecord]]]:
     root.removeHandler(handler)
 
 
-@pytest.mark.row("O5")
+@pytest.mark.requirement("O5")
 def test_a_token_request_at_debug_logs_no_secret(
     everything_logged: Callable[[], list[logging.LogRecord]],
 ) -> None:
@@ -199,7 +199,7 @@ def test_a_token_request_at_debug_logs_no_secret(
     assert "c4n4ry" not in "".join(record.getMessage() for record in everything_logged())
 
 
-@pytest.mark.row("O5")
+@pytest.mark.requirement("O5")
 def test_every_logger_of_these_libraries_is_silent_at_debug(
     everything_logged: Callable[[], list[logging.LogRecord]],
 ) -> None:

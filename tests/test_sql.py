@@ -459,12 +459,12 @@ def test_an_error_of_the_caller_is_not_taken_for_one_of_the_database(url: str) -
 # How it survives a fork
 
 
-@pytest.mark.row("3l.8")
+@pytest.mark.requirement("3l.8")
 def test_children_of_a_process_that_used_it_open_their_own_connections(url: str) -> None:
     assert in_a_child("import tests.support.forking", DIRECTORY_URL=url) == "[0, 0, 0, 0]\n"
 
 
-@pytest.mark.row("3l.8")
+@pytest.mark.requirement("3l.8")
 def test_a_process_never_uses_what_its_parent_opened(url: str) -> None:
     db = database(url)
     with db.reading() as connection:

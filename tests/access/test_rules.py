@@ -17,13 +17,13 @@ def public(*rules: str) -> PublicPaths:
     return PublicPaths(tuple(map(PathRule.parse, rules)))
 
 
-@pytest.mark.row("3g.7")
+@pytest.mark.requirement("3g.7")
 def test_without_rules_nothing_is_public() -> None:
     judge = public()
     assert not any(map(judge, ["/", "", "/a", "/static/"]))
 
 
-@pytest.mark.row("3g.3", "3g.7")
+@pytest.mark.requirement("3g.3", "3g.7")
 def test_a_subtree_is_public_below_its_slash() -> None:
     judge = public("/static/")
     assert judge("/static/")
@@ -34,7 +34,7 @@ def test_a_subtree_is_public_below_its_slash() -> None:
     assert not judge("/admin/static/")
 
 
-@pytest.mark.row("3g.3")
+@pytest.mark.requirement("3g.3")
 def test_an_exact_path_is_public_alone() -> None:
     judge = public("/health")
     assert judge("/health")
@@ -58,7 +58,7 @@ def test_a_rule_in_another_script_is_compared_as_the_server_spells_it() -> None:
     assert not judge("/\u00f6ffentlich/x")
 
 
-@pytest.mark.row("3g.5", "W7")
+@pytest.mark.requirement("3g.5", "W7")
 @pytest.mark.parametrize(
     "path",
     [
@@ -98,14 +98,14 @@ PATHS = st.lists(PARTS, max_size=6).map(lambda parts: "/" + "/".join(parts)) | s
 RULES = ("/public/", "/health", "/public/a/", "/a/b")
 
 
-@pytest.mark.row("3g.5", "W7")
+@pytest.mark.requirement("3g.5", "W7")
 @given(PATHS)
 def test_the_fast_judge_agrees_with_the_rules_one_by_one(path: str) -> None:
     rules = tuple(map(PathRule.parse, RULES))
     assert PublicPaths(rules)(path) == (any(rule.matches(path) for rule in rules) and not is_odd_path(path))
 
 
-@pytest.mark.row("3g.8", "W7")
+@pytest.mark.requirement("3g.8", "W7")
 @given(PATHS)
 def test_a_public_path_is_public_after_normalisation(path: str) -> None:
     if public("/public/", "/health")(path):

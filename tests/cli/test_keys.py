@@ -372,7 +372,7 @@ def _application(_environ: Any, start_response: Any) -> list[bytes]:
     return [b"hello"]
 
 
-@pytest.mark.row("3c.3")
+@pytest.mark.requirement("3c.3")
 def test_a_rotation_under_running_workers_signs_nobody_out(operator: Operator) -> None:
     operator.write_ini(session_idle="8h")
     operator.write_keys(("a", NOW - DAY))

@@ -253,7 +253,7 @@ def cookie_of(worker: Worker, user: User, **origin: Any) -> str:
     return worker.sign_in(user.id, user.username, user.subject, **origin)
 
 
-@pytest.mark.row("3k.8")
+@pytest.mark.requirement("3k.8")
 @pytest.mark.parametrize("store", [{}, {"session": "sqlite:///sessions.db"}])
 def test_a_disabled_user_is_out_of_running_workers_within_revocation_sync(
     operator: Operator, clock: Clock, jane: User, store: dict[str, str]

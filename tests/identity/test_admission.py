@@ -36,7 +36,7 @@ def admit(found: Settings, directory: Directory | None, subject: str, username: 
     )
 
 
-@pytest.mark.row("3k.7")
+@pytest.mark.requirement("3k.7")
 def test_who_cannot_have_a_name_does_not_enter_by_a_rule_for_that_name(directory: Directory) -> None:
     everybody, jane_alone = settings(), settings(allow="user:jane")
     admit(everybody, directory, "1", "jane")

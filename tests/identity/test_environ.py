@@ -144,13 +144,13 @@ LOOK_ALIKES = [
 ]
 
 
-@pytest.mark.row("3e.1")
+@pytest.mark.requirement("3e.1")
 @pytest.mark.parametrize("key", LOOK_ALIKES)
 def test_a_look_alike_of_an_identity_is_deleted(key: str) -> None:
     assert scrubbed({**ORDINARY, key: "admin"}) == ORDINARY
 
 
-@pytest.mark.row("3e.1")
+@pytest.mark.requirement("3e.1")
 def test_a_second_request_with_the_same_look_alike_is_cleaned_too() -> None:
     scrubber = Scrubber(TARGETS, "basic")
     for _ in range(3):
@@ -159,19 +159,19 @@ def test_a_second_request_with_the_same_look_alike_is_cleaned_too() -> None:
         assert environ == ORDINARY
 
 
-@pytest.mark.row("3e.1")
+@pytest.mark.requirement("3e.1")
 def test_without_targets_the_usual_names_are_deleted_all_the_same() -> None:
     environ = {"REMOTE_USER": "a", "HTTP_X_FORWARDED_USER": "a", "REMOTE_EMAIL": "kept"}
     assert scrubbed(environ, targets=()) == {"REMOTE_EMAIL": "kept"}
 
 
-@pytest.mark.row("3e.4")
+@pytest.mark.requirement("3e.4")
 @pytest.mark.parametrize("strip", ["basic", "none"])
 def test_an_ordinary_request_is_left_as_it_is(strip: str) -> None:
     assert scrubbed(ORDINARY, strip=strip) == ORDINARY
 
 
-@pytest.mark.row("3e.4")
+@pytest.mark.requirement("3e.4")
 @pytest.mark.parametrize("key", [key for key in ORDINARY if key != "HTTP_AUTHORIZATION"])
 def test_a_target_never_costs_the_application_a_standard_key(key: str) -> None:
     bare = normalised(key).removeprefix("HTTP_").removeprefix("X_")
@@ -186,7 +186,7 @@ def test_keys_that_are_no_text_are_left_alone() -> None:
     assert scrubbed(environ) == environ
 
 
-@pytest.mark.row("3e.1")
+@pytest.mark.requirement("3e.1")
 def test_what_stands_behind_a_key_that_is_no_text_is_judged_too() -> None:
     assert scrubbed({1: "a", "REMOTE_USER": "admin", None: "b", "HTTP_X_REMOTE_USER": "admin"}) == {
         1: "a",
@@ -208,7 +208,7 @@ def test_an_empty_environ_is_left_empty() -> None:
     ),
     st.integers(min_value=0),
 )
-@pytest.mark.row("3e.1")
+@pytest.mark.requirement("3e.1")
 def test_no_spelling_of_a_guarded_name_gets_through(
     lead: str, name: str, between: list[str], case: int
 ) -> None:
@@ -229,7 +229,7 @@ def test_whatever_is_left_carries_no_guarded_name(environ: dict[str, str]) -> No
     assert not any(normalised(key) in ("REMOTE_USER", "HTTP_REMOTE_USER", "AUTH_TYPE") for key in left)
 
 
-@pytest.mark.row("3h.3")
+@pytest.mark.requirement("3h.3")
 def test_the_memory_of_names_is_bounded() -> None:
     scrubber = Scrubber((), "basic")
     scrubber({"Y" * 128: "", "Y" * 129: ""})
@@ -238,7 +238,7 @@ def test_the_memory_of_names_is_bounded() -> None:
     assert len(scrubber._harmless) == 4096
 
 
-@pytest.mark.row("3e.1")
+@pytest.mark.requirement("3e.1")
 def test_a_scrubber_whose_memory_is_full_still_judges() -> None:
     scrubber = Scrubber((), "basic")
     scrubber({f"HTTP_X_{number}": "" for number in range(10_000)})
@@ -247,7 +247,7 @@ def test_a_scrubber_whose_memory_is_full_still_judges() -> None:
     assert environ == {"HTTP_NEW": "kept", "HTTP_" + "Z" * 200: "kept"}
 
 
-@pytest.mark.row("3e.1")
+@pytest.mark.requirement("3e.1")
 def test_threads_share_a_scrubber() -> None:
     scrubber = Scrubber(TARGETS, "basic")
     wrong: list[dict[str, Any]] = []
@@ -407,7 +407,7 @@ def test_an_unknown_source_is_explained(source: str) -> None:
         EnvironWriter({"X_ONE": source})
 
 
-@pytest.mark.row("3e.4")
+@pytest.mark.requirement("3e.4")
 def test_the_map_cannot_overwrite_the_identity_itself() -> None:
     assert plain({"REMOTE_USER": "email", "AUTH_TYPE": "acr"}) == plain({})
 
@@ -448,7 +448,7 @@ def test_a_claim_has_a_plain_form_or_its_key_is_left_out(value: Any, text: str |
     assert one(value) == text
 
 
-@pytest.mark.row("3e.3")
+@pytest.mark.requirement("3e.3")
 @pytest.mark.parametrize(
     "character", ["\0", "\t", "\r", "\n", "\x7f", "\x85", "\x9b", "\u2028", "\u2029", "\ud800"], ids=ascii
 )
@@ -457,7 +457,7 @@ def test_a_control_character_leaves_the_key_out(character: str) -> None:
     assert one(["good", f"a{character}b"]) is None
 
 
-@pytest.mark.row("3e.3")
+@pytest.mark.requirement("3e.3")
 @pytest.mark.parametrize("username", ["", "jane\n", "ja\0ne", "jane\x85", "\ud800"], ids=ascii)
 def test_a_username_that_cannot_be_written_is_refused(username: str) -> None:
     with pytest.raises(ProviderError, match="cannot be handed on as REMOTE_USER") as caught:
@@ -465,13 +465,13 @@ def test_a_username_that_cannot_be_written_is_refused(username: str) -> None:
     assert caught.value.code == "bad_username"
 
 
-@pytest.mark.row("3e.3")
+@pytest.mark.requirement("3e.3")
 def test_two_groups_and_one_group_with_a_comma_look_different() -> None:
     assert one(["a", "b"]) != one(["a,b"]) != one(["a%2Cb"])
 
 
 @given(st.text(min_size=1))
-@pytest.mark.row("3e.3")
+@pytest.mark.requirement("3e.3")
 def test_a_plain_value_is_latin1_and_decodes_to_what_it_was(value: str) -> None:
     text = one(value)
     if text is not None:

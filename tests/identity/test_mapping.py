@@ -130,14 +130,14 @@ def test_a_text_loses_the_blanks_around_it(field: str) -> None:
     assert getattr(mapped({field: " a b \n"}), field) == "a b"
 
 
-@pytest.mark.row("3k.1")
+@pytest.mark.requirement("3k.1")
 def test_an_address_is_taken_exactly_as_it_came_or_not_at_all() -> None:
     assert mapped({"email": "Jane@Corp.example"}).email == "Jane@Corp.example"
     assert mapped({"email": " jane@corp.example"}).email is None
     assert mapped({"email": "jane@corp.example\n"}).email is None
 
 
-@pytest.mark.row("3e.3")
+@pytest.mark.requirement("3e.3")
 @pytest.mark.parametrize("field", ["name", "email", "phone", "comment"])
 @pytest.mark.parametrize("character", ["\0", "\x1b", "\x7f", "\x85", "\u2028", "\ud800"], ids=ascii)
 def test_a_text_with_control_characters_is_absent(field: str, character: str) -> None:
@@ -164,7 +164,7 @@ def test_a_number_is_no_name(field: str) -> None:
 # Groups
 
 
-@pytest.mark.row("3k.10")
+@pytest.mark.requirement("3k.10")
 @pytest.mark.parametrize(
     ("value", "groups"),
     [
@@ -239,7 +239,7 @@ def test_localpart_is_what_stands_before_the_at_sign(value: str, local: str) -> 
     assert username(value, transform=("localpart",)) == local
 
 
-@pytest.mark.row("3k.4")
+@pytest.mark.requirement("3k.4")
 @pytest.mark.parametrize("value", ["jane@evil@corp.example", "@corp.example", "@", "jane@@corp.example"])
 def test_localpart_refuses_what_has_none_or_several(value: str) -> None:
     error = refusal({"username": value}, transform=("localpart",), prefix="corp-")
@@ -282,7 +282,7 @@ def test_a_map_without_a_username_says_so() -> None:
     assert "attribute_map names no claim for username" in error.detail
 
 
-@pytest.mark.row("3k.6")
+@pytest.mark.requirement("3k.6")
 @pytest.mark.parametrize(
     "value",
     [
@@ -320,7 +320,7 @@ def test_a_username_with_invisible_characters_is_refused(value: str) -> None:
     assert "control, formatting or invisible characters" in error.detail
 
 
-@pytest.mark.row("3k.6")
+@pytest.mark.requirement("3k.6")
 @pytest.mark.parametrize(
     "value", ["\uff21\uff24\uff2d\uff29\uff2e", "\u24d0dmin", "\u00aadmin", "\ufb01n", "admin\u00b2"]
 )
@@ -330,7 +330,7 @@ def test_a_username_in_compatibility_letters_is_refused(value: str) -> None:
     assert "compatibility characters" in error.detail
 
 
-@pytest.mark.row("3k.6")
+@pytest.mark.requirement("3k.6")
 @pytest.mark.parametrize("value", [" jane", "jane ", " "])
 def test_a_username_with_blanks_around_it_is_refused(value: str) -> None:
     for prefix in ("", "corp-"):
@@ -375,7 +375,7 @@ def test_any_claims_are_mapped_or_refused(claims: dict[str, Any]) -> None:
         max_size=40,
     )
 )
-@pytest.mark.row("3k.6")
+@pytest.mark.requirement("3k.6")
 def test_letters_and_digits_are_a_username_unless_they_fold_into_others(value: str) -> None:
     assume(value.isprintable())
     try:

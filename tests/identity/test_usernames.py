@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oauth2_mw.identity.usernames import MAX_USERNAME, fault, name_key
 
 
-@pytest.mark.row("3k.6")
+@pytest.mark.requirement("3k.6")
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -67,7 +67,7 @@ def test_ordinary_names_can_be_had(username: str) -> None:
     assert fault(username) is None
 
 
-@pytest.mark.row("3k.6")
+@pytest.mark.requirement("3k.6")
 @pytest.mark.parametrize(
     ("username", "text"),
     [

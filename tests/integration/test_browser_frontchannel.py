@@ -76,7 +76,7 @@ def framed(page: Page) -> Frame:
     return frame
 
 
-@pytest.mark.row("L5")
+@pytest.mark.requirement("L5")
 def test_the_providers_logout_page_ends_the_session(
     person: Page, provider: StandIn, application: Application
 ) -> None:
@@ -91,7 +91,7 @@ def test_the_providers_logout_page_ends_the_session(
     expect_challenge(person, application)
 
 
-@pytest.mark.row("L4")
+@pytest.mark.requirement("L4")
 def test_a_logout_that_began_here_shows_the_frame_and_comes_back(
     person: Page, application: Application
 ) -> None:
@@ -103,7 +103,7 @@ def test_a_logout_that_began_here_shows_the_frame_and_comes_back(
     expect_challenge(person, application)
 
 
-@pytest.mark.row("N2.7.14", "N2.7.15")
+@pytest.mark.requirement("N2.7.14", "N2.7.15")
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_nobody_else_can_show_the_frame_and_a_forged_name_ends_nothing(
     person: Page, provider: StandIn, application: Application, host: str

@@ -80,7 +80,7 @@ def without_issuer(provider: OidcProvider) -> dict[str, Any]:
     }
 
 
-@pytest.mark.row("N2.8.3", "N2.6.21")
+@pytest.mark.requirement("N2.8.3", "N2.6.21")
 def test_client_secret_jwt(stage: Stage, browser: Browser) -> None:
     client = stage.register(auth_method="client_secret_jwt", client_secret=LONG_SECRET)
     application = stage.run(client)
@@ -93,7 +93,7 @@ def test_client_secret_jwt(stage: Stage, browser: Browser) -> None:
     assert LONG_SECRET not in application.log
 
 
-@pytest.mark.row("N2.5.4")
+@pytest.mark.requirement("N2.5.4")
 @pytest.mark.parametrize(
     "key", [rsa_key(), ec_key("ES256"), ec_key("ES384"), ec_key("ES512"), ed_key()], ids=lambda key: key.alg
 )
@@ -134,7 +134,7 @@ def test_private_key_jwt_without_an_issuer(stage: Stage, browser: Browser, tmp_p
     assert claims["aud"] == f"{stage.provider.issuer}/token"
 
 
-@pytest.mark.row("N2.8.3")
+@pytest.mark.requirement("N2.8.3")
 def test_a_key_that_is_replaced_while_it_runs(stage: Stage, browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "client-key.pem"
     path.write_text(pem(ec_key().private))

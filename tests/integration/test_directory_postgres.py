@@ -107,7 +107,7 @@ def test_a_missing_database_is_named(url: str) -> None:
         Directory(Secret.literal(re.sub(r"test_[0-9]+", "missing", url))).find(ISSUER, "1")
 
 
-@pytest.mark.row("3l.8")
+@pytest.mark.requirement("3l.8")
 def test_children_of_a_process_that_used_it_open_their_own_connections(url: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import tests.support.forking"],

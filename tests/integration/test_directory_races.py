@@ -52,7 +52,7 @@ def count(url: str, table: str) -> int:
     return int(number)
 
 
-@pytest.mark.row("3l.3")
+@pytest.mark.requirement("3l.3")
 def test_a_hundred_first_sign_ins_of_one_person_add_one_user(url: str, directory: Directory) -> None:
     results = worker.race(worker.same_user, url)
     assert len(results) == 100
@@ -64,7 +64,7 @@ def test_a_hundred_first_sign_ins_of_one_person_add_one_user(url: str, directory
     assert (user.groups, user.organizations) == (("a", "b"), ("DEFAULT",))
 
 
-@pytest.mark.row("3l.3")
+@pytest.mark.requirement("3l.3")
 def test_of_a_hundred_people_who_want_one_name_exactly_one_gets_it(url: str) -> None:
     results = worker.race(worker.same_name, url)
     refused = [result["code"] for result in results if result != "jane"]
@@ -172,7 +172,7 @@ def test_a_first_sign_in_waits_for_a_link_in_flight_and_follows_it(postgres_serv
     assert count(url, "users") == 1
 
 
-@pytest.mark.row("3k.8")
+@pytest.mark.requirement("3k.8")
 def test_a_sign_in_waits_for_a_disabling_in_flight_and_is_refused(postgres_server: PostgresServer) -> None:
     url = postgres_server.new_database()
     directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))

@@ -127,7 +127,7 @@ def stage(deployed: Deployment, oidc_provider: OidcProvider) -> Stage:
     return Stage(deployed, oidc_provider)
 
 
-@pytest.mark.row("3c.3")
+@pytest.mark.requirement("3c.3")
 def test_two_rotations_under_load_log_nobody_out_and_a_retired_key_takes_only_its_own_along(
     stage: Stage, key_file: KeyFile
 ) -> None:

@@ -65,7 +65,7 @@ def stage(
     return Stage(oidc_provider, make_site, serve, **{request.param: shared})
 
 
-@pytest.mark.row("L6")
+@pytest.mark.requirement("L6")
 def test_the_end_of_one_session_at_the_provider_is_the_end_of_it_here(stage: Stage) -> None:
     ended = stage.signed_in("jane")
     (sid,) = stage.provider.sids(stage.client, "u-jane")
@@ -76,7 +76,7 @@ def test_the_end_of_one_session_at_the_provider_is_the_end_of_it_here(stage: Sta
     assert stage.is_signed_in(staying)
 
 
-@pytest.mark.row("N2.7.13")
+@pytest.mark.requirement("N2.7.13")
 def test_the_end_of_a_persons_sessions_at_the_provider_is_the_end_of_all_here(stage: Stage) -> None:
     stage.provider.add_account("several", preferred_username="several")
     browsers = [stage.signed_in("several"), stage.signed_in("several")]

@@ -170,7 +170,7 @@ def crowd(store: RunningStore, oidc_provider: OidcProvider, make_site: MakeSite,
     return Crowd(Stage(deploy(site, settings, threads=8), oidc_provider), client)
 
 
-@pytest.mark.row("3c.13")
+@pytest.mark.requirement("3c.13")
 def test_a_store_that_dies_and_comes_back_lets_nobody_in_and_loses_nobody(
     crowd: Crowd, store: RunningStore
 ) -> None:

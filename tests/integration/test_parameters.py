@@ -173,7 +173,7 @@ def test_client_secret_of_a_file_that_changes(stage: Stage, browser: Browser, tm
     assert browser.click("Try again").json()["user"] == "jane"
 
 
-@pytest.mark.row("B16")
+@pytest.mark.requirement("B16")
 def test_client_authentication_method_client_secret_basic(stage: Stage, browser: Browser) -> None:
     stage.run(client_auth_method="client_secret_basic")
     stage.sign_in(browser)

@@ -160,7 +160,7 @@ def scene(scenes: list[Scene]) -> Scene:
     return scene
 
 
-@pytest.mark.row("3l.1", "3h.12")
+@pytest.mark.requirement("3l.1", "3h.12")
 def test_a_hundred_requests_at_once_use_a_refresh_token_once(scene: Scene) -> None:
     stage = scene.stage
     tabs = Profile(scene.jar, [stage.site.url("/")])
@@ -197,7 +197,7 @@ def let_it_spread(mode: str) -> None:
         sleep_until(time.time() + SYNC + 0.5)
 
 
-@pytest.mark.row("3l.5")
+@pytest.mark.requirement("3l.5")
 def test_a_logout_wins_over_a_refresh_on_its_way(scene: Scene, mode: str) -> None:
     stage = scene.stage
     refreshing, leaving = scene.jar.copy(), scene.jar.copy()
@@ -218,7 +218,7 @@ def test_a_logout_wins_over_a_refresh_on_its_way(scene: Scene, mode: str) -> Non
     assert scene.revoked == ["RefreshToken"]
 
 
-@pytest.mark.row("3l.5")
+@pytest.mark.requirement("3l.5")
 def test_what_a_refresh_brings_to_a_session_that_was_ended_elsewhere_is_given_back(
     scene: Scene, mode: str
 ) -> None:
@@ -263,7 +263,7 @@ def test_a_host_that_dies_before_it_has_refreshed_costs_nobody_the_session(scene
     assert scene.is_good(token)
 
 
-@pytest.mark.row("N2.5.11")
+@pytest.mark.requirement("N2.5.11")
 @pytest.mark.parametrize("mode", STORES, indirect=True)
 def test_a_refresh_token_that_a_dead_host_has_spent_is_noticed_and_ends_the_session(scene: Scene) -> None:
     stage = scene.stage

@@ -50,7 +50,7 @@ def signed_in(
     return client, client.redeem(code=back["code"][0], nonce="the-nonce", code_verifier=VERIFIER)
 
 
-@pytest.mark.row("F7", "X2")
+@pytest.mark.requirement("F7", "X2")
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "none"])
 def test_a_certified_provider_takes_and_replaces_a_refresh_token(
     oidc_provider: OidcProvider, browser: Browser, method: AuthMethod
@@ -71,7 +71,7 @@ def test_a_certified_provider_takes_and_replaces_a_refresh_token(
     assert method != "none" or len(tokens) == 3
 
 
-@pytest.mark.row("N2.5.11")
+@pytest.mark.requirement("N2.5.11")
 def test_a_certified_provider_notices_a_second_use(oidc_provider: OidcProvider, browser: Browser) -> None:
     # Without a secret, for then it rotates whatever the age of the token.
     client, who = signed_in(oidc_provider, browser, "none")

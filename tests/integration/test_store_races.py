@@ -43,7 +43,7 @@ def test_of_a_hundred_replacements_of_one_session_exactly_one_counts(url: str, s
     assert record.data.count("-") == 1
 
 
-@pytest.mark.row("3c.16")
+@pytest.mark.requirement("3c.16")
 def test_a_session_that_one_of_a_hundred_ends_stays_ended(url: str, store: SqlStore) -> None:
     store.add("session", SESSION, indexes=["user:1"])
     assert worker.race(worker.same_session_and_its_end, url) == [None] * 100
@@ -53,7 +53,7 @@ def test_a_session_that_one_of_a_hundred_ends_stays_ended(url: str, store: SqlSt
     rows.close()
 
 
-@pytest.mark.row("3l.4")
+@pytest.mark.requirement("3l.4")
 def test_of_a_hundred_uses_of_one_name_exactly_one_is_the_first(url: str) -> None:
     assert sorted(worker.race(worker.same_name_used, url)) == [False] * 99 + [True]
 

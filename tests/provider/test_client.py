@@ -89,7 +89,7 @@ CHALLENGE = base64url(hashlib.sha256(VERIFIER.encode()).digest())
 # The authorization URL
 
 
-@pytest.mark.row("X12", "N2.5.2")
+@pytest.mark.requirement("X12", "N2.5.2")
 def test_an_openid_connect_request_asks_for_all_that_protects_it(provider: StandIn) -> None:
     url = url_of(client_for(oidc_settings(provider)))
     assert url.startswith(f"{provider.url}/authorize?")
@@ -126,7 +126,7 @@ def plain_url(endpoint: str = "https://op.example/authorize", **changes: Any) ->
     return url_of(client_for(settings), **options)
 
 
-@pytest.mark.row("N2.6.17")
+@pytest.mark.requirement("N2.6.17")
 def test_every_option_of_the_request_is_passed_on() -> None:
     asked = asked_for(
         plain_url(
@@ -161,7 +161,7 @@ def test_the_endpoints_own_query_is_kept() -> None:
     assert url.startswith("https://op.example/authorize?")
 
 
-@pytest.mark.row("3a.18")
+@pytest.mark.requirement("3a.18")
 def test_what_we_set_cannot_be_set_by_others() -> None:
     foreign = {
         "redirect_uri": "https://evil.example/",
@@ -191,7 +191,7 @@ def test_pkce_can_be_switched_off(provider: StandIn) -> None:
     assert "code_verifier" not in provider.asked("/token")[0].form
 
 
-@pytest.mark.row("O6", "N2.2.2")
+@pytest.mark.requirement("O6", "N2.2.2")
 def test_pkce_is_never_downgraded(provider: StandIn) -> None:
     provider.metadata["code_challenge_methods_supported"] = LEFT_OUT
     assert asked_for(url_of(client_for(oidc_settings(provider))))["code_challenge_method"] == "S256"
@@ -225,7 +225,7 @@ def test_no_sign_in_starts_without_an_authorization_endpoint(provider: StandIn) 
 # OpenID Connect
 
 
-@pytest.mark.row("B1", "B16", "C1")
+@pytest.mark.requirement("B1", "B16", "C1")
 def test_a_sign_in_with_openid_connect(provider: StandIn) -> None:
     clock = Clock(time.time())
     client = client_for(oidc_settings(provider), clock=clock)
@@ -287,7 +287,7 @@ def test_a_moment_of_issue_between_two_seconds_is_the_earlier_one(provider: Stan
     assert sign_in(provider, client_for(oidc_settings(provider))).issued == moment
 
 
-@pytest.mark.row("B11", "B15")
+@pytest.mark.requirement("B11", "B15")
 def test_userinfo_is_asked_for_what_the_id_token_lacks(provider: StandIn) -> None:
     who = sign_in(provider, client_for(oidc_settings(provider), needs="sub email address.locality"))
     assert who.claims["email"] == "jane@example.com"
@@ -319,7 +319,7 @@ def test_the_id_token_wins_over_userinfo(provider: StandIn) -> None:
     assert claims["exp"] > 1
 
 
-@pytest.mark.row("B13", "N2.6.14")
+@pytest.mark.requirement("B13", "N2.6.14")
 @pytest.mark.parametrize("sub", ["user-2", "USER-1", "user-1 ", "", None, 1, ["user-1"], LEFT_OUT])
 def test_userinfo_about_another_person_is_refused(provider: StandIn, sub: Any) -> None:
     def lying(good: dict[str, Any]) -> dict[str, Any]:
@@ -341,7 +341,7 @@ def test_another_claim_may_be_the_subject(provider: StandIn) -> None:
     assert sign_in(provider, client_for(settings)).subject == "object-2"
 
 
-@pytest.mark.row("B2", "B10", "3b.16")
+@pytest.mark.requirement("B2", "B10", "3b.16")
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -373,7 +373,7 @@ def test_a_nonce_of_another_attempt_is_refused(provider: StandIn) -> None:
     assert refusal.value.code == "token_nonce"
 
 
-@pytest.mark.row("3a.4", "N2.5.9", "N2.2.3")
+@pytest.mark.requirement("3a.4", "N2.5.9", "N2.2.3")
 def test_a_code_of_another_browser_is_refused(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider))
     code = provider.follow(url_of(client))["code"]
@@ -382,7 +382,7 @@ def test_a_code_of_another_browser_is_refused(provider: StandIn) -> None:
     assert refusal.value.code == "invalid_grant"
 
 
-@pytest.mark.row("C5", "N2.6.22")
+@pytest.mark.requirement("C5", "N2.6.22")
 def test_a_sign_in_after_the_provider_changed_its_key(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider))
     sign_in(provider, client)
@@ -390,7 +390,7 @@ def test_a_sign_in_after_the_provider_changed_its_key(provider: StandIn) -> None
     assert sign_in(provider, client).subject == "user-1"
 
 
-@pytest.mark.row("N2.6.11", "N2.6.12")
+@pytest.mark.requirement("N2.6.11", "N2.6.12")
 def test_max_age_and_acr_are_checked_when_asked_for(provider: StandIn) -> None:
     settings = oidc_settings(provider, max_age=60, acr_values=("loa3",))
     assert refused(provider, client_for(settings)).code == "token_acr"
@@ -411,7 +411,7 @@ def tenant() -> Iterator[Hostile]:
         yield standin
 
 
-@pytest.mark.row("N2.3.2")
+@pytest.mark.requirement("N2.3.2")
 def test_a_provider_that_was_found_by_rfc_8414_proves_who_signs_in(tenant: Hostile) -> None:
     for member in ("userinfo_endpoint", "end_session_endpoint", "id_token_signing_alg_values_supported"):
         tenant.metadata[member] = LEFT_OUT
@@ -533,7 +533,7 @@ def test_a_code_cannot_be_redeemed_twice(plain: StandIn) -> None:
 # Who answered (RFC 9207)
 
 
-@pytest.mark.row("O2", "3a.2", "F8")
+@pytest.mark.requirement("O2", "3a.2", "F8")
 @pytest.mark.parametrize(
     "iss", ["https://other.example", "", "{issuer}/", "{issuer}\0", "HTTP{rest}", "\udcff", "é"]
 )
@@ -552,7 +552,7 @@ def test_an_answer_of_the_right_issuer_is_accepted(provider: StandIn) -> None:
     client.check_issuer(provider.follow(url_of(client))["iss"])
 
 
-@pytest.mark.row("O2", "N2.4.2", "F9")
+@pytest.mark.requirement("O2", "N2.4.2", "F9")
 def test_a_missing_issuer_is_refused_where_it_is_always_sent(provider: StandIn) -> None:
     client_for(oidc_settings(provider)).check_issuer(None)
     provider.sends_iss = True
@@ -585,7 +585,7 @@ def test_a_provider_that_is_down_stops_no_logout(provider: StandIn) -> None:
 # Secrets, imports
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 def test_nothing_secret_is_in_a_repr_or_an_error(provider: StandIn) -> None:
     who = sign_in(provider, client_for(oidc_settings(provider), needs="email"))
     for secret in (
@@ -606,7 +606,7 @@ def test_nothing_secret_is_in_a_repr_or_an_error(provider: StandIn) -> None:
         assert secret not in text
 
 
-@pytest.mark.row("O5")
+@pytest.mark.requirement("O5")
 def test_our_own_log_lines_hold_no_secret(provider: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     who = sign_in(provider, client_for(oidc_settings(provider), needs="email"))

@@ -74,7 +74,7 @@ def refused(client: ProviderClient, who: SignIn, **changes: Any) -> OAuth2Error:
 # Tokens
 
 
-@pytest.mark.row("F7", "N2.1.10")
+@pytest.mark.requirement("F7", "N2.1.10")
 def test_a_refresh_token_is_redeemed_and_replaced(provider: StandIn) -> None:
     now = time.time()
     client = client_for(oidc_settings(provider), clock=lambda: now)
@@ -123,7 +123,7 @@ def test_an_answer_without_an_id_token_leaves_the_one_before(provider: StandIn) 
     assert refreshed.claims is None
 
 
-@pytest.mark.row("N2.5.11")
+@pytest.mark.requirement("N2.5.11")
 def test_a_second_use_of_a_replaced_token_is_told_as_spent(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider))
     who = sign_in(provider, client)
@@ -240,7 +240,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.row("N2.6.20")
+@pytest.mark.requirement("N2.6.20")
 @pytest.mark.parametrize(
     ("claims", "code"), REFUSED, ids=[f"{code} {[*changes]}" for changes, code in REFUSED]
 )
@@ -255,7 +255,7 @@ def test_a_refreshed_id_token_must_prove_what_a_first_one_must(
     assert [request.path for request in provider.requests] == ["/token"]
 
 
-@pytest.mark.row("N2.6.20")
+@pytest.mark.requirement("N2.6.20")
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -275,7 +275,7 @@ def test_a_refreshed_id_token_is_verified(provider: StandIn, changes: dict[str, 
     assert refused(client, who).code == code
 
 
-@pytest.mark.row("X3", "N2.6.20")
+@pytest.mark.requirement("X3", "N2.6.20")
 @pytest.mark.parametrize("iss", ["https://other.example", "{issuer}/", "", None, LEFT_OUT])
 def test_a_refreshed_id_token_of_another_issuer_is_refused(provider: StandIn, iss: Any) -> None:
     client = client_for(oidc_settings(provider))
@@ -286,7 +286,7 @@ def test_a_refreshed_id_token_of_another_issuer_is_refused(provider: StandIn, is
     assert refused(client, who).code == "token_issuer"
 
 
-@pytest.mark.row("N2.6.20")
+@pytest.mark.requirement("N2.6.20")
 @pytest.mark.parametrize("sub", ["user-2", "USER-1", "user-1 "])
 def test_a_refreshed_id_token_about_another_person_is_refused(provider: StandIn, sub: str) -> None:
     client = client_for(oidc_settings(provider), needs="email")
@@ -360,7 +360,7 @@ def test_a_nonce_is_not_compared_when_the_first_one_is_not_known(provider: Stand
 # Userinfo
 
 
-@pytest.mark.row("X2")
+@pytest.mark.requirement("X2")
 def test_userinfo_is_asked_with_the_refreshed_access_token(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider), needs="email")
     who = sign_in(provider, client)
@@ -429,7 +429,7 @@ def test_a_refresh_with_plain_oauth2_asks_who_it_is(plain: StandIn) -> None:
 # Secrets
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 @pytest.mark.parametrize("padding", [0, 190])
 def test_a_provider_that_repeats_what_it_was_sent_does_not_make_us_repeat_it(
@@ -455,7 +455,7 @@ def test_a_provider_that_repeats_what_it_was_sent_does_not_make_us_repeat_it(
         assert "s3cret" not in text + caplog.text
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 def test_no_token_is_in_a_repr(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider), needs="email")
     refreshed = refresh(client, sign_in(provider, client))

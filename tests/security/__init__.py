@@ -1,1 +1,1 @@
-"""What must never happen, row by row: ``rows.tsv`` is the list, and every test here holds some of it."""
+"""What must never happen: ``requirements.tsv`` is the list, and every test here proves some of it."""

@@ -1,6 +1,6 @@
 """A provider that lies, and what must come of it.
 
-A :class:`Case` is one misbehaviour with its row of ``rows.tsv``: what the provider changes, and how the sign-in must
+A :class:`Case` is one misbehaviour with its requirements: what the provider changes, and how the sign-in must
 end. :func:`assert_refused` is the one judgement of all refusals, :func:`assert_signed_in` that of all sign-ins.
 """
 
@@ -219,24 +219,31 @@ class Case:
 
 
 def refused(
-    rows: str, what: str, change: Change, code: str, *, status: int = 400, until: str = JWKS, **settings: Any
+    requirements: str,
+    what: str,
+    change: Change,
+    code: str,
+    *,
+    status: int = 400,
+    until: str = JWKS,
+    **settings: Any,
 ) -> Any:
     """A parameter: *change* must end the sign-in.
 
-    :param rows: at most three ids of ``rows.tsv``, between blanks.
+    :param requirements: at most three ids of ``requirements.tsv``, between blanks.
     :param what: the lie, in a few words.
     """
-    return _parameter(rows, what, Case(change, code, status, until, settings))
+    return _parameter(requirements, what, Case(change, code, status, until, settings))
 
 
-def accepted(rows: str, what: str, change: Change, **settings: Any) -> Any:
+def accepted(requirements: str, what: str, change: Change, **settings: Any) -> Any:
     """A parameter: *change* is allowed, and the sign-in must work."""
-    return _parameter(rows, what, Case(change, None, 200, USERINFO, settings))
+    return _parameter(requirements, what, Case(change, None, 200, USERINFO, settings))
 
 
-def _parameter(rows: str, what: str, case: Case) -> Any:
-    ids = rows.split()
-    return pytest.param(case, id=f"{ids[0]} {what}", marks=pytest.mark.row(*ids))
+def _parameter(requirements: str, what: str, case: Case) -> Any:
+    ids = requirements.split()
+    return pytest.param(case, id=f"{ids[0]} {what}", marks=pytest.mark.requirement(*ids))
 
 
 # What a provider may do

@@ -237,7 +237,7 @@ def test_an_answer_is_a_code_or_an_error(case: Case, tmp_path: Path) -> None:
 # Tokens
 
 
-@pytest.mark.row("N2.1.3", "N2.1.7", "N2.2.3")
+@pytest.mark.requirement("N2.1.3", "N2.1.7", "N2.2.3")
 def test_the_token_request_repeats_what_began_the_sign_in(tmp_path: Path) -> None:
     with stage(tmp_path) as there:
         assert_signed_in(there, there.sign_in())
@@ -431,9 +431,9 @@ def metadata(**changes: Any) -> Change:
     return members_of("discovery", **changes)
 
 
-def begins_nothing(rows: str, what: str, change: Change, code: str, *, status: int = 502) -> Any:
+def begins_nothing(requirements: str, what: str, change: Change, code: str, *, status: int = 502) -> Any:
     """No browser is sent to a provider whose metadata are of no use."""
-    return refused(rows, what, change, code, status=status, until=DISCOVERY)
+    return refused(requirements, what, change, code, status=status, until=DISCOVERY)
 
 
 METADATA = [
@@ -500,7 +500,7 @@ def test_metadata_are_the_issuers_own_or_begin_nothing(case: Case, tmp_path: Pat
     case.run(tmp_path)
 
 
-@pytest.mark.row("N2.3.1")
+@pytest.mark.requirement("N2.3.1")
 @pytest.mark.parametrize("suffix", ["/", "/tenant", "/tenant/"])
 def test_an_issuer_may_end_in_a_slash_or_a_path(suffix: str, tmp_path: Path) -> None:
     with Hostile(suffix=suffix) as provider:
@@ -510,7 +510,7 @@ def test_an_issuer_may_end_in_a_slash_or_a_path(suffix: str, tmp_path: Path) -> 
             assert provider.calls[0] == suffix.removesuffix("/") + DISCOVERY
 
 
-@pytest.mark.row("O6", "N2.2.2", "N2.5.2")
+@pytest.mark.requirement("O6", "N2.2.2", "N2.5.2")
 @pytest.mark.parametrize("offered", [LEFT_OUT, ["S256"], ["plain", "S256"]])
 def test_pkce_is_s256_whatever_is_offered(offered: Any, tmp_path: Path) -> None:
     with stage(tmp_path) as there:
@@ -532,7 +532,7 @@ DOCUMENTS = {
 }
 
 
-@pytest.mark.row("3f", "3f.2", "3f.9")
+@pytest.mark.requirement("3f", "3f.2", "3f.9")
 @pytest.mark.parametrize("status", [302, 307])
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_nothing_is_fetched_from_where_a_redirect_points(name: str, status: int, tmp_path: Path) -> None:
@@ -548,7 +548,7 @@ def test_nothing_is_fetched_from_where_a_redirect_points(name: str, status: int,
 BOMB = gzip.compress(b"{" + b" " * 20_000_000)
 
 
-@pytest.mark.row("3f.7", "3f.5", "3h")
+@pytest.mark.requirement("3f.7", "3f.5", "3h")
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_compressed_bomb_is_not_unpacked(name: str, tmp_path: Path) -> None:
     with stage(tmp_path) as there:
@@ -557,7 +557,7 @@ def test_a_compressed_bomb_is_not_unpacked(name: str, tmp_path: Path) -> None:
         assert_refused(there, page, code="answer_too_large", status=502, until=DOCUMENTS[name][0])
 
 
-@pytest.mark.row("3f.12", "3f.5", "O4")
+@pytest.mark.requirement("3f.12", "3f.5", "O4")
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_body_without_end_is_given_up(name: str, tmp_path: Path) -> None:
     with stage(tmp_path) as there:
@@ -566,7 +566,7 @@ def test_a_body_without_end_is_given_up(name: str, tmp_path: Path) -> None:
         assert_refused(there, page, code="answer_too_large", status=502, until=DOCUMENTS[name][0])
 
 
-@pytest.mark.row("3f.12")
+@pytest.mark.requirement("3f.12")
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_body_that_breaks_off_is_no_answer(name: str, tmp_path: Path) -> None:
     with stage(tmp_path) as there:
@@ -575,7 +575,7 @@ def test_a_body_that_breaks_off_is_no_answer(name: str, tmp_path: Path) -> None:
         assert_refused(there, page, code="provider_unavailable", status=503, until=DOCUMENTS[name][0])
 
 
-@pytest.mark.row("O4", "3f.4", "3h.1")
+@pytest.mark.requirement("O4", "3f.4", "3h.1")
 @pytest.mark.parametrize("name", DOCUMENTS)
 @pytest.mark.parametrize("pace", ["silent", "a byte at a time"])
 def test_a_slow_provider_holds_nobody_for_long(

@@ -180,7 +180,7 @@ NATIVE = st.text(st.characters(max_codepoint=255), max_size=40)
 SECOND = st.sampled_from(["", "/", "/login/", "/login/default/", "/logout/", "/logout/done/", "/static/x"])
 
 
-@pytest.mark.row("3a.11", "W4")
+@pytest.mark.requirement("3a.11", "W4")
 @given(
     path=st.one_of(NATIVE, st.tuples(SECOND, st.sampled_from(["", "/", "\r\n"])).map("".join)),
     own=st.booleans(),
@@ -229,7 +229,7 @@ def malformed(sealed: str) -> Iterator[str]:
     yield urlsafe_b64encode(b"\x01" + b"unknown!" + bytes(60)).decode().rstrip("=")
 
 
-@pytest.mark.row("3c.1", "3a.1")
+@pytest.mark.requirement("3c.1", "3a.1")
 def test_a_malformed_attempt_cookie_is_no_attempt() -> None:
     middleware = guard()
     jar: dict[str, str] = {}
@@ -248,7 +248,7 @@ def test_a_malformed_attempt_cookie_is_no_attempt() -> None:
         assert "Max-Age=0" in cookie or not cookie.startswith(f"{name}={value};")
 
 
-@pytest.mark.row("3c.4")
+@pytest.mark.requirement("3c.4")
 def test_a_cookie_of_another_use_is_none_here() -> None:
     middleware = guard()
     session = sign_in(middleware).partition("=")[2]
@@ -262,7 +262,7 @@ def test_a_cookie_of_another_use_is_none_here() -> None:
     assert answer.status == 400
 
 
-@pytest.mark.row("3c.12")
+@pytest.mark.requirement("3c.12")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -289,7 +289,7 @@ def test_a_session_of_another_shape_is_none(changes: dict[str, Any]) -> None:
     assert answer.status == 401
 
 
-@pytest.mark.row("3a.8", "3c.8")
+@pytest.mark.requirement("3a.8", "3c.8")
 def test_the_answer_to_a_flood_of_cookies_is_no_flood_itself() -> None:
     cookies = "; ".join(f"{COOKIE}-a-{number:012d}=x" for number in range(3000))
     answer = call(guard(), environ_for("/", HTTP_COOKIE=cookies, **NAVIGATION))
@@ -297,7 +297,7 @@ def test_the_answer_to_a_flood_of_cookies_is_no_flood_itself() -> None:
     assert sum(len(name) + len(value) + 4 for name, value in answer.headers) < 16 * 1024
 
 
-@pytest.mark.row("3c.8", "3a.8")
+@pytest.mark.requirement("3c.8", "3a.8")
 @pytest.mark.parametrize("length", [1, 80, 200, 380, 1000, 2000])
 def test_the_largest_session_and_all_attempts_fit_into_one_header(length: int) -> None:
     middleware = guard(session_max_bytes=6000)
@@ -313,7 +313,7 @@ def test_the_largest_session_and_all_attempts_fit_into_one_header(length: int) -
         assert len(header(jar)) < MOST_COOKIES
 
 
-@pytest.mark.row("3a.8", "3a.19")
+@pytest.mark.requirement("3a.8", "3a.19")
 @pytest.mark.parametrize("purpose", [{"HTTP_SEC_PURPOSE": "prefetch"}, {}])
 @pytest.mark.parametrize("path", [f"{PREFIX}/login/", f"{PREFIX}/login/default/"])
 def test_what_nobody_looks_at_begins_no_attempt(path: str, purpose: dict[str, str]) -> None:
@@ -331,7 +331,7 @@ def test_cookies_of_the_application_arrive_as_they_were_sent() -> None:
     assert app.seen[0]["cookie"] == theirs
 
 
-@pytest.mark.row("3c.17")
+@pytest.mark.requirement("3c.17")
 def test_a_response_that_anybody_may_cache_carries_no_session() -> None:
     def picture(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [("Content-Type", "image/png"), ("Cache-Control", "public, max-age=86400")])
@@ -346,7 +346,7 @@ def test_a_response_that_anybody_may_cache_carries_no_session() -> None:
     assert not (cacheable and COOKIE in answer.cookies)
 
 
-@pytest.mark.row("3c.6")
+@pytest.mark.requirement("3c.6")
 def test_two_different_sessions_in_one_request_are_none() -> None:
     # Over http a neighbour on the same host can add a cookie of our name, with the session of somebody else.
     app = App()
@@ -365,7 +365,7 @@ def provider() -> Iterator[StandIn]:
         yield provider
 
 
-@pytest.mark.row("3a.5", "3l.4")
+@pytest.mark.requirement("3a.5", "3l.4")
 @pytest.mark.parametrize("directory", [False, True])
 def test_of_fifty_requests_with_one_answer_one_signs_in(
     provider: StandIn, tmp_path: Path, *, directory: bool
@@ -396,7 +396,7 @@ class SlowSecret:
         return getattr(self._secret, name)
 
 
-@pytest.mark.row("3c.3", "3l.8")
+@pytest.mark.requirement("3c.3", "3l.8")
 @pytest.mark.parametrize("due", [True, False])
 def test_the_first_requests_after_a_rotation_log_nobody_out(tmp_path: Path, *, due: bool) -> None:
     file = tmp_path / "keys"
@@ -412,7 +412,7 @@ def test_the_first_requests_after_a_rotation_log_nobody_out(tmp_path: Path, *, d
     assert all(answer.cookies == {} for answer in answers)
 
 
-@pytest.mark.row("3c.3")
+@pytest.mark.requirement("3c.3")
 def test_a_session_that_was_being_opened_while_its_key_was_retired_is_not_remembered(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     write_keys(file, 0)
@@ -460,7 +460,7 @@ def test_requests_do_not_queue_up_behind_a_directory_that_is_away() -> None:
     assert source.tries <= 3
 
 
-@pytest.mark.row("3c.5")
+@pytest.mark.requirement("3c.5")
 def test_logouts_of_fifty_threads_are_all_remembered() -> None:
     middleware = guard()
     cookies = [sign_in(middleware) for _ in range(50)]
@@ -476,7 +476,7 @@ def test_logouts_of_fifty_threads_are_all_remembered() -> None:
     assert at_once(50, leave) == [401] * 50
 
 
-@pytest.mark.row("3h")
+@pytest.mark.requirement("3h")
 def test_the_memory_of_opened_sessions_is_bounded() -> None:
     middleware = guard()
     cookie = sign_in(middleware, replace(JANE, claims=freeze({"kept": "x" * 2000})))
@@ -489,7 +489,7 @@ def test_the_memory_of_opened_sessions_is_bounded() -> None:
     assert sum(map(len, opened._known)) <= 8 * 1024 * 1024 / 4
 
 
-@pytest.mark.row("3l.8")
+@pytest.mark.requirement("3l.8")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_process_forked_from_a_busy_one_answers() -> None:
     middleware = guard()
@@ -508,7 +508,7 @@ def test_a_process_forked_from_a_busy_one_answers() -> None:
 # Clocks that jump
 
 
-@pytest.mark.row("3l.9")
+@pytest.mark.requirement("3l.9")
 def test_a_clock_that_was_ahead_for_a_moment_does_not_hide_a_new_key(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     write_keys(file, 0)
@@ -521,7 +521,7 @@ def test_a_clock_that_was_ahead_for_a_moment_does_not_hide_a_new_key(tmp_path: P
     assert ring.find(Key(raw_key(1)).id) is not None
 
 
-@pytest.mark.row("3l.9", "3c.14")
+@pytest.mark.requirement("3l.9", "3c.14")
 def test_a_clock_that_was_ahead_for_a_moment_revives_no_ended_session() -> None:
     middleware = guard()
     with time_machine.travel(1_900_000_000, tick=False) as clock:
@@ -574,7 +574,7 @@ def received(provider: StandIn, **keys: Any) -> str | None:
     return app.seen[0]["user"] if app.seen else None
 
 
-@pytest.mark.row("3k.6")
+@pytest.mark.requirement("3k.6")
 @pytest.mark.parametrize("transform", [None, "lower"])
 @pytest.mark.parametrize("username", ["\u212aate", "\uff4bate", "\u24daate"])
 def test_a_name_of_look_alike_letters_is_not_taken_for_another_persons(
@@ -584,7 +584,7 @@ def test_a_name_of_look_alike_letters_is_not_taken_for_another_persons(
     assert received(provider, username_transform=transform) is None
 
 
-@pytest.mark.row("3k.1")
+@pytest.mark.requirement("3k.1")
 def test_an_unverified_address_does_not_count_later_because_the_directory_remembers_it(
     tmp_path: Path,
 ) -> None:
@@ -633,7 +633,7 @@ def test_a_page_that_is_fetched_ahead_signs_nobody_out(purpose: str) -> None:
     assert call(middleware, environ_for("/", HTTP_COOKIE=cookie)).status == 200
 
 
-@pytest.mark.row("3c.5")
+@pytest.mark.requirement("3c.5")
 def test_a_response_that_was_on_its_way_at_the_logout_brings_no_session_back() -> None:
     middleware = guard()
     with time_machine.travel(1_900_000_000, tick=False) as clock:
@@ -655,7 +655,7 @@ def test_a_response_that_was_on_its_way_at_the_logout_brings_no_session_back() -
         assert call(middleware, environ_for("/", HTTP_COOKIE=renewed)).status == 401
 
 
-@pytest.mark.row("3a.20")
+@pytest.mark.requirement("3a.20")
 @pytest.mark.parametrize("declined", [False, True])
 def test_leaving_or_declining_three_times_in_a_minute_is_no_circle(
     provider: StandIn, *, declined: bool

@@ -154,7 +154,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 @pytest.mark.parametrize(
     "keys", [{}, {"keep_tokens": "id access", "client_auth_method": "client_secret_post"}]
 )
@@ -168,7 +168,7 @@ def test_a_sign_in_tells_nobody_its_secrets(
     watched.assert_nothing_is_told(log.text)
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 @pytest.mark.parametrize(
     ("what", "answer"),
     [
@@ -198,7 +198,7 @@ def test_a_provider_that_misbehaves_makes_us_tell_nothing(
     watched.assert_nothing_is_told(log.text)
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 def test_a_provider_that_repeats_the_code_in_its_error_does_not_make_us_repeat_it(
     provider: StandIn, log: pytest.LogCaptureFixture
 ) -> None:
@@ -210,7 +210,7 @@ def test_a_provider_that_repeats_the_code_in_its_error_does_not_make_us_repeat_i
     watched.assert_nothing_is_told(log.text)
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 @pytest.mark.parametrize(
     "claims",
     [
@@ -231,7 +231,7 @@ def test_an_id_token_that_proves_nothing_is_not_quoted(
     watched.assert_nothing_is_told(log.text)
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 @pytest.mark.parametrize(
     "change", ["&code=second", "&x=%ff", "&error=access_denied", "&iss=https://evil.example"]
 )
@@ -243,7 +243,7 @@ def test_a_malformed_answer_is_not_quoted(
     watched.assert_nothing_is_told(log.text)
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 def test_an_answer_that_fits_no_attempt_is_not_quoted(
     provider: StandIn, log: pytest.LogCaptureFixture
 ) -> None:
@@ -257,7 +257,7 @@ def test_an_answer_that_fits_no_attempt_is_not_quoted(
     watched.assert_nothing_is_told(log.text)
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 def test_a_provider_that_is_gone_is_named_without_what_was_to_be_sent(
     provider: StandIn, log: pytest.LogCaptureFixture
 ) -> None:
@@ -269,7 +269,7 @@ def test_a_provider_that_is_gone_is_named_without_what_was_to_be_sent(
 
 
 @pytest.mark.breaks_us
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 def test_the_traceback_of_a_bug_of_ours_holds_no_secret(
     provider: StandIn, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,7 +283,7 @@ def test_the_traceback_of_a_bug_of_ours_holds_no_secret(
     watched.assert_nothing_is_told(log.text)
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 def test_a_logout_with_its_question_tells_nobody_its_secrets(
     provider: StandIn, log: pytest.LogCaptureFixture
 ) -> None:
@@ -295,7 +295,7 @@ def test_a_logout_with_its_question_tells_nobody_its_secrets(
     watched.assert_nothing_is_told(log.text)
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 def test_a_logout_when_the_provider_is_gone_tells_nobody_its_secrets(
     provider: StandIn, log: pytest.LogCaptureFixture
 ) -> None:
@@ -307,7 +307,7 @@ def test_a_logout_when_the_provider_is_gone_tells_nobody_its_secrets(
     watched.assert_nothing_is_told(log.text)
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 @pytest.mark.parametrize("where", ["directory", "session"])
 def test_a_logout_by_the_provider_tells_nobody_its_secrets(
     provider: StandIn, log: pytest.LogCaptureFixture, tmp_path: Path, where: str
@@ -323,7 +323,7 @@ def test_a_logout_by_the_provider_tells_nobody_its_secrets(
     watched.assert_nothing_is_told(log.text)
 
 
-@pytest.mark.row("O5", "3i")
+@pytest.mark.requirement("O5", "3i")
 def test_an_application_that_uses_the_access_token_does_not_see_it_logged(
     provider: StandIn, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,7 +343,7 @@ def test_an_application_that_uses_the_access_token_does_not_see_it_logged(
 # What a debugger or an error tracker would show
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 def test_a_session_shown_by_a_debugger_holds_no_token(provider: StandIn) -> None:
     watched = Watched(provider)
     watched.sign_in()
@@ -360,12 +360,12 @@ def test_a_session_shown_by_a_debugger_holds_no_token(provider: StandIn) -> None
     assert session.tokens["id_token"] not in repr(session)
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 def test_an_attempt_shown_by_a_debugger_holds_no_seed() -> None:
     attempt = Attempt(State("abcdefghijkl", int(time.time()), "default", 0), b"canary seed", "/")
     assert "canary" not in repr(attempt)
 
 
-@pytest.mark.row("3i")
+@pytest.mark.requirement("3i")
 def test_cookies_shown_by_a_debugger_hold_no_value() -> None:
     assert "canary" not in repr(Sent({"__Host-oauth2_mw": ["canary"]}, "app=1"))

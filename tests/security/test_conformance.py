@@ -55,12 +55,16 @@ def another_last_octet(signature: bytes) -> bytes:
 
 
 def in_each_mode(
-    make: Callable[..., Any], rows: str, what: str, *arguments: Any, **options: Any
+    make: Callable[..., Any], requirements: str, what: str, *arguments: Any, **options: Any
 ) -> list[Any]:
     """A parameter of the Basic plan, and the same one of the Form Post plan."""
     return [
         make(
-            rows, what if mode == "query" else f"{what}, as a form", *arguments, **options, response_mode=mode
+            requirements,
+            what if mode == "query" else f"{what}, as a form",
+            *arguments,
+            **options,
+            response_mode=mode,
         )
         for mode in MODES
     ]
@@ -113,7 +117,7 @@ def test_basic(case: Case, tmp_path: Path) -> None:
     case.run(tmp_path)
 
 
-@pytest.mark.row("B1")
+@pytest.mark.requirement("B1")
 @pytest.mark.parametrize("mode", MODES)
 def test_a_sign_in_asks_each_endpoint_once_and_in_order(mode: str, tmp_path: Path) -> None:
     with stage(tmp_path, response_mode=mode) as there:
@@ -121,7 +125,7 @@ def test_a_sign_in_asks_each_endpoint_once_and_in_order(mode: str, tmp_path: Pat
         assert there.provider.calls == [DISCOVERY, "/authorize", TOKEN, JWKS, USERINFO]
 
 
-@pytest.mark.row("B11")
+@pytest.mark.requirement("B11")
 @pytest.mark.parametrize("mode", MODES)
 def test_the_access_token_travels_in_the_header_alone(mode: str, tmp_path: Path) -> None:
     with stage(tmp_path, response_mode=mode) as there:
@@ -132,7 +136,7 @@ def test_the_access_token_travels_in_the_header_alone(mode: str, tmp_path: Path)
         assert dict(asked.query) == dict(asked.form) == {}
 
 
-@pytest.mark.row("B11", "3f.2")
+@pytest.mark.requirement("B11", "3f.2")
 @pytest.mark.parametrize("mode", MODES)
 def test_the_access_token_is_never_tried_in_a_body(mode: str, tmp_path: Path) -> None:
     with stage(tmp_path, response_mode=mode) as there:
@@ -142,7 +146,7 @@ def test_the_access_token_is_never_tried_in_a_body(mode: str, tmp_path: Path) ->
         assert [asked.method for asked in there.provider.asked(USERINFO)] == ["GET"]
 
 
-@pytest.mark.row("B15")
+@pytest.mark.requirement("B15")
 @pytest.mark.parametrize("mode", MODES)
 def test_claims_are_asked_for_by_scope(mode: str, tmp_path: Path) -> None:
     scope = "openid profile email phone address"
@@ -157,7 +161,7 @@ def test_claims_are_asked_for_by_scope(mode: str, tmp_path: Path) -> None:
         assert seen["environ"]["HTTP_X_TOWN"] == "Oslo"
 
 
-@pytest.mark.row("B16")
+@pytest.mark.requirement("B16")
 @pytest.mark.parametrize("mode", MODES)
 def test_client_secret_basic_is_the_one_way_the_secret_travels(mode: str, tmp_path: Path) -> None:
     with stage(tmp_path, response_mode=mode, client_auth_method="client_secret_basic") as there:
@@ -169,7 +173,7 @@ def test_client_secret_basic_is_the_one_way_the_secret_travels(mode: str, tmp_pa
         assert dict(asked.query) == {}
 
 
-@pytest.mark.row("N2.8.12")
+@pytest.mark.requirement("N2.8.12")
 def test_the_form_is_asked_for_and_nothing_of_it_stays_in_an_address(tmp_path: Path) -> None:
     with stage(tmp_path, response_mode="form_post") as there:
         assert_signed_in(there, there.sign_in())
@@ -177,7 +181,7 @@ def test_the_form_is_asked_for_and_nothing_of_it_stays_in_an_address(tmp_path: P
         assert not any("code=" in step.url for step in there.browser.steps)
 
 
-@pytest.mark.row("X8")
+@pytest.mark.requirement("X8")
 def test_an_error_as_a_form_is_a_page(tmp_path: Path) -> None:
     with stage(tmp_path, response_mode="form_post", prompt="none", max_age="0") as there:
         there.provider.denies = "login_required"
@@ -189,7 +193,7 @@ def test_an_error_as_a_form_is_a_page(tmp_path: Path) -> None:
 # Config
 
 
-@pytest.mark.row("C1")
+@pytest.mark.requirement("C1")
 def test_the_endpoints_are_those_of_the_metadata(tmp_path: Path) -> None:
     with stage(tmp_path) as there:
         endpoints = {
@@ -203,7 +207,7 @@ def test_the_endpoints_are_those_of_the_metadata(tmp_path: Path) -> None:
         assert there.provider.calls == [DISCOVERY, "/o/auth", "/o/t", JWKS, "/o/u"]
 
 
-@pytest.mark.row("C2")
+@pytest.mark.requirement("C2")
 @pytest.mark.parametrize("path", ["/keys/1", "/keys/2?v=3"])
 def test_the_keys_are_those_of_the_jwks_uri(path: str, tmp_path: Path) -> None:
     with stage(tmp_path) as there:
@@ -213,14 +217,14 @@ def test_the_keys_are_those_of_the_jwks_uri(path: str, tmp_path: Path) -> None:
         assert there.provider.asked(JWKS) == []
 
 
-@pytest.mark.row("C3", "F12", "N2.3.3")
+@pytest.mark.requirement("C3", "F12", "N2.3.3")
 def test_metadata_of_another_issuer_starts_no_sign_in(tmp_path: Path) -> None:
     with stage(tmp_path) as there:
         there.provider.metadata = {"issuer": "https://op.example"}
         assert_refused(there, there.sign_in(), code="issuer_mismatch", status=502, until=DISCOVERY)
 
 
-@pytest.mark.row("C4", "N2.6.22", "3b.17")
+@pytest.mark.requirement("C4", "N2.6.22", "3b.17")
 def test_a_key_that_is_made_just_before_signing_is_found(tmp_path: Path) -> None:
     with stage(tmp_path) as there:
         assert there.sign_in().status == 200
@@ -236,7 +240,7 @@ def test_a_key_that_is_made_just_before_signing_is_found(tmp_path: Path) -> None
         assert provider.calls == ["/authorize", TOKEN, JWKS, USERINFO]
 
 
-@pytest.mark.row("C5", "N2.6.22", "3b.17")
+@pytest.mark.requirement("C5", "N2.6.22", "3b.17")
 def test_a_key_that_was_changed_between_two_sign_ins_is_found(tmp_path: Path) -> None:
     with stage(tmp_path) as there:
         assert there.sign_in().status == 200
@@ -245,7 +249,7 @@ def test_a_key_that_was_changed_between_two_sign_ins_is_found(tmp_path: Path) ->
         assert there.provider.calls.count(JWKS) == 2
 
 
-@pytest.mark.row("C5", "3b.17")
+@pytest.mark.requirement("C5", "3b.17")
 def test_a_key_that_is_taken_back_signs_nobody_in_once_the_new_one_is_known(tmp_path: Path) -> None:
     with stage(tmp_path) as there:
         provider, old = there.provider, there.provider.key
@@ -259,7 +263,7 @@ def test_a_key_that_is_taken_back_signs_nobody_in_once_the_new_one_is_known(tmp_
         assert "code=token_key" in there.site.audit[-1]
 
 
-@pytest.mark.row("3b.17")
+@pytest.mark.requirement("3b.17")
 def test_an_unknown_key_has_the_set_fetched_once_more_and_not_twice(tmp_path: Path) -> None:
     with stage(tmp_path) as there:
         assert there.sign_in().status == 200
@@ -286,7 +290,7 @@ def signed_out(there: Stage, *, path: str = "") -> Page:
     return page
 
 
-@pytest.mark.row("L1", "N2.7.1")
+@pytest.mark.requirement("L1", "N2.7.1")
 def test_a_logout_goes_over_the_provider_and_comes_back(tmp_path: Path) -> None:
     with stage(tmp_path) as there:
         page = signed_out(there)
@@ -299,8 +303,10 @@ def test_a_logout_goes_over_the_provider_and_comes_back(tmp_path: Path) -> None:
         assert "signed out" in page.visible_text.lower()
 
 
-def back_with(row: str, what: str, state: Callable[[str], str | None], *, status: int = 200) -> Any:
-    return pytest.param(state, status, id=f"{row} {what}", marks=pytest.mark.row(row, "N2.7.3"))
+def back_with(requirement: str, what: str, state: Callable[[str], str | None], *, status: int = 200) -> Any:
+    return pytest.param(
+        state, status, id=f"{requirement} {what}", marks=pytest.mark.requirement(requirement, "N2.7.3")
+    )
 
 
 LOGOUT_STATES = [

@@ -1,8 +1,8 @@
 """What an ID token must prove before anybody is signed in by it, seen from outside: a provider that lies in one point.
 
-The rows are those of OpenID Connect Core, section 3.1.3.7 (N2.6), the extra modules of the OpenID Foundation (X), the
-FAPI list for the code flow (F), the traps of the JWT library (J) and the attacks on tokens (3b). Each check by itself
-is in tests/provider/tokens/test_id_token.py; here it is shown that the sign-in ends with it. Signatures:
+The requirements are those of OpenID Connect Core, section 3.1.3.7 (N2.6), the extra modules of the OpenID Foundation
+(X), the FAPI list for the code flow (F), the traps of the JWT library (J) and the attacks on tokens (3b). Each check
+by itself is in tests/provider/tokens/test_id_token.py; here it is shown that the sign-in ends with it. Signatures:
 test_signatures.py.
 """
 
@@ -281,7 +281,7 @@ def test_a_token_without_the_nonce_of_this_sign_in_is_refused(case: Case, tmp_pa
     case.run(tmp_path)
 
 
-@pytest.mark.row("N2.6.10", "3b.12")
+@pytest.mark.requirement("N2.6.10", "3b.12")
 def test_the_token_of_an_earlier_sign_in_is_refused(tmp_path: Path) -> None:
     seen: list[str] = []
 
@@ -299,7 +299,7 @@ def test_the_token_of_an_earlier_sign_in_is_refused(tmp_path: Path) -> None:
         assert "code=token_nonce" in there.site.audit[-1].split()
 
 
-@pytest.mark.row("X12", "N2.6.10")
+@pytest.mark.requirement("X12", "N2.6.10")
 def test_every_request_carries_a_nonce_of_its_own(tmp_path: Path) -> None:
     with stage(tmp_path) as there:
         for _ in range(5):
@@ -399,8 +399,8 @@ def header_bytes(octets: bytes) -> Change:
 
 SPELLINGS = [
     *(
-        refused(rows, what, change, "token_malformed", until=TOKEN)
-        for rows, what, change in (
+        refused(requirements, what, change, "token_malformed", until=TOKEN)
+        for requirements, what, change in (
             ("3b.21", "five parts", segments(lambda parts: [*parts, "a", "b"])),
             ("3b.21", "encrypted", forged(lambda *_: f"{base64url(b'{}')}.a.b.c.d")),
             ("3b.23", "four parts", segments(lambda parts: [*parts, ""])),
@@ -517,7 +517,7 @@ def test_another_kind_of_token_is_no_id_token(case: Case, tmp_path: Path) -> Non
     case.run(tmp_path)
 
 
-@pytest.mark.row("3b.16", "V33")
+@pytest.mark.requirement("3b.16", "V33")
 @pytest.mark.parametrize("kid", ["rsa-1", "rsa-2"])
 @pytest.mark.parametrize("says", ["the other", "the first"])
 def test_a_token_of_another_provider_is_refused(says: str, kid: str, tmp_path: Path) -> None:
@@ -562,7 +562,7 @@ def aggregated(provider: Hostile) -> None:
     provider.userinfo |= sources
 
 
-@pytest.mark.row("X9")
+@pytest.mark.requirement("X9")
 def test_aggregated_claims_decide_nothing(tmp_path: Path) -> None:
     with stage(tmp_path) as there:
         aggregated(there.provider)
@@ -570,7 +570,7 @@ def test_aggregated_claims_decide_nothing(tmp_path: Path) -> None:
         assert there.site.app.seen[-1]["Identity"].email == "jane@example.com"
 
 
-@pytest.mark.row("X10", "3f.14", "3k.10")
+@pytest.mark.requirement("X10", "3f.14", "3k.10")
 def test_distributed_claims_are_never_fetched(tmp_path: Path) -> None:
     with Hostile() as elsewhere, stage(tmp_path) as there:
         sources = {"1": {"endpoint": elsewhere.url + "/claims", "access_token": "x"}}
@@ -585,7 +585,7 @@ def test_distributed_claims_are_never_fetched(tmp_path: Path) -> None:
         assert there.site.app.seen[-1]["Identity"].groups == ()
 
 
-@pytest.mark.row("N2.6.16")
+@pytest.mark.requirement("N2.6.16")
 def test_a_user_is_the_subject_and_nothing_else(tmp_path: Path) -> None:
     with stage(tmp_path) as there:
         people = there.provider.userinfo
@@ -602,7 +602,7 @@ def test_a_user_is_the_subject_and_nothing_else(tmp_path: Path) -> None:
         assert there.users() == 2
 
 
-@pytest.mark.row("N2.6.17")
+@pytest.mark.requirement("N2.6.17")
 def test_what_is_configured_of_the_request_is_passed_on(tmp_path: Path) -> None:
     asked_for = {"prompt": "login", "acr_values": "loa2 loa3", "ui_locales": "nb en"}
     with stage(tmp_path, **asked_for, max_age="90s", auth_params='{"hd": "example.com"}') as there:
@@ -616,7 +616,7 @@ def test_what_is_configured_of_the_request_is_passed_on(tmp_path: Path) -> None:
 # What a person is told
 
 
-@pytest.mark.row("3i.5")
+@pytest.mark.requirement("3i.5")
 def test_the_page_does_not_tell_which_check_failed(tmp_path: Path) -> None:
     pages = set()
     for number, change in enumerate(
@@ -638,7 +638,7 @@ def test_the_page_does_not_tell_which_check_failed(tmp_path: Path) -> None:
     assert len(pages) == 1
 
 
-@pytest.mark.row("J8")
+@pytest.mark.requirement("J8")
 @pytest.mark.parametrize("error", [TypeError, RecursionError, OverflowError, MemoryError, UnicodeError])
 def test_whatever_goes_wrong_inside_the_library_is_a_refusal(
     error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -70,7 +70,7 @@ NATIVE = st.text(st.characters(max_codepoint=255), max_size=40)
 WORDS = st.sampled_from(["", "session-1", "forged", "1", "\x00", "ü", "https://evil.example", "x" * 300])
 
 
-@pytest.mark.row("3a.11", "N2.7.11")
+@pytest.mark.requirement("3a.11", "N2.7.11")
 @given(
     path=st.sampled_from(
         ["backchannel-logout/", "backchannel-logout/default/", "frontchannel-logout/", "sessions/"]

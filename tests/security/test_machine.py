@@ -449,7 +449,7 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.no_cover
-@pytest.mark.row("3a.1", "3a.5", "3c.16")
+@pytest.mark.requirement("3a.1", "3a.5", "3c.16")
 def test_whatever_happens_nobody_gets_in_who_should_not() -> None:
     with StandIn(client_id="app", client_secret="x", sends_iss=True) as provider:
         run_state_machine_as_test(

@@ -1,7 +1,7 @@
 """Signatures, algorithms, headers and key sets: no way leads to a token that somebody else could have made.
 
-The rows are those of OpenID Connect Core, section 3.1.3.7 (N2.6), and of the attacks on tokens (3b), with the traps of
-the JWT library (J) and the incidents of others (V).
+The requirements are those of OpenID Connect Core, section 3.1.3.7 (N2.6), and of the attacks on tokens (3b), with the
+traps of the JWT library (J) and the incidents of others (V).
 """
 
 from __future__ import annotations
@@ -342,7 +342,7 @@ def test_nothing_makes_a_secret_a_signing_key(case: Case, tmp_path: Path) -> Non
     case.run(tmp_path)
 
 
-@pytest.mark.row("N2.6.7")
+@pytest.mark.requirement("N2.6.7")
 @pytest.mark.parametrize("algorithms", ["HS256", "RS256 HS256", "none", "RS256 none"])
 def test_a_symmetric_algorithm_cannot_be_configured(algorithms: str) -> None:
     with pytest.raises(ConfigError, match="algorithms"):
@@ -420,7 +420,7 @@ def test_a_header_names_a_key_and_does_nothing_else(case: Case, tmp_path: Path) 
     case.run(tmp_path)
 
 
-@pytest.mark.row("3b.6", "J4", "3f.14")
+@pytest.mark.requirement("3b.6", "J4", "3f.14")
 def test_no_address_in_a_token_is_visited(tmp_path: Path) -> None:
     with Hostile(key=INTRUDER) as elsewhere, stage(tmp_path) as there:
         url = elsewhere.url
@@ -517,7 +517,7 @@ def test_only_fit_public_keys_of_the_set_are_used(case: Case, tmp_path: Path) ->
     case.run(tmp_path)
 
 
-@pytest.mark.row("J7")
+@pytest.mark.requirement("J7")
 def test_keys_are_fetched_by_our_own_transport(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("somebody else opened an address")

@@ -184,7 +184,7 @@ def ecdsa(key: Key) -> list[Vector]:
     ]
 
 
-@pytest.mark.row("3b.20")
+@pytest.mark.requirement("3b.20")
 @pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
 @pytest.mark.parametrize(
     "number", range(len(ecdsa(ec_key()))), ids=[str(vector) for vector in ecdsa(ec_key())]
@@ -193,7 +193,7 @@ def test_ecdsa(alg: str, number: int) -> None:
     check(ec_key(alg), ecdsa(ec_key(alg))[number])
 
 
-@pytest.mark.row("3b.20")
+@pytest.mark.requirement("3b.20")
 def test_ecdsa_numbers_without_their_leading_zeros() -> None:
     """A shorter r next to a whole s: the halves would be read across."""
     key = ec_key()
@@ -258,7 +258,7 @@ def hashed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest())
 
 
-@pytest.mark.row("3b.20")
+@pytest.mark.requirement("3b.20")
 def test_ecdsa_with_a_point_between_the_order_and_the_prime() -> None:
     """r is the first coordinate modulo the order; the coordinate itself, which fits as well, is not r."""
     text = signing_input(ec_key())
@@ -271,7 +271,7 @@ def test_ecdsa_with_a_point_between_the_order_and_the_prime() -> None:
     assert refusal(f"{text}.{base64url(point[0].to_bytes(32) + s.to_bytes(32))}", jwk) == "token_signature"
 
 
-@pytest.mark.row("3b.20")
+@pytest.mark.requirement("3b.20")
 @pytest.mark.parametrize("r", [1, 7, N - 1, G[0] % N])
 @pytest.mark.parametrize("s", [1, N - 1])
 def test_ecdsa_that_ends_at_infinity(r: int, s: int) -> None:
@@ -382,13 +382,13 @@ RSA = [
 ]
 
 
-@pytest.mark.row("N2.6.5", "3b.3")
+@pytest.mark.requirement("N2.6.5", "3b.3")
 @pytest.mark.parametrize("vector", RSA, ids=str)
 def test_rsa(vector: Vector) -> None:
     check(RS, vector)
 
 
-@pytest.mark.row("N2.6.5")
+@pytest.mark.requirement("N2.6.5")
 def test_rsa_without_its_leading_zero() -> None:
     """A signature has the length of the modulus (RFC 8017, section 8.2.2, step 1)."""
     for count in range(20_000):
@@ -419,7 +419,7 @@ RSA_PSS = [
 ]
 
 
-@pytest.mark.row("N2.6.5", "3b.3")
+@pytest.mark.requirement("N2.6.5", "3b.3")
 @pytest.mark.parametrize("vector", RSA_PSS, ids=str)
 def test_rsa_pss(vector: Vector) -> None:
     check(PS, vector)
@@ -474,13 +474,13 @@ EDDSA = [
 ]
 
 
-@pytest.mark.row("N2.6.5")
+@pytest.mark.requirement("N2.6.5")
 @pytest.mark.parametrize("vector", EDDSA, ids=str)
 def test_eddsa(vector: Vector) -> None:
     check(ED, vector)
 
 
-@pytest.mark.row("3b.3")
+@pytest.mark.requirement("3b.3")
 @pytest.mark.parametrize(
     ("alg", "key"),
     [
@@ -506,7 +506,7 @@ def test_a_key_verifies_nothing_but_its_own_algorithm(alg: str, key: Key) -> Non
     assert refusal(token, key.jwk(alg=None)) == ("token_key" if other_family else "token_signature")
 
 
-@pytest.mark.row("3b.3")
+@pytest.mark.requirement("3b.3")
 @pytest.mark.parametrize("alg", ["Ed25519", "ES256K", "RS1", "HS256", "none", "rs256", "RS256 ", "ESP256"])
 def test_no_other_algorithm_has_a_name(alg: str) -> None:
     for key in (RS, ec_key(), ED):
@@ -601,7 +601,7 @@ SMALL = [
 ]
 
 
-@pytest.mark.row("3b.19")
+@pytest.mark.requirement("3b.19")
 @pytest.mark.parametrize("jwk", PASSED_OVER.values(), ids=PASSED_OVER.keys())
 def test_a_key_that_is_weak_or_none_is_passed_over(jwk: Any) -> None:
     if isinstance(jwk, dict):
@@ -609,7 +609,7 @@ def test_a_key_that_is_weak_or_none_is_passed_over(jwk: Any) -> None:
     assert not parse_key_set({"keys": [jwk]}).keys
 
 
-@pytest.mark.row("3b.19")
+@pytest.mark.requirement("3b.19")
 @pytest.mark.parametrize("sign", [0, 1 << 255])
 @pytest.mark.parametrize("y", SMALL)
 def test_an_ed25519_key_for_which_anybody_can_sign_is_passed_over(y: int, sign: int) -> None:
@@ -631,13 +631,13 @@ TAKEN = {
 }
 
 
-@pytest.mark.row("3b.19")
+@pytest.mark.requirement("3b.19")
 @pytest.mark.parametrize("jwk", TAKEN.values(), ids=TAKEN.keys())
 def test_a_key_that_is_only_unusual_is_taken(jwk: dict[str, Any]) -> None:
     assert len(parse_key_set({"keys": [jwk]}).keys) == 1
 
 
-@pytest.mark.row("3b.19")
+@pytest.mark.requirement("3b.19")
 def test_an_even_modulus_verifies_nothing() -> None:
     """Whether a modulus is the product of two large primes cannot be seen; one that is even is seen in time."""
     private = RS.private.private_numbers()
@@ -652,7 +652,7 @@ def test_an_even_modulus_verifies_nothing() -> None:
     assert refusal(f"{text}.{base64url(signature.to_bytes(size))}", jwk) == "token_signature"
 
 
-@pytest.mark.row("3b.3")
+@pytest.mark.requirement("3b.3")
 def test_the_other_point_of_a_coordinate_is_another_key() -> None:
     assert refusal(EC.sign(CLAIMS), EC.jwk()) is None
     assert refusal(EC.sign(CLAIMS), EC.jwk(y=uint(P - EC_Y, 32))) == "token_signature"
@@ -710,7 +710,7 @@ def flipped(octets: bytes, place: int, bit: int = 1) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.row("3c.2", "3c.4")
+@pytest.mark.requirement("3c.2", "3c.4")
 @pytest.mark.parametrize("payload", [b"", b"x", PAYLOAD, bytes(4096)], ids=["empty", "one", "block", "long"])
 def test_a_sealed_text_is_what_its_description_says(payload: bytes) -> None:
     """Among them the ciphertext of length zero, of which the tag alone is left."""
@@ -720,7 +720,7 @@ def test_a_sealed_text_is_what_its_description_says(payload: bytes) -> None:
     assert octets == made(payload, nonce=octets[9:21])
 
 
-@pytest.mark.row("3c.1")
+@pytest.mark.requirement("3c.1")
 @pytest.mark.parametrize("place", range(len(made())))
 def test_a_sealed_text_with_one_bit_changed_does_not_open(place: int) -> None:
     """Version, key id, nonce, ciphertext and tag, each bit of them."""
@@ -728,7 +728,7 @@ def test_a_sealed_text_with_one_bit_changed_does_not_open(place: int) -> None:
         assert opened(flipped(made(), place, 1 << bit)) is None
 
 
-@pytest.mark.row("3c.1")
+@pytest.mark.requirement("3c.1")
 @pytest.mark.parametrize("payload", [b"", PAYLOAD], ids=["empty", "block"])
 @pytest.mark.parametrize("left", range(16))
 def test_a_tag_cut_short_does_not_open(payload: bytes, left: int) -> None:
@@ -737,7 +737,7 @@ def test_a_tag_cut_short_does_not_open(payload: bytes, left: int) -> None:
     assert opened(octets[: len(octets) - 16 + left]) is None
 
 
-@pytest.mark.row("3c.1")
+@pytest.mark.requirement("3c.1")
 @pytest.mark.parametrize(
     "octets",
     [
@@ -772,14 +772,14 @@ def test_a_sealed_text_put_together_otherwise_does_not_open(octets: bytes) -> No
     assert opened(octets) is None
 
 
-@pytest.mark.row("3c.1", "3c.2")
+@pytest.mark.requirement("3c.1", "3c.2")
 @pytest.mark.parametrize("size", [8, 11, 13, 16, 24, 32, 64])
 def test_a_nonce_of_another_size_does_not_open(size: int) -> None:
     """Genuinely encrypted with the right key: where such a nonce ends, the ciphertext is read wrongly."""
     assert opened(made(nonce=bytes(range(size)))) is None
 
 
-@pytest.mark.row("3c.4")
+@pytest.mark.requirement("3c.4")
 @pytest.mark.parametrize(
     "octets",
     [
@@ -807,7 +807,7 @@ def test_a_text_that_was_bound_to_something_else_does_not_open(octets: bytes) ->
     assert opened(octets) is None
 
 
-@pytest.mark.row("3c.1", "3c.4")
+@pytest.mark.requirement("3c.1", "3c.4")
 def test_a_text_of_another_key_does_not_open() -> None:
     """Also under the id of a known key, and with both keys in the ring."""
     assert opened(made(key=1)) is None
@@ -817,7 +817,7 @@ def test_a_text_of_another_key_does_not_open() -> None:
     assert opened(b"\1" + key_id(1) + made(key=0)[9:], 0, 1) is None
 
 
-@pytest.mark.row("3c.2")
+@pytest.mark.requirement("3c.2")
 def test_the_root_key_and_the_key_of_another_purpose_open_nothing() -> None:
     head = b"\1" + key_id()
     bound = head + counted(APP) + counted(PURPOSE) + NAME.encode()

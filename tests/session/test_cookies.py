@@ -31,7 +31,7 @@ def test_our_cookies_are_told_from_the_others() -> None:
     assert SECURE.session_names(sent) == ["__Host-oauth2_mw", "__Host-oauth2_mw.1"]
 
 
-@pytest.mark.row("W8", "K6")
+@pytest.mark.requirement("W8", "K6")
 @pytest.mark.parametrize(
     "header", ["=__Host-oauth2_mw=S", "__host-oauth2_mw=S", "x__Host-oauth2_mw=S", "__Host-oauth2_mwx=S"]
 )
@@ -86,7 +86,7 @@ def test_a_chunk_without_the_first_is_no_session() -> None:
     assert list(SECURE.session_values(SECURE.read("__Host-oauth2_mw.1=B"))) == []
 
 
-@pytest.mark.row("3c.6", "W8")
+@pytest.mark.requirement("3c.6", "W8")
 def test_a_cookie_sent_twice_is_tried_both_ways_and_a_crowd_not_at_all() -> None:
     assert list(PLAIN.session_values(PLAIN.read("sso=A; sso=B"))) == [(1, "A"), (1, "B")]
     assert len(list(PLAIN.session_values(PLAIN.read("; ".join(["sso=A"] * 3))))) == 3
@@ -95,7 +95,7 @@ def test_a_cookie_sent_twice_is_tried_both_ways_and_a_crowd_not_at_all() -> None
     assert PLAIN.attempts(PLAIN.read(f"sso-a-{ID}=A; sso-a-{ID}=B")) == {}
 
 
-@pytest.mark.row("3c.7", "K3")
+@pytest.mark.requirement("3c.7", "K3")
 @given(st.integers(1, CHUNK_BYTES * MAX_CHUNKS))
 def test_what_is_written_can_be_read_back(length: int) -> None:
     text = ("0123456789" * (length // 10 + 1))[:length]
@@ -105,7 +105,7 @@ def test_what_is_written_can_be_read_back(length: int) -> None:
     assert SECURE.chunk_count(length) == len(pairs)
 
 
-@pytest.mark.row("W10", "3c.8")
+@pytest.mark.requirement("W10", "3c.8")
 def test_a_text_too_long_for_its_cookies_is_never_written() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         SECURE.set_session("x" * (CHUNK_BYTES * MAX_CHUNKS + 1), Sent({}, None))
@@ -114,7 +114,7 @@ def test_a_text_too_long_for_its_cookies_is_never_written() -> None:
         SECURE.set_session("x" * 7601, Sent({}, None))
 
 
-@pytest.mark.row("3c.7")
+@pytest.mark.requirement("3c.7")
 def test_chunks_of_a_longer_session_are_expired() -> None:
     sent = SECURE.read("__Host-oauth2_mw=A; __Host-oauth2_mw.1=B; __Host-oauth2_mw.7=C")
     written = SECURE.set_session("short", sent)
@@ -126,7 +126,7 @@ def test_chunks_of_a_longer_session_are_expired() -> None:
     assert all("Max-Age=0" in cookie for cookie in written[1:])
 
 
-@pytest.mark.row("3c.15", "K2", "K5")
+@pytest.mark.requirement("3c.15", "K2", "K5")
 def test_cookies_are_deleted_with_the_attributes_they_were_set_with() -> None:
     for cookies in (SECURE, PLAIN):
         sent = cookies.read(f"{cookies.session}=x")

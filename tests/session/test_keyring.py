@@ -66,7 +66,7 @@ def test_a_new_key_opens_at_once_and_seals_a_minute_later(path: Path, clock: Clo
     assert len(box.keyring._ring.by_id) == 2
 
 
-@pytest.mark.row("3c.3")
+@pytest.mark.requirement("3c.3")
 def test_a_worker_that_has_not_looked_yet_opens_what_a_new_key_sealed(path: Path, clock: Clock) -> None:
     write(path, ("a", T0 - 1000, key(0)))
     slow = sealer(path, clock)

@@ -43,7 +43,7 @@ def test_a_header_seen_before_is_not_opened_again(monkeypatch: pytest.MonkeyPatc
     assert sessions.without_ours("a=1") == "a=1"
 
 
-@pytest.mark.row("3h.3")
+@pytest.mark.requirement("3h.3")
 def test_the_cache_is_bounded_in_entries_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = make_sessions()
     cookie = header(sessions)
@@ -84,7 +84,7 @@ def test_two_threads_that_work_out_the_same_header_keep_it_once() -> None:
     assert len(sessions._opened) == 1
 
 
-@pytest.mark.row("3c.3")
+@pytest.mark.requirement("3c.3")
 def test_a_retired_key_ends_its_sessions_in_the_cache_too(tmp_path: Path) -> None:
     path = tmp_path / "keys"
 
@@ -107,7 +107,7 @@ def test_a_retired_key_ends_its_sessions_in_the_cache_too(tmp_path: Path) -> Non
     assert signed_in(sessions, new)
 
 
-@pytest.mark.row("3c.12")
+@pytest.mark.requirement("3c.12")
 @pytest.mark.parametrize("payload", [b"", b"\x01", b"\x01{}", b"\x01[]", b"\x01null", b"\x01\xff", b"\x02{}"])
 def test_a_payload_of_another_shape_is_no_session(payload: bytes) -> None:
     sessions = make_sessions()
@@ -118,7 +118,7 @@ def test_a_payload_of_another_shape_is_no_session(payload: bytes) -> None:
     assert known.broken
 
 
-@pytest.mark.row("3c.7")
+@pytest.mark.requirement("3c.7")
 def test_a_session_cut_short_or_carried_on_is_none() -> None:
     sessions = make_sessions(keep_tokens="id")
     cookie = header(sessions, id_token="x" * 3000)

@@ -119,7 +119,7 @@ def at_once(number: int, work: Any) -> list[Any]:
     return results
 
 
-@pytest.mark.row("X2", "F7", "N2.1.10")
+@pytest.mark.requirement("X2", "F7", "N2.1.10")
 @pytest.mark.parametrize("mode", MODES)
 def test_an_access_token_is_refreshed_before_it_ends(provider: StandIn, tmp_path: Path, mode: str) -> None:
     with scene(provider, tmp_path, mode) as there:
@@ -152,7 +152,7 @@ def test_without_a_kept_refresh_token_nothing_is_refreshed(
         assert there.refreshes == 0
 
 
-@pytest.mark.row("3h.12", "3l.1")
+@pytest.mark.requirement("3h.12", "3l.1")
 @pytest.mark.parametrize("mode", MODES)
 def test_of_fifty_requests_at_once_one_refreshes(provider: StandIn, tmp_path: Path, mode: str) -> None:
     with scene(provider, tmp_path, mode) as there:
@@ -201,7 +201,7 @@ def test_while_one_refreshes_the_others_go_on_with_a_token_that_is_good(
         assert there.refreshes == 1
 
 
-@pytest.mark.row("3l.5")
+@pytest.mark.requirement("3l.5")
 @pytest.mark.parametrize("mode", MODES)
 def test_a_logout_beats_a_refresh_in_flight(provider: StandIn, tmp_path: Path, mode: str) -> None:
     with scene(provider, tmp_path, mode) as there:
@@ -227,7 +227,7 @@ def test_a_logout_beats_a_refresh_in_flight(provider: StandIn, tmp_path: Path, m
         assert all(family.current is None for family in provider._refresh_tokens.values())
 
 
-@pytest.mark.row("3l.2")
+@pytest.mark.requirement("3l.2")
 def test_a_refresh_that_took_too_long_overwrites_nothing_newer(provider: StandIn, tmp_path: Path) -> None:
     with scene(provider, tmp_path) as there:
         provider.rotates = False
@@ -268,7 +268,7 @@ def test_a_refused_refresh_token_ends_the_session_or_keeps_it(
         assert "code=invalid_grant" in line
 
 
-@pytest.mark.row("X4")
+@pytest.mark.requirement("X4")
 @pytest.mark.parametrize("mode", MODES)
 def test_a_refreshed_id_token_about_somebody_else_ends_the_session(
     provider: StandIn, tmp_path: Path, mode: str
@@ -281,7 +281,7 @@ def test_a_refreshed_id_token_about_somebody_else_ends_the_session(
         assert there.audit("refresh_refused")
 
 
-@pytest.mark.row("X3", "N2.6.20")
+@pytest.mark.requirement("X3", "N2.6.20")
 @pytest.mark.parametrize(
     "claims",
     [
@@ -445,7 +445,7 @@ def test_a_directory_that_is_away_costs_no_tokens(provider: StandIn, tmp_path: P
         assert there.refreshes == 2
 
 
-@pytest.mark.row("N2.5.11")
+@pytest.mark.requirement("N2.5.11")
 def test_in_cookies_a_worker_that_comes_second_spends_no_token_twice(
     provider: StandIn, tmp_path: Path
 ) -> None:
@@ -513,7 +513,7 @@ def test_memory_of_refreshes_is_bounded(
         assert len(there.site.middleware._site()._refresher._recent) == 3
 
 
-@pytest.mark.row("N2.8.1")
+@pytest.mark.requirement("N2.8.1")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     "fault", [None, Answer(b"", 503), Answer(b'{"error": "unsupported_token_type"}', 400)]
@@ -531,7 +531,7 @@ def test_signing_out_takes_the_tokens_back_as_far_as_that_can_be_done(
         assert there.see() is None
 
 
-@pytest.mark.row("N2.7.12")
+@pytest.mark.requirement("N2.7.12")
 @pytest.mark.parametrize("mode", ["cookie and directory", "store"])
 def test_the_refresh_token_of_a_session_that_the_provider_ended_serves_nobody(
     provider: StandIn, tmp_path: Path, mode: str

@@ -97,7 +97,7 @@ def test_a_logout_elsewhere_is_seen_within_the_sync_time(clock: Clock) -> None:
     assert source.asked == [0, 0, 7]
 
 
-@pytest.mark.row("3k.8")
+@pytest.mark.requirement("3k.8")
 def test_a_disabled_user_is_out_and_an_enabled_one_back(clock: Clock) -> None:
     source = Shared(disabled=frozenset({"u"}))
     revocations = make(source, clock)

@@ -47,7 +47,7 @@ def test_a_text_is_laid_out_and_bound_as_it_says() -> None:
     assert len(sealed) == 8 + 16
 
 
-@pytest.mark.row("3c.1", "V40")
+@pytest.mark.requirement("3c.1", "V40")
 @given(st.data())
 def test_a_text_changed_in_any_character_does_not_open(data: st.DataObject) -> None:
     box = sealer()
@@ -57,7 +57,7 @@ def test_a_text_changed_in_any_character_does_not_open(data: st.DataObject) -> N
     assert box.open("session", "name", text[:at] + other + text[at + 1 :]) is None
 
 
-@pytest.mark.row("3c.1")
+@pytest.mark.requirement("3c.1")
 def test_a_text_cut_short_or_carried_on_does_not_open() -> None:
     box = sealer()
     text = box.seal("session", "name", b"payload")
@@ -72,7 +72,7 @@ def test_a_text_cut_short_or_carried_on_does_not_open() -> None:
         assert box.open("session", "name", changed) is None
 
 
-@pytest.mark.row("3b.23")
+@pytest.mark.requirement("3b.23")
 def test_only_one_spelling_of_a_text_opens() -> None:
     box = sealer()
     texts = [box.seal("session", "name", bytes(size)) for size in range(6)]
@@ -82,7 +82,7 @@ def test_only_one_spelling_of_a_text_opens() -> None:
                 assert box.open("session", "name", text[:-1] + last) is None
 
 
-@pytest.mark.row("3c.4")
+@pytest.mark.requirement("3c.4")
 def test_a_text_opens_for_its_own_purpose_name_and_application_only() -> None:
     text = sealer().seal("attempt", "a", b"payload")
     assert sealer().open("session", "a", text) is None
@@ -91,7 +91,7 @@ def test_a_text_opens_for_its_own_purpose_name_and_application_only() -> None:
     assert sealer().open("attempt", "a", text) == b"payload"
 
 
-@pytest.mark.row("3c.3")
+@pytest.mark.requirement("3c.3")
 def test_the_first_key_seals_and_every_key_opens() -> None:
     old = sealer(OTHER).seal("session", "name", b"old")
     both = sealer(f"{KEY} {OTHER}")
@@ -99,12 +99,12 @@ def test_the_first_key_seals_and_every_key_opens() -> None:
     assert sealer(KEY).open("session", "name", both.seal("session", "name", b"new")) == b"new"
 
 
-@pytest.mark.row("3c.3")
+@pytest.mark.requirement("3c.3")
 def test_a_text_of_a_key_that_was_taken_away_does_not_open() -> None:
     assert sealer(KEY).open("session", "name", sealer(OTHER).seal("session", "name", b"x")) is None
 
 
-@pytest.mark.row("3c.12")
+@pytest.mark.requirement("3c.12")
 def test_a_text_of_another_version_does_not_open() -> None:
     box = sealer()
     raw = bytearray(base64.urlsafe_b64decode(box.seal("session", "name", b"12345") + "=="))
@@ -112,7 +112,7 @@ def test_a_text_of_another_version_does_not_open() -> None:
     assert box.open("session", "name", base64.urlsafe_b64encode(raw).rstrip(b"=").decode()) is None
 
 
-@pytest.mark.row("3c.2")
+@pytest.mark.requirement("3c.2")
 def test_the_same_payload_never_seals_to_the_same_text() -> None:
     box = sealer()
     assert len({box.seal("session", "name", b"x") for _ in range(500)}) == 500

@@ -213,7 +213,7 @@ def test_a_sign_in_that_cannot_be_written_down_is_none(host: Host) -> None:
         host.sign_in()
 
 
-@pytest.mark.row("3c.13")
+@pytest.mark.requirement("3c.13")
 def test_who_reads_the_store_reads_nothing_of_the_person(host: Host, tmp_path: Path) -> None:
     host.sign_in(id_token="canary-token", origin=Origin(NOW, "canary-sid", "canary-device", "192.0.2.77"))
     octets = b"".join(path.read_bytes() for path in tmp_path.glob("sessions.db*"))
@@ -221,7 +221,7 @@ def test_who_reads_the_store_reads_nothing_of_the_person(host: Host, tmp_path: P
         assert secret not in octets
 
 
-@pytest.mark.row("3c.13")
+@pytest.mark.requirement("3c.13")
 def test_a_record_in_the_place_of_another_opens_nothing(host: Host, clock: Clock) -> None:
     jane, eve = host.sign_in(), host.sign_in(replace(JANE, id="u2", username="eve"))
     ids = [known.session.id for known in (host.known(jane), host.known(eve)) if known.session is not None]
@@ -233,7 +233,7 @@ def test_a_record_in_the_place_of_another_opens_nothing(host: Host, clock: Clock
     assert host.user(eve) == "eve"
 
 
-@pytest.mark.row("3c.13")
+@pytest.mark.requirement("3c.13")
 @pytest.mark.parametrize("data", ["", "x", "AAAA" * 1000, "\x00"])
 def test_a_poisoned_record_signs_nobody_in(host: Host, clock: Clock, data: str) -> None:
     cookie = host.sign_in()
@@ -416,7 +416,7 @@ def test_a_logout_of_the_user_beats_a_sign_in_in_flight(host: Host, other: Host)
     assert host.user(host.sign_in(origin=Origin(NOW + 1))) == "jane"
 
 
-@pytest.mark.row("3l.6")
+@pytest.mark.requirement("3l.6")
 def test_a_logout_of_the_providers_session_beats_a_sign_in_in_flight(host: Host, other: Host) -> None:
     ledger = other.sessions.ledger
     assert ledger is not None

@@ -116,7 +116,7 @@ class DirectoryContract:
         second = sign_in(directory, now=NOW + 1)
         assert (second.id, second.created) == (first.id, False)
 
-    @pytest.mark.row("3k.5")
+    @pytest.mark.requirement("3k.5")
     def test_subjects_that_a_collation_would_merge_are_different_users(self, directory: Directory) -> None:
         subjects = [
             "abc",
@@ -138,25 +138,25 @@ class DirectoryContract:
         found = [directory.find(ISSUER, subject) for subject in subjects]
         assert [user.subject for user in found if user is not None] == subjects
 
-    @pytest.mark.row("3k.1")
+    @pytest.mark.requirement("3k.1")
     def test_the_same_subject_at_two_issuers_is_two_users(self, directory: Directory) -> None:
         one = sign_in(directory, "1", "jane", issuer="https://a.example")
         other = sign_in(directory, "1", "joan", issuer="https://b.example")
         assert one.id != other.id
 
-    @pytest.mark.row("3k.1")
+    @pytest.mark.requirement("3k.1")
     def test_issuer_and_subject_are_not_run_together(self, directory: Directory) -> None:
         one = sign_in(directory, "/x/1", "jane", issuer="https://op.example")
         other = sign_in(directory, "/1", "joan", issuer="https://op.example/x")
         assert one.id != other.id
 
-    @pytest.mark.row("3k.1", "3k.9")
+    @pytest.mark.requirement("3k.1", "3k.9")
     def test_an_email_address_links_nobody(self, directory: Directory) -> None:
         one = sign_in(directory, "1", "jane", email="jane@x.example")
         other = sign_in(directory, "2", "joan", email="jane@x.example")
         assert one.id != other.id
 
-    @pytest.mark.row("3k.7")
+    @pytest.mark.requirement("3k.7")
     def test_a_user_who_was_deleted_and_comes_back_gets_a_new_id(
         self, directory: Directory, rows: Rows
     ) -> None:
@@ -166,7 +166,7 @@ class DirectoryContract:
         assert after.created
         assert after.id != before.id
 
-    @pytest.mark.row("3l.3")
+    @pytest.mark.requirement("3l.3")
     def test_a_first_sign_in_that_is_overtaken_by_another_is_the_second_of_that_user(
         self, directory: Directory, rows: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -234,7 +234,7 @@ class DirectoryContract:
         sign_in(directory, groups=("staff",))
         assert sign_in(directory, groups=("admin",)).groups == ("staff",)
 
-    @pytest.mark.row("3k.10")
+    @pytest.mark.requirement("3k.10")
     def test_group_sync_always_replaces_them_and_an_absent_claim_empties_them(
         self, directory: Directory
     ) -> None:
@@ -305,7 +305,7 @@ class DirectoryContract:
 
     # Names
 
-    @pytest.mark.row("3k.6")
+    @pytest.mark.requirement("3k.6")
     @pytest.mark.parametrize("wanted", ["jane", "JANE", "Jane", "ｊａｎｅ"])
     def test_a_first_sign_in_whose_name_is_taken_is_refused(
         self, directory: Directory, wanted: str, nothing_written: Callable[[], Any]
@@ -317,19 +317,19 @@ class DirectoryContract:
         assert "belongs to somebody else" in error.message
         assert directory.find(ISSUER, "2") is None
 
-    @pytest.mark.row("3k.6")
+    @pytest.mark.requirement("3k.6")
     def test_the_same_name_from_another_provider_is_taken_too(self, directory: Directory) -> None:
         sign_in(directory, "1", "jane", issuer="https://a.example")
         error = refusal(AccessDenied, directory, "1", "jane", issuer="https://b.example")
         assert error.code == "username_taken"
 
-    @pytest.mark.row("3k.7")
+    @pytest.mark.requirement("3k.7")
     def test_a_name_given_up_by_a_rename_is_given_to_nobody_else(self, directory: Directory) -> None:
         sign_in(directory, "1", "jane")
         sign_in(directory, "1", "janet")
         assert refusal(AccessDenied, directory, "2", "Jane").code == "username_taken"
 
-    @pytest.mark.row("3k.7")
+    @pytest.mark.requirement("3k.7")
     def test_the_name_of_a_deleted_user_is_given_to_nobody_else(
         self, directory: Directory, rows: Rows
     ) -> None:
@@ -353,7 +353,7 @@ class DirectoryContract:
         [line] = caplog.messages
         assert line.startswith(f"event=rename_refused user={joan.id} username=joan wanted=JANE provider=corp")
 
-    @pytest.mark.row("3k.6")
+    @pytest.mark.requirement("3k.6")
     def test_a_rename_onto_a_name_that_cannot_be_used_keeps_the_old_one(
         self, directory: Directory, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -362,7 +362,7 @@ class DirectoryContract:
             assert sign_in(directory, "1", "jane\u200b").username == "jane"
         assert [message.split()[0] for message in caplog.messages] == ["event=rename_refused"]
 
-    @pytest.mark.row("3k.6")
+    @pytest.mark.requirement("3k.6")
     @pytest.mark.parametrize(
         "username", ["", "x" * 256, "jane\u200b", "jane\u202e", "a\0b", "j\nx", " jane", "jаne"]
     )
@@ -423,7 +423,7 @@ class DirectoryContract:
         directory.link(jane.id, OTHER, "77", now=NOW)
         assert sign_in(directory, "77", "jane", issuer=OTHER, create=False).id == jane.id
 
-    @pytest.mark.row("3k.8")
+    @pytest.mark.requirement("3k.8")
     def test_a_linked_sign_in_of_a_disabled_user_is_refused(self, directory: Directory) -> None:
         jane = sign_in(directory)
         directory.link(jane.id, OTHER, "77", now=NOW)
@@ -465,7 +465,7 @@ class DirectoryContract:
             directory.link(jane.id, OTHER, subject, now=NOW)
         assert caught.value.code == "bad_subject"
 
-    @pytest.mark.row("3k.7")
+    @pytest.mark.requirement("3k.7")
     def test_a_link_to_a_user_who_was_deleted_makes_nobody_that_user(
         self, directory: Directory, rows: Rows
     ) -> None:
@@ -481,7 +481,7 @@ class DirectoryContract:
         assert directory.link(joan.id, OTHER, "7", now=NOW) == directory.get(joan.id)
         assert sign_in(directory, "7", "joan", issuer=OTHER).id == joan.id
 
-    @pytest.mark.row("3k.7")
+    @pytest.mark.requirement("3k.7")
     def test_an_unlinked_pair_signs_nobody_else_in(self, directory: Directory) -> None:
         jane = sign_in(directory)
         directory.link(jane.id, OTHER, "77", now=NOW)
@@ -529,7 +529,7 @@ class DirectoryContract:
 
     # Disabled users
 
-    @pytest.mark.row("3k.8")
+    @pytest.mark.requirement("3k.8")
     def test_a_disabled_user_is_refused(
         self, directory: Directory, nothing_written: Callable[[], Any]
     ) -> None:
@@ -538,7 +538,7 @@ class DirectoryContract:
         with nothing_written():
             assert refusal(AccessDenied, directory, name="Jane", now=NOW + 1).code == "user_disabled"
 
-    @pytest.mark.row("3k.8")
+    @pytest.mark.requirement("3k.8")
     def test_a_disabled_user_is_known_as_one_with_the_time(self, directory: Directory) -> None:
         user = sign_in(directory)
         assert directory.disabled_ids() == frozenset()
@@ -548,7 +548,7 @@ class DirectoryContract:
         assert found is not None
         assert (found.disabled, found.disabled_since) == (True, NOW)
 
-    @pytest.mark.row("3k.8")
+    @pytest.mark.requirement("3k.8")
     def test_the_disabled_users_are_listed_by_their_ids(self, directory: Directory) -> None:
         users = [sign_in(directory, subject, f"user-{subject}") for subject in ("1", "2", "3")]
         assert directory.disabled_ids() == frozenset()

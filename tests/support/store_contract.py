@@ -335,7 +335,7 @@ class StoreContract:
         assert touch(store, clock, **options) is None
         assert (store.read("k"), store.find("user:1"), everything(store)) == (None, [], {})
 
-    @pytest.mark.row("3c.16")
+    @pytest.mark.requirement("3c.16")
     @any_touch
     def test_a_touch_brings_nothing_back_that_was_deleted(
         self, store: Store, clock: Clock, options: dict[str, Any]
@@ -376,7 +376,7 @@ class StoreContract:
         assert not store.replace("k", next_of(record(clock)))
         assert store.read("k") is None
 
-    @pytest.mark.row("3c.16")
+    @pytest.mark.requirement("3c.16")
     def test_what_was_deleted_is_not_replaced(self, store: Store, clock: Clock) -> None:
         store.add("k", record(clock), indexes=["user:1"])
         store.delete("k")
@@ -415,7 +415,7 @@ class StoreContract:
 
     # Time
 
-    @pytest.mark.row("3c.14")
+    @pytest.mark.requirement("3c.14")
     def test_a_record_is_gone_from_the_second_on_in_which_it_expires(
         self, store: Store, clock: Clock
     ) -> None:
@@ -498,7 +498,7 @@ class StoreContract:
 
     # Names that are used once
 
-    @pytest.mark.row("3l.4")
+    @pytest.mark.requirement("3l.4")
     def test_a_name_is_used_once(self, make_store: MakeStore, clock: Clock) -> None:
         store, later = make_store(APP), record(clock).expires
         assert store.first_use("jti:a", expires=later)
@@ -580,7 +580,7 @@ class StoreContract:
         assert results.count(False) == THREADS - 1
         assert workers[0].read("k") == next_of(record(clock), data=str(results.index(True)))
 
-    @pytest.mark.row("3l.4")
+    @pytest.mark.requirement("3l.4")
     def test_of_fifty_uses_at_once_exactly_one_is_the_first(
         self, make_store: MakeStore, clock: Clock
     ) -> None:
@@ -591,7 +591,7 @@ class StoreContract:
         ]
         assert sorted(at_once(*tries)) == [False] * (THREADS - 1) + [True]
 
-    @pytest.mark.row("3c.16")
+    @pytest.mark.requirement("3c.16")
     def test_a_deletion_among_replacements_and_touches_is_final(
         self, make_store: MakeStore, clock: Clock
     ) -> None:

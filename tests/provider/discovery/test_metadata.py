@@ -64,7 +64,7 @@ def parse(**members: Any) -> ProviderMetadata:
 # Discovery
 
 
-@pytest.mark.row("C1")
+@pytest.mark.requirement("C1")
 def test_the_endpoints_come_from_the_well_known_document(provider: StandIn) -> None:
     metadata = cache_for(oidc_settings(provider)).metadata()
     assert metadata == ProviderMetadata(
@@ -82,7 +82,7 @@ def test_the_endpoints_come_from_the_well_known_document(provider: StandIn) -> N
     )
 
 
-@pytest.mark.row("N2.3.1")
+@pytest.mark.requirement("N2.3.1")
 @pytest.mark.parametrize(
     ("issuer", "path"),
     [("/", WELL_KNOWN), ("/tenant", f"/tenant{WELL_KNOWN}"), ("/a/b/", f"/a/b{WELL_KNOWN}")],
@@ -107,7 +107,7 @@ def tenant() -> Iterator[Hostile]:
         yield standin
 
 
-@pytest.mark.row("N2.3.2")
+@pytest.mark.requirement("N2.3.2")
 @pytest.mark.parametrize(
     ("issuer", "url"),
     [
@@ -123,7 +123,7 @@ def test_the_path_of_an_issuer_comes_after_the_well_known_one(issuer: str, url: 
     assert oauth_metadata_url(issuer) == url
 
 
-@pytest.mark.row("N2.3.2")
+@pytest.mark.requirement("N2.3.2")
 def test_metadata_are_looked_for_where_rfc_8414_puts_them_after_a_404(tenant: Hostile) -> None:
     cache = cache_for(oidc_settings(tenant))
     assert cache.metadata().token_endpoint == f"{tenant.url}/token"
@@ -144,7 +144,7 @@ def test_nothing_but_a_404_leads_to_another_place(provider: StandIn, status: int
     assert {request.path for request in provider.requests} == {WELL_KNOWN}
 
 
-@pytest.mark.row("N2.3.2", "C3")
+@pytest.mark.requirement("N2.3.2", "C3")
 @pytest.mark.parametrize("other", ["{url}", "{url}/tenant/", "{url}/Tenant", None, LEFT_OUT])
 def test_the_issuer_is_compared_there_as_well(tenant: Hostile, other: Any) -> None:
     tenant.metadata["issuer"] = other.replace("{url}", tenant.url) if isinstance(other, str) else other
@@ -179,7 +179,7 @@ def test_an_answer_of_no_use_there_refuses_the_sign_in(
         cache_for(oidc_settings(tenant)).metadata()
 
 
-@pytest.mark.row("C3", "N2.3.3", "F12")
+@pytest.mark.requirement("C3", "N2.3.3", "F12")
 @pytest.mark.parametrize(
     "other",
     [
@@ -202,7 +202,7 @@ def test_another_issuer_in_the_metadata_ends_it(other: Any) -> None:
     assert refusal.value.code == "issuer_mismatch"
 
 
-@pytest.mark.row("C3", "N2.3.4")
+@pytest.mark.requirement("C3", "N2.3.4")
 def test_issuers_are_compared_by_code_points_and_not_as_text_looks() -> None:
     composed = "https://op.example/caf\u00e9"
     with pytest.raises(ProviderError) as refusal:
@@ -212,7 +212,7 @@ def test_issuers_are_compared_by_code_points_and_not_as_text_looks() -> None:
     assert refusal.value.code == "issuer_mismatch"
 
 
-@pytest.mark.row("C3")
+@pytest.mark.requirement("C3")
 def test_the_metadata_of_another_issuer_is_not_used(provider: StandIn) -> None:
     provider.metadata["issuer"] = f"{provider.url}/"
     cache = cache_for(oidc_settings(provider, token_endpoint="https://op.example/token"))
@@ -222,12 +222,12 @@ def test_the_metadata_of_another_issuer_is_not_used(provider: StandIn) -> None:
     assert provider.url in refusal.value.detail
 
 
-@pytest.mark.row("N2.3.8")
+@pytest.mark.requirement("N2.3.8")
 def test_unknown_members_are_ignored() -> None:
     assert parse(signed_metadata="x", anything={"a": [1]}) == ProviderMetadata(issuer=ISSUER)
 
 
-@pytest.mark.row("N2.3.5", "3f.1")
+@pytest.mark.requirement("N2.3.5", "3f.1")
 @pytest.mark.parametrize(
     "name",
     [
@@ -270,7 +270,7 @@ def test_a_member_of_the_wrong_kind_ends_it(name: str, value: Any) -> None:
     assert refusal.value.code == "metadata"
 
 
-@pytest.mark.row("N2.3.6")
+@pytest.mark.requirement("N2.3.6")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -346,7 +346,7 @@ def test_a_provider_without_metadata_works_when_all_is_written(provider: StandIn
             cache_for(oidc_settings(provider, **{**written, missing: None})).metadata()
 
 
-@pytest.mark.row("C3")
+@pytest.mark.requirement("C3")
 def test_the_metadata_of_another_issuer_ends_it_even_when_all_is_written(provider: StandIn) -> None:
     provider.metadata["issuer"] = "https://other.example"
     written = dict.fromkeys(("authorization_endpoint", "token_endpoint", "jwks_uri"), f"{provider.url}/x")
@@ -383,7 +383,7 @@ def test_old_metadata_serves_for_a_day_when_it_cannot_be_renewed(
         cache.metadata()
 
 
-@pytest.mark.row("3l.9")
+@pytest.mark.requirement("3l.9")
 def test_a_clock_that_is_set_back_does_not_keep_metadata_forever(provider: StandIn, clock: Clock) -> None:
     cache = cache_for(oidc_settings(provider), clock)
     cache.metadata()
@@ -392,7 +392,7 @@ def test_a_clock_that_is_set_back_does_not_keep_metadata_forever(provider: Stand
     assert len(provider.requests) == 2
 
 
-@pytest.mark.row("3h.5")
+@pytest.mark.requirement("3h.5")
 def test_a_provider_that_is_down_is_asked_every_five_seconds(provider: StandIn, clock: Clock) -> None:
     provider.answers["discovery"] = Answer(b"", 500)
     cache = cache_for(oidc_settings(provider), clock)
@@ -421,7 +421,7 @@ def at_a_gate(provider: StandIn, name: str) -> tuple[threading.Event, threading.
     return waiting, gate
 
 
-@pytest.mark.row("3h.7")
+@pytest.mark.requirement("3h.7")
 def test_one_thread_asks_and_the_others_share_the_answer(provider: StandIn) -> None:
     waiting, gate = at_a_gate(provider, "discovery")
     cache = cache_for(oidc_settings(provider))
@@ -462,14 +462,14 @@ def test_a_renewal_by_somebody_else_counts(clock: Clock) -> None:
 # Keys
 
 
-@pytest.mark.row("C2")
+@pytest.mark.requirement("C2")
 def test_the_keys_come_from_the_jwks_uri_of_the_metadata(provider: StandIn) -> None:
     (key,) = cache_for(oidc_settings(provider)).keys_for("rsa-1", "RS256")
     assert key.kid == "rsa-1"
     assert [request.path for request in provider.requests] == [WELL_KNOWN, "/jwks"]
 
 
-@pytest.mark.row("C4", "C5", "3b.17")
+@pytest.mark.requirement("C4", "C5", "3b.17")
 def test_an_unknown_key_has_the_set_fetched_once_more(provider: StandIn) -> None:
     cache = cache_for(oidc_settings(provider))
     assert cache.keys_for("rsa-1", "RS256")
@@ -482,7 +482,7 @@ def test_an_unknown_key_has_the_set_fetched_once_more(provider: StandIn) -> None
     assert len(provider.asked("/jwks")) == 3
 
 
-@pytest.mark.row("3b.18", "3h.4")
+@pytest.mark.requirement("3b.18", "3h.4")
 def test_unknown_names_do_not_make_us_hammer_the_provider(provider: StandIn, clock: Clock) -> None:
     cache = cache_for(oidc_settings(provider), clock)
     assert not cache.keys_for("no", "RS256")
@@ -496,7 +496,7 @@ def test_unknown_names_do_not_make_us_hammer_the_provider(provider: StandIn, clo
     assert len(provider.asked("/jwks")) == 3
 
 
-@pytest.mark.row("3b.18", "V16")
+@pytest.mark.requirement("3b.18", "V16")
 def test_old_keys_are_kept_when_the_set_cannot_be_fetched(provider: StandIn, clock: Clock) -> None:
     cache = cache_for(oidc_settings(provider), clock)
     assert cache.keys_for("rsa-1", "RS256")
@@ -506,7 +506,7 @@ def test_old_keys_are_kept_when_the_set_cannot_be_fetched(provider: StandIn, clo
     assert cache.keys_for("rsa-1", "RS256")
 
 
-@pytest.mark.row("3l.7", "3h.7")
+@pytest.mark.requirement("3l.7", "3h.7")
 def test_many_threads_with_an_unknown_key_fetch_once(provider: StandIn) -> None:
     cache = cache_for(oidc_settings(provider))
     assert cache.keys_for("rsa-1", "RS256")
@@ -520,7 +520,7 @@ def test_many_threads_with_an_unknown_key_fetch_once(provider: StandIn) -> None:
     assert len(provider.asked("/jwks")) == 2
 
 
-@pytest.mark.row("3b.19")
+@pytest.mark.requirement("3b.19")
 @pytest.mark.parametrize(
     "answer",
     [b"[]", b'{"keys": 1}', b"{}", b"<html>", json.dumps({"keys": [{}] * 10_000}).encode(), b" " * 600_000],

@@ -56,7 +56,7 @@ def part(token: str, number: int) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.row("N2.1.5")
+@pytest.mark.requirement("N2.1.5")
 @given(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8"), min_size=1))
 def test_any_id_and_secret_come_back_from_the_basic_header(client_id: str, secret: str) -> None:
     headers, fields = client_authentication(
@@ -69,7 +69,7 @@ def test_any_id_and_secret_come_back_from_the_basic_header(client_id: str, secre
     assert (unquote_plus(found_id), unquote_plus(found_secret)) == (client_id, secret)
 
 
-@pytest.mark.row("B16", "N2.1.5")
+@pytest.mark.requirement("B16", "N2.1.5")
 def test_the_basic_header_is_form_urlencoded_first() -> None:
     provider = provider_settings(client_id="a:b", client_secret=Secret.literal("c d%/é"))
     headers, _ = client_authentication(provider)
@@ -121,7 +121,7 @@ def test_an_assertion_is_the_one_proof_and_goes_into_the_body(provider: Provider
     assert fields["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-@pytest.mark.row("N2.6.21", "N2.8.3")
+@pytest.mark.requirement("N2.6.21", "N2.8.3")
 @pytest.mark.parametrize("provider", [with_secret(), with_key(pem(ec_key().private))])
 def test_an_assertion_says_who_we_are_to_the_issuer_alone_and_for_a_minute(
     provider: ProviderSettings,
@@ -138,12 +138,12 @@ def test_an_assertion_says_who_we_are_to_the_issuer_alone_and_for_a_minute(
     }
 
 
-@pytest.mark.row("N2.9.5")
+@pytest.mark.requirement("N2.9.5")
 def test_without_an_issuer_the_audience_is_the_token_endpoint() -> None:
     assert part(assertion(with_secret(issuer=None)), 1)["aud"] == TOKEN_ENDPOINT
 
 
-@pytest.mark.row("N2.8.3")
+@pytest.mark.requirement("N2.8.3")
 @pytest.mark.parametrize("provider", [with_secret(), with_key(pem(ec_key().private))])
 def test_every_request_has_an_assertion_of_its_own(provider: ProviderSettings) -> None:
     authentication = ClientAuthentication(provider, clock=lambda: 1_800_000_000)
@@ -161,7 +161,7 @@ def test_a_shared_assertion_is_signed_with_the_octets_of_the_secret() -> None:
         )
 
 
-@pytest.mark.row("N2.5.4")
+@pytest.mark.requirement("N2.5.4")
 @pytest.mark.parametrize(
     "key", [rsa_key(), ec_key("ES256"), ec_key("ES384"), ec_key("ES512"), ed_key()], ids=lambda key: key.alg
 )

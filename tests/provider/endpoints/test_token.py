@@ -53,7 +53,7 @@ def answered(provider: StandIn, answer: Any) -> ProviderError:
 # Requests
 
 
-@pytest.mark.row("N2.1.4", "N2.1.3")
+@pytest.mark.requirement("N2.1.4", "N2.1.3")
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "none"])
 def test_each_way_of_client_authentication_is_understood(provider: StandIn, method: str) -> None:
     provider.auth_method = method
@@ -80,7 +80,7 @@ def test_a_query_of_the_token_endpoint_is_kept() -> None:
     assert b"code_verifier=v" in body
 
 
-@pytest.mark.row("3a.6")
+@pytest.mark.requirement("3a.6")
 def test_the_code_is_sent_once_whatever_comes_back(provider: StandIn) -> None:
     for status in (503, 500, 302, 401):
         provider.token_response = Answer(b"", status, headers=(("Location", f"{provider.url}/userinfo"),))
@@ -98,7 +98,7 @@ def test_a_form_encoded_answer_is_accepted(provider: StandIn) -> None:
     assert (len(grant.access_token), grant.expires_in) == (43, 3600)
 
 
-@pytest.mark.row("F4", "N2.1.9")
+@pytest.mark.requirement("F4", "N2.1.9")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -126,7 +126,7 @@ def test_what_providers_do_differently_is_accepted(provider: StandIn, changes: d
     assert redeem(provider).expires_in == 3600
 
 
-@pytest.mark.row("F6")
+@pytest.mark.requirement("F6")
 @pytest.mark.parametrize("value", [0, "0", 0.0, None, LEFT_OUT])
 def test_an_unknown_lifetime_is_unknown(provider: StandIn, value: Any) -> None:
     provider.token_response = lambda good: {
@@ -204,7 +204,7 @@ USELESS = {
 }
 
 
-@pytest.mark.row("O3")
+@pytest.mark.requirement("O3")
 @pytest.mark.parametrize("answer", USELESS.values(), ids=USELESS.keys())
 def test_a_useless_answer_is_refused(provider: StandIn, answer: Any) -> None:
     error = answered(provider, answer)
@@ -212,7 +212,7 @@ def test_a_useless_answer_is_refused(provider: StandIn, answer: Any) -> None:
     assert f"{provider.url}/token" in error.detail
 
 
-@pytest.mark.row("O3")
+@pytest.mark.requirement("O3")
 def test_a_huge_answer_is_refused(provider: StandIn) -> None:
     assert answered(provider, b'{"access_token": "' + b"a" * 300_000).code == "answer_too_large"
 
@@ -235,7 +235,7 @@ def test_a_provider_that_is_gone_is_unavailable(provider: StandIn) -> None:
         redeem(provider)
 
 
-@pytest.mark.row("N2.1.8")
+@pytest.mark.requirement("N2.1.8")
 def test_openid_connect_needs_an_id_token_and_a_token_type(provider: StandIn) -> None:
     settings = oidc_settings(provider)
     with pytest.raises(ProviderError, match="no id_token: does scope contain openid"):

@@ -17,7 +17,7 @@ def nested(depth: int, opening: str, closing: str) -> bytes:
     return (opening * depth + closing * depth).encode()
 
 
-@pytest.mark.row("3h.2")
+@pytest.mark.requirement("3h.2")
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -81,7 +81,7 @@ def test_an_object_is_not_any_json(body: bytes) -> None:
         read_object(body)
 
 
-@pytest.mark.row("3h.6")
+@pytest.mark.requirement("3h.6")
 @pytest.mark.parametrize("piece", [b'"', b'\\"', b'"\\', b"[]", b'["'])
 def test_the_depth_of_hostile_bytes_is_found_in_linear_time(piece: bytes) -> None:
     started = time.process_time()

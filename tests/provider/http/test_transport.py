@@ -63,7 +63,7 @@ def test_https_and_loopback_may_be_called(url: str) -> None:
     assert endpoint_problem(url, insecure_http=False) is None
 
 
-@pytest.mark.row("3f.1", "3f.11", "V12")
+@pytest.mark.requirement("3f.1", "3f.11", "V12")
 @pytest.mark.parametrize(
     "url",
     [
@@ -133,7 +133,7 @@ def test_a_form_is_posted(provider: StandIn) -> None:
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
 
 
-@pytest.mark.row("3f.6", "V20")
+@pytest.mark.requirement("3f.6", "V20")
 def test_the_netrc_file_is_not_read(
     provider: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,7 +144,7 @@ def test_the_netrc_file_is_not_read(
     assert "Authorization" not in provider.requests[0].headers
 
 
-@pytest.mark.row("3f.6")
+@pytest.mark.requirement("3f.6")
 def test_cookies_are_not_kept(provider: StandIn) -> None:
     provider.answers["jwks"] = Answer(b"{}", headers=(("Set-Cookie", "a=b"),))
     transport = Transport()
@@ -153,7 +153,7 @@ def test_cookies_are_not_kept(provider: StandIn) -> None:
     assert "Cookie" not in provider.requests[1].headers
 
 
-@pytest.mark.row("W4")
+@pytest.mark.requirement("W4")
 def test_a_header_cannot_be_split() -> None:
     with raw_server(OK) as server, pytest.raises(ProviderUnavailable):
         Transport().get_json(server.origin, limit=10, headers={"Authorization": "Bearer a\r\nX: y"})
@@ -171,7 +171,7 @@ def test_an_answer_is_complete_and_its_type_without_parameters() -> None:
     assert "{}" not in repr(response)
 
 
-@pytest.mark.row("3f.5")
+@pytest.mark.requirement("3f.5")
 @pytest.mark.parametrize("extra", [0, 1])
 def test_the_limit_is_exact(extra: int) -> None:
     with raw_server(ok(b"x" * (1000 + extra))) as server:
@@ -183,7 +183,7 @@ def test_the_limit_is_exact(extra: int) -> None:
     assert refusal.value.code == "answer_too_large"
 
 
-@pytest.mark.row("3f.12", "3f.5")
+@pytest.mark.requirement("3f.12", "3f.5")
 def test_an_endless_answer_is_cut_off() -> None:
     ended = threading.Event()
 
@@ -201,7 +201,7 @@ def test_an_endless_answer_is_cut_off() -> None:
     assert ended.wait(5)
 
 
-@pytest.mark.row("3f.12")
+@pytest.mark.requirement("3f.12")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -227,7 +227,7 @@ def test_gzip_that_nobody_asked_for_is_undone() -> None:
             assert get(server.origin).body == b"[1]"
 
 
-@pytest.mark.row("3f.7", "V21")
+@pytest.mark.requirement("3f.7", "V21")
 def test_a_compressed_bomb_is_not_blown_up() -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
     with raw_server(ok(bomb, b"Content-Encoding: gzip")) as server, pytest.raises(ProviderError) as refusal:
@@ -266,7 +266,7 @@ def drip(data: bytes, *, first: bytes = b"") -> Callable[[socket.socket, bytes],
     return script
 
 
-@pytest.mark.row("3f.4", "3h.1", "3f.12")
+@pytest.mark.requirement("3f.4", "3h.1", "3f.12")
 @pytest.mark.parametrize(
     "script",
     [
@@ -289,7 +289,7 @@ def test_a_trickle_ends_at_the_deadline(script: Callable[[socket.socket, bytes],
     assert time.monotonic() - started < 1.5
 
 
-@pytest.mark.row("O4", "V19")
+@pytest.mark.requirement("O4", "V19")
 def test_a_silent_provider_is_given_up() -> None:
     transport = Transport(timeouts=Timeouts(connect=2, read=0.2, total=5))
     with (
@@ -441,7 +441,7 @@ def redirecting(target: str, times: int) -> Callable[[socket.socket, bytes], Non
     return script
 
 
-@pytest.mark.row("3f.3")
+@pytest.mark.requirement("3f.3")
 def test_three_redirects_on_the_same_host_are_followed() -> None:
     with raw_server(redirecting("/next", 3)) as server:
         assert get(server.origin, redirects=3).status == 200
@@ -450,14 +450,14 @@ def test_three_redirects_on_the_same_host_are_followed() -> None:
         assert get(server.origin, redirects=3).status == 302
 
 
-@pytest.mark.row("3f.2", "V21")
+@pytest.mark.requirement("3f.2", "V21")
 def test_no_redirect_is_followed_unless_asked() -> None:
     with raw_server(redirecting("/next", 9)) as server:
         assert get(server.origin).status == 302
     assert len(server.requests) == 1
 
 
-@pytest.mark.row("3f.2", "3f.10")
+@pytest.mark.requirement("3f.2", "3f.10")
 @pytest.mark.parametrize("status", [302, 307, 308])
 def test_a_post_is_never_redirected(status: int) -> None:
     with raw_server(OK) as elsewhere:
@@ -468,7 +468,7 @@ def test_a_post_is_never_redirected(status: int) -> None:
     assert not elsewhere.requests
 
 
-@pytest.mark.row("3f.9", "3f.3", "3f")
+@pytest.mark.requirement("3f.9", "3f.3", "3f")
 @pytest.mark.parametrize(
     "target",
     ["{elsewhere}/jwks", "https://127.0.0.1/", "file:///etc/passwd", "//evil.example/", "http://[::1]/"],
@@ -487,7 +487,7 @@ def test_a_redirect_to_another_host_is_refused_and_not_called(target: str) -> No
 # Proxies and the environment
 
 
-@pytest.mark.row("3f.6", "V20")
+@pytest.mark.requirement("3f.6", "V20")
 def test_the_environments_proxy_is_ignored(provider: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     with raw_server(OK) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
@@ -545,7 +545,7 @@ def tls(authority: Path) -> ssl.SSLContext:
     return context
 
 
-@pytest.mark.row("N2.1.16")
+@pytest.mark.requirement("N2.1.16")
 def test_an_unknown_certificate_is_refused_in_words(tls: ssl.SSLContext) -> None:
     with raw_server(OK, tls=tls) as server, pytest.raises(ProviderUnavailable, match="ca_bundle") as failure:
         get(server.origin)
@@ -558,7 +558,7 @@ def test_an_authority_of_ones_own_is_accepted_when_named(tls: ssl.SSLContext, au
         assert get(server.origin, transport=Transport(ca_bundle=authority)).status == 200
 
 
-@pytest.mark.row("N2.1.16", "N2.3.7")
+@pytest.mark.requirement("N2.1.16", "N2.3.7")
 def test_a_certificate_for_another_host_is_refused(tls: ssl.SSLContext, authority: Path) -> None:
     with (
         raw_server(OK, tls=tls) as server,
@@ -650,7 +650,7 @@ def test_threads_do_not_get_in_each_others_way() -> None:
         assert set(answers) == {200}
 
 
-@pytest.mark.row("3l.8")
+@pytest.mark.requirement("3l.8")
 def test_a_forked_worker_can_go_on(provider: StandIn) -> None:
     transport = Transport()
     get(provider.url + "/jwks", limit=10_000, transport=transport)

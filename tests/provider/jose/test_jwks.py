@@ -80,7 +80,7 @@ UNFIT = {
 }
 
 
-@pytest.mark.row("3b.19", "3b.3")
+@pytest.mark.requirement("3b.19", "3b.3")
 @pytest.mark.parametrize("jwk", UNFIT.values(), ids=UNFIT.keys())
 def test_an_unfit_key_is_passed_over_and_the_others_are_used(jwk: Any) -> None:
     good = rsa_key(2)
@@ -88,7 +88,7 @@ def test_an_unfit_key_is_passed_over_and_the_others_are_used(jwk: Any) -> None:
     assert key.kid == good.kid
 
 
-@pytest.mark.row("3b.19")
+@pytest.mark.requirement("3b.19")
 def test_a_hundred_keys_are_looked_at() -> None:
     assert len(key_set(*[RSA.jwk(kid=str(n)) for n in range(150)]).keys) == MAX_KEYS
 
@@ -109,7 +109,7 @@ def test_a_key_is_found_by_its_name_and_kind() -> None:
     assert not keys.matching("rsa-2", "HS256")
 
 
-@pytest.mark.row("3b.5")
+@pytest.mark.requirement("3b.5")
 def test_one_name_for_several_keys_is_told_apart_by_kind() -> None:
     keys = key_set(RSA.jwk(kid="x"), ec_key().jwk(kid="x"), rsa_key(2).jwk(kid="x"))
     assert [key.kty for key in keys.matching("x", "ES256")] == ["EC"]

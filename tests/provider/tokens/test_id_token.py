@@ -80,7 +80,7 @@ def claims_refusal(**changes: Any) -> str:
 # Accepted
 
 
-@pytest.mark.row("B8", "B1")
+@pytest.mark.requirement("B8", "B1")
 def test_a_good_token_gives_its_claims() -> None:
     assert validate(RSA.sign(claims(email="jane@example.com"))) == claims(email="jane@example.com")
 
@@ -139,7 +139,7 @@ def test_a_session_at_the_provider_is_a_short_printable_text_or_none() -> None:
 # Algorithm and header
 
 
-@pytest.mark.row("B9", "3b.1")
+@pytest.mark.requirement("B9", "3b.1")
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "", None, ["RS256"], 1, LEFT_OUT])
 def test_an_unsigned_token_is_refused(alg: Any) -> None:
     header = {} if alg is LEFT_OUT else {"alg": alg}
@@ -163,7 +163,7 @@ def public_forms(key: Key) -> list[bytes]:
     ]
 
 
-@pytest.mark.row("3b.2", "X6")
+@pytest.mark.requirement("3b.2", "X6")
 @pytest.mark.parametrize("secret", [*public_forms(RSA), b"s3cret: %+&\xc3\xbc", b""])
 @pytest.mark.parametrize("algorithms", [None, ("RS256", "HS256")])
 def test_a_symmetric_signature_is_refused_whatever_the_secret(
@@ -186,14 +186,14 @@ def test_an_algorithm_that_is_not_configured_is_refused() -> None:
     assert refusal(RSA.sign(CLAIMS), algorithms=("ES256",), announced=("RS256",)) == "token_algorithm"
 
 
-@pytest.mark.row("3b.3")
+@pytest.mark.requirement("3b.3")
 def test_the_algorithm_of_the_header_must_be_the_keys_own() -> None:
     key = rsa_key(2, alg="PS256")
     assert refusal(key.sign(CLAIMS, alg="RS256"), key, algorithms=("RS256", "PS256")) == "token_key"
     assert refusal(RSA.sign(CLAIMS, kid="es256"), ec_key(), announced=("ES256",)) == "token_key"
 
 
-@pytest.mark.row("3b.7")
+@pytest.mark.requirement("3b.7")
 @pytest.mark.parametrize(
     "header",
     [
@@ -208,7 +208,7 @@ def test_critical_extensions_are_refused(header: dict[str, Any]) -> None:
     assert refusal(RSA.sign(CLAIMS, **header)) == "token_header"
 
 
-@pytest.mark.row("3b.4", "3b.6", "J4")
+@pytest.mark.requirement("3b.4", "3b.6", "J4")
 def test_keys_in_the_header_are_ignored() -> None:
     attacker = rsa_key(66)
     header = {"jwk": attacker.jwk(), "jku": "https://evil.example/jwks", "x5u": "https://evil.example/x"}
@@ -216,13 +216,13 @@ def test_keys_in_the_header_are_ignored() -> None:
     assert validate(RSA.sign(CLAIMS, x5c=["MIIB"], **header))
 
 
-@pytest.mark.row("3b.15")
+@pytest.mark.requirement("3b.15")
 @pytest.mark.parametrize("typ", ["at+jwt", "logout+jwt", "application/at+jwt", "JWE", "", 1, ["JWT"]])
 def test_another_kind_of_token_is_refused(typ: Any) -> None:
     assert refusal(RSA.sign(CLAIMS, typ=typ)) == "token_type"
 
 
-@pytest.mark.row("3b.5")
+@pytest.mark.requirement("3b.5")
 @pytest.mark.parametrize("kid", [1, "", "x" * 257, ["rsa-1"], {}])
 def test_a_strange_key_name_is_refused(kid: Any) -> None:
     assert refusal(RSA.sign(CLAIMS, kid=kid)) == "token_header"
@@ -234,7 +234,7 @@ def test_the_shortest_and_the_longest_key_name_are_read(kid: str) -> None:
     assert validate(key.sign(CLAIMS), key)
 
 
-@pytest.mark.row("3b.5")
+@pytest.mark.requirement("3b.5")
 @pytest.mark.parametrize("kid", ["../rsa-1", "rsa-1\n", "' OR 1=1 --", "rsa-1\0", "RSA-1"])
 def test_a_key_name_is_nothing_but_a_name(kid: str) -> None:
     assert refusal(RSA.sign(CLAIMS, kid=kid)) == "token_key"
@@ -243,7 +243,7 @@ def test_a_key_name_is_nothing_but_a_name(kid: str) -> None:
 # Form
 
 
-@pytest.mark.row("3b.22", "J5")
+@pytest.mark.requirement("3b.22", "J5")
 def test_a_long_token_is_refused_before_it_is_read() -> None:
     assert refusal("x" * (MAX_TOKEN + 1)) == "token_malformed"
     token = RSA.sign(claims(padding="x" * 12_000))
@@ -261,7 +261,7 @@ def test_a_token_of_just_the_length_allowed_is_read() -> None:
     assert validate(next(token for token in tokens if len(token) == MAX_TOKEN == 16_384))
 
 
-@pytest.mark.row("3b.21")
+@pytest.mark.requirement("3b.21")
 @pytest.mark.parametrize("token", ["", ".", "a.b", "a.b.c.d", "a.b.c.d.e", "..", "text"])
 def test_anything_but_three_parts_is_refused(token: str) -> None:
     assert refusal(token) == "token_malformed"
@@ -273,7 +273,7 @@ def respelled(position: int, change: Any) -> str:
     return ".".join(parts)
 
 
-@pytest.mark.row("3b.23")
+@pytest.mark.requirement("3b.23")
 @pytest.mark.parametrize("position", [0, 1, 2])
 @pytest.mark.parametrize(
     "change",
@@ -294,7 +294,7 @@ def test_one_token_has_one_spelling(position: int, change: Any) -> None:
     assert refusal(respelled(position, change)) == "token_malformed"
 
 
-@pytest.mark.row("3b.23")
+@pytest.mark.requirement("3b.23")
 def test_unused_bits_at_the_end_must_be_zero() -> None:
     *rest, signature = RSA.sign(CLAIMS).split(".")
     assert len(signature) % 4 == 2
@@ -304,7 +304,7 @@ def test_unused_bits_at_the_end_must_be_zero() -> None:
     assert refusal(".".join([*rest, other])) == "token_malformed"
 
 
-@pytest.mark.row("3b.23")
+@pytest.mark.requirement("3b.23")
 def test_no_other_spelling_of_a_last_character_passes() -> None:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     endings = set()
@@ -320,7 +320,7 @@ def test_no_other_spelling_of_a_last_character_passes() -> None:
     raise AssertionError(endings)
 
 
-@pytest.mark.row("3b.24")
+@pytest.mark.requirement("3b.24")
 @pytest.mark.parametrize(
     ("payload", "code"),
     [
@@ -337,7 +337,7 @@ def test_a_payload_that_is_no_plain_object_is_refused(payload: bytes, code: str)
     assert refusal(RSA.sign(payload)) == code
 
 
-@pytest.mark.row("3b.24")
+@pytest.mark.requirement("3b.24")
 def test_a_header_that_is_no_plain_object_is_refused() -> None:
     _, payload, signature = RSA.sign(CLAIMS).split(".")
     for header in (b'{"alg":"none","alg":"RS256"}', b"[]", b"x"):
@@ -347,7 +347,7 @@ def test_a_header_that_is_no_plain_object_is_refused() -> None:
 # Signature and keys
 
 
-@pytest.mark.row("B10", "X7")
+@pytest.mark.requirement("B10", "X7")
 @pytest.mark.parametrize("key", [RSA, ec_key(), ed_key()])
 def test_a_wrong_signature_is_refused(key: Key) -> None:
     head, payload, signature = key.sign(CLAIMS).split(".")
@@ -359,7 +359,7 @@ def test_a_wrong_signature_is_refused(key: Key) -> None:
     assert refusal(f"{head}.{other}.{signature}", key, **options) == "token_signature"
 
 
-@pytest.mark.row("3b.20")
+@pytest.mark.requirement("3b.20")
 @pytest.mark.parametrize("signature", [b"\0" * 64, b"\0" * 63, b"\0" * 65, b"\0", b"0" * 200])
 def test_an_empty_ecdsa_signature_is_refused(signature: bytes) -> None:
     head, payload, _ = ec_key().sign(CLAIMS).split(".")
@@ -372,19 +372,19 @@ def test_a_key_of_another_provider_is_refused() -> None:
     assert refusal(rsa_key(2).sign(CLAIMS)) == "token_key"
 
 
-@pytest.mark.row("B6")
+@pytest.mark.requirement("B6")
 def test_a_token_without_a_key_name_uses_the_one_key() -> None:
     assert validate(RSA.sign(CLAIMS, kid=None))
     assert refusal(rsa_key(2).sign(CLAIMS, kid=None)) == "token_signature"
 
 
-@pytest.mark.row("B7")
+@pytest.mark.requirement("B7")
 def test_a_token_without_a_key_name_is_tried_with_each_key() -> None:
     assert validate(RSA.sign(CLAIMS, kid=None), rsa_key(2), ec_key(), RSA)
     assert refusal(rsa_key(3).sign(CLAIMS, kid=None), rsa_key(2), RSA) == "token_signature"
 
 
-@pytest.mark.row("J8")
+@pytest.mark.requirement("J8")
 def test_a_fault_inside_the_library_is_a_refusal() -> None:
     def broken(kid: str | None, alg: str) -> Sequence[SigningKey]:
         return [SigningKey(kid=kid, kty="RSA", crv=None, alg=alg, public=object())]
@@ -405,7 +405,7 @@ def test_a_fault_inside_the_library_is_a_refusal() -> None:
 # Who, for whom
 
 
-@pytest.mark.row("B2", "3b.11")
+@pytest.mark.requirement("B2", "3b.11")
 @pytest.mark.parametrize(
     "iss",
     [
@@ -424,7 +424,7 @@ def test_another_issuer_is_refused(iss: Any) -> None:
     assert claims_refusal(iss=iss) == "token_issuer"
 
 
-@pytest.mark.row("B4", "X5", "J2")
+@pytest.mark.requirement("B4", "X5", "J2")
 @pytest.mark.parametrize(
     "aud",
     [
@@ -447,13 +447,13 @@ def test_a_token_that_is_not_for_us_alone_is_refused(aud: Any) -> None:
     assert claims_refusal(aud=aud) == "token_audience"
 
 
-@pytest.mark.row("3b.10")
+@pytest.mark.requirement("3b.10")
 @pytest.mark.parametrize("azp", ["other", "", None, ["client"], 1])
 def test_a_token_issued_to_another_client_is_refused(azp: Any) -> None:
     assert claims_refusal(azp=azp) == "token_azp"
 
 
-@pytest.mark.row("B3", "3b.14", "J3")
+@pytest.mark.requirement("B3", "3b.14", "J3")
 @pytest.mark.parametrize(
     "sub",
     [LEFT_OUT, None, "", 7, 7.0, True, ["user-1"], "x" * 256, "a\nb", "a\0", "a\x7f", "a\u202e", "a\u2028"],
@@ -462,7 +462,7 @@ def test_a_subject_that_is_no_short_plain_text_is_refused(sub: Any) -> None:
     assert claims_refusal(sub=sub) == "token_subject"
 
 
-@pytest.mark.row("B14", "3b.12")
+@pytest.mark.requirement("B14", "3b.12")
 @pytest.mark.parametrize("nonce", [LEFT_OUT, None, "", "other", "the-nonce ", ["the-nonce"], 1, "thé-nonce"])
 def test_a_token_of_another_sign_in_is_refused(nonce: Any) -> None:
     assert claims_refusal(nonce=nonce) == "token_nonce"
@@ -471,7 +471,7 @@ def test_a_token_of_another_sign_in_is_refused(nonce: Any) -> None:
 # When
 
 
-@pytest.mark.row("J3", "3b.8", "J1")
+@pytest.mark.requirement("J3", "3b.8", "J1")
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf", "auth_time"])
 @pytest.mark.parametrize(
     "value", [None, "1800000000", True, [NOW], {}, -1, 0, 1e300, 253402300800, 10**39, -math.pi]
@@ -480,20 +480,20 @@ def test_a_time_that_is_no_date_is_refused(name: str, value: Any) -> None:
     assert claims_refusal(**{name: value}) == "token_time"
 
 
-@pytest.mark.row("B5", "J1")
+@pytest.mark.requirement("B5", "J1")
 @pytest.mark.parametrize("name", ["exp", "iat"])
 def test_a_token_without_its_times_is_refused(name: str) -> None:
     assert claims_refusal(**{name: LEFT_OUT}) == "token_time"
 
 
-@pytest.mark.row("3b.8")
+@pytest.mark.requirement("3b.8")
 def test_an_expired_token_is_refused() -> None:
     assert claims_refusal(exp=NOW - 60) == "token_expired"
     assert refusal(RSA.sign(claims(exp=NOW)), leeway=0) == "token_expired"
     assert validate(RSA.sign(claims(exp=NOW + 1)), leeway=0)
 
 
-@pytest.mark.row("3b.9", "J6")
+@pytest.mark.requirement("3b.9", "J6")
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -550,7 +550,7 @@ def test_any_of_the_authentication_classes_asked_for_will_do() -> None:
 DIGESTS = {"RS256": "sha256", "PS256": "sha256", "ES256": "sha256", "ES384": "sha384", "ES512": "sha512"}
 
 
-@pytest.mark.row("X13", "3b.13")
+@pytest.mark.requirement("X13", "3b.13")
 @pytest.mark.parametrize(
     "key", [RSA, rsa_key(2, alg="PS256"), ec_key("ES256"), ec_key("ES384"), ec_key("ES512"), ed_key()]
 )
@@ -563,13 +563,13 @@ def test_at_hash_follows_the_algorithm(key: Key) -> None:
         assert refusal(token, key, **options) == "token_at_hash"
 
 
-@pytest.mark.row("X13", "3b.13")
+@pytest.mark.requirement("X13", "3b.13")
 @pytest.mark.parametrize("found", [at_hash("other"), "", None, 1, [at_hash("token")], at_hash("token") + "="])
 def test_the_hash_of_another_access_token_is_refused(found: Any) -> None:
     assert refusal(RSA.sign(claims(at_hash=found)), access_token="token") == "token_at_hash"
 
 
-@pytest.mark.row("X14")
+@pytest.mark.requirement("X14")
 def test_at_hash_may_be_missing() -> None:
     assert validate(RSA.sign(CLAIMS), access_token="token")
 

@@ -104,7 +104,7 @@ def test_the_edges_of_a_good_token_are_accepted(changes: dict[str, Any]) -> None
     assert validate(RSA.sign(claims(**changes), **TYPED))
 
 
-@pytest.mark.row("N2.7.7")
+@pytest.mark.requirement("N2.7.7")
 def test_a_session_or_a_person_is_enough() -> None:
     for name, found in (("sub", (None, "session-1")), ("sid", ("user-1", None))):
         token = validate(RSA.sign(claims(**{name: LEFT_OUT}), **TYPED))
@@ -135,7 +135,7 @@ def test_a_moment_of_issue_between_two_seconds_is_the_earlier_one() -> None:
 # Refused
 
 
-@pytest.mark.row("N2.7.5")
+@pytest.mark.requirement("N2.7.5")
 @pytest.mark.parametrize(
     ("token", "code"),
     [
@@ -167,7 +167,7 @@ def test_a_logout_token_is_verified_like_an_id_token(token: str, code: str) -> N
     assert refusal(token) == code
 
 
-@pytest.mark.row("N2.7.5")
+@pytest.mark.requirement("N2.7.5")
 @pytest.mark.parametrize("alg", ["none", "None", "", None, "HS256"])
 def test_an_unsigned_logout_token_is_refused(alg: Any) -> None:
     head = base64url(json.dumps({"alg": alg, **TYPED}).encode())
@@ -179,13 +179,13 @@ def test_an_algorithm_that_was_configured_is_accepted() -> None:
     assert validate(ed_key().sign(CLAIMS, **TYPED), ed_key(), algorithms=("EdDSA",))
 
 
-@pytest.mark.row("N2.7.5")
+@pytest.mark.requirement("N2.7.5")
 @pytest.mark.parametrize("iss", [f"{ISSUER}/", "https://other.example", "", None, [ISSUER], LEFT_OUT])
 def test_a_logout_token_of_another_issuer_is_refused(iss: Any) -> None:
     assert claims_refusal(iss=iss) == "token_issuer"
 
 
-@pytest.mark.row("N2.7.5")
+@pytest.mark.requirement("N2.7.5")
 @pytest.mark.parametrize("aud", ["other", ["client", "other"], [], None, {"client": 1}, LEFT_OUT])
 def test_a_logout_token_for_another_client_is_refused(aud: Any) -> None:
     assert claims_refusal(aud=aud) == "token_audience"
@@ -195,7 +195,7 @@ def test_a_logout_token_that_another_party_asked_for_is_refused() -> None:
     assert claims_refusal(azp="other") == "token_azp"
 
 
-@pytest.mark.row("N2.7.6", "N2.7.5")
+@pytest.mark.requirement("N2.7.6", "N2.7.5")
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -221,7 +221,7 @@ def test_what_a_logout_token_must_have_is_there_and_of_its_kind(changes: dict[st
     assert claims_refusal(**changes) == code
 
 
-@pytest.mark.row("N2.7.8")
+@pytest.mark.requirement("N2.7.8")
 @pytest.mark.parametrize(
     "events",
     [
@@ -245,13 +245,13 @@ def test_a_token_without_the_event_of_a_logout_is_refused(events: Any) -> None:
     assert claims_refusal(events=events) == "logout_event"
 
 
-@pytest.mark.row("N2.7.9")
+@pytest.mark.requirement("N2.7.9")
 @pytest.mark.parametrize("nonce", ["the-nonce", "", None, 1, []])
 def test_a_logout_token_with_a_nonce_is_refused(nonce: Any) -> None:
     assert claims_refusal(nonce=nonce) == "logout_nonce"
 
 
-@pytest.mark.row("N2.7.7")
+@pytest.mark.requirement("N2.7.7")
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -288,7 +288,7 @@ def test_where_another_claim_is_the_subject_sub_names_nobody() -> None:
 # Neither is the other
 
 
-@pytest.mark.row("N2.7.9")
+@pytest.mark.requirement("N2.7.9")
 @pytest.mark.parametrize("changes", [{}, {"nonce": LEFT_OUT}, {"jti": "x", "sid": "s"}])
 @pytest.mark.parametrize("typ", [None, "JWT", "logout+jwt"])
 def test_an_id_token_is_no_logout_token(changes: dict[str, Any], typ: str | None) -> None:

@@ -204,7 +204,7 @@ def fields(inside: Redis, key: bytes, **changes: Any) -> None:
     )
 
 
-@pytest.mark.row("3c.13")
+@pytest.mark.requirement("3c.13")
 @pytest.mark.parametrize("write", UNUSABLE.values(), ids=UNUSABLE.keys())
 def test_what_somebody_else_wrote_is_no_session(
     write: Any, store: Any, clock: Clock, inside: Redis, caplog: pytest.LogCaptureFixture

@@ -57,7 +57,7 @@ def setting(inside: Redis, **values: str) -> Iterator[None]:
 # Away
 
 
-@pytest.mark.row("3c.13")
+@pytest.mark.requirement("3c.13")
 @every_use
 def test_nobody_listens(use: Callable[[RedisStore], Any]) -> None:
     port = free_port()
@@ -66,7 +66,7 @@ def test_nobody_listens(use: Callable[[RedisStore], Any]) -> None:
     assert detail.endswith("; check that the server runs, and that it can be reached from this host")
 
 
-@pytest.mark.row("3c.13")
+@pytest.mark.requirement("3c.13")
 @every_use
 def test_a_connection_that_breaks_before_the_answer(use: Callable[[RedisStore], Any]) -> None:
     with scripted_server(None) as server:

@@ -99,7 +99,7 @@ def test_a_session_that_ended_is_shown_no_more(site: Guarded) -> None:
     assert "curl" not in opened(browser).visible_text
 
 
-@pytest.mark.row("3j")
+@pytest.mark.requirement("3j")
 def test_what_a_browser_calls_itself_stays_text(site: Guarded) -> None:
     signed_in(site, User_Agent="<script>alert(1)</script> Firefox/1")
     page = opened(signed_in(site))
@@ -199,7 +199,7 @@ def test_a_session_that_is_not_there_was_ended_already(site: Guarded, entry: str
 # Only when the person means it
 
 
-@pytest.mark.row("N2.7.2")
+@pytest.mark.requirement("N2.7.2")
 @pytest.mark.parametrize("token", [None, "", "x", "A" * 120])
 @pytest.mark.parametrize("initiator", [ORIGIN, "https://evil.example"])
 def test_a_form_without_our_token_ends_nothing(site: Guarded, token: str | None, initiator: str) -> None:

@@ -160,7 +160,7 @@ def test_an_icon_is_a_small_square_picture(name: str) -> None:
     assert len(data) < 1024
 
 
-@pytest.mark.row("3j.1")
+@pytest.mark.requirement("3j.1")
 @pytest.mark.parametrize("name", ICONS)
 def test_an_icon_runs_nothing_and_loads_nothing(name: str) -> None:
     data = found(f"icons/{name}.svg").data

@@ -300,7 +300,7 @@ def test_the_corpus_has_twenty_polyglots() -> None:
 # Escaping
 
 
-@pytest.mark.row("3j")
+@pytest.mark.requirement("3j")
 @pytest.mark.parametrize("text", POLYGLOTS)
 @pytest.mark.parametrize(("page", "name"), named(TEXT_FIELDS))
 def test_a_text_from_outside_stays_a_text(
@@ -321,7 +321,7 @@ def test_the_name_of_the_site_stays_a_text(text: str) -> None:
     assert text in hostile.values
 
 
-@pytest.mark.row("3j", "3j.7")
+@pytest.mark.requirement("3j", "3j.7")
 @settings(max_examples=150, deadline=None)
 @given(field=st.sampled_from(TEXT_FIELDS), text=st.text(st.characters(exclude_categories=()), min_size=1))
 def test_no_text_whatever_changes_the_page_around_it(
@@ -384,7 +384,7 @@ def test_at_most_ten_hints_are_shown() -> None:
 # Addresses
 
 
-@pytest.mark.row("3j.8")
+@pytest.mark.requirement("3j.8")
 @pytest.mark.parametrize(
     "address",
     [
@@ -451,7 +451,7 @@ def test_the_static_address_may_lack_its_last_slash() -> None:
 # What holds for every page
 
 
-@pytest.mark.row("3j.5")
+@pytest.mark.requirement("3j.5")
 @every_page
 def test_a_page_needs_no_script_and_no_inline_style(render: Callable[[Pages], str]) -> None:
     document = Document(render(plain_pages()))

@@ -76,7 +76,7 @@ def test_an_answer_finds_its_attempt_again(attempts: Attempts, clock: Clock) -> 
     assert attempt.fresh(clock())
 
 
-@pytest.mark.row("3a.1")
+@pytest.mark.requirement("3a.1")
 def test_another_browser_has_no_such_attempt(attempts: Attempts) -> None:
     victim, attacker = Browser(), Browser()
     _, text = attacker.begin(attempts, "/")
@@ -85,7 +85,7 @@ def test_another_browser_has_no_such_attempt(attempts: Attempts) -> None:
     assert attempts.find(state, victim.sent()) is None
 
 
-@pytest.mark.row("3a.1", "N2.1.12")
+@pytest.mark.requirement("3a.1", "N2.1.12")
 def test_two_attempts_cannot_be_crossed(attempts: Attempts) -> None:
     browser = Browser()
     _, first_text = browser.begin(attempts, "/one")
@@ -102,7 +102,7 @@ def test_a_state_that_is_not_ours_opens_as_nothing(text: str) -> None:
     assert make(Clock()).open_state(text) is None
 
 
-@pytest.mark.row("N2.2.1", "V30")
+@pytest.mark.requirement("N2.2.1", "V30")
 def test_every_attempt_has_its_own_nonce_and_verifier(attempts: Attempts) -> None:
     made = [Browser().begin(attempts, "/")[0] for _ in range(200)]
     assert len({a.nonce for a in made} | {a.code_verifier for a in made}) == 400
@@ -138,7 +138,7 @@ def test_an_attempt_from_the_future_is_not_valid(attempts: Attempts, clock: Cloc
     assert attempt.fresh(clock() - 30)
 
 
-@pytest.mark.row("3a.5")
+@pytest.mark.requirement("3a.5")
 def test_an_attempt_is_used_once(attempts: Attempts) -> None:
     attempt, _ = Browser().begin(attempts, "/")
     assert attempts.use(attempt)
@@ -151,7 +151,7 @@ def test_no_repr_shows_what_nonce_and_verifier_are_made_of(attempts: Attempts) -
     assert "seed" not in repr(attempt)
 
 
-@pytest.mark.row("3a.5")
+@pytest.mark.requirement("3a.5")
 def test_the_directory_is_asked_for_the_use_and_told_how_long_to_remember_it(clock: Clock) -> None:
     asked: list[tuple[str, dict[str, int]]] = []
 
@@ -173,7 +173,7 @@ def test_a_sign_in_that_was_begun_anew_says_how_often(attempts: Attempts) -> Non
     assert attempts.begin("corp", "/", sent, restarts=2)[0].state.restarts == 2
 
 
-@pytest.mark.row("K5")
+@pytest.mark.requirement("K5")
 def test_the_cookie_is_kept_for_an_hour_and_comes_with_a_form_where_it_must(clock: Clock) -> None:
     attempts = make(clock, form_post=("apple",))
     for provider, policy in (("apple", "None"), ("corp", "Lax")):
@@ -240,7 +240,7 @@ def test_a_spent_attempt_keeps_its_destination_and_nothing_else(attempts: Attemp
     assert not spent.fresh(clock())
 
 
-@pytest.mark.row("3a.7", "3a.8")
+@pytest.mark.requirement("3a.7", "3a.8")
 def test_at_most_eight_attempts_live_and_the_oldest_goes(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
     states = []
@@ -252,7 +252,7 @@ def test_at_most_eight_attempts_live_and_the_oldest_goes(attempts: Attempts, clo
     assert alive == states[3:]
 
 
-@pytest.mark.row("3a.8")
+@pytest.mark.requirement("3a.8")
 def test_tabs_that_start_at_once_leave_no_more_than_eight(attempts: Attempts) -> None:
     browser = Browser()
     for _ in range(40):
@@ -260,7 +260,7 @@ def test_tabs_that_start_at_once_leave_no_more_than_eight(attempts: Attempts) ->
     assert len(browser.jar) <= len(SLOTS)
 
 
-@pytest.mark.row("3a.8")
+@pytest.mark.requirement("3a.8")
 def test_attempts_never_take_more_of_a_header_than_their_share(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
     for number in range(20):
@@ -287,7 +287,7 @@ def test_a_session_and_its_attempts_fit_into_one_header(
     assert len(header) < 8190
 
 
-@pytest.mark.row("3a.8")
+@pytest.mark.requirement("3a.8")
 def test_where_room_is_short_the_oldest_attempts_go(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
     states = []
@@ -305,7 +305,7 @@ def cookie_bytes(cookie: str) -> int:
     return len(cookie.partition(";")[0]) + len("; ")
 
 
-@pytest.mark.row("3a.8")
+@pytest.mark.requirement("3a.8")
 @pytest.mark.parametrize(("more", "leaving"), [(0, 0), (1, 1)])
 def test_an_attempt_stays_while_there_is_room_to_the_last_octet(
     attempts: Attempts, more: int, leaving: int
@@ -323,7 +323,7 @@ def test_an_attempt_stays_while_there_is_room_to_the_last_octet(
     ]
 
 
-@pytest.mark.row("3a.8")
+@pytest.mark.requirement("3a.8")
 def test_no_attempt_outlives_a_newer_one_because_it_is_smaller(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
     small, _ = browser.begin(attempts, "/")
@@ -362,7 +362,7 @@ def test_attempts_that_do_not_open_or_are_past_their_hour_are_expired(
     assert list(COOKIES.attempts(browser.sent())) == [new.state.slot]
 
 
-@pytest.mark.row("3c.12")
+@pytest.mark.requirement("3c.12")
 @pytest.mark.parametrize("payload", [b"", b"null", b"[]", b"[1]", b"{}", b'[["a",1,"p",0],1,2,3]', b"\xff"])
 def test_what_another_version_sealed_is_no_attempt(attempts: Attempts, payload: bytes) -> None:
     assert attempts.open_state(attempts._sealer.seal("state", "", payload)) is None
@@ -370,7 +370,7 @@ def test_what_another_version_sealed_is_no_attempt(attempts: Attempts, payload: 
     assert attempts._open_attempt("a", attempts._sealer.seal("attempt", name, payload)) is None
 
 
-@pytest.mark.row("3c.12")
+@pytest.mark.requirement("3c.12")
 def test_an_attempt_whose_destination_is_no_text_is_none(attempts: Attempts) -> None:
     name = COOKIES.attempt_prefix + "a"
     for destination, opens in (('"/"', True), ("5", False), ("null", False), ('["/"]', False)):
@@ -412,7 +412,7 @@ def test_elsewhere_no_session_is_remembered(clock: Clock, provider: str, before:
     assert found.before is None
 
 
-@pytest.mark.row("3c.12")
+@pytest.mark.requirement("3c.12")
 def test_an_attempt_over_a_session_of_another_shape_is_none(attempts: Attempts) -> None:
     def opened(more: str) -> Attempt | None:
         payload = f'[["a12345678901_",1,"corp",0],"AAAA","/",0{more}]'.encode()
@@ -425,7 +425,7 @@ def test_an_attempt_over_a_session_of_another_shape_is_none(attempts: Attempts) 
         assert opened(more) is None
 
 
-@pytest.mark.row("3h.3")
+@pytest.mark.requirement("3h.3")
 def test_a_process_remembers_used_attempts_within_bounds() -> None:
     used = UsedHere(clock=lambda: 0)
     for number in range(UsedHere.MOST + 500):

@@ -78,7 +78,7 @@ def test_a_sign_in_ends_where_it_was_meant_to(site: Guarded) -> None:
     assert [line.split()[0] for line in site.audit] == ["event=login"]
 
 
-@pytest.mark.row("N2.5.1", "N2.5.2")
+@pytest.mark.requirement("N2.5.1", "N2.5.2")
 def test_the_authorization_request_says_what_the_specifications_ask(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     page = browser.navigate(site.url + "/", follow=False)
@@ -108,7 +108,7 @@ def whoami_after_login(site: Guarded) -> str | None:
     return whoami(browser, site)
 
 
-@pytest.mark.row("3a.16", "3c.9")
+@pytest.mark.requirement("3a.16", "3c.9")
 def test_every_sign_in_is_a_fresh_session_and_ends_the_one_before(site: Guarded) -> None:
     browser = site.browser()
     browser.navigate(site.url + "/")
@@ -128,7 +128,7 @@ def test_a_programs_request_begins_no_attempt(site: Guarded, provider: StandIn) 
     assert provider.requests == []
 
 
-@pytest.mark.row("3a.7")
+@pytest.mark.requirement("3a.7")
 def test_several_tabs_sign_in_beside_each_other(site: Guarded) -> None:
     browser = site.browser()
     answers = [at_callback(browser, site, f"/tab/{number}") for number in range(8)]
@@ -136,7 +136,7 @@ def test_several_tabs_sign_in_beside_each_other(site: Guarded) -> None:
         assert browser.navigate(answer).url == f"{site.url}/tab/{number}"
 
 
-@pytest.mark.row("3d.8", "N2.1.13", "V28")
+@pytest.mark.requirement("3d.8", "N2.1.13", "V28")
 def test_next_is_followed_only_inside_the_application(site: Guarded) -> None:
     for wanted, expected in (
         ("/page?a=1", "/page?a=1"),
@@ -154,7 +154,7 @@ def test_next_is_followed_only_inside_the_application(site: Guarded) -> None:
 # Two providers
 
 
-@pytest.mark.row("N2.4.4", "N2.1.21")
+@pytest.mark.requirement("N2.4.4", "N2.1.21")
 def test_with_two_providers_a_page_offers_both_and_each_has_its_own_callback(provider: StandIn) -> None:
     with (
         StandIn(
@@ -192,7 +192,7 @@ def test_with_two_providers_a_page_offers_both_and_each_has_its_own_callback(pro
         assert page.json()["user"] == "one-jane"
 
 
-@pytest.mark.row("3a.2", "3b.16", "3a.3")
+@pytest.mark.requirement("3a.2", "3b.16", "3a.3")
 def test_an_answer_at_another_providers_callback_is_refused(provider: StandIn) -> None:
     named = {"issuer": provider.issuer, "client_id": "app", "client_secret": SECRET}
     with guarded(
@@ -226,7 +226,7 @@ def test_a_providers_picture_stands_on_its_button(provider: StandIn, tmp_path: P
 # What an answer must prove
 
 
-@pytest.mark.row("3a.1", "N2.1.11", "V6")
+@pytest.mark.requirement("3a.1", "N2.1.11", "V6")
 def test_an_answer_from_another_browser_signs_nobody_in(site: Guarded, provider: StandIn) -> None:
     answer = at_callback(site.browser(), site)
     victim = site.browser()
@@ -235,7 +235,7 @@ def test_an_answer_from_another_browser_signs_nobody_in(site: Guarded, provider:
     assert whoami(victim, site) is None
 
 
-@pytest.mark.row("F10", "F11")
+@pytest.mark.requirement("F10", "F11")
 @pytest.mark.parametrize("state", [None, "", "x", "A" * 513, "A" * 104])
 def test_an_answer_whose_state_is_not_ours_is_refused(
     site: Guarded, provider: StandIn, state: str | None
@@ -249,7 +249,7 @@ def test_an_answer_whose_state_is_not_ours_is_refused(
     assert provider.asked("/token") == []
 
 
-@pytest.mark.row("3a.9", "3a.10", "3a.14")
+@pytest.mark.requirement("3a.9", "3a.10", "3a.14")
 def test_malformed_answers_are_refused_before_the_code_is_sent_anywhere(
     site: Guarded, provider: StandIn
 ) -> None:
@@ -271,7 +271,7 @@ def test_malformed_answers_are_refused_before_the_code_is_sent_anywhere(
     assert provider.asked("/token") == []
 
 
-@pytest.mark.row("N2.1.6")
+@pytest.mark.requirement("N2.1.6")
 def test_parameters_that_nobody_knows_are_ignored(site: Guarded) -> None:
     browser = site.browser()
     assert browser.navigate(at_callback(browser, site) + "&foo=1&foo=2&session_state=x").status == 200
@@ -280,7 +280,7 @@ def test_parameters_that_nobody_knows_are_ignored(site: Guarded) -> None:
 # An answer that does not fit: the sign-in heals itself, once
 
 
-@pytest.mark.row("3a.6")
+@pytest.mark.requirement("3a.6")
 def test_the_back_button_after_a_sign_in_leads_to_the_destination(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     answer = at_callback(browser, site, "/deep?x=1")
@@ -311,7 +311,7 @@ def test_a_restored_tab_with_its_cookies_gone_is_begun_anew(site: Guarded) -> No
     assert whoami(browser, site) == "jane"
 
 
-@pytest.mark.row("3a.20")
+@pytest.mark.requirement("3a.20")
 def test_with_cookies_blocked_a_page_explains_instead_of_a_loop(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     answer = at_callback(browser, site)
@@ -332,7 +332,7 @@ def test_an_answer_that_does_not_fill_the_window_is_not_begun_anew(site: Guarded
     assert_refused(page, browser, site, status=400, code="attempt_lost")
 
 
-@pytest.mark.row("3a.13")
+@pytest.mark.requirement("3a.13")
 def test_a_failed_answer_leaves_the_session_alone(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     browser.navigate(site.url + "/")
@@ -342,7 +342,7 @@ def test_a_failed_answer_leaves_the_session_alone(site: Guarded, provider: Stand
     assert whoami(browser, site) == "jane"
 
 
-@pytest.mark.row("3a.6")
+@pytest.mark.requirement("3a.6")
 def test_a_used_answer_without_a_session_begins_anew_and_sends_no_code_twice(
     site: Guarded, provider: StandIn
 ) -> None:
@@ -377,7 +377,7 @@ def test_a_session_too_big_gives_up_tokens_first_then_claims_that_nobody_reads(p
         assert 'dropped="access_token, id_token, unmapped claims"' in site.audit[0]
 
 
-@pytest.mark.row("3c.8")
+@pytest.mark.requirement("3c.8")
 def test_a_session_that_cannot_be_made_to_fit_is_refused(provider: StandIn) -> None:
     provider.userinfo["groups"] = [f"group-{number}" for number in range(400)]
     with guarded(issuer=provider.issuer, client_secret=SECRET, session_max_bytes="2000") as site:
@@ -386,7 +386,7 @@ def test_a_session_that_cannot_be_made_to_fit_is_refused(provider: StandIn) -> N
         assert_refused(page, browser, site, status=400, code="session_too_big")
 
 
-@pytest.mark.row("3c.7")
+@pytest.mark.requirement("3c.7")
 def test_a_session_in_two_cookies_works_and_shrinks_again(provider: StandIn) -> None:
     provider.claims = {"much": "x" * 2500}
     with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
@@ -495,7 +495,7 @@ def test_a_userinfo_answer_of_no_use(
     assert_nothing_happened(page, browser, with_directory, tmp_path)
 
 
-@pytest.mark.row("N2.6.18", "V11")
+@pytest.mark.requirement("N2.6.18", "V11")
 @pytest.mark.parametrize(
     "error", ["access_denied", "server_error", "login_required", "<script>alert(1)</script>"]
 )
@@ -573,8 +573,8 @@ def test_pages_never_show_what_a_provider_says_of_itself(site: Guarded, provider
     assert "onerror" not in page.text
 
 
-@pytest.mark.row("3i.1")
-@pytest.mark.row("3j.2")
+@pytest.mark.requirement("3i.1")
+@pytest.mark.requirement("3j.2")
 def test_an_address_that_a_providers_error_names_is_never_linked(site: Guarded) -> None:
     browser = site.browser()
     url = urlsplit(at_callback(browser, site))
@@ -627,7 +627,7 @@ def as_form(browser: Browser, site: Guarded, provider: StandIn, path: str = "/de
     return provider.follow(location)
 
 
-@pytest.mark.row("N2.8.12")
+@pytest.mark.requirement("N2.8.12")
 def test_an_answer_as_a_form_signs_in(form_post: Guarded, provider: StandIn) -> None:
     browser = form_post.browser()
     fields = as_form(browser, form_post, provider)
@@ -636,7 +636,7 @@ def test_an_answer_as_a_form_signs_in(form_post: Guarded, provider: StandIn) -> 
     assert page.json()["user"] == "jane"
 
 
-@pytest.mark.row("3a.12", "N2.8.12")
+@pytest.mark.requirement("3a.12", "N2.8.12")
 def test_where_a_form_was_asked_for_an_address_says_nothing(form_post: Guarded, provider: StandIn) -> None:
     browser = form_post.browser()
     fields = as_form(browser, form_post, provider)
@@ -646,7 +646,7 @@ def test_where_a_form_was_asked_for_an_address_says_nothing(form_post: Guarded, 
     assert provider.asked("/token") == []
 
 
-@pytest.mark.row("3a.12")
+@pytest.mark.requirement("3a.12")
 def test_where_an_address_was_asked_for_a_form_says_nothing(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     fields = {
@@ -656,7 +656,7 @@ def test_where_an_address_was_asked_for_a_form_says_nothing(site: Guarded, provi
     assert provider.asked("/token") == []
 
 
-@pytest.mark.row("X8")
+@pytest.mark.requirement("X8")
 def test_an_error_as_a_form_shows_a_page(form_post: Guarded, provider: StandIn) -> None:
     browser = form_post.browser()
     fields = as_form(browser, form_post, provider)
@@ -665,7 +665,7 @@ def test_an_error_as_a_form_shows_a_page(form_post: Guarded, provider: StandIn) 
     assert_refused(page, browser, form_post, status=502, code="error_response")
 
 
-@pytest.mark.row("3a.1", "3a.10")
+@pytest.mark.requirement("3a.1", "3a.10")
 def test_a_form_proves_as_much_as_an_address(form_post: Guarded, provider: StandIn) -> None:
     browser, other = form_post.browser(), form_post.browser()
     fields = as_form(browser, form_post, provider)
@@ -674,7 +674,7 @@ def test_a_form_proves_as_much_as_an_address(form_post: Guarded, provider: Stand
     assert provider.asked("/token") == []
 
 
-@pytest.mark.row("3a.16")
+@pytest.mark.requirement("3a.16")
 def test_a_sign_in_by_a_form_ends_the_session_before_although_its_cookie_stays_behind(
     form_post: Guarded, provider: StandIn
 ) -> None:
@@ -691,7 +691,7 @@ def test_a_sign_in_by_a_form_ends_the_session_before_although_its_cookie_stays_b
     assert whoami(thief, form_post) is None
 
 
-@pytest.mark.row("3a.13")
+@pytest.mark.requirement("3a.13")
 def test_a_form_that_fails_leaves_the_session_before_alone(form_post: Guarded, provider: StandIn) -> None:
     browser = form_post.browser()
     browser.post(CALLBACK, as_form(browser, form_post, provider), initiator=provider.url)
@@ -723,7 +723,7 @@ def test_a_login_hint_reaches_the_provider(site: Guarded) -> None:
     assert page.status == 400
 
 
-@pytest.mark.row("3a.18")
+@pytest.mark.requirement("3a.18")
 def test_a_link_to_our_login_changes_nothing_else_of_the_request(site: Guarded) -> None:
     usual = parse_qs(urlsplit(site.browser().navigate(site.url + "/", follow=False).location or "").query)
     forged = "scope=admin&redirect_uri=https://evil.example&client_id=x&prompt=none&response_type=token&state=s&acr_values=0"
@@ -753,7 +753,7 @@ def test_a_claim_that_a_rule_names_is_fetched_where_the_id_token_lacks_it(
 # Whether an address is verified
 
 
-@pytest.mark.row("3k.1")
+@pytest.mark.requirement("3k.1")
 @pytest.mark.parametrize("verified", [False, "true", 0])
 def test_an_address_that_is_not_verified_opens_no_door(provider: StandIn, verified: object) -> None:
     provider.userinfo.update(email_verified=verified, mail="jane@example.com")
@@ -768,7 +768,7 @@ def test_an_address_that_is_not_verified_opens_no_door(provider: StandIn, verifi
         assert_refused(browser.navigate(site.url + "/"), browser, site, status=403, code="not_allowed")
 
 
-@pytest.mark.row("3a.20")
+@pytest.mark.requirement("3a.20")
 def test_a_browser_that_drops_the_session_is_told_instead_of_sent_round(
     site: Guarded, provider: StandIn
 ) -> None:

@@ -111,7 +111,7 @@ def watch(site: Guarded) -> WatchedStore:
 # A logout token in order
 
 
-@pytest.mark.row("L6", "N2.7.5")
+@pytest.mark.requirement("L6", "N2.7.5")
 def test_a_token_in_order_ends_the_session(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     told = tell(site, provider.logout_token())
@@ -145,7 +145,7 @@ def test_a_session_that_came_twice_from_one_of_the_providers_ends_twice(
     assert [is_signed_in(browser, site) for browser in browsers] == [False, False]
 
 
-@pytest.mark.row("N2.7.13")
+@pytest.mark.requirement("N2.7.13")
 def test_by_sub_it_ends_every_session_of_that_user_and_of_no_other(site: Guarded, provider: StandIn) -> None:
     one = signed_in(site)
     provider.sid = "session-2"
@@ -176,7 +176,7 @@ def test_it_counts_in_every_process(provider: StandIn, tmp_path: Path) -> None:
             assert not is_signed_in(elsewhere, two)
 
 
-@pytest.mark.row("N2.7.11")
+@pytest.mark.requirement("N2.7.11")
 @pytest.mark.parametrize(
     "changes", [{}, {"sid": "unknown"}, {"sub": "unknown", "sid": LEFT_OUT}, {"sub": LEFT_OUT}]
 )
@@ -184,7 +184,7 @@ def test_who_is_out_already_is_out(site: Guarded, provider: StandIn, changes: di
     assert tell(site, provider.logout_token(**changes)).status == 200
 
 
-@pytest.mark.row("N2.7.10")
+@pytest.mark.requirement("N2.7.10")
 def test_a_token_that_comes_twice_has_one_effect(site: Guarded, provider: StandIn) -> None:
     browser, token = signed_in(site), provider.logout_token()
     assert tell(site, token).status == 200
@@ -229,7 +229,7 @@ def test_tokens_of_one_name_from_two_providers_are_two(provider: StandIn, tmp_pa
 # A logout that comes while somebody signs in
 
 
-@pytest.mark.row("3l.6")
+@pytest.mark.requirement("3l.6")
 @pytest.mark.parametrize("changes", [{}, {"sid": LEFT_OUT}], ids=["sid", "sub"])
 def test_a_logout_before_the_session_is_written_ends_it(
     site: Guarded, provider: StandIn, changes: dict[str, Any]
@@ -270,25 +270,33 @@ def refused(site: Guarded, provider: StandIn, token: str, code: str | None = Non
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"aud": "another"}, marks=pytest.mark.row("L11"), id="another client"),
-        pytest.param({"iss": "https://evil.example"}, marks=pytest.mark.row("L13"), id="another issuer"),
-        pytest.param({"events": LEFT_OUT}, marks=pytest.mark.row("L8"), id="no event"),
-        pytest.param({"events": {"urn:other": {}}}, marks=pytest.mark.row("L12"), id="another event"),
-        pytest.param({"nonce": "n"}, marks=pytest.mark.row("L9"), id="a nonce"),
-        pytest.param({"events": [LOGOUT_EVENT]}, marks=pytest.mark.row("N2.7.8"), id="a list of events"),
-        pytest.param({"events": LOGOUT_EVENT}, marks=pytest.mark.row("N2.7.8"), id="an event as a text"),
+        pytest.param({"aud": "another"}, marks=pytest.mark.requirement("L11"), id="another client"),
         pytest.param(
-            {"events": {LOGOUT_EVENT: True}}, marks=pytest.mark.row("N2.7.8"), id="an event that is no object"
+            {"iss": "https://evil.example"}, marks=pytest.mark.requirement("L13"), id="another issuer"
+        ),
+        pytest.param({"events": LEFT_OUT}, marks=pytest.mark.requirement("L8"), id="no event"),
+        pytest.param({"events": {"urn:other": {}}}, marks=pytest.mark.requirement("L12"), id="another event"),
+        pytest.param({"nonce": "n"}, marks=pytest.mark.requirement("L9"), id="a nonce"),
+        pytest.param(
+            {"events": [LOGOUT_EVENT]}, marks=pytest.mark.requirement("N2.7.8"), id="a list of events"
         ),
         pytest.param(
-            {"sub": LEFT_OUT, "sid": LEFT_OUT}, marks=pytest.mark.row("N2.7.7"), id="nobody is named"
+            {"events": LOGOUT_EVENT}, marks=pytest.mark.requirement("N2.7.8"), id="an event as a text"
+        ),
+        pytest.param(
+            {"events": {LOGOUT_EVENT: True}},
+            marks=pytest.mark.requirement("N2.7.8"),
+            id="an event that is no object",
+        ),
+        pytest.param(
+            {"sub": LEFT_OUT, "sid": LEFT_OUT}, marks=pytest.mark.requirement("N2.7.7"), id="nobody is named"
         ),
         *(
-            pytest.param({name: LEFT_OUT}, marks=pytest.mark.row("N2.7.6"), id=f"no {name}")
+            pytest.param({name: LEFT_OUT}, marks=pytest.mark.requirement("N2.7.6"), id=f"no {name}")
             for name in ("iss", "aud", "iat", "exp", "jti")
         ),
-        pytest.param({"exp": 1_000_000_000}, marks=pytest.mark.row("N2.7.5"), id="expired"),
-        pytest.param({"iat": 4_000_000_000}, marks=pytest.mark.row("N2.7.5"), id="of the future"),
+        pytest.param({"exp": 1_000_000_000}, marks=pytest.mark.requirement("N2.7.5"), id="expired"),
+        pytest.param({"iat": 4_000_000_000}, marks=pytest.mark.requirement("N2.7.5"), id="of the future"),
     ],
 )
 def test_a_token_with_other_claims_ends_nothing(
@@ -297,7 +305,7 @@ def test_a_token_with_other_claims_ends_nothing(
     refused(site, provider, provider.logout_token(**changes))
 
 
-@pytest.mark.row("L7")
+@pytest.mark.requirement("L7")
 def test_an_unsigned_token_ends_nothing(site: Guarded, provider: StandIn) -> None:
     _, claims, _ = provider.logout_token().split(".")
     header = base64url(json.dumps({"alg": "none", "typ": "logout+jwt"}).encode())
@@ -305,19 +313,19 @@ def test_an_unsigned_token_ends_nothing(site: Guarded, provider: StandIn) -> Non
         refused(site, provider, f"{header}.{claims}.{signature}")
 
 
-@pytest.mark.row("L10")
+@pytest.mark.requirement("L10")
 def test_a_token_of_another_algorithm_ends_nothing(site: Guarded, provider: StandIn) -> None:
     provider.metadata = {"id_token_signing_alg_values_supported": ["RS256"]}
     refused(site, provider, provider.logout_token(header={"alg": "RS512"}))
 
 
-@pytest.mark.row("N2.7.5")
+@pytest.mark.requirement("N2.7.5")
 def test_a_token_that_somebody_else_signed_ends_nothing(site: Guarded, provider: StandIn) -> None:
     theirs = StandIn(client_id="app", key=rsa_key(2), sid="session-1", url=provider.url)
     refused(site, provider, theirs.logout_token(header={"kid": provider.key.kid}))
 
 
-@pytest.mark.row("N2.7.9")
+@pytest.mark.requirement("N2.7.9")
 def test_an_id_token_ends_nothing(site: Guarded, provider: StandIn) -> None:
     refused(site, provider, provider.id_token("nonce", "access token"))
     refused(site, provider, provider.id_token(None, "access token"))
@@ -333,7 +341,7 @@ def test_a_user_who_is_known_by_another_claim_is_not_found_by_sub(provider: Stan
 # How it comes
 
 
-@pytest.mark.row("N2.7.4")
+@pytest.mark.requirement("N2.7.4")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
 def test_it_comes_by_post(site: Guarded, provider: StandIn, method: str) -> None:
     browser = signed_in(site)
@@ -347,7 +355,7 @@ def as_form(*tokens: str, **more: str) -> bytes:
     return urlencode([*(("logout_token", token) for token in tokens), *more.items()]).encode()
 
 
-@pytest.mark.row("N2.7.4")
+@pytest.mark.requirement("N2.7.4")
 @pytest.mark.parametrize(
     ("path", "body", "headers"),
     [

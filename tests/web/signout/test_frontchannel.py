@@ -74,7 +74,7 @@ def calm(page: Page) -> str:
 # What it does
 
 
-@pytest.mark.row("L5")
+@pytest.mark.requirement("L5")
 def test_a_frame_with_the_sessions_name_ends_it(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     calm(browser.frame(address(provider), initiator=provider.url))
@@ -84,7 +84,7 @@ def test_a_frame_with_the_sessions_name_ends_it(site: Guarded, provider: StandIn
     assert any("logout_by_provider provider=default how=frame count=1 user=" in line for line in site.audit)
 
 
-@pytest.mark.row("L4")
+@pytest.mark.requirement("L4")
 def test_a_logout_that_began_here_passes_the_frame_and_comes_back(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     page = browser.navigate(LOGOUT, initiator=ORIGIN, stop_before=DONE)
@@ -121,7 +121,7 @@ def test_a_frame_without_parameters_means_the_browsers_own_session(site: Guarded
     assert is_signed_in(other, site)
 
 
-@pytest.mark.row("N2.7.12")
+@pytest.mark.requirement("N2.7.12")
 def test_the_refresh_token_of_the_browsers_own_session_is_revoked(provider: StandIn, tmp_path: Path) -> None:
     with guarded(**settings(provider, tmp_path, where="session", keep_tokens="refresh")) as site:
         browser = signed_in(site)
@@ -133,7 +133,7 @@ def test_the_refresh_token_of_the_browsers_own_session_is_revoked(provider: Stan
 # What it does not do
 
 
-@pytest.mark.row("N2.7.15")
+@pytest.mark.requirement("N2.7.15")
 @pytest.mark.parametrize(
     "changed",
     [
@@ -165,7 +165,7 @@ def test_a_slash_more_makes_another_issuer(site: Guarded, provider: StandIn) -> 
     assert any(line.startswith("event=logout_ignored provider=default") for line in site.audit)
 
 
-@pytest.mark.row("N2.7.2")
+@pytest.mark.requirement("N2.7.2")
 @pytest.mark.parametrize("initiator", ["https://evil.example", NEIGHBOUR, None])
 def test_a_link_without_parameters_signs_nobody_out(site: Guarded, initiator: str | None) -> None:
     browser = signed_in(site)
@@ -221,13 +221,13 @@ def ancestors(page: Page) -> list[str]:
     raise AssertionError("no frame-ancestors")
 
 
-@pytest.mark.row("N2.7.14")
+@pytest.mark.requirement("N2.7.14")
 def test_the_provider_alone_may_frame_it(site: Guarded, provider: StandIn) -> None:
     page = site.browser().frame(address(provider), initiator=provider.url)
     assert ancestors(page) == [provider.url]
 
 
-@pytest.mark.row("N2.7.14")
+@pytest.mark.requirement("N2.7.14")
 def test_every_origin_of_the_provider_that_is_written_down_may(provider: StandIn, tmp_path: Path) -> None:
     elsewhere = {
         "authorization_endpoint": "https://login.example.com/authorize",

@@ -60,7 +60,7 @@ def test_a_typed_address_signs_out_at_once(site: Guarded) -> None:
     assert not is_signed_in(browser, site)
 
 
-@pytest.mark.row("N2.7.2")
+@pytest.mark.requirement("N2.7.2")
 @pytest.mark.parametrize("initiator", ["https://evil.example", "https://other.app.example"])
 def test_a_link_of_another_site_is_asked_about(site: Guarded, initiator: str) -> None:
     browser = signed_in(site)
@@ -73,8 +73,8 @@ def test_a_link_of_another_site_is_asked_about(site: Guarded, initiator: str) ->
     assert not is_signed_in(browser, site)
 
 
-@pytest.mark.row("N2.7.2")
-@pytest.mark.row("3j.6")
+@pytest.mark.requirement("N2.7.2")
+@pytest.mark.requirement("3j.6")
 def test_where_the_form_leads_is_not_for_a_request_to_say(site: Guarded) -> None:
     browser = signed_in(site)
     forged = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
@@ -102,7 +102,7 @@ def test_what_is_not_a_page_in_a_window_signs_nobody_out(site: Guarded, dest: st
     assert is_signed_in(browser, site)
 
 
-@pytest.mark.row("N2.7.2")
+@pytest.mark.requirement("N2.7.2")
 @pytest.mark.parametrize("token", [None, "", "x", "A" * 120])
 def test_a_form_without_our_token_signs_nobody_out(site: Guarded, token: str | None) -> None:
     browser = signed_in(site)
@@ -122,7 +122,7 @@ def test_a_token_is_good_for_its_own_session_only(site: Guarded) -> None:
     assert is_signed_in(other, site)
 
 
-@pytest.mark.row("V35")
+@pytest.mark.requirement("V35")
 @pytest.mark.parametrize(
     ("body", "content_type", "length"),
     [
@@ -151,7 +151,7 @@ def test_a_form_that_cannot_be_read_is_400(
     assert call(site.middleware, environ).status == 400
 
 
-@pytest.mark.row("V35")
+@pytest.mark.requirement("V35")
 @pytest.mark.parametrize("what", ["no bytes", "an error", "nothing"])
 def test_a_form_that_breaks_off_is_400(site: Guarded, what: str) -> None:
     class Broken:
@@ -176,7 +176,7 @@ def test_a_form_that_breaks_off_is_400(site: Guarded, what: str) -> None:
 # Where it leads
 
 
-@pytest.mark.row("L1", "N2.7.1")
+@pytest.mark.requirement("L1", "N2.7.1")
 def test_it_reaches_the_provider_and_comes_back(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     page = browser.navigate(LOGOUT, initiator=ORIGIN)
@@ -198,14 +198,14 @@ def test_next_is_kept_on_the_way_over_the_provider(site: Guarded) -> None:
     assert page.location == site.url + "/bye?a=1"
 
 
-@pytest.mark.row("3d.9")
+@pytest.mark.requirement("3d.9")
 def test_next_leads_nowhere_else(site: Guarded) -> None:
     browser = signed_in(site)
     page = browser.navigate(LOGOUT + "?next=https://evil.example/", initiator=ORIGIN)
     assert page.url.startswith(DONE)
 
 
-@pytest.mark.row("L2", "L3", "N2.7.3")
+@pytest.mark.requirement("L2", "L3", "N2.7.3")
 @pytest.mark.parametrize("query", ["", "?state=wrong", "?state=", "?state=" + "A" * 200, "?foo=bar&foo=baz"])
 def test_whatever_the_provider_sends_back_the_person_lands_on_a_page(site: Guarded, query: str) -> None:
     page = site.browser().navigate(DONE + query)
@@ -310,7 +310,7 @@ def test_without_a_session_nothing_is_asked(site: Guarded, provider: StandIn) ->
 # That it holds
 
 
-@pytest.mark.row("3c.5")
+@pytest.mark.requirement("3c.5")
 def test_a_copied_cookie_is_worth_nothing_after_the_logout(site: Guarded) -> None:
     browser = signed_in(site)
     thief = Browser(jar=browser.jar.copy(), behind_tls=browser.behind_tls)
@@ -351,8 +351,8 @@ def test_a_logout_that_the_directory_does_not_take_is_one_for_this_browser_and_s
         assert "other hosts could not be told" in site.audit[-1]
 
 
-@pytest.mark.row("3k.8", "V31")
-@pytest.mark.row("3c.13")
+@pytest.mark.requirement("3k.8", "V31")
+@pytest.mark.requirement("3c.13")
 def test_a_store_that_is_away_refuses_a_logout_that_works_when_it_is_back(
     provider: StandIn, tmp_path: Path
 ) -> None:

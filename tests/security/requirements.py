@@ -1,9 +1,10 @@
-"""Which rules of ``rows.tsv`` have a test that passed.
+"""Which requirements of ``requirements.tsv`` have a test that passed.
 
-A test, or one value of a parametrised test, names the rules it holds: ``@pytest.mark.row("3a.1", "B14")``, three at
-most, so that every one of them is what it is about. What counts is tests that passed: each run of pytest writes the
-rules it saw held into ``build/rows``, and ``python -m tests.security.rows`` compares them with the list. Rules of
-features that are not built yet wait.
+A test, or one value of a parametrised test, names the requirements that it proves:
+``@pytest.mark.requirement("3a.1", "B14")``, three at most, so that every one of them is what it is about. What counts
+is tests that passed: each run of pytest writes the requirements that it saw proved into ``build/requirements``, and
+``python -m tests.security.requirements`` compares them with the list. Requirements of features that are not built yet
+wait.
 """
 
 from __future__ import annotations
@@ -16,75 +17,64 @@ from typing import Any
 
 import pytest
 
-#: Features that are there. A row of any other feature waits until its feature is added here.
+#: Features that are there. A requirement of any other feature waits until its feature is added here.
 BUILT = frozenset(
-    {
-        *(
-            "back-channel",
-            "core",
-            "directory",
-            "environ",
-            "form_post",
-            "front-channel",
-            "logout",
-            "oauth2-discovery",
-        ),
-        *("oidc", "private_key_jwt", "refresh", "revocation", "stores"),
-    }
+    "back-channel core directory environ form_post front-channel logout oauth2-discovery oidc private_key_jwt refresh "
+    "revocation stores".split()
 )
 
-#: Rules that one test may name.
+#: Requirements that one test may name.
 MOST = 3
-#: Under this name a test's reports carry its kind and its rules.
-PROPERTY = "rows"
+#: Under this name a test's reports carry its kind and its requirements.
+PROPERTY = "requirements"
 
-LIST = Path(__file__).with_name("rows.tsv")
-SEEN = Path(__file__).parents[2] / "build" / "rows"
+LIST = Path(__file__).with_name("requirements.tsv")
+SEEN = Path(__file__).parents[2] / "build" / "requirements"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One rule: its name, the feature it belongs to, and what it says."""
+class Requirement:
+    """One requirement: its id, the feature it belongs to, and the rule in our own words."""
 
     id: str
     feature: str
     rule: str
 
 
-def read_list(path: Path = LIST) -> dict[str, Row]:
-    """The rules by their names.
+def read_list(path: Path = LIST) -> dict[str, Requirement]:
+    """Return the requirements by their ids.
 
-    :raises ValueError: when a name stands twice, or a line is not three fields.
+    :raises ValueError: when an id stands twice, or a line is not three fields.
     """
-    rows: dict[str, Row] = {}
+    found: dict[str, Requirement] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         fields = line.split("\t")
         if number == 1:
             continue
         if len(fields) != 3 or not all(field and field == field.strip() for field in fields):
-            raise ValueError(f"{path.name}, line {number}: a row is id, feature and rule")
-        if fields[0] in rows:
+            raise ValueError(f"{path.name}, line {number}: a requirement is id, feature and rule")
+        if fields[0] in found:
             raise ValueError(f"{path.name}, line {number}: {fields[0]} is there already")
-        rows[fields[0]] = Row(*fields)
-    return rows
+        found[fields[0]] = Requirement(*fields)
+    return found
 
 
-def mistake(ids: Iterable[object], known: Mapping[str, Row]) -> str | None:
-    """What is wrong with the rules that a test names; ``None``: nothing."""
+def mistake(ids: Iterable[object], known: Mapping[str, Requirement]) -> str | None:
+    """Return what is wrong with the requirements that a test names, or ``None``."""
     named = list(ids)
     if len(named) > MOST:
-        return f"names {len(named)} rows, and {MOST} is the most"
-    unknown = [str(row_id) for row_id in named if row_id not in known]
-    return f"names rows that are not in {LIST.name}: {', '.join(unknown)}" if unknown else None
+        return f"names {len(named)} requirements, and {MOST} is the most"
+    unknown = [str(id_) for id_ in named if id_ not in known]
+    return f"names requirements that are not in {LIST.name}: {', '.join(unknown)}" if unknown else None
 
 
-def report(known: Mapping[str, Row], held: Iterable[str]) -> tuple[list[str], bool]:
+def report(known: Mapping[str, Requirement], held: Iterable[str]) -> tuple[list[str], bool]:
     """The lines to print, and whether all is well."""
     held = frozenset(held)
-    applicable = [row for row in known.values() if row.feature in BUILT]
-    missing = [row.id for row in applicable if row.id not in held]
+    applicable = [requirement for requirement in known.values() if requirement.feature in BUILT]
+    missing = [requirement.id for requirement in applicable if requirement.id not in held]
     unknown = sorted(held - known.keys())
-    lines = [f"{len(applicable) - len(missing)} of {len(applicable)} rows"]
+    lines = [f"{len(applicable) - len(missing)} of {len(applicable)} requirements"]
     if missing:
         lines.append("no passing test: " + " ".join(missing))
     if unknown:
@@ -109,17 +99,17 @@ class Plugin:
         self._folder = folder
         self._worker = worker
         self._known = read_list()
-        #: test that ran -> the kind of run it belongs to, and the rules it names
+        #: test that ran -> the kind of run it belongs to, and the requirements it names
         self._tests: dict[str, Any] = {}
         self._not_passed: set[str] = set()
-        #: test -> what is wrong with the rules that it names
+        #: test -> what is wrong with the requirements that it names
         self._mistakes: dict[str, str] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Look at every marker, also those of tests that are then left out of the run."""
         for item in items:
-            ids = tuple(dict.fromkeys(row_id for mark in item.iter_markers("row") for row_id in mark.args))
+            ids = tuple(dict.fromkeys(id_ for mark in item.iter_markers("requirement") for id_ in mark.args))
             # By the folder: its own conftest marks its tests only after this.
             kind = "integration" if "integration" in item.path.parts else "in-process"
             # Not remembered here: the reports may be read in another process than the one that collects.
@@ -132,7 +122,7 @@ class Plugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """A test that names a wrong rule fails."""
+        """A test that names a wrong requirement fails."""
         if item.nodeid in self._mistakes:
             pytest.fail(self._mistakes[item.nodeid], pytrace=False)
 
@@ -145,19 +135,21 @@ class Plugin:
             self._not_passed.add(report.nodeid)
 
     def pytest_sessionfinish(self) -> None:
-        """A function that runs with several values holds a rule when it passes with each of those that name it."""
+        """Note what was proved; of a parametrised test all values that name a requirement must have passed."""
         if self._worker:
             return
         kinds: set[str] = set()
         passed: dict[tuple[str, str, str], bool] = {}
         for nodeid, (kind, *ids) in self._tests.items():
             kinds.add(kind)
-            for row_id in ids:
-                key = (kind, row_id, _function(nodeid))
+            for requirement_id in ids:
+                key = (kind, requirement_id, _function(nodeid))
                 passed[key] = passed.get(key, True) and nodeid not in self._not_passed
         for kind in kinds:
             lines = sorted(
-                f"{row_id}\t{name}\n" for (of, row_id, name), ok in passed.items() if ok and of == kind
+                f"{requirement_id}\t{name}\n"
+                for (of, requirement_id, name), ok in passed.items()
+                if ok and of == kind
             )
             self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder / f"{kind}.txt").write_text("".join(lines), encoding="utf-8")

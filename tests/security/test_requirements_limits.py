@@ -1,4 +1,4 @@
-"""Limits, row by row: what hostile bytes, numbers and hordes may cost, and what is never asked of the network."""
+"""Limits: what hostile bytes, numbers and hordes may cost, and what is never asked of the network."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Counted(io.RawIOBase):
 # Bytes before they are parsed
 
 
-@pytest.mark.row("3h", "V35")
+@pytest.mark.requirement("3h", "V35")
 @pytest.mark.parametrize("length", ["16385", "99999999999", "", None, "-1", "1e9", "0x10", "\u0661"])
 def test_a_form_is_read_to_a_limit_that_is_known_before(length: str | None) -> None:
     body = Counted()
@@ -86,7 +86,7 @@ def test_a_form_is_read_to_a_limit_that_is_known_before(length: str | None) -> N
     assert body.taken <= 16 * 1024
 
 
-@pytest.mark.row("V35")
+@pytest.mark.requirement("V35")
 @pytest.mark.parametrize(
     "content_type",
     ["multipart/form-data; boundary=x", "application/json", "text/plain", "application/octet-stream"],
@@ -101,7 +101,7 @@ def test_a_body_of_another_kind_is_not_read(content_type: str) -> None:
     assert body.taken == 0
 
 
-@pytest.mark.row("3h", "3a.9")
+@pytest.mark.requirement("3h", "3a.9")
 @pytest.mark.parametrize("name", ["code", "state", "error_description", "next", "x"])
 @pytest.mark.parametrize("path", [f"{PREFIX}/login/callback/", f"{PREFIX}/login/", f"{PREFIX}/logout/done/"])
 def test_a_megabyte_in_a_query_is_refused_by_its_length(path: str, name: str) -> None:
@@ -113,7 +113,7 @@ def test_a_megabyte_in_a_query_is_refused_by_its_length(path: str, name: str) ->
     assert time.process_time() - started < 0.1
 
 
-@pytest.mark.row("3h", "3h.9")
+@pytest.mark.requirement("3h", "3h.9")
 @pytest.mark.parametrize(
     "header",
     [
@@ -140,7 +140,7 @@ def test_a_header_full_of_cookies_costs_little(header: str) -> None:
 # Documents
 
 
-@pytest.mark.row("3h.2")
+@pytest.mark.requirement("3h.2")
 @pytest.mark.parametrize(
     "body",
     [
@@ -164,7 +164,7 @@ def test_a_document_beyond_a_bound_is_refused_quickly(body: bytes) -> None:
     assert time.process_time() - started < 1
 
 
-@pytest.mark.row("3h.8")
+@pytest.mark.requirement("3h.8")
 @pytest.mark.parametrize("number", [1001, 50_000])
 def test_a_list_of_groups_beyond_the_bound_admits_nobody(
     site: Guarded, provider: StandIn, number: int
@@ -176,7 +176,7 @@ def test_a_list_of_groups_beyond_the_bound_admits_nobody(
     assert site.app.calls == 0
 
 
-@pytest.mark.row("3h.1", "O4")
+@pytest.mark.requirement("3h.1", "O4")
 def test_a_provider_that_sends_a_byte_a_second_is_left(provider: StandIn) -> None:
     """The clock of the whole request runs on, however often a byte arrives."""
     over = threading.Event()
@@ -201,7 +201,7 @@ def test_a_provider_that_sends_a_byte_a_second_is_left(provider: StandIn) -> Non
 # Memory
 
 
-@pytest.mark.row("3h.3")
+@pytest.mark.requirement("3h.3")
 def test_a_horde_of_anything_leaves_a_bounded_memory(tmp_path: Path) -> None:
     used = UsedHere()
     scrub = Scrubber({"REMOTE_USER": "username"}, "basic")
@@ -288,7 +288,7 @@ PUMPS = [
 ]
 
 
-@pytest.mark.row("3h.6")
+@pytest.mark.requirement("3h.6")
 @pytest.mark.parametrize(("pattern", "method"), list(expressions()))
 def test_no_expression_takes_more_than_linear_time(pattern: str | bytes, method: str) -> None:
     # What is found is looked for from every place of the text in turn.
@@ -308,7 +308,7 @@ def test_the_expressions_of_the_package_are_found() -> None:
 # The network
 
 
-@pytest.mark.row("3f.13")
+@pytest.mark.requirement("3f.13")
 @pytest.mark.parametrize(
     "icon",
     [
@@ -333,7 +333,7 @@ def svg(tmp_path: Path) -> Path:
     return picture
 
 
-@pytest.mark.row("3j.1", "3f.13")
+@pytest.mark.requirement("3j.1", "3f.13")
 def test_a_picture_is_served_as_one_and_may_do_nothing(svg: Path) -> None:
     middleware = guard(icon=str(svg))
     svg.unlink()
@@ -345,7 +345,7 @@ def test_a_picture_is_served_as_one_and_may_do_nothing(svg: Path) -> None:
     assert answer.header("X-Content-Type-Options") == "nosniff"
 
 
-@pytest.mark.row("3j.1")
+@pytest.mark.requirement("3j.1")
 @pytest.mark.parametrize("inside", ["<script>alert(1)</script>", "<foreignObject/>"])
 def test_a_picture_that_acts_is_refused_at_the_start(svg: Path, inside: str) -> None:
     svg.write_text(svg.read_text().replace("<circle", inside + "<circle"))
@@ -353,7 +353,7 @@ def test_a_picture_that_acts_is_refused_at_the_start(svg: Path, inside: str) -> 
         guard(icon=str(svg))
 
 
-@pytest.mark.row("3f")
+@pytest.mark.requirement("3f")
 def test_a_sign_in_visits_what_is_configured_and_nothing_else(site: Guarded, provider: StandIn) -> None:
     """Other hosts would end the test: nothing may leave this machine."""
     bait = provider.url + "/bait"
@@ -373,7 +373,7 @@ def test_a_sign_in_visits_what_is_configured_and_nothing_else(site: Guarded, pro
     assert visited == {"/.well-known/openid-configuration", "/authorize", "/token", "/jwks", "/userinfo"}
 
 
-@pytest.mark.row("3f.2", "3f.10")
+@pytest.mark.requirement("3f.2", "3f.10")
 @pytest.mark.parametrize("name", ["token", "userinfo"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_request_with_credentials_is_not_sent_on(
@@ -387,7 +387,7 @@ def test_a_request_with_credentials_is_not_sent_on(
     assert len(provider.asked(f"/{name}")) == 1
 
 
-@pytest.mark.row("3f.9", "3f.3")
+@pytest.mark.requirement("3f.9", "3f.3")
 @pytest.mark.parametrize("name", ["discovery", "jwks"])
 def test_another_port_of_the_same_host_is_another_place(site: Guarded, provider: StandIn, name: str) -> None:
     with StandIn() as elsewhere:
@@ -399,7 +399,7 @@ def test_another_port_of_the_same_host_is_another_place(site: Guarded, provider:
 # Logs
 
 
-@pytest.mark.row("3h.10")
+@pytest.mark.requirement("3h.10")
 def test_one_bad_request_writes_one_short_line(site: Guarded) -> None:
     app = site.middleware
     for keys in (
@@ -417,14 +417,14 @@ def test_one_bad_request_writes_one_short_line(site: Guarded) -> None:
         assert line.isprintable()
 
 
-@pytest.mark.row("3h.10")
+@pytest.mark.requirement("3h.10")
 def test_an_ordinary_request_without_a_session_writes_nothing(site: Guarded) -> None:
     for path in ("/", "/a", f"{PREFIX}/nothing", f"{PREFIX}/static/x"):
         call(site.middleware, environ_for(path, HTTP_ACCEPT="*/*"))
     assert site.audit == []
 
 
-@pytest.mark.row("3i.1")
+@pytest.mark.requirement("3i.1")
 @pytest.mark.parametrize(
     "text", ["a\r\nevent=login user=root", "a\x1b[2Jb", "a\u2028b", "a\u202eb", "a\x85b", 'a" b="c']
 )

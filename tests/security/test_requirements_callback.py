@@ -1,4 +1,4 @@
-"""The provider's answer, row by row: who may bring it, what it must carry, and what a bad one leaves behind."""
+"""The provider's answer: who may bring it, what it must carry, and what a bad one leaves behind."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def refused(page: Page, browser: Browser, site: Guarded, provider: StandIn, code
 # What must be in an answer
 
 
-@pytest.mark.row("N2.1.2")
+@pytest.mark.requirement("N2.1.2")
 @pytest.mark.parametrize("name", ["code", "state", "iss", "error", "session_state", "error_description"])
 def test_a_parameter_that_comes_twice_makes_the_answer_malformed(
     site: Guarded, provider: StandIn, name: str
@@ -109,7 +109,7 @@ def test_a_parameter_that_comes_twice_makes_the_answer_malformed(
     refused(page, browser, site, provider, "bad_request")
 
 
-@pytest.mark.row("3a.5", "V10")
+@pytest.mark.requirement("3a.5", "V10")
 def test_a_used_answer_is_used_whatever_became_of_it(site: Guarded, provider: StandIn) -> None:
     """Its one use is taken before the code leaves, so a second copy of it finds nothing left to use."""
     browser = site.browser()
@@ -129,7 +129,7 @@ def test_a_used_answer_is_used_whatever_became_of_it(site: Guarded, provider: St
     assert user_of(browser, site) == "jane"
 
 
-@pytest.mark.row("3a.6")
+@pytest.mark.requirement("3a.6")
 @pytest.mark.parametrize("broken", [{"error": "invalid_grant"}, Answer(b"", status=500), {"access_token": 1}])
 def test_reload_after_a_failure_sends_no_code_twice(site: Guarded, provider: StandIn, broken: Any) -> None:
     browser = site.browser()
@@ -141,7 +141,7 @@ def test_reload_after_a_failure_sends_no_code_twice(site: Guarded, provider: Sta
     assert len(codes) == len(set(codes)) == 1
 
 
-@pytest.mark.row("N2.1.12", "N2.1.11")
+@pytest.mark.requirement("N2.1.12", "N2.1.11")
 def test_a_state_that_was_altered_in_any_place_is_refused(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     answer = at_callback(browser, site)
@@ -153,7 +153,7 @@ def test_a_state_that_was_altered_in_any_place_is_refused(site: Guarded, provide
     assert provider.asked("/token") == []
 
 
-@pytest.mark.row("N2.1.12", "3a.4", "N2.5.9")
+@pytest.mark.requirement("N2.1.12", "3a.4", "N2.5.9")
 def test_the_codes_of_two_tabs_cannot_be_swapped(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     first, second = at_callback(browser, site, "/one"), at_callback(browser, site, "/two")
@@ -164,7 +164,7 @@ def test_the_codes_of_two_tabs_cannot_be_swapped(site: Guarded, provider: StandI
     assert user_of(browser, site) is None
 
 
-@pytest.mark.row("N2.5.9", "3a.4")
+@pytest.mark.requirement("N2.5.9", "3a.4")
 def test_a_code_of_somebody_else_signs_nobody_in(site: Guarded, provider: StandIn) -> None:
     victim, attacker = site.browser(), site.browser()
     stolen = parse_qs(urlsplit(at_callback(victim, site)).query)["code"][0]
@@ -173,7 +173,7 @@ def test_a_code_of_somebody_else_signs_nobody_in(site: Guarded, provider: StandI
     assert user_of(attacker, site) is None
 
 
-@pytest.mark.row("O7", "N2.6.18")
+@pytest.mark.requirement("O7", "N2.6.18")
 @pytest.mark.parametrize("state", [None, "", "x", "A" * 104])
 def test_an_error_without_our_state_is_no_error_of_ours(
     site: Guarded, provider: StandIn, state: str | None
@@ -186,7 +186,7 @@ def test_an_error_without_our_state_is_no_error_of_ours(
     assert browser.navigate(answer).url == site.url + "/deep"
 
 
-@pytest.mark.row("N2.4.1")
+@pytest.mark.requirement("N2.4.1")
 @pytest.mark.parametrize("error", [None, "access_denied", "server_error"])
 @pytest.mark.parametrize("announced", [True, False])
 def test_an_answer_of_another_issuer_is_refused_code_or_error(
@@ -200,7 +200,7 @@ def test_an_answer_of_another_issuer_is_refused_code_or_error(
     refused(page, browser, site, provider, "issuer")
 
 
-@pytest.mark.row("N2.4.3")
+@pytest.mark.requirement("N2.4.3")
 def test_an_issuer_that_nobody_announced_is_compared(provider: StandIn) -> None:
     provider.sends_iss = False
     with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
@@ -217,7 +217,7 @@ def test_an_issuer_that_nobody_announced_is_compared(provider: StandIn) -> None:
 # Two providers
 
 
-@pytest.mark.row("N2.1.21", "N2.5.8", "3a.2")
+@pytest.mark.requirement("N2.1.21", "N2.5.8", "3a.2")
 def test_a_code_goes_to_the_provider_whose_sign_in_was_begun() -> None:
     with two_providers() as (site, one, two):
         browser = site.browser()
@@ -234,7 +234,7 @@ def test_a_code_goes_to_the_provider_whose_sign_in_was_begun() -> None:
         assert (len(one.asked("/token")), len(two.asked("/token"))) == (1, 0)
 
 
-@pytest.mark.row("N2.5.14", "3a.3", "N2.5.8")
+@pytest.mark.requirement("N2.5.14", "3a.3", "N2.5.8")
 def test_a_provider_that_lends_anothers_authorization_endpoint_gets_no_code() -> None:
     with two_providers() as (site, one, two):
         # Its metadata lead the person to the honest provider, whose answer it wants for its own token endpoint.
@@ -249,7 +249,7 @@ def test_a_provider_that_lends_anothers_authorization_endpoint_gets_no_code() ->
         assert two.asked("/token") == []
 
 
-@pytest.mark.row("N2.4.4", "N2.5.14")
+@pytest.mark.requirement("N2.4.4", "N2.5.14")
 def test_each_provider_has_a_callback_of_its_own() -> None:
     with two_providers() as (site, one, two):
         for name, provider in (("one", one), ("two", two)):
@@ -260,7 +260,7 @@ def test_each_provider_has_a_callback_of_its_own() -> None:
 # What a sign-in leaves
 
 
-@pytest.mark.row("3a.15")
+@pytest.mark.requirement("3a.15")
 def test_who_signs_in_over_another_gets_a_session_of_their_own(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     browser.navigate(site.url + "/")
@@ -275,7 +275,7 @@ def test_who_signs_in_over_another_gets_a_session_of_their_own(site: Guarded, pr
     assert (now.name, now.email) == (None, None)
 
 
-@pytest.mark.row("3a.16", "3c.9")
+@pytest.mark.requirement("3a.16", "3c.9")
 def test_a_session_that_was_planted_before_the_sign_in_is_gone_after_it(
     site: Guarded, provider: StandIn
 ) -> None:
@@ -291,7 +291,7 @@ def test_a_session_that_was_planted_before_the_sign_in_is_gone_after_it(
     assert user_of(attacker, site) is None
 
 
-@pytest.mark.row("3a.13")
+@pytest.mark.requirement("3a.13")
 @pytest.mark.parametrize("error", ["access_denied", "login_required", "server_error", "x" * 300])
 def test_an_error_changes_no_session_that_is_there(site: Guarded, provider: StandIn, error: str) -> None:
     browser = site.browser()
@@ -303,7 +303,7 @@ def test_an_error_changes_no_session_that_is_there(site: Guarded, provider: Stan
     assert user_of(browser, site) == "jane"
 
 
-@pytest.mark.row("3a.19")
+@pytest.mark.requirement("3a.19")
 def test_a_sign_in_that_another_site_begins_gains_nothing(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     browser.navigate(site.url + "/")
@@ -317,7 +317,7 @@ def test_a_sign_in_that_another_site_begins_gains_nothing(site: Guarded, provide
     assert browser.navigate(page.location or "").url == site.url + "/"
 
 
-@pytest.mark.row("3a.20")
+@pytest.mark.requirement("3a.20")
 def test_a_sign_in_that_never_succeeds_ends_after_one_new_start(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     location = at_callback(browser, site)
@@ -335,7 +335,7 @@ def test_a_sign_in_that_never_succeeds_ends_after_one_new_start(site: Guarded, p
     assert "code=attempt_lost" in site.audit[-1]
 
 
-@pytest.mark.row("V10", "V6")
+@pytest.mark.requirement("V10", "V6")
 @pytest.mark.parametrize("start", ["/deep", "/auth/oauth2/login/", "/auth/oauth2/login/default/"])
 def test_every_way_of_starting_binds_the_sign_in_to_the_browser(
     site: Guarded, provider: StandIn, start: str
@@ -351,7 +351,7 @@ def test_every_way_of_starting_binds_the_sign_in_to_the_browser(
     assert provider.asked("/token") == []
 
 
-@pytest.mark.row("V10", "3a.1", "V6")
+@pytest.mark.requirement("V10", "3a.1", "V6")
 def test_a_form_is_bound_to_the_browser_as_well(provider: StandIn) -> None:
     with guarded(issuer=provider.issuer, client_secret=SECRET, response_mode="form_post") as site:
         attacker, victim = site.browser(), site.browser()
@@ -361,7 +361,7 @@ def test_a_form_is_bound_to_the_browser_as_well(provider: StandIn) -> None:
         assert user_of(victim, site) is None
 
 
-@pytest.mark.row("V30")
+@pytest.mark.requirement("V30")
 def test_no_two_attempts_share_a_state(site: Guarded) -> None:
     browser = site.browser()
     states = {
@@ -375,7 +375,7 @@ def test_no_two_attempts_share_a_state(site: Guarded) -> None:
 # The request for tokens
 
 
-@pytest.mark.row("N2.1.3", "N2.1.7", "N2.2.3")
+@pytest.mark.requirement("N2.1.3", "N2.1.7", "N2.2.3")
 def test_tokens_are_asked_for_by_post_with_the_same_redirect_uri_and_the_verifier(
     site: Guarded, provider: StandIn
 ) -> None:
@@ -387,7 +387,7 @@ def test_tokens_are_asked_for_by_post_with_the_same_redirect_uri_and_the_verifie
     assert len(request.form["code_verifier"]) == 43
 
 
-@pytest.mark.row("N2.2.3")
+@pytest.mark.requirement("N2.2.3")
 def test_a_token_endpoint_that_checks_the_verifier_refuses_another(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     answer = at_callback(browser, site)
@@ -396,7 +396,7 @@ def test_a_token_endpoint_that_checks_the_verifier_refuses_another(site: Guarded
     assert browser.navigate(answer).status == 502
 
 
-@pytest.mark.row("N2.1.4")
+@pytest.mark.requirement("N2.1.4")
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 def test_a_client_authenticates_in_one_way_and_never_in_an_address(provider: StandIn, method: str) -> None:
     provider.auth_method = method
@@ -410,7 +410,7 @@ def test_a_client_authenticates_in_one_way_and_never_in_an_address(provider: Sta
         assert SECRET not in str(request.query)
 
 
-@pytest.mark.row("N2.1.8")
+@pytest.mark.requirement("N2.1.8")
 @pytest.mark.parametrize("kind", ["mac", "DPoP", "N_A", "", "Bearer ", 1, ["Bearer"], LEFT_OUT])
 def test_a_token_of_an_unknown_type_is_not_used(site: Guarded, provider: StandIn, kind: Any) -> None:
     provider.answers["token"] = lambda good: {
@@ -422,7 +422,7 @@ def test_a_token_of_an_unknown_type_is_not_used(site: Guarded, provider: StandIn
     assert provider.asked("/userinfo") == []
 
 
-@pytest.mark.row("N2.1.9")
+@pytest.mark.requirement("N2.1.9")
 @pytest.mark.parametrize("scope", ["openid", "", "openid profile email address phone admin", LEFT_OUT])
 def test_another_scope_than_the_one_asked_for_is_no_fault(
     site: Guarded, provider: StandIn, scope: Any
@@ -433,7 +433,7 @@ def test_another_scope_than_the_one_asked_for_is_no_fault(
     assert site.browser().navigate(site.url + "/").json()["user"] == "jane"
 
 
-@pytest.mark.row("N2.5.1")
+@pytest.mark.requirement("N2.5.1")
 def test_tokens_in_the_answer_itself_are_not_looked_at(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     answer = at_callback(browser, site)
@@ -443,7 +443,7 @@ def test_tokens_in_the_answer_itself_are_not_looked_at(site: Guarded, provider: 
     refused(browser.navigate(implicit), browser, site, provider, "code_missing")
 
 
-@pytest.mark.row("N2.2.4")
+@pytest.mark.requirement("N2.2.4")
 def test_the_verifier_is_in_no_address_and_in_no_readable_cookie(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     answer = at_callback(browser, site)
@@ -454,7 +454,7 @@ def test_the_verifier_is_in_no_address_and_in_no_readable_cookie(site: Guarded, 
     assert not any(verifier in step.url for step in browser.steps)
 
 
-@pytest.mark.row("N2.1.19")
+@pytest.mark.requirement("N2.1.19")
 def test_no_token_can_be_read_in_a_cookie(provider: StandIn) -> None:
     told: list[dict[str, str]] = []
     provider.answers["token"] = lambda good: told.append(good) or good
@@ -468,7 +468,7 @@ def test_no_token_can_be_read_in_a_cookie(provider: StandIn) -> None:
         assert all(cookie.secure for cookie in browser.jar)
 
 
-@pytest.mark.row("N2.6.17", "N2.5.2")
+@pytest.mark.requirement("N2.6.17", "N2.5.2")
 @pytest.mark.parametrize("make", [oidc_settings, None])
 def test_a_request_says_what_is_configured_and_no_more(
     provider: StandIn, make: Callable[..., Any] | None

@@ -1,4 +1,4 @@
-"""Who somebody is, row by row: accounts that are taken over by names, addresses and clever claims."""
+"""Who somebody is: accounts that are taken over by names, addresses and clever claims."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def seen_by_the_application(browser: Browser, site: Guarded) -> Identity | None:
     return site.app.seen[-1]["Identity"] if page.status == 200 else None
 
 
-@pytest.mark.row("N2.6.16", "V32", "3k.1")
+@pytest.mark.requirement("N2.6.16", "V32", "3k.1")
 @pytest.mark.parametrize(
     "same",
     [
@@ -72,7 +72,7 @@ def test_whatever_two_people_share_they_are_two(
     assert ids[0] != ids[1]
 
 
-@pytest.mark.row("N2.6.16", "V32")
+@pytest.mark.requirement("N2.6.16", "V32")
 def test_one_person_whose_every_claim_changed_is_one_user(site: Guarded, standin: StandIn) -> None:
     before = seen_by_the_application(site.browser(), site)
     standin.userinfo = {
@@ -87,7 +87,7 @@ def test_one_person_whose_every_claim_changed_is_one_user(site: Guarded, standin
     assert (after.id, after.username) == (before.id, "joan")
 
 
-@pytest.mark.row("3k.2", "V32")
+@pytest.mark.requirement("3k.2", "V32")
 @pytest.mark.parametrize(
     "claim",
     [
@@ -107,7 +107,7 @@ def test_a_claim_that_people_can_change_is_no_subject(claim: str) -> None:
         make_settings(issuer="https://id.example", subject=claim)
 
 
-@pytest.mark.row("3k.3")
+@pytest.mark.requirement("3k.3")
 def test_a_person_of_a_microsoft_tenant_is_their_object_id() -> None:
     settings = Settings.from_mapping(
         {
@@ -124,14 +124,14 @@ def test_a_person_of_a_microsoft_tenant_is_their_object_id() -> None:
     assert "email" not in microsoft.attribute_map
 
 
-@pytest.mark.row("3k.12")
+@pytest.mark.requirement("3k.12")
 @pytest.mark.parametrize("tenant", ["common", "organizations", "consumers"])
 def test_an_issuer_that_stands_for_many_tenants_does_not_start(tenant: str) -> None:
     with pytest.raises(ConfigError, match="tenants"):
         make_settings(issuer=f"https://login.microsoftonline.com/{tenant}/v2.0")
 
 
-@pytest.mark.row("3k.12")
+@pytest.mark.requirement("3k.12")
 @pytest.mark.parametrize(
     "preset", [name for name in presets.names() if presets.read(name, Path()).public and name != "microsoft"]
 )
@@ -140,7 +140,7 @@ def test_a_provider_that_anyone_can_join_does_not_start_without_allow(preset: st
         make_settings(preset=preset)
 
 
-@pytest.mark.row("3k.5", "V31")
+@pytest.mark.requirement("3k.5", "V31")
 def test_subjects_that_look_alike_are_different_users(site: Guarded, standin: StandIn) -> None:
     subjects = ["abc", "ABC", "abc ", "caf\u00e9", "cafe\u0301", "a\u0131", "ai"]
     ids = set()
@@ -153,7 +153,7 @@ def test_subjects_that_look_alike_are_different_users(site: Guarded, standin: St
     assert len(ids) == len(subjects)
 
 
-@pytest.mark.row("3k.6")
+@pytest.mark.requirement("3k.6")
 @pytest.mark.parametrize(
     "name", ["jane", "JANE", "ｊａｎｅ", "ja\u200bne", "j\u0430ne", "jane\u202e", " jane"]
 )
@@ -164,7 +164,7 @@ def test_nobody_takes_a_name_that_reads_like_anothers(site: Guarded, standin: St
     assert seen_by_the_application(site.browser(), site) is None
 
 
-@pytest.mark.row("3k.9", "3k.1")
+@pytest.mark.requirement("3k.9", "3k.1")
 def test_a_user_who_was_there_before_is_not_taken_over_by_an_address(directory: Directory) -> None:
     first = directory.record_sign_in(
         provider(),
@@ -185,7 +185,7 @@ def test_a_user_who_was_there_before_is_not_taken_over_by_an_address(directory: 
     assert first.id != second.id
 
 
-@pytest.mark.row("3k.7")
+@pytest.mark.requirement("3k.7")
 def test_a_provider_that_was_pointed_elsewhere_under_its_old_name_brings_other_users(
     site: Guarded, standin: StandIn, tmp_path: Path
 ) -> None:
@@ -203,7 +203,7 @@ def test_a_provider_that_was_pointed_elsewhere_under_its_old_name_brings_other_u
     assert before.id != after.id
 
 
-@pytest.mark.row("3k.8", "V31")
+@pytest.mark.requirement("3k.8", "V31")
 def test_a_disabled_user_neither_stays_nor_comes_back(site: Guarded, standin: StandIn) -> None:
     browser = site.browser()
     identity = seen_by_the_application(browser, site)
@@ -219,7 +219,7 @@ def test_a_disabled_user_neither_stays_nor_comes_back(site: Guarded, standin: St
     assert site.browser().navigate(site.url + "/").status == 200
 
 
-@pytest.mark.row("3k.10")
+@pytest.mark.requirement("3k.10")
 @pytest.mark.parametrize(
     "groups",
     [
@@ -247,7 +247,7 @@ def test_only_the_group_itself_lets_in(standin: StandIn, groups: Any) -> None:
         assert site.browser().navigate(site.url + "/").status == 200
 
 
-@pytest.mark.row("3k.10")
+@pytest.mark.requirement("3k.10")
 def test_groups_that_cannot_be_fetched_let_nobody_in(standin: StandIn) -> None:
     """Entra names another place when there are too many; we go nowhere, and nobody is in a group."""
     standin.userinfo.update(
@@ -258,7 +258,7 @@ def test_groups_that_cannot_be_fetched_let_nobody_in(standin: StandIn) -> None:
     assert standin.asked("/groups") == []
 
 
-@pytest.mark.row("3k.11")
+@pytest.mark.requirement("3k.11")
 def test_the_first_user_is_a_user_like_any_other(site: Guarded, standin: StandIn) -> None:
     people = []
     signed_in = int(time.time())
@@ -275,7 +275,7 @@ def test_the_first_user_is_a_user_like_any_other(site: Guarded, standin: StandIn
     assert (first.groups, first.organizations) == ((), ("DEFAULT",))
 
 
-@pytest.mark.row("3l.3")
+@pytest.mark.requirement("3l.3")
 def test_fifty_first_sign_ins_at_once_make_one_user(directory: Directory) -> None:
     def sign_in(_: int) -> str:
         return directory.record_sign_in(
@@ -288,7 +288,7 @@ def test_fifty_first_sign_ins_at_once_make_one_user(directory: Directory) -> Non
     assert len(list(directory.users())) == 1
 
 
-@pytest.mark.row("3l.4")
+@pytest.mark.requirement("3l.4")
 def test_of_fifty_uses_of_one_attempt_at_once_one_counts(directory: Directory) -> None:
     store = SqlStore(directory.database, app="https://app.example")
     with ThreadPoolExecutor(50) as pool:

@@ -1,4 +1,4 @@
-"""Headers and cookies, row by row: what every response of ours carries, and what a browser does with it."""
+"""Headers and cookies: what every response of ours carries, and what a browser does with it."""
 
 from __future__ import annotations
 
@@ -107,13 +107,13 @@ def floor(name: str, *, extra: str = "") -> Version:
     )
 
 
-@pytest.mark.row("W1", "V26")
+@pytest.mark.requirement("W1", "V26")
 def test_the_webob_in_use_keeps_a_redirect_on_its_host() -> None:
     assert floor("WebOb") >= Version("1.8.11")
     assert Version(version("WebOb")) >= Version("1.8.11")
 
 
-@pytest.mark.row("V37")
+@pytest.mark.requirement("V37")
 def test_the_servers_of_the_demo_and_the_tests_have_no_known_hole() -> None:
     assert floor("gunicorn", extra="demo") >= Version("23")
     assert floor("waitress", extra="test") >= Version("3.0.1")
@@ -122,7 +122,7 @@ def test_the_servers_of_the_demo_and_the_tests_have_no_known_hole() -> None:
 # Headers
 
 
-@pytest.mark.row("3a.11", "W4")
+@pytest.mark.requirement("3a.11", "W4")
 @pytest.mark.parametrize("text", BREAKING, ids=ascii)
 @pytest.mark.parametrize(
     "name", ["error_description", "error", "error_uri", "code", "session_state", "iss", "x"]
@@ -143,7 +143,7 @@ def test_nothing_in_an_answer_reaches_a_header(
         assert all("\x20" <= character <= "\x7e" for part in line for character in part)
 
 
-@pytest.mark.row("3a.11", "W4")
+@pytest.mark.requirement("3a.11", "W4")
 @pytest.mark.parametrize("text", BREAKING, ids=ascii)
 def test_nothing_that_a_provider_says_reaches_a_header(provider: StandIn, text: str) -> None:
     provider.userinfo.update(name=text, phone_number=text, groups=[text], picture=text)
@@ -158,7 +158,7 @@ def test_nothing_that_a_provider_says_reaches_a_header(provider: StandIn, text: 
                 assert not re.search("[\r\n\x00]", value)
 
 
-@pytest.mark.row("3i.2", "3i.3", "N2.5.13")
+@pytest.mark.requirement("3i.2", "3i.3", "N2.5.13")
 def test_every_response_of_ours_is_private(site: Guarded) -> None:
     pages = walk(site.browser(), site)
     assert len(pages) >= 11
@@ -170,7 +170,7 @@ def test_every_response_of_ours_is_private(site: Guarded) -> None:
         assert "frame-ancestors 'none'" in (page.header("Content-Security-Policy") or ""), page.url
 
 
-@pytest.mark.row("3i.3")
+@pytest.mark.requirement("3i.3")
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT", "OPTIONS"])
 @pytest.mark.parametrize("accept", [HTML, "application/json"])
 def test_the_applications_body_never_goes_along_with_ours(method: str, accept: str) -> None:
@@ -181,7 +181,7 @@ def test_the_applications_body_never_goes_along_with_ours(method: str, accept: s
     assert app.calls == 0
 
 
-@pytest.mark.row("3j.3", "3j.4")
+@pytest.mark.requirement("3j.3", "3j.4")
 def test_pages_allow_nothing_but_our_own_style_and_pictures(site: Guarded) -> None:
     for page in walk(site.browser(), site):
         policy = dict(
@@ -215,7 +215,7 @@ def attributes(line: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.row("K1", "K5", "K2")
+@pytest.mark.requirement("K1", "K5", "K2")
 def test_every_cookie_keeps_the_promises_of_its_name(site: Guarded) -> None:
     browser = site.browser()
     lines = [line for page in walk(browser, site) for line in page.all_headers("Set-Cookie")]
@@ -230,7 +230,7 @@ def test_every_cookie_keeps_the_promises_of_its_name(site: Guarded) -> None:
     assert browser.jar.refused == []
 
 
-@pytest.mark.row("K5")
+@pytest.mark.requirement("K5")
 def test_on_plain_http_cookies_have_no_prefix_that_they_could_not_keep(provider: StandIn) -> None:
     middleware = guard(
         public_url="http://localhost:8000", issuer=provider.issuer, login_page=False, client_secret="x"
@@ -242,7 +242,7 @@ def test_on_plain_http_cookies_have_no_prefix_that_they_could_not_keep(provider:
         assert "secure" not in attributes(line)
 
 
-@pytest.mark.row("K2", "3c.15")
+@pytest.mark.requirement("K2", "3c.15")
 def test_after_a_logout_nothing_of_the_session_is_left_in_the_browser(provider: StandIn) -> None:
     provider.claims = {"much": "x" * 2500}
     with guarded(issuer=provider.issuer, client_secret="x") as site:
@@ -256,7 +256,7 @@ def test_after_a_logout_nothing_of_the_session_is_left_in_the_browser(provider: 
         ]
 
 
-@pytest.mark.row("K3", "W10")
+@pytest.mark.requirement("K3", "W10")
 @pytest.mark.parametrize("length", [1, 1000, 2600, 2700, 3000, 4000])
 def test_no_cookie_is_larger_than_a_browser_takes(length: int) -> None:
     name = "n" * 64
@@ -272,7 +272,7 @@ def test_no_cookie_is_larger_than_a_browser_takes(length: int) -> None:
     assert back.session.identity == identity
 
 
-@pytest.mark.row("W10", "K3")
+@pytest.mark.requirement("W10", "K3")
 def test_an_attempts_cookie_stays_small_however_long_its_destination(provider: StandIn) -> None:
     middleware = guard(cookie_name="n" * 64, issuer=provider.issuer, login_page=False, client_secret="x")
     for length in (1, 1000, 1900, 2047, 5000):
@@ -282,7 +282,7 @@ def test_an_attempts_cookie_stays_small_however_long_its_destination(provider: S
             assert len(line.partition(";")[0]) <= MAX_PAIR
 
 
-@pytest.mark.row("K4")
+@pytest.mark.requirement("K4")
 @pytest.mark.parametrize(("mode", "expected"), [("query", "Lax"), ("form_post", "None")])
 def test_an_attempt_is_lax_for_an_address_and_none_for_a_form(
     provider: StandIn, mode: str, expected: str
@@ -304,7 +304,7 @@ def test_an_attempt_is_lax_for_an_address_and_none_for_a_form(
         assert [attributes(line)["samesite"] for line in session] == ["Lax"]
 
 
-@pytest.mark.row("K6", "W8")
+@pytest.mark.requirement("K6", "W8")
 @pytest.mark.parametrize(
     "spell",
     [
@@ -324,7 +324,7 @@ def test_a_cookie_without_a_name_is_not_taken_for_ours(spell: str) -> None:
     assert call(middleware, environ_for("/", HTTP_COOKIE=cookie)).status == 200
 
 
-@pytest.mark.row("W8")
+@pytest.mark.requirement("W8")
 @pytest.mark.parametrize(
     "change", [str.upper, str.lower, str.title, lambda name: name + "\x01", lambda name: "x" + name]
 )
@@ -336,14 +336,14 @@ def test_a_name_is_ours_to_the_letter(change: Any) -> None:
     assert call(middleware, environ_for("/", HTTP_COOKIE=f"{change(name)}={value}")).status == 401
 
 
-@pytest.mark.row("K7", "V34")
+@pytest.mark.requirement("K7", "V34")
 def test_a_response_that_sets_or_reads_our_cookies_is_not_stored_and_varies_by_them(site: Guarded) -> None:
     for page in walk(site.browser(), site):
         assert page.header("Cache-Control") == "no-store"
         assert page.header("Vary") == "Cookie"
 
 
-@pytest.mark.row("3c.6")
+@pytest.mark.requirement("3c.6")
 def test_a_cookie_that_a_neighbour_planted_does_not_displace_ours() -> None:
     app = App()
     middleware = guard(app, public_url="http://localhost:8000")
@@ -355,7 +355,7 @@ def test_a_cookie_that_a_neighbour_planted_does_not_displace_ours() -> None:
     assert call(middleware, environ_for("/", HTTP_COOKIE=f"{crowd}; {cookie}")).status == 401
 
 
-@pytest.mark.row("3c.7")
+@pytest.mark.requirement("3c.7")
 def test_chunks_that_do_not_belong_together_are_no_session() -> None:
     middleware = guard(session_max_bytes=6000, environ={"HTTP_X_MUCH": "claims.much"})
     names = Cookies("oauth2_mw", secure=True)
@@ -393,7 +393,7 @@ def test_chunks_that_do_not_belong_together_are_no_session() -> None:
         assert status(jar) == 401
 
 
-@pytest.mark.row("3c.14")
+@pytest.mark.requirement("3c.14")
 @pytest.mark.parametrize("start", [2**31 - 1800, 2**31 + 10, 2**32 + 10, 1])
 def test_no_year_is_special(start: int) -> None:
     with time_machine.travel(start, tick=False) as clock:
@@ -405,7 +405,7 @@ def test_no_year_is_special(start: int) -> None:
         assert call(middleware, environ_for("/", HTTP_COOKIE=cookie)).status == 401
 
 
-@pytest.mark.row("3c.14", "3l.9")
+@pytest.mark.requirement("3c.14", "3l.9")
 def test_a_clock_that_goes_back_ends_nothing_and_extends_nothing() -> None:
     with time_machine.travel(1_900_000_000, tick=False) as clock:
         middleware = guard(session_lifetime="2h", session_idle="1h")
@@ -416,7 +416,7 @@ def test_a_clock_that_goes_back_ends_nothing_and_extends_nothing() -> None:
         assert call(middleware, environ_for("/", HTTP_COOKIE=cookie)).status == 401
 
 
-@pytest.mark.row("3c.16")
+@pytest.mark.requirement("3c.16")
 def test_a_tab_that_goes_on_after_a_logout_brings_no_session_back() -> None:
     """The cookie that renews an idle session is sealed with the id that the logout ended."""
     with time_machine.travel(1_900_000_000, tick=False) as clock:

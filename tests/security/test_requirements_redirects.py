@@ -1,4 +1,4 @@
-"""Where a browser may be sent, row by row: the rules of a destination, and every place that takes one."""
+"""Where a browser may be sent: the rules of a destination, and every place that takes one."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def destination_shown(answer: Answer) -> str | None:
 # The rules of one destination
 
 
-@pytest.mark.row("3d.1")
+@pytest.mark.requirement("3d.1")
 def test_a_destination_has_between_1_and_2048_characters() -> None:
     longest = "/" + "a" * (MAX_DESTINATION - 1)
     assert judged(longest) == longest
@@ -98,7 +98,7 @@ def test_a_destination_has_between_1_and_2048_characters() -> None:
     assert judged(None) is None
 
 
-@pytest.mark.row("3d.2", "V39")
+@pytest.mark.requirement("3d.2", "V39")
 def test_a_destination_is_visible_ascii_without_a_backslash() -> None:
     """Every character of the first plane, in every place; none is stripped as URL parsers do."""
     good = {chr(code) for code in range(0x21, 0x7F)} - {"\\"}
@@ -109,7 +109,7 @@ def test_a_destination_is_visible_ascii_without_a_backslash() -> None:
                 assert judged(value) is None, ascii(value)
 
 
-@pytest.mark.row("3d.3")
+@pytest.mark.requirement("3d.3")
 @pytest.mark.parametrize(
     "value", ["a", "a/b", "//", "//a", "///a", ".", "..", "?a=/b", "#/a", "*", "~", "@/", ":80/"]
 )
@@ -117,7 +117,7 @@ def test_a_destination_begins_with_one_slash(value: str) -> None:
     assert judged(value) is None
 
 
-@pytest.mark.row("3d.4")
+@pytest.mark.requirement("3d.4")
 @pytest.mark.parametrize("text", ["//evil", "/..", "/a/../b", "/\\evil", "/\x00", "/\r\n", "/\u2028", "/."])
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_a_layer_of_encoding_hides_nothing(text: str, times: int) -> None:
@@ -128,7 +128,7 @@ def test_a_layer_of_encoding_hides_nothing(text: str, times: int) -> None:
     assert judged("/a/" + hidden) is None
 
 
-@pytest.mark.row("3d.5")
+@pytest.mark.requirement("3d.5")
 @pytest.mark.parametrize(
     "path", ["", "/", "/login/", "/login/callback/", "/logout/", "/%6cogout/", "/x?y=1", "#z"]
 )
@@ -137,7 +137,7 @@ def test_an_endpoint_of_ours_is_no_destination(path: str) -> None:
     assert judged(ORIGIN + PREFIX + path) is None
 
 
-@pytest.mark.row("3d.6")
+@pytest.mark.requirement("3d.6")
 @pytest.mark.parametrize(
     "value",
     [
@@ -159,7 +159,7 @@ def test_an_absolute_destination_is_of_our_origin_to_the_letter(value: str) -> N
     assert judged("https://app.example/a") == "/a"
 
 
-@pytest.mark.row("3d.7")
+@pytest.mark.requirement("3d.7")
 def test_what_is_emitted_is_not_what_came_in() -> None:
     for value, built in (
         (f"{ORIGIN}/a?b#c", "/a?b"),
@@ -185,7 +185,7 @@ def site(provider: StandIn) -> Iterator[Guarded]:
         yield site
 
 
-@pytest.mark.row("3d.8", "N2.1.13")
+@pytest.mark.requirement("3d.8", "N2.1.13")
 @pytest.mark.parametrize("path", [f"{PREFIX}/login/", f"{PREFIX}/login/default/", f"{PREFIX}/login"])
 def test_next_at_the_login_leads_nowhere_else(provider: StandIn, path: str) -> None:
     middleware = OAuth2Middleware(App(), make_settings(issuer=provider.issuer, client_secret="x"))
@@ -205,7 +205,7 @@ def test_next_at_the_login_leads_nowhere_else(provider: StandIn, path: str) -> N
             assert answer.status == 400
 
 
-@pytest.mark.row("3d.9", "V29")
+@pytest.mark.requirement("3d.9", "V29")
 @pytest.mark.parametrize("value", AWAY, ids=ascii)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_next_at_the_logout_leads_nowhere_else(method: str, value: str) -> None:
@@ -219,7 +219,7 @@ def test_next_at_the_logout_leads_nowhere_else(method: str, value: str) -> None:
         assert answer.header("Location") == DONE
 
 
-@pytest.mark.row("3d.10")
+@pytest.mark.requirement("3d.10")
 @pytest.mark.parametrize("value", [*AWAY, f"{PREFIX}/logout/", None], ids=ascii)
 def test_a_destination_in_the_logouts_state_is_judged_again(value: str | None) -> None:
     """Even one that was sealed, as another version of this package may have done it."""
@@ -230,7 +230,7 @@ def test_a_destination_in_the_logouts_state_is_judged_again(value: str | None) -
     assert answer.header("Location") is None
 
 
-@pytest.mark.row("3d.10")
+@pytest.mark.requirement("3d.10")
 def test_a_state_of_the_logout_that_was_not_sealed_here_says_nothing(site: Guarded) -> None:
     plain = urlsafe_b64encode(json.dumps("/a").encode()).decode()
     for state in (
@@ -243,7 +243,7 @@ def test_a_state_of_the_logout_that_was_not_sealed_here_says_nothing(site: Guard
         assert page.status == 200
 
 
-@pytest.mark.row("3d.15", "V28")
+@pytest.mark.requirement("3d.15", "V28")
 @pytest.mark.parametrize(
     "path",
     [
@@ -263,7 +263,7 @@ def test_an_address_that_was_asked_for_is_judged_before_it_is_kept(path: str) ->
     assert "evil" not in program.text + (program.header("WWW-Authenticate") or "")
 
 
-@pytest.mark.row("3d.15")
+@pytest.mark.requirement("3d.15")
 def test_an_address_that_was_sealed_by_an_older_version_is_judged_again(provider: StandIn) -> None:
     middleware = OAuth2Middleware(App(), make_settings(issuer=provider.issuer, client_secret="x"))
     for value in AWAY:
@@ -277,7 +277,7 @@ def test_an_address_that_was_sealed_by_an_older_version_is_judged_again(provider
         assert answer.header("Location") == f"{ORIGIN}/"
 
 
-@pytest.mark.row("3d.16", "W5", "V38")
+@pytest.mark.requirement("3d.16", "W5", "V38")
 @pytest.mark.parametrize(
     "host",
     [
@@ -327,7 +327,7 @@ FORWARDED = [
 ]
 
 
-@pytest.mark.row("3d.17", "N2.5.10", "3g.9")
+@pytest.mark.requirement("3d.17", "N2.5.10", "3g.9")
 @pytest.mark.parametrize(("name", "value"), FORWARDED)
 @pytest.mark.parametrize("spell", [str, lambda value: f"{value}, {value}", lambda _: "", str.upper])
 def test_what_a_proxy_is_said_to_have_added_changes_nothing(name: str, value: str, spell: Any) -> None:
@@ -341,7 +341,7 @@ def test_what_a_proxy_is_said_to_have_added_changes_nothing(name: str, value: st
     assert app.calls == 0
 
 
-@pytest.mark.row("V11")
+@pytest.mark.requirement("V11")
 def test_the_page_about_a_failure_leads_back_here() -> None:
     middleware = guard(login_page=False, issuer="http://127.0.0.1:1")
     for value in AWAY:
@@ -355,7 +355,7 @@ def test_the_page_about_a_failure_leads_back_here() -> None:
         assert "evil" not in answer.text
 
 
-@pytest.mark.row("N2.1.15")
+@pytest.mark.requirement("N2.1.15")
 def test_every_redirect_of_ours_is_a_303(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     browser.navigate(site.url + "/deep")
@@ -366,7 +366,7 @@ def test_every_redirect_of_ours_is_a_303(site: Guarded, provider: StandIn) -> No
     assert {step.status for step in ours} == {303}
 
 
-@pytest.mark.row("N2.1.14", "N2.5.7")
+@pytest.mark.requirement("N2.1.14", "N2.5.7")
 def test_the_callback_leaves_its_address_at_once_and_loads_nothing(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     page = browser.navigate(site.url + "/deep", stop_before=ORIGIN)
@@ -377,7 +377,7 @@ def test_the_callback_leaves_its_address_at_once_and_loads_nothing(site: Guarded
     assert "default-src 'none'" in (page.header("Content-Security-Policy") or "")
 
 
-@pytest.mark.row("N2.5.6", "3i.2")
+@pytest.mark.requirement("N2.5.6", "3i.2")
 def test_no_page_sees_where_a_person_came_from(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
     browser.navigate(site.url + "/deep?token=secret")
@@ -386,7 +386,7 @@ def test_no_page_sees_where_a_person_came_from(site: Guarded, provider: StandIn)
     assert all("secret" not in referer and "code=" not in referer for referer in sent)
 
 
-@pytest.mark.row("V18")
+@pytest.mark.requirement("V18")
 @pytest.mark.parametrize(
     "url",
     [
@@ -413,7 +413,7 @@ def test_a_strange_address_in_the_settings_is_refused_and_does_not_hang(url: str
             Settings.from_mapping({"secret_keys": text_key(), **keys, key: url})
 
 
-@pytest.mark.row("N2.1.1")
+@pytest.mark.requirement("N2.1.1")
 @pytest.mark.parametrize("public_url", [ORIGIN, f"{ORIGIN}/core", "http://localhost:8000"])
 def test_a_redirect_uri_is_absolute_and_without_a_fragment(public_url: str) -> None:
     urls = Urls(make_settings(public_url=public_url, issuer="https://id.example"))
@@ -429,7 +429,7 @@ def test_a_redirect_uri_is_absolute_and_without_a_fragment(public_url: str) -> N
         make_settings(public_url=public_url + "/#x", issuer="https://id.example")
 
 
-@pytest.mark.row("N2.1.13")
+@pytest.mark.requirement("N2.1.13")
 @pytest.mark.parametrize(
     "url",
     [
@@ -450,7 +450,7 @@ def test_to_a_provider_means_to_its_endpoint(url: str) -> None:
         Urls.to_provider(url, endpoint=endpoint)
 
 
-@pytest.mark.row("V29")
+@pytest.mark.requirement("V29")
 def test_no_address_signs_anybody_in_or_out(site: Guarded) -> None:
     """Tokens count in our forms and cookies alone, never in a query."""
     browser = site.browser()

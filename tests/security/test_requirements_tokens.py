@@ -1,4 +1,4 @@
-"""ID tokens, row by row: what the FAPI suite refuses, the steps of OpenID Connect, and what befell other libraries."""
+"""ID tokens: what the FAPI suite refuses, the steps of OpenID Connect, and what befell other libraries."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def refused(text: str, *keys: Key | dict[str, Any], **options: Any) -> str:
     return error.value.code
 
 
-def row(*ids: str, id: str | None = None, values: tuple[Any, ...]) -> Any:
-    return pytest.param(*values, id=id or ids[0], marks=pytest.mark.row(*ids))
+def requirement(*ids: str, id: str | None = None, values: tuple[Any, ...]) -> Any:
+    return pytest.param(*values, id=id or ids[0], marks=pytest.mark.requirement(*ids))
 
 
 def test_the_token_that_all_others_differ_from_is_accepted() -> None:
@@ -76,45 +76,45 @@ def test_the_token_that_all_others_differ_from_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        row("F13", "N2.6.2", values=({"iss": "https://op.example/tenant/"}, "token_issuer")),
-        row(
+        requirement("F13", "N2.6.2", values=({"iss": "https://op.example/tenant/"}, "token_issuer")),
+        requirement(
             "F13", "V14", "N2.6.2", id="a part of it", values=({"iss": "https://op.example"}, "token_issuer")
         ),
-        row("V14", id="more than it", values=({"iss": ISSUER + "-2"}, "token_issuer")),
-        row("N2.6.2", id="its case", values=({"iss": "https://OP.example/tenant"}, "token_issuer")),
-        row("V14", id="in a list", values=({"iss": [ISSUER]}, "token_issuer")),
-        row("F14", values=({"iss": LEFT_OUT}, "token_issuer")),
-        row("F15", "N2.6.3", values=({"aud": "other"}, "token_audience")),
-        row("N2.6.3", id="several in one text", values=({"aud": "client other"}, "token_audience")),
-        row("F16", values=({"aud": LEFT_OUT}, "token_audience")),
-        row("F16", id="F16 empty", values=({"aud": []}, "token_audience")),
-        row("F17", "N2.6.3", values=({"aud": ["client", "other"]}, "token_audience")),
-        row(
+        requirement("V14", id="more than it", values=({"iss": ISSUER + "-2"}, "token_issuer")),
+        requirement("N2.6.2", id="its case", values=({"iss": "https://OP.example/tenant"}, "token_issuer")),
+        requirement("V14", id="in a list", values=({"iss": [ISSUER]}, "token_issuer")),
+        requirement("F14", values=({"iss": LEFT_OUT}, "token_issuer")),
+        requirement("F15", "N2.6.3", values=({"aud": "other"}, "token_audience")),
+        requirement("N2.6.3", id="several in one text", values=({"aud": "client other"}, "token_audience")),
+        requirement("F16", values=({"aud": LEFT_OUT}, "token_audience")),
+        requirement("F16", id="F16 empty", values=({"aud": []}, "token_audience")),
+        requirement("F17", "N2.6.3", values=({"aud": ["client", "other"]}, "token_audience")),
+        requirement(
             "F17",
             "N2.6.4",
             id="F17 with azp",
             values=({"aud": ["client", "other"], "azp": "client"}, "token_audience"),
         ),
-        row("N2.6.4", values=({"azp": "other"}, "token_azp")),
-        row("F18", "N2.6.8", values=({"iat": NOW - 900, "exp": NOW - 301}, "token_expired")),
-        row("N2.6.8", id="just past", values=({"exp": NOW - 60}, "token_expired")),
-        row("F19", values=({"exp": LEFT_OUT}, "token_time")),
-        row("N2.6.9", id="future", values=({"iat": NOW + 61}, "token_issued")),
-        row("N2.6.9", id="past", values=({"iat": NOW - 3661}, "token_issued")),
-        row("F20", "N2.6.10", values=({"nonce": "another"}, "token_nonce")),
-        row("F21", "N2.6.10", values=({"nonce": LEFT_OUT}, "token_nonce")),
+        requirement("N2.6.4", values=({"azp": "other"}, "token_azp")),
+        requirement("F18", "N2.6.8", values=({"iat": NOW - 900, "exp": NOW - 301}, "token_expired")),
+        requirement("N2.6.8", id="just past", values=({"exp": NOW - 60}, "token_expired")),
+        requirement("F19", values=({"exp": LEFT_OUT}, "token_time")),
+        requirement("N2.6.9", id="future", values=({"iat": NOW + 61}, "token_issued")),
+        requirement("N2.6.9", id="past", values=({"iat": NOW - 3661}, "token_issued")),
+        requirement("F20", "N2.6.10", values=({"nonce": "another"}, "token_nonce")),
+        requirement("F21", "N2.6.10", values=({"nonce": LEFT_OUT}, "token_nonce")),
     ],
 )
 def test_a_claim_that_is_wrong_ends_it(changes: dict[str, Any], code: str) -> None:
     assert refused(token(**changes)) == code
 
 
-@pytest.mark.row("N2.6.8")
+@pytest.mark.requirement("N2.6.8")
 def test_the_last_second_of_a_token_is_good() -> None:
     assert read(token(exp=NOW - 59))
 
 
-@pytest.mark.row("F3")
+@pytest.mark.requirement("F3")
 def test_an_audience_in_a_list_of_one_is_the_audience() -> None:
     assert read(token(aud=["client"]))
 
@@ -127,7 +127,7 @@ def signing_input(alg: str) -> str:
     return base64url(to_json({"alg": alg, "kid": RSA.kid})) + "." + base64url(to_json(GOOD))
 
 
-@pytest.mark.row("F22", "V7")
+@pytest.mark.requirement("F22", "V7")
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE"])
 @pytest.mark.parametrize("signature", ["", "AA"])
 def test_no_signature_is_no_token(alg: str, signature: str) -> None:
@@ -136,14 +136,14 @@ def test_no_signature_is_no_token(alg: str, signature: str) -> None:
     assert refused(text) == ("token_algorithm" if signature else "token_malformed")
 
 
-@pytest.mark.row("F23", "N2.6.6")
+@pytest.mark.requirement("F23", "N2.6.6")
 def test_a_key_of_the_provider_is_no_algorithm_of_ours() -> None:
     key = ec_key()
     assert refused(token(key), RSA, key) == "token_algorithm"
     assert read(token(key), RSA, key, algorithms=("ES256",))
 
 
-@pytest.mark.row("N2.6.5")
+@pytest.mark.requirement("N2.6.5")
 def test_a_signature_by_another_key_of_the_same_name_does_not_verify() -> None:
     other = Key(rsa_key(7).private, "RS256", RSA.kid)
     assert refused(token(other)) == "token_signature"
@@ -164,7 +164,7 @@ def public_forms(key: Key) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.row("V2", "V13", "N2.6.7")
+@pytest.mark.requirement("V2", "V13", "N2.6.7")
 @pytest.mark.parametrize("name", public_forms(RSA))
 @pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512"])
 def test_nothing_public_serves_as_a_shared_secret(name: str, alg: str) -> None:
@@ -175,7 +175,7 @@ def test_nothing_public_serves_as_a_shared_secret(name: str, alg: str) -> None:
     assert refused(text, algorithms=("RS256", alg)) == "token_algorithm"
 
 
-@pytest.mark.row("V22", "V13", "N2.6.7")
+@pytest.mark.requirement("V22", "V13", "N2.6.7")
 def test_no_configuration_makes_a_symmetric_algorithm_good() -> None:
     everything = ("HS256", "HS384", "HS512", "none", "RS256")
     for provider, metadata in (
@@ -185,12 +185,12 @@ def test_no_configuration_makes_a_symmetric_algorithm_good() -> None:
         assert allowed_algorithms(provider, metadata) == {"RS256"}
 
 
-@pytest.mark.row("V27")
+@pytest.mark.requirement("V27")
 def test_without_any_setting_the_algorithm_is_pinned() -> None:
     assert allowed_algorithms(provider_settings(), ProviderMetadata()) == {"RS256"}
 
 
-@pytest.mark.row("V3")
+@pytest.mark.requirement("V3")
 @pytest.mark.parametrize(
     "header", [{"crit": ["exp"], "exp": 1}, {"crit": []}, {"crit": ["http://x"], "http://x": 1}]
 )
@@ -198,20 +198,20 @@ def test_a_critical_extension_is_refused(header: dict[str, Any]) -> None:
     assert refused(token(header=header)) == "token_header"
 
 
-@pytest.mark.row("V15")
+@pytest.mark.requirement("V15")
 def test_the_library_refuses_critical_extensions_by_itself() -> None:
     text = token(header={"crit": ["x"], "x": 1})
     with pytest.raises(InvalidTokenError, match="crit"):
         jwt.decode(text, RSA.private.public_key(), algorithms=["RS256"], options={"verify_aud": False})
 
 
-@pytest.mark.row("V16")
+@pytest.mark.requirement("V16")
 @pytest.mark.parametrize("header", [{"b64": False}, {"b64": False, "crit": ["b64"]}, {"b64": True}])
 def test_a_payload_outside_the_token_is_refused(header: dict[str, Any]) -> None:
     assert refused(token(header=header)) == "token_header"
 
 
-@pytest.mark.row("V8")
+@pytest.mark.requirement("V8")
 def test_without_a_published_key_the_key_in_the_header_is_none() -> None:
     mine = rsa_key(8)
     header = {"jwk": mine.jwk(), "x5c": ["AAAA"], "jku": "https://evil.example/keys"}
@@ -220,14 +220,14 @@ def test_without_a_published_key_the_key_in_the_header_is_none() -> None:
     assert refused(token(Key(mine.private, "RS256", None), header=header)) == "token_signature"
 
 
-@pytest.mark.row("V17")
+@pytest.mark.requirement("V17")
 @pytest.mark.parametrize("bits", [1024, 1536, 2040])
 def test_a_short_rsa_key_is_no_key(bits: int) -> None:
     weak = rsa_key(bits, bits=bits)
     assert refused(token(weak), weak) == "token_key"
 
 
-@pytest.mark.row("V24")
+@pytest.mark.requirement("V24")
 @pytest.mark.parametrize(
     "shape",
     [
@@ -242,7 +242,7 @@ def test_only_the_compact_form_is_a_token(shape: Callable[[str, str, str], str])
     assert refused(shape(*token().split("."))) == "token_malformed"
 
 
-@pytest.mark.row("V4")
+@pytest.mark.requirement("V4")
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_many_megabytes_are_refused_by_their_length_alone(place: int) -> None:
     parts = token().split(".")
@@ -253,14 +253,14 @@ def test_many_megabytes_are_refused_by_their_length_alone(place: int) -> None:
     assert time.process_time() - started < 0.2
 
 
-@pytest.mark.row("V33")
+@pytest.mark.requirement("V33")
 def test_one_key_name_at_two_providers_is_two_keys() -> None:
     mine, theirs = Key(rsa_key(1).private, "RS256", "1"), Key(rsa_key(2).private, "RS256", "1")
     assert read(token(mine), mine)
     assert refused(token(theirs), mine) == "token_signature"
 
 
-@pytest.mark.row("V1")
+@pytest.mark.requirement("V1")
 @pytest.mark.parametrize(
     "jwk",
     [
@@ -289,7 +289,7 @@ def test_an_edge_case_of_a_key_is_no_key(jwk: Callable[[], dict[str, Any]]) -> N
 # What comes with the token
 
 
-@pytest.mark.row("N2.6.13")
+@pytest.mark.requirement("N2.6.13")
 @pytest.mark.parametrize(
     ("key", "digest"),
     [(RSA, "sha256"), (rsa_key(2, alg="RS384"), "sha384"), (ec_key("ES512"), "sha512"), (ed_key(), "sha512")],
@@ -303,7 +303,7 @@ def test_at_hash_is_of_the_algorithms_own_hash(key: Key, digest: str) -> None:
     assert refused(token(key, at_hash=at_hash("the-token", wrong)), key, **settings) == "token_at_hash"
 
 
-@pytest.mark.row("N2.6.15")
+@pytest.mark.requirement("N2.6.15")
 @pytest.mark.parametrize(
     "changes", [{"aud": "other"}, {"aud": LEFT_OUT}, {"iss": "https://evil.example"}, {"iss": LEFT_OUT}]
 )
@@ -333,7 +333,7 @@ def site_and_provider() -> Any:
         yield site, provider
 
 
-@pytest.mark.row("3i.5")
+@pytest.mark.requirement("3i.5")
 def test_one_page_tells_of_every_check_that_failed(site_and_provider: tuple[Guarded, StandIn]) -> None:
     site, provider = site_and_provider
     pages = set()
@@ -355,7 +355,7 @@ def test_one_page_tells_of_every_check_that_failed(site_and_provider: tuple[Guar
     assert len({line.partition("code=")[2].split()[0] for line in site.audit}) >= 5
 
 
-@pytest.mark.row("3f.14")
+@pytest.mark.requirement("3f.14")
 def test_no_address_inside_claims_is_visited(site_and_provider: tuple[Guarded, StandIn]) -> None:
     site, provider = site_and_provider
     bait = provider.url + "/bait"
@@ -372,7 +372,7 @@ def test_no_address_inside_claims_is_visited(site_and_provider: tuple[Guarded, S
     assert provider.asked("/bait") == []
 
 
-@pytest.mark.row("N2.1.20")
+@pytest.mark.requirement("N2.1.20")
 def test_an_access_token_is_never_opened(site_and_provider: tuple[Guarded, StandIn]) -> None:
     site, provider = site_and_provider
     for strange in (
@@ -400,14 +400,14 @@ def test_an_access_token_is_never_opened(site_and_provider: tuple[Guarded, Stand
         assert page.status == 200, site.audit
 
 
-@pytest.mark.row("N2.5.5")
+@pytest.mark.requirement("N2.5.5")
 def test_an_issuer_is_all_that_a_provider_needs(site_and_provider: tuple[Guarded, StandIn]) -> None:
     site, provider = site_and_provider
     site.browser().navigate(site.url + "/", follow=False)
     assert [request.path for request in provider.requests] == ["/.well-known/openid-configuration"]
 
 
-@pytest.mark.row("N2.6.10")
+@pytest.mark.requirement("N2.6.10")
 def test_the_answer_of_an_earlier_attempt_does_not_fit_a_later_one(
     site_and_provider: tuple[Guarded, StandIn],
 ) -> None:
@@ -421,7 +421,7 @@ def test_the_answer_of_an_earlier_attempt_does_not_fit_a_later_one(
     assert "code=token_nonce" in site.audit[-1]
 
 
-@pytest.mark.row("3h.8")
+@pytest.mark.requirement("3h.8")
 def test_a_hundred_thousand_groups_are_refused_quickly(site_and_provider: tuple[Guarded, StandIn]) -> None:
     site, provider = site_and_provider
     provider.userinfo["groups"] = [f"g{number}" for number in range(100_000)]

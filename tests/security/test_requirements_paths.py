@@ -1,4 +1,4 @@
-"""Paths and environs, row by row, through the whole middleware: what opens a protected path, and who is believed."""
+"""Paths and environs, through the whole middleware: what opens a protected path, and who is believed."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def request_for(target: str, **keys: Any) -> dict[str, Any]:
     )
 
 
-@pytest.mark.row("3g", "3g.7", "3g.5")
+@pytest.mark.requirement("3g", "3g.7", "3g.5")
 @pytest.mark.parametrize("target", TARGETS, ids=ascii)
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "HEAD"])
 def test_no_spelling_of_a_protected_path_reaches_the_application(target: str, method: str) -> None:
@@ -109,7 +109,7 @@ def test_no_spelling_of_a_protected_path_reaches_the_application(target: str, me
     assert app.calls == 0
 
 
-@pytest.mark.row("3g.1")
+@pytest.mark.requirement("3g.1")
 def test_a_path_is_judged_as_the_application_routes_it() -> None:
     app = App()
     middleware = guard(app)
@@ -126,7 +126,7 @@ def test_a_path_is_judged_as_the_application_routes_it() -> None:
     assert [seen["path"] for seen in app.seen] == ["/public/x"]
 
 
-@pytest.mark.row("3g.2")
+@pytest.mark.requirement("3g.2")
 @pytest.mark.parametrize(
     "script", ["/public", "/public/", "/x", "/core/", "/CORE", "core", "/core/public", "//core"]
 )
@@ -139,7 +139,7 @@ def test_a_mount_that_is_not_ours_is_never_public_and_never_ours(script: str, pa
     assert app.calls == 0
 
 
-@pytest.mark.row("3g.3")
+@pytest.mark.requirement("3g.3")
 @pytest.mark.parametrize(
     "path", ["/PUBLIC/x", "/Public/x", "/public", "/publicx/y", "/xpublic/y", "/x/public/y"]
 )
@@ -154,7 +154,7 @@ SHARED_APP = App()
 SHARED = guard(SHARED_APP)
 
 
-@pytest.mark.row("3g.6")
+@pytest.mark.requirement("3g.6")
 @given(
     st.sampled_from(["", "/public/", "path=/public/", "x=/public/&y", "#/public/", "?/public/"]),
     st.text("a/.?#&=", max_size=8),
@@ -164,7 +164,7 @@ def test_neither_query_nor_fragment_opens_a_path(query: str, more: str) -> None:
     assert SHARED_APP.calls == 0
 
 
-@pytest.mark.row("3g.9", "3e.5")
+@pytest.mark.requirement("3g.9", "3e.5")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -191,7 +191,7 @@ def test_no_header_opens_a_path(name: str, value: str, method: str) -> None:
     assert app.calls == 0
 
 
-@pytest.mark.row("3g.10")
+@pytest.mark.requirement("3g.10")
 @pytest.mark.parametrize(
     "path", ["", None, "public/x", "*", "http://app.example/public/x", "https:/public/x", "\\public\\x"]
 )
@@ -201,7 +201,7 @@ def test_what_is_no_path_at_all_is_protected(path: str | None) -> None:
     assert app.calls == 0
 
 
-@pytest.mark.row("3e.7")
+@pytest.mark.requirement("3e.7")
 @pytest.mark.parametrize("address", [None, "", "127.0.0.1", "::1", "unix:", "10.0.0.1"])
 def test_nobody_is_trusted_for_where_they_come_from(address: str | None) -> None:
     app = App()
@@ -235,7 +235,7 @@ IDENTITY_NAMES = (
 )
 
 
-@pytest.mark.row("3e.2", "V36")
+@pytest.mark.requirement("3e.2", "V36")
 @pytest.mark.parametrize(
     "keys",
     [
@@ -264,7 +264,7 @@ def test_what_claims_an_identity_is_gone_before_every_way_out(keys: dict[str, An
     assert all("mallory" not in seen["environ"].values() for seen in app.seen)
 
 
-@pytest.mark.row("3e.4")
+@pytest.mark.requirement("3e.4")
 @pytest.mark.parametrize(
     "target",
     [
@@ -282,7 +282,7 @@ def test_a_name_that_the_server_needs_cannot_be_handed_on(target: str) -> None:
         guard(App(), environ={target: "username"})
 
 
-@pytest.mark.row("3e.3")
+@pytest.mark.requirement("3e.3")
 def test_a_comma_in_a_group_cannot_make_two_of_one() -> None:
     app = App()
     middleware = guard(app, environ={"HTTP_X_GROUPS": "groups"})

@@ -9,12 +9,21 @@ from typing import Any
 
 import pytest
 
-from tests.security.rows import BUILT, MOST, Plugin, Row, mistake, read_list, read_seen, report
+from tests.security.requirements import (
+    BUILT,
+    MOST,
+    Plugin,
+    Requirement,
+    mistake,
+    read_list,
+    read_seen,
+    report,
+)
 
 KNOWN = {
-    "a": Row("a", "core", "One."),
-    "b": Row("b", "core", "Two."),
-    "c": Row("c", "not built", "Three."),
+    "a": Requirement("a", "core", "One."),
+    "b": Requirement("b", "core", "Two."),
+    "c": Requirement("c", "not built", "Three."),
 }
 
 
@@ -53,23 +62,23 @@ def item(node: str, ids: tuple[str, ...], kind: str) -> Any:
     return SimpleNamespace(
         nodeid=node,
         path=Path("tests", kind, "f.py"),
-        iter_markers=lambda name: [SimpleNamespace(args=ids)] if name == "row" else [],
+        iter_markers=lambda name: [SimpleNamespace(args=ids)] if name == "requirement" else [],
         user_properties=[],
     )
 
 
 def test_the_list_is_in_order_and_every_row_has_a_feature_and_a_sentence() -> None:
-    rows = read_list()
-    assert len(rows) > 400
-    assert {row.feature for row in rows.values()} >= BUILT
-    assert all(row.rule.endswith((".", ").")) for row in rows.values())
+    requirements = read_list()
+    assert len(requirements) > 400
+    assert {requirement.feature for requirement in requirements.values()} >= BUILT
+    assert all(requirement.rule.endswith((".", ").")) for requirement in requirements.values())
 
 
 @pytest.mark.parametrize(
     "line", ["a\tcore", "a\tcore\tOne.\tmore", "\tcore\tOne.", "a\t core\tOne.", "b\tcore\tTwo."]
 )
 def test_a_list_that_cannot_be_read_is_an_error(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "rows.tsv"
+    path = tmp_path / "requirements.tsv"
     path.write_text(f"id\tfeature\trule\nb\tcore\tTwo.\n{line}\n")
     with pytest.raises(ValueError, match="line 3"):
         read_list(path)
@@ -83,7 +92,9 @@ def test_an_unknown_rule_and_a_fourth_one_are_mistakes() -> None:
 
 
 def test_a_mistake_stops_the_collection(tmp_path: Path) -> None:
-    with pytest.raises(pytest.UsageError, match=r"test_x names rows that are not in rows.tsv: z"):
+    with pytest.raises(
+        pytest.UsageError, match=r"test_x names requirements that are not in requirements.tsv: z"
+    ):
         run(tmp_path, ("f.py::test_x", ("z",), "passed"))
 
 
@@ -92,7 +103,9 @@ def test_where_several_processes_run_the_tests_a_mistake_fails_its_test(tmp_path
     fine, mistaken = item("f.py::test_x", ("a",), "in-process"), item("f.py::test_y", ("z",), "in-process")
     worker.pytest_collection_modifyitems([fine, mistaken])
     worker.pytest_runtest_setup(fine)
-    with pytest.raises(pytest.fail.Exception, match=r"test_y names rows that are not in rows.tsv: z"):
+    with pytest.raises(
+        pytest.fail.Exception, match=r"test_y names requirements that are not in requirements.tsv: z"
+    ):
         worker.pytest_runtest_setup(mistaken)
 
 
@@ -145,6 +158,6 @@ def test_where_several_processes_run_the_tests_the_one_that_hears_of_all_of_them
 
 
 def test_rules_of_features_that_are_not_built_wait() -> None:
-    assert report(KNOWN, {"a", "b"}) == (["2 of 2 rows"], True)
-    assert report(KNOWN, {"a"}) == (["1 of 2 rows", "no passing test: b"], False)
-    assert report(KNOWN, {"a", "b", "z"}) == (["2 of 2 rows", "not in rows.tsv: z"], False)
+    assert report(KNOWN, {"a", "b"}) == (["2 of 2 requirements"], True)
+    assert report(KNOWN, {"a"}) == (["1 of 2 requirements", "no passing test: b"], False)
+    assert report(KNOWN, {"a", "b", "z"}) == (["2 of 2 requirements", "not in requirements.tsv: z"], False)

@@ -1,4 +1,4 @@
-"""Pages, row by row, as a browser gets them: nothing that anybody says of themselves becomes markup, link or script."""
+"""Pages, as a browser gets them: nothing that anybody says of themselves becomes markup, link or script."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def site(provider: StandIn) -> Iterator[Guarded]:
         yield site
 
 
-@pytest.mark.row("3j", "3j.7", "3j.2")
+@pytest.mark.requirement("3j", "3j.7", "3j.2")
 @pytest.mark.parametrize("text", POLYGLOTS, ids=ascii)
 def test_what_an_answer_says_becomes_no_markup_and_no_link(
     site: Guarded, provider: StandIn, text: str
@@ -144,7 +144,7 @@ def test_what_an_answer_says_becomes_no_markup_and_no_link(
         assert text not in page.text
 
 
-@pytest.mark.row("3j.2")
+@pytest.mark.requirement("3j.2")
 @pytest.mark.parametrize(
     "uri", ["https://evil.example/help", "javascript:alert(1)", "//evil.example", "/local/help"]
 )
@@ -160,7 +160,7 @@ def test_the_address_that_an_error_names_is_never_linked(site: Guarded, uri: str
     assert_harmless(page)
 
 
-@pytest.mark.row("3j", "3j.7")
+@pytest.mark.requirement("3j", "3j.7")
 @pytest.mark.parametrize("text", POLYGLOTS, ids=ascii)
 def test_a_persons_name_becomes_no_markup(provider: StandIn, text: str) -> None:
     provider.userinfo = {"sub": "user-1", "preferred_username": text, "name": text, "email": text}
@@ -174,7 +174,7 @@ def test_a_persons_name_becomes_no_markup(provider: StandIn, text: str) -> None:
         assert text in reader.text
 
 
-@pytest.mark.row("3j", "3j.7")
+@pytest.mark.requirement("3j", "3j.7")
 @pytest.mark.parametrize("text", POLYGLOTS[:16], ids=ascii)
 def test_a_providers_name_and_a_hint_become_no_markup(provider: StandIn, text: str) -> None:
     provider.denies = "access_denied"
@@ -189,7 +189,7 @@ def test_a_providers_name_and_a_hint_become_no_markup(provider: StandIn, text: s
         assert_harmless(browser.navigate(f"{site.url}{PREFIX}/login/default/"))
 
 
-@pytest.mark.row("3j.6")
+@pytest.mark.requirement("3j.6")
 @pytest.mark.parametrize(
     "value",
     [
@@ -213,7 +213,7 @@ def test_where_our_form_leads_is_ours_to_say(site: Guarded, provider: StandIn, v
         assert (page.header("Content-Security-Policy") or "").count("form-action 'self'") == 1
 
 
-@pytest.mark.row("3j.5", "3j.3")
+@pytest.mark.requirement("3j.5", "3j.3")
 def test_no_template_holds_a_script() -> None:
     for path in sorted(Path(oauth2_mw.web.__path__[0], "templates").glob("*.html")):
         text = path.read_text(encoding="utf-8").lower()
@@ -224,7 +224,7 @@ def test_no_template_holds_a_script() -> None:
         assert not any(f" on{event}=" in text for event in ("click", "load", "error", "submit", "focus"))
 
 
-@pytest.mark.row("3j.8", "3j.1")
+@pytest.mark.requirement("3j.8", "3j.1")
 @pytest.mark.parametrize("scheme", ["javascript", "data", "vbscript", "blob", "file", "ftp"])
 def test_no_setting_puts_another_scheme_on_a_page(scheme: str) -> None:
     for key in ("icon", "logout_endpoint", "issuer", "public_url"):
@@ -233,7 +233,7 @@ def test_no_setting_puts_another_scheme_on_a_page(scheme: str) -> None:
             make_settings(**keys)
 
 
-@pytest.mark.row("3i.5")
+@pytest.mark.requirement("3i.5")
 def test_a_page_names_a_reference_and_no_reason(site: Guarded, provider: StandIn) -> None:
     texts = set()
     for answer in ({"id_token": "a.b.c"}, {"id_token": "x"}, {"access_token": "\x00"}, {"token_type": "mac"}):
