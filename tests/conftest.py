@@ -14,11 +14,11 @@ from hypothesis import settings
 from jinja2.bccache import Bucket
 
 from tests.security import requirements
-from tests.support.loopback import stay_here
+from tests.support.hosts.loopback import stay_here
 
 # What several modules run as their own tests explains its assertions like theirs.
 pytest.register_assert_rewrite(
-    "tests.support.directory_contract", "tests.support.sql_store_contract", "tests.support.store_contract"
+    "tests.support.contracts.directory", "tests.support.contracts.sql_store", "tests.support.contracts.store"
 )
 
 # A shared machine may be slow for a moment; a property is about values, not about time.

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser_jar import Browser, BrowserError
-from tests.support.cookie_jar import Context, CookieJar, default_path, parse_date, site
-from tests.support.page import resolve
-from tests.support.wsgi_thread import serve
+from tests.support.browser.cookie_jar import Context, CookieJar, default_path, parse_date, site
+from tests.support.browser.jar import Browser, BrowserError
+from tests.support.browser.page import resolve
+from tests.support.hosts.wsgi_thread import serve
 
 SECURE = "https://app.example.com/core/page"
 PLAIN = "http://app.example.com/core/page"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.loopback import LeftTheMachine
-from tests.support.raw_server import raw_server
+from tests.support.hosts.loopback import LeftTheMachine
+from tests.support.providers.raw_server import raw_server
 
 #: reserved for documentation (RFC 5737, RFC 3849)
 ELSEWHERE = "192.0.2.1"

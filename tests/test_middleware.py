@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from oauth2_mw.errors import ConfigError, StoreUnavailable
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
-from tests.support.guarded import ORIGIN, make_settings
-from tests.support.wsgi_call import Answer, call, environ_for
+from tests.support.hosts.guarded import ORIGIN, make_settings
+from tests.support.hosts.wsgi_call import Answer, call, environ_for
 
 HTML = "text/html,*/*;q=0.8"
 COOKIE = "__Host-oauth2_mw"

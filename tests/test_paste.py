@@ -13,7 +13,7 @@ from oauth2_mw.errors import ConfigError
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.paste import filter_app_factory, filter_factory
 from oauth2_mw.settings import ini
-from tests.support.settings import key_text
+from tests.support.settings.minimal import key_text
 
 
 def application(environ, start_response):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Child, ChildFailed, child_environment, free_port, listening_socket
+from tests.support.hosts.processes import Child, ChildFailed, child_environment, free_port, listening_socket
 
 GRANDPARENT = """
 import subprocess, sys, time

@@ -13,8 +13,8 @@ import pytest
 from oauth2_mw.cli.main import main
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
-from tests.support.keys import text_key
-from tests.support.wsgi_call import Answer, call, environ_for
+from tests.support.hosts.wsgi_call import Answer, call, environ_for
+from tests.support.settings.keys import text_key
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"

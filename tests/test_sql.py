@@ -20,8 +20,8 @@ from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, address, schema
 from oauth2_mw.sql.database import _Process
-from tests.support.people import ISSUER, NOW, attributes, provider
-from tests.support.processes import ROOT, child_environment
+from tests.support.hosts.processes import ROOT, child_environment
+from tests.support.settings.people import ISSUER, NOW, attributes, provider
 
 CANARY = "c4n4ry-p4ssw0rd"
 
@@ -461,7 +461,7 @@ def test_an_error_of_the_caller_is_not_taken_for_one_of_the_database(url: str) -
 
 @pytest.mark.requirement("3l.8")
 def test_children_of_a_process_that_used_it_open_their_own_connections(url: str) -> None:
-    assert in_a_child("import tests.support.forking", DIRECTORY_URL=url) == "[0, 0, 0, 0]\n"
+    assert in_a_child("import tests.support.stores.directory_forking", DIRECTORY_URL=url) == "[0, 0, 0, 0]\n"
 
 
 @pytest.mark.requirement("3l.8")

@@ -11,9 +11,9 @@ import pytest
 
 from oauth2_mw.cli.main import main
 from oauth2_mw.settings.grammar import decode_key, parse_key_file
-from tests.support.client_keys import pem
-from tests.support.jose import ec_key
-from tests.support.keys import text_key
+from tests.support.providers.client_keys import pem
+from tests.support.providers.jose import ec_key
+from tests.support.settings.keys import text_key
 
 
 def write_ini(folder: Path, *lines: str) -> Path:

@@ -21,9 +21,9 @@ from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.keyring import Key
 from oauth2_mw.settings.grammar import parse_key_file
 from oauth2_mw.settings.ini import Settings
-from tests.support.keys import raw_key, text_key
-from tests.support.operator import Operator
-from tests.support.wsgi_call import call, environ_for
+from tests.support.hosts.operator import Operator
+from tests.support.hosts.wsgi_call import call, environ_for
+from tests.support.settings.keys import raw_key, text_key
 
 NOW = 1_800_000_000
 DAY = 86400

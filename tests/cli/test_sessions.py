@@ -15,10 +15,10 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.session.registry import Ledger
 from oauth2_mw.settings.grammar import Secret
-from tests.support.keys import text_key
-from tests.support.operator import Operator
-from tests.support.people import attributes, provider
-from tests.support.worker import ISSUER, Clock, Worker
+from tests.support.hosts.operator import Operator
+from tests.support.hosts.worker import ISSUER, Clock, Worker
+from tests.support.settings.keys import text_key
+from tests.support.settings.people import attributes, provider
 
 HOSTILE = "a\tb\nc\x1b]0;x\x07\x9b31m\u202e\\x"
 KINDS = {

@@ -11,7 +11,7 @@ from argparse import ArgumentTypeError
 import pytest
 
 from oauth2_mw.cli.terminal import moment, plain, read_span, row, span
-from tests.support.processes import ROOT, child_environment
+from tests.support.hosts.processes import ROOT, child_environment
 
 
 @pytest.mark.parametrize(

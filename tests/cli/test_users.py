@@ -13,12 +13,12 @@ import pytest
 from oauth2_mw.identity.directory import Directory, Link, User
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
-from tests.support.guarded import guarded
-from tests.support.keys import text_key
-from tests.support.operator import Operator
-from tests.support.people import NOW, attributes, provider
-from tests.support.provider_standin import StandIn
-from tests.support.worker import Clock, Worker
+from tests.support.hosts.guarded import guarded
+from tests.support.hosts.operator import Operator
+from tests.support.hosts.worker import Clock, Worker
+from tests.support.providers.standin import StandIn
+from tests.support.settings.keys import text_key
+from tests.support.settings.people import NOW, attributes, provider
 
 ISSUER = "https://id.example"
 CORP = "https://corp.example"

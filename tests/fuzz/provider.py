@@ -24,7 +24,7 @@ from oauth2_mw.provider.jose.jwks import ALGORITHMS, parse_key_set
 from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.settings.grammar import AttributePath
 from tests.fuzz.tokens import CLAIMS, ISSUER, NOW, check_refreshed, ed_key, explained, read_signed
-from tests.support.provider_settings import provider_settings
+from tests.support.settings.providers import provider_settings
 
 # Documents
 

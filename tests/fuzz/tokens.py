@@ -19,8 +19,8 @@ from oauth2_mw.provider.tokens.id_token import (
 )
 from oauth2_mw.provider.tokens.logout_token import EVENT, validate_logout_token
 from oauth2_mw.settings.grammar import AttributePath
-from tests.support.jose import Key, at_hash, base64url, from_base64url
-from tests.support.provider_settings import provider_settings
+from tests.support.providers.jose import Key, at_hash, base64url, from_base64url
+from tests.support.settings.providers import provider_settings
 
 ISSUER = "https://op.example"
 NOW = 1_800_000_000

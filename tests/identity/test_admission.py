@@ -13,8 +13,8 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.ini import Settings
-from tests.support.guarded import make_settings
-from tests.support.people import ISSUER, NOW
+from tests.support.hosts.guarded import make_settings
+from tests.support.settings.people import ISSUER, NOW
 
 
 def settings(**keys: Any) -> Settings:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.directory_contract import (
+from tests.support.contracts.directory import (
     DirectoryContract,
     Rows,
     directory,

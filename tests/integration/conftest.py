@@ -11,20 +11,20 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page as ChromiumPage
 
-from tests.support.browser_jar import Browser
-from tests.support.chromium import chromium as start_chromium
-from tests.support.chromium import installation as find_chromium
-from tests.support.deployment import Deploy, Deployment
-from tests.support.deployment import deployment as start_deployment
-from tests.support.dot_provider import DotProvider
-from tests.support.dot_provider import dot_provider as start_dot_provider
-from tests.support.github import GitHub
-from tests.support.github import github as start_github
-from tests.support.oidc_provider import OidcProvider
-from tests.support.oidc_provider import oidc_provider as start_oidc_provider
-from tests.support.servers import Application, MakeSite, Serve, SettingsMapping, Site
-from tests.support.servers import serve as start_application
-from tests.support.servers import site as reserve_site
+from tests.support.browser.chromium import chromium as start_chromium
+from tests.support.browser.chromium import installation as find_chromium
+from tests.support.browser.jar import Browser
+from tests.support.hosts.deployment import Deploy, Deployment
+from tests.support.hosts.deployment import deployment as start_deployment
+from tests.support.hosts.servers import Application, MakeSite, Serve, SettingsMapping, Site
+from tests.support.hosts.servers import serve as start_application
+from tests.support.hosts.servers import site as reserve_site
+from tests.support.providers.dot_provider import DotProvider
+from tests.support.providers.dot_provider import dot_provider as start_dot_provider
+from tests.support.providers.github import GitHub
+from tests.support.providers.github import github as start_github
+from tests.support.providers.oidc_provider import OidcProvider
+from tests.support.providers.oidc_provider import oidc_provider as start_oidc_provider
 
 HERE = Path(__file__).parent
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.chromium import picture, sign_in_at_oidc_provider
-from tests.support.oidc_provider import OidcProvider
-from tests.support.redis_servers import RedisServer, wait_for
-from tests.support.servers import MakeSite, Serve, Site
+from tests.support.browser.chromium import picture, sign_in_at_oidc_provider
+from tests.support.hosts.servers import MakeSite, Serve, Site
+from tests.support.providers.oidc_provider import OidcProvider
+from tests.support.stores.redis_servers import RedisServer, wait_for
 
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0) Version/18.0 Safari/605.1"
 #: enough requests that each of two workers has had some

@@ -12,10 +12,10 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Frame, Page, expect
 
-from tests.support.chromium import picture
-from tests.support.provider_standin import StandIn
-from tests.support.servers import Application, MakeSite, Serve
-from tests.support.wsgi_thread import serve as serve_app
+from tests.support.browser.chromium import picture
+from tests.support.hosts.servers import Application, MakeSite, Serve
+from tests.support.hosts.wsgi_thread import serve as serve_app
+from tests.support.providers.standin import StandIn
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser_jar import Browser
-from tests.support.client_keys import pem, private_jwk
-from tests.support.clients import Client
-from tests.support.jose import Key, ec_key, ed_key, from_base64url, rsa_key
-from tests.support.oidc_provider import OidcProvider
-from tests.support.servers import Application, MakeSite, Serve, Site
+from tests.support.browser.jar import Browser
+from tests.support.hosts.servers import Application, MakeSite, Serve, Site
+from tests.support.providers.client_keys import pem, private_jwk
+from tests.support.providers.clients import Client
+from tests.support.providers.jose import Key, ec_key, ed_key, from_base64url, rsa_key
+from tests.support.providers.oidc_provider import OidcProvider
 
 LONG_SECRET = "s3cret: 100%+&=/?~! and long enough"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -12,17 +12,17 @@ import pytest
 from playwright.sync_api import Error as ChromiumError
 from playwright.sync_api import Page as ChromiumPage
 
-from tests.support.browser_jar import Browser
-from tests.support.chromium import DEBIAN, chromium, debian, from_npm, sign_in_at_oidc_provider
-from tests.support.clients import AuthMethod
-from tests.support.dot_provider import DotProvider
-from tests.support.github import GitHub
-from tests.support.oidc_provider import OidcProvider
-from tests.support.page import Page
-from tests.support.plain_client import PlainClient, claims_of, http, userinfo
-from tests.support.processes import ChildFailed
-from tests.support.servers import MakeSite, Serve, ServerName
-from tests.support.wsgi_thread import serve
+from tests.support.browser.chromium import DEBIAN, chromium, debian, from_npm, sign_in_at_oidc_provider
+from tests.support.browser.jar import Browser
+from tests.support.browser.page import Page
+from tests.support.hosts.processes import ChildFailed
+from tests.support.hosts.servers import MakeSite, Serve, ServerName
+from tests.support.hosts.wsgi_thread import serve
+from tests.support.providers.clients import AuthMethod
+from tests.support.providers.dot_provider import DotProvider
+from tests.support.providers.github import GitHub
+from tests.support.providers.oidc_provider import OidcProvider
+from tests.support.providers.plain_client import PlainClient, claims_of, http, userinfo
 
 
 @pytest.fixture(scope="module")
@@ -326,7 +326,7 @@ def test_gunicorn_runs_two_workers(make_site: MakeSite, serve: Serve) -> None:
 
 def test_a_server_that_cannot_start_says_why(make_site: MakeSite, serve: Serve) -> None:
     with pytest.raises(ChildFailed, match="no_such_factory"):
-        serve(make_site(), None, app="tests.support.sample_app:no_such_factory")
+        serve(make_site(), None, app="tests.support.hosts.sample_app:no_such_factory")
 
 
 def test_behind_a_proxy_that_ends_tls_the_browser_sees_https(make_site: MakeSite, serve: Serve) -> None:

@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from tests.support.browser_jar import Browser
-from tests.support.oidc_provider import OidcProvider
-from tests.support.plain_client import PlainClient, claims_of, userinfo
-from tests.support.wsgi_thread import serve
+from tests.support.browser.jar import Browser
+from tests.support.hosts.wsgi_thread import serve
+from tests.support.providers.oidc_provider import OidcProvider
+from tests.support.providers.plain_client import PlainClient, claims_of, userinfo
 
 
 class Landing:

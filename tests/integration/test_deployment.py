@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser_jar import Browser
-from tests.support.deployment import Deployment, deployment
-from tests.support.load import Load, Profile
-from tests.support.oidc_provider import OidcProvider
-from tests.support.servers import site as reserve_site
+from tests.support.browser.jar import Browser
+from tests.support.hosts.deployment import Deployment, deployment
+from tests.support.hosts.load import Load, Profile
+from tests.support.hosts.servers import site as reserve_site
+from tests.support.providers.oidc_provider import OidcProvider
 
 
 @pytest.fixture(scope="module")

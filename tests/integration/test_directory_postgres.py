@@ -14,7 +14,7 @@ from oauth2_mw.errors import StoreUnavailable
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
-from tests.support.directory_contract import (
+from tests.support.contracts.directory import (
     DirectoryContract,
     Rows,
     directory,
@@ -22,9 +22,9 @@ from tests.support.directory_contract import (
     rows,
     sign_in,
 )
-from tests.support.people import ISSUER, NOW
-from tests.support.postgres import PostgresServer, postgres_server, postgres_url
-from tests.support.processes import ROOT, child_environment
+from tests.support.hosts.processes import ROOT, child_environment
+from tests.support.settings.people import ISSUER, NOW
+from tests.support.stores.postgres import PostgresServer, postgres_server, postgres_url
 
 __all__ = ["directory", "nothing_written", "postgres_server", "postgres_url", "rows"]
 
@@ -110,7 +110,7 @@ def test_a_missing_database_is_named(url: str) -> None:
 @pytest.mark.requirement("3l.8")
 def test_children_of_a_process_that_used_it_open_their_own_connections(url: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import tests.support.forking"],
+        [sys.executable, "-c", "import tests.support.stores.directory_forking"],
         env=child_environment({"DIRECTORY_URL": url}),
         cwd=ROOT,
         capture_output=True,

@@ -20,9 +20,9 @@ from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, address, schema
 from oauth2_mw.sql.purge import PURGE_EVERY
 from oauth2_mw.sql.spent import Spent
-from tests.support import directory_worker as worker
-from tests.support.people import ISSUER, NOW, attributes, provider
-from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.settings.people import ISSUER, NOW, attributes, provider
+from tests.support.stores import directory_worker as worker
+from tests.support.stores.postgres import PostgresServer, postgres_server
 
 __all__ = ["postgres_server"]
 

@@ -14,14 +14,14 @@ import pytest
 
 from oauth2_mw.session.keyring import Key
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line
-from tests.support.browser_jar import Browser
-from tests.support.cookie_jar import CookieJar
-from tests.support.deployment import Deploy, Deployment
-from tests.support.keys import raw_key
-from tests.support.load import Load, Profile, Report, user_of
-from tests.support.oidc_provider import OidcProvider
-from tests.support.processes import DEADLINE
-from tests.support.servers import MakeSite
+from tests.support.browser.cookie_jar import CookieJar
+from tests.support.browser.jar import Browser
+from tests.support.hosts.deployment import Deploy, Deployment
+from tests.support.hosts.load import Load, Profile, Report, user_of
+from tests.support.hosts.processes import DEADLINE
+from tests.support.hosts.servers import MakeSite
+from tests.support.providers.oidc_provider import OidcProvider
+from tests.support.settings.keys import raw_key
 
 PEOPLE = ("ann", "bob", "cleo", "dan")
 

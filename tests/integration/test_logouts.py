@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser_jar import Browser
-from tests.support.deployment import Deploy
-from tests.support.oidc_provider import OidcProvider
-from tests.support.servers import Application, MakeSite, Serve
-from tests.support.stage import Stage as Hosts
-from tests.support.stage import wait_until
+from tests.support.browser.jar import Browser
+from tests.support.hosts.deployment import Deploy
+from tests.support.hosts.servers import Application, MakeSite, Serve
+from tests.support.hosts.stage import Stage as Hosts
+from tests.support.hosts.stage import wait_until
+from tests.support.providers.oidc_provider import OidcProvider
 
 #: enough requests that each of two workers has had some
 MANY = 12

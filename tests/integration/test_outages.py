@@ -15,16 +15,16 @@ from typing import Any, Self
 
 import pytest
 
-from tests.support.browser_jar import Browser, BrowserError
-from tests.support.clients import Client
-from tests.support.cookie_jar import CookieJar
-from tests.support.deployment import Deploy
-from tests.support.load import Load, Profile, Report, user_of
-from tests.support.oidc_provider import OidcProvider
-from tests.support.postgres import PostgresServer, postgres_server
-from tests.support.servers import MakeSite
-from tests.support.session_stores import RunningStore, in_postgres, in_redis
-from tests.support.stage import Stage, sleep_until, wait_until
+from tests.support.browser.cookie_jar import CookieJar
+from tests.support.browser.jar import Browser, BrowserError
+from tests.support.hosts.deployment import Deploy
+from tests.support.hosts.load import Load, Profile, Report, user_of
+from tests.support.hosts.servers import MakeSite
+from tests.support.hosts.stage import Stage, sleep_until, wait_until
+from tests.support.providers.clients import Client
+from tests.support.providers.oidc_provider import OidcProvider
+from tests.support.stores.postgres import PostgresServer, postgres_server
+from tests.support.stores.session_stores import RunningStore, in_postgres, in_redis
 
 __all__ = ["postgres_server"]
 

@@ -15,9 +15,9 @@ from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import pytest
 
-from tests.support.browser_jar import Browser
-from tests.support.oidc_provider import OidcProvider
-from tests.support.servers import Application, MakeSite, Serve, ServerName, Site
+from tests.support.browser.jar import Browser
+from tests.support.hosts.servers import Application, MakeSite, Serve, ServerName, Site
+from tests.support.providers.oidc_provider import OidcProvider
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000"

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser_jar import Browser
-from tests.support.dot_provider import DotProvider
-from tests.support.github import GitHub
-from tests.support.oidc_provider import OidcProvider
-from tests.support.oidc_provider import oidc_provider as start
-from tests.support.processes import free_port
-from tests.support.provider_standin import StandIn
-from tests.support.servers import MakeSite, Serve
+from tests.support.browser.jar import Browser
+from tests.support.hosts.processes import free_port
+from tests.support.hosts.servers import MakeSite, Serve
+from tests.support.providers.dot_provider import DotProvider
+from tests.support.providers.github import GitHub
+from tests.support.providers.oidc_provider import OidcProvider
+from tests.support.providers.oidc_provider import oidc_provider as start
+from tests.support.providers.standin import StandIn
 
 # django-oauth-toolkit: no ID token, a numeric id
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.browser_jar import Browser
-from tests.support.processes import Child, free_port
+from tests.support.browser.jar import Browser
+from tests.support.hosts.processes import Child, free_port
 
 README = (Path(__file__).parents[2] / "README.rst").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent

@@ -22,8 +22,8 @@ from oauth2_mw.session.stores import Record
 from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.session.stores.redis.cluster import slot_of
 from oauth2_mw.settings.grammar import Secret
-from tests.support.processes import DEADLINE, ROOT
-from tests.support.redis_servers import Cluster, RedisServer, Watched, cluster, wait_for, watched
+from tests.support.hosts.processes import DEADLINE, ROOT
+from tests.support.stores.redis_servers import Cluster, RedisServer, Watched, cluster, wait_for, watched
 
 APP = "https://app.example"
 THREADS = 8

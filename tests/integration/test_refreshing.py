@@ -10,11 +10,11 @@ import pytest
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.client import ProviderClient, SignIn
 from oauth2_mw.settings.grammar import AttributePath, Secret
-from tests.support.browser_jar import Browser
-from tests.support.clients import AuthMethod
-from tests.support.oidc_provider import OidcProvider
-from tests.support.provider_settings import provider_settings
-from tests.support.wsgi_thread import serve
+from tests.support.browser.jar import Browser
+from tests.support.hosts.wsgi_thread import serve
+from tests.support.providers.clients import AuthMethod
+from tests.support.providers.oidc_provider import OidcProvider
+from tests.support.settings.providers import provider_settings
 
 VERIFIER = "verifier-0123456789-0123456789-0123456789-abc"
 

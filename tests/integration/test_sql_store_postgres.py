@@ -16,10 +16,8 @@ from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
 from oauth2_mw.sql.purge import PURGE_EVERY
 from oauth2_mw.sql.spent import Spent
-from tests.support.database import Rows
-from tests.support.postgres import PostgresServer, postgres_server, postgres_url
-from tests.support.sql_store_contract import SqlStoreContract, make_store, rows, sql
-from tests.support.store_contract import (
+from tests.support.contracts.sql_store import SqlStoreContract, make_store, rows, sql
+from tests.support.contracts.store import (
     APP,
     Clock,
     clock,
@@ -29,6 +27,8 @@ from tests.support.store_contract import (
     record,
     store,
 )
+from tests.support.stores.database import Rows
+from tests.support.stores.postgres import PostgresServer, postgres_server, postgres_url
 
 __all__ = ["clock", "make_store", "postgres_server", "postgres_url", "rows", "sql", "store"]
 

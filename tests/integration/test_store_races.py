@@ -10,9 +10,9 @@ from oauth2_mw.session.stores import Record
 from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
-from tests.support import directory_worker as worker
-from tests.support.database import Rows
-from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.stores import directory_worker as worker
+from tests.support.stores.database import Rows
+from tests.support.stores.postgres import PostgresServer, postgres_server
 
 __all__ = ["postgres_server"]
 

@@ -22,9 +22,9 @@ from oauth2_mw.provider.http.transport import Timeouts
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 from tests.security.hostile import Hostile
-from tests.support.jose import base64url, rsa_key
-from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
-from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
+from tests.support.providers.jose import base64url, rsa_key
+from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
+from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
 
 REDIRECT_URI = "https://app.example/core/auth/oauth2/login/callback/"
 VERIFIER = "verifier-0123456789-0123456789-0123456789-abc"

@@ -13,8 +13,8 @@ from oauth2_mw.provider.client import ProviderClient, SignIn
 from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.grammar import AttributePath
-from tests.support.provider_settings import oauth2_settings, provider_settings
-from tests.support.provider_standin import Answer, StandIn
+from tests.support.providers.standin import Answer, StandIn
+from tests.support.settings.providers import oauth2_settings, provider_settings
 
 
 @pytest.fixture

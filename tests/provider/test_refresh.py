@@ -21,9 +21,9 @@ from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.http.transport import Timeouts, Transport
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
-from tests.support.jose import rsa_key
-from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
-from tests.support.provider_standin import LEFT_OUT, LOGOUT_EVENT, Answer, StandIn
+from tests.support.providers.jose import rsa_key
+from tests.support.providers.standin import LEFT_OUT, LOGOUT_EVENT, Answer, StandIn
+from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
 
 REDIRECT_URI = "https://app.example/core/auth/oauth2/login/callback/"
 VERIFIER = "verifier-0123456789-0123456789-0123456789-abc"

@@ -19,12 +19,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from tests.support.browser_jar import Browser
-from tests.support.directory_file import count_users, empty_directory
-from tests.support.guarded import ORIGIN, Guarded, guarded
-from tests.support.jose import Key, base64url, from_base64url, to_json
-from tests.support.page import Page
-from tests.support.provider_standin import LEFT_OUT, Answer, Request, StandIn
+from tests.support.browser.jar import Browser
+from tests.support.browser.page import Page
+from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.providers.jose import Key, base64url, from_base64url, to_json
+from tests.support.providers.standin import LEFT_OUT, Answer, Request, StandIn
+from tests.support.stores.directory_file import count_users, empty_directory
 
 SECRET = "s3cret: %+&ü"
 CALLBACK = f"{ORIGIN}/auth/oauth2/login/callback/"

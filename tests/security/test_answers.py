@@ -39,7 +39,7 @@ from tests.security.hostile import (
     response,
     stage,
 )
-from tests.support.provider_standin import LEFT_OUT, Answer
+from tests.support.providers.standin import LEFT_OUT, Answer
 
 # The authorization response
 

@@ -24,11 +24,11 @@ from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.cookies import Sent
 from oauth2_mw.session.model import Session
 from oauth2_mw.web.signin.attempt import Attempt, State
-from tests.support.guarded import App, make_settings
-from tests.support.keys import raw_key, text_key
-from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
-from tests.support.wsgi_call import Answer as Reply
-from tests.support.wsgi_call import call, environ_for
+from tests.support.hosts.guarded import App, make_settings
+from tests.support.hosts.wsgi_call import Answer as Reply
+from tests.support.hosts.wsgi_call import call, environ_for
+from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
+from tests.support.settings.keys import raw_key, text_key
 
 CLIENT_SECRET = "canary client: %&+/ä"
 PREFIX = "/auth/oauth2"

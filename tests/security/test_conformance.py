@@ -42,10 +42,10 @@ from tests.security.hostile import (
     unsigned,
     with_signature,
 )
-from tests.support.guarded import ORIGIN
-from tests.support.jose import Key, rsa_key, to_json
-from tests.support.page import Page
-from tests.support.provider_standin import LEFT_OUT, Answer
+from tests.support.browser.page import Page
+from tests.support.hosts.guarded import ORIGIN
+from tests.support.providers.jose import Key, rsa_key, to_json
+from tests.support.providers.standin import LEFT_OUT, Answer
 
 MODES = ["query", "form_post"]
 

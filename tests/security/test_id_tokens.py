@@ -43,8 +43,8 @@ from tests.security.hostile import (
     unsigned,
     with_signature,
 )
-from tests.support.jose import Key, at_hash, base64url, ec_key, ed_key, rsa_key
-from tests.support.provider_standin import LEFT_OUT
+from tests.support.providers.jose import Key, at_hash, base64url, ec_key, ed_key, rsa_key
+from tests.support.providers.standin import LEFT_OUT
 
 MINUTE, HOUR = 60, 3600
 

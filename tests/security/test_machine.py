@@ -34,11 +34,11 @@ from hypothesis.stateful import (
 )
 
 from oauth2_mw.middleware import OAuth2Middleware
-from tests.support.directory_file import empty_directory
-from tests.support.guarded import App, make_settings
-from tests.support.keys import text_key
-from tests.support.provider_standin import StandIn
-from tests.support.wsgi_call import Answer, call, environ_for
+from tests.support.hosts.guarded import App, make_settings
+from tests.support.hosts.wsgi_call import Answer, call, environ_for
+from tests.support.providers.standin import StandIn
+from tests.support.settings.keys import text_key
+from tests.support.stores.directory_file import empty_directory
 
 START = 1_900_000_000
 LIFETIME, IDLE, SYNC = 4 * 3600, 3600, 5

@@ -11,11 +11,11 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 import pytest
 
 from oauth2_mw.provider.client import ProviderClient
-from tests.support.browser_jar import Browser
-from tests.support.guarded import ORIGIN, Guarded, guarded
-from tests.support.page import Page
-from tests.support.provider_settings import oidc_settings, provider_settings
-from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
+from tests.support.browser.jar import Browser
+from tests.support.browser.page import Page
+from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
+from tests.support.settings.providers import oidc_settings, provider_settings
 
 SECRET = "s3cret: %+&ü"
 CALLBACK = f"{ORIGIN}/auth/oauth2/login/callback/"

@@ -17,12 +17,12 @@ from packaging.version import Version
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.cookies import Cookies
-from tests.support.browser_jar import Browser
-from tests.support.cookie_jar import MAX_PAIR
-from tests.support.guarded import ORIGIN, App, Guarded, guarded, make_settings
-from tests.support.page import Page
-from tests.support.provider_standin import StandIn
-from tests.support.wsgi_call import call, environ_for
+from tests.support.browser.cookie_jar import MAX_PAIR
+from tests.support.browser.jar import Browser
+from tests.support.browser.page import Page
+from tests.support.hosts.guarded import ORIGIN, App, Guarded, guarded, make_settings
+from tests.support.hosts.wsgi_call import call, environ_for
+from tests.support.providers.standin import StandIn
 
 HTML = "text/html,*/*;q=0.8"
 COOKIE = "__Host-oauth2_mw"

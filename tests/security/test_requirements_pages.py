@@ -12,9 +12,9 @@ import pytest
 
 import oauth2_mw.web
 from oauth2_mw.errors import ConfigError
-from tests.support.guarded import ORIGIN, Guarded, guarded, make_settings
-from tests.support.page import Page
-from tests.support.provider_standin import StandIn
+from tests.support.browser.page import Page
+from tests.support.hosts.guarded import ORIGIN, Guarded, guarded, make_settings
+from tests.support.providers.standin import StandIn
 
 PREFIX = "/auth/oauth2"
 LOGOUT = f"{ORIGIN}{PREFIX}/logout/"

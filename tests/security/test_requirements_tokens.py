@@ -17,10 +17,10 @@ from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algorithms
 from oauth2_mw.provider.jose.jwks import parse_key_set
 from oauth2_mw.provider.tokens.id_token import validate_id_token, validate_userinfo
-from tests.support.guarded import Guarded, guarded
-from tests.support.jose import Key, at_hash, base64url, ec_key, ed_key, rsa_key, to_json
-from tests.support.provider_settings import provider_settings
-from tests.support.provider_standin import LEFT_OUT, StandIn
+from tests.support.hosts.guarded import Guarded, guarded
+from tests.support.providers.jose import Key, at_hash, base64url, ec_key, ed_key, rsa_key, to_json
+from tests.support.providers.standin import LEFT_OUT, StandIn
+from tests.support.settings.providers import provider_settings
 
 NOW = 1_800_000_000
 ISSUER = "https://op.example/tenant"

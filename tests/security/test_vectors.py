@@ -26,9 +26,9 @@ from oauth2_mw.provider.tokens.id_token import validate_id_token
 from oauth2_mw.session.keyring import ID_BYTES, Keyring
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.grammar import Secret
-from tests.support.jose import Key, base64url, ec_key, ed_key, from_base64url, rsa_key, to_json
-from tests.support.keys import raw_key, text_key
-from tests.support.provider_settings import provider_settings
+from tests.support.providers.jose import Key, base64url, ec_key, ed_key, from_base64url, rsa_key, to_json
+from tests.support.settings.keys import raw_key, text_key
+from tests.support.settings.providers import provider_settings
 
 NOW = 1_800_000_000
 CLAIMS = {

@@ -10,8 +10,8 @@ import pytest
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line
-from tests.support.keys import raw_key as key
-from tests.support.keys import text_key
+from tests.support.settings.keys import raw_key as key
+from tests.support.settings.keys import text_key
 
 T0 = 1_800_000_000
 

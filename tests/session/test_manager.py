@@ -12,8 +12,8 @@ from oauth2_mw.session import cookie_cache as opened_headers
 from oauth2_mw.session.cookies import MAX_COPIES
 from oauth2_mw.session.manager import Sessions
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line
-from tests.support.guarded import make_settings
-from tests.support.keys import raw_key
+from tests.support.hosts.guarded import make_settings
+from tests.support.settings.keys import raw_key
 
 JANE = Identity("u1", "default", "https://id.example", "42", "jane")
 

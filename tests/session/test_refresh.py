@@ -18,10 +18,10 @@ from oauth2_mw.errors import StoreUnavailable
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.session import refresh
 from oauth2_mw.session.refresh import Refresher
-from tests.support.browser_jar import Browser
-from tests.support.guarded import ORIGIN, Guarded, guarded
-from tests.support.provider_standin import Answer, StandIn
-from tests.support.watched_store import WatchedStore
+from tests.support.browser.jar import Browser
+from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.providers.standin import Answer, StandIn
+from tests.support.stores.watched_store import WatchedStore
 
 SECRET = "s3cret: %+&ü"
 HOUR = 3600

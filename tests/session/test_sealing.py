@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.sealing import Sealer, sealed_length
 from oauth2_mw.settings.grammar import Secret
-from tests.support.keys import raw_key, text_key
+from tests.support.settings.keys import raw_key, text_key
 
 KEY = text_key(0)
 OTHER = text_key(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oauth2_mw.settings.ini import Settings
-from tests.support.settings import key_text, oidc, only_problem, service
+from tests.support.settings.minimal import key_text, oidc, only_problem, service
 
 
 def test_a_variable_wins_over_what_is_written(monkeypatch):

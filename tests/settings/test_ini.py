@@ -16,7 +16,7 @@ from oauth2_mw.settings.document import variable_name
 from oauth2_mw.settings.fields import FIELDS, GLOBAL, PROVIDER, describe
 from oauth2_mw.settings.grammar import AllowTerm, Secret, format_key_line, parse_key_file
 from oauth2_mw.settings.ini import Settings
-from tests.support.settings import OTHER_KEY, key_text, oauth, oidc, only_problem, problems, service
+from tests.support.settings.minimal import OTHER_KEY, key_text, oauth, oidc, only_problem, problems, service
 
 SMALLEST = f"""
 [oauth2_mw]

@@ -8,7 +8,7 @@ from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.checks import warnings
 from oauth2_mw.settings.ini import Settings
-from tests.support.settings import oidc, only_problem, problems, service
+from tests.support.settings.minimal import oidc, only_problem, problems, service
 
 CLIENT = {"client_id": "app", "client_secret": "s3cret"}
 

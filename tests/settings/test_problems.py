@@ -6,7 +6,7 @@ import pytest
 
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.ini import Settings
-from tests.support.settings import OTHER_KEY, key_text, oauth, oidc, only_problem, problems, service
+from tests.support.settings.minimal import OTHER_KEY, key_text, oauth, oidc, only_problem, problems, service
 
 MAIN = "[oauth2_mw] "
 

@@ -2,7 +2,7 @@
 
 A store keeps texts that it cannot read, and decides races: of any number of workers that change one session, one
 wins. What the texts mean is known above. A new kind of store is one class that passes
-``tests/support/store_contract.py``.
+``tests/support/contracts/store.py``.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ from oauth2_mw.provider.discovery.metadata import (
 from oauth2_mw.provider.http.transport import Timeouts, Transport
 from oauth2_mw.settings.model import ProviderSettings
 from tests.security.hostile import Hostile
-from tests.support.jose import rsa_key
-from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
-from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
+from tests.support.providers.jose import rsa_key
+from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
+from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
 
 ISSUER = "https://op.example"
 

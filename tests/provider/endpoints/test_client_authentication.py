@@ -19,9 +19,9 @@ from oauth2_mw.provider.endpoints.client_authentication import ClientAuthenticat
 from oauth2_mw.provider.jose.client_key import ClientKey, parse_client_key
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import ProviderSettings
-from tests.support.client_keys import pem, private_jwk
-from tests.support.jose import Key, ec_key, ed_key, from_base64url, rsa_key
-from tests.support.provider_settings import provider_settings
+from tests.support.providers.client_keys import pem, private_jwk
+from tests.support.providers.jose import Key, ec_key, ed_key, from_base64url, rsa_key
+from tests.support.settings.providers import provider_settings
 
 TOKEN_ENDPOINT = "https://op.example/token"
 LONG_SECRET = "ein Geheimnis, das lang genug ist: ü"

@@ -19,8 +19,8 @@ from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, Revocab
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Response, Timeouts
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
-from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
-from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
+from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
+from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
 
 TOKEN = "the-token"
 VERIFIER = "verifier-0123456789-0123456789-0123456789-abc"

@@ -17,11 +17,11 @@ from oauth2_mw.provider.endpoints.token import Grant, redeem_code
 from oauth2_mw.provider.http.transport import Response, Timeouts, Transport
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import ProviderSettings
-from tests.support.client_keys import pem
-from tests.support.jose import ec_key
-from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
-from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
-from tests.support.raw_server import raw_server
+from tests.support.providers.client_keys import pem
+from tests.support.providers.jose import ec_key
+from tests.support.providers.raw_server import raw_server
+from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
+from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
 
 REDIRECT_URI = "https://app.example/core/auth/oauth2/login/callback/"
 

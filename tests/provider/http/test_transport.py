@@ -23,9 +23,9 @@ import pytest
 from oauth2_mw.errors import ProviderError, ProviderUnavailable
 from oauth2_mw.provider.http.transport import Response, Timeouts, Transport, endpoint_problem
 from oauth2_mw.provider.http.wire import Deadline
-from tests.support.certificates import self_signed
-from tests.support.provider_standin import Answer, StandIn
-from tests.support.raw_server import raw_server
+from tests.support.hosts.certificates import self_signed
+from tests.support.providers.raw_server import raw_server
+from tests.support.providers.standin import Answer, StandIn
 
 QUICK = Timeouts(connect=2, read=2, total=0.3)
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\n\r\n{}"

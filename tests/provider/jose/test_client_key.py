@@ -16,9 +16,9 @@ from oauth2_mw.errors import Problem
 from oauth2_mw.provider.jose.client_key import ClientKey, client_key_problems, parse_client_key
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import ProviderSettings
-from tests.support.client_keys import pem, private_jwk, public_pem
-from tests.support.jose import Key, ec_key, ed_key, rsa_key
-from tests.support.provider_settings import provider_settings
+from tests.support.providers.client_keys import pem, private_jwk, public_pem
+from tests.support.providers.jose import Key, ec_key, ed_key, rsa_key
+from tests.support.settings.providers import provider_settings
 
 KEYS = [rsa_key(), ec_key("ES256"), ec_key("ES384"), ec_key("ES512"), ed_key()]
 EC_PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"

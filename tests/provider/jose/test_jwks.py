@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.provider.jose.jwks import ALGORITHMS, MAX_KEYS, KeySet, parse_key_set
-from tests.support.jose import Key, base64url, ec_key, ed_key, from_base64url, rsa_key
+from tests.support.providers.jose import Key, base64url, ec_key, ed_key, from_base64url, rsa_key
 
 RSA = rsa_key()
 

@@ -20,9 +20,9 @@ from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algo
 from oauth2_mw.provider.jose.jwks import KeySet, SigningKey, parse_key_set
 from oauth2_mw.provider.jose.jws import MAX_TOKEN, verify_jws
 from oauth2_mw.provider.tokens.id_token import ID_TOKEN, session_id, validate_id_token, validate_userinfo
-from tests.support.jose import Key, at_hash, base64url, ec_key, ed_key, from_base64url, rsa_key
-from tests.support.provider_settings import provider_settings
-from tests.support.provider_standin import LEFT_OUT
+from tests.support.providers.jose import Key, at_hash, base64url, ec_key, ed_key, from_base64url, rsa_key
+from tests.support.providers.standin import LEFT_OUT
+from tests.support.settings.providers import provider_settings
 
 NOW = 1_800_000_000
 ISSUER = "https://op.example"

@@ -21,9 +21,9 @@ from oauth2_mw.provider.tokens.id_token import validate_id_token
 from oauth2_mw.provider.tokens.logout_token import EVENT, LogoutToken, validate_logout_token
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
-from tests.support.jose import Key, base64url, ec_key, ed_key, rsa_key
-from tests.support.provider_settings import oauth2_settings, oidc_settings, provider_settings
-from tests.support.provider_standin import LEFT_OUT, Answer, StandIn
+from tests.support.providers.jose import Key, base64url, ec_key, ed_key, rsa_key
+from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
+from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
 
 NOW = 1_800_000_000
 ISSUER = "https://op.example"

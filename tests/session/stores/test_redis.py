@@ -21,9 +21,7 @@ from oauth2_mw.session.stores.record import KEPT_LONGER, MAX_DATA, MAX_NUMBER, M
 from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.session.stores.redis.server import POOL_SIZE
 from oauth2_mw.settings.grammar import Secret
-from tests.support.processes import child_environment
-from tests.support.redis_servers import RedisServer
-from tests.support.store_contract import (
+from tests.support.contracts.store import (
     APP,
     Clock,
     MakeStore,
@@ -37,6 +35,8 @@ from tests.support.store_contract import (
     store,
     touch,
 )
+from tests.support.hosts.processes import child_environment
+from tests.support.stores.redis_servers import RedisServer
 
 __all__ = ["clock", "store"]
 
@@ -353,7 +353,7 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_request(
 def test_a_fork_shares_no_connection(server: RedisServer, inside: Redis) -> None:
     environment = child_environment({"STORE_URL": server.url})
     done = subprocess.run(
-        [sys.executable, "-c", "import tests.support.redis_forking"],
+        [sys.executable, "-c", "import tests.support.stores.redis_forking"],
         env=environment, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("[0, 0, 0, 0]\n", "")

@@ -19,11 +19,11 @@ from redis import Redis
 from oauth2_mw.errors import ConfigError, StoreUnavailable
 from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.settings.grammar import Secret
-from tests.support.certificates import self_signed
-from tests.support.processes import ROOT, child_environment, free_port
-from tests.support.redis_fakes import Command, Scripted, scripted_server, tls_in_front
-from tests.support.redis_servers import RedisServer
-from tests.support.redis_uses import APP, USES, record, refusal, store_at, with_password
+from tests.support.hosts.certificates import self_signed
+from tests.support.hosts.processes import ROOT, child_environment, free_port
+from tests.support.stores.redis_fakes import Command, Scripted, scripted_server, tls_in_front
+from tests.support.stores.redis_servers import RedisServer
+from tests.support.stores.redis_uses import APP, USES, record, refusal, store_at, with_password
 
 every_use = pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
 

@@ -15,10 +15,10 @@ from redis.crc import key_slot
 from oauth2_mw.errors import StoreUnavailable
 from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.session.stores.redis.cluster import slot_of
-from tests.support.processes import free_port
-from tests.support.redis_fakes import Answer, Command, scripted_server
-from tests.support.redis_servers import RedisServer
-from tests.support.redis_uses import USES, record, refusal, store_at, with_password
+from tests.support.hosts.processes import free_port
+from tests.support.stores.redis_fakes import Answer, Command, scripted_server
+from tests.support.stores.redis_servers import RedisServer
+from tests.support.stores.redis_uses import USES, record, refusal, store_at, with_password
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,8 @@ from oauth2_mw.session.stores import open_store
 from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
-from tests.support.database import Rows
-from tests.support.sql_store_contract import SqlStoreContract, make_store, rows, sql
-from tests.support.store_contract import (
+from tests.support.contracts.sql_store import SqlStoreContract, make_store, rows, sql
+from tests.support.contracts.store import (
     APP,
     Clock,
     MakeStore,
@@ -28,6 +27,7 @@ from tests.support.store_contract import (
     record,
     store,
 )
+from tests.support.stores.database import Rows
 
 __all__ = ["clock", "make_store", "rows", "sql", "store"]
 

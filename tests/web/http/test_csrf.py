@@ -12,7 +12,7 @@ from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.web.http.csrf import VALID_FOR, FormTokens
-from tests.support.guarded import make_settings
+from tests.support.hosts.guarded import make_settings
 
 
 class Clock:

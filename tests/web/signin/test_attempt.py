@@ -15,7 +15,7 @@ from oauth2_mw.session.model import Ending
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.web.signin.attempt import KEPT_FOR, MOST_BYTES, SLOTS, VALID_FOR, Attempt, Attempts, UsedHere
-from tests.support.keys import text_key
+from tests.support.settings.keys import text_key
 
 COOKIES = Cookies("oauth2_mw", secure=True)
 

@@ -17,10 +17,10 @@ import time_machine
 
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.settings.grammar import Secret
-from tests.support.browser_jar import Browser
-from tests.support.guarded import ORIGIN, Guarded, guarded
-from tests.support.page import Page
-from tests.support.provider_standin import Answer, StandIn
+from tests.support.browser.jar import Browser
+from tests.support.browser.page import Page
+from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.providers.standin import Answer, StandIn
 
 CALLBACK = f"{ORIGIN}/auth/oauth2/login/callback/"
 SECRET = "s3cret: %+&ü"

@@ -14,11 +14,11 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from oauth2_mw.errors import StoreUnavailable
-from tests.support.browser_jar import Browser
-from tests.support.guarded import ORIGIN, Guarded, guarded
-from tests.support.jose import base64url, rsa_key
-from tests.support.provider_standin import LEFT_OUT, LOGOUT_EVENT, Answer, StandIn
-from tests.support.watched_store import WatchedStore
+from tests.support.browser.jar import Browser
+from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.providers.jose import base64url, rsa_key
+from tests.support.providers.standin import LEFT_OUT, LOGOUT_EVENT, Answer, StandIn
+from tests.support.stores.watched_store import WatchedStore
 
 SECRET = "s3cret: %+&ü"
 PATH = "/auth/oauth2/backchannel-logout/"

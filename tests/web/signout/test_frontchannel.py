@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.support.browser_jar import Browser
-from tests.support.guarded import ORIGIN, Guarded, guarded
-from tests.support.page import Page
-from tests.support.provider_standin import StandIn
-from tests.support.watched_store import WatchedStore
+from tests.support.browser.jar import Browser
+from tests.support.browser.page import Page
+from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.providers.standin import StandIn
+from tests.support.stores.watched_store import WatchedStore
 
 SECRET = "s3cret: %+&ü"
 URL = f"{ORIGIN}/auth/oauth2/frontchannel-logout/"

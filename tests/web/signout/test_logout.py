@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.browser_jar import Browser
-from tests.support.guarded import ORIGIN, Guarded, guarded
-from tests.support.provider_standin import StandIn
-from tests.support.watched_store import WatchedStore
-from tests.support.wsgi_call import call, environ_for
+from tests.support.browser.jar import Browser
+from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.hosts.wsgi_call import call, environ_for
+from tests.support.providers.standin import StandIn
+from tests.support.stores.watched_store import WatchedStore
 
 SECRET = "s3cret: %+&ü"
 LOGOUT = f"{ORIGIN}/auth/oauth2/logout/"

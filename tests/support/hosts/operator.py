@@ -9,7 +9,7 @@ import pytest
 
 from oauth2_mw.cli.main import main
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line
-from tests.support.keys import raw_key
+from tests.support.settings.keys import raw_key
 
 
 @dataclass

@@ -6,7 +6,7 @@ import os
 
 from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.settings.grammar import Secret
-from tests.support.people import ISSUER, NOW, attributes, provider
+from tests.support.settings.people import ISSUER, NOW, attributes, provider
 
 
 def _sign_in(directory: Directory, name: str) -> User:

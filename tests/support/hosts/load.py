@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.browser_jar import Browser, BrowserError
-from tests.support.cookie_jar import Context, CookieJar
-from tests.support.page import Page
-from tests.support.processes import ROOT, child_environment
+from tests.support.browser.cookie_jar import Context, CookieJar
+from tests.support.browser.jar import Browser, BrowserError
+from tests.support.browser.page import Page
+from tests.support.hosts.processes import ROOT, child_environment
 
 #: seconds; generous, because it is only ever reached by a failure
 DEADLINE = 120.0
@@ -164,7 +164,7 @@ class Load:
                 "pause": pause,
             }
             child = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.load"],
+                [sys.executable, "-m", "tests.support.hosts.load"],
                 env=child_environment(),
                 cwd=ROOT,
                 stdin=subprocess.PIPE,

@@ -20,7 +20,7 @@ from typing import Literal, Self
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.support.processes import DEADLINE, Child, free_port
+from tests.support.hosts.processes import DEADLINE, Child, free_port
 
 Make = Literal["redis", "valkey"]
 

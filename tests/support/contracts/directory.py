@@ -13,8 +13,8 @@ from oauth2_mw.errors import AccessDenied, LoginError, ProviderError, StoreUnava
 from oauth2_mw.identity.directory import Directory, Link, User
 from oauth2_mw.identity.users import PAGE
 from oauth2_mw.settings.grammar import Secret
-from tests.support.database import Rows, statements
-from tests.support.people import ISSUER, NOW, attributes, provider
+from tests.support.settings.people import ISSUER, NOW, attributes, provider
+from tests.support.stores.database import Rows, statements
 
 OTHER = "https://other.example"
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.browser_jar import Browser
-from tests.support.clients import PASSWORD, SECRET, AuthMethod, Client
-from tests.support.control import control
-from tests.support.page import Page
-from tests.support.processes import ROOT, Child
+from tests.support.browser.jar import Browser
+from tests.support.browser.page import Page
+from tests.support.hosts.processes import ROOT, Child
+from tests.support.providers.clients import PASSWORD, SECRET, AuthMethod, Client
+from tests.support.providers.control import control
 
 PROJECT = ROOT / "tests" / "integration" / "dot_project" / "project.py"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.support.clients import PASSWORD
-from tests.support.node import MODULES, start_script
-from tests.support.processes import ROOT, child_environment
+from tests.support.hosts.processes import ROOT, child_environment
+from tests.support.providers.clients import PASSWORD
+from tests.support.providers.node import MODULES, start_script
 
 DEBIAN = Path("/usr/bin/chromium")
 #: inside ``node_modules``, so that ``npm ci`` takes away what an older package left there

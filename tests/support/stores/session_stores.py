@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
-from tests.support.postgres import PostgresServer
-from tests.support.redis_servers import RedisServer
+from tests.support.stores.postgres import PostgresServer
+from tests.support.stores.redis_servers import RedisServer
 
 StoreName = Literal["redis", "postgresql"]
 

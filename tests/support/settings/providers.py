@@ -7,7 +7,7 @@ from typing import Any
 
 from oauth2_mw.settings.grammar import AttributePath, Secret
 from oauth2_mw.settings.model import ProviderSettings
-from tests.support.provider_standin import StandIn
+from tests.support.providers.standin import StandIn
 
 
 def provider_settings(**changes: Any) -> ProviderSettings:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from tests.support.cookie_jar import is_loopback
+from tests.support.browser.cookie_jar import is_loopback
 
 
 class LeftTheMachine(BaseException):

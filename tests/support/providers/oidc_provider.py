@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from tests.support.browser_jar import Browser
-from tests.support.clients import PASSWORD, SECRET, SECRETLESS, AuthMethod, Client
-from tests.support.control import control
-from tests.support.node import start_script
-from tests.support.page import Page
-from tests.support.processes import Child
+from tests.support.browser.jar import Browser
+from tests.support.browser.page import Page
+from tests.support.hosts.processes import Child
+from tests.support.providers.clients import PASSWORD, SECRET, SECRETLESS, AuthMethod, Client
+from tests.support.providers.control import control
+from tests.support.providers.node import start_script
 
 EventKind = Literal["refresh_granted", "refresh_refused", "revocation", "backchannel_logout"]
 HoldStage = Literal["request", "response"]

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt import get_algorithm_by_name
 
-from tests.support.jose import Key
+from tests.support.providers.jose import Key
 
 
 def pem(private: Any, *, kind: PrivateFormat = PrivateFormat.PKCS8, passphrase: bytes = b"") -> str:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote, urldefrag, urlencode, urlsplit
 
-from tests.support.browser_request import Request, form_action, origin_of, request_headers, source_allows
-from tests.support.cookie_jar import Context, CookieJar, is_loopback
-from tests.support.page import Form, Page, resolve
+from tests.support.browser.cookie_jar import Context, CookieJar, is_loopback
+from tests.support.browser.page import Form, Page, resolve
+from tests.support.browser.request import Request, form_action, origin_of, request_headers, source_allows
 
 MAX_REDIRECTS = 20
 #: seconds for one request

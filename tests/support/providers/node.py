@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.processes import ROOT, Child
+from tests.support.hosts.processes import ROOT, Child
 
 FOLDER = ROOT / "tests" / "integration" / "node"
 MODULES = FOLDER / "node_modules"

@@ -13,8 +13,7 @@ from oauth2_mw.session.stores.sql import Revocation, SqlStore
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, engine, schema
 from oauth2_mw.sql.purge import PURGE_AFTER, PURGE_EVERY
-from tests.support.database import Rows, statements
-from tests.support.store_contract import (
+from tests.support.contracts.store import (
     APP,
     OTHER_APP,
     Clock,
@@ -25,6 +24,7 @@ from tests.support.store_contract import (
     record,
     touch,
 )
+from tests.support.stores.database import Rows, statements
 
 #: Values that nobody of us writes, as SQL, and that both databases take.
 POISON = [

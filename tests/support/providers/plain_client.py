@@ -15,7 +15,7 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlencode, urlsplit
 
-from tests.support.clients import Client
+from tests.support.providers.clients import Client
 
 
 @dataclass(frozen=True)

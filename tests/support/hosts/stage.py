@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tests.support.browser_jar import Browser
-from tests.support.cookie_jar import CookieJar
-from tests.support.deployment import Deployment, Host
-from tests.support.load import user_of
-from tests.support.oidc_provider import OidcProvider
-from tests.support.page import Page
-from tests.support.processes import DEADLINE
+from tests.support.browser.cookie_jar import CookieJar
+from tests.support.browser.jar import Browser
+from tests.support.browser.page import Page
+from tests.support.hosts.deployment import Deployment, Host
+from tests.support.hosts.load import user_of
+from tests.support.hosts.processes import DEADLINE
+from tests.support.providers.oidc_provider import OidcProvider
 
 #: Questions to a host after which all of its workers have been met, as good as certainly.
 ROUNDS = 8

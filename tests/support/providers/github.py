@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from tests.support.browser_jar import Browser
-from tests.support.clients import Client
-from tests.support.control import control
-from tests.support.node import start_script
-from tests.support.page import Page
-from tests.support.processes import Child
+from tests.support.browser.jar import Browser
+from tests.support.browser.page import Page
+from tests.support.hosts.processes import Child
+from tests.support.providers.clients import Client
+from tests.support.providers.control import control
+from tests.support.providers.node import start_script
 
 
 class GitHub:

@@ -20,8 +20,8 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.session.stores import Record
 from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import Secret
-from tests.support.people import ISSUER, NOW, attributes, provider
-from tests.support.processes import ROOT, child_environment
+from tests.support.hosts.processes import ROOT, child_environment
+from tests.support.settings.people import ISSUER, NOW, attributes, provider
 
 APP = "https://app.example"
 LATER = 4102444800
@@ -139,7 +139,7 @@ class Workers:
     """Several worker processes, started and waiting."""
 
     def __init__(self, task: Task, url: str, *, processes: int = 2, threads: int = 50) -> None:
-        command = [sys.executable, "-m", "tests.support.directory_worker", task.__name__, str(threads)]
+        command = [sys.executable, "-m", "tests.support.stores.directory_worker", task.__name__, str(threads)]
         self._children = [
             subprocess.Popen(
                 [*command, str(number)],

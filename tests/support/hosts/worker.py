@@ -12,7 +12,7 @@ from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.model import Origin
 from oauth2_mw.settings.ini import Settings
-from tests.support.wsgi_call import call, environ_for
+from tests.support.hosts.wsgi_call import call, environ_for
 
 ISSUER = "https://id.example"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urldefrag, urlsplit
 
-from tests.support.cookie_jar import SAFE_METHODS, Context, is_loopback, site
-from tests.support.page import Page
+from tests.support.browser.cookie_jar import SAFE_METHODS, Context, is_loopback, site
+from tests.support.browser.page import Page
 
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 ACCEPT_PAGE = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -22,8 +22,8 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
-from tests.support.jose import Key, at_hash, base64url, rsa_key
-from tests.support.wsgi_thread import serve
+from tests.support.hosts.wsgi_thread import serve
+from tests.support.providers.jose import Key, at_hash, base64url, rsa_key
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from tests.support.processes import Child, listening_socket
-from tests.support.servers import SettingsMapping, Site, answers, gunicorn, new_key, write_files
+from tests.support.hosts.processes import Child, listening_socket
+from tests.support.hosts.servers import SettingsMapping, Site, answers, gunicorn, new_key, write_files
 
-APP = "tests.support.sample_app:app_factory"
+APP = "tests.support.hosts.sample_app:app_factory"
 
 
 class Host:

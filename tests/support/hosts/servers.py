@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from tests.support.browser_jar import Browser
-from tests.support.processes import ROOT, Child, listening_socket
+from tests.support.browser.jar import Browser
+from tests.support.hosts.processes import ROOT, Child, listening_socket
 
 ServerName = Literal["gunicorn", "waitress"]
 #: sections of keys and values; keys that stand alone belong to ``[oauth2_mw]``
@@ -126,7 +126,7 @@ def paste_text(mount: str, app: str, pipeline: str) -> str:
     """The PasteDeploy file: the middleware as a filter in front of the application, mounted or at the root."""
     composite = f"""\
 [composite:main]
-paste.composite_factory = tests.support.urlmap:composite_factory
+paste.composite_factory = tests.support.hosts.urlmap:composite_factory
 {mount} = protected
 """
     return f"""\
@@ -159,7 +159,7 @@ def write_files(folder: Path, site: Site, settings: SettingsMapping | None, *, m
 def command(server: ServerName, ini: Path, descriptor: int, *, mount: str, workers: int) -> list[str | Path]:
     """The command line of a server that takes over a listening socket."""
     if server == "waitress":
-        return [sys.executable, ROOT / "tests/support/waitress_host.py", ini, str(descriptor), mount]
+        return [sys.executable, ROOT / "tests/support/hosts/waitress_host.py", ini, str(descriptor), mount]
     return gunicorn(ini, [descriptor], workers=workers)
 
 
@@ -178,7 +178,7 @@ def serve(
     *,
     server: ServerName = "gunicorn",
     workers: int = 2,
-    app: str = "tests.support.sample_app:app_factory",
+    app: str = "tests.support.hosts.sample_app:app_factory",
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Application]:
     """Run the application at its site until the end of the ``with``.

@@ -16,9 +16,9 @@ from webtest import lint
 
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings.ini import Settings
-from tests.support.browser_jar import Browser
-from tests.support.keys import text_key
-from tests.support.wsgi_thread import serve
+from tests.support.browser.jar import Browser
+from tests.support.hosts.wsgi_thread import serve
+from tests.support.settings.keys import text_key
 
 ORIGIN = "https://app.example"
 
