@@ -115,7 +115,7 @@ def variants() -> dict[str, tuple[Callable[[Environ, Any], object], Environ]]:
     provider = middleware._settings.providers["default"]
     [header] = sessions.create(provider, identity, {"id_token": "e" * 600}, sessions.cookies.read(""))
     cookie = header.partition(";")[0].partition("=")[2]
-    known = sessions.look_up(header.partition(";")[0])
+    known = sessions.resolve(header.partition(";")[0])
     assert known is not None and known.session is not None
     limit = Limit(null_app, known.session.to_payload())
 

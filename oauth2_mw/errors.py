@@ -109,7 +109,7 @@ class TokenError(LoginError):
     message = "The sign-in service's answer could not be trusted."
 
 
-class AccessDenied(LoginError):
+class AccessDeniedError(LoginError):
     """The person is known and may not enter, or declined to sign in."""
 
     code = "denied"
@@ -117,7 +117,7 @@ class AccessDenied(LoginError):
     message = "You are not allowed to use this application."
 
 
-class ProviderUnavailable(OAuth2Error):
+class ProviderUnavailableError(OAuth2Error):
     """The provider cannot be reached, or does not answer in time."""
 
     code = "provider_unavailable"
@@ -125,7 +125,7 @@ class ProviderUnavailable(OAuth2Error):
     message = "The sign-in service cannot be reached right now. Please try again in a moment."
 
 
-class StoreUnavailable(OAuth2Error):
+class StoreUnavailableError(OAuth2Error):
     """The user directory or the session store cannot be reached; the request is refused, never let through."""
 
     code = "store_unavailable"

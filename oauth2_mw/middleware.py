@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from oauth2_mw.access.rules import PublicPaths
-from oauth2_mw.errors import ConfigError, StoreUnavailable
+from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.jose.client_key import client_key_problems
-from oauth2_mw.session.cookie_cache import Known
+from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.http.urls import Urls
@@ -50,7 +50,7 @@ class OAuth2Middleware:
         _check_client_keys(settings)
         self._directory = open_directory(settings)
         self._sessions = open_sessions(settings, self._directory)
-        self._look_up = self._sessions.look_up
+        self._look_up = self._sessions.resolve
         self._scrub = Scrubber(settings.environ, settings.strip_authorization)
         self._public = PublicPaths(settings.public_paths)
         self._own = settings.prefix + "/"
@@ -84,26 +84,32 @@ class OAuth2Middleware:
         if header is not None:
             try:
                 known = self._look_up(header)
-                if known is not None and known.session is not None and known.session.due is not None:
+                if (
+                    known is not None
+                    and known.session is not None
+                    and known.session.refresh_schedule is not None
+                ):
                     known = self._refreshed(known)
-            except StoreUnavailable as error:
+            except StoreUnavailableError as error:
                 return _send(self._site().refusal(error, environ), environ, start_response)
             if known is not None:
                 if self._hide_cookies:
-                    self._cut_cookies(environ, known.rest)
+                    self._cut_cookies(environ, known.remaining_cookies)
                 if known.session is not None:
-                    environ.update(known.plain)
+                    environ.update(known.environ)
                     environ["oauth2_mw.identity"] = known.session.identity
                     environ["oauth2_mw.session"] = known.session
                     environ["oauth2_mw.urls"] = self._urls
                     # New tokens that no cookie brings home are lost.
-                    urgent = known.stale and known.held is None
+                    urgent = known.needs_new_cookie and known.cached is None
                     cookies = self._sessions.renewal(known)
                     return self._app(environ, _private(start_response, cookies, urgent=urgent))
         if self._optional:
             environ["oauth2_mw.urls"] = self._urls
-            if known is not None and known.broken:
-                start_response = _private(start_response, self._sessions.cookies.expire_session(known.sent))
+            if known is not None and known.invalid:
+                start_response = _private(
+                    start_response, self._sessions.cookies.expire_session(known.cookies)
+                )
             return self._app(environ, start_response)
         return _send(self._site().challenge(environ, known), environ, start_response)
 
@@ -112,11 +118,11 @@ class OAuth2Middleware:
         site = self._site()
         try:
             known = self._look_up(header) if header and not path.startswith(self._assets) else None
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             return _send(site.refusal(error, environ), environ, start_response)
         return _send(site.answer(environ, known, path[len(self._own_exact) :]), environ, start_response)
 
-    def _refreshed(self, known: Known) -> Known:
+    def _refreshed(self, known: RequestSession) -> RequestSession:
         """The same, with its tokens refreshed if that is due."""
         return self._site().refreshed(known) if self._sessions.is_due(known) else known
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.errors import ConfigError, StoreUnavailable
+from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from tests.support.hosts.guarded import ORIGIN, make_settings
@@ -356,7 +356,7 @@ def test_a_request_is_refused_when_nobody_can_say_whether_its_session_was_ended(
     cookie = sign_in(middleware)
 
     def away(*_: object) -> bool:
-        raise StoreUnavailable("the directory is away")
+        raise StoreUnavailableError("the directory is away")
 
     monkeypatch.setattr(middleware._sessions.revocations, "ended", away)
     for path in ("/", "/auth/oauth2/logout/"):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from oauth2_mw.errors import ConfigError, StoreUnavailable
+from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, address, schema
@@ -42,7 +42,7 @@ def sign_in(directory: Directory) -> User:
 
 def failure(url: str) -> str:
     directory = Directory(Secret.literal(url))
-    with pytest.raises(StoreUnavailable) as caught:
+    with pytest.raises(StoreUnavailableError) as caught:
         sign_in(directory)
     return caught.value.detail
 
@@ -268,7 +268,7 @@ def test_a_changed_url_that_cannot_be_used_is_a_refusal(tmp_path: Path, text: st
     written.write_text(f"sqlite:///{tmp_path / 'one.db'}\n")
     directory = Directory(Secret.file(written))
     written.write_text(text)
-    with pytest.raises(StoreUnavailable, match="setting directory"):
+    with pytest.raises(StoreUnavailableError, match="setting directory"):
         directory.find(ISSUER, "1")
 
 
@@ -277,7 +277,7 @@ def test_an_address_that_left_the_environment_is_a_refusal(url: str, monkeypatch
     directory = Directory(Secret.env("DIRECTORY_URL"))
     assert directory.find(ISSUER, "1") is None
     monkeypatch.delenv("DIRECTORY_URL")
-    with pytest.raises(StoreUnavailable, match="setting directory: the URL cannot be read"):
+    with pytest.raises(StoreUnavailableError, match="setting directory: the URL cannot be read"):
         directory.find(ISSUER, "1")
 
 
@@ -349,7 +349,7 @@ def test_no_log_holds_the_password_or_what_people_are_called(
 
 def test_it_recovers_by_itself(tmp_path: Path) -> None:
     directory = Directory(Secret.literal(f"sqlite:///{tmp_path}/later/users.db"))
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         directory.find(ISSUER, "1")
     (tmp_path / "later").mkdir()
     assert directory.find(ISSUER, "1") is None
@@ -384,10 +384,10 @@ def test_requests_that_waited_for_one_failing_attempt_do_not_make_their_own(
         attempts.append("one")
         with lock.changed:
             assert lock.changed.wait_for(lambda: lock.came == 10, timeout=60)
-        raise StoreUnavailable("away")
+        raise StoreUnavailableError("away")
 
     def use() -> None:
-        with pytest.raises(StoreUnavailable) as caught, db.reading():
+        with pytest.raises(StoreUnavailableError) as caught, db.reading():
             pass
         details.append(caught.value.detail)
 
@@ -411,7 +411,7 @@ def engine_of(db: Database) -> sa.Engine:
 def test_after_a_failure_the_database_is_looked_at_again(url: str) -> None:
     db = database(url)
     before = engine_of(db)
-    with pytest.raises(StoreUnavailable), db.writing() as connection:
+    with pytest.raises(StoreUnavailableError), db.writing() as connection:
         connection.exec_driver_sql("SELECT nothing FROM nowhere")
     after = engine_of(db)
     assert after is not before
@@ -422,7 +422,7 @@ def test_a_value_that_was_refused_says_nothing_about_the_database(url: str) -> N
     db = database(url)
     before = engine_of(db)
     for _ in range(2):
-        with suppress(StoreUnavailable), db.writing() as connection:
+        with suppress(StoreUnavailableError), db.writing() as connection:
             connection.execute(sa.insert(db.tables.used_attempts).values(attempt_id="a", expires=1))
     assert engine_of(db) is before
 
@@ -431,7 +431,7 @@ def test_a_late_failure_of_a_database_left_behind_says_nothing_about_the_new_one
     url: str, path: Path
 ) -> None:
     db = database(url)
-    with pytest.raises(StoreUnavailable), db.writing() as connection:
+    with pytest.raises(StoreUnavailableError), db.writing() as connection:
         for file in path.parent.iterdir():
             file.unlink()
         after = engine_of(db)

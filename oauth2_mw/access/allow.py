@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oauth2_mw.boundary import contains_control
-from oauth2_mw.errors import AccessDenied
+from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.settings.grammar import AllowTerm
 
 # RFC 1035, section 2.3.4.
@@ -41,7 +41,7 @@ def check_allowed(
         return
     terms = " ".join(map(str, allow)) or "it has none"
     hint = "" if counts else "; the e-mail address is not verified and does not count"
-    raise AccessDenied(
+    raise AccessDeniedError(
         f"{username!a} may not enter: no term of allow applies ({terms}){hint}", code="not_allowed"
     )
 

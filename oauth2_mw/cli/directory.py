@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from oauth2_mw.cli.terminal import Refusal, plain
+from oauth2_mw.cli.terminal import CommandError, plain
 from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.identity.usernames import name_key
 from oauth2_mw.settings.grammar import Secret
@@ -18,7 +18,7 @@ from oauth2_mw.sql import address
 WHO = "a username, an id, or an issuer and a subject (a provider's NAME serves as its issuer)"
 
 
-class NotThere(Refusal):
+class NoDatabaseError(CommandError):
     """A database that nobody has signed in to yet."""
 
 
@@ -29,7 +29,7 @@ def open_directory(ini: Path, settings: Settings) -> Directory:
     :raises NotThere: when its file is not there: whoever made it now would own it.
     """
     if settings.directory is None:
-        raise Refusal(
+        raise CommandError(
             f"{ini}: no directory is configured, so that users live in their sessions alone; write a directory, like "
             "directory = sqlite:///users.db, and each sign-in from then on is in it"
         )
@@ -48,9 +48,9 @@ def refuse_absent(ini: Path, setting: str, url: Secret) -> None:
         text = url.value()
         path = (address.parse(text).database or "") if text.startswith("sqlite") else None
     except (OSError, ValueError) as error:
-        raise Refusal(f"{ini}: {setting}: {error}") from None
+        raise CommandError(f"{ini}: {setting}: {error}") from None
     if path is not None and not Path(path).exists():
-        raise NotThere(f"{path}: is not there yet; the first sign-in makes it")
+        raise NoDatabaseError(f"{path}: is not there yet; the first sign-in makes it")
 
 
 def find_user(
@@ -65,7 +65,7 @@ def find_user(
         parser.error(f"a user is {WHO}")
     shown = " ".join(map(plain, words))
     if any(map(_broken, words)):
-        raise Refusal(f"there is no user {shown}: it is not text")
+        raise CommandError(f"there is no user {shown}: it is not text")
     if len(words) == 2:
         found = directory.find(issuer_of(settings, words[0]), words[1])
     else:
@@ -74,14 +74,14 @@ def find_user(
             both = " and ".join(
                 f"{named(user)}, {plain(user.issuer)} {plain(user.subject)}" for user in (by_id, by_name)
             )
-            raise Refusal(
+            raise CommandError(
                 f"{shown} is the id of one user and a name of another: {both}; name the issuer and subject"
             )
         found = by_id or by_name
         if found is not None and found is by_name and name_key(found.username) != name_key(words[0]):
             print(f"note: {shown} is an earlier name of {plain(found.username)}", file=sys.stderr)
     if found is None:
-        raise Refusal(f"there is no user {shown} in the directory; oauth2-mw users list shows all")
+        raise CommandError(f"there is no user {shown} in the directory; oauth2-mw users list shows all")
     return found
 
 

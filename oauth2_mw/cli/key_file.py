@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from oauth2_mw.cli.terminal import Refusal
+from oauth2_mw.cli.terminal import CommandError
 from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line, parse_key_file
 
 
@@ -29,7 +29,7 @@ def parse(path: Path, text: str) -> tuple[KeyEntry, ...]:
     try:
         return parse_key_file(text)
     except ValueError as error:
-        raise Refusal(f"{path}: {error}") from None
+        raise CommandError(f"{path}: {error}") from None
 
 
 class KeyFile:
@@ -126,7 +126,7 @@ def _give(descriptor: int, path: Path, status: os.stat_result) -> None:
         try:
             os.fchown(descriptor, status.st_uid, status.st_gid)
         except PermissionError:
-            raise Refusal(
+            raise CommandError(
                 f"{path}: the file belongs to user {status.st_uid} and group {status.st_gid}, and a new one in its "
                 "place would not, so that the workers might be unable to read it; run this as that user, or as root"
             ) from None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oauth2_mw.cli import key_file
-from oauth2_mw.cli.terminal import Refusal, moment, read_span, row, span, word
+from oauth2_mw.cli.terminal import CommandError, moment, read_span, row, span, word
 from oauth2_mw.session.keyring import SEAL_DELAY, Key, latest_first, sealing
 from oauth2_mw.settings.grammar import KeyEntry
 from oauth2_mw.settings.ini import Settings
@@ -89,7 +89,7 @@ def _source(path: Path) -> _Source:
         return _Source(path, None)
     settings = Settings.from_ini(path)
     if settings.secret_keys.path is None:
-        raise Refusal(
+        raise CommandError(
             f"{path}: secret_keys holds the keys themselves, and only a key file can be changed while workers run. "
             "Write the keys into a file, a line each (kid not-before key, the newest with the latest not-before), "
             "say secret_keys = file:PATH, and restart the workers once: nobody is signed out by that. To go on "
@@ -155,14 +155,14 @@ def _retire(options: argparse.Namespace, source: _Source) -> None:
         dated = _dated(file.entries)
         if not any(entry.kid == kid for entry in file.entries):
             known = ", ".join(entry.kid for entry in file.entries)
-            raise Refusal(f"{source.path}: there is no key {kid!r}; there are {known}")
+            raise CommandError(f"{source.path}: there is no key {kid!r}; there are {known}")
         if len(file.entries) == 1:
-            raise Refusal(
+            raise CommandError(
                 f"{kid} is the only key: without one nobody could sign in. First: "
                 f"oauth2-mw keys rotate {word(options.path)}"
             )
         if sealing(dated, now).kid == kid:
-            raise Refusal(
+            raise CommandError(
                 f"{kid} seals now: whoever signs in would be signed out. Let another take over first (oauth2-mw keys "
                 f"rotate {word(options.path)}, and {SEAL_DELAY} seconds; oauth2-mw keys list shows when)"
             )
@@ -194,12 +194,12 @@ def _refuse_early(kid: str, until: int, now: int, source: _Source) -> None:
         "renewed by use since, would have to sign in again"
     )
     if longest is None:
-        raise Refusal(
+        raise CommandError(
             f"{who}, unless the session is over anyway: how long sessions live stands in the INI file. Name that in "
             "place of the key file, or add --now"
         )
     if now < until + longest:
-        raise Refusal(
+        raise CommandError(
             f"{who}: sessions live up to {span(longest)}. Wait until {moment(until + longest)}, or add --now to sign "
             "these people out"
         )

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oauth2_mw.cli.directory import refuse_absent
-from oauth2_mw.cli.terminal import Refusal
+from oauth2_mw.cli.terminal import CommandError
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.observe import audit
 from oauth2_mw.session.opening import open_sessions
-from oauth2_mw.session.registry import Entry, Ledger
+from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.settings.ini import Settings
 
 
-def open_ledger(ini: Path, settings: Settings, directory: Directory | None) -> Ledger:
+def open_ledger(ini: Path, settings: Settings, directory: Directory | None) -> SessionRegistry:
     """What the workers have written down about their sessions.
 
     :raises Refusal: when they write nothing down.
@@ -28,7 +28,7 @@ def open_ledger(ini: Path, settings: Settings, directory: Directory | None) -> L
         refuse_absent(ini, "session", settings.session)
     ledger = open_sessions(settings, directory).ledger
     if ledger is None:
-        raise Refusal(
+        raise CommandError(
             f"{ini}: sessions are in cookies alone, and nothing lists them. Write a directory, like directory = "
             "sqlite:///users.db, or name a session store in session, and each sign-in from then on is listed. To "
             "end all sessions that there are now, replace the keys that seal them (oauth2-mw keys)"
@@ -36,7 +36,7 @@ def open_ledger(ini: Path, settings: Settings, directory: Directory | None) -> L
     return ledger
 
 
-def end_user(ledger: Ledger, user_id: str) -> list[Entry]:
+def end_user(ledger: SessionRegistry, user_id: str) -> list[SessionInfo]:
     """End every session of a user, also one that is being created just now; those that have ended.
 
     :raises StoreUnavailable: when that could not be written down; some may have ended.
@@ -44,7 +44,9 @@ def end_user(ledger: Ledger, user_id: str) -> list[Entry]:
     with told() as ended:
         ended += ledger.end_user(user_id, moment=int(time.time()))
         # A provider whose clock is ahead has dated a sign-in later than now.
-        ended += (entry for entry in ledger.entries(user_id) if ledger.end(entry.id, expires=entry.expires))
+        ended += (
+            entry for entry in ledger.entries(user_id) if ledger.end(entry.id, expires=entry.expires_at)
+        )
     return ended
 
 
@@ -54,9 +56,9 @@ def counted(number: int) -> str:
 
 
 @contextmanager
-def told() -> Iterator[list[Entry]]:
+def told() -> Iterator[list[SessionInfo]]:
     """A list for what a command ends. The audit log has it afterwards, a line a user, also when the command fails."""
-    ended: list[Entry] = []
+    ended: list[SessionInfo] = []
     try:
         yield ended
     finally:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from oauth2_mw.cli.directory import WHO, find_user, issuer_of, named, open_directory
 from oauth2_mw.cli.registry import counted, end_user, open_ledger, told
-from oauth2_mw.cli.terminal import Refusal, moment, plain, print_json, row, span
+from oauth2_mw.cli.terminal import CommandError, moment, plain, print_json, row, span
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import user_key
-from oauth2_mw.session.registry import Entry, Ledger
+from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.settings.ini import Settings
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -25,7 +25,7 @@ class _Place:
     """Where the sessions are that a command is about."""
 
     settings: Settings
-    ledger: Ledger
+    ledger: SessionRegistry
     directory: Directory | None
 
 
@@ -108,9 +108,9 @@ def _find(options: argparse.Namespace, place: _Place) -> tuple[str, str]:
     }
     people = [_named(*one) for one in found.items()]
     if len(people) > 1:
-        raise Refusal(f"{plain(word)} could be any of {', '.join(sorted(people))}; write the id of one")
+        raise CommandError(f"{plain(word)} could be any of {', '.join(sorted(people))}; write the id of one")
     if not people:
-        raise Refusal(f"nobody is signed in as {plain(word)}; oauth2-mw sessions list shows all who are")
+        raise CommandError(f"nobody is signed in as {plain(word)}; oauth2-mw sessions list shows all who are")
     return next(iter(found)), people[0]
 
 
@@ -122,7 +122,7 @@ def _named(user_id: str, username: str) -> str:
 
 
 def _list(options: argparse.Namespace, place: _Place) -> int:
-    entries: Iterable[Entry] = place.ledger.all()
+    entries: Iterable[SessionInfo] = place.ledger.all()
     if options.user is not None:
         entries = place.ledger.entries(_find(options, place)[0])
     if options.json:
@@ -133,10 +133,10 @@ def _list(options: argparse.Namespace, place: _Place) -> int:
                 "username": entry.username,
                 "provider": entry.provider,
                 "device": entry.device,
-                "address": entry.address,
-                "created": entry.created,
-                "seen": entry.seen,
-                "expires": entry.expires,
+                "address": entry.remote_addr,
+                "created": entry.created_at,
+                "seen": entry.last_used_at,
+                "expires": entry.expires_at,
             }
             for entry in entries
         )
@@ -144,8 +144,8 @@ def _list(options: argparse.Namespace, place: _Place) -> int:
     print(row("id", "user", "username", "provider", "device", "address", "since", "last seen", "ends"))
     for entry in entries:
         who = entry.user_id, entry.username, entry.provider
-        times = moment(entry.created), moment(entry.seen), moment(entry.expires)
-        print(row(entry.id, *who, entry.device or "", entry.address or "", *times))
+        times = moment(entry.created_at), moment(entry.last_used_at), moment(entry.expires_at)
+        print(row(entry.id, *who, entry.device or "", entry.remote_addr or "", *times))
     return 0
 
 
@@ -169,21 +169,21 @@ def _revoke(options: argparse.Namespace, place: _Place) -> int:
     return code
 
 
-def _end_all(ledger: Ledger) -> int:
+def _end_all(ledger: SessionRegistry) -> int:
     with told() as ended:
         for entry in ledger.all():
-            if ledger.end(entry.id, expires=entry.expires):
+            if ledger.end(entry.id, expires=entry.expires_at):
                 ended.append(entry)
     people = len({entry.user_id for entry in ended})
     print(f"ended {counted(len(ended))} of {people} {'user' if people == 1 else 'users'}")
     return len(ended)
 
 
-def _end_each(ledger: Ledger, wanted: Iterable[str]) -> int:
+def _end_each(ledger: SessionRegistry, wanted: Iterable[str]) -> int:
     with told() as ended:
         for word in wanted:
             entry = ledger.entry(word) if _ID.fullmatch(word) else None
-            if entry is None or not ledger.end(entry.id, expires=entry.expires):
+            if entry is None or not ledger.end(entry.id, expires=entry.expires_at):
                 print(f"there is no session {plain(word)}; it may have ended", file=sys.stderr)
                 continue
             ended.append(entry)

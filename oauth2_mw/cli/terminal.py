@@ -20,7 +20,7 @@ _LAST_MOMENT = 253402300799
 _LONGEST_SPAN = 366 * 86400
 
 
-class Refusal(OAuth2Error):
+class CommandError(OAuth2Error):
     """A command that was not carried out. The text says why, and what to do instead; nothing was changed."""
 
 

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from oauth2_mw.cli.directory import WHO, NotThere, find_user, issuer_of, named, open_directory
+from oauth2_mw.cli.directory import WHO, NoDatabaseError, find_user, issuer_of, named, open_directory
 from oauth2_mw.cli.registry import counted, end_user, open_ledger
-from oauth2_mw.cli.terminal import Refusal, moment, plain, print_json, row, span, word
-from oauth2_mw.errors import ProviderError, StoreUnavailable
+from oauth2_mw.cli.terminal import CommandError, moment, plain, print_json, row, span, word
+from oauth2_mw.errors import ProviderError, StoreUnavailableError
 from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.settings.ini import Settings
 
@@ -148,10 +148,10 @@ def _end_sessions(options: argparse.Namespace, settings: Settings, directory: Di
     """End what would go on when the user is enabled again; how many that were."""
     try:
         return len(end_user(open_ledger(options.ini, settings, directory), user.id))
-    except NotThere:
+    except NoDatabaseError:
         return 0
-    except StoreUnavailable as error:
-        raise StoreUnavailable(
+    except StoreUnavailableError as error:
+        raise StoreUnavailableError(
             f"the sessions of {named(user)} could not be ended: {error.detail}. None of them counts while the user is "
             f"disabled; before you enable the user again: oauth2-mw sessions revoke {word(options.ini)} "
             f"--user={word(user.id)}"
@@ -180,7 +180,7 @@ def _link(options: argparse.Namespace, settings: Settings, directory: Directory)
     provider = next((other for other in settings.providers.values() if other.user_issuer == issuer), None)
     if provider is None:
         known = ", ".join(f"{name} ({other.user_issuer})" for name, other in settings.providers.items())
-        raise Refusal(
+        raise CommandError(
             f"no enabled provider signs people in for the issuer {plain(issuer)}; there is {known or 'none'}. It "
             "must be the same to the letter"
         )
@@ -188,10 +188,10 @@ def _link(options: argparse.Namespace, settings: Settings, directory: Directory)
     try:
         owner = directory.link(user.id, issuer, subject, now=int(time.time()))
     except ProviderError as error:
-        raise Refusal(error.detail) from None
+        raise CommandError(error.detail) from None
     pair = f"{plain(issuer)} {plain(subject)}"
     if owner is None or owner.id != user.id:
-        raise Refusal(_taken(pair, owner, issuer, subject))
+        raise CommandError(_taken(pair, owner, issuer, subject))
     if before is not None:
         print(f"{pair} signs in {named(user)} already")
         return
@@ -209,12 +209,14 @@ def _unlink(options: argparse.Namespace, settings: Settings, directory: Director
     try:
         user_id = directory.unlink(issuer, subject)
     except ProviderError as error:
-        raise Refusal(error.detail) from None
+        raise CommandError(error.detail) from None
     if user_id is None:
         owner = directory.find(issuer, subject)
         if owner is not None:
-            raise Refusal(f"{pair} is the user {named(owner)} itself, and no link; nothing was changed")
-        raise Refusal(f"{pair} is not linked to anybody; oauth2-mw users show tells what is linked to a user")
+            raise CommandError(f"{pair} is the user {named(owner)} itself, and no link; nothing was changed")
+        raise CommandError(
+            f"{pair} is not linked to anybody; oauth2-mw users show tells what is linked to a user"
+        )
     owner = directory.get(user_id)
     print(f"unlinked {pair}: it signs in {named(owner) if owner is not None else plain(user_id)} no more")
     if owner is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from oauth2_mw.errors import AccessDenied, StoreUnavailable
+from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.identity import enrolment
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import user_key
@@ -34,7 +34,7 @@ class Directory:
     :param url: a SQLAlchemy URL; :class:`oauth2_mw.sql.Database` says which, and the limits of each database.
     :raises ConfigError: when the URL cannot be used. The database itself is opened at the first use.
 
-    Every operation is one transaction and raises :class:`~oauth2_mw.errors.StoreUnavailable` when the
+    Every operation is one transaction and raises :class:`~oauth2_mw.errors.StoreUnavailableErrorError` when the
     database cannot be used; nothing is ever half written. What an operation costs does not depend on the
     number of users; only :meth:`users` lists them all, and :meth:`disabled_ids` grows with the
     number of those who are disabled.
@@ -124,7 +124,9 @@ class Directory:
                 # If another sign-in of this person was faster, this is now their second.
                 row = self._users.lock(connection, this_user)
             if row is None:
-                raise StoreUnavailable("a user was deleted from the directory during the sign-in; try again")
+                raise StoreUnavailableError(
+                    "a user was deleted from the directory during the sign-in; try again"
+                )
             if row.disabled_at is not None:
                 raise _disabled(row.id)
             if not created:
@@ -206,16 +208,16 @@ class Directory:
             return self._users.disabled_ids(connection)
 
 
-def _unknown(provider: ProviderSettings) -> AccessDenied:
-    return AccessDenied(
+def _unknown(provider: ProviderSettings) -> AccessDeniedError:
+    return AccessDeniedError(
         f"provider {provider.name}: the user is not in the directory, and create_users is off",
         code="user_unknown",
         message="You have no account here. Please ask an administrator to let you in.",
     )
 
 
-def _disabled(user_id: str) -> AccessDenied:
-    return AccessDenied(
+def _disabled(user_id: str) -> AccessDeniedError:
+    return AccessDeniedError(
         f"user {user_id} is disabled in the directory",
         code="user_disabled",
         message="Your account here is disabled. Please ask an administrator if that is a mistake.",

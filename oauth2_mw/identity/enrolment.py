@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from oauth2_mw.errors import AccessDenied, ProviderError
+from oauth2_mw.errors import AccessDeniedError, ProviderError
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.identity.usernames import fault
 from oauth2_mw.identity.users import UserTable
@@ -52,7 +52,7 @@ def create(
     """
     reason = fault(attributes.username)
     if reason is not None:
-        raise AccessDenied(
+        raise AccessDeniedError(
             f"provider {provider.name}: the username cannot be used: {reason}; correct it at the provider, or "
             "map another claim to username in attribute_map",
             code="bad_username",
@@ -73,7 +73,7 @@ def create(
         return False
     owner = users.claim_name(connection, user_id, attributes.username)
     if owner != user_id:
-        raise AccessDenied(
+        raise AccessDeniedError(
             f"provider {provider.name}: the username {attributes.username!r} belongs, or once belonged, to user "
             f"{owner}; give one of them another name at the provider, or set a username_prefix; when both are one "
             "person: oauth2-mw users link",

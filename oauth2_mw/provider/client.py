@@ -17,11 +17,11 @@ from oauth2_mw.provider.discovery.metadata import MetadataCache
 from oauth2_mw.provider.endpoints.authorization import authorization_url
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
 from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
-from oauth2_mw.provider.endpoints.token import Grant, redeem_code, redeem_refresh_token
+from oauth2_mw.provider.endpoints.token import TokenResponse, redeem_code, redeem_refresh_token
 from oauth2_mw.provider.http.documents import shown
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Timeouts
 from oauth2_mw.provider.http.transport import Transport
-from oauth2_mw.provider.person import PersonReader, told
+from oauth2_mw.provider.person import ClaimsReader, told
 from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.provider.tokens.id_token import nonce_of, session_id
 from oauth2_mw.provider.tokens.logout_token import LogoutToken, validate_logout_token
@@ -42,7 +42,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class SignIn:
+class Authentication:
     """A person, proven by the provider: who it is (issuer and subject), and what is said of them (claims)."""
 
     issuer: str
@@ -95,7 +95,7 @@ class ProviderClient:
             provider, insecure_http=insecure_http, timeouts=timeouts.at_most(REVOCATION_TIMEOUTS)
         )
         self._metadata = MetadataCache(provider, self._transport, clock)
-        self._person = PersonReader(provider, self._transport, self._metadata, needs=needs, clock=clock)
+        self._person = ClaimsReader(provider, self._transport, self._metadata, needs=needs, clock=clock)
         self._authentication = ClientAuthentication(provider, clock=clock)
 
     def authorization_url(
@@ -137,7 +137,7 @@ class ProviderClient:
         elif self._metadata.metadata().authorization_response_iss_parameter_supported:
             raise StateError(f"the answer does not say that it comes from {expected}", code="issuer")
 
-    def redeem(self, *, code: str, nonce: str, code_verifier: str) -> SignIn:
+    def redeem(self, *, code: str, nonce: str, code_verifier: str) -> Authentication:
         """Exchange the code and find out who signed in.
 
         :raises ProviderUnavailable: when the provider does not answer in time.
@@ -155,7 +155,7 @@ class ProviderClient:
             authentication=self._authentication,
         )
         claims, proven = self._person.first(grant, metadata, nonce=nonce)
-        return SignIn(
+        return Authentication(
             issuer=self.provider.user_issuer,
             subject=self._person.subject(claims),
             claims=told(claims),
@@ -174,7 +174,7 @@ class ProviderClient:
         and always without an issuer. When it cannot be had in time, nothing is said of the person, and the tokens are
         not lost.
 
-        :param subject: who signed in: :attr:`SignIn.subject`.
+        :param subject: who signed in: :attr:`Authentication.subject`.
         :param auth_time: the claim of the first ID token, if it was there; another one is refused.
         :param id_token: the latest ID token, if it was kept: a nonce in the new one must be the nonce in it.
         :raises ProviderUnavailable: when the provider does not answer in time; the refresh token may still be good.
@@ -248,7 +248,7 @@ class ProviderClient:
         except OAuth2Error:
             return None
 
-    def _tokens(self, grant: Grant) -> Tokens:
+    def _tokens(self, grant: TokenResponse) -> Tokens:
         return Tokens(
             id_token=grant.id_token,
             refresh_token=grant.refresh_token,

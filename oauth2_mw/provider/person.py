@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from oauth2_mw.errors import ProviderError, ProviderUnavailable, TokenError
+from oauth2_mw.errors import ProviderError, ProviderUnavailableError, TokenError
 from oauth2_mw.provider.discovery.metadata import MetadataCache, ProviderMetadata
-from oauth2_mw.provider.endpoints.token import Grant
+from oauth2_mw.provider.endpoints.token import TokenResponse
 from oauth2_mw.provider.endpoints.userinfo import fetch_userinfo
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.tokens.claim_checks import subject_at
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _PROTOCOL_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 
 
-class PersonReader:
+class ClaimsReader:
     """Reads grants of one provider. Safe for threads.
 
     :param needs: the claims that somebody reads; userinfo is asked when the ID token lacks one of them.
@@ -49,7 +49,7 @@ class PersonReader:
         self._clock = clock
 
     def first(
-        self, grant: Grant, metadata: ProviderMetadata, *, nonce: str
+        self, grant: TokenResponse, metadata: ProviderMetadata, *, nonce: str
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The claims for a code, and those of the ID token alone (none without an issuer).
 
@@ -70,7 +70,7 @@ class PersonReader:
 
     def again(
         self,
-        grant: Grant,
+        grant: TokenResponse,
         metadata: ProviderMetadata,
         *,
         subject: str,
@@ -101,7 +101,7 @@ class PersonReader:
                 self._check_same(claims, subject)
         try:
             claims = self._said_now(claims, grant, metadata)
-        except ProviderUnavailable as error:
+        except ProviderUnavailableError as error:
             log.warning("after a refresh the claims stay what they were: %s", error.detail)
             return None
         if claims is not None:
@@ -129,7 +129,7 @@ class PersonReader:
             )
 
     def _said_now(
-        self, proven: dict[str, Any] | None, grant: Grant, metadata: ProviderMetadata
+        self, proven: dict[str, Any] | None, grant: TokenResponse, metadata: ProviderMetadata
     ) -> dict[str, Any] | None:
         if proven is not None:
             return self._completed(proven, grant, metadata)
@@ -139,7 +139,9 @@ class PersonReader:
             return self._userinfo(grant, metadata, metadata.userinfo_endpoint)
         return None
 
-    def _completed(self, proven: dict[str, Any], grant: Grant, metadata: ProviderMetadata) -> dict[str, Any]:
+    def _completed(
+        self, proven: dict[str, Any], grant: TokenResponse, metadata: ProviderMetadata
+    ) -> dict[str, Any]:
         """The claims of an ID token, with userinfo where they are not enough."""
         missing = any(path.get(proven) is None for path in (*self._needs, self._provider.subject))
         if metadata.userinfo_endpoint is None or not missing:
@@ -150,7 +152,7 @@ class PersonReader:
             raise TokenError("userinfo is about another subject than the ID token", code="userinfo_subject")
         return {**userinfo, **{name: value for name, value in proven.items() if value is not None}}
 
-    def _userinfo(self, grant: Grant, metadata: ProviderMetadata, url: str) -> dict[str, Any]:
+    def _userinfo(self, grant: TokenResponse, metadata: ProviderMetadata, url: str) -> dict[str, Any]:
         def read_signed(token: str) -> dict[str, Any]:
             return validate_userinfo(
                 token, provider=self._provider, metadata=metadata, keys=self._metadata.keys_for

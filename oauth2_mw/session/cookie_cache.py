@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from oauth2_mw.session.cookies import Sent
+from oauth2_mw.session.cookies import RequestCookies
 from oauth2_mw.session.model import Session
-from oauth2_mw.session.stored_sessions import Held
+from oauth2_mw.session.stored_sessions import CachedSession
 
 #: What the cache of opened sessions may hold in each worker.
 CACHE_ENTRIES = 2000
@@ -18,42 +18,42 @@ _STORED_FACTOR = 4
 
 
 @dataclass(slots=True)
-class Known:
+class RequestSession:
     """What a ``Cookie`` header said, worked out once and never changed (freezing it would show in every opening)."""
 
     #: ``None``: nobody is signed in by it
     session: Session | None
     #: what the application finds in its environ for that session
-    plain: dict[str, str] = field(repr=False)
+    environ: dict[str, str] = field(repr=False)
     #: the header without our cookies
-    rest: str | None = field(repr=False)
+    remaining_cookies: str | None = field(repr=False)
     #: our cookies
-    sent: Sent = field(repr=False)
+    cookies: RequestCookies = field(repr=False)
     #: a session cookie was there and is none of ours
-    broken: bool
+    invalid: bool
     #: with a store: what stands there
-    held: Held | None = None
+    cached: CachedSession | None = None
     #: whether the browser is to be handed a new cookie, whatever its age
-    stale: bool = False
+    needs_new_cookie: bool = False
 
 
 #: What a request without any cookie of ours says.
-NOTHING = Known(None, {}, None, Sent({}, None), broken=False)
+NO_SESSION = RequestSession(None, {}, None, RequestCookies({}, None), invalid=False)
 
 
-class Opened:
+class CookieHeaderCache:
     """The headers worked out with one ring of keys, bounded. Reading takes no lock: the dictionary's operations hold.
 
     Another ring gets another one of these, so what was begun with old keys never ends up among the new.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, RequestSession] = {}
         self._bytes = 0
         self._writing = threading.Lock()
         self.get = self._known.get
 
-    def put(self, header: str, known: Known) -> None:
+    def put(self, header: str, known: RequestSession) -> None:
         """Remember what a header said, in the place of what it said before."""
         # It is only a cache: nobody waits for it, least of all a process forked while another thread held the lock.
         if not self._writing.acquire(blocking=False):
@@ -71,9 +71,9 @@ class Opened:
             self._writing.release()
 
     @staticmethod
-    def _cost(header: str, known: Known) -> int:
+    def _cost(header: str, known: RequestSession) -> int:
         # Each entry is taken for the only one of its session, which it may be: what was read before is another object.
-        stored = known.held.size if known.held is not None else 0
+        stored = known.cached.size if known.cached is not None else 0
         return len(header) * _ENTRY_FACTOR + stored * _STORED_FACTOR
 
     def __len__(self) -> int:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _PURPOSE = "session"
 
 
-class CarriedSessions:
+class CookieSessions:
     """The sessions of one application in its cookies.
 
     :param most: the setting ``session_max_bytes``.

@@ -21,13 +21,13 @@ _is_slot = re.compile("[a-h]").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class RequestCookies:
     """Those cookies of a request that are ours, and what is left of the header without them."""
 
     #: name -> the values sent under it, in the order of the header
-    ours: dict[str, list[str]] = field(repr=False)
+    own: dict[str, list[str]] = field(repr=False)
     #: the ``Cookie`` header as the application may see it; ``None``: no cookie is left
-    rest: str | None = field(repr=False)
+    other_header: str | None = field(repr=False)
 
 
 class Cookies:
@@ -52,11 +52,11 @@ class Cookies:
             or self._stale.fullmatch(name) is not None
         )
 
-    def read(self, header: str) -> Sent:
+    def read(self, header: str) -> RequestCookies:
         """Take our cookies out of a ``Cookie`` header; the others are handed on as they came."""
         return self._read_one(header) or self._read_any(header)
 
-    def _read_one(self, header: str) -> Sent | None:
+    def _read_one(self, header: str) -> RequestCookies | None:
         """The usual header, which names us once: found by hand, without taking the others apart."""
         name = self.session
         start = header.find(name)
@@ -73,9 +73,9 @@ class Cookies:
             return None
         before, after = header[: max(start - 2, 0)], header[end + 2 :] if end >= 0 else ""
         rest = f"{before}; {after}" if before and after else before or after
-        return Sent({name: [value.strip(" \t").strip('"')]}, rest or None)
+        return RequestCookies({name: [value.strip(" \t").strip('"')]}, rest or None)
 
-    def _read_any(self, header: str) -> Sent:
+    def _read_any(self, header: str) -> RequestCookies:
         ours: dict[str, list[str]] = {}
         rest: list[str] = []
         for pair in header.split(";"):
@@ -87,20 +87,20 @@ class Cookies:
                 ours.setdefault(name, []).append(value.lstrip(" \t").strip('"'))
             elif pair:
                 rest.append(pair)
-        return Sent(ours, "; ".join(rest) or None)
+        return RequestCookies(ours, "; ".join(rest) or None)
 
-    def session_values(self, sent: Sent) -> Iterator[tuple[int, str]]:
+    def session_values(self, sent: RequestCookies) -> Iterator[tuple[int, str]]:
         """The joined session texts that a request may mean, each with its number of chunks.
 
         More than one only when a cookie of ours was sent twice, as a neighbouring host can bring about over http.
         """
-        first = sent.ours.get(self.session, [])
+        first = sent.own.get(self.session, [])
         if len(first) > MAX_COPIES:
             return
         rest = ""
         count = 1
         for name in self._chunks[1:]:
-            values = sent.ours.get(name)
+            values = sent.own.get(name)
             if not values:
                 break
             if len(values) > 1:
@@ -113,34 +113,34 @@ class Cookies:
                 # Chunks left by an earlier, longer session do not hide a short one that stands alone.
                 yield 1, value
 
-    def session_names(self, sent: Sent) -> list[str]:
+    def session_names(self, sent: RequestCookies) -> list[str]:
         """The names of all session cookies of a request, chunks that nothing reads any more included."""
-        return [name for name in sent.ours if not name.startswith(self.attempt_prefix)]
+        return [name for name in sent.own if not name.startswith(self.attempt_prefix)]
 
-    def attempts(self, sent: Sent) -> dict[str, str]:
+    def attempts(self, sent: RequestCookies) -> dict[str, str]:
         """Slot -> sealed text. A name sent twice is left out: it proves nothing."""
         start = len(self.attempt_prefix)
         return {
             name[start:]: values[0]
-            for name, values in sent.ours.items()
+            for name, values in sent.own.items()
             if name.startswith(self.attempt_prefix) and len(values) == 1
         }
 
-    def attempt_names(self, sent: Sent) -> list[str]:
+    def attempt_names(self, sent: RequestCookies) -> list[str]:
         """The names of all attempt cookies of a request."""
-        return [name for name in sent.ours if name.startswith(self.attempt_prefix)]
+        return [name for name in sent.own if name.startswith(self.attempt_prefix)]
 
-    def session_bytes(self, sent: Sent) -> int:
+    def session_bytes(self, sent: RequestCookies) -> int:
         """How much of a request's header its session takes."""
         return sum(
-            len(name) + len(value) + 3 for name in self.session_names(sent) for value in sent.ours[name]
+            len(name) + len(value) + 3 for name in self.session_names(sent) for value in sent.own[name]
         )
 
     def chunk_count(self, length: int) -> int:
         """How many cookies a sealed text of that many characters takes."""
         return -(-length // CHUNK_BYTES)
 
-    def set_session(self, text: str, sent: Sent) -> list[str]:
+    def set_session(self, text: str, sent: RequestCookies) -> list[str]:
         """``Set-Cookie`` values that store a session text and expire what is left of a longer one."""
         chunks = [text[start : start + CHUNK_BYTES] for start in range(0, len(text), CHUNK_BYTES)]
         if len(chunks) > MAX_CHUNKS:
@@ -149,11 +149,11 @@ class Cookies:
         stale = [self.expire(name) for name in self.session_names(sent) if name not in named]
         return [self._set(name, value) for name, value in named.items()] + stale
 
-    def expire_session(self, sent: Sent) -> list[str]:
+    def expire_session(self, sent: RequestCookies) -> list[str]:
         """``Set-Cookie`` values that end the session on the browser."""
         return [self.expire(name) for name in dict.fromkeys((self.session, *self.session_names(sent)))]
 
-    def expire_all(self, sent: Sent) -> list[str]:
+    def expire_all(self, sent: RequestCookies) -> list[str]:
         """The same, with the attempts of that browser: what was begun before a logout does not outlive it."""
         return [*self.expire_session(sent), *map(self.expire, self.attempt_names(sent))]
 

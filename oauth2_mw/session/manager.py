@@ -1,7 +1,7 @@
 """Remembering who is signed in: from a ``Cookie`` header to a session, and from a sign-in to ``Set-Cookie``.
 
-:meth:`Sessions.look_up` runs on every request. It works on the header's text alone: one dictionary look-up when the
-same header was seen before, otherwise a split, one opening and one ``json.loads``. With a session store the cookie
+:meth:`SessionManager.resolve` runs on every request. It works on the header's text alone: one dictionary look-up when
+the same header was seen before, otherwise a split, one opening and one ``json.loads``. With a session store the cookie
 holds a handle in place of the session, and what it stands for is asked for once in ``revocation_sync``.
 """
 
@@ -13,19 +13,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import monotonic
 
-from oauth2_mw.errors import ProviderError, StoreUnavailable
+from oauth2_mw.errors import ProviderError, StoreUnavailableError
 from oauth2_mw.identity.environ import EnvironWriter
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.observe import new_id
-from oauth2_mw.session.cookie_cache import Known, Opened
-from oauth2_mw.session.cookie_sessions import CarriedSessions
-from oauth2_mw.session.cookies import MAX_COPIES, Cookies, Sent
+from oauth2_mw.session.cookie_cache import CookieHeaderCache, RequestSession
+from oauth2_mw.session.cookie_sessions import CookieSessions
+from oauth2_mw.session.cookies import MAX_COPIES, Cookies, RequestCookies
 from oauth2_mw.session.keyring import Keyring
-from oauth2_mw.session.model import Due, Ending, Origin, Session
-from oauth2_mw.session.registry import Ledger
-from oauth2_mw.session.revocation import Revocations, SharedList
+from oauth2_mw.session.model import RefreshSchedule, Session, SessionRef, SignInDetails
+from oauth2_mw.session.registry import SessionRegistry
+from oauth2_mw.session.revocation import RevocationList, Revocations
 from oauth2_mw.session.sealing import Sealer
-from oauth2_mw.session.stored_sessions import Handle, Held, StoredSessions
+from oauth2_mw.session.stored_sessions import CachedSession, Handle, StoredSessions
 from oauth2_mw.session.stores import Store
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
@@ -36,11 +36,11 @@ _HANDLE = "session-handle"
 
 #: A session as a cookie gave it, what stands in the store for it, and whether the cookie is to be sealed anew. A plain
 #: tuple: one is made at every opening.
-_Found = tuple[Session | None, Held | None, bool]
+_Found = tuple[Session | None, CachedSession | None, bool]
 _NONE: _Found = (None, None, False)
 
 
-class Sessions:
+class SessionManager:
     """The sessions of one application, kept in sealed cookies or in a store.
 
     :param store: where sessions are written down; ``None``: nowhere. With ``session = cookie`` it belongs to the
@@ -55,7 +55,7 @@ class Sessions:
         settings: Settings,
         *,
         store: Store | None = None,
-        shared: SharedList | None = None,
+        shared: RevocationList | None = None,
         disabled: Callable[[], frozenset[str]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -67,8 +67,8 @@ class Sessions:
         in_cookie = settings.session is None
         self.revocations = Revocations(shared=shared, disabled=disabled, sync=settings.revocation_sync)
         #: what all workers know of sessions; ``None``: each worker knows its own
-        self.ledger: Ledger | None = None
-        self._carried = CarriedSessions(
+        self.ledger: SessionRegistry | None = None
+        self._carried = CookieSessions(
             self.sealer,
             self.cookies,
             most=settings.session_max_bytes,
@@ -76,7 +76,7 @@ class Sessions:
         )
         self._stored: StoredSessions | None = None
         if store is not None:
-            self.ledger = Ledger(
+            self.ledger = SessionRegistry(
                 store,
                 self.sealer,
                 self.revocations,
@@ -91,7 +91,7 @@ class Sessions:
         self._writer = EnvironWriter(settings.environ)
         self._issuers = {name: provider.user_issuer for name, provider in settings.providers.items()}
         self._mark = self.cookies.session
-        self._opened = Opened()
+        self._opened = CookieHeaderCache()
         self._generation = self._keyring.generation
 
     def now(self) -> float:
@@ -100,14 +100,14 @@ class Sessions:
 
     # Reading
 
-    def look_up(self, header: str) -> Known | None:
+    def resolve(self, header: str) -> RequestSession | None:
         """What a ``Cookie`` header says; ``None`` when none of our cookies is in it.
 
         :raises StoreUnavailable: when it cannot be known whether the session was ended elsewhere.
         """
         self._keyring.refresh()
         if self._generation != self._keyring.generation:
-            self._generation, self._opened = self._keyring.generation, Opened()
+            self._generation, self._opened = self._keyring.generation, CookieHeaderCache()
         opened = self._opened
         known = opened.get(header)
         if known is None:
@@ -116,15 +116,15 @@ class Sessions:
             known = self._work_out(header)
             if known.session is not None:
                 opened.put(header, known)
-        elif known.held is not None and monotonic() >= known.held.until:
-            known = self._look_again(header, known, known.held)
+        elif known.cached is not None and monotonic() >= known.cached.fresh_until:
+            known = self._look_again(header, known, known.cached)
         session = known.session
         if session is None:
             return known
-        if not session.alive(self._clock()) or self.revocations.ended(
-            session.id, session.identity.id, session.origin.issued
+        if not session.is_alive(self._clock()) or self.revocations.ended(
+            session.id, session.identity.id, session.sign_in.issued_at
         ):
-            return replace(known, session=None, broken=True)
+            return replace(known, session=None, invalid=True)
         return known
 
     def without_ours(self, header: str) -> str | None:
@@ -132,18 +132,22 @@ class Sessions:
         if self._mark not in header:
             return header
         known = self._opened.get(header)
-        return known.rest if known is not None else self.cookies.read(header).rest
+        return known.remaining_cookies if known is not None else self.cookies.read(header).other_header
 
-    def _work_out(self, header: str) -> Known:
+    def _work_out(self, header: str) -> RequestSession:
         sent = self.cookies.read(header)
         session, held, stale = self._find(sent)
         if session is not None:
             known = self._described(session, sent, held=held, stale=stale)
             if known is not None:
                 return known
-        return Known(None, {}, sent.rest, sent, broken=bool(self.cookies.session_names(sent)))
+        return RequestSession(
+            None, {}, sent.other_header, sent, invalid=bool(self.cookies.session_names(sent))
+        )
 
-    def _described(self, session: Session, sent: Sent, *, held: Held | None, stale: bool) -> Known | None:
+    def _described(
+        self, session: Session, sent: RequestCookies, *, held: CachedSession | None, stale: bool
+    ) -> RequestSession | None:
         # A provider that was taken away, or now points elsewhere, signs nobody in any more.
         if self._issuers.get(session.identity.provider) != session.identity.issuer:
             return None
@@ -152,9 +156,11 @@ class Sessions:
         except ProviderError as error:
             log.warning("a session was left aside: %s", error.detail)
             return None
-        return Known(session, plain, sent.rest, sent, broken=False, held=held, stale=stale)
+        return RequestSession(
+            session, plain, sent.other_header, sent, invalid=False, cached=held, needs_new_cookie=stale
+        )
 
-    def _find(self, sent: Sent) -> _Found:
+    def _find(self, sent: RequestCookies) -> _Found:
         """The one session that a request's cookies mean."""
         found = _NONE
         for tries, (count, text) in enumerate(self.cookies.session_values(sent)):
@@ -182,20 +188,20 @@ class Sessions:
             return _NONE
         return held.session, held, not self.sealer.is_current(text)
 
-    def _look_again(self, header: str, known: Known, held: Held) -> Known:
+    def _look_again(self, header: str, known: RequestSession, held: CachedSession) -> RequestSession:
         """What the store says by now of a session that was asked for before."""
         again = self._again(known, self._stored.find(held.handle) if self._stored is not None else None)
         if again.session is not None:
             self._opened.put(header, again)
         return again
 
-    def _again(self, known: Known, held: Held | None) -> Known:
+    def _again(self, known: RequestSession, held: CachedSession | None) -> RequestSession:
         if held is not None:
-            stale = known.stale or not held.current
-            described = self._described(held.session, known.sent, held=held, stale=stale)
+            stale = known.needs_new_cookie or not held.sealed_with_current_key
+            described = self._described(held.session, known.cookies, held=held, stale=stale)
             if described is not None:
                 return described
-        return replace(known, session=None, broken=True)
+        return replace(known, session=None, invalid=True)
 
     # Writing
 
@@ -204,9 +210,9 @@ class Sessions:
         provider: ProviderSettings,
         identity: Identity,
         tokens: Mapping[str, str | None],
-        sent: Sent,
+        sent: RequestCookies,
         *,
-        origin: Origin | None = None,
+        origin: SignInDetails | None = None,
         expires_at: int | None = None,
     ) -> list[str]:
         """The ``Set-Cookie`` values that carry a fresh session.
@@ -223,12 +229,12 @@ class Sessions:
             id=new_id(),
             identity=identity,
             tokens=kept,
-            created=now,
-            expires=now + provider.session_lifetime,
-            seen=now,
-            idle=provider.session_idle,
-            due=Due.of(expires_at, now=now) if "refresh_token" in kept else None,
-            origin=origin or Origin(now),
+            created_at=now,
+            expires_at=now + provider.session_lifetime,
+            last_used_at=now,
+            idle_timeout=provider.session_idle,
+            refresh_schedule=RefreshSchedule.of(expires_at, now=now) if "refresh_token" in kept else None,
+            sign_in=origin or SignInDetails(now),
         )
         if self._stored is not None:
             return self._hand_out(self._stored.add(session), sent)
@@ -252,12 +258,12 @@ class Sessions:
             if text is not None and kind.removesuffix("_token") in self._settings.keep_tokens
         }
 
-    def _hand_out(self, handle: Handle, sent: Sent) -> list[str]:
+    def _hand_out(self, handle: Handle, sent: RequestCookies) -> list[str]:
         # The number of cookies that it comes in has no place inside: it always fits into one.
         text = self.sealer.seal(_HANDLE, self.cookies.session, handle.to_payload())
         return self.cookies.set_session(text, sent)
 
-    def renewal(self, known: Known) -> list[str]:
+    def renewal(self, known: RequestSession) -> list[str]:
         """``Set-Cookie`` values for a browser whose cookie has fallen behind; mostly none.
 
         In a cookie the last use is written down when that was not done lately.
@@ -265,77 +271,83 @@ class Sessions:
         session = known.session
         if session is None:
             return []
-        if known.held is not None:
+        if known.cached is not None:
             # Once the old key is gone, nobody would find a record that only it can name: no list, and no logout.
-            if not known.stale or self._stored is None or not self._stored.sealed_anew(known.held):
+            if (
+                not known.needs_new_cookie
+                or self._stored is None
+                or not self._stored.sealed_anew(known.cached)
+            ):
                 return []
-            return self._hand_out(known.held.handle, known.sent)
+            return self._hand_out(known.cached.handle, known.cookies)
         now = self._clock()
-        if not known.stale and now < session.renew_at():
+        if not known.needs_new_cookie and now < session.renew_at():
             return []
-        session = session.used(now)
+        session = session.touched(now)
         self._write_down(session)
-        return self.cookies.set_session(self._carried.seal(session), known.sent)
+        return self.cookies.set_session(self._carried.seal(session), known.cookies)
 
     def _write_down(self, session: Session) -> None:
         """Tell the ledger of the use of a session that its browser carries."""
         if self.ledger is None:
             return
         try:
-            record = self.ledger.touch(session.id, seen=session.seen, expires=session.expires)
+            record = self.ledger.touch(session.id, seen=session.last_used_at, expires=session.expires_at)
             if record is not None and not self.ledger.is_current(record):
                 # By a key that is about to be retired nobody would find it any more, a logout of the provider neither.
-                self.ledger.touch(session.id, seen=session.seen, expires=session.expires, reseal=session)
-        except StoreUnavailable as error:
+                self.ledger.touch(
+                    session.id, seen=session.last_used_at, expires=session.expires_at, reseal=session
+                )
+        except StoreUnavailableError as error:
             # The cookie is what counts; the list of sessions shows an earlier moment for a while.
             log.info("the use of a session was not written down: %s", error.detail)
 
-    def replace(self, known: Known, session: Session, *, lease: int = 0) -> Known | None:
+    def replace(self, known: RequestSession, session: Session, *, lease: int = 0) -> RequestSession | None:
         """What is known once *session* has taken the place of the one before; ``None``: somebody was faster.
 
         :param lease: in a store: until when nobody else is to refresh it, in seconds since the epoch.
         :raises StoreUnavailable: when it could not be written down.
         """
-        if self._stored is None or known.held is None:
-            return self._described(session, known.sent, held=None, stale=True)
-        held = self._stored.replace(known.held, session, lease=lease)
+        if self._stored is None or known.cached is None:
+            return self._described(session, known.cookies, held=None, stale=True)
+        held = self._stored.replace(known.cached, session, lease=lease)
         if held is None:
             return None
-        return self._described(held.session, known.sent, held=held, stale=known.stale)
+        return self._described(held.session, known.cookies, held=held, stale=known.needs_new_cookie)
 
-    def fresh(self, known: Known) -> Known:
+    def fresh(self, known: RequestSession) -> RequestSession:
         """What a store says of a session at this moment.
 
         :raises StoreUnavailable: when it says nothing.
         """
-        if self._stored is None or known.held is None:
+        if self._stored is None or known.cached is None:
             return known
-        return self._again(known, self._stored.fresh(known.held.handle))
+        return self._again(known, self._stored.fresh(known.cached.handle))
 
-    def current(self, known: Known) -> Known:
+    def current(self, known: RequestSession) -> RequestSession:
         """What this worker has heard of a session since; asks the store only when that is due."""
-        if self._stored is None or known.held is None:
+        if self._stored is None or known.cached is None:
             return known
-        return self._again(known, self._stored.find(known.held.handle))
+        return self._again(known, self._stored.find(known.cached.handle))
 
-    def is_due(self, known: Known) -> bool:
+    def is_due(self, known: RequestSession) -> bool:
         """Whether the tokens of a session are to be refreshed by now."""
         session = known.session
-        return session is not None and session.due is not None and self._clock() >= session.due.at
+        return session is not None and session.is_refresh_due(self._clock())
 
     def has_ended(self, session: Session) -> bool:
         """Whether a session was ended before its time.
 
         :raises StoreUnavailable: when that cannot be known.
         """
-        return self.revocations.ended(session.id, session.identity.id, session.origin.issued)
+        return self.revocations.ended(session.id, session.identity.id, session.sign_in.issued_at)
 
-    def end(self, session: Session | Ending) -> None:
+    def end(self, session: Session | SessionRef) -> None:
         """Make a session count no more, also where its cookie was copied.
 
         :raises StoreUnavailable: when other hosts could not be told.
         """
         if self.ledger is not None:
-            self.ledger.end(session.id, expires=session.expires)
+            self.ledger.end(session.id, expires=session.expires_at)
         else:
-            self.revocations.revoke(session.id, expires=session.expires)
+            self.revocations.revoke(session.id, expires=session.expires_at)

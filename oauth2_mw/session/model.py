@@ -13,28 +13,28 @@ from oauth2_mw.identity.model import Identity, freeze, thaw
 _read = json.JSONDecoder().raw_decode
 
 
-class Origin(NamedTuple):
+class SignInDetails(NamedTuple):
     """Where a session comes from."""
 
     #: the moment of the sign-in by the provider's clock (``iat`` of the ID token), else by ours
-    issued: int = 0
+    issued_at: int = 0
     #: the provider's name for its own session (OpenID Connect Back-Channel Logout 1.0, section 2.1)
     sid: str | None = None
     #: the browser, in words for its owner
     device: str | None = None
     #: the address that the sign-in came from
-    address: str | None = None
+    remote_addr: str | None = None
 
 
-class Due(NamedTuple):
+class RefreshSchedule(NamedTuple):
     """When the tokens of a session are to be refreshed, in seconds since the epoch."""
 
-    at: int
+    refresh_at: int
     #: the end of the access token; until then nobody has to wait
-    ends: int
+    token_expires_at: int
 
     @classmethod
-    def of(cls, expires_at: int | None, *, now: float) -> Due | None:
+    def of(cls, expires_at: int | None, *, now: float) -> RefreshSchedule | None:
         """When an access token is due that ends at *expires_at*; ``None``: never, because nobody knows its end."""
         if expires_at is None:
             return None
@@ -42,15 +42,15 @@ class Due(NamedTuple):
         return cls(int(expires_at - min(60, max(expires_at - now, 0) / 4)), expires_at)
 
 
-class Ending(NamedTuple):
+class SessionRef(NamedTuple):
     """What it takes to end a session."""
 
     id: str
     #: the end of the session, whatever its use
-    expires: int
+    expires_at: int
 
 
-_UNKNOWN = Origin()
+_UNKNOWN = SignInDetails()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,33 +62,41 @@ class Session:
     identity: Identity
     #: ``id_token``, ``access_token``, ``refresh_token``: those that ``keep_tokens`` names and that had room
     tokens: Mapping[str, str] = field(repr=False)
-    created: int
+    created_at: int
     #: the end of the session, whatever its use
-    expires: int
+    expires_at: int
     #: the last moment of use that was written down
-    seen: int
+    last_used_at: int
     #: seconds without use after which the session ends
-    idle: int
+    idle_timeout: int
     #: ``None``: there is nothing to refresh
-    due: Due | None = None
-    origin: Origin = _UNKNOWN
+    refresh_schedule: RefreshSchedule | None = None
+    sign_in: SignInDetails = _UNKNOWN
 
     @property
-    def ending(self) -> Ending:
+    def ref(self) -> SessionRef:
         """What it takes to end it."""
-        return Ending(self.id, self.expires)
+        return SessionRef(self.id, self.expires_at)
 
-    def alive(self, now: float) -> bool:
+    def is_alive(self, now: float) -> bool:
         """Whether neither the absolute nor the idle limit has passed."""
-        return now < self.expires and now < self.seen + self.idle
+        return now < self.expires_at and now < self.last_used_at + self.idle_timeout
+
+    def is_refresh_due(self, now: float) -> bool:
+        """Return whether the tokens are to be refreshed by now."""
+        return self.refresh_schedule is not None and now >= self.refresh_schedule.refresh_at
+
+    def is_access_token_over(self, now: float) -> bool:
+        """Return whether the access token has ended, as far as its end is known."""
+        return self.refresh_schedule is None or now >= self.refresh_schedule.token_expires_at
 
     def renew_at(self) -> float:
         """From when a use is worth writing down: an eighth of the idle time, so that few responses set a cookie."""
-        return self.seen + self.idle / 8
+        return self.last_used_at + self.idle_timeout / 8
 
-    def used(self, now: float) -> Session:
+    def touched(self, now: float) -> Session:
         """The same session, used now."""
-        return replace(self, seen=int(now))
+        return replace(self, last_used_at=int(now))
 
     def to_payload(self) -> bytes:
         """JSON with one-letter keys: a cookie's bytes travel with every request."""
@@ -110,12 +118,12 @@ class Session:
             "a": who.auth_time,
             "c": thaw(who.claims),
             "t": dict(self.tokens),
-            "0": self.created,
-            "1": self.expires,
-            "2": self.seen,
-            "3": self.idle,
-            "x": self.due,
-            "w": _without_end(self.origin),
+            "0": self.created_at,
+            "1": self.expires_at,
+            "2": self.last_used_at,
+            "3": self.idle_timeout,
+            "x": self.refresh_schedule,
+            "w": _without_end(self.sign_in),
         }
         kept = {key: value for key, value in record.items() if value or value == 0}
         # No text may break it: half a character, which JSON can spell, becomes a question mark.
@@ -151,8 +159,8 @@ class Session:
         )
         # What is compared and counted later must be text and numbers: joining and adding up others is a TypeError.
         "".join((record["s"], record["u"], record["p"], record["i"], record["b"], record["n"]))
-        origin = Origin(*get("w", ()))
-        _ = record["0"] + record["1"] + record["2"] + record["3"] + origin.issued
+        origin = SignInDetails(*get("w", ()))
+        _ = record["0"] + record["1"] + record["2"] + record["3"] + origin.issued_at
         return cls(
             record["s"],
             identity,
@@ -161,7 +169,7 @@ class Session:
             record["1"],
             record["2"],
             record["3"],
-            Due(*map(int, due)) if (due := get("x")) is not None else None,
+            RefreshSchedule(*map(int, due)) if (due := get("x")) is not None else None,
             origin,
         )
 

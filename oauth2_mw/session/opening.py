@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from oauth2_mw.errors import ConfigError, Problem
-from oauth2_mw.session.manager import Sessions
+from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def open_directory(settings: Settings) -> Directory | None:
         raise ConfigError([problem]) from error
 
 
-def open_sessions(settings: Settings, directory: Directory | None) -> Sessions:
+def open_sessions(settings: Settings, directory: Directory | None) -> SessionManager:
     """The sessions: in their store, or in cookies with a list beside the users, or in cookies alone.
 
     :param directory: what :func:`open_directory` returned for the same settings.
@@ -47,10 +47,10 @@ def open_sessions(settings: Settings, directory: Directory | None) -> Sessions:
         except ImportError as error:
             problem = Problem("oauth2_mw", "session", f"a package is missing: {error}")
             raise ConfigError([problem]) from error
-        return Sessions(settings, store=store, disabled=disabled)
+        return SessionManager(settings, store=store, disabled=disabled)
     if directory is not None:
         from oauth2_mw.session.stores.sql import SqlStore
 
         beside = SqlStore(directory.database, app=settings.public_url)
-        return Sessions(settings, store=beside, shared=beside, disabled=disabled)
-    return Sessions(settings)
+        return SessionManager(settings, store=beside, shared=beside, disabled=disabled)
+    return SessionManager(settings)

@@ -22,21 +22,21 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from oauth2_mw.errors import (
-    AccessDenied,
+    AccessDeniedError,
     LoginError,
     OAuth2Error,
     ProviderError,
-    ProviderUnavailable,
-    StoreUnavailable,
+    ProviderUnavailableError,
+    StoreUnavailableError,
     TokenError,
 )
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.observe import audit
 from oauth2_mw.provider.client import ProviderClient, Refreshed
-from oauth2_mw.session.cookie_cache import Known
-from oauth2_mw.session.manager import Sessions
-from oauth2_mw.session.model import Due, Session
+from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.manager import SessionManager
+from oauth2_mw.session.model import RefreshSchedule, Session
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
 #: Seconds for which one worker may refresh a session: longer than all calls to the provider may take together.
@@ -59,7 +59,7 @@ MOST_RECENT = 1000
 
 
 @dataclass(slots=True)
-class _Flight:
+class _RefreshInProgress:
     """One refresh under way in this process."""
 
     done: threading.Event = field(default_factory=threading.Event)
@@ -82,7 +82,7 @@ class Refresher:
     def __init__(
         self,
         settings: Settings,
-        sessions: Sessions,
+        sessions: SessionManager,
         clients: Callable[[str], ProviderClient],
         admission: Admission,
         *,
@@ -95,13 +95,13 @@ class Refresher:
         self._monotonic = monotonic
         self._boarding = threading.Lock()
         #: use of a refresh token -> who is about it
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, _RefreshInProgress] = {}
         #: use of a refresh token -> what came of it
         self._recent: dict[str, _Recent] = {}
         #: use of a refresh token by another worker -> until when its result is waited for
         self._missed: dict[str, float] = {}
 
-    def refreshed(self, known: Known) -> Known:
+    def refreshed(self, known: RequestSession) -> RequestSession:
         """The session with tokens that are good, as far as they can be had; without one when it has ended.
 
         :param known: its session is due to be refreshed.
@@ -110,7 +110,7 @@ class Refresher:
         # Another request may have refreshed it since this one's cookie was looked at first.
         known = self._sessions.current(known)
         session = known.session
-        if session is None or session.due is None or self._sessions.now() < session.due.at:
+        if session is None or not session.is_refresh_due(self._sessions.now()):
             return known
         name = _name(session)
         deadline = self._monotonic() + WAIT
@@ -119,7 +119,7 @@ class Refresher:
                 flight = self._flights.get(name)
                 leads = flight is None
                 if flight is None:
-                    flight = self._flights[name] = _Flight()
+                    flight = self._flights[name] = _RefreshInProgress()
             if leads:
                 try:
                     return self._lead(known, session, name, deadline)
@@ -127,29 +127,29 @@ class Refresher:
                     with self._boarding:
                         del self._flights[name]
                     flight.done.set()
-            if self._sessions.now() < session.due.ends:
+            if not session.is_access_token_over(self._sessions.now()):
                 # The access token is good for a while yet: nobody waits.
                 return known
             if not flight.done.wait(max(deadline - self._monotonic(), 0)):
                 return known
             known = self._sessions.current(known)
             session = known.session
-            if session is None or session.due is None or self._sessions.now() < session.due.at:
+            if session is None or not session.is_refresh_due(self._sessions.now()):
                 return known
 
-    def _lead(self, known: Known, session: Session, name: str, deadline: float) -> Known:
-        if known.held is None:
+    def _lead(self, known: RequestSession, session: Session, name: str, deadline: float) -> RequestSession:
+        if known.cached is None:
             return self._in_cookie(known, session, name)
         return self._in_store(known, deadline)
 
     # Sessions in a store
 
-    def _in_store(self, known: Known, deadline: float) -> Known:
+    def _in_store(self, known: RequestSession, deadline: float) -> RequestSession:
         asked = False
         while True:
-            session, held = known.session, known.held
+            session, held = known.session, known.cached
             now = self._sessions.now()
-            if session is None or held is None or session.due is None or now < session.due.at:
+            if session is None or held is None or not session.is_refresh_due(now):
                 # Ended, or refreshed by somebody else.
                 return known
             unwritten = self._recently(_name(session))
@@ -157,35 +157,35 @@ class Refresher:
                 stored = self._sessions.replace(known, unwritten.session)
                 if stored is not None:
                     return stored
-            elif held.lease <= now:
+            elif held.lease_expires <= now:
                 # What is held may be out of date by now: the store decides, whose version is another then.
-                leased = self._sessions.replace(known, session.used(now), lease=int(now) + LEASE)
+                leased = self._sessions.replace(known, session.touched(now), lease=int(now) + LEASE)
                 if leased is not None:
                     return self._take(leased, session)
-            elif now < session.due.ends or self._monotonic() >= deadline:
+            elif not session.is_access_token_over(now) or self._monotonic() >= deadline:
                 return known
             elif asked:
                 time.sleep(POLL)
             known, asked = self._sessions.fresh(known), True
 
-    def _take(self, leased: Known, session: Session) -> Known:
+    def _take(self, leased: RequestSession, session: Session) -> RequestSession:
         """Refresh with the lease in hand, and give it back."""
         fresh = self._ask(session)
         if fresh is None:
             self._end(session)
-            return replace(leased, session=None, broken=True)
+            return replace(leased, session=None, invalid=True)
         until = self._monotonic() + WRITING
         while True:
             try:
                 return self._write(leased, fresh)
-            except StoreUnavailable:
+            except StoreUnavailableError:
                 # The old refresh token is spent: without what came of it nobody could refresh any more.
                 self._remember(_name(session), fresh, seconds=UNWRITTEN)
                 if self._monotonic() >= until:
                     raise
                 time.sleep(POLL)
 
-    def _write(self, leased: Known, fresh: Session) -> Known:
+    def _write(self, leased: RequestSession, fresh: Session) -> RequestSession:
         stored = self._sessions.replace(leased, fresh)
         if stored is not None:
             return stored
@@ -197,14 +197,14 @@ class Refresher:
 
     # Sessions in cookies
 
-    def _in_cookie(self, known: Known, session: Session, name: str) -> Known:
+    def _in_cookie(self, known: RequestSession, session: Session, name: str) -> RequestSession:
         recent = self._recently(name)
         if recent is not None:
             return self._carry(known, recent.session)
         if not self._is_first(session, name):
             # Another worker refreshes it, and the browser is about to bring what came of that.
             awaited = self._awaited(name)
-            if awaited or (session.due is not None and self._sessions.now() < session.due.ends + GRACE):
+            if awaited or (not session.is_access_token_over(self._sessions.now() - GRACE)):
                 return known
             fresh = self._refused(session, "its refresh token was used, and what came of it never arrived")
         else:
@@ -219,7 +219,7 @@ class Refresher:
 
     def _is_first(self, session: Session, name: str) -> bool:
         ledger = self._sessions.ledger
-        return ledger is None or ledger.first_use(f"refresh:{name}", expires=session.expires)
+        return ledger is None or ledger.consume_once(f"refresh:{name}", expires=session.expires_at)
 
     def _awaited(self, name: str) -> bool:
         """Whether what another worker's refresh brought may still arrive with the browser's next cookie.
@@ -234,9 +234,9 @@ class Refresher:
                 del self._missed[next(iter(self._missed))]
         return now < until
 
-    def _carry(self, known: Known, session: Session | None) -> Known:
+    def _carry(self, known: RequestSession, session: Session | None) -> RequestSession:
         carried = self._sessions.replace(known, session) if session is not None else None
-        return carried if carried is not None else replace(known, session=None, broken=True)
+        return carried if carried is not None else replace(known, session=None, invalid=True)
 
     # What became of refresh tokens
 
@@ -262,7 +262,7 @@ class Refresher:
                 auth_time=session.identity.auth_time,
                 id_token=session.tokens.get("id_token"),
             )
-        except ProviderUnavailable as error:
+        except ProviderUnavailableError as error:
             audit("refresh_postponed", provider=provider.name, user=session.identity.id, detail=error.detail)
             return self._later(session)
         except TokenError as error:
@@ -296,8 +296,10 @@ class Refresher:
             ),
         }
         identity = self._identity(session, provider, answer, now=int(now))
-        due = Due.of(answer.tokens.expires_at, now=now)
-        return replace(session.used(now), identity=identity, tokens=MappingProxyType(tokens), due=due)
+        due = RefreshSchedule.of(answer.tokens.expires_at, now=now)
+        return replace(
+            session.touched(now), identity=identity, tokens=MappingProxyType(tokens), refresh_schedule=due
+        )
 
     def _identity(
         self, session: Session, provider: ProviderSettings, answer: Refreshed, *, now: int
@@ -309,12 +311,12 @@ class Refresher:
             identity = self._admission.admit_again(
                 provider, issuer=before.issuer, subject=before.subject, claims=answer.claims, now=now
             )
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             # The tokens must not be lost for that: the old refresh token is spent.
             audit("refresh_without_directory", provider=provider.name, user=before.id, detail=error.detail)
             return before
         if identity.id != before.id:
-            raise AccessDenied(
+            raise AccessDeniedError(
                 f"({before.issuer}, {before.subject}) is user {identity.id} by now and was {before.id}",
                 code="user_changed",
             )
@@ -326,9 +328,14 @@ class Refresher:
         )
 
     def _later(self, session: Session) -> Session:
-        due = session.due
+        due = session.refresh_schedule
         return (
-            session if due is None else replace(session, due=Due(int(self._sessions.now()) + RETRY, due.ends))
+            session
+            if due is None
+            else replace(
+                session,
+                refresh_schedule=RefreshSchedule(int(self._sessions.now()) + RETRY, due.token_expires_at),
+            )
         )
 
     def _refused(self, session: Session, detail: str, *, code: str = "refresh_lost") -> Session | None:
@@ -337,7 +344,7 @@ class Refresher:
         if self._providers[session.identity.provider].refresh_failure == "end":
             return None
         tokens = {kind: text for kind, text in session.tokens.items() if kind != "refresh_token"}
-        return replace(session, tokens=MappingProxyType(tokens), due=None)
+        return replace(session, tokens=MappingProxyType(tokens), refresh_schedule=None)
 
     def _tell_refused(self, session: Session, error: OAuth2Error) -> None:
         who = session.identity
@@ -371,5 +378,6 @@ def _name(session: Session) -> str:
 
     Some providers hand out one token for several sign-ins of a person, whose sessions must not be taken for each other.
     """
-    use = f"{session.id} {session.due and session.due.at} {session.tokens.get('refresh_token')}"
+    schedule = session.refresh_schedule
+    use = f"{session.id} {schedule and schedule.refresh_at} {session.tokens.get('refresh_token')}"
     return hashlib.sha256(use.encode()).hexdigest()

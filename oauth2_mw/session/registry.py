@@ -16,7 +16,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from oauth2_mw.errors import AccessDenied
+from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.revocation import Revocations, user_name
 from oauth2_mw.session.sealing import Sealer
@@ -31,7 +31,7 @@ COMING = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SessionInfo:
     """One session as its person or an operator may see it. All times in whole seconds since the epoch."""
 
     #: names the session in forms and on the command line; it opens nothing
@@ -41,22 +41,22 @@ class Entry:
     #: its NAME
     provider: str
     device: str | None
-    address: str | None
-    created: int
+    remote_addr: str | None
+    created_at: int
     #: the moment of the sign-in by the provider's clock
-    issued: int
-    seen: int
-    expires: int
+    issued_at: int
+    last_used_at: int
+    expires_at: int
 
 
-class Ledger:
+class SessionRegistry:
     """The sessions of one application as all its workers know them.
 
     :param data_in_cookie: whether the browsers carry the sessions themselves, so that a session that ended must be
         listed as such for as long as its cookie could still be opened.
     :param longest: seconds that a session lasts at most.
 
-    Every method raises :class:`~oauth2_mw.errors.StoreUnavailable` when the store cannot be used.
+    Every method raises :class:`~oauth2_mw.errors.StoreUnavailableError` when the store cannot be used.
     """
 
     def __init__(
@@ -87,20 +87,20 @@ class Ledger:
             version=1,
             data=data,
             summary=self.summary(session),
-            seen=session.seen,
-            expires=self.expires(session, session.seen),
+            seen=session.last_used_at,
+            expires=self.expires(session, session.last_used_at),
             lease=0,
         )
         self.store.add(session.id, record, indexes=self.indexes(session))
         # A logout first leaves its mark and then looks for sessions; a session is first written and then looks for
         # marks. Whichever comes second sees the other.
         moment = self.store.revoked(user_name(session.identity.id))
-        sid = session.origin.sid
-        if (moment is not None and session.origin.issued <= moment) or (
+        sid = session.sign_in.sid
+        if (moment is not None and session.sign_in.issued_at <= moment) or (
             sid is not None and self.store.revoked(_sid_name(session.identity.issuer, sid)) is not None
         ):
-            self.end(session.id, expires=session.expires)
-            raise AccessDenied(
+            self.end(session.id, expires=session.expires_at)
+            raise AccessDeniedError(
                 f"user {session.identity.id} was signed out while signing in",
                 code="signed_out",
                 message="You were signed out while you signed in. Please sign in again.",
@@ -134,7 +134,11 @@ class Ledger:
     def expires(self, session: Session, seen: int) -> int:
         """When the store may forget a session."""
         # In a cookie it may still be used although its last use could not be written down here.
-        return session.expires if self._data_in_cookie else min(session.expires, seen + session.idle)
+        return (
+            session.expires_at
+            if self._data_in_cookie
+            else min(session.expires_at, seen + session.idle_timeout)
+        )
 
     def summary(self, session: Session) -> str:
         """What :meth:`entries` tells about a session, sealed."""
@@ -143,12 +147,12 @@ class Ledger:
             who.id,
             who.username,
             who.provider,
-            session.origin.device,
-            session.origin.address,
-            session.created,
-            session.origin.issued,
-            session.expires,
-            session.idle,
+            session.sign_in.device,
+            session.sign_in.remote_addr,
+            session.created_at,
+            session.sign_in.issued_at,
+            session.expires_at,
+            session.idle_timeout,
         ]
         return self._sealer.seal(_SUMMARY, session.id, json.dumps(told, ensure_ascii=False).encode())
 
@@ -156,34 +160,34 @@ class Ledger:
         """The names under which a session is found again."""
         mac = self._sealer.keyring.sealing_key().mac
         found = [mac(_INDEX, user_name(session.identity.id))]
-        if session.origin.sid is not None:
-            found.append(mac(_INDEX, _sid_name(session.identity.issuer, session.origin.sid)))
+        if session.sign_in.sid is not None:
+            found.append(mac(_INDEX, _sid_name(session.identity.issuer, session.sign_in.sid)))
         return found
 
     # Reading
 
-    def entries(self, user_id: str) -> list[Entry]:
+    def entries(self, user_id: str) -> list[SessionInfo]:
         """The living sessions of a user, the latest first."""
         found = [entry for entry in self._find(user_name(user_id)) if entry.user_id == user_id]
-        return sorted(found, key=lambda entry: (entry.created, entry.id), reverse=True)
+        return sorted(found, key=lambda entry: (entry.created_at, entry.id), reverse=True)
 
-    def all(self) -> Iterator[Entry]:
+    def all(self) -> Iterator[SessionInfo]:
         """All living sessions, in no order."""
         return self._read(self.store.all())
 
-    def entry(self, entry_id: str) -> Entry | None:
+    def entry(self, entry_id: str) -> SessionInfo | None:
         """The living session of that id; ``None``: there is none."""
         record = self.store.read(entry_id)
         return None if record is None else next(self._read([(entry_id, record)]), None)
 
-    def _find(self, name: str) -> Iterator[Entry]:
+    def _find(self, name: str) -> Iterator[SessionInfo]:
         # A session is found by each key that was the newest while it was in use, and is one all the same.
         found: dict[str, Record] = {}
         for key in tuple(self._sealer.keyring.keys()):
             found.update(self.store.find(key.mac(_INDEX, name)))
         return self._read(found.items())
 
-    def _read(self, found: Iterable[tuple[str, Record]]) -> Iterator[Entry]:
+    def _read(self, found: Iterable[tuple[str, Record]]) -> Iterator[SessionInfo]:
         now = self._clock()
         for entry_id, record in found:
             told = self._sealer.open(_SUMMARY, entry_id, record.summary)
@@ -193,7 +197,7 @@ class Ledger:
             entry, idle = _entry(entry_id, record, told)
             if entry is None:
                 log.info("a record of a session of another version was left aside")
-            elif now < min(entry.expires, entry.seen + idle):
+            elif now < min(entry.expires_at, entry.last_used_at + idle):
                 yield entry
 
     # Ending
@@ -219,7 +223,7 @@ class Ledger:
         self._revocations.revoke(entry_id, expires=until)
         return there
 
-    def end_by_sid(self, issuer: str, sid: str, *, coming: bool = False) -> list[Entry]:
+    def end_by_sid(self, issuer: str, sid: str, *, coming: bool = False) -> list[SessionInfo]:
         """End the sessions that came from one of the provider's own.
 
         :param coming: also one that is being created just now. Only for a ``sid`` that the provider has signed for,
@@ -231,7 +235,7 @@ class Ledger:
             self.store.revoke(name, moment=now, expires=now + COMING)
         return self._end_all(self._find(name))
 
-    def end_user(self, user_id: str, *, moment: int) -> list[Entry]:
+    def end_user(self, user_id: str, *, moment: int) -> list[SessionInfo]:
         """End every session of a user whose sign-in was up to *moment*, also one that is being created just now.
 
         :param moment: seconds since the epoch, by the clock of the provider that says so.
@@ -241,32 +245,34 @@ class Ledger:
         if not self._data_in_cookie:
             self.store.revoke(user_name(user_id), moment=moment, expires=until)
         found = self._find(user_name(user_id))
-        return self._end_all(entry for entry in found if entry.user_id == user_id and entry.issued <= moment)
+        return self._end_all(
+            entry for entry in found if entry.user_id == user_id and entry.issued_at <= moment
+        )
 
-    def _end_all(self, entries: Iterable[Entry]) -> list[Entry]:
-        return [entry for entry in list(entries) if self.end(entry.id, expires=entry.expires)]
+    def _end_all(self, entries: Iterable[SessionInfo]) -> list[SessionInfo]:
+        return [entry for entry in list(entries) if self.end(entry.id, expires=entry.expires_at)]
 
-    def first_use(self, name: str, *, expires: int) -> bool:
+    def consume_once(self, name: str, *, expires: int) -> bool:
         """Use something up that may be used once; of any number of callers one gets ``True``.
 
         :param expires: until when a second use must be noticed, in seconds since the epoch.
         """
         return self.store.first_use(name, expires=expires)
 
-    def note_done(self, name: str, *, expires: int) -> None:
+    def mark_processed(self, name: str, *, expires: int) -> None:
         """Note that something has been done to its end.
 
         :param expires: until when :meth:`is_done` must know it, in seconds since the epoch.
         """
         self.store.revoke(name, moment=int(self._clock()), expires=expires)
 
-    def is_done(self, name: str) -> bool:
+    def is_processed(self, name: str) -> bool:
         """Whether :meth:`note_done` has noted that."""
         return self.store.revoked(name) is not None
 
 
-def _entry(entry_id: str, record: Record, told: bytes) -> tuple[Entry | None, int]:
-    """What :meth:`Ledger.summary` told of a session, and its idle time; ``None``: it is another version's."""
+def _entry(entry_id: str, record: Record, told: bytes) -> tuple[SessionInfo | None, int]:
+    """What :meth:`SessionRegistry.summary` told of a session, and its idle time; ``None``: it is another version's."""
     try:
         fields = json.loads(told)
     except ValueError:
@@ -285,17 +291,17 @@ def _entry(entry_id: str, record: Record, told: bytes) -> tuple[Entry | None, in
             int(idle),
             *_,
         ]:
-            entry = Entry(
+            entry = SessionInfo(
                 id=entry_id,
                 user_id=user_id,
                 username=username,
                 provider=provider,
                 device=device,
-                address=address,
-                created=created,
-                issued=issued,
-                seen=record.seen,
-                expires=expires,
+                remote_addr=address,
+                created_at=created,
+                issued_at=issued,
+                last_used_at=record.seen,
+                expires_at=expires,
             )
             return entry, idle
     return None, 0

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 
 #: Seconds for which a copy of the list serves while the directory is away.
 GRACE = 60
@@ -57,7 +57,7 @@ class Revocation(Protocol):
         """Until when it is to be remembered."""
 
 
-class SharedList(Protocol):
+class RevocationList(Protocol):
     """The list that all workers share."""
 
     def revocations(self, since: int) -> Sequence[Revocation]:
@@ -78,7 +78,7 @@ class Revocations:
     def __init__(
         self,
         *,
-        shared: SharedList | None = None,
+        shared: RevocationList | None = None,
         disabled: Callable[[], frozenset[str]] | None = None,
         sync: int,
         clock: Callable[[], float] = time.monotonic,
@@ -146,13 +146,13 @@ class Revocations:
             if self._clock() < self._retry_at:
                 # Somebody has just tried, and all who waited for it share the answer.
                 if not self._serves():
-                    raise StoreUnavailable(self._failure)
+                    raise StoreUnavailableError(self._failure)
                 return
             if self._clock() < self.due:
                 return
             try:
                 self._read()
-            except StoreUnavailable as error:
+            except StoreUnavailableError as error:
                 self._retry_at, self._failure = self._clock() + RETRY, error.detail
                 if not self._serves():
                     raise

@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.keyring import Key
 from oauth2_mw.session.model import Session
-from oauth2_mw.session.registry import Ledger
+from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.session.stores import Record
 
@@ -62,18 +62,18 @@ class Handle:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class CachedSession:
     """A session as it was read."""
 
     handle: Handle
     session: Session
     version: int
     #: until when somebody refreshes it, in seconds since the epoch; 0: nobody
-    lease: int
+    lease_expires: int
     #: whether what can be read without the cookie is sealed with the key that seals now
-    current: bool
+    sealed_with_current_key: bool
     #: ``monotonic()`` value up to which nobody asks the store again
-    until: float
+    fresh_until: float
     #: characters, to keep the memory of all bounded
     size: int
 
@@ -86,7 +86,7 @@ class StoredSessions:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: SessionRegistry,
         sealer: Sealer,
         *,
         sync: int,
@@ -98,7 +98,7 @@ class StoredSessions:
         self._sync = sync
         self._clock = clock
         self.monotonic = monotonic
-        self._held: dict[str, Held] = {}
+        self._held: dict[str, CachedSession] = {}
         self._characters = 0
         self._writing = threading.Lock()
 
@@ -108,14 +108,14 @@ class StoredSessions:
         :raises AccessDenied: when a logout came for it meanwhile.
         :raises StoreUnavailable: when it could not be written.
         """
-        handle = Handle(session.id, os.urandom(_SECRET_BYTES), session.idle, session.expires)
+        handle = Handle(session.id, os.urandom(_SECRET_BYTES), session.idle_timeout, session.expires_at)
         until = self._until()
         data = self._seal(handle, session)
         self._ledger.write(session, data=data)
-        self._hold(Held(handle, session, 1, 0, True, until, len(data)))
+        self._hold(CachedSession(handle, session, 1, 0, True, until, len(data)))
         return handle
 
-    def find(self, handle: Handle) -> Held | None:
+    def find(self, handle: Handle) -> CachedSession | None:
         """The session of a handle; ``None``: there is none any more.
 
         :raises StoreUnavailable: when the store cannot be asked.
@@ -123,16 +123,16 @@ class StoredSessions:
         held = self._held.get(handle.id)
         if held is not None and not hmac.compare_digest(held.handle.secret, handle.secret):
             return None
-        if held is not None and self.monotonic() < held.until:
+        if held is not None and self.monotonic() < held.fresh_until:
             return held
         return self._read(handle, held)
 
-    def fresh(self, handle: Handle) -> Held | None:
+    def fresh(self, handle: Handle) -> CachedSession | None:
         """The session of a handle as it is in the store at this moment."""
         until = self._until()
         return self._open(handle, self._ledger.read(handle.id), until)
 
-    def replace(self, held: Held, session: Session, *, lease: int = 0) -> Held | None:
+    def replace(self, held: CachedSession, session: Session, *, lease: int = 0) -> CachedSession | None:
         """Put *session* in the place of *held*, unless another version stands there by now: then ``None``."""
         until = self._until()
         data = self._seal(held.handle, session)
@@ -140,34 +140,34 @@ class StoredSessions:
             version=held.version + 1,
             data=data,
             summary=self._ledger.summary(session),
-            seen=session.seen,
-            expires=self._ledger.expires(session, session.seen),
+            seen=session.last_used_at,
+            expires=self._ledger.expires(session, session.last_used_at),
             lease=lease,
         )
         if not self._ledger.store.replace(session.id, record):
             self.forget(session.id)
             return None
-        return self._hold(Held(held.handle, session, record.version, lease, True, until, len(data)))
+        return self._hold(CachedSession(held.handle, session, record.version, lease, True, until, len(data)))
 
-    def sealed_anew(self, held: Held) -> bool:
+    def sealed_anew(self, held: CachedSession) -> bool:
         """See to it that what can be read without the cookie is sealed with the key that seals now.
 
         :returns: ``False``: that cannot be done at the moment, or the session is gone.
         """
         # Perhaps another request has done it, and this one remembers what was before.
-        if (self._held.get(held.handle.id) or held).current:
+        if (self._held.get(held.handle.id) or held).sealed_with_current_key:
             return True
         until = self._until()
         try:
             record = self._resealed(held.handle, held.session)
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             log.info("a session was not sealed anew: %s", error.detail)
             return False
         return self._open(held.handle, record, until) is not None
 
     def _resealed(self, handle: Handle, session: Session) -> Record | None:
-        expires = self._ledger.expires(session, session.seen)
-        return self._ledger.touch(handle.id, seen=session.seen, expires=expires, reseal=session)
+        expires = self._ledger.expires(session, session.last_used_at)
+        return self._ledger.touch(handle.id, seen=session.last_used_at, expires=expires, reseal=session)
 
     def forget(self, session_id: str) -> None:
         """Ask the store when the session is needed next."""
@@ -176,15 +176,15 @@ class StoredSessions:
             if held is not None:
                 self._characters -= held.size
 
-    def _read(self, handle: Handle, held: Held | None) -> Held | None:
+    def _read(self, handle: Handle, held: CachedSession | None) -> CachedSession | None:
         now, until = int(self._clock()), self._until()
         if held is None:
             # Nobody here has seen it yet: its use is written down where that is due, without asking first.
             record = self._ledger.touch(
                 handle.id, seen=now, expires=min(handle.expires, now + handle.idle), step=handle.idle // 8
             )
-        elif not held.current:
-            record = self._resealed(handle, held.session.used(now))
+        elif not held.sealed_with_current_key:
+            record = self._resealed(handle, held.session.touched(now))
         elif now >= held.session.renew_at():
             record = self._ledger.touch(handle.id, seen=now, expires=self._ledger.expires(held.session, now))
         else:
@@ -195,7 +195,7 @@ class StoredSessions:
         """Up to when the answer to a question of now counts: a slow one was true earlier, not for longer."""
         return self.monotonic() + self._sync
 
-    def _open(self, handle: Handle, record: Record | None, until: float) -> Held | None:
+    def _open(self, handle: Handle, record: Record | None, until: float) -> CachedSession | None:
         payload = None
         if record is not None:
             payload = self._sealer.open(_DATA, handle.id, record.data, key=Key(handle.secret))
@@ -207,10 +207,10 @@ class StoredSessions:
         except (ValueError, KeyError, TypeError):
             log.info("a session of another version was left aside")
             return None
-        if session.seen < record.seen:
-            session = replace(session, seen=record.seen)
+        if session.last_used_at < record.seen:
+            session = replace(session, last_used_at=record.seen)
         return self._hold(
-            Held(
+            CachedSession(
                 handle,
                 session,
                 record.version,
@@ -224,7 +224,7 @@ class StoredSessions:
     def _seal(self, handle: Handle, session: Session) -> str:
         return self._sealer.seal(_DATA, handle.id, session.to_payload(), key=Key(handle.secret))
 
-    def _hold(self, held: Held) -> Held:
+    def _hold(self, held: CachedSession) -> CachedSession:
         with self._writing:
             before = self._held.pop(held.handle.id, None)
             if before is not None and before.version > held.version:

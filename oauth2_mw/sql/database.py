@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from oauth2_mw.errors import ConfigError, Problem, StoreUnavailable
+from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
 from oauth2_mw.sql import address, schema
 from oauth2_mw.sql import engine as engines
 
@@ -160,13 +160,13 @@ class Database:
             mine = self._mine()
             if mine.engine is engine and engines.casts_doubt(error):
                 mine.sound = False
-            raise StoreUnavailable(self._explain(engine.url, error)) from None
+            raise StoreUnavailableError(self._explain(engine.url, error)) from None
 
     def _engine(self) -> Engine:
         try:
             text = self._url.value()
         except OSError as error:
-            raise StoreUnavailable(f"setting {self._setting}: the URL cannot be read: {error}") from None
+            raise StoreUnavailableError(f"setting {self._setting}: the URL cannot be read: {error}") from None
         mine = self._mine()
         engine = mine.serves(text)
         if engine is not None:
@@ -178,14 +178,14 @@ class Database:
                 return engine
             if mine.failures != failures:
                 # Of fifty requests that waited for this one attempt, none makes its own after it.
-                raise StoreUnavailable(mine.failure)
+                raise StoreUnavailableError(mine.failure)
             # Closed before the next is opened: a file that took the place of another has its log beside it.
             if mine.engine is not None:
                 mine.engine.dispose()
             mine.engine, mine.sound = None, False
             try:
                 engine = self._open(text)
-            except StoreUnavailable as error:
+            except StoreUnavailableError as error:
                 mine.failure = error.detail
                 mine.failures += 1
                 raise
@@ -205,18 +205,20 @@ class Database:
         try:
             url = address.parse(text)
         except ValueError as error:
-            raise StoreUnavailable(f"setting {self._setting} has changed: the URL {error}") from None
+            raise StoreUnavailableError(f"setting {self._setting} has changed: the URL {error}") from None
         if url.get_backend_name() != self._kind:
-            raise StoreUnavailable(f"setting {self._setting} now names another kind of database; restart")
+            raise StoreUnavailableError(
+                f"setting {self._setting} now names another kind of database; restart"
+            )
         engine = engines.create(url)
         try:
             version = schema.migrate(engine)
         except SQLAlchemyError as error:
             engine.dispose()
-            raise StoreUnavailable(self._explain(url, error)) from None
+            raise StoreUnavailableError(self._explain(url, error)) from None
         if version > schema.NEWEST:
             engine.dispose()
-            raise StoreUnavailable(
+            raise StoreUnavailableError(
                 f"{address.name(url)} (setting {self._setting}) has the schema {version} of a newer release, "
                 f"and this one knows {schema.NEWEST}; upgrade oauth2-mw on this host"
             )

@@ -10,9 +10,15 @@ from collections.abc import Iterable, Mapping
 
 from webob import Request, Response
 
-from oauth2_mw.errors import AccessDenied, OAuth2Error, ProviderUnavailable, RequestError, StoreUnavailable
+from oauth2_mw.errors import (
+    AccessDeniedError,
+    OAuth2Error,
+    ProviderUnavailableError,
+    RequestError,
+    StoreUnavailableError,
+)
 from oauth2_mw.observe import audit, new_reference
-from oauth2_mw.session.cookie_cache import NOTHING, Known
+from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.urls import Urls
@@ -20,7 +26,7 @@ from oauth2_mw.web.pages.pages import STATE_HINTS, Pages
 from oauth2_mw.web.signin import challenge
 from oauth2_mw.web.signin.attempt import Attempt
 from oauth2_mw.web.signin.challenge import Environ
-from oauth2_mw.web.signin.login import Declined, GoingRound, LostAttempt
+from oauth2_mw.web.signin.login import AttemptLostError, LoginLoopError, SignInDeclinedError
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +34,7 @@ log = logging.getLogger(__name__)
 RETRY_AFTER = 5
 
 
-class NotFound(OAuth2Error):
+class NotFoundError(OAuth2Error):
     """An address under our prefix at which nothing answers."""
 
     code = "not_found"
@@ -36,7 +42,7 @@ class NotFound(OAuth2Error):
     message = "There is nothing at this address."
 
 
-class MethodNotAllowed(OAuth2Error):
+class MethodNotAllowedError(OAuth2Error):
     """A method that one of our URLs does not answer (RFC 9110, section 15.5.6)."""
 
     code = "method_not_allowed"
@@ -48,7 +54,7 @@ class MethodNotAllowed(OAuth2Error):
         self.allow = allow
 
 
-class MountLeft(OAuth2Error):
+class MountNotStrippedError(OAuth2Error):
     """One of our own URLs with the mount still before it: an answer sent there would never arrive."""
 
     code = "mount_left"
@@ -62,7 +68,7 @@ def only(request: Request, *methods: str) -> None:
     :raises MethodNotAllowed: naming those that are answered.
     """
     if request.method not in methods:
-        raise MethodNotAllowed(", ".join(methods))
+        raise MethodNotAllowedError(", ".join(methods))
 
 
 class Failures:
@@ -82,7 +88,7 @@ class Failures:
     def refusal(self, error: OAuth2Error, environ: Environ) -> Response:
         """A request that cannot be judged because what is needed for it is out of reach."""
         if challenge.is_navigation(environ):
-            return self.page(error, NOTHING)
+            return self.page(error, NO_SESSION)
         reference = new_reference()
         audit("refused", ref=reference, code=error.code, detail=error.detail)
         document = {
@@ -102,7 +108,7 @@ class Failures:
     def page(
         self,
         error: Exception,
-        known: Known,
+        known: RequestSession,
         *,
         destination: str | None = None,
         attempt: Attempt | None = None,
@@ -113,9 +119,9 @@ class Failures:
         :param destination: where the person wanted to go.
         :param attempt: the attempt to sign in that failed, if it was one.
         """
-        if isinstance(error, NotFound):
+        if isinstance(error, NotFoundError):
             return responses.page(self._pages.not_found(home_url=self._urls.home), status=404)
-        if isinstance(error, MethodNotAllowed):
+        if isinstance(error, MethodNotAllowedError):
             html = self._pages.not_found(home_url=self._urls.home)
             return responses.method_not_allowed(html, allow=error.allow)
         reference = new_reference()
@@ -125,7 +131,7 @@ class Failures:
         event = "refused" if attempt is None else "login_failed"
         audit(event, ref=reference, provider=provider, code=error.code, detail=error.detail)
         retry = self._urls.login(destination=attempt.destination if attempt is not None else destination)
-        if isinstance(error, AccessDenied) and not isinstance(error, Declined):
+        if isinstance(error, AccessDeniedError) and not isinstance(error, SignInDeclinedError):
             html = self._pages.denied(
                 message=error.message,
                 username=None,
@@ -141,9 +147,9 @@ class Failures:
                 reference=reference,
                 retry_url=retry,
                 home_url=self._urls.home,
-                hints=STATE_HINTS if isinstance(error, (LostAttempt, GoingRound)) else (),
+                hints=STATE_HINTS if isinstance(error, (AttemptLostError, LoginLoopError)) else (),
             )
-        unreachable = isinstance(error, (ProviderUnavailable, StoreUnavailable))
+        unreachable = isinstance(error, (ProviderUnavailableError, StoreUnavailableError))
         return responses.page(
             html, status=error.status, cookies=cookies, retry_after=RETRY_AFTER if unreachable else None
         )
@@ -155,10 +161,10 @@ def _unforeseen(error: Exception, reference: str) -> OAuth2Error:
 
 
 def _title(error: OAuth2Error) -> str:
-    if isinstance(error, (ProviderUnavailable, StoreUnavailable)):
+    if isinstance(error, (ProviderUnavailableError, StoreUnavailableError)):
         return "Not reachable right now"
     if isinstance(error, RequestError):
         return "That did not make sense"
-    if isinstance(error, Declined):
+    if isinstance(error, SignInDeclinedError):
         return "Sign-in was cancelled"
     return "Sign-in did not work"

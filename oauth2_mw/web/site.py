@@ -11,17 +11,17 @@ from functools import partial
 
 from webob import Request, Response
 
-from oauth2_mw.errors import OAuth2Error, RequestError, StoreUnavailable
+from oauth2_mw.errors import OAuth2Error, RequestError, StoreUnavailableError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.provider.client import ProviderClient
-from oauth2_mw.session.cookie_cache import NOTHING, Known
-from oauth2_mw.session.manager import Sessions
+from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
+from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.refresh import Refresher
-from oauth2_mw.session.registry import Ledger
+from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.account.sessions import SESSIONS_FORM, SESSIONS_QUERY, SessionsPage
-from oauth2_mw.web.failures import Failures, MountLeft, NotFound, only
+from oauth2_mw.web.failures import Failures, MountNotStrippedError, NotFoundError, only
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.assets import Assets
 from oauth2_mw.web.http.csrf import FormTokens
@@ -34,9 +34,9 @@ from oauth2_mw.web.signin.challenge import Environ
 from oauth2_mw.web.signin.login import (
     CALLBACK_PARAMETERS,
     CALLBACK_PROSE,
-    FailedAttempt,
-    GoingRound,
+    AttemptFailedError,
     Login,
+    LoginLoopError,
     claims_needed,
 )
 from oauth2_mw.web.signout.backchannel import BackChannelLogout
@@ -47,14 +47,14 @@ _LOGOUT_FORM = frozenset({"next", "csrf_token"})
 _BACK_CHANNEL = "/backchannel-logout/"
 _LOGOUT_STATE = frozenset({"state"})
 
-Handler = Callable[[Request, Known], Response]
+Handler = Callable[[Request, RequestSession], Response]
 
 
 class Site:
     """Everything that our own URLs answer, and the challenge for those of the application."""
 
     def __init__(
-        self, settings: Settings, sessions: Sessions, urls: Urls, directory: Directory | None
+        self, settings: Settings, sessions: SessionManager, urls: Urls, directory: Directory | None
     ) -> None:
         self._settings = settings
         self._sessions = sessions
@@ -114,18 +114,18 @@ class Site:
 
     # The two ways in
 
-    def answer(self, environ: Environ, known: Known | None, rest: str) -> Response:
+    def answer(self, environ: Environ, known: RequestSession | None, rest: str) -> Response:
         """Answer a request to one of our own URLs.
 
         :param rest: what follows ``prefix`` in ``PATH_INFO``.
         """
         if known is None or rest.startswith(_BACK_CHANNEL):
             # There a provider speaks and no browser: cookies say nothing.
-            known = NOTHING
+            known = NO_SESSION
         request = Request({"REQUEST_METHOD": "GET", **environ})
         try:
             response = self._route(request, rest)(request, known)
-        except FailedAttempt as failed:
+        except AttemptFailedError as failed:
             response = self._failures.page(
                 failed.error, known, attempt=failed.attempt, cookies=failed.cookies
             )
@@ -133,24 +133,24 @@ class Site:
             response = self._failures.page(error, known)
         return self._forget_broken(response, known)
 
-    def challenge(self, environ: Environ, known: Known | None) -> Response:
+    def challenge(self, environ: Environ, known: RequestSession | None) -> Response:
         """Answer a request to the application that nobody may see without signing in."""
         destination = challenge.asked_for(environ, self._urls, mount=self._settings.mount)
-        return self._challenge(environ, known or NOTHING, destination)
+        return self._challenge(environ, known or NO_SESSION, destination)
 
-    def _challenge(self, environ: Environ, known: Known, destination: str | None) -> Response:
+    def _challenge(self, environ: Environ, known: RequestSession, destination: str | None) -> Response:
         try:
             if not self._providers:
                 response = self._failures.switched_off()
             elif self._urls.mount_is_left(environ.get("PATH_INFO", "")):
-                raise MountLeft(
+                raise MountNotStrippedError(
                     f"PATH_INFO begins with {self._settings.mount + self._settings.prefix!r}: the server hands on the "
                     f"mount {self._settings.mount!r}; have it set SCRIPT_NAME, or cut the mount off"
                 )
             elif not challenge.is_navigation(environ):
                 response = challenge.unauthorized(self._urls, destination, cookies=[])
-            elif self._attempts.going_round(known.sent):
-                raise GoingRound(
+            elif self._attempts.going_round(known.cookies):
+                raise LoginLoopError(
                     "three sign-ins within a minute left no session: is its cookie dropped on the way?"
                 )
             else:
@@ -163,14 +163,14 @@ class Site:
         """Answer a request that cannot be judged because what is needed for it is out of reach."""
         return self._failures.refusal(error, environ)
 
-    def refreshed(self, known: Known) -> Known:
+    def refreshed(self, known: RequestSession) -> RequestSession:
         """The session of a request with its tokens refreshed; without one when it has ended.
 
         :raises StoreUnavailable: when its store cannot be used.
         """
         try:
             return self._refresher.refreshed(known)
-        except StoreUnavailable:
+        except StoreUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - a session that is good until its end does not depend on this
             self._failures.passing(error)
@@ -195,7 +195,7 @@ class Site:
             return lambda request, _known: responses.redirect(
                 self._urls.with_slash(rest, request.environ.get("QUERY_STRING", ""))
             )
-        raise NotFound(f"no URL of ours is {rest!r}")
+        raise NotFoundError(f"no URL of ours is {rest!r}")
 
     def _find(self, request: Request, parts: list[str]) -> Handler | None:
         match parts:
@@ -236,7 +236,7 @@ class Site:
                 return None
         return name if name in self._providers and self._providers[name].is_oidc else None
 
-    def _login_page(self, request: Request, known: Known) -> Response:
+    def _login_page(self, request: Request, known: RequestSession) -> Response:
         only(request, "GET", "HEAD")
         destination, hint = login_link(request, self._urls)
         if not self._providers:
@@ -245,7 +245,9 @@ class Site:
             return challenge.unauthorized(self._urls, destination, cookies=[])
         return self._start(destination, known, login_hint=hint)
 
-    def _start(self, destination: str | None, known: Known, *, login_hint: str | None = None) -> Response:
+    def _start(
+        self, destination: str | None, known: RequestSession, *, login_hint: str | None = None
+    ) -> Response:
         """To the one provider at once, or to the page that offers them all."""
         if len(self._providers) == 1 and not self._settings.login_page:
             return self._login.begin(next(iter(self._providers)), destination, known, login_hint=login_hint)
@@ -259,7 +261,7 @@ class Site:
         ]
         return responses.page(self._pages.login(buttons=buttons))
 
-    def _login_at(self, request: Request, known: Known, *, name: str) -> Response:
+    def _login_at(self, request: Request, known: RequestSession, *, name: str) -> Response:
         only(request, "GET", "HEAD")
         destination, hint = login_link(request, self._urls)
         if not challenge.is_top_level(request.environ):
@@ -267,7 +269,7 @@ class Site:
             return challenge.unauthorized(self._urls, destination, cookies=[])
         return self._login.begin(name, destination, known, login_hint=hint)
 
-    def _callback(self, request: Request, known: Known, *, name: str) -> Response:
+    def _callback(self, request: Request, known: RequestSession, *, name: str) -> Response:
         # The mode that was asked for is the only one that is answered: neither the query of a form nor a form where
         # a query was meant says anything. A HEAD would use up the code and show nobody the result.
         if self._providers[name].response_mode == "form_post":
@@ -278,19 +280,19 @@ class Site:
             params = read_query(request, CALLBACK_PARAMETERS, prose=CALLBACK_PROSE)
         return self._login.callback(name, params, request.environ, known)
 
-    def _logout_get(self, request: Request, known: Known) -> Response:
+    def _logout_get(self, request: Request, known: RequestSession) -> Response:
         only(request, "GET", "HEAD", "POST")
         return self._logout.get(request.environ, known, query_destination(request, self._urls))
 
-    def _logout_post(self, request: Request, known: Known) -> Response:
+    def _logout_post(self, request: Request, known: RequestSession) -> Response:
         form = read_form(request, _LOGOUT_FORM)
         return self._logout.post(known, form, form_destination(request, form, self._urls))
 
-    def _logout_done(self, request: Request, _known: Known) -> Response:
+    def _logout_done(self, request: Request, _known: RequestSession) -> Response:
         only(request, "GET", "HEAD")
         return self._logout.done(read_query(request, _LOGOUT_STATE))
 
-    def _sessions_page(self, request: Request, known: Known, *, page: SessionsPage) -> Response:
+    def _sessions_page(self, request: Request, known: RequestSession, *, page: SessionsPage) -> Response:
         only(request, "GET", "HEAD", "POST")
         if known.session is None:
             return self._challenge(request.environ, known, self._urls.sessions_path)
@@ -298,26 +300,26 @@ class Site:
             return page.post(known.session, known, read_form(request, SESSIONS_FORM))
         return page.get(known.session, read_query(request, SESSIONS_QUERY).get("done"))
 
-    def _icon(self, request: Request, _known: Known, *, name: str) -> Response:
+    def _icon(self, request: Request, _known: RequestSession, *, name: str) -> Response:
         only(request, "GET", "HEAD")
         provider = self._providers.get(name)
         if provider is None or provider.icon is None:
-            raise NotFound(f"no provider {name!r} with an icon")
+            raise NotFoundError(f"no provider {name!r} with an icon")
         return responses.asset(provider.icon.data, provider.icon.content_type)
 
-    def _static(self, request: Request, _known: Known, *, name: str) -> Response:
+    def _static(self, request: Request, _known: RequestSession, *, name: str) -> Response:
         only(request, "GET", "HEAD")
         found = self._assets.get(name)
         if found is None:
-            raise NotFound(f"no file {name!r}")
+            raise NotFoundError(f"no file {name!r}")
         return responses.asset(found.data, found.content_type)
 
-    def _forget_broken(self, response: Response, known: Known) -> Response:
+    def _forget_broken(self, response: Response, known: RequestSession) -> Response:
         """Expire a session cookie that does not open, unless the response sets a new one."""
-        if known.broken:
-            responses.add_cookies(response, self._sessions.cookies.expire_session(known.sent))
+        if known.invalid:
+            responses.add_cookies(response, self._sessions.cookies.expire_session(known.cookies))
         return response
 
 
-def _use_attempt(ledger: Ledger, attempt_id: str, *, expires: int) -> bool:
-    return ledger.first_use(f"attempt:{attempt_id}", expires=expires)
+def _use_attempt(ledger: SessionRegistry, attempt_id: str, *, expires: int) -> bool:
+    return ledger.consume_once(f"attempt:{attempt_id}", expires=expires)

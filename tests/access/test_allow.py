@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from oauth2_mw.access.allow import check_allowed
-from oauth2_mw.errors import AccessDenied
+from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.settings.grammar import AllowTerm
 
 
@@ -32,7 +32,7 @@ def may_enter(
             organizations=organizations,
             claims=claims or {},
         )
-    except AccessDenied as error:
+    except AccessDeniedError as error:
         assert error.code == "not_allowed"
         assert error.status == 403
         return False
@@ -252,7 +252,7 @@ def test_a_quoted_path_may_contain_the_equals_sign() -> None:
 
 
 def test_a_term_of_an_unknown_field_lets_nobody_in() -> None:
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccessDeniedError):
         check_allowed(
             (AllowTerm("tomorrow", "jane"),),
             username="jane",
@@ -265,7 +265,7 @@ def test_a_term_of_an_unknown_field_lets_nobody_in() -> None:
 
 
 def refusal(**person: Any) -> str:
-    with pytest.raises(AccessDenied) as caught:
+    with pytest.raises(AccessDeniedError) as caught:
         check_allowed(
             (AllowTerm.parse("email_domain:example.com"), AllowTerm.parse("group:staff")),
             **{

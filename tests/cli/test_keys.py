@@ -15,7 +15,7 @@ import time_machine
 
 from oauth2_mw.cli import key_file
 from oauth2_mw.cli.main import main
-from oauth2_mw.cli.terminal import Refusal
+from oauth2_mw.cli.terminal import CommandError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.keyring import Key
@@ -200,7 +200,7 @@ def test_a_file_whose_owner_cannot_be_kept_is_not_replaced(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "fchown", only_for_root)
-    with operator.keys.open() as file, pytest.raises(Refusal, match="run this as that user, or as root"):
+    with operator.keys.open() as file, pytest.raises(CommandError, match="run this as that user, or as root"):
         key_file._give(file.fileno(), operator.keys, os.stat_result(of_another))
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import user_key
-from oauth2_mw.session.registry import Ledger
+from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.settings.grammar import Secret
 from tests.support.hosts.operator import Operator
 from tests.support.hosts.worker import ISSUER, Clock, Worker
@@ -92,7 +92,7 @@ def make_site(operator: Operator, clock: Clock) -> MakeSite:
 
 def test_list_prints_a_table_of_all_sessions(operator: Operator, make_site: MakeSite, kind: str) -> None:
     site = make_site(kind)
-    site.sign_in(device="Firefox on Linux", address="192.0.2.7")
+    site.sign_in(device="Firefox on Linux", remote_addr="192.0.2.7")
     site.sign_in("joan", "2")
     answer = operator.run("sessions", "list", operator.ini)
     assert answer.code == 0
@@ -109,7 +109,7 @@ def test_list_prints_a_table_of_all_sessions(operator: Operator, make_site: Make
 
 def test_list_prints_json_for_programs(operator: Operator, make_site: MakeSite, kind: str) -> None:
     site = make_site(kind)
-    site.sign_in(device="Firefox on Linux", address="192.0.2.7")
+    site.sign_in(device="Firefox on Linux", remote_addr="192.0.2.7")
     [listed] = json.loads(operator.run("sessions", "list", operator.ini, "--json").out)
     assert listed == {
         "id": site.ids()[0],
@@ -163,7 +163,7 @@ def test_sessions_of_another_application_in_the_same_store_are_not_listed(
 
 def test_no_name_steers_the_terminal(operator: Operator, make_site: MakeSite, kind: str) -> None:
     site = make_site(kind)
-    site.worker.sign_in(site.user("jane"), HOSTILE, device=HOSTILE, address=HOSTILE)
+    site.worker.sign_in(site.user("jane"), HOSTILE, device=HOSTILE, remote_addr=HOSTILE)
     shown = r"a\tb\nc\x1b]0;x\x07\x9b31m\u202e\\x"
     [row] = operator.run("sessions", "list", operator.ini).rows
     assert row[2] == row[4] == row[5] == shown
@@ -281,7 +281,7 @@ def test_a_sign_in_that_a_fast_clock_has_dated_later_is_revoked_as_well(
     operator: Operator, clock: Clock, make_site: MakeSite, kind: str
 ) -> None:
     site = make_site(kind)
-    cookie = site.sign_in(issued=int(time.time()) + 60)
+    cookie = site.sign_in(issued_at=int(time.time()) + 60)
     assert operator.run("sessions", "revoke", operator.ini, "--user", "jane").out.startswith(
         "ended 1 session of"
     )
@@ -296,7 +296,7 @@ def test_whoever_was_revoked_can_sign_in_again(
     site.sign_in()
     operator.run("sessions", "revoke", operator.ini, "--user", "jane")
     clock.forward(5)
-    assert site.worker.lets_in(site.sign_in(issued=int(time.time()) + 1))
+    assert site.worker.lets_in(site.sign_in(issued_at=int(time.time()) + 1))
 
 
 def test_revoking_all_says_how_many_users_that_were(
@@ -349,14 +349,14 @@ def test_what_ended_before_a_failure_is_in_the_audit_log(
     site = make_site("store")
     for _ in range(3):
         site.sign_in()
-    end, left = Ledger.end, iter([True, True])
+    end, left = SessionRegistry.end, iter([True, True])
 
-    def end_two(ledger: Ledger, entry_id: str, *, expires: int | None = None) -> bool:
+    def end_two(ledger: SessionRegistry, entry_id: str, *, expires: int | None = None) -> bool:
         if not next(left, False):
-            raise StoreUnavailable("the store is gone")
+            raise StoreUnavailableError("the store is gone")
         return end(ledger, entry_id, expires=expires)
 
-    monkeypatch.setattr(Ledger, "end", end_two)
+    monkeypatch.setattr(SessionRegistry, "end", end_two)
     caplog.clear()
     answer = operator.run("sessions", "revoke", operator.ini, "--all")
     assert (answer.code, answer.out, answer.err) == (1, "", "the store is gone\n")

@@ -275,12 +275,12 @@ def test_an_enabled_user_signs_in_again_and_no_earlier_session_comes_back(
     operator.write_ini(secret_keys=text_key(), directory="sqlite:///users.db", **store)
     workers = [Worker(operator.ini, clock), Worker(operator.ini, clock)]
     # No browser brings these while the user is disabled; one is dated by a clock that is ahead.
-    cookies = [cookie_of(workers[0], jane), cookie_of(workers[0], jane, issued=int(time.time()) + 60)]
+    cookies = [cookie_of(workers[0], jane), cookie_of(workers[0], jane, issued_at=int(time.time()) + 60)]
     operator.run("users", "disable", operator.ini, "jane")
     operator.run("users", "enable", operator.ini, "jane")
     clock.forward(5)
     assert not any(worker.lets_in(cookie) for worker in workers for cookie in cookies)
-    again = cookie_of(workers[0], jane, issued=int(time.time()) + 1)
+    again = cookie_of(workers[0], jane, issued_at=int(time.time()) + 1)
     assert [worker.lets_in(again) for worker in workers] == [True, True]
 
 

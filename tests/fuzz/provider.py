@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import ada_url
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from oauth2_mw.errors import ProviderError, ProviderUnavailable, TokenError
+from oauth2_mw.errors import ProviderError, ProviderUnavailableError, TokenError
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata, parse_metadata
 from oauth2_mw.provider.endpoints.token import redeem_code
@@ -204,7 +204,7 @@ def grant(data: bytes) -> None:
             )
         except ProviderError as error:
             explained(error)
-        except ProviderUnavailable as error:
+        except ProviderUnavailableError as error:
             assert error.detail.isprintable()
         else:
             for text in (found.access_token, found.refresh_token or "x", found.id_token or "x"):
@@ -241,7 +241,7 @@ def refresh(data: bytes) -> None:
             explained(error)
             assert "the-token" not in error.detail
             continue
-        except ProviderUnavailable as error:
+        except ProviderUnavailableError as error:
             assert error.detail.isprintable()
             continue
         for text in (found.tokens.access_token, found.tokens.refresh_token or "x"):
@@ -297,7 +297,7 @@ def userinfo(data: bytes) -> None:
                 )
             except (ProviderError, TokenError) as error:
                 explained(error)
-            except ProviderUnavailable as error:
+            except ProviderUnavailableError as error:
                 assert error.detail.isprintable()
             else:
                 assert isinstance(found, dict)

@@ -14,7 +14,7 @@ from functools import cache
 
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.session.cookies import MAX_CHUNKS, MAX_COPIES, Cookies
-from oauth2_mw.session.manager import Sessions
+from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.web.signin.attempt import SLOTS, Attempts
 from tests.support.hosts.guarded import make_settings
 
@@ -24,9 +24,9 @@ _PURPOSES = ("session", "attempt", "state")
 
 
 @cache
-def sessions() -> Sessions:
+def sessions() -> SessionManager:
     settings = make_settings(issuer="https://id.example", cookie_name="oauth2_mw")
-    return Sessions(settings, clock=lambda: float(NOW))
+    return SessionManager(settings, clock=lambda: float(NOW))
 
 
 def identity(subject: str, **more: object) -> Identity:
@@ -74,17 +74,17 @@ def cookies(data: bytes) -> None:
     header = expand(data.decode("latin-1"), genuine())
     for secure in (True, False):
         _read(Cookies("oauth2_mw", secure=secure), header)
-    known = sessions().look_up(header)
+    known = sessions().resolve(header)
     if known is None:
         assert COOKIE not in header
         return
-    assert known.rest == sessions().cookies.read(header).rest
+    assert known.remaining_cookies == sessions().cookies.read(header).other_header
     if known.session is not None:
         subject = known.session.identity.subject
         needed = {"short": ["@session@"], "long": ["@long.0@", "@long.1@"]}[subject]
         assert all(genuine()[name] in header for name in needed), "a session out of nothing"
-        assert not known.broken
-        assert known.plain["REMOTE_USER"] == "jane"
+        assert not known.invalid
+        assert known.environ["REMOTE_USER"] == "jane"
 
 
 def _pairs(header: str) -> list[str]:
@@ -94,23 +94,23 @@ def _pairs(header: str) -> list[str]:
 def _read(reader: Cookies, header: str) -> None:
     sent = reader.read(header)
     pairs = _pairs(header)
-    rest = _pairs(sent.rest or "")
+    rest = _pairs(sent.other_header or "")
     assert all(pair in pairs for pair in rest)
-    assert len(rest) + sum(map(len, sent.ours.values())) >= len(pairs)
+    assert len(rest) + sum(map(len, sent.own.values())) >= len(pairs)
     ours = re.compile(re.escape(reader.session) + r"(?:\.[0-9]{1,2}|-a-[a-h])?[ \t]*=")
     assert not any(ours.match(pair) for pair in rest), "the application sees a cookie of ours"
-    again = reader.read(sent.rest or "")
-    assert not again.ours
-    assert _pairs(again.rest or "") == rest
-    assert {*reader.session_names(sent), *reader.attempt_names(sent)} == set(sent.ours)
+    again = reader.read(sent.other_header or "")
+    assert not again.own
+    assert _pairs(again.other_header or "") == rest
+    assert {*reader.session_names(sent), *reader.attempt_names(sent)} == set(sent.own)
     values = list(reader.session_values(sent))
     assert len(values) <= 2 * MAX_COPIES
     for count, text in values:
         assert 1 <= count <= MAX_CHUNKS
         assert len(text) <= len(header)
-    for name in sent.ours:
+    for name in sent.own:
         assert name.startswith(reader.session)
-    for cookie in (*reader.expire_session(sent), *map(reader.expire, sent.ours)):
+    for cookie in (*reader.expire_session(sent), *map(reader.expire, sent.own)):
         assert cookie.isascii()
         assert cookie.isprintable()
 
@@ -183,9 +183,9 @@ def other_version(data: bytes) -> None:
 
 def _other_session(data: bytes) -> None:
     sealed = sessions().sealer.seal("session", COOKIE, bytes([1]) + data)
-    known = sessions().look_up(f"{COOKIE}={sealed}")
+    known = sessions().resolve(f"{COOKIE}={sealed}")
     assert known is not None
     if known.session is not None:
         sessions().renewal(known)
         assert json.loads(known.session.to_payload())
-        assert all(type(value) is str for value in known.plain.values())
+        assert all(type(value) is str for value in known.environ.values())

@@ -9,7 +9,7 @@ from typing import Any
 from oauth2_mw.access.allow import check_allowed
 from oauth2_mw.access.rules import PublicPaths
 from oauth2_mw.boundary import is_odd_path
-from oauth2_mw.errors import AccessDenied
+from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.settings.fields import FIELDS
 from oauth2_mw.settings.grammar import (
     AllowTerm,
@@ -107,7 +107,7 @@ def _allowed(term: AllowTerm, **person: Any) -> bool:
     nobody = {"username": "", "email": None, "groups": (), "organizations": (), "claims": {}}
     try:
         check_allowed((term,), email_verified=None, **{**nobody, **person})
-    except AccessDenied:
+    except AccessDeniedError:
         return False
     return True
 

@@ -67,7 +67,7 @@ SWITCHED_OFF = [
     ("logout_token", "other-event", "provider.tokens.logout_token.EVENT", "http://op.example/event/other"),
     ("grant", "token-crlf", "provider.endpoints.token._secret_text", lambda value, *_rest: value),
     ("grant", "expires-true", "provider.endpoints.token._expires_in", lambda value, _response: value),
-    ("refresh", "sub-other", "provider.person.PersonReader._check_same", always(None)),
+    ("refresh", "sub-other", "provider.person.ClaimsReader._check_same", always(None)),
     ("refresh", "auth-time", "provider.tokens.id_token._check_same_sign_in", always(None)),
     ("refresh", "iss-other", "provider.tokens.id_token.check_parties", always(None)),
     ("scrub", "dashes", "identity.environ.normalised", lambda key: key),

@@ -290,4 +290,4 @@ def _check_application(environ: Mapping[str, Any], cookies: Cookies, *, signed_i
         assert not theirs, "somebody else says who it is"
     else:
         assert environ["REMOTE_USER"] == identity.username == "jane"
-    assert not cookies.read(environ.get("HTTP_COOKIE", "")).ours, "the application sees a cookie of ours"
+    assert not cookies.read(environ.get("HTTP_COOKIE", "")).own, "the application sees a cookie of ours"

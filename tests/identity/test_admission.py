@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import AccessDenied
+from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import Identity
@@ -41,7 +41,7 @@ def test_who_cannot_have_a_name_does_not_enter_by_a_rule_for_that_name(directory
     everybody, jane_alone = settings(), settings(allow="user:jane")
     admit(everybody, directory, "1", "jane")
     eve = admit(everybody, directory, "2", "eve")
-    with pytest.raises(AccessDenied) as refusal:
+    with pytest.raises(AccessDeniedError) as refusal:
         admit(jane_alone, directory, "2", "jane")
     assert refusal.value.code == "not_allowed"
     assert "'eve'" in refusal.value.detail
@@ -58,7 +58,7 @@ def test_who_keeps_an_earlier_name_enters_by_a_rule_for_it(directory: Directory)
 
 
 def test_a_person_whom_no_rule_lets_in_leaves_no_trace(directory: Directory) -> None:
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccessDeniedError):
         admit(settings(allow="user:jane"), directory, "2", "eve")
     assert directory.find(ISSUER, "2") is None
 

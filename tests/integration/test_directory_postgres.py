@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
@@ -57,7 +57,7 @@ def test_a_server_that_crashed_is_a_refusal_and_its_return_is_noticed(
     postgres_server.stop()
     try:
         for _ in range(3):
-            with pytest.raises(StoreUnavailable, match="check that the server runs"):
+            with pytest.raises(StoreUnavailableError, match="check that the server runs"):
                 sign_in(directory, "meanwhile", "joan")
     finally:
         postgres_server.start()
@@ -71,7 +71,7 @@ def test_a_crash_in_the_middle_of_a_transaction_leaves_nothing_of_it(
     db = Database(Secret.literal(url))
     row = {"attempt_id": "half", "expires": NOW}
     try:
-        with pytest.raises(StoreUnavailable), db.writing() as connection:
+        with pytest.raises(StoreUnavailableError), db.writing() as connection:
             assert db.insert_new(connection, db.tables.used_attempts, row)
             postgres_server.stop()
     finally:
@@ -95,7 +95,7 @@ def test_a_role_that_may_not_create_tables_is_told_so(url: str, postgres_server:
     postgres_server.psql("CREATE ROLE visitor LOGIN")
     try:
         with pytest.raises(
-            StoreUnavailable, match=r"permission denied for schema public; .* create our tables"
+            StoreUnavailableError, match=r"permission denied for schema public; .* create our tables"
         ):
             Directory(Secret.literal(url.replace("postgres:@", "visitor:@"))).find(ISSUER, "1")
     finally:
@@ -103,7 +103,7 @@ def test_a_role_that_may_not_create_tables_is_told_so(url: str, postgres_server:
 
 
 def test_a_missing_database_is_named(url: str) -> None:
-    with pytest.raises(StoreUnavailable, match='database "missing" does not exist'):
+    with pytest.raises(StoreUnavailableError, match='database "missing" does not exist'):
         Directory(Secret.literal(re.sub(r"test_[0-9]+", "missing", url))).find(ISSUER, "1")
 
 

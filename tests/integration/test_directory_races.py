@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from oauth2_mw.errors import AccessDenied
+from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.identity import enrolment
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.links import Link, LinkTable
@@ -181,7 +181,7 @@ def test_a_sign_in_waits_for_a_disabling_in_flight_and_is_refused(postgres_serve
     codes: list[str] = []
 
     def sign_in() -> None:
-        with pytest.raises(AccessDenied) as caught:
+        with pytest.raises(AccessDeniedError) as caught:
             directory.record_sign_in(*known, create=True, now=NOW)
         codes.append(caught.value.code)
 

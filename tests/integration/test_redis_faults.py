@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores import Record
 from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.session.stores.redis.cluster import slot_of
@@ -42,7 +42,7 @@ def works(store: RedisStore) -> bool:
     """Whether a name could be used up."""
     try:
         return store.first_use(f"probe-{time.monotonic_ns()}", expires=int(time.time()) + 60)
-    except StoreUnavailable:
+    except StoreUnavailableError:
         return False
 
 
@@ -52,7 +52,7 @@ def _in_the_end(ask: Callable[[], bool]) -> bool:
     while True:
         try:
             return ask()
-        except StoreUnavailable:
+        except StoreUnavailableError:
             assert time.monotonic() < until
             time.sleep(0.05)
 
@@ -106,7 +106,7 @@ class Load:
                 self.cut_offs.append(name)
                 if self.store.first_use(name, expires=record().expires):
                     self.used.append(name)
-            except StoreUnavailable:
+            except StoreUnavailableError:
                 self.refused += 1
                 time.sleep(0.01)
             except BaseException as error:
@@ -160,7 +160,7 @@ def test_a_frozen_server_does_not_hold_up_a_request_for_ever(
         assert works(store)
         server.signal(Signals.SIGSTOP)
         for use in (lambda: store.read("k"), lambda: store.revoke("k", moment=1, expires=record().expires)):
-            with pytest.raises(StoreUnavailable, match="Timeout"):
+            with pytest.raises(StoreUnavailableError, match="Timeout"):
                 use()
         server.signal(Signals.SIGCONT)
         wait_for(lambda: works(store))
@@ -260,7 +260,9 @@ def test_what_the_replica_does_not_take_is_not_acknowledged(
                 lambda: store.first_use("a", expires=later),
                 lambda: store.delete("k"),
             ):
-                with pytest.raises(StoreUnavailable, match="0 of 1 replicas took a write within a second"):
+                with pytest.raises(
+                    StoreUnavailableError, match="0 of 1 replicas took a write within a second"
+                ):
                     use()
             # What need not survive goes on.
             assert store.read("k") is None
@@ -292,7 +294,7 @@ def test_a_master_without_replicas_and_without_sentinels_is_not_trusted(tmp_path
         wait_for(lambda: works(store))
         for sentinel in servers.sentinels:
             sentinel.kill()
-        with pytest.raises(StoreUnavailable, match="no Sentinel says whether it is still the master"):
+        with pytest.raises(StoreUnavailableError, match="no Sentinel says whether it is still the master"):
             store.revoke("user:1", moment=1, expires=kept.expires)
         assert store.read("k") == kept
         servers.sentinels[0].start()
@@ -307,7 +309,7 @@ def test_sentinels_that_are_away_are_missed_only_when_the_master_is(tmp_path: Pa
             sentinel.kill()
         assert works(store)
         assert store.read("k") == kept
-        with pytest.raises(StoreUnavailable, match="no Sentinel names the master") as failure:
+        with pytest.raises(StoreUnavailableError, match="no Sentinel names the master") as failure:
             store_at(servers.url).read("k")
         for sentinel in servers.sentinels:
             assert f"127.0.0.1:{sentinel.port}: " in failure.value.detail
@@ -335,7 +337,7 @@ def test_a_deposed_master_that_nobody_has_told_takes_no_write(
     deposed: tuple[Watched, RedisStore, RedisServer],
 ) -> None:
     _, store, new = deposed
-    with pytest.raises(StoreUnavailable, match="the Sentinels have made another server the master"):
+    with pytest.raises(StoreUnavailableError, match="the Sentinels have made another server the master"):
         store.revoke("user:1", moment=1, expires=record().expires)
     store.revoke("user:1", moment=2, expires=record().expires)
     assert store_at(new.url).revoked("user:1") == 2
@@ -365,7 +367,7 @@ def test_sentinels_and_servers_may_ask_for_different_passwords(tmp_path: Path) -
             (f"{servers.url}?sentinel_password=sentinel-canary", "check the user and the password"),
             (f"{base}?sentinel_password=canary-wrong", "no Sentinel names the master"),
         ):
-            with pytest.raises(StoreUnavailable, match=part) as failure:
+            with pytest.raises(StoreUnavailableError, match=part) as failure:
                 store_at(url).read("k")
             assert "check the user and the password" in failure.value.detail
             assert "canary" not in failure.value.detail
@@ -388,15 +390,15 @@ def test_behind_sentinels_a_user_needs_only_the_rights_that_the_documentation_li
         store.add("k", record(), indexes=["user:1"])
         assert [key for key, _ in store.find("user:1")] == [key for key, _ in store.all()] == ["k"]
         servers.master.client().execute_command("ACL", "SETUSER", "app", "-role")
-        with pytest.raises(StoreUnavailable, match="the user of the URL may not do that"):
+        with pytest.raises(StoreUnavailableError, match="the user of the URL may not do that"):
             store.delete("k")
 
 
 def test_a_service_that_the_sentinels_do_not_know(tmp_path: Path) -> None:
     with watched(tmp_path, replicas=0) as servers:
-        with pytest.raises(StoreUnavailable, match="it knows no master named other"):
+        with pytest.raises(StoreUnavailableError, match="it knows no master named other"):
             store_at(servers.url.replace("/main", "/other")).read("k")
-        with pytest.raises(StoreUnavailable, match="unknown command"):
+        with pytest.raises(StoreUnavailableError, match="unknown command"):
             store_at(servers.master.url.replace("redis:", "redis+sentinel:") + "/main").read("k")
 
 
@@ -485,7 +487,7 @@ def test_one_node_of_the_url_suffices(nodes: Cluster) -> None:
     store.add("k", record(), indexes=["user:1"])
     assert works(store)
     with pytest.raises(
-        StoreUnavailable, match=r"no node describes the cluster: 127.0.0.1:1: .* \| 127.0.0.1:2: "
+        StoreUnavailableError, match=r"no node describes the cluster: 127.0.0.1:1: .* \| 127.0.0.1:2: "
     ):
         store_at("redis+cluster://127.0.0.1:1,127.0.0.1:2").read("k")
 
@@ -495,12 +497,12 @@ def test_a_node_of_a_cluster_is_no_single_server(nodes: Cluster) -> None:
         for number in range(100):
             store_at(nodes.servers[0].url).read(f"k-{number}")
 
-    with pytest.raises(StoreUnavailable, match="it belongs to a cluster; write redis"):
+    with pytest.raises(StoreUnavailableError, match="it belongs to a cluster; write redis"):
         use()
 
 
 def test_a_single_server_is_no_cluster(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         url = server.url.replace("redis:", "redis+cluster:")
-        with pytest.raises(StoreUnavailable, match="cluster support disabled"):
+        with pytest.raises(StoreUnavailableError, match="cluster support disabled"):
             store_at(url).read("k")

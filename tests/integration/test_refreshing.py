@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.provider.client import ProviderClient, SignIn
+from oauth2_mw.provider.client import Authentication, ProviderClient
 from oauth2_mw.settings.grammar import AttributePath, Secret
 from tests.support.browser.jar import Browser
 from tests.support.hosts.wsgi_thread import serve
@@ -21,7 +21,7 @@ VERIFIER = "verifier-0123456789-0123456789-0123456789-abc"
 
 def signed_in(
     provider: OidcProvider, browser: Browser, method: AuthMethod = "client_secret_basic"
-) -> tuple[ProviderClient, SignIn]:
+) -> tuple[ProviderClient, Authentication]:
     """A client with the refresh token of a person who has just signed in."""
 
     def application(_environ: object, start_response: object) -> list[bytes]:

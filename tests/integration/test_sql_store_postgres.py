@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores.record import namespace
 from oauth2_mw.session.stores.sql import PAGE, SqlStore
 from oauth2_mw.settings.grammar import Secret
@@ -86,7 +86,7 @@ def test_a_crash_in_the_middle_of_a_listing_is_a_refusal(
     next(listing)
     postgres_server.stop()
     try:
-        with pytest.raises(StoreUnavailable, match="check that the server runs"):
+        with pytest.raises(StoreUnavailableError, match="check that the server runs"):
             list(listing)
     finally:
         postgres_server.start()
@@ -123,12 +123,12 @@ def test_a_server_that_can_only_be_read_refuses_every_write_until_it_can_be_writ
         lambda: sql.revoke("user:1", moment=now, expires=now + 60),
         lambda: sql.first_use("jti:1", expires=now + 60),
     ):
-        with pytest.raises(StoreUnavailable, match="read-only transaction"):
+        with pytest.raises(StoreUnavailableError, match="read-only transaction"):
             write()
     assert sql.read("k") == record(clock)
     # Nobody closes the connections: as after a failover to a server that was a copy.
     postgres_server.psql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
-    with pytest.raises(StoreUnavailable, match="read-only transaction"):
+    with pytest.raises(StoreUnavailableError, match="read-only transaction"):
         sql.delete("k")
     assert sql.delete("k")
 
@@ -187,6 +187,6 @@ def test_a_server_without_an_encoding_serves_and_octets_that_are_no_text_are_a_r
     assert sql.read("k") == record(clock)
     with Database(there).writing() as connection:
         connection.exec_driver_sql(r"UPDATE oauth2_mw_sessions SET data = E'\xff'")
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         sql.read("k")
     assert sql.delete("k")

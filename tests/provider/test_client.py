@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
-from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailable, StateError, TokenError
-from oauth2_mw.provider.client import ProviderClient, SignIn
+from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailableError, StateError, TokenError
+from oauth2_mw.provider.client import Authentication, ProviderClient
 from oauth2_mw.provider.http.transport import Timeouts
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
@@ -66,7 +66,7 @@ def url_of(client: ProviderClient, **options: Any) -> str:
     )
 
 
-def sign_in(provider: StandIn, client: ProviderClient) -> SignIn:
+def sign_in(provider: StandIn, client: ProviderClient) -> Authentication:
     back = provider.follow(url_of(client))
     return client.redeem(code=back["code"], nonce="the-nonce", code_verifier=VERIFIER)
 
@@ -208,7 +208,7 @@ def test_a_loopback_endpoint_needs_no_switch_in_the_environment(plain: StandIn) 
 
 def test_a_provider_that_is_down_starts_no_sign_in(provider: StandIn) -> None:
     provider.close()
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(ProviderUnavailableError):
         url_of(client_for(oidc_settings(provider)))
 
 
@@ -509,7 +509,7 @@ def test_a_useless_userinfo_answer_ends_the_sign_in(plain: StandIn, answer: Any,
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_userinfo_endpoint_with_a_fault_is_a_provider_that_is_down(plain: StandIn, status: int) -> None:
     plain.answers["userinfo"] = Answer(b"{}", status)
-    assert isinstance(refused(plain, client_for(oauth2_settings(plain))), ProviderUnavailable)
+    assert isinstance(refused(plain, client_for(oauth2_settings(plain))), ProviderUnavailableError)
 
 
 def test_a_form_encoded_answer_and_errors_with_http_200(plain: StandIn) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import ConfigError, ProviderError, ProviderUnavailable
-from oauth2_mw.provider.client import ProviderClient, SignIn
+from oauth2_mw.errors import ConfigError, ProviderError, ProviderUnavailableError
+from oauth2_mw.provider.client import Authentication, ProviderClient
 from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.grammar import AttributePath
@@ -23,7 +23,7 @@ def provider() -> Iterator[StandIn]:
         yield standin
 
 
-def sign_in(provider: StandIn, quirk: str, **changes: Any) -> SignIn:
+def sign_in(provider: StandIn, quirk: str, **changes: Any) -> Authentication:
     client = ProviderClient(
         oauth2_settings(provider, quirk=quirk, **changes), redirect_uri="https://app.example/cb"
     )
@@ -104,7 +104,7 @@ def test_without_the_scope_for_it_there_is_no_address(provider: StandIn, status:
 
 def test_a_provider_that_fails_half_way_fails_the_sign_in(provider: StandIn) -> None:
     provider.answers["emails"] = Answer(b"{}", 500)
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(ProviderUnavailableError):
         sign_in(provider, "github")
     provider.answers["emails"] = b"<html>"
     with pytest.raises(ProviderError):

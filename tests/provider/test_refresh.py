@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailable, TokenError
-from oauth2_mw.provider.client import ProviderClient, Refreshed, SignIn
+from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailableError, TokenError
+from oauth2_mw.provider.client import Authentication, ProviderClient, Refreshed
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.endpoints.token import redeem_refresh_token
 from oauth2_mw.provider.http.messages import Response
@@ -51,21 +51,21 @@ def client_for(settings: ProviderSettings, *, needs: str = "", **options: Any) -
     )
 
 
-def sign_in(provider: StandIn, client: ProviderClient) -> SignIn:
+def sign_in(provider: StandIn, client: ProviderClient) -> Authentication:
     url = client.authorization_url(state="the-state", nonce="the-nonce", code_verifier=VERIFIER)
     who = client.redeem(code=provider.follow(url)["code"], nonce="the-nonce", code_verifier=VERIFIER)
     provider.requests.clear()
     return who
 
 
-def refresh(client: ProviderClient, who: SignIn, **changes: Any) -> Refreshed:
+def refresh(client: ProviderClient, who: Authentication, **changes: Any) -> Refreshed:
     auth_time = who.claims.get("auth_time")
     given = {"refresh_token": who.tokens.refresh_token, "subject": who.subject, "auth_time": auth_time}
     values = {**given, **changes}
     return client.refresh(values.pop("refresh_token"), **values)
 
 
-def refused(client: ProviderClient, who: SignIn, **changes: Any) -> OAuth2Error:
+def refused(client: ProviderClient, who: Authentication, **changes: Any) -> OAuth2Error:
     with pytest.raises(OAuth2Error) as refusal:
         refresh(client, who, **changes)
     return refusal.value
@@ -186,7 +186,7 @@ def test_a_fault_of_the_provider_says_nothing_about_the_token(provider: StandIn,
     client = client_for(oidc_settings(provider))
     who = sign_in(provider, client)
     provider.token_response = answer
-    assert isinstance(refused(client, who), ProviderUnavailable)
+    assert isinstance(refused(client, who), ProviderUnavailableError)
     assert len(provider.asked("/token")) == 1
     provider.answers.clear()
     assert refresh(client, who).tokens.access_token
@@ -196,14 +196,14 @@ def test_a_provider_that_is_gone_is_unavailable(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider))
     who = sign_in(provider, client)
     provider.close()
-    assert isinstance(refused(client, who), ProviderUnavailable)
+    assert isinstance(refused(client, who), ProviderUnavailableError)
 
 
 def test_no_token_is_spent_while_there_is_no_key_to_check_the_answer_with(provider: StandIn) -> None:
     who = sign_in(provider, client_for(oidc_settings(provider)))
     provider.answers["jwks"] = Answer(b"", 500)
     client = client_for(oidc_settings(provider))
-    assert isinstance(refused(client, who), ProviderUnavailable)
+    assert isinstance(refused(client, who), ProviderUnavailableError)
     assert not provider.asked("/token")
 
 
@@ -502,7 +502,7 @@ def test_no_answer_and_no_token_gets_more_than_our_own_errors(body: bytes, statu
         grant = redeem_refresh_token(
             Replying(response), provider_settings(), ProviderMetadata(token_endpoint=url), refresh_token=token
         )
-    except (ProviderError, ProviderUnavailable) as error:
+    except (ProviderError, ProviderUnavailableError) as error:
         assert error.detail.isprintable()
         return
     assert grant.access_token.isascii()

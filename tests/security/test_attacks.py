@@ -25,7 +25,7 @@ import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.errors import AccessDenied, StoreUnavailable
+from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import Identity, freeze
@@ -281,7 +281,7 @@ def test_a_cookie_of_another_use_is_none_here() -> None:
 def test_a_session_of_another_shape_is_none(changes: dict[str, Any]) -> None:
     middleware = guard()
     sessions = middleware._sessions
-    known = sessions.look_up(sign_in(middleware))
+    known = sessions.resolve(sign_in(middleware))
     assert known is not None and known.session is not None
     record = {**json.loads(known.session.to_payload()), **changes}
     sealed = sessions.sealer.seal("session", COOKIE, b"\x01" + json.dumps(record).encode())
@@ -304,7 +304,7 @@ def test_the_largest_session_and_all_attempts_fit_into_one_header(length: int) -
     sessions = middleware._sessions
     claims = freeze({"kept": "x" * 3960})
     session = sign_in(middleware, replace(JANE, claims=claims))
-    assert sessions.look_up(session) is not None
+    assert sessions.resolve(session) is not None
     assert len(session) > 5500
     jar = {pair.partition("=")[0]: pair for pair in session.split("; ")}
     for number in range(10):
@@ -425,7 +425,7 @@ def test_a_session_that_was_being_opened_while_its_key_was_retired_is_not_rememb
         sessions._writer = writer
         write_keys(file, 1)
         sessions._keyring.next_look = 0.0
-        sessions.look_up(f"{COOKIE}=other")
+        sessions.resolve(f"{COOKIE}=other")
         return plain(*arguments)
 
     writer = sessions._writer
@@ -442,10 +442,10 @@ class Away:
     def revocations(self, since: int) -> Any:
         self.tries += 1
         time.sleep(0.1)
-        raise StoreUnavailable("away")
+        raise StoreUnavailableError("away")
 
     def revoke(self, name: str, *, moment: int, expires: int) -> None:
-        raise StoreUnavailable("away")
+        raise StoreUnavailableError("away")
 
 
 def test_requests_do_not_queue_up_behind_a_directory_that_is_away() -> None:
@@ -453,7 +453,7 @@ def test_requests_do_not_queue_up_behind_a_directory_that_is_away() -> None:
     revocations = Revocations(shared=source, sync=5)
 
     def ask(_: int) -> None:
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             revocations.ended("session", "user", 0)
 
     at_once(20, ask)
@@ -526,7 +526,7 @@ def test_a_clock_that_was_ahead_for_a_moment_revives_no_ended_session() -> None:
     middleware = guard()
     with time_machine.travel(1_900_000_000, tick=False) as clock:
         cookie = sign_in(middleware)
-        known = middleware._sessions.look_up(cookie)
+        known = middleware._sessions.resolve(cookie)
         assert known is not None
         assert known.session is not None
         middleware._sessions.end(known.session)
@@ -608,10 +608,10 @@ def test_an_unverified_address_does_not_count_later_because_the_directory_rememb
         )
 
     boss = {"email": "boss@corp.example", "email_verified": False}
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccessDeniedError):
         enter(**boss, groups=[])
     enter(**boss, groups=["contractors"])
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccessDeniedError):
         enter(groups=["former"])
 
 

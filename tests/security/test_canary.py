@@ -21,7 +21,7 @@ import requests
 from oauth2_mw.api import authorized_session
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.middleware import OAuth2Middleware
-from oauth2_mw.session.cookies import Sent
+from oauth2_mw.session.cookies import RequestCookies
 from oauth2_mw.session.model import Session
 from oauth2_mw.web.signin.attempt import Attempt, State
 from tests.support.hosts.guarded import App, make_settings
@@ -368,4 +368,4 @@ def test_an_attempt_shown_by_a_debugger_holds_no_seed() -> None:
 
 @pytest.mark.requirement("3i")
 def test_cookies_shown_by_a_debugger_hold_no_value() -> None:
-    assert "canary" not in repr(Sent({"__Host-oauth2_mw": ["canary"]}, "app=1"))
+    assert "canary" not in repr(RequestCookies({"__Host-oauth2_mw": ["canary"]}, "app=1"))

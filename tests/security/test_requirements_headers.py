@@ -267,7 +267,7 @@ def test_no_cookie_is_larger_than_a_browser_takes(length: int) -> None:
         middleware._settings.providers["default"], identity, {}, sessions.cookies.read("")
     )
     assert all(len(line.partition(";")[0].replace("=", "", 1)) <= MAX_PAIR for line in lines)
-    back = sessions.look_up("; ".join(line.partition(";")[0] for line in lines))
+    back = sessions.resolve("; ".join(line.partition(";")[0] for line in lines))
     assert back is not None and back.session is not None
     assert back.session.identity == identity
 

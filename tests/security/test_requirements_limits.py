@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 import oauth2_mw
-from oauth2_mw.errors import ConfigError, ProviderUnavailable
+from oauth2_mw.errors import ConfigError, ProviderUnavailableError
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.provider.client import ProviderClient
@@ -31,7 +31,7 @@ from oauth2_mw.provider.http.documents import (
 from oauth2_mw.provider.http.transport import Timeouts
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.web.signin.attempt import UsedHere
+from oauth2_mw.web.signin.attempt import LocalReplayCache
 from tests.support.hosts.guarded import ORIGIN, App, Guarded, guarded, make_settings
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.providers.standin import Answer, StandIn
@@ -191,7 +191,7 @@ def test_a_provider_that_sends_a_byte_a_second_is_left(provider: StandIn) -> Non
     )
     started = time.monotonic()
     try:
-        with pytest.raises(ProviderUnavailable):
+        with pytest.raises(ProviderUnavailableError):
             client.authorization_url(state="s", nonce="n", code_verifier="v" * 43)
     finally:
         over.set()
@@ -203,7 +203,7 @@ def test_a_provider_that_sends_a_byte_a_second_is_left(provider: StandIn) -> Non
 
 @pytest.mark.requirement("3h.3")
 def test_a_horde_of_anything_leaves_a_bounded_memory(tmp_path: Path) -> None:
-    used = UsedHere()
+    used = LocalReplayCache()
     scrub = Scrubber({"REMOTE_USER": "username"}, "basic")
     file = tmp_path / "keys"
     file.write_text(f"a 2020-01-01T00:00:00Z {text_key()}\n")

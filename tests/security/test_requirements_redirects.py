@@ -15,7 +15,7 @@ import pytest
 from oauth2_mw.boundary import MAX_DESTINATION, safe_destination
 from oauth2_mw.errors import ConfigError, ProviderError
 from oauth2_mw.middleware import OAuth2Middleware
-from oauth2_mw.session.cookie_cache import NOTHING
+from oauth2_mw.session.cookie_cache import NO_SESSION
 from oauth2_mw.settings.ini import Settings
 from oauth2_mw.web.http.urls import Urls
 from tests.support.browser.jar import Browser
@@ -267,7 +267,7 @@ def test_an_address_that_was_asked_for_is_judged_before_it_is_kept(path: str) ->
 def test_an_address_that_was_sealed_by_an_older_version_is_judged_again(provider: StandIn) -> None:
     middleware = OAuth2Middleware(App(), make_settings(issuer=provider.issuer, client_secret="x"))
     for value in AWAY:
-        begun = middleware._site()._login.begin("default", value, NOTHING)
+        begun = middleware._site()._login.begin("default", value, NO_SESSION)
         jar = "; ".join(cookie.partition(";")[0] for cookie in begun.headers.getall("Set-Cookie"))
         back = urlencode(provider.follow(begun.headers["Location"]))
         answer = call(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.session.cookies import CHUNK_BYTES, MAX_CHUNKS, Cookies, Sent
+from oauth2_mw.session.cookies import CHUNK_BYTES, MAX_CHUNKS, Cookies, RequestCookies
 
 SECURE = Cookies("oauth2_mw", secure=True)
 PLAIN = Cookies("sso", secure=False)
@@ -21,8 +21,8 @@ def test_names_carry_the_host_prefix_on_https_and_not_on_http() -> None:
 
 def test_our_cookies_are_told_from_the_others() -> None:
     sent = SECURE.read(f"x=1; __Host-oauth2_mw=S; y=2; __Host-oauth2_mw.1=T; __Host-oauth2_mw-a-{ID}=A; z")
-    assert sent.rest == "x=1; y=2; z"
-    assert sent.ours == {
+    assert sent.other_header == "x=1; y=2; z"
+    assert sent.own == {
         "__Host-oauth2_mw": ["S"],
         "__Host-oauth2_mw.1": ["T"],
         f"__Host-oauth2_mw-a-{ID}": ["A"],
@@ -36,14 +36,14 @@ def test_our_cookies_are_told_from_the_others() -> None:
     "header", ["=__Host-oauth2_mw=S", "__host-oauth2_mw=S", "x__Host-oauth2_mw=S", "__Host-oauth2_mwx=S"]
 )
 def test_a_nameless_or_differently_spelt_cookie_is_not_ours(header: str) -> None:
-    assert SECURE.read(header).ours == {}
+    assert SECURE.read(header).own == {}
 
 
 @pytest.mark.parametrize("end", ["", "i", "A", "ab", "a.1", "a\n"])
 def test_only_an_attempts_own_names_are_ours(end: str) -> None:
     header = f"{SECURE.attempt_prefix}{end}=A"
-    assert SECURE.read(header).ours == {}
-    assert SECURE.read(header).rest == header
+    assert SECURE.read(header).own == {}
+    assert SECURE.read(header).other_header == header
 
 
 def test_no_repr_shows_a_cookie() -> None:
@@ -67,7 +67,7 @@ def test_all_chunks_and_copies_of_a_session_are_counted() -> None:
 
 
 def test_nothing_is_left_of_a_header_that_was_ours_alone() -> None:
-    assert SECURE.read("__Host-oauth2_mw=S").rest is None
+    assert SECURE.read("__Host-oauth2_mw=S").other_header is None
 
 
 @given(st.text(max_size=200))
@@ -99,7 +99,7 @@ def test_a_cookie_sent_twice_is_tried_both_ways_and_a_crowd_not_at_all() -> None
 @given(st.integers(1, CHUNK_BYTES * MAX_CHUNKS))
 def test_what_is_written_can_be_read_back(length: int) -> None:
     text = ("0123456789" * (length // 10 + 1))[:length]
-    pairs = [cookie.split(";")[0] for cookie in SECURE.set_session(text, Sent({}, None))]
+    pairs = [cookie.split(";")[0] for cookie in SECURE.set_session(text, RequestCookies({}, None))]
     assert all(len(pair) <= 4096 for pair in pairs)
     assert (len(pairs), text) in list(SECURE.session_values(SECURE.read("; ".join(pairs))))
     assert SECURE.chunk_count(length) == len(pairs)
@@ -108,10 +108,10 @@ def test_what_is_written_can_be_read_back(length: int) -> None:
 @pytest.mark.requirement("W10", "3c.8")
 def test_a_text_too_long_for_its_cookies_is_never_written() -> None:
     with pytest.raises(ValueError, match="does not fit"):
-        SECURE.set_session("x" * (CHUNK_BYTES * MAX_CHUNKS + 1), Sent({}, None))
-    assert len(SECURE.set_session("x" * 7600, Sent({}, None))) == 2
+        SECURE.set_session("x" * (CHUNK_BYTES * MAX_CHUNKS + 1), RequestCookies({}, None))
+    assert len(SECURE.set_session("x" * 7600, RequestCookies({}, None))) == 2
     with pytest.raises(ValueError, match="does not fit"):
-        SECURE.set_session("x" * 7601, Sent({}, None))
+        SECURE.set_session("x" * 7601, RequestCookies({}, None))
 
 
 @pytest.mark.requirement("3c.7")
@@ -152,8 +152,8 @@ def test_cookies_are_deleted_with_the_attributes_they_were_set_with() -> None:
 )
 def test_a_separator_without_its_blank_ends_a_cookie_as_well(header: str, rest: str | None) -> None:
     sent = SECURE.read(header)
-    assert sent.ours == {"__Host-oauth2_mw": ["S"]}
-    assert sent.rest == rest
+    assert sent.own == {"__Host-oauth2_mw": ["S"]}
+    assert sent.other_header == rest
 
 
 NEIGHBOURS = st.lists(
@@ -168,5 +168,5 @@ def test_the_quick_way_to_read_a_header_reads_the_same(
     header = "; ".join([*before, f"__Host-oauth2_mw={value}", *after])
     quick, slow = SECURE._read_one(header), SECURE._read_any(header)
     if quick is not None:
-        assert (quick.ours, quick.rest) == (slow.ours, slow.rest)
+        assert (quick.own, quick.other_header) == (slow.own, slow.other_header)
     assert (quick is not None) == (not any("oauth2_mw" in pair for pair in [*before, *after]))

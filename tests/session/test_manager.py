@@ -10,7 +10,7 @@ import pytest
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.session import cookie_cache as opened_headers
 from oauth2_mw.session.cookies import MAX_COPIES
-from oauth2_mw.session.manager import Sessions
+from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line
 from tests.support.hosts.guarded import make_settings
 from tests.support.settings.keys import raw_key
@@ -18,18 +18,18 @@ from tests.support.settings.keys import raw_key
 JANE = Identity("u1", "default", "https://id.example", "42", "jane")
 
 
-def make_sessions(**keys: Any) -> Sessions:
-    return Sessions(make_settings(issuer="https://id.example", **keys))
+def make_sessions(**keys: Any) -> SessionManager:
+    return SessionManager(make_settings(issuer="https://id.example", **keys))
 
 
-def header(sessions: Sessions, identity: Identity = JANE, **tokens: str) -> str:
+def header(sessions: SessionManager, identity: Identity = JANE, **tokens: str) -> str:
     provider = sessions._settings.providers["default"]
     cookies = sessions.create(provider, identity, tokens, sessions.cookies.read(""))
     return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
 
-def signed_in(sessions: Sessions, cookie: str) -> bool:
-    known = sessions.look_up(cookie)
+def signed_in(sessions: SessionManager, cookie: str) -> bool:
+    known = sessions.resolve(cookie)
     return known is not None and known.session is not None
 
 
@@ -112,10 +112,10 @@ def test_a_retired_key_ends_its_sessions_in_the_cache_too(tmp_path: Path) -> Non
 def test_a_payload_of_another_shape_is_no_session(payload: bytes) -> None:
     sessions = make_sessions()
     text = sessions.sealer.seal("session", sessions.cookies.session, payload)
-    known = sessions.look_up(f"{sessions.cookies.session}={text}")
+    known = sessions.resolve(f"{sessions.cookies.session}={text}")
     assert known is not None
     assert known.session is None
-    assert known.broken
+    assert known.invalid
 
 
 @pytest.mark.requirement("3c.7")
@@ -149,7 +149,7 @@ def test_what_was_signed_in_comes_back_as_it_was() -> None:
         auth_time=0,
         claims=freeze({"a": {"b": [1, {"c": None}]}, "t": True}),
     )
-    known = sessions.look_up(header(sessions, identity, id_token="t"))
+    known = sessions.resolve(header(sessions, identity, id_token="t"))
     assert known is not None
     assert known.session is not None
     assert known.session.identity == identity

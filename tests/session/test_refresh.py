@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.session import refresh
 from oauth2_mw.session.refresh import Refresher
@@ -377,7 +377,7 @@ def test_new_tokens_that_the_store_does_not_take_are_written_down_later(
     monkeypatch.setattr(refresh, "WRITING", seconds)
     monkeypatch.setattr(refresh, "POLL", 0.01)
     with scene(provider, tmp_path) as there:
-        watched, left = watch(there), [StoreUnavailable("the store is away")] * failures
+        watched, left = watch(there), [StoreUnavailableError("the store is away")] * failures
 
         def fail() -> None:
             if left:
@@ -431,7 +431,7 @@ def test_a_directory_that_is_away_costs_no_tokens(provider: StandIn, tmp_path: P
         assert directory is not None
 
         def away(*_: Any, **__: Any) -> Any:
-            raise StoreUnavailable("the directory is away")
+            raise StoreUnavailableError("the directory is away")
 
         found, directory.find = directory.find, away  # type: ignore[method-assign]
         there.clock.ahead = HOUR - 50
@@ -491,10 +491,10 @@ def test_two_sessions_with_one_refresh_token_stay_two(provider: StandIn, tmp_pat
         for _ in range(2):
             browser = there.site.browser()
             browser.navigate(there.site.url + "/")
-            known = there.sessions.look_up("; ".join(f"{one.name}={one.value}" for one in browser.jar))
+            known = there.sessions.resolve("; ".join(f"{one.name}={one.value}" for one in browser.jar))
             assert known is not None and known.session is not None
-            due = refresh.Due(int(there.clock()) // HOUR * HOUR, int(there.clock()))
-            both.append(replace(known, session=replace(known.session, due=due)))
+            due = refresh.RefreshSchedule(int(there.clock()) // HOUR * HOUR, int(there.clock()))
+            both.append(replace(known, session=replace(known.session, refresh_schedule=due)))
         site = there.site.middleware._site()
         for known in both:
             seen = site.refreshed(known).session

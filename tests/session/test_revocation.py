@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.revocation import GRACE, KEPT_LONGER, RETRY, Revocations, session_name, user_name
 
 LATER = int(time.time()) + 3600
@@ -35,13 +35,13 @@ class Shared:
 
     def revocations(self, since: int) -> tuple[Line, ...]:
         if self.away:
-            raise StoreUnavailable("the directory is away")
+            raise StoreUnavailableError("the directory is away")
         self.asked.append(since)
         return self.answers.pop(0) if self.answers else ()
 
     def revoke(self, name: str, *, moment: int, expires: int) -> None:
         if self.away:
-            raise StoreUnavailable("the directory is away")
+            raise StoreUnavailableError("the directory is away")
         self.written.append((name, moment))
 
     def disabled_ids(self) -> frozenset[str]:
@@ -120,7 +120,7 @@ def test_a_logout_that_cannot_be_told_to_others_still_counts_here(clock: Clock) 
     revocations = make(source, clock)
     revocations.ended("x", "u", 0)
     source.away = True
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         revocations.revoke("s", expires=LATER)
     assert revocations.ended("s", "u", 0)
 
@@ -128,7 +128,7 @@ def test_a_logout_that_cannot_be_told_to_others_still_counts_here(clock: Clock) 
 def test_with_no_list_at_all_every_request_is_refused(clock: Clock) -> None:
     revocations = make(Shared(away=True), clock)
     for _ in range(3):
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             revocations.ended("s", "u", 0)
 
 
@@ -140,7 +140,7 @@ def test_a_list_up_to_a_minute_old_serves_then_requests_are_refused_and_recover(
     clock.now += GRACE - 1
     assert not revocations.ended("s", "u", 0)
     clock.now += 1
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         revocations.ended("s", "u", 0)
     source.away = False
     clock.now += RETRY

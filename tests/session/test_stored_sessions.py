@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import AccessDenied, StoreUnavailable
+from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.session import stored_sessions
-from oauth2_mw.session.cookie_cache import Known
-from oauth2_mw.session.manager import Sessions
-from oauth2_mw.session.model import Origin
+from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.manager import SessionManager
+from oauth2_mw.session.model import SignInDetails
 from oauth2_mw.session.revocation import user_name
 from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line
@@ -46,24 +46,24 @@ class Host:
         database = Database(Secret.literal(url), setting="session")
         self.store = WatchedStore(SqlStore(database, app=self.settings.public_url, clock=clock))
         self.clock = clock
-        self.sessions = Sessions(self.settings, store=self.store, clock=clock)
+        self.sessions = SessionManager(self.settings, store=self.store, clock=clock)
         # What a worker has read counts by a clock that nobody sets; here one that tests do.
         assert self.sessions._stored is not None
         self.sessions._stored.monotonic = clock
 
-    def sign_in(self, identity: Identity = JANE, origin: Origin | None = None, **tokens: str) -> str:
+    def sign_in(self, identity: Identity = JANE, origin: SignInDetails | None = None, **tokens: str) -> str:
         sent = self.sessions.cookies.read("")
         lines = self.sessions.create(
             self.settings.providers["default"],
             identity,
             tokens,
             sent,
-            origin=origin or Origin(int(self.clock())),
+            origin=origin or SignInDetails(int(self.clock())),
         )
         return "; ".join(line.partition(";")[0] for line in lines)
 
-    def known(self, cookie: str) -> Known:
-        known = self.sessions.look_up(cookie)
+    def known(self, cookie: str) -> RequestSession:
+        known = self.sessions.resolve(cookie)
         assert known is not None
         return known
 
@@ -98,7 +98,7 @@ def test_what_was_signed_in_comes_back_on_another_host(host: Host, other: Host) 
     assert known.session is not None
     assert known.session.identity == JANE
     assert known.session.tokens == {"id_token": "t" * 9000}
-    assert known.plain["REMOTE_USER"] == "jane"
+    assert known.environ["REMOTE_USER"] == "jane"
 
 
 def test_the_cookie_stays_small_whatever_the_session_holds(host: Host) -> None:
@@ -172,7 +172,7 @@ def test_a_logout_here_counts_at_once_and_elsewhere_within_the_sync_time(
     assert host.user(cookie) is None
     clock.now += 5
     assert other.user(cookie) is None
-    assert other.known(cookie).broken
+    assert other.known(cookie).invalid
 
 
 def test_a_slow_answer_of_the_store_counts_from_when_it_was_asked(
@@ -201,7 +201,7 @@ def test_a_store_that_is_away_is_a_refusal_and_recovers(host: Host, clock: Clock
     assert host.user(cookie) == "jane"
     clock.now += 5
     for _ in range(2):
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             host.user(cookie)
     host.store.away = False
     assert host.user(cookie) == "jane"
@@ -209,13 +209,15 @@ def test_a_store_that_is_away_is_a_refusal_and_recovers(host: Host, clock: Clock
 
 def test_a_sign_in_that_cannot_be_written_down_is_none(host: Host) -> None:
     host.store.away = True
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         host.sign_in()
 
 
 @pytest.mark.requirement("3c.13")
 def test_who_reads_the_store_reads_nothing_of_the_person(host: Host, tmp_path: Path) -> None:
-    host.sign_in(id_token="canary-token", origin=Origin(NOW, "canary-sid", "canary-device", "192.0.2.77"))
+    host.sign_in(
+        id_token="canary-token", origin=SignInDetails(NOW, "canary-sid", "canary-device", "192.0.2.77")
+    )
     octets = b"".join(path.read_bytes() for path in tmp_path.glob("sessions.db*"))
     for secret in (b"canary", b"jane", b"192.0.2", b"u1\x00", b"id.example"):
         assert secret not in octets
@@ -243,7 +245,7 @@ def test_a_poisoned_record_signs_nobody_in(host: Host, clock: Clock, data: str) 
     assert record is not None
     try:
         host.store.replace(session.id, replace(record, version=2, data=data))
-    except StoreUnavailable:
+    except StoreUnavailableError:
         return
     clock.now += 5
     assert host.user(cookie) is None
@@ -251,7 +253,7 @@ def test_a_poisoned_record_signs_nobody_in(host: Host, clock: Clock, data: str) 
 
 def test_a_handle_needs_the_key_that_it_was_made_with(host: Host) -> None:
     cookie = host.sign_in()
-    held = host.known(cookie).held
+    held = host.known(cookie).cached
     assert held is not None
     forged = replace(held.handle, secret=b"\x00" * 32)
     assert host.sessions._stored is not None
@@ -279,11 +281,11 @@ def test_a_handle_whose_record_is_gone_is_no_session(host: Host) -> None:
 
 def test_a_session_in_a_cookie_is_none_where_sessions_are_in_a_store(host: Host) -> None:
     keys = host.settings.secret_keys.value()
-    carried = Sessions(make_settings(issuer="https://id.example", secret_keys=keys), clock=host.clock)
+    carried = SessionManager(make_settings(issuer="https://id.example", secret_keys=keys), clock=host.clock)
     provider = host.settings.providers["default"]
     cookies = carried.create(provider, JANE, {}, carried.cookies.read(""))
     assert host.user("; ".join(line.partition(";")[0] for line in cookies)) is None
-    known = carried.look_up(host.sign_in())
+    known = carried.resolve(host.sign_in())
     assert known is not None and known.session is None
 
 
@@ -353,7 +355,7 @@ def test_a_rotation_ends_no_session_and_retiring_ends_those_that_were_not_used(
 def test_after_a_rotation_a_session_in_use_is_still_found_by_its_user(tmp_path: Path, clock: Clock) -> None:
     old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
     host = Host(tmp_path, clock, secret_keys=f"file:{key_file(tmp_path, old)}")
-    cookie = host.sign_in(origin=Origin(NOW, "sid-1"))
+    cookie = host.sign_in(origin=SignInDetails(NOW, "sid-1"))
     key_file(tmp_path, old, new)
     clock.now += 120
     host.sessions._keyring.look()
@@ -376,7 +378,7 @@ def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
 ) -> None:
     old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
     host = Host(tmp_path, clock, secret_keys=f"file:{key_file(tmp_path, old)}")
-    cookie = host.sign_in(origin=Origin(NOW, "sid-1"))
+    cookie = host.sign_in(origin=SignInDetails(NOW, "sid-1"))
     key_file(tmp_path, old, new)
     clock.now += 120
     host.sessions._keyring.look()
@@ -407,13 +409,13 @@ def test_a_logout_of_the_user_beats_a_sign_in_in_flight(host: Host, other: Host)
     ledger = other.sessions.ledger
     assert ledger is not None
     host.store.before["add"] = lambda: ledger.end_user("u1", moment=NOW)
-    with pytest.raises(AccessDenied, match="signed out") as refused:
-        host.sign_in(origin=Origin(NOW))
+    with pytest.raises(AccessDeniedError, match="signed out") as refused:
+        host.sign_in(origin=SignInDetails(NOW))
     assert refused.value.code == "signed_out"
     assert ledger.entries("u1") == []
     # Whoever signs in after that moment is somebody who has come back.
     host.store.before.clear()
-    assert host.user(host.sign_in(origin=Origin(NOW + 1))) == "jane"
+    assert host.user(host.sign_in(origin=SignInDetails(NOW + 1))) == "jane"
 
 
 @pytest.mark.requirement("3l.6")
@@ -421,25 +423,25 @@ def test_a_logout_of_the_providers_session_beats_a_sign_in_in_flight(host: Host,
     ledger = other.sessions.ledger
     assert ledger is not None
     host.store.before["add"] = lambda: ledger.end_by_sid("https://id.example", "s1", coming=True)
-    with pytest.raises(AccessDenied):
-        host.sign_in(origin=Origin(NOW, "s1"))
+    with pytest.raises(AccessDeniedError):
+        host.sign_in(origin=SignInDetails(NOW, "s1"))
     host.store.before.clear()
-    assert host.user(host.sign_in(origin=Origin(NOW, "s2"))) == "jane"
+    assert host.user(host.sign_in(origin=SignInDetails(NOW, "s2"))) == "jane"
 
 
 def test_a_forged_sid_is_not_remembered(host: Host) -> None:
     ledger = host.sessions.ledger
     assert ledger is not None
     assert ledger.end_by_sid("https://id.example", "s1") == []
-    assert host.user(host.sign_in(origin=Origin(NOW, "s1"))) == "jane"
+    assert host.user(host.sign_in(origin=SignInDetails(NOW, "s1"))) == "jane"
 
 
 def test_a_cut_off_spares_later_sign_ins(host: Host) -> None:
-    early, late = host.sign_in(origin=Origin(NOW)), host.sign_in(origin=Origin(NOW + 10))
+    early, late = host.sign_in(origin=SignInDetails(NOW)), host.sign_in(origin=SignInDetails(NOW + 10))
     ledger = host.sessions.ledger
     assert ledger is not None
     ended = ledger.end_user("u1", moment=NOW + 5)
-    assert [entry.issued for entry in ended] == [NOW]
+    assert [entry.issued_at for entry in ended] == [NOW]
     assert host.user(early) is None
     assert host.user(late) == "jane"
     assert host.store.revoked(user_name("u1")) == NOW + 5
@@ -448,18 +450,18 @@ def test_a_cut_off_spares_later_sign_ins(host: Host) -> None:
 def test_entries_show_where_a_session_is_used(host: Host, clock: Clock) -> None:
     ledger = host.sessions.ledger
     assert ledger is not None
-    cookie = host.sign_in(origin=Origin(NOW, None, "Firefox on Linux", "192.0.2.1"))
+    cookie = host.sign_in(origin=SignInDetails(NOW, None, "Firefox on Linux", "192.0.2.1"))
     host.sign_in(replace(JANE, id="u2", username="eve"))
     clock.now += 30 * 60
     host.user(cookie)
     [entry] = ledger.entries("u1")
-    assert (entry.device, entry.address, entry.username, entry.provider) == (
+    assert (entry.device, entry.remote_addr, entry.username, entry.provider) == (
         "Firefox on Linux",
         "192.0.2.1",
         "jane",
         "default",
     )
-    assert (entry.created, entry.seen, entry.expires) == (NOW, NOW + 30 * 60, NOW + 8 * 3600)
+    assert (entry.created_at, entry.last_used_at, entry.expires_at) == (NOW, NOW + 30 * 60, NOW + 8 * 3600)
     assert {entry.username for entry in ledger.all()} == {"jane", "eve"}
 
 
@@ -474,7 +476,7 @@ def told(host: Host, cookie: str, change: Callable[[list[Any]], Any]) -> None:
     payload = change(json.loads(text))
     octets = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     summary = host.sessions.sealer.seal("session-summary", session.id, octets)
-    host.store.touch(session.id, seen=session.seen, expires=session.expires, summary=summary)
+    host.store.touch(session.id, seen=session.last_used_at, expires=session.expires_at, summary=summary)
 
 
 @pytest.mark.parametrize(
@@ -493,8 +495,8 @@ def told(host: Host, cookie: str, change: Callable[[list[Any]], Any]) -> None:
 def test_a_session_told_of_in_another_shape_hides_no_other(
     host: Host, change: Callable[[list[Any]], Any]
 ) -> None:
-    told(host, host.sign_in(origin=Origin(NOW, "sid-1")), change)
-    cookie = host.sign_in(origin=Origin(NOW, "sid-1"))
+    told(host, host.sign_in(origin=SignInDetails(NOW, "sid-1")), change)
+    cookie = host.sign_in(origin=SignInDetails(NOW, "sid-1"))
     ledger = host.sessions.ledger
     assert ledger is not None
     assert len(ledger.entries("u1")) == len(list(ledger.all())) == 1
@@ -503,7 +505,7 @@ def test_a_session_told_of_in_another_shape_hides_no_other(
 
 
 def test_a_session_of_which_a_later_version_tells_more_can_be_ended(host: Host) -> None:
-    cookie = host.sign_in(origin=Origin(NOW, "sid-1"))
+    cookie = host.sign_in(origin=SignInDetails(NOW, "sid-1"))
     told(host, cookie, lambda fields: [*fields, "more"])
     ledger = host.sessions.ledger
     assert ledger is not None
@@ -543,10 +545,10 @@ class Carried:
         database = Database(Secret.literal(f"sqlite:///{folder}/users.db"))
         beside = SqlStore(database, app=self.settings.public_url, clock=clock)
         self.store = WatchedStore(beside)
-        self.sessions = Sessions(self.settings, store=self.store, shared=beside, clock=clock)
+        self.sessions = SessionManager(self.settings, store=self.store, shared=beside, clock=clock)
         self.sessions.revocations._clock = clock
 
-    def sign_in(self, origin: Origin) -> str:
+    def sign_in(self, origin: SignInDetails) -> str:
         sent = self.sessions.cookies.read("")
         [line] = self.sessions.create(self.settings.providers["default"], JANE, {}, sent, origin=origin)
         return line.partition(";")[0]
@@ -558,33 +560,33 @@ def test_a_session_in_a_cookie_is_found_after_a_rotation_and_ended_on_every_host
     old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
     path = key_file(tmp_path, old)
     first, second = (Carried(tmp_path, clock, secret_keys=f"file:{path}") for _ in "12")
-    cookie = first.sign_in(Origin(NOW, "sid-1"))
+    cookie = first.sign_in(SignInDetails(NOW, "sid-1"))
     key_file(tmp_path, old, new)
     clock.now += 30 * 60
     first.sessions._keyring.look()
-    known = first.sessions.look_up(cookie)
+    known = first.sessions.resolve(cookie)
     assert known is not None
     [line] = first.sessions.renewal(known)
     key_file(tmp_path, new)
     for worker in (first, second):
         worker.sessions._keyring.look()
     renewed = line.partition(";")[0]
-    known = first.sessions.look_up(renewed)
+    known = first.sessions.resolve(renewed)
     assert known is not None and known.session is not None
     ledger = second.sessions.ledger
     assert ledger is not None
     [entry] = ledger.end_by_sid("https://id.example", "sid-1")
-    assert entry.seen == NOW + 30 * 60
+    assert entry.last_used_at == NOW + 30 * 60
     clock.now += 5
-    known = first.sessions.look_up(renewed)
+    known = first.sessions.resolve(renewed)
     assert known is not None and known.session is None
 
 
 def test_a_list_that_is_away_does_not_keep_a_cookie_from_being_renewed(tmp_path: Path, clock: Clock) -> None:
     host = Carried(tmp_path, clock)
-    cookie = host.sign_in(Origin(NOW))
+    cookie = host.sign_in(SignInDetails(NOW))
     clock.now += 30 * 60
-    known = host.sessions.look_up(cookie)
+    known = host.sessions.resolve(cookie)
     assert known is not None
     host.store.away = True
     assert len(host.sessions.renewal(known)) == 1

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from oauth2_mw.errors import ProviderError, ProviderUnavailable
+from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Failure = ProviderError | ProviderUnavailable
+Failure = ProviderError | ProviderUnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,13 @@ class _Entry(Generic[T]):
     loaded_at: float
 
 
-class Remembered(Generic[T]):
+class CachedDocument(Generic[T]):
     """The result of *load*, with a lifetime, a longer life in need, and a pause after a failure.
 
     All times are seconds. While one thread renews an old value the others are served the old one; without any
     value they wait for that thread and share its result, good or bad.
 
-    :param load: fetches the value; raises :class:`ProviderError` or :class:`ProviderUnavailable`.
+    :param load: fetches the value; raises :class:`ProviderError` or :class:`ProviderUnavailableError`.
     :param what: names the value in log lines.
     :param lifetime: how long a value is fresh.
     :param stale: how long it serves when it cannot be renewed.
@@ -91,7 +91,7 @@ class Remembered(Generic[T]):
     def _renewed(self, old: T) -> T:
         try:
             return self._loaded()
-        except (ProviderError, ProviderUnavailable) as error:
+        except (ProviderError, ProviderUnavailableError) as error:
             log.warning("%s cannot be renewed; the last one is used: %s", self._what, error.detail)
             return old
 
@@ -100,7 +100,7 @@ class Remembered(Generic[T]):
             raise copy.copy(self._failure[0])
         try:
             value = self._load()
-        except (ProviderError, ProviderUnavailable) as error:
+        except (ProviderError, ProviderUnavailableError) as error:
             self._failure = (copy.copy(error), self._clock())
             raise
         self._failure = None

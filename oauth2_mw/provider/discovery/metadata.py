@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from oauth2_mw.errors import ProviderError, ProviderUnavailable
-from oauth2_mw.provider.discovery.cache import Remembered
+from oauth2_mw.errors import ProviderError, ProviderUnavailableError
+from oauth2_mw.provider.discovery.cache import CachedDocument
 from oauth2_mw.provider.http.documents import DocumentError, read_object, shown
 from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.http.transport import Transport, endpoint_problem
@@ -135,7 +135,7 @@ class MetadataCache:
         self._transport = transport
         self._clock = clock
         self._fruitless_at: float | None = None
-        self._documents: Remembered[ProviderMetadata] = Remembered(
+        self._documents: CachedDocument[ProviderMetadata] = CachedDocument(
             self._fetch_metadata,
             what=f"the metadata of provider {provider.name}",
             clock=clock,
@@ -143,7 +143,7 @@ class MetadataCache:
             stale=STALE,
             cool_down=COOL_DOWN,
         )
-        self._keys: Remembered[KeySet] = Remembered(
+        self._keys: CachedDocument[KeySet] = CachedDocument(
             self._fetch_keys,
             what=f"the key set of provider {provider.name}",
             clock=clock,
@@ -163,7 +163,7 @@ class MetadataCache:
             return self._with_written(ProviderMetadata())
         try:
             found = self._documents.get()
-        except (ProviderError, ProviderUnavailable) as error:
+        except (ProviderError, ProviderUnavailableError) as error:
             everything = provider.authorization_endpoint and provider.token_endpoint and provider.jwks_uri
             if not everything or error.code == "issuer_mismatch":
                 raise
@@ -261,8 +261,8 @@ def _read(response: Response, *, what: str) -> dict[str, Any]:
         ) from error
 
 
-def _not_ok(response: Response, *, what: str) -> ProviderError | ProviderUnavailable:
+def _not_ok(response: Response, *, what: str) -> ProviderError | ProviderUnavailableError:
     text = f"the {what} at {response.url} was answered with HTTP {response.status}"
     if response.status == 429 or response.status >= 500:
-        return ProviderUnavailable(f"{text}: the provider has a fault of its own")
+        return ProviderUnavailableError(f"{text}: the provider has a fault of its own")
     return ProviderError(f"{text}: check issuer, or set the endpoints", code="metadata")

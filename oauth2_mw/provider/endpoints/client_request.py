@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus, urlencode
 
-from oauth2_mw.errors import ProviderError, ProviderUnavailable
+from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
 from oauth2_mw.provider.http.documents import DocumentError, read_form, read_object, shown
@@ -74,7 +74,7 @@ class Answer:
         """:raises ProviderUnavailable: when the provider has a fault of its own."""
         status = self.response.status
         if status == 429 or status >= 500:
-            raise ProviderUnavailable(
+            raise ProviderUnavailableError(
                 f"{self.response.url} was answered with HTTP {status}: the provider has a fault of its own"
             )
 

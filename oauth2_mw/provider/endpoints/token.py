@@ -34,7 +34,7 @@ _SPENT = frozenset({"invalid_grant", "bad_verification_code", "bad_refresh_token
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class TokenResponse:
     """A token response, checked."""
 
     access_token: str = field(repr=False)
@@ -47,7 +47,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class _GrantType:
     """What is given for tokens."""
 
     name: str
@@ -59,13 +59,13 @@ class _Given:
     earns_id_token: bool
 
 
-_CODE = _Given(
+_CODE = _GrantType(
     "code",
     "It was used already, took too long, or belongs to another redirect URI or client",
     "This sign-in was used already or took too long. Please sign in again.",
     earns_id_token=True,
 )
-_REFRESH_TOKEN = _Given(
+_REFRESH_TOKEN = _GrantType(
     "refresh token",
     "It was used already, has expired or was revoked, or belongs to another client",
     "Your sign-in has ended at the sign-in service. Please sign in again.",
@@ -82,7 +82,7 @@ def redeem_code(
     redirect_uri: str,
     code_verifier: str | None,
     authentication: ClientAuthentication | None = None,
-) -> Grant:
+) -> TokenResponse:
     """Exchange *code* for tokens: one POST, never repeated.
 
     :param authentication: how the client proves itself; one that is kept reads the key of the client once.
@@ -113,7 +113,7 @@ def redeem_refresh_token(
     *,
     refresh_token: str,
     authentication: ClientAuthentication | None = None,
-) -> Grant:
+) -> TokenResponse:
     """Exchange *refresh_token* for new tokens of the same scope (section 6): one POST, never repeated.
 
     It is not repeated because the provider may have replaced the refresh token although its answer got lost; using
@@ -147,11 +147,11 @@ def _exchange(
     provider: ProviderSettings,
     metadata: ProviderMetadata,
     *,
-    given: _Given,
+    given: _GrantType,
     body: str,
     secrets: Iterable[str | None],
     authentication: ClientAuthentication | None,
-) -> Grant:
+) -> TokenResponse:
     from oauthlib.oauth2 import WebApplicationClient
 
     answer = post_as_client(
@@ -167,7 +167,7 @@ def _exchange(
     members = json.dumps(_checked(answer, given))
     # scope=None: a provider may grant another scope than the one asked for (section 3.3), which is no error.
     token = WebApplicationClient(provider.client_id).parse_request_body_response(members, scope=None)
-    return Grant(
+    return TokenResponse(
         access_token=token["access_token"],
         refresh_token=token.get("refresh_token"),
         id_token=token.get("id_token"),
@@ -175,7 +175,7 @@ def _exchange(
     )
 
 
-def _checked(answer: Answer, given: _Given) -> dict[str, Any]:
+def _checked(answer: Answer, given: _GrantType) -> dict[str, Any]:
     """The members of a token response that we know, each of its own kind; null means absent."""
     document, problem = answer.document()
     answer.check_client(document)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from oauth2_mw.errors import ProviderError, ProviderUnavailable
+from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.http.documents import DocumentError, read_json
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.quirks import QUIRKS
@@ -44,7 +44,7 @@ def fetch(transport: Transport, url: str, access_token: str, *, read_signed: Rea
         url, limit=USERINFO_LIMIT, headers={"Authorization": f"Bearer {access_token}"}
     )
     if response.status == 429 or response.status >= 500:
-        raise ProviderUnavailable(
+        raise ProviderUnavailableError(
             f"{url} was answered with HTTP {response.status}: the provider has a fault of its own"
         )
     if response.status >= 400:

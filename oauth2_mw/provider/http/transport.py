@@ -18,7 +18,7 @@ from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Response, Timeout
 from oauth2_mw.settings.addresses import is_exposed, parse_endpoint
 
 if TYPE_CHECKING:
-    from oauth2_mw.provider.http.wire import Deadline, Wire
+    from oauth2_mw.provider.http.wire import Deadline, HttpClient
 
 _USER_AGENT = "oauth2_mw"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -66,10 +66,10 @@ class Transport:
         self.insecure_http = insecure_http
 
     @cached_property
-    def _wire(self) -> Wire:
-        from oauth2_mw.provider.http.wire import Wire
+    def _wire(self) -> HttpClient:
+        from oauth2_mw.provider.http.wire import HttpClient
 
-        return Wire(
+        return HttpClient(
             ca_bundle=self._ca_bundle, proxy=self._proxy, trust_env=self._trust_env, timeouts=self._timeouts
         )
 

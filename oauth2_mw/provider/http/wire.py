@@ -35,7 +35,7 @@ from urllib3.exceptions import (
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import make_headers, parse_url
 
-from oauth2_mw.errors import ProviderUnavailable
+from oauth2_mw.errors import ProviderUnavailableError
 from oauth2_mw.provider.http.messages import Response, Timeouts, too_large
 
 _CHUNK = 16 * 1024
@@ -73,7 +73,7 @@ class Deadline:
         try:
             self._timer.start()
         except RuntimeError:
-            raise ProviderUnavailable(
+            raise ProviderUnavailableError(
                 "no thread can be started to watch a request: this process has too many"
             ) from None
         return self
@@ -143,7 +143,7 @@ class _TLSPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
-class Wire:
+class HttpClient:
     """Sends one request and reads its answer, within bounds of time and size."""
 
     def __init__(
@@ -240,7 +240,7 @@ class Wire:
                 cafile=None if folder else bundle, capath=bundle if folder else None
             )
         except OSError as error:
-            raise ProviderUnavailable(
+            raise ProviderUnavailableError(
                 f"the certificate authorities in {bundle} cannot be read ({error.strerror or 'not PEM'}): "
                 "check ca_bundle"
             ) from error
@@ -253,7 +253,7 @@ class Wire:
     def _explain(self, error: Exception | None, url: str, deadline: Deadline) -> NoReturn:
         # Only the host is named: a path or an exception's text could carry what was sent.
         host = urlsplit(url).netloc
-        raise ProviderUnavailable(self._sentence(_root(error), host, deadline)) from None
+        raise ProviderUnavailableError(self._sentence(_root(error), host, deadline)) from None
 
     def _sentence(self, error: BaseException | None, host: str, deadline: Deadline) -> str:
         if deadline.passed:

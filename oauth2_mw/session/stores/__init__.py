@@ -28,7 +28,7 @@ class Store(Protocol):
     A store object is made without connecting. It is safe for threads, and after a fork: connections belong to the
     process that opened them. Other applications in the same store are invisible.
 
-    **Every method raises** :class:`~oauth2_mw.errors.StoreUnavailable` when the store cannot be used, also when it
+    **Every method raises** :class:`~oauth2_mw.errors.StoreUnavailableError` when the store cannot be used, also when it
     gets something that does not fit (:mod:`oauth2_mw.session.stores.record` has the limits), and works again by
     itself when the store is back. A write that returned is durable, as far as the store can promise it.
 

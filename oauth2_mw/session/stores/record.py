@@ -10,7 +10,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from hashlib import sha256
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.observe import audit
 
 #: Characters of :attr:`Record.data` and :attr:`Record.summary`; sealed texts are ASCII, a byte each.
@@ -49,7 +49,7 @@ def check(record: Record) -> Record:
     """
     problem = _problem(record.version, record.data, record.summary, record.seen, record.expires, record.lease)
     if problem is not None:
-        raise StoreUnavailable(f"a session cannot be stored: {problem}; keep fewer claims or tokens")
+        raise StoreUnavailableError(f"a session cannot be stored: {problem}; keep fewer claims or tokens")
     return record
 
 
@@ -59,7 +59,7 @@ def check_name(name: str) -> str:
     :raises StoreUnavailable: when it is not. A text from outside has to be hashed first.
     """
     if not (0 < len(name) <= MAX_NAME and name.isascii() and name.isprintable()):
-        raise StoreUnavailable(
+        raise StoreUnavailableError(
             f"a name of {len(name)} characters cannot be stored: it must be 1 to {MAX_NAME} of visible ASCII"
         )
     return name

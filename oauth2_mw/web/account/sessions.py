@@ -9,9 +9,9 @@ from webob import Response
 
 from oauth2_mw.errors import RequestError
 from oauth2_mw.observe import audit
-from oauth2_mw.session.cookie_cache import Known
+from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import Session
-from oauth2_mw.session.registry import Entry, Ledger
+from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.csrf import FormTokens
@@ -37,7 +37,7 @@ class SessionsPage:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: SessionRegistry,
         urls: Urls,
         pages: Pages,
         providers: Mapping[str, ProviderSettings],
@@ -59,7 +59,7 @@ class SessionsPage:
         """
         return self._show(session, message=_MESSAGES.get(done or ""))
 
-    def post(self, session: Session, known: Known, form: Mapping[str, str]) -> Response:
+    def post(self, session: Session, known: RequestSession, form: Mapping[str, str]) -> Response:
         """``POST sessions/``: end another session of that person, or all others; its own the usual way.
 
         :raises RequestError: when the form asks for neither.
@@ -82,7 +82,7 @@ class SessionsPage:
             for entry in self._ledger.entries(session.identity.id)
             if entry.id != session.id and wanted in (None, "", entry.id)
         ]
-        ended = [entry for entry in ending if self._ledger.end(entry.id, expires=entry.expires)]
+        ended = [entry for entry in ending if self._ledger.end(entry.id, expires=entry.expires_at)]
         audit(
             "signed_out_elsewhere",
             user=session.identity.id,
@@ -110,12 +110,19 @@ class SessionsPage:
         """This browser first, the others as the ledger has them."""
         entries = self._ledger.entries(session.identity.id)
         rows = [_row(entry) for entry in entries if entry.id != session.id]
-        origin = session.origin
+        origin = session.sign_in
         mine = SessionRow(
-            session.id, origin.device, origin.address, session.created, session.seen, current=True
+            session.id,
+            origin.device,
+            origin.remote_addr,
+            session.created_at,
+            session.last_used_at,
+            current=True,
         )
         return [mine, *rows]
 
 
-def _row(entry: Entry) -> SessionRow:
-    return SessionRow(entry.id, entry.device, entry.address, entry.created, entry.seen, current=False)
+def _row(entry: SessionInfo) -> SessionRow:
+    return SessionRow(
+        entry.id, entry.device, entry.remote_addr, entry.created_at, entry.last_used_at, current=False
+    )

@@ -22,8 +22,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from oauth2_mw.session.cookies import Cookies, Sent
-from oauth2_mw.session.model import Ending
+from oauth2_mw.session.cookies import Cookies, RequestCookies
+from oauth2_mw.session.model import SessionRef
 from oauth2_mw.session.sealing import Sealer
 
 #: Seconds in which an answer must come back.
@@ -79,7 +79,7 @@ class Attempt:
     #: whether that answer has led to a session
     signed_in: bool = False
     #: the session that the browser had when it began, where the answer will come without its cookie
-    before: Ending | None = None
+    before: SessionRef | None = None
 
     @property
     def nonce(self) -> str:
@@ -116,11 +116,17 @@ class Attempts:
         self._sealer = sealer
         self._cookies = cookies
         self._clock = clock
-        self._consume = consume or UsedHere(clock=clock).consume
+        self._consume = consume or LocalReplayCache(clock=clock).consume
         self._form_post = frozenset(form_post)
 
     def begin(
-        self, provider: str, destination: str, sent: Sent, *, restarts: int = 0, before: Ending | None = None
+        self,
+        provider: str,
+        destination: str,
+        sent: RequestCookies,
+        *,
+        restarts: int = 0,
+        before: SessionRef | None = None,
     ) -> tuple[Attempt, str, list[str]]:
         """A new attempt, its ``state`` parameter, and the ``Set-Cookie`` values that keep it and make room for it.
 
@@ -141,7 +147,7 @@ class Attempts:
         leaving = self._leaving(known, sent, but=state.slot, room=MOST_BYTES - taken - len(text))
         return attempt, self._seal_state(state), [self._set(attempt, text), *leaving]
 
-    def _known(self, sent: Sent) -> dict[str, Attempt]:
+    def _known(self, sent: RequestCookies) -> dict[str, Attempt]:
         """The attempts of this browser that still serve for something, by slot; every other slot stands for none."""
         now = self._clock()
         found = (
@@ -153,7 +159,7 @@ class Attempts:
             if attempt is not None and now - attempt.state.started < KEPT_FOR
         }
 
-    def _leaving(self, known: dict[str, Attempt], sent: Sent, *, but: str, room: int) -> list[str]:
+    def _leaving(self, known: dict[str, Attempt], sent: RequestCookies, *, but: str, room: int) -> list[str]:
         """``Set-Cookie`` values that expire what does not fit into *room*: spent ones first, then the oldest.
 
         :param but: the slot that is being written.
@@ -179,7 +185,7 @@ class Attempts:
             # Made by another version of this package.
             return None
 
-    def find(self, state: State, sent: Sent) -> Attempt | None:
+    def find(self, state: State, sent: RequestCookies) -> Attempt | None:
         """This browser's attempt of that state; ``None``: it was begun elsewhere, or its cookie is gone."""
         sealed = self._cookies.attempts(sent).get(state.slot)
         attempt = self._open_attempt(state.slot, sealed) if sealed is not None else None
@@ -192,7 +198,7 @@ class Attempts:
         """
         return self._consume(attempt.state.id, expires=int(self._clock()) + KEPT_FOR)
 
-    def spend(self, attempt: Attempt, sent: Sent, *, session_bytes: int | None = None) -> list[str]:
+    def spend(self, attempt: Attempt, sent: RequestCookies, *, session_bytes: int | None = None) -> list[str]:
         """``Set-Cookie`` values that leave nothing of *attempt* but its destination.
 
         :param session_bytes: what the session takes that the attempt has led to, for which others make room; ``None``:
@@ -205,14 +211,14 @@ class Attempts:
         leaving = self._leaving(self._known(sent), sent, but=attempt.state.slot, room=room)
         return [self._set(attempt, text), *leaving]
 
-    def broken(self, sent: Sent) -> list[str]:
+    def broken(self, sent: RequestCookies) -> list[str]:
         """``Set-Cookie`` values that expire the attempt cookies that serve for nothing."""
         serving = {self._cookies.attempt_prefix + slot for slot in self._known(sent)}
         return [
             self._cookies.expire(name) for name in self._cookies.attempt_names(sent) if name not in serving
         ]
 
-    def going_round(self, sent: Sent) -> bool:
+    def going_round(self, sent: RequestCookies) -> bool:
         """Whether this browser has just signed in several times, and still nobody is signed in."""
         soonest = self._clock() - ROUND_TIME
         rounds = [a for a in self._known(sent).values() if a.signed_in and a.state.started > soonest]
@@ -247,7 +253,7 @@ class Attempts:
                 destination,
                 spent=progress > 0,
                 signed_in=progress > 1,
-                before=Ending(*before) if before else None,
+                before=SessionRef(*before) if before else None,
             )
         except (ValueError, TypeError):
             return None
@@ -275,7 +281,7 @@ def _read_state(record: Iterable[Any]) -> State:
     return state
 
 
-class UsedHere:
+class LocalReplayCache:
     """The attempts whose answers this process has acted upon."""
 
     #: An entry costs about 200 bytes. Beyond this the oldest go; the provider's single-use code still decides.

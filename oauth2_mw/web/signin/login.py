@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 
 from webob import Response
 
-from oauth2_mw.errors import AccessDenied, OAuth2Error, ProviderError, RequestError, StateError
+from oauth2_mw.errors import AccessDeniedError, OAuth2Error, ProviderError, RequestError, StateError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.observe import audit
 from oauth2_mw.provider.client import ProviderClient
-from oauth2_mw.session.cookie_cache import Known
-from oauth2_mw.session.manager import Sessions
-from oauth2_mw.session.model import Origin
+from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.manager import SessionManager
+from oauth2_mw.session.model import SignInDetails
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings, Settings
 from oauth2_mw.web.http import responses
@@ -37,28 +37,28 @@ _MOST_CODE = 4096
 _MOST_RESTARTS = 1
 
 
-class LostAttempt(StateError):
+class AttemptLostError(StateError):
     """The second answer in a row that does not fit: something on the way keeps the attempt from coming back."""
 
     code = "attempt_lost"
     message = "Your sign-in could not be matched with this browser, twice in a row."
 
 
-class GoingRound(StateError):
+class LoginLoopError(StateError):
     """A circle of sign-ins: each worked, and none of them left a session that came back."""
 
     code = "login_loop"
     message = "Your sign-in works, but this browser does not keep it."
 
 
-class Declined(AccessDenied):
+class SignInDeclinedError(AccessDeniedError):
     """The person, or the provider for them, said no (RFC 6749, section 4.1.2.1)."""
 
     code = "access_denied"
     message = "The sign-in was cancelled or declined."
 
 
-class FailedAttempt(Exception):
+class AttemptFailedError(Exception):
     """A failure on the way back, and what the page about it needs to know."""
 
     def __init__(self, error: Exception, attempt: Attempt, cookies: list[str]) -> None:
@@ -74,7 +74,7 @@ class Login:
     def __init__(
         self,
         settings: Settings,
-        sessions: Sessions,
+        sessions: SessionManager,
         attempts: Attempts,
         urls: Urls,
         clients: Callable[[str], ProviderClient],
@@ -91,7 +91,7 @@ class Login:
         self,
         provider: str,
         destination: str | None,
-        known: Known,
+        known: RequestSession,
         *,
         restarts: int = 0,
         login_hint: str | None = None,
@@ -109,14 +109,20 @@ class Login:
             raise
 
     def _begin(
-        self, provider: str, destination: str | None, known: Known, *, restarts: int, login_hint: str | None
+        self,
+        provider: str,
+        destination: str | None,
+        known: RequestSession,
+        *,
+        restarts: int,
+        login_hint: str | None,
     ) -> Response:
         attempt, state, cookies = self._attempts.begin(
             provider,
             destination or self._urls.home_path,
-            known.sent,
+            known.cookies,
             restarts=restarts,
-            before=known.session.ending if known.session is not None else None,
+            before=known.session.ref if known.session is not None else None,
         )
         client = self._clients(provider)
         url = client.authorization_url(
@@ -125,20 +131,22 @@ class Login:
         location = self._urls.to_provider(url, endpoint=client.authorization_endpoint())
         return responses.redirect(location, cookies=cookies)
 
-    def callback(self, provider: str, params: Mapping[str, str], environ: Environ, known: Known) -> Response:
+    def callback(
+        self, provider: str, params: Mapping[str, str], environ: Environ, known: RequestSession
+    ) -> Response:
         """Act upon the provider's answer.
 
         :raises RequestError, StateError: when the answer is not one to an attempt of ours.
         :raises FailedAttempt: when it is, and does not lead to a session.
         """
         state = self._state(provider, params)
-        attempt = self._attempts.find(state, known.sent)
+        attempt = self._attempts.find(state, known.cookies)
         if attempt is None or not attempt.fresh(self._sessions.now()) or not self._attempts.use(attempt):
             return self._late(state, attempt, environ, known)
         try:
             return self._finish(self._settings.providers[provider], params, attempt, environ, known)
         except Exception as error:
-            raise FailedAttempt(error, attempt, self._attempts.spend(attempt, known.sent)) from error
+            raise AttemptFailedError(error, attempt, self._attempts.spend(attempt, known.cookies)) from error
 
     def _state(self, provider: str, params: Mapping[str, str]) -> State:
         text = params.get("state", "")
@@ -161,15 +169,17 @@ class Login:
             )
         return state
 
-    def _late(self, state: State, attempt: Attempt | None, environ: Environ, known: Known) -> Response:
+    def _late(
+        self, state: State, attempt: Attempt | None, environ: Environ, known: RequestSession
+    ) -> Response:
         """An answer of ours that cannot be acted upon: a tab restored, the back button, a cookie that is gone."""
         destination = attempt.destination if attempt is not None else None
         if known.session is not None:
             return responses.redirect(
-                self._urls.to_destination(destination), cookies=self._attempts.broken(known.sent)
+                self._urls.to_destination(destination), cookies=self._attempts.broken(known.cookies)
             )
         if state.restarts >= _MOST_RESTARTS or not is_top_level(environ):
-            raise LostAttempt(
+            raise AttemptLostError(
                 f"an answer for provider {state.provider!r} did not fit an attempt of this browser: "
                 + (
                     "no cookie of that attempt"
@@ -183,7 +193,7 @@ class Login:
             detail="the attempt was used, has expired or has no cookie",
         )
         response = self.begin(state.provider, destination, known, restarts=state.restarts + 1)
-        return responses.add_cookies(response, self._attempts.broken(known.sent))
+        return responses.add_cookies(response, self._attempts.broken(known.cookies))
 
     def _finish(
         self,
@@ -191,7 +201,7 @@ class Login:
         params: Mapping[str, str],
         attempt: Attempt,
         environ: Environ,
-        known: Known,
+        known: RequestSession,
     ) -> Response:
         client = self._clients(provider.name)
         # Before the provider is asked: a logout that comes while it answers is later.
@@ -215,12 +225,12 @@ class Login:
             provider,
             identity,
             tokens,
-            known.sent,
-            origin=Origin(
-                issued=sign_in.issued if sign_in.issued is not None else begun,
+            known.cookies,
+            origin=SignInDetails(
+                issued_at=sign_in.issued if sign_in.issued is not None else begun,
                 sid=sign_in.sid,
                 device=device(environ.get("HTTP_USER_AGENT")),
-                address=address(environ.get("REMOTE_ADDR")),
+                remote_addr=address(environ.get("REMOTE_ADDR")),
             ),
             expires_at=sign_in.tokens.expires_at,
         )
@@ -228,7 +238,7 @@ class Login:
         if before is not None:
             self._sessions.end(before)
         audit("login", user=identity.id, username=identity.username, provider=provider.name)
-        cookies = [*kept, *self._attempts.spend(attempt, known.sent, session_bytes=sum(map(len, kept)))]
+        cookies = [*kept, *self._attempts.spend(attempt, known.cookies, session_bytes=sum(map(len, kept)))]
         return responses.redirect(self._urls.to_destination(attempt.destination), cookies=cookies)
 
     def _code(self, params: Mapping[str, str]) -> str:
@@ -236,7 +246,9 @@ class Login:
         if error is not None and code is not None:
             raise RequestError("the answer carries an error and a code", code="error_and_code")
         if error == "access_denied":
-            raise Declined(f"the provider answered access_denied: {params.get('error_description', '')}")
+            raise SignInDeclinedError(
+                f"the provider answered access_denied: {params.get('error_description', '')}"
+            )
         if error is not None:
             raise ProviderError(
                 f"the provider answered {error}: {params.get('error_description', '')}", code="error_response"

@@ -16,9 +16,9 @@ from webob import Request, Response
 from oauth2_mw.errors import (
     OAuth2Error,
     ProviderError,
-    ProviderUnavailable,
+    ProviderUnavailableError,
     RequestError,
-    StoreUnavailable,
+    StoreUnavailableError,
     TokenError,
 )
 from oauth2_mw.identity.directory import Directory
@@ -26,8 +26,8 @@ from oauth2_mw.identity.model import user_key
 from oauth2_mw.observe import audit, new_reference
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.tokens.logout_token import LogoutToken
-from oauth2_mw.session.cookie_cache import Known
-from oauth2_mw.session.registry import Entry, Ledger
+from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.web.failures import RETRY_AFTER, only
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import read_form
@@ -44,7 +44,7 @@ class BackChannelLogout:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: SessionRegistry,
         clients: Callable[[str], ProviderClient],
         directory: Directory | None,
     ) -> None:
@@ -52,7 +52,7 @@ class BackChannelLogout:
         self._clients = clients
         self._directory = directory
 
-    def post(self, request: Request, _known: Known, *, name: str) -> Response:
+    def post(self, request: Request, _known: RequestSession, *, name: str) -> Response:
         """Answer a logout token (sections 2.5 to 2.8).
 
         200, also for who is signed out already; 400 for what is no logout token; 503 for what may be one, and cannot be
@@ -72,7 +72,7 @@ class BackChannelLogout:
                 error="invalid_request",
                 description=f"This is no logout token for this client. Reference: {reference}",
             )
-        except (ProviderError, ProviderUnavailable, StoreUnavailable) as error:
+        except (ProviderError, ProviderUnavailableError, StoreUnavailableError) as error:
             reference = _refused(name, error)
             return responses.refused(
                 503,
@@ -91,18 +91,18 @@ class BackChannelLogout:
             raise RequestError("the form carries no logout_token", code="logout_token_missing")
         return text
 
-    def _act(self, token: LogoutToken) -> tuple[str, list[Entry]]:
+    def _act(self, token: LogoutToken) -> tuple[str, list[SessionInfo]]:
         """What a token did: by which claim it says whose sessions end, and those that have ended."""
         name = "jti:" + _hashed(token.issuer, token.jti)
         # Noted when it is done and not before: a provider that was told to try again does so with the same token, as
         # often as it takes. Two that come at the same moment end the same sessions.
-        if self._ledger.is_done(name):
+        if self._ledger.is_processed(name):
             return "repeated", []
         how, ended = self._end(token)
-        self._ledger.note_done(name, expires=token.expires)
+        self._ledger.mark_processed(name, expires=token.expires)
         return how, ended
 
-    def _end(self, token: LogoutToken) -> tuple[str, list[Entry]]:
+    def _end(self, token: LogoutToken) -> tuple[str, list[SessionInfo]]:
         if token.sid is not None:
             # It names one session, whoever else is named beside it (section 2.4).
             return "sid", self._ledger.end_by_sid(token.issuer, token.sid, coming=True)

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from webob import Request, Response
 
 from oauth2_mw.observe import audit
-from oauth2_mw.session.cookie_cache import Known
-from oauth2_mw.session.manager import Sessions
+from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
-from oauth2_mw.session.registry import Ledger
+from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.failures import only
@@ -36,8 +36,8 @@ class FrontChannelLogout:
 
     def __init__(
         self,
-        ledger: Ledger,
-        sessions: Sessions,
+        ledger: SessionRegistry,
+        sessions: SessionManager,
         pages: Pages,
         providers: Mapping[str, ProviderSettings],
         *,
@@ -49,7 +49,7 @@ class FrontChannelLogout:
         self._providers = providers
         self._revoke = revoke
 
-    def get(self, request: Request, known: Known, *, name: str) -> Response:
+    def get(self, request: Request, known: RequestSession, *, name: str) -> Response:
         """Answer what a provider's logout page shows in a frame (sections 2 and 3).
 
         :param name: the provider's.
@@ -71,7 +71,7 @@ class FrontChannelLogout:
         cookies: list[str] = []
         if known.session is not None and known.session.id in ended:
             self._revoke(known.session)
-            cookies = self._sessions.cookies.expire_session(known.sent)
+            cookies = self._sessions.cookies.expire_session(known.cookies)
         html = self._pages.framed_logout()
         return responses.framed(html, ancestors=_origins(provider), cookies=cookies)
 
@@ -81,7 +81,7 @@ class FrontChannelLogout:
         audit("logout_by_provider", provider=name, how="frame", count=len(ended), user=users or None)
         return [entry.id for entry in ended]
 
-    def _end_own(self, request: Request, known: Known, name: str) -> list[str]:
+    def _end_own(self, request: Request, known: RequestSession, name: str) -> list[str]:
         session = known.session
         in_frame = request.environ.get("HTTP_SEC_FETCH_DEST") in ("iframe", "frame")
         if session is None or session.identity.provider != name or not in_frame:

@@ -14,10 +14,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from webob import Response
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.observe import audit
-from oauth2_mw.session.cookie_cache import Known
-from oauth2_mw.session.manager import Sessions
+from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.http import responses
@@ -40,7 +40,7 @@ class Logout:
 
     def __init__(
         self,
-        sessions: Sessions,
+        sessions: SessionManager,
         urls: Urls,
         pages: Pages,
         providers: Mapping[str, ProviderSettings],
@@ -57,7 +57,7 @@ class Logout:
         self._revoke = revoke
         self._tokens = tokens
 
-    def get(self, environ: Environ, known: Known, destination: str | None) -> Response:
+    def get(self, environ: Environ, known: RequestSession, destination: str | None) -> Response:
         """``GET logout/``: sign out when the browser vouches for the request, else ask."""
         session = known.session
         if session is None:
@@ -71,7 +71,7 @@ class Logout:
             return self.sign_out(session, known, destination)
         return self._ask(session, destination, status=200)
 
-    def post(self, known: Known, form: Mapping[str, str], destination: str | None) -> Response:
+    def post(self, known: RequestSession, form: Mapping[str, str], destination: str | None) -> Response:
         """``POST logout/``: sign out when the form carries the token of this session."""
         session = known.session
         if session is None:
@@ -117,7 +117,7 @@ class Logout:
 
     # Doing
 
-    def sign_out(self, session: Session, known: Known, destination: str | None) -> Response:
+    def sign_out(self, session: Session, known: RequestSession, destination: str | None) -> Response:
         """End that session here, and go on to the provider where Sync Logout says so.
 
         For a request that the person meant: nothing is asked any more.
@@ -128,15 +128,15 @@ class Logout:
         detail = None
         try:
             self._sessions.end(session)
-        except StoreUnavailable as error:
-            if known.held is not None:
+        except StoreUnavailableError as error:
+            if known.cached is not None:
                 # It goes on for whoever has the cookie, and so this was no sign-out; the person can try again.
                 raise
             # The browser forgets in any case; a copy of its cookie may serve elsewhere until it ends by itself.
             detail = f"the cookie was deleted, but other hosts could not be told: {error.detail}"
         audit("logout", user=who.id, username=who.username, provider=who.provider, detail=detail)
         self._revoke(session)
-        cookies = self._sessions.cookies.expire_all(known.sent)
+        cookies = self._sessions.cookies.expire_all(known.cookies)
         provider = self._providers[who.provider]
         if not provider.sync_logout:
             return responses.redirect(self._after(destination), cookies=cookies)
@@ -171,8 +171,8 @@ class Logout:
     def _after(self, destination: str | None) -> Location:
         return self._urls.logout_done if destination is None else self._urls.to_destination(destination)
 
-    def _forget(self, known: Known) -> list[str]:
-        return self._sessions.cookies.expire_session(known.sent) if known.broken else []
+    def _forget(self, known: RequestSession) -> list[str]:
+        return self._sessions.cookies.expire_session(known.cookies) if known.invalid else []
 
     def _signed_out(self, still_signed_in_at: str | None, *, cookies: list[str] | None = None) -> Response:
         html = self._pages.signed_out(login_url=self._urls.login(), still_signed_in_at=still_signed_in_at)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import ProviderError, ProviderUnavailable
-from oauth2_mw.provider.discovery.cache import Remembered
+from oauth2_mw.errors import ProviderError, ProviderUnavailableError
+from oauth2_mw.provider.discovery.cache import CachedDocument
 from oauth2_mw.provider.discovery.metadata import (
     OAUTH_WELL_KNOWN,
     WELL_KNOWN,
@@ -139,7 +139,7 @@ def test_nothing_else_is_asked_when_the_metadata_are_where_they_usually_are(prov
 @pytest.mark.parametrize("status", [200, 302, 401, 403, 410, 500])
 def test_nothing_but_a_404_leads_to_another_place(provider: StandIn, status: int) -> None:
     provider.answers["discovery"] = Answer(b"<html>", status, headers=(("Location", "http://127.0.0.1:1/"),))
-    with pytest.raises((ProviderError, ProviderUnavailable)):
+    with pytest.raises((ProviderError, ProviderUnavailableError)):
         cache_for(oidc_settings(provider)).metadata()
     assert {request.path for request in provider.requests} == {WELL_KNOWN}
 
@@ -164,7 +164,7 @@ def test_a_provider_without_any_metadata_is_explained(provider: StandIn) -> None
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (Answer(b"", 503), ProviderUnavailable),
+        (Answer(b"", 503), ProviderUnavailableError),
         (Answer(b"", 403), ProviderError),
         (Answer(b"<html>"), ProviderError),
         (Answer(status=302, headers=(("Location", "http://127.0.0.1:1/"),)), ProviderError),
@@ -294,7 +294,7 @@ def test_an_answer_that_is_no_metadata_refuses_the_sign_in(provider: StandIn, an
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_fault_of_the_provider_is_a_provider_that_is_down(provider: StandIn, status: int) -> None:
     provider.answers["discovery"] = Answer(b"{}", status)
-    with pytest.raises(ProviderUnavailable, match=str(status)):
+    with pytest.raises(ProviderUnavailableError, match=str(status)):
         cache_for(oidc_settings(provider)).metadata()
 
 
@@ -379,7 +379,7 @@ def test_old_metadata_serves_for_a_day_when_it_cannot_be_renewed(
     assert cache.metadata() == known
     assert "metadata of provider default cannot be renewed" in caplog.text
     clock.now += 1
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(ProviderUnavailableError):
         cache.metadata()
 
 
@@ -398,7 +398,7 @@ def test_a_provider_that_is_down_is_asked_every_five_seconds(provider: StandIn, 
     cache = cache_for(oidc_settings(provider), clock)
     failures = []
     for _ in range(3):
-        with pytest.raises(ProviderUnavailable) as failure:
+        with pytest.raises(ProviderUnavailableError) as failure:
             cache.metadata()
         failures.append(failure.value)
     assert len(provider.requests) == 1
@@ -450,7 +450,7 @@ def test_while_one_thread_renews_the_others_are_served_the_old(provider: StandIn
 
 def test_a_renewal_by_somebody_else_counts(clock: Clock) -> None:
     values = iter([["first"], ["second"], ["third"]])
-    remembered: Remembered[list[str]] = Remembered(
+    remembered: CachedDocument[list[str]] = CachedDocument(
         lambda: next(values), what="a list", clock=clock, lifetime=60, stale=600, cool_down=5
     )
     first = remembered.get()
@@ -543,5 +543,5 @@ def test_keys_that_expired_are_fetched_anew_for_an_unknown_name(provider: StandI
     assert cache.keys_for("rsa-1", "RS256")
     clock.now += 48 * 3600
     provider.close()
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(ProviderUnavailableError):
         cache.keys_for("rsa-2", "RS256")

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailable
-from oauth2_mw.provider.client import ProviderClient, SignIn
+from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailableError
+from oauth2_mw.provider.client import Authentication, ProviderClient
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Response, Timeouts
@@ -36,7 +36,7 @@ def client_for(settings: ProviderSettings, *, timeouts: Timeouts = DEFAULT_TIMEO
     return ProviderClient(settings, redirect_uri="https://app.example/cb", timeouts=timeouts)
 
 
-def sign_in(provider: StandIn, client: ProviderClient) -> SignIn:
+def sign_in(provider: StandIn, client: ProviderClient) -> Authentication:
     url = client.authorization_url(state="the-state", nonce="the-nonce", code_verifier=VERIFIER)
     who = client.redeem(code=provider.follow(url)["code"], nonce="the-nonce", code_verifier=VERIFIER)
     provider.requests.clear()
@@ -106,13 +106,13 @@ def test_googles_word_for_a_token_that_is_gone_is_understood(provider: StandIn) 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
 def test_a_fault_of_the_provider_is_a_provider_that_is_down(provider: StandIn, status: int) -> None:
     error = refused(provider, Answer(b'{"error": "x"}', status, headers=(("Retry-After", "9"),)))
-    assert isinstance(error, ProviderUnavailable)
+    assert isinstance(error, ProviderUnavailableError)
     assert len(provider.asked("/revoke")) == 1
 
 
 def test_a_provider_that_is_gone_is_unavailable(provider: StandIn) -> None:
     provider.close()
-    assert isinstance(refused(provider), ProviderUnavailable)
+    assert isinstance(refused(provider), ProviderUnavailableError)
 
 
 def test_nobody_waits_long_for_it(provider: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_nobody_waits_long_for_it(provider: StandIn, monkeypatch: pytest.MonkeyP
     gate = threading.Event()
     provider.answers["revocation"] = lambda good: gate.wait(30) and good
     try:
-        assert isinstance(refused(provider), ProviderUnavailable)
+        assert isinstance(refused(provider), ProviderUnavailableError)
     finally:
         gate.set()
 
@@ -188,7 +188,7 @@ def test_no_token_and_no_answer_gets_more_than_our_own_errors(token: str, body: 
             token=token,
             kind="refresh_token",
         )
-    except (ProviderError, ProviderUnavailable) as error:
+    except (ProviderError, ProviderUnavailableError) as error:
         assert error.detail.isprintable()
     sent = transport.sent.removeprefix("token=").partition("&")[0]
     assert unquote_plus(sent) == token.encode("utf-8", "replace").decode()

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.errors import ProviderError, ProviderUnavailable
+from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
-from oauth2_mw.provider.endpoints.token import Grant, redeem_code
+from oauth2_mw.provider.endpoints.token import TokenResponse, redeem_code
 from oauth2_mw.provider.http.transport import Response, Timeouts, Transport
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import ProviderSettings
@@ -32,7 +32,7 @@ def provider() -> Iterator[StandIn]:
         yield standin
 
 
-def redeem(provider: StandIn, settings: ProviderSettings | None = None, **changes: Any) -> Grant:
+def redeem(provider: StandIn, settings: ProviderSettings | None = None, **changes: Any) -> TokenResponse:
     settings = settings or oauth2_settings(provider)
     code = provider.issue_code({"redirect_uri": REDIRECT_URI, "scope": "user:email"})
     return redeem_code(
@@ -66,7 +66,7 @@ def test_each_way_of_client_authentication_is_understood(provider: StandIn, meth
 
 
 def test_a_query_of_the_token_endpoint_is_kept() -> None:
-    with raw_server(b"HTTP/1.1 500 x\r\n\r\n") as server, pytest.raises(ProviderUnavailable):
+    with raw_server(b"HTTP/1.1 500 x\r\n\r\n") as server, pytest.raises(ProviderUnavailableError):
         redeem_code(
             Transport(),
             provider_settings(),
@@ -84,7 +84,7 @@ def test_a_query_of_the_token_endpoint_is_kept() -> None:
 def test_the_code_is_sent_once_whatever_comes_back(provider: StandIn) -> None:
     for status in (503, 500, 302, 401):
         provider.token_response = Answer(b"", status, headers=(("Location", f"{provider.url}/userinfo"),))
-        with pytest.raises((ProviderError, ProviderUnavailable)):
+        with pytest.raises((ProviderError, ProviderUnavailableError)):
             redeem(provider)
     assert [request.path for request in provider.requests] == ["/token"] * 4
 
@@ -225,13 +225,13 @@ def test_a_page_in_place_of_tokens_is_called_one(provider: StandIn) -> None:
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_fault_of_the_provider_is_a_provider_that_is_down(provider: StandIn, status: int) -> None:
     provider.token_response = Answer(b"oops", status, "text/plain")
-    with pytest.raises(ProviderUnavailable, match=str(status)):
+    with pytest.raises(ProviderUnavailableError, match=str(status)):
         redeem(provider)
 
 
 def test_a_provider_that_is_gone_is_unavailable(provider: StandIn) -> None:
     provider.close()
-    with pytest.raises(ProviderUnavailable, match="Connection refused"):
+    with pytest.raises(ProviderUnavailableError, match="Connection refused"):
         redeem(provider)
 
 
@@ -371,7 +371,7 @@ def test_nothing_but_our_own_errors_comes_out(body: bytes, status: int) -> None:
             redirect_uri=REDIRECT_URI,
             code_verifier="v",
         )
-    except (ProviderError, ProviderUnavailable):
+    except (ProviderError, ProviderUnavailableError):
         return
     assert grant.access_token.isascii()
     assert grant.expires_in is None or 1 <= grant.expires_in < 4_000_000_000

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from oauth2_mw.errors import ProviderError, ProviderUnavailable
+from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.http.transport import Response, Timeouts, Transport, endpoint_problem
 from oauth2_mw.provider.http.wire import Deadline
 from tests.support.hosts.certificates import self_signed
@@ -155,7 +155,7 @@ def test_cookies_are_not_kept(provider: StandIn) -> None:
 
 @pytest.mark.requirement("W4")
 def test_a_header_cannot_be_split() -> None:
-    with raw_server(OK) as server, pytest.raises(ProviderUnavailable):
+    with raw_server(OK) as server, pytest.raises(ProviderUnavailableError):
         Transport().get_json(server.origin, limit=10, headers={"Authorization": "Bearer a\r\nX: y"})
     assert not any(b"X: y" in head for head in server.requests)
 
@@ -216,7 +216,7 @@ def test_an_endless_answer_is_cut_off() -> None:
     ids=["nothing", "no HTTP", "lying length", "two lengths", "bad chunk", "many headers", "long header"],
 )
 def test_a_broken_answer_is_no_answer(answer: bytes) -> None:
-    with raw_server(answer) as server, pytest.raises(ProviderUnavailable, match="broke off"):
+    with raw_server(answer) as server, pytest.raises(ProviderUnavailableError, match="broke off"):
         get(server.origin)
     assert len(server.requests) == 1  # the answer may have been on its way: no second try
 
@@ -281,7 +281,7 @@ def drip(data: bytes, *, first: bytes = b"") -> Callable[[socket.socket, bytes],
 def test_a_trickle_ends_at_the_deadline(script: Callable[[socket.socket, bytes], None], method: str) -> None:
     transport = Transport(timeouts=QUICK)
     started = time.monotonic()
-    with raw_server(script) as server, pytest.raises(ProviderUnavailable, match=r"within 0\.3 seconds"):
+    with raw_server(script) as server, pytest.raises(ProviderUnavailableError, match=r"within 0\.3 seconds"):
         if method == "GET":
             get(server.origin, transport=transport, limit=10_000)
         else:
@@ -294,7 +294,7 @@ def test_a_silent_provider_is_given_up() -> None:
     transport = Transport(timeouts=Timeouts(connect=2, read=0.2, total=5))
     with (
         raw_server(lambda *_: time.sleep(1)) as server,
-        pytest.raises(ProviderUnavailable, match="fell silent"),
+        pytest.raises(ProviderUnavailableError, match="fell silent"),
     ):
         get(server.origin, transport=transport)
 
@@ -315,14 +315,17 @@ def full_backlog() -> Iterator[str]:
 
 def test_a_connection_that_is_never_accepted_is_given_up() -> None:
     transport = Transport(timeouts=Timeouts(connect=0.1, read=1, total=5))
-    with full_backlog() as url, pytest.raises(ProviderUnavailable, match=r"no connection .* within 0\.1 s"):
+    with (
+        full_backlog() as url,
+        pytest.raises(ProviderUnavailableError, match=r"no connection .* within 0\.1 s"),
+    ):
         transport.post_form(url, body="a=b", limit=10)
 
 
 def test_tries_to_connect_end_at_the_deadline() -> None:
     transport = Transport(timeouts=Timeouts(connect=0.2, read=1, total=0.3))
     started = time.monotonic()
-    with full_backlog() as url, pytest.raises(ProviderUnavailable, match="within"):
+    with full_backlog() as url, pytest.raises(ProviderUnavailableError, match="within"):
         get(url, transport=transport)
     assert time.monotonic() - started < 1.5
 
@@ -338,7 +341,7 @@ def test_no_thread_to_spare_is_no_crash(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Timer, "start", exhausted)
-    with pytest.raises(ProviderUnavailable, match="no thread"):
+    with pytest.raises(ProviderUnavailableError, match="no thread"):
         if method == "GET":
             get(provider.url, transport=transport)
         else:
@@ -352,7 +355,7 @@ def test_the_time_for_retries_is_shared() -> None:
         time.sleep(0.04)
         connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
 
-    with raw_server(slow_503) as server, pytest.raises(ProviderUnavailable, match="within"):
+    with raw_server(slow_503) as server, pytest.raises(ProviderUnavailableError, match="within"):
         get(server.origin, transport=transport)
     assert len(server.requests) < 3
 
@@ -395,7 +398,7 @@ def test_a_post_is_sent_once() -> None:
     with raw_server(failing(9)) as server:
         assert Transport().post_form(server.origin, body="code=x", limit=10).status == 503
     assert len(server.requests) == 1
-    with raw_server(b"") as server, pytest.raises(ProviderUnavailable):
+    with raw_server(b"") as server, pytest.raises(ProviderUnavailableError):
         Transport().post_form(server.origin, body="code=x", limit=10)
     assert len(server.requests) == 1
 
@@ -403,7 +406,7 @@ def test_a_post_is_sent_once() -> None:
 def test_a_refused_connection_says_so() -> None:
     with raw_server(OK) as server:
         origin = server.origin
-    with pytest.raises(ProviderUnavailable, match=rf"{origin[7:]} \(Connection refused\)"):
+    with pytest.raises(ProviderUnavailableError, match=rf"{origin[7:]} \(Connection refused\)"):
         get(origin)
 
 
@@ -412,12 +415,12 @@ def test_an_unknown_name_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(ProviderUnavailable, match=r"op\.example cannot be looked up"):
+    with pytest.raises(ProviderUnavailableError, match=r"op\.example cannot be looked up"):
         get("https://op.example/")
 
 
 def test_no_detail_repeats_what_was_sent() -> None:
-    with raw_server(b"nonsense") as server, pytest.raises(ProviderUnavailable) as failure:
+    with raw_server(b"nonsense") as server, pytest.raises(ProviderUnavailableError) as failure:
         Transport().post_form(
             server.origin + "/token?tenant=canary-1",
             body="code=canary-2",
@@ -524,7 +527,7 @@ def test_a_dead_proxy_says_so_without_its_password(scheme: str) -> None:
     with raw_server(OK) as proxy:
         origin = proxy.origin
     transport = Transport(proxy=origin.replace("//", "//jane:canary@"))
-    with pytest.raises(ProviderUnavailable, match="proxy for 127") as failure:
+    with pytest.raises(ProviderUnavailableError, match="proxy for 127") as failure:
         get(f"{scheme}://127.0.0.1:9/", transport=transport)
     assert "canary" not in "".join(traceback.format_exception(failure.value))
 
@@ -547,7 +550,10 @@ def tls(authority: Path) -> ssl.SSLContext:
 
 @pytest.mark.requirement("N2.1.16")
 def test_an_unknown_certificate_is_refused_in_words(tls: ssl.SSLContext) -> None:
-    with raw_server(OK, tls=tls) as server, pytest.raises(ProviderUnavailable, match="ca_bundle") as failure:
+    with (
+        raw_server(OK, tls=tls) as server,
+        pytest.raises(ProviderUnavailableError, match="ca_bundle") as failure,
+    ):
         get(server.origin)
     assert "self-signed certificate" in failure.value.detail
     assert not server.requests
@@ -562,7 +568,7 @@ def test_an_authority_of_ones_own_is_accepted_when_named(tls: ssl.SSLContext, au
 def test_a_certificate_for_another_host_is_refused(tls: ssl.SSLContext, authority: Path) -> None:
     with (
         raw_server(OK, tls=tls) as server,
-        pytest.raises(ProviderUnavailable, match="Hostname mismatch"),
+        pytest.raises(ProviderUnavailableError, match="Hostname mismatch"),
     ):
         get(server.origin.replace("127.0.0.1", "localhost"), transport=Transport(ca_bundle=authority))
     assert not server.requests
@@ -574,7 +580,7 @@ def test_the_environments_authorities_count_only_when_trusted(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
     with raw_server(OK, tls=tls) as server:
         assert get(server.origin, transport=Transport(trust_env=True)).status == 200
-        with pytest.raises(ProviderUnavailable, match="TLS"):
+        with pytest.raises(ProviderUnavailableError, match="TLS"):
             get(server.origin)
 
 
@@ -595,7 +601,7 @@ def no_handshake(*pieces: bytes) -> Iterator[str]:
 
 
 def test_plain_http_behind_https_is_a_tls_error() -> None:
-    with no_handshake(OK) as origin, pytest.raises(ProviderUnavailable, match="TLS connection"):
+    with no_handshake(OK) as origin, pytest.raises(ProviderUnavailableError, match="TLS connection"):
         Transport().post_form(origin, body="a=b", limit=10)
 
 
@@ -604,7 +610,7 @@ def test_a_handshake_that_trickles_ends_at_the_deadline() -> None:
     started = time.monotonic()
     with (
         no_handshake(b"\x16\x03\x03\x40\x00", *[b"x"] * 200) as origin,
-        pytest.raises(ProviderUnavailable, match="too slow"),
+        pytest.raises(ProviderUnavailableError, match="too slow"),
     ):
         Transport(timeouts=QUICK).post_form(origin, body="a=b", limit=10)
     assert time.monotonic() - started < 1.5
@@ -615,12 +621,12 @@ def test_authorities_that_cannot_be_read_are_explained(tmp_path: Path, content: 
     bundle = tmp_path / "ca.pem"
     if content is not None:
         bundle.write_text(content)
-    with pytest.raises(ProviderUnavailable, match=r"ca\.pem cannot be read .*check ca_bundle"):
+    with pytest.raises(ProviderUnavailableError, match=r"ca\.pem cannot be read .*check ca_bundle"):
         get("https://127.0.0.1:9/", transport=Transport(ca_bundle=bundle))
 
 
 def test_a_folder_of_authorities_is_looked_at(tls: ssl.SSLContext, tmp_path: Path) -> None:
-    with raw_server(OK, tls=tls) as server, pytest.raises(ProviderUnavailable, match="TLS"):
+    with raw_server(OK, tls=tls) as server, pytest.raises(ProviderUnavailableError, match="TLS"):
         get(server.origin, transport=Transport(ca_bundle=tmp_path))
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.errors import OAuth2Error, ProviderUnavailable, TokenError
+from oauth2_mw.errors import OAuth2Error, ProviderUnavailableError, TokenError
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.http.transport import Timeouts
@@ -345,7 +345,7 @@ def test_a_client_refuses_what_another_provider_sends(provider: StandIn) -> None
 
 def test_a_logout_cannot_be_read_without_the_providers_keys(provider: StandIn) -> None:
     provider.answers["jwks"] = Answer(b"", 503)
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(ProviderUnavailableError):
         client_for(oidc_settings(provider)).read_logout_token(provider.logout_token())
 
 

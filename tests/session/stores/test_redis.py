@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores import open_store
 from oauth2_mw.session.stores.record import KEPT_LONGER, MAX_DATA, MAX_NUMBER, MAX_SUMMARY
 from oauth2_mw.session.stores.redis import RedisStore
@@ -307,7 +307,7 @@ def test_a_cut_off_that_somebody_overwrote_lets_nobody_in(
     key = only(inside, "r")
     inside.delete(key)
     write(inside, key)
-    with pytest.raises(StoreUnavailable, match="delete it"):
+    with pytest.raises(StoreUnavailableError, match="delete it"):
         store.revoked("user:1")
     store.revoke("user:1", moment=6, expires=later)
     assert "event=store_value_unusable name=user:1" in caplog.text
@@ -318,7 +318,7 @@ def test_a_cut_off_that_somebody_overwrote_lets_nobody_in(
     ("moment", "expires"), [(-1, 5), (5, -1), (MAX_NUMBER + 1, 5), (5, MAX_NUMBER + 1), (0.5, 5), (5, True)]
 )
 def test_a_cut_off_that_could_not_be_read_back_is_refused(moment: Any, expires: Any, store: Any) -> None:
-    with pytest.raises(StoreUnavailable, match="whole number"):
+    with pytest.raises(StoreUnavailableError, match="whole number"):
         store.revoke("user:1", moment=moment, expires=expires)
 
 
@@ -369,7 +369,9 @@ def test_a_url_in_a_file_is_read_again_when_it_changes(
     file.write_text(f"{server.url}/12\n")
     assert store.read("k") is None
     file.write_text("redis://:canary@/12")
-    with pytest.raises(StoreUnavailable, match="setting session has changed: the URL has a host") as failure:
+    with pytest.raises(
+        StoreUnavailableError, match="setting session has changed: the URL has a host"
+    ) as failure:
         store.read("k")
     assert "canary" not in failure.value.detail
     file.write_text(f"{server.url}/1")
@@ -397,7 +399,7 @@ def test_no_log_and_no_repr_shows_a_value_or_the_password(
     store.first_use("canary-name", expires=secret.expires)
     inside.client_kill_filter(_type="normal", skipme=True)
     inside.acl_setuser("canary-user", enabled=True, passwords=["-canary-password", "+other"])
-    with pytest.raises(StoreUnavailable) as failure:
+    with pytest.raises(StoreUnavailableError) as failure:
         store.delete("canary-key")
     inside.acl_deluser("canary-user")
     seen = [caplog.text, str(failure.value), repr(failure.value), repr(store), repr(vars(store))]

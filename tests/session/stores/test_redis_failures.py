@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from oauth2_mw.errors import ConfigError, StoreUnavailable
+from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.settings.grammar import Secret
 from tests.support.hosts.certificates import self_signed
@@ -178,7 +178,7 @@ def test_whatever_comes_back_is_an_answer_or_a_refusal(answer: str, part: str | 
             store = store_at(with_password(server.url))
             if part is None:
                 # That can be an answer to some of the scripts.
-                with suppress(StoreUnavailable):
+                with suppress(StoreUnavailableError):
                     assert use(store) in (None, True, [])
             else:
                 detail = refusal(lambda use=use, store=store: use(store))
@@ -427,6 +427,6 @@ def test_a_server_is_asked_for_nothing_but_its_scripts() -> None:
     with scripted_server(answer) as server:
         store = store_at(server.url)
         for use in USES.values():
-            with suppress(StoreUnavailable):
+            with suppress(StoreUnavailableError):
                 use(store)
         assert kinds(server) == {b"EVALSHA", b"SCAN"}

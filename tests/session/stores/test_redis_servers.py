@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.crc import key_slot
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.session.stores.redis.cluster import slot_of
 from tests.support.hosts.processes import free_port
@@ -250,7 +250,7 @@ def test_what_need_not_survive_waits_for_nobody() -> None:
     with scripted_server(master) as server:
         store = store_at(f"{server.url}?wait_replicas=1")
         for name in ("read", "touch", "find", "all", "revoked"):
-            with suppress(StoreUnavailable):
+            with suppress(StoreUnavailableError):
                 USES[name](store)
     assert master.waited == []
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import ConfigError, StoreUnavailable
+from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.session.stores import open_store
 from oauth2_mw.session.stores.sql import SqlStore
@@ -85,7 +85,7 @@ class TestOnSQLite(SqlStoreContract):
         sql.add("k", record(clock), indexes=["user:1"])
         rows.run("UPDATE oauth2_mw_sessions SET data = CAST(x'ff' AS TEXT)")
         for use in (lambda: sql.read("k"), lambda: sql.find("user:1"), lambda: list(sql.all())):
-            with pytest.raises(StoreUnavailable, match="decode"):
+            with pytest.raises(StoreUnavailableError, match="decode"):
                 use()
         assert sql.delete("k")
 
@@ -181,7 +181,7 @@ def test_a_database_that_can_only_be_read_refuses_every_write_until_it_can_be_wr
         lambda: store.revoke("user:1", moment=now, expires=now + 60),
         lambda: store.first_use("jti:1", expires=now + 60),
     ):
-        with pytest.raises(StoreUnavailable, match=r"setting session.*readonly.*may write to the file"):
+        with pytest.raises(StoreUnavailableError, match=r"setting session.*readonly.*may write to the file"):
             write()
     assert store.read("k") == record(clock)
     written.write_text(f"sqlite:///{path} ")
@@ -209,7 +209,7 @@ def test_a_file_that_is_damaged_is_a_failure_until_it_is_repaired(
 def test_a_store_is_opened_by_its_url_and_named_by_its_setting(tmp_path: Path) -> None:
     store = open_store(Secret.literal(f"sqlite:///{tmp_path}/missing/sessions.db"), app=APP)
     assert isinstance(store, SqlStore)
-    with pytest.raises(StoreUnavailable, match="setting session"):
+    with pytest.raises(StoreUnavailableError, match="setting session"):
         store.read("k")
 
 

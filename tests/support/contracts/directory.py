@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import AccessDenied, LoginError, ProviderError, StoreUnavailable
+from oauth2_mw.errors import AccessDeniedError, LoginError, ProviderError, StoreUnavailableError
 from oauth2_mw.identity.directory import Directory, Link, User
 from oauth2_mw.identity.users import PAGE
 from oauth2_mw.settings.grammar import Secret
@@ -188,14 +188,14 @@ class DirectoryContract:
     ) -> None:
         """Another sign-in of the same person was faster, and before we saw it the user was gone."""
         monkeypatch.setattr(directory._users, "add", lambda *_: False)
-        with nothing_written(), pytest.raises(StoreUnavailable, match="deleted from the directory"):
+        with nothing_written(), pytest.raises(StoreUnavailableError, match="deleted from the directory"):
             sign_in(directory)
 
     def test_without_create_an_unknown_user_is_refused(
         self, directory: Directory, nothing_written: Callable[[], Any]
     ) -> None:
         with nothing_written():
-            assert refusal(AccessDenied, directory, create=False).code == "user_unknown"
+            assert refusal(AccessDeniedError, directory, create=False).code == "user_unknown"
 
     def test_without_create_a_known_user_signs_in(self, directory: Directory) -> None:
         user = sign_in(directory)
@@ -312,7 +312,7 @@ class DirectoryContract:
     ) -> None:
         sign_in(directory, "1", "jane")
         with nothing_written():
-            error = refusal(AccessDenied, directory, "2", wanted)
+            error = refusal(AccessDeniedError, directory, "2", wanted)
         assert error.code == "username_taken"
         assert "belongs to somebody else" in error.message
         assert directory.find(ISSUER, "2") is None
@@ -320,14 +320,14 @@ class DirectoryContract:
     @pytest.mark.requirement("3k.6")
     def test_the_same_name_from_another_provider_is_taken_too(self, directory: Directory) -> None:
         sign_in(directory, "1", "jane", issuer="https://a.example")
-        error = refusal(AccessDenied, directory, "1", "jane", issuer="https://b.example")
+        error = refusal(AccessDeniedError, directory, "1", "jane", issuer="https://b.example")
         assert error.code == "username_taken"
 
     @pytest.mark.requirement("3k.7")
     def test_a_name_given_up_by_a_rename_is_given_to_nobody_else(self, directory: Directory) -> None:
         sign_in(directory, "1", "jane")
         sign_in(directory, "1", "janet")
-        assert refusal(AccessDenied, directory, "2", "Jane").code == "username_taken"
+        assert refusal(AccessDeniedError, directory, "2", "Jane").code == "username_taken"
 
     @pytest.mark.requirement("3k.7")
     def test_the_name_of_a_deleted_user_is_given_to_nobody_else(
@@ -335,7 +335,7 @@ class DirectoryContract:
     ) -> None:
         sign_in(directory, "1", "jane")
         rows.run("DELETE FROM oauth2_mw_users")
-        assert refusal(AccessDenied, directory, "2", "jane").code == "username_taken"
+        assert refusal(AccessDeniedError, directory, "2", "jane").code == "username_taken"
 
     def test_a_rename_back_to_an_own_earlier_name_is_allowed(self, directory: Directory) -> None:
         sign_in(directory, "1", "jane")
@@ -370,7 +370,7 @@ class DirectoryContract:
         self, directory: Directory, username: str, nothing_written: Callable[[], Any]
     ) -> None:
         with nothing_written():
-            assert refusal(AccessDenied, directory, "1", username).code == "bad_username"
+            assert refusal(AccessDeniedError, directory, "1", username).code == "bad_username"
 
     def test_a_name_of_the_greatest_length_is_kept(self, directory: Directory) -> None:
         assert sign_in(directory, "1", "測" * 255).username == "測" * 255
@@ -428,7 +428,7 @@ class DirectoryContract:
         jane = sign_in(directory)
         directory.link(jane.id, OTHER, "77", now=NOW)
         directory.set_disabled(jane.id, disabled=True, now=NOW)
-        error = refusal(AccessDenied, directory, "77", "jane", issuer=OTHER)
+        error = refusal(AccessDeniedError, directory, "77", "jane", issuer=OTHER)
         assert error.code == "user_disabled"
 
     def test_a_pair_that_is_a_user_is_not_linked(
@@ -536,7 +536,7 @@ class DirectoryContract:
         user = sign_in(directory)
         assert directory.set_disabled(user.id, disabled=True, now=NOW)
         with nothing_written():
-            assert refusal(AccessDenied, directory, name="Jane", now=NOW + 1).code == "user_disabled"
+            assert refusal(AccessDeniedError, directory, name="Jane", now=NOW + 1).code == "user_disabled"
 
     @pytest.mark.requirement("3k.8")
     def test_a_disabled_user_is_known_as_one_with_the_time(self, directory: Directory) -> None:
@@ -584,14 +584,14 @@ class DirectoryContract:
 
     def test_a_failure_in_the_middle_leaves_nothing_behind(self, directory: Directory, rows: Rows) -> None:
         rows.run("ALTER TABLE oauth2_mw_groups RENAME TO elsewhere")
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             sign_in(directory, groups=("staff",))
         rows.run("ALTER TABLE elsewhere RENAME TO oauth2_mw_groups")
         assert {table: rows.count(table) for table in TABLES} == dict.fromkeys(TABLES, 0)
 
     def test_the_text_of_a_failure_names_no_person(self, directory: Directory, rows: Rows) -> None:
         rows.run("ALTER TABLE oauth2_mw_groups RENAME TO elsewhere")
-        with pytest.raises(StoreUnavailable) as caught:
+        with pytest.raises(StoreUnavailableError) as caught:
             sign_in(directory, "subject-7", "jane-7", email="mail-7", groups=("group-7",))
         assert "-7" not in str(caught.value)
         assert caught.value.__cause__ is None

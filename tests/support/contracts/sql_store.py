@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores.record import MAX_DATA, MAX_SUMMARY
 from oauth2_mw.session.stores.sql import Revocation, SqlStore
 from oauth2_mw.settings.grammar import Secret
@@ -336,7 +336,7 @@ class SqlStoreContract(StoreContract):
         self, sql: SqlStore, clock: Clock, rows: Rows
     ) -> None:
         rows.run("ALTER TABLE oauth2_mw_session_indexes RENAME TO elsewhere")
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             sql.add("k", record(clock), indexes=["user:1"])
         rows.run("ALTER TABLE elsewhere RENAME TO oauth2_mw_session_indexes")
         assert sql.read("k") is None
@@ -345,9 +345,9 @@ class SqlStoreContract(StoreContract):
     def test_no_message_holds_what_is_stored(self, sql: SqlStore, clock: Clock, rows: Rows) -> None:
         sql.add("k", record(clock), indexes=[])
         rows.run("ALTER TABLE oauth2_mw_session_indexes RENAME TO elsewhere")
-        with pytest.raises(StoreUnavailable) as caught:
+        with pytest.raises(StoreUnavailableError) as caught:
             sql.add("other", record(clock, data="data-7", summary="summary-7"), indexes=["user:name-7"])
-        with pytest.raises(StoreUnavailable) as again:
+        with pytest.raises(StoreUnavailableError) as again:
             sql.add("k", record(clock, data="data-7", summary="summary-7"), indexes=[])
         assert "-7" not in str(caught.value) + str(again.value)
         assert caught.value.__cause__ is again.value.__cause__ is None
@@ -358,7 +358,7 @@ class SqlStoreContract(StoreContract):
             "schema",
         ):
             rows.run(f"DROP TABLE oauth2_mw_{table}")
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             sql.read("k")
         sql.add("k", record(clock), indexes=["user:1"])
         assert sql.read("k") == record(clock)

@@ -25,7 +25,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores import Record, Store
 from oauth2_mw.session.stores.record import KEPT_LONGER, MAX_DATA, MAX_NAME, MAX_NUMBER, MAX_SUMMARY
 
@@ -124,7 +124,7 @@ def fails_everywhere(store: Store, clock: Clock) -> list[str]:
     """What the log is told by each method while the store is away; that each raises is asserted."""
     details = []
     for use in (*every_method(store, clock).values(), lambda: list(store.all())):
-        with pytest.raises(StoreUnavailable) as caught:
+        with pytest.raises(StoreUnavailableError) as caught:
             use()
         details.append(caught.value.detail)
     return details
@@ -192,7 +192,7 @@ class StoreContract:
     def test_what_could_not_be_read_back_is_not_written(
         self, store: Store, clock: Clock, changes: dict[str, Any]
     ) -> None:
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             store.add("k", record(clock, **changes), indexes=["user:1"])
         assert (store.read("k"), store.find("user:1")) == (None, [])
 
@@ -200,22 +200,22 @@ class StoreContract:
         self, store: Store, clock: Clock
     ) -> None:
         store.add("k", record(clock), indexes=[])
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             store.replace("k", next_of(record(clock), data="d" * (MAX_DATA + 1)))
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             store.touch("k", seen=0, expires=0, summary="s" * (MAX_SUMMARY + 1))
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             store.touch("k", seen=record(clock).seen, expires=MAX_NUMBER + 1)
         assert store.read("k") == record(clock)
 
     @pytest.mark.parametrize("name", ["", "x" * (MAX_NAME + 1), "a\0b", "a\nb", "caf\u00e9", "a\ud800b"])
     def test_a_name_that_is_not_of_our_making_is_refused(self, store: Store, clock: Clock, name: str) -> None:
         for use in every_method(store, clock, name=name).values():
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(StoreUnavailableError):
                 use()
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             store.add("k", record(clock), indexes=[name])
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             touch(store, clock, indexes=[name])
         assert everything(store) == {}
 

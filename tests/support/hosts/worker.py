@@ -10,7 +10,7 @@ import pytest
 
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
-from oauth2_mw.session.model import Origin
+from oauth2_mw.session.model import SignInDetails
 from oauth2_mw.settings.ini import Settings
 from tests.support.hosts.wsgi_call import call, environ_for
 
@@ -43,7 +43,7 @@ class Worker:
         if self._sessions._stored is not None:
             self._sessions._stored.monotonic = clock
 
-    def sign_in(self, user_id: str, username: str, subject: str = "1", **origin: Any) -> str:
+    def sign_in(self, user_id: str, username: str, subject: str = "1", **details: Any) -> str:
         """Sign somebody in, and return the ``Cookie`` header of their browser from then on."""
         who = Identity(user_id, "default", ISSUER, subject, username)
         cookies = self._sessions.create(
@@ -51,7 +51,7 @@ class Worker:
             who,
             {"id_token": "canary-token"},
             self._sessions.cookies.read(""),
-            origin=Origin(**{"issued": int(time.time()), **origin}),
+            origin=SignInDetails(**{"issued_at": int(time.time()), **details}),
         )
         return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 

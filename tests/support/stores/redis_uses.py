@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores import Record
 from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.settings.grammar import Secret
@@ -49,7 +49,7 @@ USES: dict[str, Callable[[RedisStore], Any]] = {
 
 def refusal(use: Callable[[], Any]) -> str:
     """What an operator reads. It never holds a value or a password, and is short."""
-    with pytest.raises(StoreUnavailable) as failure:
+    with pytest.raises(StoreUnavailableError) as failure:
         use()
     text = failure.value.detail
     assert "canary" not in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores import Record, Store
 
 
@@ -27,7 +27,7 @@ class WatchedStore:
     def _call(self, name: str, *args: Any, **more: Any) -> Any:
         self.calls.append(name)
         if self.away:
-            raise StoreUnavailable("the store is away")
+            raise StoreUnavailableError("the store is away")
         self.before.get(name, lambda: None)()
         answer = getattr(self._inner, name)(*args, **more)
         self.after.get(name, lambda: None)()

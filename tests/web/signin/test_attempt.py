@@ -9,12 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.session.cookies import Cookies, Sent
+from oauth2_mw.session.cookies import Cookies, RequestCookies
 from oauth2_mw.session.keyring import Keyring
-from oauth2_mw.session.model import Ending
+from oauth2_mw.session.model import SessionRef
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.web.signin.attempt import KEPT_FOR, MOST_BYTES, SLOTS, VALID_FOR, Attempt, Attempts, UsedHere
+from oauth2_mw.web.signin.attempt import (
+    KEPT_FOR,
+    MOST_BYTES,
+    SLOTS,
+    VALID_FOR,
+    Attempt,
+    Attempts,
+    LocalReplayCache,
+)
 from tests.support.settings.keys import text_key
 
 COOKIES = Cookies("oauth2_mw", secure=True)
@@ -48,7 +56,7 @@ class Browser:
         self.take(cookies)
         return attempt, text
 
-    def sent(self) -> Sent:
+    def sent(self) -> RequestCookies:
         return COOKIES.read("; ".join(f"{name}={value}" for name, value in self.jar.items()))
 
 
@@ -168,7 +176,7 @@ def test_the_directory_is_asked_for_the_use_and_told_how_long_to_remember_it(clo
 
 
 def test_a_sign_in_that_was_begun_anew_says_how_often(attempts: Attempts) -> None:
-    sent = Sent({}, None)
+    sent = RequestCookies({}, None)
     assert attempts.begin("corp", "/", sent)[0].state.restarts == 0
     assert attempts.begin("corp", "/", sent, restarts=2)[0].state.restarts == 2
 
@@ -177,9 +185,9 @@ def test_a_sign_in_that_was_begun_anew_says_how_often(attempts: Attempts) -> Non
 def test_the_cookie_is_kept_for_an_hour_and_comes_with_a_form_where_it_must(clock: Clock) -> None:
     attempts = make(clock, form_post=("apple",))
     for provider, policy in (("apple", "None"), ("corp", "Lax")):
-        attempt, _, (cookie,) = attempts.begin(provider, "/", Sent({}, None))
+        attempt, _, (cookie,) = attempts.begin(provider, "/", RequestCookies({}, None))
         assert cookie.endswith(f"; Path=/; HttpOnly; SameSite={policy}; Secure; Max-Age=3600")
-        (spent,) = attempts.spend(attempt, Sent({}, None))
+        (spent,) = attempts.spend(attempt, RequestCookies({}, None))
         assert spent.endswith(f"; Path=/; HttpOnly; SameSite={policy}; Secure; Max-Age=3600")
 
 
@@ -221,7 +229,7 @@ def test_a_destination_that_fits_into_no_header_is_left_behind(attempts: Attempt
         assert found is not None
         return found.destination
 
-    length = len(attempts.begin("corp", "/" + "x" * 200, Sent({}, None))[2][0].partition(";")[0])
+    length = len(attempts.begin("corp", "/" + "x" * 200, RequestCookies({}, None))[2][0].partition(";")[0])
     length -= len(COOKIES.attempt_prefix + "a=")
     room = MOST_BYTES - length - len(COOKIES.session) - 3
     assert begun(room) == "/" + "x" * 200
@@ -256,7 +264,7 @@ def test_at_most_eight_attempts_live_and_the_oldest_goes(attempts: Attempts, clo
 def test_tabs_that_start_at_once_leave_no_more_than_eight(attempts: Attempts) -> None:
     browser = Browser()
     for _ in range(40):
-        browser.take(attempts.begin("corp", "/", Sent({}, None))[2])
+        browser.take(attempts.begin("corp", "/", RequestCookies({}, None))[2])
     assert len(browser.jar) <= len(SLOTS)
 
 
@@ -311,9 +319,11 @@ def test_an_attempt_stays_while_there_is_room_to_the_last_octet(
     attempts: Attempts, more: int, leaving: int
 ) -> None:
     browser = Browser()
-    _, _, (old,) = attempts.begin("corp", "/old", Sent({}, None))
+    _, _, (old,) = attempts.begin("corp", "/old", RequestCookies({}, None))
     browser.take([old])
-    text = len(attempts.begin("corp", "/", Sent({}, None))[2][0].partition(";")[0].partition("=")[2])
+    text = len(
+        attempts.begin("corp", "/", RequestCookies({}, None))[2][0].partition(";")[0].partition("=")[2]
+    )
     session = MOST_BYTES - text - cookie_bytes(old) - len(COOKIES.session) - 3
     browser.jar[COOKIES.session] = "x" * (session + more)
     new, _, cookies = attempts.begin("corp", "/", browser.sent())
@@ -382,7 +392,7 @@ def test_an_attempt_whose_destination_is_no_text_is_none(attempts: Attempts) -> 
 # The session before
 
 
-BEFORE = Ending("session-1", 1_800_030_000)
+BEFORE = SessionRef("session-1", 1_800_030_000)
 
 
 def test_where_the_answer_comes_as_a_form_the_session_before_is_remembered_until_it_has_come(
@@ -403,7 +413,7 @@ def test_where_the_answer_comes_as_a_form_the_session_before_is_remembered_until
 
 
 @pytest.mark.parametrize(("provider", "before"), [("other", BEFORE), ("corp", None)])
-def test_elsewhere_no_session_is_remembered(clock: Clock, provider: str, before: Ending | None) -> None:
+def test_elsewhere_no_session_is_remembered(clock: Clock, provider: str, before: SessionRef | None) -> None:
     attempts, browser = make(clock, form_post=["corp"]), Browser()
     attempt, _, cookies = attempts.begin(provider, "/", browser.sent(), before=before)
     browser.take(cookies)
@@ -427,16 +437,16 @@ def test_an_attempt_over_a_session_of_another_shape_is_none(attempts: Attempts) 
 
 @pytest.mark.requirement("3h.3")
 def test_a_process_remembers_used_attempts_within_bounds() -> None:
-    used = UsedHere(clock=lambda: 0)
-    for number in range(UsedHere.MOST + 500):
+    used = LocalReplayCache(clock=lambda: 0)
+    for number in range(LocalReplayCache.MOST + 500):
         assert used.consume(f"id{number}", expires=100)
-    assert len(used._used) == UsedHere.MOST
-    assert not used.consume(f"id{UsedHere.MOST + 499}", expires=100)
+    assert len(used._used) == LocalReplayCache.MOST
+    assert not used.consume(f"id{LocalReplayCache.MOST + 499}", expires=100)
 
 
 def test_a_process_remembers_an_attempt_to_its_last_second() -> None:
     clock = Clock()
-    used = UsedHere(clock=clock)
+    used = LocalReplayCache(clock=clock)
     clock.now = 0
     used.consume("id", expires=10)
     clock.now = 10
@@ -446,7 +456,7 @@ def test_a_process_remembers_an_attempt_to_its_last_second() -> None:
 
 def test_a_process_forgets_expired_attempts() -> None:
     clock = Clock()
-    used = UsedHere(clock=clock)
+    used = LocalReplayCache(clock=clock)
     numbers = count()
     clock.now = 0
     for _ in range(10):

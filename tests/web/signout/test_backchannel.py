@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from tests.support.browser.jar import Browser
 from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
 from tests.support.providers.jose import base64url, rsa_key
@@ -202,7 +202,7 @@ def test_a_token_whose_logout_failed_half_way_works_when_it_comes_again(
 
     def fail() -> None:
         watched.before.clear()
-        raise StoreUnavailable("the store went away")
+        raise StoreUnavailableError("the store went away")
 
     # Each time that it comes, and not the first time alone.
     for _ in range(3):

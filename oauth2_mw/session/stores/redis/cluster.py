@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from redis.exceptions import ResponseError
 
-from oauth2_mw.errors import StoreUnavailable
-from oauth2_mw.session.stores.redis.errors import Broken, NotReached, brief
+from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.session.stores.redis.errors import BrokenServerError, NotReachedError, brief
 from oauth2_mw.session.stores.redis.server import Server, connector, must_not_evict
 from oauth2_mw.session.stores.redis.servers import Search, Servers
 from oauth2_mw.settings.redis_address import Host, RedisAddress
@@ -42,7 +42,7 @@ class ClusterServers(Servers):
         host = self._owners[slot_of(key)]
         if host is None:
             self._outdated = True
-            raise StoreUnavailable(
+            raise StoreUnavailableError(
                 f"{self.address} (setting session): no node serves some of the slots; see CLUSTER INFO there"
             )
         return self._node(host)
@@ -83,7 +83,7 @@ class ClusterServers(Servers):
             node = self._node(host)
             try:
                 (answer,) = node.exchange([(b"CLUSTER", b"SLOTS")])
-            except (NotReached, Broken) as failure:
+            except (NotReachedError, BrokenServerError) as failure:
                 reasons.append(brief(self.address, failure.error, host))
                 continue
             if isinstance(answer, ResponseError):

@@ -61,7 +61,7 @@ _ADVICE: dict[str, str] = {
 }
 
 
-class NotReached(Exception):
+class NotReachedError(Exception):
     """No command was sent, so that another server may be tried."""
 
     def __init__(self, error: BaseException) -> None:
@@ -69,7 +69,7 @@ class NotReached(Exception):
         self.error = error
 
 
-class Broken(Exception):
+class BrokenServerError(Exception):
     """The connection broke after commands were sent: nobody knows whether they were carried out."""
 
     def __init__(self, error: BaseException) -> None:
@@ -77,7 +77,7 @@ class Broken(Exception):
         self.error = error
 
 
-class Refused(Exception):
+class CommandRefusedError(Exception):
     """Why a connection that works is not used all the same; the text says what to do."""
 
 
@@ -106,7 +106,7 @@ def explain(address: RedisAddress, error: BaseException, host: Host) -> str:
 
 def brief(address: RedisAddress, error: BaseException, host: Host) -> str:
     """The same without the URL, for a list of servers that were tried."""
-    if isinstance(error, Refused):
+    if isinstance(error, CommandRefusedError):
         return f"{host}: {error}"
     code = code_of(error)
     reason = _reason(error, code)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from oauth2_mw.errors import ConfigError, Problem, StoreUnavailable
+from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
 from oauth2_mw.settings.redis_address import Kind, RedisAddress, parse
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class OpenedServers:
         try:
             text = self._url.value()
         except OSError as error:
-            raise StoreUnavailable(f"setting session: the URL cannot be read: {error}") from None
+            raise StoreUnavailableError(f"setting session: the URL cannot be read: {error}") from None
         pid = os.getpid()
         mine = self._processes.get(pid)
         if mine is None:
@@ -79,7 +79,7 @@ def _open(text: str) -> Servers:
     try:
         address = parse(text)
     except ValueError as error:
-        raise StoreUnavailable(f"setting session has changed: the URL {error}") from None
+        raise StoreUnavailableError(f"setting session has changed: the URL {error}") from None
     kinds: dict[Kind, Callable[[RedisAddress], Servers]] = {
         Kind.SINGLE: SingleServer,
         Kind.SENTINEL: SentinelServers,

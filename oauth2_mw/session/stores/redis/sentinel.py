@@ -8,8 +8,8 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from oauth2_mw.errors import StoreUnavailable
-from oauth2_mw.session.stores.redis.errors import Broken, NotReached, brief
+from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.session.stores.redis.errors import BrokenServerError, NotReachedError, brief
 from oauth2_mw.session.stores.redis.server import Server, connector, must_be_master, must_not_evict
 from oauth2_mw.session.stores.redis.servers import Search, Servers
 from oauth2_mw.settings.redis_address import Host, RedisAddress
@@ -48,7 +48,7 @@ class SentinelServers(Servers):
             master = self._master or master
         if master is None:
             # Found, and lost again by somebody else.
-            raise StoreUnavailable(
+            raise StoreUnavailableError(
                 f"{self.address} (setting session): the master was lost; a failover may be under way"
             )
         return master
@@ -66,7 +66,7 @@ class SentinelServers(Servers):
         """A master that has lost all its replicas may have lost its office, and what it takes then is thrown away."""
         try:
             self._search.run(self._look)
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             return f"no replica is connected to it, and no Sentinel says whether it is still the master: {error.detail}"
         master = self._master
         if master is None or master.host != server.host:
@@ -80,7 +80,7 @@ class SentinelServers(Servers):
         for sentinel in self._sentinels:
             try:
                 (answer,) = sentinel.exchange([question])
-            except (NotReached, Broken) as failure:
+            except (NotReachedError, BrokenServerError) as failure:
                 reasons.append(brief(self.address, failure.error, sentinel.host))
                 continue
             if isinstance(answer, ResponseError):

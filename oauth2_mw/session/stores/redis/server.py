@@ -13,7 +13,12 @@ from typing import Any
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import ResponseError
 
-from oauth2_mw.session.stores.redis.errors import FAILURES, Broken, NotReached, Refused
+from oauth2_mw.session.stores.redis.errors import (
+    FAILURES,
+    BrokenServerError,
+    CommandRefusedError,
+    NotReachedError,
+)
 from oauth2_mw.settings.redis_address import Host, RedisAddress
 
 Command = Sequence[bytes]
@@ -36,7 +41,7 @@ class Server:
     """One server of one process. Connections that are idle are kept, the last used one is taken first.
 
     :param connect: makes a connection, without opening it.
-    :param judge: looks at one that was just opened, and raises :class:`Refused`.
+    :param judge: looks at one that was just opened, and raises :class:`CommandRefusedError`.
     """
 
     def __init__(
@@ -83,14 +88,14 @@ class Server:
     def _connection(self) -> Iterator[Any]:
         if not self._places.acquire(timeout=POOL_WAIT):
             busy = f"all {POOL_SIZE} connections of this process were in use for {POOL_WAIT} seconds"
-            raise NotReached(TimeoutError(busy))
+            raise NotReachedError(TimeoutError(busy))
         try:
             connection = self._open()
             try:
                 yield connection
             except FAILURES as error:
                 connection.disconnect()
-                raise Broken(error) from None
+                raise BrokenServerError(error) from None
             except BaseException:
                 connection.disconnect()
                 raise
@@ -116,9 +121,9 @@ class Server:
             connection.connect()
             if self._judge is not None:
                 self._judge(connection)
-        except (*FAILURES, Refused) as error:
+        except (*FAILURES, CommandRefusedError) as error:
             connection.disconnect()
-            raise NotReached(error) from None
+            raise NotReachedError(error) from None
         return connection
 
 
@@ -183,7 +188,7 @@ def must_be_master(connection: Any) -> None:
     if isinstance(role, ResponseError):
         raise role
     if not isinstance(role, list) or not role or role[0] != b"master":
-        raise Refused("it is no master; a failover is under way, or the Sentinels do not agree")
+        raise CommandRefusedError("it is no master; a failover is under way, or the Sentinels do not agree")
 
 
 def must_not_evict(connection: Any) -> None:
@@ -198,6 +203,6 @@ def must_not_evict(connection: Any) -> None:
     lines = dict(line.split(b":", 1) for line in answer.splitlines() if b":" in line)
     policy = lines.get(b"maxmemory_policy", b"noeviction").decode("ascii", "replace")
     if policy != "noeviction" and lines.get(b"maxmemory", b"0") != b"0":
-        raise Refused(
+        raise CommandRefusedError(
             f"its maxmemory-policy is {policy[:30]}, so that it may forget who was signed out; set noeviction there"
         )

@@ -2,7 +2,7 @@
 
 A command is sent again only when it is certain that it was not carried out: no connection came about, or the server
 itself said so (``NOSCRIPT``, ``MOVED``, ``ASK``, ``READONLY``). Whatever breaks later may have happened or not, and is
-a :class:`~oauth2_mw.errors.StoreUnavailable`.
+a :class:`~oauth2_mw.errors.StoreUnavailableErrorError`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,14 @@ from dataclasses import dataclass, field, replace
 
 from redis.exceptions import ResponseError
 
-from oauth2_mw.errors import StoreUnavailable
-from oauth2_mw.session.stores.redis.errors import Broken, NotReached, code_of, explain, target_of
+from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.session.stores.redis.errors import (
+    BrokenServerError,
+    NotReachedError,
+    code_of,
+    explain,
+    target_of,
+)
 from oauth2_mw.session.stores.redis.scripts import Script
 from oauth2_mw.session.stores.redis.server import Command, Server, connector, must_not_evict
 from oauth2_mw.settings.redis_address import Host, RedisAddress
@@ -77,7 +83,7 @@ class Servers(ABC):
             if not again:
                 return [answers[number] for number in range(len(calls))]
             steps = again
-        raise StoreUnavailable(
+        raise StoreUnavailableError(
             f"{self.address} (setting session): its servers send commands from one to another, {MOST_TRIES} times by "
             "now; it moves data around, or its nodes do not agree: see CLUSTER INFO there"
         )
@@ -94,16 +100,16 @@ class Servers(ABC):
                     (answer,) = server.exchange(
                         [(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % count)]
                     )
-                except (NotReached, Broken) as failure:
+                except (NotReachedError, BrokenServerError) as failure:
                     self.forget(server)
-                    raise StoreUnavailable(self.explain(failure.error, server)) from None
+                    raise StoreUnavailableError(self.explain(failure.error, server)) from None
                 if isinstance(answer, ResponseError):
-                    raise StoreUnavailable(self.explain(answer, server))
+                    raise StoreUnavailableError(self.explain(answer, server))
                 match answer:
                     case [bytes(cursor), list(keys)]:
                         yield [key for key in keys if isinstance(key, bytes)]
                     case _:
-                        raise StoreUnavailable(self.explain(ValueError(), server))
+                        raise StoreUnavailableError(self.explain(ValueError(), server))
                 if cursor == b"0":
                     break
 
@@ -147,7 +153,7 @@ class Servers(ABC):
         for step in steps:
             server = step.at or self.responsible(step.call.key)
             if server.host in useless:
-                raise StoreUnavailable(useless[server.host])
+                raise StoreUnavailableError(useless[server.host])
             groups.setdefault(server.host, (server, []))[1].append(step)
         return list(groups.values())
 
@@ -168,13 +174,13 @@ class Servers(ABC):
                 got, online, confirmed = server.exchange_safely(commands, replicas=replicas)
             else:
                 got, online, confirmed = server.exchange(commands), 0, 0
-        except NotReached as failure:
+        except NotReachedError as failure:
             self.forget(server)
             useless[server.host] = self.explain(failure.error, server)
             return [replace(step, at=None, asking=False) for step in group]
-        except Broken as failure:
+        except BrokenServerError as failure:
             self.forget(server)
-            raise StoreUnavailable(self.explain(failure.error, server)) from None
+            raise StoreUnavailableError(self.explain(failure.error, server)) from None
         again: list[_Step] = []
         position = 0
         for step in group:
@@ -203,17 +209,17 @@ class Servers(ABC):
             self.forget(server)
             useless[server.host] = self.explain(error, server)
             return replace(step, at=None, asking=False)
-        raise StoreUnavailable(self.explain(error, server)) from None
+        raise StoreUnavailableError(self.explain(error, server)) from None
 
     def _confirm(self, server: Server, needed: int, online: int, confirmed: int) -> None:
         if confirmed < needed:
-            raise StoreUnavailable(
+            raise StoreUnavailableError(
                 f"{self.address} (setting session): {server.host}: {confirmed} of {online} replicas took a write "
                 f"within a second, and {needed} had to; see INFO replication there, or set wait_replicas in the URL"
             )
         doubt = self.doubt_alone(server) if not online else None
         if doubt is not None:
-            raise StoreUnavailable(f"{self.address} (setting session): {server.host}: {doubt}")
+            raise StoreUnavailableError(f"{self.address} (setting session): {server.host}: {doubt}")
 
 
 class SingleServer(Servers):
@@ -254,4 +260,4 @@ class Search:
                 self.ended += 1
             failure = self.failure
         if failure is not None:
-            raise StoreUnavailable(failure)
+            raise StoreUnavailableError(failure)

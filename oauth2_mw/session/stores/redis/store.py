@@ -9,7 +9,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.observe import audit
 from oauth2_mw.session.stores.record import (
     KEPT_LONGER,
@@ -137,7 +137,7 @@ class RedisStore:
                 return False
             case [indexes]:
                 # Whoever finds it there nevertheless finds no record.
-                with suppress(StoreUnavailable):
+                with suppress(StoreUnavailableError):
                     self._run_all("i", values.listing(indexes, None).names, scripts.UNLIST, key)
                 return True
         raise values.strange()
@@ -204,7 +204,7 @@ class RedisStore:
                 return int(moment) if int(expires) + KEPT_LONGER > self._now() else None
             case [bytes(problem)]:
                 what = values.words(problem)
-                raise StoreUnavailable(
+                raise StoreUnavailableError(
                     f"the cut-off {self._key('r', hashed).decode('ascii')} was written by somebody else: {what}; "
                     "find out who writes there, then delete it"
                 )
@@ -247,7 +247,7 @@ class RedisStore:
             return
         until = self._sure_until(expires, now)
         # They are sure for a while yet, and the next touch tries again.
-        with suppress(StoreUnavailable):
+        with suppress(StoreUnavailableError):
             self._list(key, listing.names, until=until, now=now)
             self._run("s", key, scripts.SURE_UNTIL, until)
 
@@ -291,6 +291,6 @@ def _fields(record: Record) -> tuple[str | int, ...]:
 
 def _check_number(value: int) -> None:
     if not usable_number(value):
-        raise StoreUnavailable(
+        raise StoreUnavailableError(
             f"a time cannot be stored: it must be a whole number between 0 and {MAX_NUMBER}"
         )

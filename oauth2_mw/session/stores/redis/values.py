@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from oauth2_mw.errors import StoreUnavailable
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.observe import audit
 from oauth2_mw.session.stores.record import Record, read_back, usable_number
 
@@ -79,9 +79,9 @@ def done(answer: object) -> None:
         raise strange()
 
 
-def strange() -> StoreUnavailable:
+def strange() -> StoreUnavailableError:
     """The refusal of an answer that no script of ours gives."""
-    return StoreUnavailable(
+    return StoreUnavailableError(
         "setting session: the server gave an answer that our scripts do not give; look for what stands between"
     )
 
