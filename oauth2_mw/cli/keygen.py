@@ -6,9 +6,9 @@ import argparse
 import os
 import secrets
 import time
-from base64 import urlsafe_b64encode
 from pathlib import Path
 
+from oauth2_mw.encoding import base64url
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line
 
 _HEADER = """\
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """Print a key, or write a key file; a file that is there already is left as it is."""
     key = secrets.token_bytes(32)
     if options.path is None:
-        print(urlsafe_b64encode(key).rstrip(b"=").decode())
+        print(base64url(key))
         return 0
     entry = KeyEntry(kid=time.strftime("k%Y%m%d", time.gmtime()), not_before=int(time.time()), key=key)
     # O_EXCL: an existing file may hold the keys that everybody is signed in with.

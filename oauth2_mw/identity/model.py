@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+from oauth2_mw.encoding import pair_hash
 
 #: The fields that an ``attribute_map`` may fill, in the order in which pages and transcripts show them.
 LOCAL_FIELDS = ("username", "name", "email", "phone", "comment", "groups")
@@ -46,8 +46,7 @@ class Identity:
 
 def user_key(issuer: str, subject: str) -> str:
     """A fixed-length stand-in for (issuer, subject): compared byte by byte, whatever a database's collation."""
-    raw = f"{len(issuer)}:{issuer}{subject}".encode("utf-8", "surrogatepass")
-    return base64.urlsafe_b64encode(hashlib.sha256(raw).digest()).rstrip(b"=").decode("ascii")
+    return pair_hash(issuer, subject)
 
 
 def freeze(value: Any) -> Any:

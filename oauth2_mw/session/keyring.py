@@ -10,7 +10,6 @@ import hmac
 import logging
 import threading
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from oauth2_mw.encoding import base64url
 from oauth2_mw.observe import audit
 from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
 
@@ -73,7 +73,7 @@ class Key:
         """A name for *text* that says nothing about it to whoever lacks the key (HMAC-SHA-256, RFC 2104)."""
         secret = _derive(self._root, b"oauth2_mw name " + purpose.encode(), 32)
         digest = hmac.digest(secret, text.encode("utf-8", "surrogatepass"), "sha256")
-        return urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+        return base64url(digest)
 
     def __repr__(self) -> str:
         return f"<Key {self.id.hex()}>"

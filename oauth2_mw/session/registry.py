@@ -8,14 +8,13 @@ up by is a keyed hash.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from oauth2_mw.encoding import pair_hash
 from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.revocation import Revocations, user_name
@@ -308,5 +307,4 @@ def _entry(entry_id: str, record: Record, told: bytes) -> tuple[SessionInfo | No
 
 
 def _sid_name(issuer: str, sid: str) -> str:
-    raw = f"{len(issuer)}:{issuer}{sid}".encode("utf-8", "surrogatepass")
-    return "sid:" + urlsafe_b64encode(hashlib.sha256(raw).digest()).rstrip(b"=").decode("ascii")
+    return "sid:" + pair_hash(issuer, sid)

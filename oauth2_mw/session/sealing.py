@@ -8,35 +8,16 @@ that a text of another application, another use or another cookie is no text at 
 from __future__ import annotations
 
 import os
-from base64 import urlsafe_b64encode
-from binascii import a2b_base64
 
 from cryptography.exceptions import InvalidTag
 
+from oauth2_mw.encoding import base64url, base64url_octets
 from oauth2_mw.session.keyring import ID_BYTES, Key, Keyring
 
 VERSION = b"\x01"
 NONCE_BYTES = 12
 TAG_BYTES = 16
 _HEADER_BYTES = len(VERSION) + ID_BYTES + NONCE_BYTES
-#: The last character of an unpadded text whose unused bits are zero: one spelling for one value.
-_LAST = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
-_PADDING = {0: b"", 2: b"==", 3: b"="}
-#: base64url as the decoder reads it. The other alphabet's characters become one that it drops.
-_ALPHABET = bytes.maketrans(b"-_+/", b"+/!!")
-
-
-def _decode(text: str) -> bytes | None:
-    """The octets of an unpadded base64url text, or ``None`` when it could be spelt in another way."""
-    remainder = len(text) & 3
-    if remainder == 1 or (remainder and text[-1] not in _LAST[remainder]):
-        return None
-    try:
-        octets = a2b_base64(text.encode("ascii").translate(_ALPHABET) + _PADDING[remainder])
-    except ValueError:
-        return None
-    # The decoder drops what is not base64; then something is missing at the end.
-    return octets if len(octets) == len(text) * 3 // 4 else None
 
 
 def sealed_length(payload: int) -> int:
@@ -69,7 +50,7 @@ class Sealer:
 
     def is_current(self, text: str) -> bool:
         """Whether a sealed text was made with the key that seals now."""
-        octets = _decode(text)
+        octets = base64url_octets(text)
         return octets is not None and octets[1 : 1 + ID_BYTES] == self.keyring.sealing_key().id
 
     def seal(self, purpose: str, name: str, payload: bytes, *, key: Key | None = None) -> str:
@@ -82,14 +63,14 @@ class Sealer:
         nonce = os.urandom(NONCE_BYTES)
         header = VERSION + key.id
         sealed = key.aead(purpose).encrypt(nonce, payload, self._additional_data(header, purpose, name))
-        return urlsafe_b64encode(header + nonce + sealed).rstrip(b"=").decode("ascii")
+        return base64url(header + nonce + sealed)
 
     def open(self, purpose: str, name: str, text: str, *, key: Key | None = None) -> bytes | None:
         """What :meth:`seal` was given, or ``None`` for anything that it did not make for just this use.
 
         :param key: the key of its own that it was sealed with.
         """
-        octets = _decode(text)
+        octets = base64url_octets(text)
         if octets is None or len(octets) < _HEADER_BYTES + TAG_BYTES or octets[:1] != VERSION:
             return None
         header = octets[: 1 + ID_BYTES]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
+
+from oauth2_mw.encoding import base64url, base64url_octets
 
 _KEY_BYTES = 32
 _KEY_TEXT = re.compile(r"[A-Za-z0-9_-]{43}=?")
@@ -25,16 +26,12 @@ def decode_key(text: str) -> bytes:
     """
     if _KEY_TEXT.fullmatch(text) is None:
         raise ValueError(f"a key is {_KEY_BYTES} random bytes in base64url, 43 characters; {_MAKE_ONE}")
-    key = urlsafe_b64decode(text.rstrip("=") + "=")
-    if _encode_key(key) != text.rstrip("="):
+    key = base64url_octets(text.rstrip("="))
+    if key is None:
         raise ValueError(f"the last character of a key carries bits that belong to no byte; {_MAKE_ONE}")
     if _is_trivial(key):
         raise ValueError(f"a key must be random, and this one was made up; {_MAKE_ONE}")
     return key
-
-
-def _encode_key(key: bytes) -> str:
-    return urlsafe_b64encode(key).rstrip(b"=").decode("ascii")
 
 
 def _is_trivial(key: bytes) -> bool:
@@ -117,4 +114,4 @@ def format_key_line(entry: KeyEntry) -> str:
     """The line of a key file that :func:`parse_key_file` reads as *entry*."""
     # Not strftime: it writes the years before 1000 with fewer than four digits.
     moment = datetime.fromtimestamp(entry.not_before, tz=UTC).replace(tzinfo=None).isoformat()
-    return f"{entry.kid} {moment}Z {_encode_key(entry.key)}"
+    return f"{entry.kid} {moment}Z {base64url(entry.key)}"

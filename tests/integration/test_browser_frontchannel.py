@@ -14,6 +14,7 @@ from playwright.sync_api import Frame, Page, expect
 
 from tests.support.browser.chromium import picture
 from tests.support.hosts.servers import Application, MakeSite, Serve
+from tests.support.hosts.stage import wait_until
 from tests.support.hosts.wsgi_thread import serve as serve_app
 from tests.support.providers.standin import StandIn
 
@@ -61,8 +62,9 @@ def expect_signed_in(page: Page, application: Application) -> None:
 
 
 def expect_challenge(page: Page, application: Application) -> None:
-    page.goto(application.url("/page"))
-    expect(page.get_by_role("link", name="Continue with Example ID")).to_be_visible()
+    """Sign-in is asked for: at once by the worker that ended the session, by the others within ``revocation_sync``."""
+    button = page.get_by_role("link", name="Continue with Example ID")
+    wait_until(lambda: page.goto(application.url("/page")) is not None and button.is_visible(), deadline=10)
 
 
 def expect_rendered(page: Page) -> None:

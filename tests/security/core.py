@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parents[2] / "oauth2_mw"
 
 #: module -> the tests that must notice its faults
 CORE = {
+    "encoding": ("tests/test_encoding.py", "tests/session/test_sealing.py"),
     "session/sealing": ("tests/session/test_sealing.py",),
     "web/signin/attempt": ("tests/web/signin/test_attempt.py",),
     "session/cookies": ("tests/session/test_cookies.py",),

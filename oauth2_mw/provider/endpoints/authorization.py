@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from oauth2_mw.encoding import base64url
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.http.documents import shown
@@ -33,7 +33,7 @@ def authorization_url(
     parameters = _parameters(provider, nonce=nonce, login_hint=login_hint)
     if provider.pkce:
         _check_pkce(metadata)
-        parameters["code_challenge"] = _base64url(hashlib.sha256(code_verifier.encode("ascii")).digest())
+        parameters["code_challenge"] = base64url(hashlib.sha256(code_verifier.encode("ascii")).digest())
         parameters["code_challenge_method"] = "S256"
     ours = {"response_type", "client_id", "redirect_uri", "scope", "state", *parameters}
     endpoint = _with_query(metadata.endpoint("authorization_endpoint"), provider.auth_params, without=ours)
@@ -74,7 +74,3 @@ def _with_query(url: str, parameters: Mapping[str, str], *, without: set[str]) -
     written = [*parse_qsl(parts.query, keep_blank_values=True), *parameters.items()]
     kept = [(name, value) for name, value in written if name not in without]
     return parts._replace(query=urlencode(kept)).geturl()
-
-
-def _base64url(octets: bytes) -> str:
-    return urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from oauth2_mw.encoding import base64url
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algorithms
 from oauth2_mw.provider.http.documents import shown
@@ -183,6 +183,6 @@ def _check_at_hash(signed: Signed, access_token: str | None) -> None:
         return
     found = signed.claims["at_hash"]
     digest = _HASHES[signed.alg[-3:]](access_token.encode()).digest()
-    expected = urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
-    if not isinstance(found, str) or not hmac.compare_digest(found.encode(), expected):
+    expected = base64url(digest[: len(digest) // 2])
+    if not isinstance(found, str) or not hmac.compare_digest(found.encode(), expected.encode()):
         raise TokenError("at_hash in the ID token does not belong to the access token", code="token_at_hash")

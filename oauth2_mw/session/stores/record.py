@@ -6,10 +6,10 @@ that is gone: what comes back is measured before anybody works with it.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from hashlib import sha256
 
+from oauth2_mw.encoding import base64url
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.observe import audit
 
@@ -89,7 +89,7 @@ def namespace(app: str) -> str:
 
     :param app: ``public_url``.
     """
-    return urlsafe_b64encode(sha256(app.encode()).digest()[:12]).decode("ascii")
+    return base64url(sha256(app.encode()).digest()[:12])
 
 
 def usable_number(value: object) -> bool:

@@ -17,11 +17,11 @@ import os
 import secrets
 import threading
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from oauth2_mw.encoding import base64url, base64url_octets
 from oauth2_mw.session.cookies import Cookies, RequestCookies
 from oauth2_mw.session.model import SessionRef
 from oauth2_mw.session.sealing import Sealer
@@ -43,10 +43,6 @@ CLOCK_SKEW = 60
 
 _STATE = "state"
 _ATTEMPT = "attempt"
-
-
-def _b64(octets: bytes) -> str:
-    return urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +80,12 @@ class Attempt:
     @property
     def nonce(self) -> str:
         """256 bits that come back inside the ID token."""
-        return _b64(hashlib.sha256(b"nonce" + self.seed).digest())
+        return base64url(hashlib.sha256(b"nonce" + self.seed).digest())
 
     @property
     def code_verifier(self) -> str:
         """43 characters that prove to the token endpoint who began."""
-        return _b64(hashlib.sha256(b"verifier" + self.seed).digest())
+        return base64url(hashlib.sha256(b"verifier" + self.seed).digest())
 
     def fresh(self, now: float) -> bool:
         """Whether an answer may still be acted upon."""
@@ -135,7 +131,7 @@ class Attempts:
             of another site.
         """
         known = self._known(sent)
-        state = State(_slot(known) + _b64(os.urandom(9)), int(self._clock()), provider, restarts)
+        state = State(_slot(known) + base64url(os.urandom(9)), int(self._clock()), provider, restarts)
         attempt = Attempt(
             state, os.urandom(32), destination, before=before if provider in self._form_post else None
         )
@@ -233,7 +229,7 @@ class Attempts:
 
     def _seal_attempt(self, attempt: Attempt) -> str:
         progress = int(attempt.spent) + int(attempt.signed_in)
-        record = [_write_state(attempt.state), _b64(attempt.seed), attempt.destination, progress]
+        record = [_write_state(attempt.state), base64url(attempt.seed), attempt.destination, progress]
         record += attempt.before or ()
         name = self._cookies.attempt_prefix + attempt.state.slot
         return self._sealer.seal(_ATTEMPT, name, json.dumps(record, separators=(",", ":")).encode())
@@ -246,7 +242,9 @@ class Attempts:
             state, seed, destination, progress, *before = json.loads(payload)
             if type(destination) is not str or tuple(map(type, before)) not in ((), (str, int)):
                 raise TypeError("an attempt of another version")
-            octets = urlsafe_b64decode(seed + "==")
+            octets = base64url_octets(seed)
+            if octets is None:
+                raise TypeError("an attempt of another version")
             return Attempt(
                 _read_state(state),
                 octets,

@@ -7,12 +7,11 @@ in the store; nobody here uses them any more.
 
 from __future__ import annotations
 
-import hashlib
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
 
 from webob import Request, Response
 
+from oauth2_mw.encoding import pair_hash
 from oauth2_mw.errors import (
     OAuth2Error,
     ProviderError,
@@ -93,7 +92,7 @@ class BackChannelLogout:
 
     def _act(self, token: LogoutToken) -> tuple[str, list[SessionInfo]]:
         """What a token did: by which claim it says whose sessions end, and those that have ended."""
-        name = "jti:" + _hashed(token.issuer, token.jti)
+        name = "jti:" + pair_hash(token.issuer, token.jti)
         # Noted when it is done and not before: a provider that was told to try again does so with the same token, as
         # often as it takes. Two that come at the same moment end the same sessions.
         if self._ledger.is_processed(name):
@@ -122,8 +121,3 @@ def _refused(name: str, error: OAuth2Error) -> str:
     reference = new_reference()
     audit("refused", ref=reference, provider=name, code=error.code, detail=error.detail)
     return reference
-
-
-def _hashed(issuer: str, jti: str) -> str:
-    raw = f"{len(issuer)}:{issuer}{jti}".encode("utf-8", "surrogatepass")
-    return urlsafe_b64encode(hashlib.sha256(raw).digest()).rstrip(b"=").decode("ascii")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
+from oauth2_mw.encoding import base64url
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.observe import audit
 from oauth2_mw.session.stores.record import (
@@ -218,7 +218,7 @@ class RedisStore:
     def _hashed(self, kind: _Kind, name: str) -> str:
         """Whoever looks into the server learns no user's name, and every name is as long as the next."""
         text = f"{self._namespace}:{kind}:{check_name(name)}"
-        return urlsafe_b64encode(sha256(text.encode("ascii")).digest()[:18]).decode("ascii")
+        return base64url(sha256(text.encode("ascii")).digest()[:18])
 
     def _now(self) -> int:
         return int(self._clock())

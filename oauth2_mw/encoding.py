@@ -1,0 +1,44 @@
+"""Octets as text: base64url without padding (RFC 4648, section 5; RFC 7515, section 2), and hashes of pairs."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64encode
+from binascii import a2b_base64
+
+#: The last character of an unpadded text whose unused bits are zero: one spelling for one value.
+_LAST = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+_PADDING = {0: b"", 2: b"==", 3: b"="}
+#: base64url as the decoder reads it. The other alphabet's characters become one that it drops.
+_ALPHABET = bytes.maketrans(b"-_+/", b"+/!!")
+
+
+def base64url(octets: bytes) -> str:
+    """Return *octets* in base64url without padding."""
+    return urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
+
+
+def base64url_octets(text: str) -> bytes | None:
+    """Return the octets of an unpadded base64url text, or ``None`` if it is not the one spelling of them.
+
+    One value, one spelling: otherwise a copy that looks different passes any list of texts seen.
+    """
+    remainder = len(text) & 3
+    if remainder == 1 or (remainder and text[-1] not in _LAST[remainder]):
+        return None
+    try:
+        octets = a2b_base64(text.encode("ascii").translate(_ALPHABET) + _PADDING[remainder])
+    except ValueError:
+        return None
+    # The decoder drops what is not base64; then something is missing at the end.
+    return octets if len(octets) == len(text) * 3 // 4 else None
+
+
+def pair_hash(issuer: str, name: str) -> str:
+    """Return a text of fixed length that stands for a name which means something at one issuer alone.
+
+    No other pair has the same one: the issuer's length goes into the hash. It is compared octet by octet, whatever a
+    database's collation is.
+    """
+    pair = f"{len(issuer)}:{issuer}{name}".encode("utf-8", "surrogatepass")
+    return base64url(hashlib.sha256(pair).digest())

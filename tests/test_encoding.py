@@ -1,0 +1,62 @@
+"""base64url has one spelling for each value, and no two pairs share a hash."""
+
+from __future__ import annotations
+
+import string
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth2_mw.encoding import base64url, base64url_octets, pair_hash
+
+ALPHABET = string.ascii_letters + string.digits + "-_"
+
+
+# RFC 4648, section 10.
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [
+        (b"", ""),
+        (b"f", "Zg"),
+        (b"fo", "Zm8"),
+        (b"foo", "Zm9v"),
+        (b"foobar", "Zm9vYmFy"),
+        (b"\xfb\xff", "-_8"),
+    ],
+)
+def test_the_vectors_of_the_rfc(octets: bytes, text: str) -> None:
+    assert base64url(octets) == text
+    assert base64url_octets(text) == octets
+
+
+@given(st.binary(max_size=80))
+def test_what_is_written_can_be_read(octets: bytes) -> None:
+    assert base64url_octets(base64url(octets)) == octets
+
+
+@given(st.text(ALPHABET + "+/=. \n\u00e9", max_size=12) | st.text(max_size=12))
+def test_a_text_is_read_only_if_it_is_what_would_be_written(text: str) -> None:
+    octets = base64url_octets(text)
+    assert octets is None or base64url(octets) == text
+
+
+@given(st.text(ALPHABET, max_size=12))
+def test_no_spelling_of_the_standard_is_refused(text: str) -> None:
+    padded = text + "=" * (-len(text) % 4)
+    canonical = len(text) % 4 != 1 and urlsafe_b64encode(urlsafe_b64decode(padded)).decode() == padded
+    assert (base64url_octets(text) is not None) == canonical
+
+
+@pytest.mark.parametrize(
+    "text", ["Zg==", "Zh", "Zm9", "Zm+v", "Zm/v", "Zm9v\n", " Zm9v", "A", "\u00e9\u00e9", "Zm9v="]
+)
+def test_another_spelling_is_none(text: str) -> None:
+    assert base64url_octets(text) is None
+
+
+def test_a_pair_is_not_the_same_text_cut_elsewhere() -> None:
+    assert pair_hash("https://a", "b1") != pair_hash("https://a1", "b")
+    assert pair_hash("https://ab", "1") != pair_hash("https://a", "b1")
+    assert len(pair_hash("", "")) == len(pair_hash("https://a" * 100, "\ud800")) == 43
