@@ -8,9 +8,13 @@ from setuptools import find_packages, setup
 RUNTIME = [
     "WebOb>=1.8.11",
     "requests-oauthlib>=2.0.0",
-    "cryptography>=46.0.7",
+    "cryptography>=50.0.0",
     "PyJWT>=2.15",
     "Jinja2>=3.1.6",
+    # What requests-oauthlib stands on, and we import ourselves.
+    "oauthlib>=4.0.0",
+    "requests>=2.33.0",
+    "urllib3>=2.8.0",
 ]
 SQL = ["SQLAlchemy>=1.4.54,<3"]
 # 5.3.0 insists on a PyJWT older than ours.

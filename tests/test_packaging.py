@@ -1,0 +1,56 @@
+"""What the package imports is what it declares, and a floor is declared for each."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.support.lowest import metadata
+
+ROOT = Path(__file__).parents[1]
+SETUP = metadata(str(ROOT / "setup.py"))
+RUNTIME = {canonicalize_name(Requirement(line).name): Requirement(line) for line in SETUP["install_requires"]}
+#: An extra, and the part of the package that may import what it brings.
+EXTRAS = {"sql": ("sql/", "identity/", "session/stores/sql.py"), "redis": ("session/stores/redis/",)}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The top-level modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module.partition(".")[0]
+
+
+def foreign() -> Iterator[tuple[str, str]]:
+    """Every file of the package with every distribution that it imports from."""
+    distributions = packages_distributions()
+    for path in sorted((ROOT / "oauth2_mw").rglob("*.py")):
+        for module in sorted(set(imported(path)) - sys.stdlib_module_names - {"oauth2_mw", "_typeshed"}):
+            yield path.relative_to(ROOT / "oauth2_mw").as_posix(), canonicalize_name(distributions[module][0])
+
+
+@pytest.mark.parametrize(("file", "distribution"), [*foreign()])
+def test_what_is_imported_is_declared(file: str, distribution: str) -> None:
+    allowed = set(RUNTIME)
+    for extra, places in EXTRAS.items():
+        if file.startswith(places):
+            allowed |= {canonicalize_name(Requirement(line).name) for line in SETUP["extras_require"][extra]}
+    assert distribution in allowed
+
+
+def test_nothing_is_declared_that_is_not_imported() -> None:
+    assert set(RUNTIME) <= {distribution for _, distribution in foreign()}
+
+
+@pytest.mark.parametrize("requirement", RUNTIME.values(), ids=str)
+def test_a_requirement_has_a_floor_and_no_ceiling(requirement: Requirement) -> None:
+    assert [specifier.operator for specifier in requirement.specifier] == [">="]
