@@ -1,6 +1,6 @@
-"""Judging bytes from outside: paths, destinations, header values, queries. Every judge here is the only one.
+"""Judge text from outside: paths, destinations, queries. For each there is no other judge in the package.
 
-All are pure functions. They look at no request, no configuration and no clock, so that each can be tested
+All are pure functions of their arguments, without a request, settings or a clock, so that each can be tested
 against an oracle: a WHATWG URL parser for destinations, three path normalisers for paths.
 """
 
@@ -14,8 +14,6 @@ from oauth2_mw.errors import RequestError
 
 #: Characters; a destination travels in cookies, queries and a ``Location``.
 MAX_DESTINATION = 2048
-#: Characters; what common proxies take for one header line.
-MAX_HEADER_VALUE = 8192
 #: Fields of one query string or form.
 MAX_FIELDS = 50
 
@@ -28,7 +26,6 @@ _PATH_SAFE = "/:@!$&'()*+,;="
 _QUERY_SAFE = _PATH_SAFE + "?%"
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_HEADER_VALUE = re.compile(rf"(?! )[ -~]{{1,{MAX_HEADER_VALUE}}}(?<! )")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LINE_BREAKS = str.maketrans("\r\n\t", "   ")
 
@@ -45,14 +42,6 @@ _DOT_SEGMENT = re.compile(r"/[. ]+(?:[/;?#]|\Z)")
 def contains_control(text: str) -> bool:
     """Whether ``text`` holds a control character: C0, DEL, C1, a line or paragraph separator, a surrogate."""
     return _CONTROL.search(text) is not None
-
-
-def header_value(text: str) -> str | None:
-    """``text`` when it may stand in a header line (RFC 9110, section 5.5), else ``None``.
-
-    Visible ASCII and blanks inside, 1 to 8192 characters. WebOb and wsgiref let CR and LF into a header.
-    """
-    return text if _HEADER_VALUE.fullmatch(text) else None
 
 
 def is_odd_path(path: str) -> bool:
