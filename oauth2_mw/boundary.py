@@ -17,7 +17,7 @@ MAX_DESTINATION = 2048
 #: Fields of one query string or form.
 MAX_FIELDS = 50
 
-# How often a path may have been percent-encoded; every layer is judged.
+# How many times a path may be percent-encoded; every layer is judged.
 _MAX_DECODINGS = 3
 
 # RFC 3986, section 3.3: pchar and "/". ``quote`` keeps letters, digits and "_.-~" by itself.
@@ -40,18 +40,18 @@ _DOT_SEGMENT = re.compile(r"/[. ]+(?:[/;?#]|\Z)")
 
 
 def contains_control(text: str) -> bool:
-    """Whether ``text`` holds a control character: C0, DEL, C1, a line or paragraph separator, a surrogate."""
+    """Return whether ``text`` has a C0 or C1 control, DEL, a line or paragraph separator, or a surrogate."""
     return _CONTROL.search(text) is not None
 
 
-def is_odd_path(path: str) -> bool:
-    """Whether two programs could disagree on where ``path`` leads; such a path is never public.
+def is_ambiguous_path(path: str) -> bool:
+    """Return whether two programs could disagree on where ``path`` leads; such a path is never public.
 
     :param path: ``PATH_INFO``, a native string (PEP 3333): octets read as Latin-1, percent-decoded once.
 
-    Odd are: no slash at the start (the empty path and absolute request lines too), ``//``, segments of dots
-    and blanks, ``;``, a backslash, ``%``, ``?``, ``#``, control and invisible characters, octets that are not
-    UTF-8, and text that Unicode normalisation would change, such as a full-width full stop.
+    A path is ambiguous if it does not start with a slash (the empty path, absolute request lines), if it contains
+    ``//``, a segment of dots and blanks alone, ``;``, a backslash, ``%``, ``?``, ``#``, control or invisible
+    characters or octets that are not UTF-8, or if Unicode normalisation would change it (a full-width full stop).
     """
     if path.isascii():
         return _PLAIN_PATH.fullmatch(path) is None
@@ -63,13 +63,13 @@ def is_odd_path(path: str) -> bool:
 
 
 def browser_path(mount: str, path_info: str, query_string: str) -> str:
-    """The path and query of a request as the browser sees them, encoded for ``safe_destination`` to judge.
+    """Return the path and query of a request as the browser sees them, for ``safe_destination`` to judge.
 
     :param mount: the path of ``public_url``, empty at the root.
-    :param path_info: ``PATH_INFO`` and
-    :param query_string: ``QUERY_STRING``, native strings (PEP 3333).
+    :param path_info: ``PATH_INFO``, a native string (PEP 3333).
+    :param query_string: ``QUERY_STRING``, a native string.
 
-    Never raises and judges nothing. A part that is too long stays so long that the result is refused.
+    Every input gives a result. One that is too long is cut, but the result is still too long for a destination.
     """
     octets = path_info[: MAX_DESTINATION + 1].encode("latin-1", "replace")
     path = mount + quote(octets, safe=_PATH_SAFE)
@@ -80,15 +80,15 @@ def browser_path(mount: str, path_info: str, query_string: str) -> str:
 
 
 def safe_destination(value: str | None, *, origin: str, mount: str, own_prefix: str) -> str | None:
-    """Where a browser may be sent on our word: a path newly built from ``value``, or ``None``.
+    """Return a safe destination for a redirect, built anew from ``value``, or ``None`` if ``value`` is not safe.
 
-    :param value: a path as the browser sees it, mount included, or an absolute URL of exactly our origin.
-        What is not ASCII must be percent-encoded.
+    :param value: a path as the browser sees it, mount included, or an absolute URL of exactly our origin; in ASCII,
+        everything else percent-encoded.
     :param origin: scheme, host and port of ``public_url``: ``https://app.example.com``.
     :param mount: the path of ``public_url``, plain ASCII, empty at the root.
-    :param own_prefix: ``mount`` and ``prefix``. Our own endpoints are no destination: they would loop.
+    :param own_prefix: ``mount`` and ``prefix``. Our own endpoints are refused: a redirect to them would loop.
 
-    The result starts with one slash, lies inside ``mount``, is an RFC 3986 path and query, and comes back
+    The result starts with one slash, lies inside ``mount``, is a path and query as in RFC 3986, and is returned
     unchanged when it is judged again. The fragment is dropped. This is the guard against open redirects
     (RFC 9700, section 4.11).
     """
@@ -114,13 +114,13 @@ def safe_destination(value: str | None, *, origin: str, mount: str, own_prefix: 
 
 
 def _decoded_path(path: str, own_prefix: str) -> str | None:
-    """``path`` percent-decoded once, when it is harmless however often somebody decodes it; else ``None``."""
+    """Return ``path`` percent-decoded once, or ``None`` if it, or any decoding of it, is harmful."""
     if _BAD_ESCAPE.search(path):
         return None
     layers = [path]
     while True:
         layer = layers[-1]
-        if _leads_astray(layer) or layer == own_prefix or layer.startswith(own_prefix + "/"):
+        if _is_harmful(layer) or layer == own_prefix or layer.startswith(own_prefix + "/"):
             return None
         try:
             decoded = unquote_to_bytes(layer).decode("utf-8")
@@ -133,7 +133,7 @@ def _decoded_path(path: str, own_prefix: str) -> str | None:
         layers.append(decoded)
 
 
-def _leads_astray(path: str) -> bool:
+def _is_harmful(path: str) -> bool:
     # The compatibility form as well: some servers on the same host make a dot of a full-width full stop.
     return any(
         not text.startswith("/")
@@ -146,18 +146,18 @@ def _leads_astray(path: str) -> bool:
 
 
 def strict_query(
-    query_string: str, *, known: frozenset[str], limit: int, prose: frozenset[str] = frozenset()
+    query_string: str, *, allowed: frozenset[str], limit: int, prose: frozenset[str] = frozenset()
 ) -> dict[str, str]:
-    """The known parameters of a query string or an urlencoded form on our own URLs.
+    """Return the allowed parameters of a query string or an urlencoded form that was sent to one of our own URLs.
 
     :param query_string: a native string (PEP 3333).
-    :param known: the names that are read; each at most once, for programs differ on which of two counts
-        (RFC 6749, section 3.1). Other parameters must be well-formed and are dropped.
+    :param allowed: the names that are read, each at most once, because programs differ on which of two counts
+        (RFC 6749, section 3.1). Other parameters must be well-formed, and are dropped.
     :param limit: octets.
-    :param prose: those of the known whose value is a sentence for people: tabs and line breaks in them become
-        blanks (Entra breaks the lines of its ``error_description``).
-    :raises RequestError: too long, too many fields, percent-encoding that is broken or not UTF-8, a control
-        character, a known parameter twice. Its text never quotes a value.
+    :param prose: those allowed names whose value is a sentence for people: in it tabs and line breaks become blanks
+        (Entra breaks the lines of its ``error_description``).
+    :raises RequestError: if the text is too long, has too many fields, broken percent-encoding, octets that are not
+        UTF-8, a control character, or an allowed parameter twice. The error never quotes a value.
     """
     if len(query_string) > limit:
         raise RequestError(f"the parameters are longer than the {limit} octets that are read")
@@ -165,19 +165,19 @@ def strict_query(
         raise RequestError(f"there are more than the {MAX_FIELDS} parameters that are read")
     if _BAD_ESCAPE.search(query_string):
         raise RequestError("a percent sign in the parameters is not followed by two hexadecimal digits")
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for part in query_string.split("&"):
         name, value = map(_form_text, part.partition("=")[::2])
         if name in prose:
             value = value.translate(_LINE_BREAKS)
         if contains_control(name) or contains_control(value):
             raise RequestError("there is a control character in the parameters")
-        if name not in known:
+        if name not in allowed:
             continue
-        if name in found:
+        if name in parameters:
             raise RequestError(f"the parameter {name!r} is given more than once")
-        found[name] = value
-    return found
+        parameters[name] = value
+    return parameters
 
 
 def _form_text(text: str) -> str:

@@ -24,13 +24,13 @@ def check_allowed(
     organizations: Collection[str],
     claims: Mapping[str, Any],
 ) -> None:
-    """Refuse a person to whom no term of ``allow`` applies; one that does suffices.
+    """Refuse a person to whom no term of ``allow`` applies; one term that applies is enough.
 
     :param allow: ``None`` lets in everybody whom a provider vouches for; an empty tuple nobody.
-    :param email_verified: the claim as it came, ``None`` when it is absent. An address counts without it, and
-        with it only when it is JSON ``true`` (OpenID Connect Core, section 5.1): the text ``"true"`` is not.
+    :param email_verified: the claim as it came, ``None`` if it is absent. The address counts if the claim is absent
+        or is JSON ``true`` (OpenID Connect Core, section 5.1); the text ``"true"`` is not.
     :param claims: those of the latest sign-in.
-    :raises AccessDenied: ``not_allowed``.
+    :raises AccessDeniedError: ``not_allowed``.
     """
     if allow is None:
         return
@@ -39,7 +39,7 @@ def check_allowed(
     person = _Person(username, address, groups, organizations, claims)
     if any(_applies(term, person) for term in allow):
         return
-    terms = " ".join(map(str, allow)) or "it has none"
+    terms = " ".join(map(str, allow)) or "it has no terms"
     hint = "" if counts else "; the e-mail address is not verified and does not count"
     raise AccessDeniedError(
         f"{username!a} may not enter: no term of allow applies ({terms}){hint}", code="not_allowed"
@@ -84,12 +84,12 @@ def _claim_is(term: AllowTerm, claims: Mapping[str, Any]) -> bool:
 
 
 def _address(email: str) -> tuple[str, str] | None:
-    """The local part and the domain of an address that can be read in one way only; else ``None``."""
+    """Return the local part and the domain, or ``None`` if the address can be read in more than one way."""
     local, _, domain = email.partition("@")
     if not local or not domain or "@" in domain or contains_control(email):
         return None
-    small, canonical = _lower(local), _domain(domain)
-    return None if small is None or canonical is None else (small, canonical)
+    local_part, canonical = _lower(local), _domain(domain)
+    return None if local_part is None or canonical is None else (local_part, canonical)
 
 
 def _lower(text: str) -> str | None:
@@ -99,7 +99,7 @@ def _lower(text: str) -> str | None:
 
 
 def _domain(text: str) -> str | None:
-    """A domain in lower case and in ASCII (RFC 5890), or ``None`` when that would make it another one."""
+    """Return the domain in lower case and in ASCII (RFC 5890), or ``None`` if that would make it another one."""
     if len(text) > _MAX_DOMAIN:
         return None
     lowered = _lower(text)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from oauth2_mw.boundary import is_odd_path
+from oauth2_mw.boundary import is_ambiguous_path
 from oauth2_mw.settings.keys import KeyEntry, decode_key, format_key_line, parse_key_file, parse_secret_keys
 from oauth2_mw.settings.secret import Secret
 from oauth2_mw.settings.text import has_control, parse_bool, parse_duration, shown, split_terms
@@ -164,7 +164,7 @@ class PathRule:
                 f"{shown(text)} is not in its normal form (NFKC), and such paths are always protected"
             )
         native = text.encode("utf-8").decode("latin-1")
-        if is_odd_path(native):
+        if is_ambiguous_path(native):
             raise ValueError(
                 f"{shown(text)} contains a segment of dots alone or an invisible character, and such paths are "
                 "always protected"

@@ -28,12 +28,12 @@ def any_text(data: bytes) -> str:
 
 
 def path(data: bytes) -> None:
-    """A path that is not odd leads to the same place in the eyes of every program."""
-    boundary.is_odd_path(any_text(data))
+    """A path that is not ambiguous leads to the same place in the eyes of every program."""
+    boundary.is_ambiguous_path(any_text(data))
     native = data.decode("latin-1")
     for info in (native, "/public/" + native):
-        if boundary.is_odd_path(info):
-            assert not _SIMPLE.fullmatch(info), "an ordinary path is odd"
+        if boundary.is_ambiguous_path(info):
+            assert not _SIMPLE.fullmatch(info), "an ordinary path is ambiguous"
             continue
         text = info.encode("latin-1").decode("utf-8")
         for seen in (posixpath.normpath(text), _nginx(text), _whatwg(text), _whatwg(quote(text))):
@@ -101,7 +101,7 @@ def query(data: bytes) -> None:
     """The standard library reads the same values from every query that is not refused, and nothing else is."""
     native = data.decode("latin-1")
     try:
-        found = boundary.strict_query(native, known=KNOWN, limit=LIMIT, prose=PROSE)
+        found = boundary.strict_query(native, allowed=KNOWN, limit=LIMIT, prose=PROSE)
     except RequestError as error:
         assert error.status == 400
         assert not _CONTROL.search(error.detail)

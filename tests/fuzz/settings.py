@@ -8,7 +8,7 @@ from typing import Any
 
 from oauth2_mw.access.allow import check_allowed
 from oauth2_mw.access.rules import PublicPaths
-from oauth2_mw.boundary import is_odd_path
+from oauth2_mw.boundary import is_ambiguous_path
 from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.settings.fields import FIELDS
 from oauth2_mw.settings.grammar import (
@@ -76,7 +76,7 @@ def _path_rule(text: str) -> None:
     inside = rule.native + "x" if text.endswith("/") else rule.native
     assert rule.matches(inside)
     assert rule.matches("/") == (text == "/")
-    assert not is_odd_path(inside), "a rule that no request can ever match"
+    assert not is_ambiguous_path(inside), "a rule that no request can ever match"
     assert PublicPaths((rule,))(inside)
     assert not PublicPaths((rule,))(rule.native.rstrip("/") + "-x")
 

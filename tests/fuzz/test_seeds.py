@@ -33,12 +33,12 @@ def always(value: Any) -> Callable[..., Any]:
 
 #: target, one of its seeds, a check, and what stands in for it
 SWITCHED_OFF = [
-    ("path", "encoded-dots", "boundary.is_odd_path", always(value=False)),
-    ("destination", "thrice", "boundary._leads_astray", always(value=False)),
+    ("path", "encoded-dots", "boundary.is_ambiguous_path", always(value=False)),
+    ("destination", "thrice", "boundary._is_harmful", always(value=False)),
     ("destination", "own-encoded", "boundary._decoded_path", lambda path, _own: path),
     ("query", "cut-escape", "boundary._BAD_ESCAPE", re.compile("(?!)")),
     ("query", "twice", "boundary.strict_query", always({"code": "b"})),
-    ("grammar", "rule-invisible", "settings.grammar.is_odd_path", always(value=False)),
+    ("grammar", "rule-invisible", "settings.grammar.is_ambiguous_path", always(value=False)),
     (
         "key_file",
         "printable",
@@ -73,7 +73,7 @@ SWITCHED_OFF = [
     ("scrub", "dashes", "identity.environ.normalised", lambda key: key),
     ("scrub", "families", "identity.environ._IDENTITY_FAMILIES", ("NOTHING",)),
     ("writer", "crlf", "identity.environ.contains_control", always(value=False)),
-    ("middleware", "public-dots", "access.rules.is_odd_path", always(value=False)),
+    ("middleware", "public-dots", "access.rules.is_ambiguous_path", always(value=False)),
     ("middleware", "signed-in-public", "identity.environ.Scrubber.__call__", always(None)),
     (
         "middleware",

@@ -27,7 +27,7 @@ def read_query(
     :raises RequestError: when it cannot be read.
     """
     octets = request.environ.get("QUERY_STRING", "")
-    return strict_query(octets, known=known, limit=MOST_QUERY, prose=prose)
+    return strict_query(octets, allowed=known, limit=MOST_QUERY, prose=prose)
 
 
 def read_form(
@@ -38,7 +38,7 @@ def read_form(
     :raises RequestError: when it cannot be read: for another content type, a body without a stated length or one that
         is too long as well.
     """
-    return strict_query(_body(request), known=known, limit=MOST_FORM, prose=prose)
+    return strict_query(_body(request), allowed=known, limit=MOST_FORM, prose=prose)
 
 
 def _body(request: Request) -> str:
