@@ -1,4 +1,4 @@
-"""Judge text from outside: paths, destinations, queries. For each there is no other judge in the package.
+"""Judge text from outside: paths, environ keys, destinations, queries. Each has no other judge in the package.
 
 All are pure functions of their arguments, without a request, settings or a clock, so that each can be tested
 against an oracle: a WHATWG URL parser for destinations, three path normalisers for paths.
@@ -27,6 +27,7 @@ _QUERY_SAFE = _PATH_SAFE + "?%"
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_NOT_ALPHANUMERIC = re.compile(r"[^0-9A-Z]")
 _LINE_BREAKS = str.maketrans("\r\n\t", "   ")
 
 # Segments between single slashes. A segment of dots and blanks alone is refused, not only "." and "..": some
@@ -42,6 +43,14 @@ _DOT_SEGMENT = re.compile(r"/[. ]+(?:[/;?#]|\Z)")
 def contains_control(text: str) -> bool:
     """Return whether ``text`` has a C0 or C1 control, DEL, a line or paragraph separator, or a surrogate."""
     return _CONTROL.search(text) is not None
+
+
+def normalised_key(key: str) -> str:
+    """Return the form in which servers and applications may take two environ keys for one.
+
+    ``REMOTE_USER`` for ``Remote-User``, ``remote.user`` and the like.
+    """
+    return _NOT_ALPHANUMERIC.sub("_", key.upper())
 
 
 def is_ambiguous_path(path: str) -> bool:

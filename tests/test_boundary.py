@@ -15,6 +15,7 @@ from oauth2_mw.boundary import (
     browser_path,
     contains_control,
     is_ambiguous_path,
+    normalised_key,
     safe_destination,
     strict_query,
 )
@@ -31,6 +32,16 @@ def native(text: str) -> str:
 def path_info(target: str) -> str:
     """What a server makes of a request target: the query cut off, the path percent-decoded once."""
     return unquote_to_bytes(target.partition("?")[0].encode("utf-8")).decode("latin-1")
+
+
+# Names of environ keys
+
+
+@pytest.mark.parametrize(
+    "key", ["REMOTE_USER", "Remote-User", "remote.user", "rEMOTE\u00a0USER", "REMOTE USER"]
+)
+def test_keys_that_servers_take_for_one_are_the_same_normalised(key: str) -> None:
+    assert normalised_key(key) == "REMOTE_USER"
 
 
 # The path judge

@@ -1,7 +1,6 @@
-"""From what a provider vouches for to a user who may enter: map, look up, judge, and only then write.
+"""Decide who a person is and whether they may enter: map the claims, look the user up, judge, and only then write.
 
-A person who may not enter leaves no trace in the directory; what the rules judge is the user as the directory would
-hold it afterwards.
+A person who may not enter leaves no trace in the directory. What is judged is the user as this sign-in would leave it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from oauth2_mw.settings.model import ProviderSettings, Settings
 class Admission:
     """The rules of one application about who may enter, and as whom.
 
-    :param directory: ``None``: users live in their sessions alone.
+    :param directory: the user directory, or ``None`` if users live in their sessions alone.
     """
 
     def __init__(self, settings: Settings, directory: Directory | None) -> None:
@@ -31,21 +30,21 @@ class Admission:
     def admit(
         self, provider: ProviderSettings, *, issuer: str, subject: str, claims: Mapping[str, Any], now: int
     ) -> Identity:
-        """The identity of a person who has just proved to be (*issuer*, *subject*).
+        """Return the identity of a person who has just signed in as (*issuer*, *subject*).
 
         :param now: seconds since the epoch.
-        :raises ProviderError: when the claims hold no usable username.
-        :raises AccessDenied: when the person may not enter, is disabled, or would take another's name.
-        :raises StoreUnavailable: when the directory cannot tell.
+        :raises ProviderError: if the claims hold no usable username.
+        :raises AccessDeniedError: if the person may not enter, is disabled, or would take another's name.
+        :raises StoreUnavailableError: if the directory cannot be used.
         """
         return self._admit(provider, issuer, subject, claims, now=now, create=self._create)
 
     def admit_again(
         self, provider: ProviderSettings, *, issuer: str, subject: str, claims: Mapping[str, Any], now: int
     ) -> Identity:
-        """The identity of a person who is signed in, with what the provider says of them by now.
+        """Return the identity of a person who is signed in, from the claims that a refresh has brought.
 
-        Raises as :meth:`admit` does, and refuses who has been taken out of the directory.
+        Raises as :meth:`admit` does, and refuses a person who is no longer in the directory.
         """
         return self._admit(provider, issuer, subject, claims, now=now, create=False)
 
@@ -61,10 +60,10 @@ class Admission:
     ) -> Identity:
         attributes = map_claims(provider, claims)
         directory = self._directory
-        found = directory.find(issuer, subject) if directory is not None else None
-        user = _expected(provider, found, attributes, issuer=issuer, subject=subject)
+        stored = directory.find(issuer, subject) if directory is not None else None
+        user = _expected(provider, stored, attributes, issuer=issuer, subject=subject)
         if directory is None:
-            # Organizations are memberships in the directory; without one there is nothing to be a member of.
+            # Organizations are memberships in the directory.
             user = replace(user, organizations=())
         self._judge(user, attributes, claims)
         if directory is not None:
@@ -73,13 +72,12 @@ class Admission:
                 provider, issuer=issuer, subject=subject, attributes=attributes, create=create, now=now
             )
             if user.username != expected:
-                # The directory refused a rename: what was judged is not who enters.
+                # The directory refused a rename: judged was the user by another name than the one that enters.
                 self._judge(user, attributes, claims)
         return _identity(provider, user, claims, issuer=issuer, subject=subject)
 
     def _judge(self, user: User, attributes: Attributes, claims: Mapping[str, Any]) -> None:
-        # Only the address of this sign-in counts: of one that the directory remembers nobody knows whether it is, or
-        # was, verified.
+        # Only the address of this sign-in counts: the directory does not say whether its own was ever verified.
         check_allowed(
             self._allow,
             username=user.username,
@@ -92,10 +90,10 @@ class Admission:
 
 
 def _expected(
-    provider: ProviderSettings, found: User | None, attributes: Attributes, *, issuer: str, subject: str
+    provider: ProviderSettings, stored: User | None, attributes: Attributes, *, issuer: str, subject: str
 ) -> User:
-    """The user as this sign-in will leave it, before anything is written."""
-    if found is None:
+    """Return the user as this sign-in will leave it, before anything is written."""
+    if stored is None:
         return User(
             id=user_key(issuer, subject),
             issuer=issuer,
@@ -110,27 +108,26 @@ def _expected(
             disabled=False,
             created=True,
         )
-    update = provider.always_update
-    return User(
-        id=found.id,
-        issuer=issuer,
-        subject=subject,
-        username=attributes.username if update else found.username,
-        name=(update and attributes.name) or found.name,
-        email=(update and attributes.email) or found.email,
-        phone=(update and attributes.phone) or found.phone,
-        comment=(update and attributes.comment) or found.comment,
-        groups=attributes.groups if provider.group_sync == "always" else found.groups,
-        organizations=found.organizations,
-        disabled=found.disabled,
-        created=False,
+    user = replace(stored, issuer=issuer, subject=subject)
+    if provider.group_sync == "always":
+        user = replace(user, groups=attributes.groups)
+    if not provider.always_update:
+        return user
+    # An absent attribute overwrites nothing.
+    return replace(
+        user,
+        username=attributes.username,
+        name=attributes.name or stored.name,
+        email=attributes.email or stored.email,
+        phone=attributes.phone or stored.phone,
+        comment=attributes.comment or stored.comment,
     )
 
 
 def _identity(
     provider: ProviderSettings, user: User, claims: Mapping[str, Any], *, issuer: str, subject: str
 ) -> Identity:
-    # The pair of this sign-in, which is not the user's own where it is linked: the session belongs to this provider.
+    # Issuer and subject are those of this sign-in, also where they are linked to a user who has others.
     acr, auth_time = claims.get("acr"), claims.get("auth_time")
     return Identity(
         id=user.id,

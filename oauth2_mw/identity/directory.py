@@ -1,8 +1,8 @@
 """The user directory: who has ever signed in, under which name, in which groups, and who may no longer.
 
-A user is (issuer, subject) (OpenID Connect Core, section 5.7) and has an id of its own, which is never given
-again. A username once given stays with its user, also after a rename and after the user is gone. An administrator may
-link further pairs to a user; nothing else does.
+A user is a pair of issuer and subject (OpenID Connect Core, section 5.7) and has an id, which is never given again. A
+username once given stays with its user, also after a rename and after the user is gone. Only an administrator links
+further pairs to a user.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from oauth2_mw.observe import audit
 from oauth2_mw.sql import Database
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
     from sqlalchemy.engine import Connection
 
     from oauth2_mw.identity.mapping import Attributes
@@ -32,47 +33,45 @@ class Directory:
     """The users of one database, and what the workers that share it must agree on.
 
     :param url: a SQLAlchemy URL; :class:`oauth2_mw.sql.Database` says which, and the limits of each database.
-    :raises ConfigError: when the URL cannot be used. The database itself is opened at the first use.
+    :raises ConfigError: if the URL cannot be used. The database itself is opened at the first use.
 
-    Every operation is one transaction and raises :class:`~oauth2_mw.errors.StoreUnavailableErrorError` when the
-    database cannot be used; nothing is ever half written. What an operation costs does not depend on the
-    number of users; only :meth:`users` lists them all, and :meth:`disabled_ids` grows with the
-    number of those who are disabled.
+    Every operation is one transaction and raises :class:`~oauth2_mw.errors.StoreUnavailableError` if the database
+    cannot be used. Its cost does not depend on the number of users, except for :meth:`users`, which lists them all;
+    that of :meth:`disabled_ids` grows with the number of disabled users.
     """
 
     def __init__(self, url: Secret) -> None:
-        #: the database itself, for others who keep something there
+        #: the database itself, for other tables in it
         self.database = self._db = Database(url)
         self._users = UserTable(self._db)
         self._links = LinkTable(self._db)
 
     def find(self, issuer: str, subject: str) -> User | None:
-        """The user whom that pair signs in, disabled or not: their own one, or one that is linked to them."""
+        """Return the user whom the pair signs in, as their own or by a link, disabled or not; or ``None``."""
         with self._db.reading() as connection:
-            found = self._of_pair(connection, user_key(issuer, subject))
-        return found[0] if found else None
+            return self._of_pair(connection, user_key(issuer, subject))
 
-    def _of_pair(self, connection: Connection, key: str) -> list[User]:
-        found = self._users.select(connection, self._users.has_key(key))
-        if not found and (linked := self._links.user_id(connection, key)) is not None:
-            found = self._users.select(connection, self._users.has_id(linked))
-        return found
+    def _of_pair(self, connection: Connection, key: str) -> User | None:
+        own = self._select_one(connection, self._users.has_key(key))
+        linked = self._links.user_id(connection, key) if own is None else None
+        return own if linked is None else self._select_one(connection, self._users.has_id(linked))
+
+    def _select_one(self, connection: Connection, condition: ColumnElement[bool]) -> User | None:
+        return next(iter(self._users.select(connection, condition)), None)
 
     def get(self, user_id: str) -> User | None:
-        """The user of that id, disabled or not."""
+        """Return the user of that id, disabled or not, or ``None``."""
         with self._db.reading() as connection:
-            found = self._users.select(connection, self._users.has_id(user_id))
-        return found[0] if found else None
+            return self._select_one(connection, self._users.has_id(user_id))
 
     def named(self, username: str) -> User | None:
-        """The user to whom that name was given, also when they have another one now."""
+        """Return the user to whom that name was given, also if they have another one now, or ``None``."""
         with self._db.reading() as connection:
             owner = self._users.owner_of_name(connection, username)
-            found = self._users.select(connection, self._users.has_id(owner)) if owner is not None else []
-        return found[0] if found else None
+            return None if owner is None else self._select_one(connection, self._users.has_id(owner))
 
     def users(self) -> Iterator[User]:
-        """All users in the order of their ids, read page by page: one who is added meanwhile may be missed."""
+        """Yield all users in the order of their ids. They are read page by page: one added meanwhile may be missed."""
         last = ""
         while True:
             with self._db.reading() as connection:
@@ -92,27 +91,26 @@ class Directory:
         create: bool,
         now: int,
     ) -> User:
-        """Write down that (*issuer*, *subject*) has just signed in, and return the user as it is now.
+        """Record that (*issuer*, *subject*) has just signed in, and return the user as it is now.
 
-        The first sign-in adds the user, as a member of the provider's organizations, unless the pair is linked to
-        a user: then it is a later one of theirs, and their own pair stays what it is. Later ones refresh what
-        ``always_update`` and ``group_sync`` name, with the values that are there: an absent one overwrites
-        nothing. A new username that cannot be had is left where it is, with an audit line. Any number of
-        threads and processes may do this at once, for one person as for several who want the same name.
+        The first sign-in adds the user, as a member of the provider's organizations. If the pair is linked to a user,
+        it is a later sign-in of theirs, and their own pair stays. Later sign-ins refresh what ``always_update`` and
+        ``group_sync`` say; an absent value overwrites nothing. A new username that the directory refuses leaves the
+        old one, with an audit event. Any number of threads and processes may call this at once, for one person or
+        for several who want the same name. If it raises, nothing is written.
 
-        :param create: whether somebody unknown is added.
+        :param create: whether an unknown person is added.
         :param now: seconds since the epoch.
-        :raises AccessDenied: ``user_unknown``, ``user_disabled``; at the first sign-in also
-            ``username_taken`` and ``bad_username``. Nothing is written then.
-        :raises ProviderError: ``bad_subject``, ``bad_attribute``, for values that no database takes. Nor
-            then.
+        :raises AccessDeniedError: ``user_unknown``, ``user_disabled``; at the first sign-in also ``username_taken``
+            and ``bad_username``.
+        :raises ProviderError: ``bad_subject``, ``bad_attribute``: a value cannot be stored.
         """
         enrolment.check_pair(issuer, subject)
         key = user_key(issuer, subject)
-        this_user = self._users.has_key(key)
+        has_key = self._users.has_key(key)
         created, refused = False, None
         with self._db.writing() as connection:
-            row = self._users.lock(connection, this_user)
+            row = self._users.lock(connection, has_key)
             if row is None:
                 row = self._lock_linked(connection, key)
             if row is None:
@@ -121,8 +119,8 @@ class Directory:
                 created = enrolment.create(
                     self._users, connection, provider, issuer, subject, attributes, now
                 )
-                # If another sign-in of this person was faster, this is now their second.
-                row = self._users.lock(connection, this_user)
+                # If another sign-in of this person was faster, this one is their second.
+                row = self._users.lock(connection, has_key)
             if row is None:
                 raise StoreUnavailableError(
                     "a user was deleted from the directory during the sign-in; try again"
@@ -144,38 +142,39 @@ class Directory:
         return user
 
     def _lock_linked(self, connection: Connection, key: str) -> Any:
-        """The row of the user to whom a pair is linked, or ``None``; and nobody else adds or links the pair now."""
+        """Lock a pair, then lock and return the row of the user to whom it is linked, or return ``None``."""
         self._links.hold(connection, key)
         linked = self._links.user_id(connection, key)
         return None if linked is None else self._users.lock(connection, self._users.has_id(linked))
 
     def link(self, user_id: str, issuer: str, subject: str, *, now: int) -> User | None:
-        """Take sign-ins of (*issuer*, *subject*) for sign-ins of a user, from now on.
+        """Link a pair to a user: sign-ins of (*issuer*, *subject*) are those of the user from now on.
 
         :param now: seconds since the epoch.
-        :returns: the user whom that pair signs in now. It is another one, and nothing was written, when the pair is a
-            user of its own or is linked to somebody else. ``None``: there is no user *user_id*.
-        :raises ProviderError: ``bad_subject``, for a pair that no sign-in could have.
+        :returns: the user whom the pair signs in now, or ``None`` if there is no user *user_id*. It is another user,
+            and nothing is written, if the pair is a user of its own or is linked to somebody else.
+        :raises ProviderError: ``bad_subject``: no sign-in could have that pair.
         """
         enrolment.check_pair(issuer, subject)
         key = user_key(issuer, subject)
         with self._db.writing() as connection:
             self._links.hold(connection, key)
-            wanted = self._users.select(connection, self._users.has_id(user_id))
-            if not wanted:
+            user = self._select_one(connection, self._users.has_id(user_id))
+            if user is None:
                 return None
-            there = self._of_pair(connection, key)
-            if not there:
-                self._links.put(connection, key, user_id, Link(issuer, subject, now))
-            return (there or wanted)[0]
+            present = self._of_pair(connection, key)
+            if present is not None:
+                return present
+            self._links.put(connection, key, user_id, Link(issuer, subject, now))
+            return user
 
     def unlink(self, issuer: str, subject: str) -> str | None:
-        """Undo :meth:`link`: sign-ins of (*issuer*, *subject*) are no longer those of another user.
+        """Undo :meth:`link`: the next sign-in of (*issuer*, *subject*) is that of an unknown person.
 
-        The next one is that of somebody unknown. Sessions are not touched.
+        Sessions go on.
 
-        :returns: the id of the user whom the pair signed in; ``None``: it was not linked, and nothing was written.
-        :raises ProviderError: ``bad_subject``, for a pair that no sign-in could have.
+        :returns: the id of the user to whom the pair was linked, or ``None`` if it was not.
+        :raises ProviderError: ``bad_subject``: no sign-in could have that pair.
         """
         enrolment.check_pair(issuer, subject)
         key = user_key(issuer, subject)
@@ -187,14 +186,14 @@ class Directory:
             return linked
 
     def links(self, user_id: str) -> list[Link]:
-        """The pairs that are linked to a user, oldest first; their own one is not among them."""
+        """Return the pairs that are linked to a user, without the user's own, oldest first."""
         with self._db.reading() as connection:
             return self._links.of(connection, user_id)
 
     def set_disabled(self, user_id: str, *, disabled: bool, now: int) -> bool:
-        """Keep a user out, or let them in again; ``False``: there is no such user.
+        """Keep a user out, or let them in again. Return ``False`` if there is no such user.
 
-        Workers learn of it when they next ask for the :meth:`disabled_ids`.
+        Workers notice when they next ask for the :meth:`disabled_ids`.
 
         :param now: seconds since the epoch.
         """
@@ -203,7 +202,7 @@ class Directory:
             return self._users.update(connection, user_id, values)
 
     def disabled_ids(self) -> frozenset[str]:
-        """The ids of all users who may no longer sign in."""
+        """Return the ids of all users who may no longer sign in."""
         with self._db.reading() as connection:
             return self._users.disabled_ids(connection)
 

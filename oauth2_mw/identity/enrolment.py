@@ -1,4 +1,4 @@
-"""What a sign-in writes into the directory: a new user, or what has changed about a known one, or nothing."""
+"""Write a sign-in into the directory: a new user, or what has changed about one who is there."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from oauth2_mw.identity.mapping import Attributes
     from oauth2_mw.settings.model import ProviderSettings
 
-#: Characters of an issuer, of a subject (OpenID Connect Core, section 2) and of a group's name.
+#: The longest issuer, subject (OpenID Connect Core, section 2) and name of a group, in characters.
 MAX_ISSUER = 2048
 MAX_SUBJECT = 255
 MAX_GROUP = 255
 
-_UNSTORABLE = "holds a NUL or a lone surrogate"
+_UNSTORABLE = "contains a NUL or a lone surrogate"
 
 
 def check_pair(issuer: str, subject: str) -> None:
-    """Whether (issuer, subject) can be a user.
+    """Refuse an issuer and a subject that the directory cannot hold.
 
     :raises ProviderError: ``bad_subject``.
     """
-    for what, value, most in (("issuer", issuer, MAX_ISSUER), ("subject", subject, MAX_SUBJECT)):
-        if not 0 < len(value) <= most or not _storable(value):
-            reason = f"the {what} is empty, longer than {most} characters, or {_UNSTORABLE}"
+    for part, value, limit in (("issuer", issuer, MAX_ISSUER), ("subject", subject, MAX_SUBJECT)):
+        if not 0 < len(value) <= limit or not _is_storable(value):
+            reason = f"the {part} is empty, longer than {limit} characters, or {_UNSTORABLE}"
             raise ProviderError(reason, code="bad_subject")
 
 
@@ -45,10 +45,10 @@ def create(
     attributes: Attributes,
     now: int,
 ) -> bool:
-    """Add a user; ``False``: another sign-in of the same person was faster, and nothing was written.
+    """Add a user. Return ``False``, with nothing written, if another sign-in of the same person was faster.
 
-    :raises AccessDenied: ``bad_username`` or ``username_taken``; the transaction must not be kept then.
-    :raises ProviderError: ``bad_attribute``, likewise.
+    :raises AccessDeniedError: ``bad_username`` or ``username_taken``; the caller must roll back.
+    :raises ProviderError: ``bad_attribute``; the caller must roll back.
     """
     reason = fault(attributes.username)
     if reason is not None:
@@ -96,10 +96,10 @@ def refresh(
 ) -> str | None:
     """Write what a later sign-in changes about the user of *row*, which is locked.
 
-    :returns: why a new username was refused; ``None``: there was none, or it was taken over.
-    :raises ProviderError: ``bad_attribute``; the transaction must not be kept then.
+    :returns: why the directory refused a new username, or ``None`` if it did not.
+    :raises ProviderError: ``bad_attribute``; the caller must roll back.
     """
-    # A clock that was put back does not undo what is written down.
+    # A clock that was set back must not set these times back.
     values: dict[str, object] = {"last_sign_in": max(now, row.last_sign_in)}
     refused = None
     if provider.always_update:
@@ -121,23 +121,23 @@ def refresh(
 
 
 def _present(provider: ProviderSettings, attributes: Attributes) -> dict[str, object]:
-    """What this sign-in brought beside the username: an absent value overwrites nothing."""
-    brought = {
+    """Return the values that this sign-in brought beside the username; an absent one overwrites nothing."""
+    values = {
         "name": attributes.name,
         "email": attributes.email,
         "phone": attributes.phone,
         "comment": attributes.comment,
     }
-    for field, value in brought.items():
-        if value is not None and not _storable(value):
+    for field, value in values.items():
+        if value is not None and not _is_storable(value):
             raise _bad_attribute(provider, f"the {field} {_UNSTORABLE}")
-    return {field: value for field, value in brought.items() if value is not None}
+    return {field: value for field, value in values.items() if value is not None}
 
 
 def _checked_groups(provider: ProviderSettings, groups: Iterable[str]) -> set[str]:
     checked = set(groups)
     for group in checked:
-        if not 0 < len(group) <= MAX_GROUP or not _storable(group):
+        if not 0 < len(group) <= MAX_GROUP or not _is_storable(group):
             reason = f"a group's name is empty, longer than {MAX_GROUP} characters, or {_UNSTORABLE}"
             raise _bad_attribute(provider, reason)
     return checked
@@ -148,8 +148,8 @@ def _bad_attribute(provider: ProviderSettings, reason: str) -> ProviderError:
     return ProviderError(detail, code="bad_attribute")
 
 
-def _storable(text: str) -> bool:
-    """Whether every database takes *text*: PostgreSQL has no NUL, and no UTF-8 has lone surrogates."""
+def _is_storable(text: str) -> bool:
+    """Return whether every database can store *text*: PostgreSQL has no NUL, and UTF-8 no lone surrogates."""
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:

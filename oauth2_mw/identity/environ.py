@@ -1,4 +1,4 @@
-"""What the application sees of a request: nobody's word on who is signed in but ours (RFC 3875, PEP 3333)."""
+"""The identity in the WSGI environ (PEP 3333; RFC 3875): every other claim to one is removed, and ours is written."""
 
 from __future__ import annotations
 
@@ -7,98 +7,78 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
-from oauth2_mw.boundary import contains_control
+from oauth2_mw.boundary import contains_control, normalised_key
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.model import Identity
+from oauth2_mw.settings.environ_keys import IDENTITY_SOURCES
 from oauth2_mw.settings.grammar import AttributePath
 
 AUTH_TYPE = "OAuth2"
 
-#: The fields of ``Identity`` that ``[environ]`` may name; ``claims.PATH`` and the tokens stand beside them.
-IDENTITY_SOURCES = frozenset(
-    {
-        *("id", "provider", "issuer", "subject", "username", "name", "email", "phone", "comment", "groups"),
-        *("organizations", "acr", "auth_time"),
-    }
-)
-TOKEN_SOURCES = frozenset({"access_token", "id_token"})
+_TOKEN_SOURCES = frozenset({"access_token", "id_token"})
 
 _Source = Callable[[Identity, Mapping[str, str]], Any]
 
-# Bounds of the memory of judged names, which clients can feed with headers of their invention.
+# Bounds of the set of harmless names, which clients can fill with headers of their invention.
 _MAX_REMEMBERED = 4096
 _MAX_REMEMBERED_LENGTH = 128
 
-_NOT_ALPHANUMERIC = re.compile(r"[^0-9A-Z]")
 _DECORATION = re.compile(r"(?:HTTP_|X_|REDIRECT_)+")
 
 # Names without their decoration, and the beginnings of names, that say who somebody is: ours, those of CGI
-# and those by which the usual proxies in front announce a user.
+# and those by which common proxies in front announce a user.
 _IDENTITY_NAMES = frozenset(
-    {
-        *("REMOTE_USER", "AUTH_TYPE", "FORWARDED_USER", "FORWARDED_EMAIL", "FORWARDED_GROUPS"),
-        *("FORWARDED_PREFERRED_USERNAME", "FORWARDED_ACCESS_TOKEN"),
-    }
+    """
+    REMOTE_USER AUTH_TYPE FORWARDED_USER FORWARDED_EMAIL FORWARDED_GROUPS FORWARDED_PREFERRED_USERNAME
+    FORWARDED_ACCESS_TOKEN
+    """.split()
 )
 _IDENTITY_FAMILIES = ("OAUTH2_MW", "OIDC_", "AUTH_REQUEST_")
 
-# What a server tells of the request itself. A target HTTP_X_HOST must not cost the application its HTTP_HOST.
+# What a server says of the request itself. A target HTTP_X_HOST must not cost the application its HTTP_HOST.
 _STANDARD = frozenset(
-    {
-        *("CONTENT_LENGTH", "CONTENT_TYPE", "DOCUMENT_ROOT", "GATEWAY_INTERFACE", "HTTPS", "PATH_INFO"),
-        *("PATH_TRANSLATED", "QUERY_STRING", "RAW_URI", "REMOTE_ADDR", "REMOTE_HOST", "REMOTE_IDENT"),
-        *("REMOTE_PORT", "REQUEST_METHOD", "REQUEST_SCHEME", "REQUEST_URI", "SCRIPT_FILENAME"),
-        *("SCRIPT_NAME", "SERVER_ADDR", "SERVER_ADMIN", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL"),
-        *("SERVER_SIGNATURE", "SERVER_SOFTWARE", "HTTP_ACCEPT", "HTTP_ACCEPT_CHARSET"),
-        *("HTTP_ACCEPT_ENCODING", "HTTP_ACCEPT_LANGUAGE", "HTTP_CACHE_CONTROL", "HTTP_CONNECTION"),
-        *("HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE", "HTTP_COOKIE", "HTTP_DATE", "HTTP_EXPECT"),
-        *("HTTP_FORWARDED", "HTTP_FROM", "HTTP_HOST", "HTTP_IF_MATCH", "HTTP_IF_MODIFIED_SINCE"),
-        *("HTTP_IF_NONE_MATCH", "HTTP_IF_RANGE", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_ORIGIN"),
-        *("HTTP_PRAGMA", "HTTP_RANGE", "HTTP_REFERER", "HTTP_TE", "HTTP_TRANSFER_ENCODING"),
-        *("HTTP_UPGRADE", "HTTP_USER_AGENT", "HTTP_VIA"),
-    }
+    """
+    CONTENT_LENGTH CONTENT_TYPE DOCUMENT_ROOT GATEWAY_INTERFACE HTTPS PATH_INFO PATH_TRANSLATED QUERY_STRING RAW_URI
+    REMOTE_ADDR REMOTE_HOST REMOTE_IDENT REMOTE_PORT REQUEST_METHOD REQUEST_SCHEME REQUEST_URI SCRIPT_FILENAME
+    SCRIPT_NAME SERVER_ADDR SERVER_ADMIN SERVER_NAME SERVER_PORT SERVER_PROTOCOL SERVER_SIGNATURE SERVER_SOFTWARE
+    HTTP_ACCEPT HTTP_ACCEPT_CHARSET HTTP_ACCEPT_ENCODING HTTP_ACCEPT_LANGUAGE HTTP_CACHE_CONTROL HTTP_CONNECTION
+    HTTP_CONTENT_LENGTH HTTP_CONTENT_TYPE HTTP_COOKIE HTTP_DATE HTTP_EXPECT HTTP_FORWARDED HTTP_FROM HTTP_HOST
+    HTTP_IF_MATCH HTTP_IF_MODIFIED_SINCE HTTP_IF_NONE_MATCH HTTP_IF_RANGE HTTP_IF_UNMODIFIED_SINCE HTTP_ORIGIN
+    HTTP_PRAGMA HTTP_RANGE HTTP_REFERER HTTP_TE HTTP_TRANSFER_ENCODING HTTP_UPGRADE HTTP_USER_AGENT HTTP_VIA
+    """.split()
 )
 
 _AUTHORIZATION = "HTTP_AUTHORIZATION"
 _AUTHORIZATION_FORMS = frozenset({_AUTHORIZATION, "AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION"})
 
 
-def normalised(key: str) -> str:
-    """The name under which servers and applications take two environ keys for the same: ``REMOTE_USER`` for
-    ``Remote-User``, ``remote.user`` and the like.
-    """
-    return _NOT_ALPHANUMERIC.sub("_", key.upper())
-
-
 def _bare(key: str) -> str:
-    name = normalised(key)
+    name = normalised_key(key)
     decoration = _DECORATION.match(name)
     return name[decoration.end() :] if decoration else name
 
 
 class Scrubber:
-    """Removes every key that could pass for an identity of ours from an environ: the first act of a request.
+    """Removes every key from an environ that could pass for an identity of ours: the first step of each request.
 
     Names are compared normalised and without ``HTTP_``, ``X_`` and ``REDIRECT_`` in front, whatever the
-    server made of the client's headers. What a server says of the request itself is never touched.
+    server made of the client's headers. What a server says of the request itself is never removed.
 
-    The verdict depends on the name alone, so names found harmless are remembered, and a request without a new
-    name costs one set comparison. The memory is shared between threads without a lock: a name only ever goes
-    from unknown to harmless, every thread would come to the same verdict, and one ``set.add`` or one
-    comparison is atomic. Two threads may judge a name twice or remember one name too many, and nothing else
-    can happen. A client that fills the memory with names of its own only makes later new names be judged each
-    time.
+    The verdict depends on the name alone, so harmless names are remembered, and a request without a new name
+    costs one set comparison. The set is shared between threads without a lock: a name only ever goes from
+    unknown to harmless, every thread comes to the same verdict, and one ``set.add`` or one comparison is
+    atomic. At worst two threads judge a name twice, or remember one name too many. A client that fills the
+    set with names of its own only makes later new names be judged each time.
+
+    :param targets: the keys that we write ourselves, those of ``[environ]``.
+    :param strip_authorization: which ``Authorization`` headers the application must not see. ``basic``: some
+        applications believe a leftover Basic user name more than ``REMOTE_USER``.
     """
 
     def __init__(self, targets: Iterable[str], strip_authorization: Literal["basic", "all", "none"]) -> None:
-        """
-        :param targets: the keys that we write ourselves, those of ``[environ]``.
-        :param strip_authorization: which ``Authorization`` headers the application must not see. ``basic``:
-            some applications believe a leftover Basic user name more than ``REMOTE_USER``.
-        """
         self._names = _IDENTITY_NAMES.union(map(_bare, targets))
         self._strip_authorization = strip_authorization
-        # With ``basic`` the header's own name is harmless and its value is looked at in every request.
+        # With ``basic`` the header's name is harmless, and its value is checked in every request.
         self._harmless = {_AUTHORIZATION} if strip_authorization != "all" else set()
 
     def __call__(self, environ: dict[Any, Any]) -> None:
@@ -118,7 +98,7 @@ class Scrubber:
             # WSGI knows no other keys; an application's own middleware may.
             if not isinstance(key, str):
                 continue
-            if normalised(key) in _AUTHORIZATION_FORMS and self._strip_authorization != "none":
+            if normalised_key(key) in _AUTHORIZATION_FORMS and self._strip_authorization != "none":
                 # Not remembered: the next value under this name may be another.
                 if self._strip_authorization == "all" or _is_basic(environ[key]):
                     del environ[key]
@@ -139,28 +119,28 @@ def _is_basic(value: object) -> bool:
 
 
 class EnvironWriter:
-    """Turns an identity into the plain environ keys, once per session; a request only copies them."""
+    """Turns an identity into plain environ keys, once per session; each request copies them.
+
+    :param environ_map: target key -> source, as in ``Settings.environ``.
+    :raises ValueError: for a source that does not exist.
+    """
 
     def __init__(self, environ_map: Mapping[str, str]) -> None:
-        """
-        :param environ_map: target key -> source, as in ``Settings.environ``.
-        :raises ValueError: for a source that does not exist.
-        """
         self._sources = tuple((target, _source(text)) for target, text in environ_map.items())
 
     def plain(self, identity: Identity, tokens: Mapping[str, str]) -> dict[str, str]:
-        """The keys for ``identity``: ``REMOTE_USER``, ``AUTH_TYPE`` and those of ``[environ]``.
+        """Return the keys for ``identity``: ``REMOTE_USER``, ``AUTH_TYPE`` and those of ``[environ]``.
 
         :param tokens: the tokens that are kept, under ``access_token`` and ``id_token``.
-        :raises ProviderError: ``bad_username``, for a username that is empty or holds control characters.
+        :raises ProviderError: ``bad_username``, if the username is empty or contains control characters.
 
-        Values are UTF-8 octets read as Latin-1 (PEP 3333). A key whose value is absent, empty or has no plain
-        form (a mapping, control characters) is left out: an empty one would read as "signed in as nobody".
+        Values are UTF-8 octets read as Latin-1 (PEP 3333). A key is left out if its value is absent, is empty or
+        has no plain form (a mapping, control characters): an empty one would read as "signed in as nobody".
         """
         remote_user = _octets(identity.username)
         if remote_user is None:
             raise ProviderError(
-                "the username cannot be handed on as REMOTE_USER: it is empty or holds control characters; "
+                "the username cannot be handed on as REMOTE_USER: it is empty or contains control characters; "
                 "correct it at the provider or map another field to username",
                 code="bad_username",
             )
@@ -178,13 +158,13 @@ class EnvironWriter:
 def _source(text: str) -> _Source:
     if text in IDENTITY_SOURCES:
         return lambda identity, _tokens: getattr(identity, text)
-    if text in TOKEN_SOURCES:
+    if text in _TOKEN_SOURCES:
         return lambda _identity, tokens: tokens.get(text)
     if text.startswith("claims."):
         path = AttributePath.parse(text.removeprefix("claims."))
         return lambda identity, _tokens: path.get(identity.claims)
-    known = ", ".join(sorted(IDENTITY_SOURCES | TOKEN_SOURCES))
-    raise ValueError(f"{text!r} is no source; write one of {known}, or claims.PATH")
+    sources = ", ".join(sorted(_TOKEN_SOURCES.union(IDENTITY_SOURCES)))
+    raise ValueError(f"{text!r} is not a source; write one of {sources}, or claims.PATH")
 
 
 def _octets(text: str) -> str | None:
@@ -195,8 +175,9 @@ def _octets(text: str) -> str | None:
 
 
 def _plain(value: Any) -> str | None:
-    """The plain text of a claim, or ``None`` when it has none. One bad item spoils a list: one that silently
-    lacks a group would be believed.
+    """Return a claim as plain text, or ``None`` if it has no such form.
+
+    One bad item spoils a list: one that silently lacks a group would be believed.
     """
     if not isinstance(value, (list, tuple)):
         return _scalar(value)

@@ -1,4 +1,4 @@
-"""Sign-ins that an administrator has declared to be those of a user who has another (issuer, subject)."""
+"""Links: further pairs of issuer and subject that an administrator has declared to be those of a user."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Link:
 class LinkTable:
     """The table of links, by :func:`~oauth2_mw.identity.model.user_key`.
 
-    Every method works inside a transaction of the caller. A pair is a user or is linked to one, never both: whoever
-    writes either holds the pair first, and looks then.
+    Every method works inside a transaction of the caller. A pair is a user or is linked to one, never both: code that
+    writes either holds the pair first, then looks.
     """
 
     def __init__(self, db: Database) -> None:
@@ -34,20 +34,20 @@ class LinkTable:
         self._table = db.tables.links
 
     def hold(self, connection: Connection, key: str) -> None:
-        """Until the end of the transaction, be the only one who decides what a pair is."""
-        # The key is a hash: two pairs with equal first 64 bits would wait for each other, and no more.
+        """Lock a pair until the end of the transaction: nobody else adds it as a user or links it."""
+        # The key is a hash: two pairs with equal first 64 bits would wait for each other, which is harmless.
         self._db.take_turns(connection, int.from_bytes(urlsafe_b64decode(key + "=")[:8], signed=True))
 
     def user_id(self, connection: Connection, key: str) -> str | None:
-        """The id of the user whom that pair signs in; ``None``: it is not linked."""
+        """Return the id of the user to whom the pair is linked, or ``None`` if it is not linked."""
         import sqlalchemy as sa
 
         query = sa.select(self._table.c.user_id).where(self._table.c.user_key == key)
-        found = connection.execute(query).scalar()
-        return None if found is None else str(found)
+        user_id = connection.execute(query).scalar()
+        return None if user_id is None else str(user_id)
 
     def put(self, connection: Connection, key: str, user_id: str, link: Link) -> None:
-        """Link a pair. One that was linked to a user who is gone is linked anew."""
+        """Link a pair, also one that is still linked to a user who is gone."""
         import sqlalchemy as sa
 
         self.remove(connection, key)
@@ -61,13 +61,13 @@ class LinkTable:
         connection.execute(sa.insert(self._table).values(**values))
 
     def remove(self, connection: Connection, key: str) -> None:
-        """Take the link of a pair away, if there is one."""
+        """Remove the link of a pair, if there is one."""
         import sqlalchemy as sa
 
         connection.execute(sa.delete(self._table).where(self._table.c.user_key == key))
 
     def of(self, connection: Connection, user_id: str) -> list[Link]:
-        """The links of a user, oldest first."""
+        """Return the links of a user, oldest first."""
         import sqlalchemy as sa
 
         columns = self._table.c

@@ -1,4 +1,4 @@
-"""From a provider's claims to the local fields of a user, as ``attribute_map`` says. Nothing is invented."""
+"""Map a provider's claims to the local fields of a user, as ``attribute_map`` says. Nothing is made up."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from oauth2_mw.settings.model import ProviderSettings
 
 #: Characters, prefix included.
 MAX_USERNAME = 255
-#: Later ones are dropped.
+#: Further groups are dropped.
 MAX_GROUPS = 1000
 
-# How much of the claims' names an error text shows; they come from outside.
+# How many names of claims an error shows, and how many characters of each: they come from outside.
 _NAMES_SHOWN = 40
 _NAME_LENGTH_SHOWN = 40
 
@@ -27,7 +27,7 @@ _LINE_BREAKS = str.maketrans("\r\n\t", "   ")
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The local fields that a sign-in brought. ``None`` and ``()`` mean absent, never "make it empty"."""
+    """The local fields that a sign-in brought. ``None`` and ``()`` mean that a field is absent, not to be emptied."""
 
     username: str
     name: str | None = None
@@ -38,28 +38,28 @@ class Attributes:
 
 
 def map_claims(provider: ProviderSettings, claims: Mapping[str, Any]) -> Attributes:
-    """Read the local fields out of ``claims``.
+    """Return the local fields that are in ``claims``.
 
-    :raises ProviderError: ``no_username`` when there is none, ``bad_username`` for one that could pass for
-        another person's on a screen or in a log. The text names claims and never quotes their values.
+    :raises ProviderError: ``no_username`` if there is no username, ``bad_username`` if it could pass for another
+        person's on a screen or in a log. The error names claims and never quotes their values.
     """
     return Attributes(
         username=_username(provider, claims),
-        name=_text(_look(provider, claims, "name")),
-        email=_email(_look(provider, claims, "email")),
-        phone=_text(_number_as_text(_look(provider, claims, "phone"))),
-        comment=_text(_look(provider, claims, "comment"), keep_lines=True),
-        groups=_groups(_look(provider, claims, "groups")),
+        name=_text(_mapped(provider, claims, "name")),
+        email=_email(_mapped(provider, claims, "email")),
+        phone=_text(_number_as_text(_mapped(provider, claims, "phone"))),
+        comment=_text(_mapped(provider, claims, "comment"), keep_lines=True),
+        groups=_groups(_mapped(provider, claims, "groups")),
     )
 
 
-def _look(provider: ProviderSettings, claims: Mapping[str, Any], field: str) -> Any:
+def _mapped(provider: ProviderSettings, claims: Mapping[str, Any], field: str) -> Any:
     path = provider.attribute_map.get(field)
     return None if path is None else path.get(claims)
 
 
 def _number_as_text(value: Any) -> Any:
-    # A bool is an int in Python and no number in JSON. Nobody's id or telephone number has more than 64 bits.
+    # A bool is an int in Python but not a number in JSON. No id or telephone number has more than 64 bits.
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64:
         return str(value)
     return value
@@ -76,7 +76,7 @@ def _text(value: Any, *, keep_lines: bool = False) -> str | None:
 
 
 def _email(value: Any) -> str | None:
-    # Never trimmed: what ``email_verified`` speaks of is the address exactly as it came.
+    # Never trimmed: ``email_verified`` is about the address exactly as it came.
     text = _text(value)
     return text if text == value else None
 
@@ -91,14 +91,14 @@ def _groups(value: Any) -> tuple[str, ...]:
 
 
 def _username(provider: ProviderSettings, claims: Mapping[str, Any]) -> str:
-    value = _number_as_text(_look(provider, claims, "username"))
+    value = _number_as_text(_mapped(provider, claims, "username"))
     if not isinstance(value, str) or value == "":
         raise ProviderError(_no_username(provider, claims), code="no_username")
     given = value
     for transform in provider.username_transform:
         value = _TRANSFORMS[transform](value)
     username = provider.username_prefix + value
-    fault = _fault(given, value, username)
+    fault = _username_fault(given, value, username)
     if fault is not None:
         raise ProviderError(
             f"provider {provider.name}: the username cannot be used: {fault}; correct it at the provider, or "
@@ -118,24 +118,24 @@ _TRANSFORMS: Mapping[str, Callable[[str], str]] = MappingProxyType(
 )
 
 
-def _fault(given: str, value: str, username: str) -> str | None:
+def _username_fault(given: str, value: str, username: str) -> str | None:
     if not value:
         return "username_transform leaves nothing of it"
     if len(username) > MAX_USERNAME:
         return f"it is longer than {MAX_USERNAME} characters"
     if has_hidden(username):
-        return "it holds control, formatting or invisible characters"
-    # A prefix would hide a blank in front.
+        return "it contains control, formatting or invisible characters"
+    # The value, not the username: a prefix would hide a blank at the start.
     if value != value.strip():
         return "it starts or ends with a blank"
-    # Full-width and other compatibility letters, and signs that are another letter outright, such as the Kelvin sign:
-    # an application that folds them would see another person, and so would our own transformations. An accent that is a
-    # character of its own is left as it is.
+    # Full-width and other compatibility letters, and signs that are equal to a letter, such as the Kelvin sign: an
+    # application that folds them would see another person, and so would our own transformations. A combining accent
+    # is accepted.
     text = given + username
     if normalize("NFKC", text) != normalize("NFC", text) or any(
         normalize("NFC", char) != char for char in text
     ):
-        return "it holds compatibility characters, which can pass for plain letters"
+        return "it contains compatibility characters, which can pass for plain letters"
     return None
 
 
@@ -144,9 +144,9 @@ def _no_username(provider: ProviderSettings, claims: Mapping[str, Any]) -> str:
     if path is None:
         return f"provider {provider.name}: attribute_map names no claim for username; add one"
     names = [ascii(str(name)[:_NAME_LENGTH_SHOWN]) for name in list(claims)[:_NAMES_SHOWN]]
-    sent = ", ".join(names) + (", ..." if len(claims) > _NAMES_SHOWN else "")
+    listed = ", ".join(names) + (", ..." if len(claims) > _NAMES_SHOWN else "")
     return (
         f"provider {provider.name}: no username: attribute_map reads it from {path.text!r}, which is missing, "
-        f"empty or neither a text nor a whole number. The claims sent: {sent or 'none'}. "
+        f"empty or neither a text nor a whole number. The claims sent: {listed or 'none'}. "
         "Map username to one of them, or ask for a scope that brings it"
     )

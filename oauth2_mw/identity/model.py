@@ -1,4 +1,4 @@
-"""Who is signed in, as the application sees it."""
+"""The identity of the person who is signed in, as the application sees it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Any
 
 from oauth2_mw.encoding import pair_hash
 
-#: The fields that an ``attribute_map`` may fill, in the order in which pages and transcripts show them.
-LOCAL_FIELDS = ("username", "name", "email", "phone", "comment", "groups")
-
 
 def _no_claims() -> Mapping[str, Any]:
     return MappingProxyType({})
@@ -21,9 +18,9 @@ def _no_claims() -> Mapping[str, Any]:
 class Identity:
     """The signed-in person; the value of ``environ["oauth2_mw.identity"]``.
 
-    A user is (issuer, subject), never a name (OpenID Connect Core, section 5.7): ``id`` stands for the user,
-    everything else may change from one sign-in to the next. ``issuer`` and ``subject`` are those of this sign-in;
-    where an administrator has linked several to one user, the id is the same for each.
+    A user is (issuer, subject), never a name (OpenID Connect Core, section 5.7). ``id`` stands for the user;
+    everything else may change from one sign-in to the next. ``issuer`` and ``subject`` are those of this sign-in:
+    where an administrator has linked several pairs to one user, the id is the same for each.
     """
 
     id: str
@@ -38,20 +35,20 @@ class Identity:
     groups: tuple[str, ...] = ()
     organizations: tuple[str, ...] = ()
     acr: str | None = None
-    #: When the person proved who they are, in seconds since the epoch, if the provider said so.
+    #: When the provider last authenticated the person, in seconds since the epoch, or ``None`` if it does not say.
     auth_time: int | None = None
-    #: The provider's claims of the latest sign-in, read-only all the way down.
+    #: The provider's claims at the latest sign-in or refresh, read-only at every depth.
     claims: Mapping[str, Any] = field(default_factory=_no_claims)
 
 
 def user_key(issuer: str, subject: str) -> str:
-    """A fixed-length stand-in for (issuer, subject): compared byte by byte, whatever a database's collation."""
+    """Return a fixed-length key for (issuer, subject) that every database compares byte by byte."""
     return pair_hash(issuer, subject)
 
 
 def freeze(value: Any) -> Any:
-    """A read-only copy of parsed JSON: objects become mapping proxies, arrays become tuples."""
-    # Exact types: json.loads makes no others, and asking for abstract ones would cost more than all the rest.
+    """Return a read-only copy of parsed JSON: objects become mapping proxies, arrays become tuples."""
+    # Exact types: json.loads makes no others, and isinstance with abstract ones costs more than the copy.
     kind = type(value)
     if kind is dict:
         return MappingProxyType({key: freeze(item) for key, item in value.items()})
@@ -61,7 +58,7 @@ def freeze(value: Any) -> Any:
 
 
 def thaw(value: Any) -> Any:
-    """The inverse of :func:`freeze`: plain dictionaries and lists, as ``json.dumps`` takes them."""
+    """Return the inverse of :func:`freeze`: plain dictionaries and lists, as ``json.dumps`` takes them."""
     if isinstance(value, Mapping):
         return {key: thaw(item) for key, item in value.items()}
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Which usernames the directory takes, and when two of them are the same name to a person who reads them."""
+"""Which usernames the directory accepts, and which of them a person who reads them would take for one."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _LOOK_ALIKE = frozenset({"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "CHEROKEE", "
 
 
 def name_key(username: str) -> str:
-    """What two usernames have in common that a person would take for one.
+    """Return a key that is equal for two usernames that a person would take for one.
 
-    Compatibility characters become the plain ones, upper and lower case the same, several blanks one (Unicode
-    Standard, section 3.13, compatibility caseless matching).
+    Compatibility characters become plain ones, upper case becomes lower case, and several blanks become one
+    (Unicode Standard, section 3.13, compatibility caseless matching).
     """
     folded = normalize("NFKD", username)
-    # Folding can undo the normalisation and the other way round; three rounds settle every character.
+    # Folding can undo normalisation and the other way round; after three rounds every character is stable.
     for _ in range(3):
         folded = normalize("NFKC", folded.casefold())
     return " ".join(folded.split())
 
 
 def fault(username: str | None) -> str | None:
-    """Why a username cannot be taken, as half a sentence; ``None``: it can."""
+    """Return why the directory does not accept a username, or ``None`` if it does."""
     if not username:
         return "it is empty"
     if len(username) > MAX_USERNAME or len(name_key(username)) > MAX_USERNAME:
         return f"it is longer than {MAX_USERNAME} characters"
     if has_hidden(username):
-        return "it holds control, formatting or invisible characters"
+        return "it contains control, formatting or invisible characters"
     if username != username.strip():
         return "it starts or ends with a blank"
     if _mixes_scripts(username):
@@ -42,14 +42,14 @@ def fault(username: str | None) -> str | None:
 
 
 def _mixes_scripts(username: str) -> bool:
-    """Whether a word has, say, Latin and Cyrillic letters at once (Unicode Technical Standard 39)."""
-    seen: set[str] = set()
+    """Return whether a word has, say, both Latin and Cyrillic letters (Unicode Technical Standard 39)."""
+    scripts: set[str] = set()
     for char in normalize("NFKC", username):
         kind = category(char)[0]
         if kind == "L":
-            seen |= _LOOK_ALIKE & {name(char, "").partition(" ")[0]}
-            if len(seen) > 1:
+            scripts |= _LOOK_ALIKE & {name(char, "").partition(" ")[0]}
+            if len(scripts) > 1:
                 return True
         elif kind != "M":
-            seen = set()
+            scripts = set()
     return False

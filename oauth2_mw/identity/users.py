@@ -1,4 +1,4 @@
-"""The directory's users as rows: finding them, locking one, and giving each name to one user for ever."""
+"""The directory's users as rows: find them, lock one, and give each name to one user for ever."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, TableClause
     from sqlalchemy.engine import Connection
 
-#: Users that are read at a time.
+#: How many users are read at once.
 PAGE = 500
 
 
@@ -32,14 +32,14 @@ class User:
     groups: tuple[str, ...]
     organizations: tuple[str, ...]
     disabled: bool
-    #: whether the call that returned it has just added it
+    #: whether the call that returned this user has just added it
     created: bool
-    #: seconds since the epoch, where the directory was asked about a disabled user
+    #: seconds since the epoch, or ``None`` if the user is not disabled
     disabled_since: int | None = None
 
 
 class UserTable:
-    """The tables that users are made of. Every method works inside a transaction of the caller."""
+    """The tables that hold users. Every method works inside a transaction of the caller."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -47,21 +47,21 @@ class UserTable:
         self._columns = db.tables.users.c
 
     def has_key(self, key: str) -> ColumnElement[bool]:
-        """The condition: the user of that :func:`~oauth2_mw.identity.model.user_key`."""
+        """Return the condition that selects a user by :func:`~oauth2_mw.identity.model.user_key`."""
         return self._columns.user_key == key
 
     def has_id(self, user_id: str) -> ColumnElement[bool]:
-        """The condition: the user of that id."""
+        """Return the condition that selects a user by id."""
         return self._columns.id == user_id
 
     def comes_after(self, user_id: str) -> ColumnElement[bool]:
-        """The condition: users behind that one, in the order of ids."""
+        """Return the condition that selects the users behind that one, in the order of ids."""
         return self._columns.id > user_id
 
     def select(
         self, connection: Connection, condition: ColumnElement[bool], *, created: bool = False
     ) -> list[User]:
-        """At most ``PAGE`` users in the order of their ids."""
+        """Return at most ``PAGE`` users, in the order of their ids."""
         import sqlalchemy as sa
 
         query = sa.select(*self._columns).where(condition).order_by(self._columns.id).limit(PAGE)
@@ -90,24 +90,24 @@ class UserTable:
         ]
 
     def lock(self, connection: Connection, condition: ColumnElement[bool]) -> Any:
-        """The row of one user, or ``None``. Transactions that lock the same user follow one another."""
+        """Lock and return the row of a user, or ``None``. A transaction waits until no other holds that lock."""
         import sqlalchemy as sa
 
         return connection.execute(sa.select(*self._columns).where(condition).with_for_update()).first()
 
     def add(self, connection: Connection, values: dict[str, object]) -> bool:
-        """Add a user; ``False``: that (issuer, subject) is there already."""
+        """Add a user. Return ``False`` if its (issuer, subject) is there already."""
         return self._db.insert_new(connection, self._tables.users, values)
 
     def update(self, connection: Connection, user_id: str, values: dict[str, object]) -> bool:
-        """Change a user's row; ``False``: there is no such user."""
+        """Change a user's row. Return ``False`` if there is no such user."""
         import sqlalchemy as sa
 
         change = sa.update(self._tables.users).where(self.has_id(user_id)).values(**values)
         return bool(connection.execute(change).rowcount == 1)
 
     def claim_name(self, connection: Connection, user_id: str, username: str) -> str:
-        """Give a name to a user unless it was ever given, and return the id of the user whose it is now."""
+        """Give a name to a user, unless it was ever given to another. Return the id of the user who has it."""
         import sqlalchemy as sa
 
         table, key = self._tables.usernames, name_key(username)
@@ -117,21 +117,21 @@ class UserTable:
         return str(connection.execute(owner).scalar_one())
 
     def owner_of_name(self, connection: Connection, username: str) -> str | None:
-        """The id of the user to whom a name was ever given."""
+        """Return the id of the user to whom a name was ever given, or ``None``."""
         import sqlalchemy as sa
 
         table = self._tables.usernames
         query = sa.select(table.c.user_id).where(table.c.name_key == name_key(username))
-        found = connection.execute(query).scalar()
-        return None if found is None else str(found)
+        owner = connection.execute(query).scalar()
+        return None if owner is None else str(owner)
 
     def groups(self, connection: Connection, ids: Collection[str]) -> dict[str, list[str]]:
-        """The groups of each user of *ids* that has any."""
+        """Return the groups of each user of *ids* who has any."""
         groups = self._tables.groups
         return self._collect(connection, groups, groups.c.name, ids)
 
     def set_groups(self, connection: Connection, user_id: str, names: Collection[str]) -> None:
-        """Replace a user's groups. Locking the user comes first."""
+        """Replace the groups of a user, who must be locked."""
         import sqlalchemy as sa
 
         groups = self._tables.groups
@@ -140,12 +140,12 @@ class UserTable:
             _add_all(connection, groups, [{"user_id": user_id, "name": name} for name in set(names)])
 
     def add_memberships(self, connection: Connection, user_id: str, organizations: Iterable[str]) -> None:
-        """Make a user a member."""
+        """Make a user a member of organizations."""
         rows = [{"user_id": user_id, "organization": name} for name in set(organizations)]
         _add_all(connection, self._tables.memberships, rows)
 
     def disabled_ids(self, connection: Connection) -> frozenset[str]:
-        """The ids of all disabled users."""
+        """Return the ids of all disabled users."""
         import sqlalchemy as sa
 
         query = sa.select(self._columns.id).where(self._columns.disabled_at.is_not(None))
@@ -156,12 +156,12 @@ class UserTable:
     ) -> dict[str, list[str]]:
         import sqlalchemy as sa
 
-        found: dict[str, list[str]] = {}
+        values: dict[str, list[str]] = {}
         if ids:
             query = sa.select(table.c.user_id, column).where(table.c.user_id.in_(ids))
             for user_id, value in connection.execute(query):
-                found.setdefault(user_id, []).append(value)
-        return found
+                values.setdefault(user_id, []).append(value)
+        return values
 
 
 def _add_all(connection: Connection, table: TableClause, rows: list[dict[str, str]]) -> None:

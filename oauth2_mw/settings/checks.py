@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from oauth2_mw.boundary import normalised_key
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.addresses import is_exposed, origin_of
 from oauth2_mw.settings.document import MAIN
-from oauth2_mw.settings.environ_keys import normalised
 from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
 from oauth2_mw.settings.model import MIN_SHARED_SECRET, ProviderSettings, Settings
 from oauth2_mw.settings.sections import Section
@@ -288,7 +288,9 @@ def _warnings(settings: Settings) -> Iterator[str]:
     if any(rule.text == "/" for rule in settings.public_paths):
         yield "public_paths: / makes every path public; protect = optional says the same more plainly"
     for target in settings.environ:
-        if normalised(target).startswith("HTTP_X_FORWARDED_") and not normalised(target).endswith("_USER"):
+        if normalised_key(target).startswith("HTTP_X_FORWARDED_") and not normalised_key(target).endswith(
+            "_USER"
+        ):
             yield f"[environ] {target}: applications take that header for the proxy's word about the connection"
     if "refresh" in settings.keep_tokens and settings.session is None and settings.directory is None:
         yield (

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
+from oauth2_mw.boundary import normalised_key
 from oauth2_mw.errors import Problem
 from oauth2_mw.settings.document import Document
 from oauth2_mw.settings.grammar import AttributePath
@@ -38,11 +39,6 @@ _RESERVED = (
 _HEADERS = ("HTTP_X_", "HTTP_REMOTE_")
 
 
-def normalised(target: str) -> str:
-    """The name under which servers and applications may confuse two keys."""
-    return re.sub(r"[^A-Z0-9]", "_", target.upper())
-
-
 def read(document: Document, keep_tokens: Collection[str]) -> Mapping[str, str]:
     """The checked section, target -> source; what is wrong with it goes to the document's problems."""
     outputs: dict[str, str] = {}
@@ -50,7 +46,7 @@ def read(document: Document, keep_tokens: Collection[str]) -> Mapping[str, str]:
     for target, written in document.sections.get("environ", {}).items():
         try:
             _check_target(target)
-            name = normalised(target)
+            name = normalised_key(target)
             if name in seen:
                 raise ValueError(
                     f"cannot be told from {seen[name]}: servers and applications mix such names up"
@@ -65,7 +61,7 @@ def read(document: Document, keep_tokens: Collection[str]) -> Mapping[str, str]:
 
 
 def _check_target(target: str) -> None:
-    name = normalised(target)
+    name = normalised_key(target)
     if _TARGET.fullmatch(target) is None:
         raise ValueError("is no name for an environ key: write letters, digits and _, like REMOTE_EMAIL")
     if name in _ALWAYS_OURS:

@@ -70,7 +70,7 @@ SWITCHED_OFF = [
     ("refresh", "sub-other", "provider.person.ClaimsReader._check_same", always(None)),
     ("refresh", "auth-time", "provider.tokens.id_token._check_same_sign_in", always(None)),
     ("refresh", "iss-other", "provider.tokens.id_token.check_parties", always(None)),
-    ("scrub", "dashes", "identity.environ.normalised", lambda key: key),
+    ("scrub", "dashes", "identity.environ.normalised_key", lambda key: key),
     ("scrub", "families", "identity.environ._IDENTITY_FAMILIES", ("NOTHING",)),
     ("writer", "crlf", "identity.environ.contains_control", always(value=False)),
     ("middleware", "public-dots", "access.rules.is_ambiguous_path", always(value=False)),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from oauth2_mw.errors import ConfigError
 from oauth2_mw.identity import model as identity
+from oauth2_mw.identity.mapping import Attributes
 from oauth2_mw.settings import environ_keys, json_objects
 from oauth2_mw.settings.document import variable_name
 from oauth2_mw.settings.fields import FIELDS, GLOBAL, PROVIDER, describe
@@ -550,8 +551,8 @@ def test_no_arrangement_of_marks_makes_the_reader_fail_otherwise(tmp_path_factor
 # The table
 
 
-def test_the_local_fields_are_those_of_an_identity():
-    assert json_objects.LOCAL_FIELDS == identity.LOCAL_FIELDS
+def test_the_local_fields_are_those_that_are_mapped():
+    assert tuple(field.name for field in dataclasses.fields(Attributes)) == json_objects.LOCAL_FIELDS
 
 
 def test_the_sources_of_environ_are_the_fields_of_an_identity():
