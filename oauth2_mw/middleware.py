@@ -151,7 +151,7 @@ class OAuth2Middleware:
         for name in (
             "jinja2",
             "jwt",
-            "oauth2_mw.provider.http.wire",
+            "oauth2_mw.provider.http.http_client",
             "oauth2_mw.web.site",
             "requests_oauthlib",
         ):

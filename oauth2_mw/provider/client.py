@@ -18,7 +18,6 @@ from oauth2_mw.provider.endpoints.authorization import authorization_url
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
 from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
 from oauth2_mw.provider.endpoints.token import TokenResponse, redeem_code, redeem_refresh_token
-from oauth2_mw.provider.http.documents import shown
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Timeouts
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.person import ClaimsReader, told
@@ -27,6 +26,7 @@ from oauth2_mw.provider.tokens.id_token import nonce_of, session_id
 from oauth2_mw.provider.tokens.logout_token import LogoutToken, validate_logout_token
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.text import shown
 
 
 @dataclass(frozen=True, slots=True)

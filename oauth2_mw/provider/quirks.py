@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.provider.http.documents import shown
+from oauth2_mw.settings.text import shown
 
 #: asks for a path below the userinfo endpoint; raises as ``userinfo.fetch`` does
 Fetch = Callable[[str], Any]

@@ -20,9 +20,10 @@ def has_control(text: str) -> bool:
     return _CONTROL.search(text) is not None
 
 
-def shown(text: str) -> str:
-    """A value as an error message may show it: quoted, on one line, not long. Never for secrets."""
-    return repr(text if len(text) <= 100 else text[:97] + "...")
+def shown(value: object) -> str:
+    """Return *value* as a message may show it: quoted, in ASCII, at most 200 characters of it. Never for secrets."""
+    text = value if isinstance(value, str) else repr(value)
+    return ascii(text if len(text) <= 200 else text[:197] + "...")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

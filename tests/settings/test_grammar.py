@@ -89,9 +89,10 @@ def test_an_open_quote_is_refused():
 
 
 def test_a_message_shows_a_value_quoted_on_one_line_and_not_long():
-    assert shown("a\nb") == r"'a\nb'"
-    assert shown("x" * 100) == repr("x" * 100)
-    assert shown("x" * 101) == repr("x" * 97 + "...")
+    assert shown("a\nb\u202e") == r"'a\nb\u202e'"
+    assert shown(["x"]) == "\"['x']\""
+    assert shown("x" * 200) == repr("x" * 200)
+    assert shown("x" * 201) == repr("x" * 197 + "...")
 
 
 def test_a_slip_of_the_pen_is_put_right_and_another_word_is_not():

@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.discovery.cache import CachedDocument
-from oauth2_mw.provider.http.documents import DocumentError, read_object, shown
+from oauth2_mw.provider.http.documents import DocumentError, read_object
 from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.http.transport import Transport, endpoint_problem
 from oauth2_mw.provider.jose.jwks import ALGORITHMS, KeySet, SigningKey, parse_key_set
 from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.text import shown
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 OAUTH_WELL_KNOWN = "/.well-known/oauth-authorization-server"

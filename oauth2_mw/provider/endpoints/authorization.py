@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from oauth2_mw.encoding import base64url
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
-from oauth2_mw.provider.http.documents import shown
 from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.text import shown
 
 
 def authorization_url(

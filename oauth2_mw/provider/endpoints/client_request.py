@@ -15,10 +15,11 @@ from urllib.parse import quote_plus, unquote_plus, urlencode
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
-from oauth2_mw.provider.http.documents import DocumentError, read_form, read_object, shown
+from oauth2_mw.provider.http.documents import DocumentError, read_form, read_object
 from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.text import shown
 
 #: error codes of the standard, and one of GitHub, that mean the same to an operator
 _CLIENT_ERRORS = frozenset({"invalid_client", "unauthorized_client", "incorrect_client_credentials"})

@@ -1,8 +1,8 @@
-"""Reading what a provider sends: strict UTF-8, strict JSON, and bounds on everything before anybody walks it.
+"""Documents that a provider sends, as strict JSON or a form, in UTF-8, with limits on everything in them.
 
-The standard reader lets through NaN, duplicate names (the last one wins), lone surrogates and numbers of any
-size, and deep nesting ends it with a ``RecursionError``. Where two readers disagree about a document a signed claim
-means two things, so whatever is ambiguous is refused here (RFC 8259, section 4; RFC 8725, section 2.4).
+The standard library's reader accepts NaN, duplicate names (the last one wins), lone surrogates and numbers of any size,
+and deep nesting ends it with a ``RecursionError``. A document that two readers understand differently lets a signed
+claim mean two things, so ambiguous ones are refused (RFC 8259, section 4; RFC 8725, section 2.4).
 """
 
 from __future__ import annotations
@@ -13,34 +13,30 @@ import re
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
+from oauth2_mw.settings.text import shown
+
 MAX_DEPTH = 20
 MAX_MEMBERS = 1000
 MAX_ITEMS = 1000
 #: characters
 MAX_TEXT = 64 * 1024
-#: digits; enough for any identifier that is a number, few enough to print
+#: digits: enough for any numeric identifier, few enough to print
 MAX_DIGITS = 40
 MAX_FORM_FIELDS = 100
 
-# An unclosed string runs to the end of the document: the scan stays linear whatever the bytes.
+# An unclosed string extends to the end of the document, which keeps the scan linear whatever the bytes.
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{\]}]', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class DocumentError(ValueError):
-    """The bytes are no acceptable document; the text says why, and quotes no more of them than a member's name."""
-
-
-def shown(value: object) -> str:
-    """A foreign value for a log line: quoted, ASCII only, at most 200 characters of it."""
-    text = value if isinstance(value, str) else repr(value)
-    return ascii(text if len(text) <= 200 else text[:200] + "...")
+    """A document that is not accepted. The message says why, and quotes at most the name of a member."""
 
 
 def read_json(body: bytes) -> Any:
-    """Parse one JSON document.
+    """Parse a JSON document.
 
-    :raises DocumentError: when it is not strict UTF-8 and JSON within the bounds of this module.
+    :raises DocumentError: unless it is strict UTF-8 and JSON within the limits of this module.
     """
     _check_depth(body)
     try:
@@ -64,7 +60,7 @@ def read_json(body: bytes) -> Any:
 def read_object(body: bytes) -> dict[str, Any]:
     """Parse a JSON object.
 
-    :raises DocumentError: as :func:`read_json`, and for any other kind of value.
+    :raises DocumentError: as :func:`read_json`, and for a value that is not an object.
     """
     value = read_json(body)
     if not isinstance(value, dict):
@@ -73,9 +69,9 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def read_form(body: bytes) -> dict[str, str]:
-    """Parse ``application/x-www-form-urlencoded``, in which some providers answer where JSON is due.
+    """Parse ``application/x-www-form-urlencoded``, which some providers send in place of JSON.
 
-    :raises DocumentError: for repeated names (RFC 6749, section 3.2), bad encoding and whatever is no form.
+    :raises DocumentError: unless it is a form in UTF-8 in which no name is repeated (RFC 6749, section 3.2).
     """
     try:
         pairs = parse_qsl(

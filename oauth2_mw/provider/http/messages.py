@@ -1,11 +1,11 @@
-"""One exchange with a provider as values: how long it may take, and what came back."""
+"""Requests to a provider and its responses as values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from oauth2_mw.errors import ProviderError
+from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +13,13 @@ class Timeouts:
     """How long a provider may keep a worker waiting, in seconds."""
 
     connect: float = 5.0
-    #: between two pieces of an answer
+    #: between two pieces of a response
     read: float = 10.0
     #: for a whole request with its retries and redirects, however steadily the bytes trickle
     total: float = 15.0
 
     def at_most(self, other: Timeouts) -> Timeouts:
-        """The shorter of both, each for itself."""
+        """Return the shorter of both timeouts of each kind."""
         return Timeouts(
             connect=min(self.connect, other.connect),
             read=min(self.read, other.read),
@@ -31,21 +31,40 @@ DEFAULT_TIMEOUTS = Timeouts()
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it is sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
+    #: how many bytes of the response's body are accepted
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
-    """An answer, complete and within its bounds."""
+    """A complete response, within its limits."""
 
     status: int
-    #: lower case, without parameters; empty when there was none
+    #: in lower case, without parameters; empty if the response has none
     content_type: str
     body: bytes = field(repr=False)
-    #: names in lower case
+    #: names are in lower case
     headers: Mapping[str, str] = field(repr=False)
-    #: where it came from, for messages
+    #: the address that was asked
     url: str
+
+    def check_available(self) -> None:
+        """Raise ProviderUnavailableError for a fault on the provider's side: 429 and 5xx (RFC 9110, section 15.6)."""
+        if self.status == 429 or self.status >= 500:
+            raise ProviderUnavailableError(
+                f"{self.url} was answered with HTTP {self.status}: the provider has a fault of its own"
+            )
 
 
 def too_large(url: str, limit: int) -> ProviderError:
-    """The error for a body that goes on beyond *limit* bytes."""
+    """Return the error for a body of more than *limit* bytes."""
     return ProviderError(
         f"{url} sent more than {limit} bytes; the rest was not read", code="answer_too_large"
     )

@@ -1,34 +1,35 @@
-"""The one way out to a provider: which addresses are called, how long it may take, how much may come back.
+"""Requests to a provider: which addresses are called, how long they may take, how much is read.
 
-What the bytes mean is for the other modules; how they travel is in ``wire``, which is imported at the first
-request and is the only module that knows urllib3. Never a redirect with credentials, never a retry of a POST.
+Redirects are never followed with credentials, and a POST is never retried. The bytes travel by ``http_client``, the
+only module that knows urllib3, which is imported at the first request.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Response, Timeouts, too_large
+from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Request, Response, Timeouts, too_large
 from oauth2_mw.settings.addresses import is_exposed, parse_endpoint
 
 if TYPE_CHECKING:
-    from oauth2_mw.provider.http.wire import Deadline, HttpClient
+    from oauth2_mw.provider.http.http_client import Deadline, HttpClient
 
 _USER_AGENT = "oauth2_mw"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-# gzip or zlib, told apart by their first bytes
+# Has zlib read gzip as well as zlib, told apart by their first bytes.
 _ANY_WINDOW = 47
 
 
 def endpoint_problem(url: str, *, insecure_http: bool) -> str | None:
-    """Why *url* cannot be called, or ``None`` when it can: https, or http on loopback (RFC 6749, 3.2)."""
+    """Return why *url* may not be called, or ``None`` if it may: https, or http on loopback (RFC 6749, section 3.2)."""
     try:
         parse_endpoint(url)
     except ValueError as error:
@@ -39,10 +40,10 @@ def endpoint_problem(url: str, *, insecure_http: bool) -> str | None:
 
 
 class Transport:
-    """Requests to one provider, under its network settings.
+    """Sends requests to one provider, under its network settings.
 
-    Holds no connection between requests: a code may be redeemed once and is never sent again, so it must not go
-    down a kept connection that the other side has just closed; and nothing is left to break across a fork.
+    Keeps no connection between requests: a code can be redeemed once and is never sent again, so it must not go down a
+    connection that the other side has just closed; and nothing has to survive a fork.
 
     :param ca_bundle: a file or folder of certificate authorities that replaces the usual ones.
     :param proxy: the URL of a proxy for all requests.
@@ -66,8 +67,8 @@ class Transport:
         self.insecure_http = insecure_http
 
     @cached_property
-    def _wire(self) -> HttpClient:
-        from oauth2_mw.provider.http.wire import HttpClient
+    def _client(self) -> HttpClient:
+        from oauth2_mw.provider.http.http_client import HttpClient
 
         return HttpClient(
             ca_bundle=self._ca_bundle, proxy=self._proxy, trust_env=self._trust_env, timeouts=self._timeouts
@@ -76,70 +77,56 @@ class Transport:
     def get_json(
         self, url: str, *, limit: int, headers: Mapping[str, str] | None = None, redirects: int = 0
     ) -> Response:
-        """GET *url*, asking for JSON. Connection failures and 502, 503, 504 are tried twice more.
+        """GET *url*, asking for JSON. Failures to connect and the statuses 502, 503 and 504 are retried twice.
 
-        :param limit: bytes; a longer body is no answer.
-        :param redirects: how many redirects within the same origin are followed; none when *headers* hold
-            credentials.
-        :raises ProviderUnavailable: when no complete answer comes in time.
+        :param limit: how many bytes of the body are accepted.
+        :param redirects: how many redirects within the same origin are followed; 0 if *headers* hold credentials.
+        :raises ProviderUnavailableError: if no complete response comes in time.
         :raises ProviderError: ``answer_too_large``, ``redirect``, ``endpoint`` or ``encoding``.
         """
-        self._check(url)
-        sent = {"Accept": "application/json", **(headers or {})}
-        with self._wire.deadline() as deadline:
+        request = self._request(
+            "GET", url, headers={"Accept": "application/json", **(headers or {})}, body=None, limit=limit
+        )
+        with self._client.deadline() as deadline:
             while True:
-                response = self._send("GET", url, headers=sent, body=None, limit=limit, deadline=deadline)
+                response = self._send(request, deadline)
                 if response.status not in _REDIRECTS or not redirects:
                     return response
                 redirects -= 1
-                url = self._redirect_target(response)
+                request = replace(request, url=self._redirect_target(response))
 
     def post_form(
         self, url: str, *, body: str, limit: int, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """POST an encoded form. Sent once: never retried, never redirected.
+        """POST a form once: neither retried nor redirected.
 
-        :raises ProviderUnavailable: when no complete answer comes in time.
+        :param body: the form, ``application/x-www-form-urlencoded``.
+        :param limit: how many bytes of the response's body are accepted.
+        :raises ProviderUnavailableError: if no complete response comes in time.
         :raises ProviderError: ``answer_too_large``, ``endpoint`` or ``encoding``.
         """
-        self._check(url)
-        sent = {
-            "Accept": "application/json",
-            "Content-Type": "application/x-www-form-urlencoded",
-            **(headers or {}),
-        }
-        with self._wire.deadline() as deadline:
-            return self._send(
-                "POST", url, headers=sent, body=body.encode("ascii"), limit=limit, deadline=deadline
-            )
+        form = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+        request = self._request(
+            "POST", url, headers={**form, **(headers or {})}, body=body.encode("ascii"), limit=limit
+        )
+        with self._client.deadline() as deadline:
+            return self._send(request, deadline)
 
-    def _check(self, url: str) -> None:
+    def _request(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, limit: int
+    ) -> Request:
         problem = endpoint_problem(url, insecure_http=self.insecure_http)
         if problem is not None:
             raise ProviderError(f"{url[:200]!a} was not called: {problem}", code="endpoint")
+        fixed = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
+        return Request(method, url, headers={**headers, **fixed}, body=body, limit=limit)
 
-    def _send(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        limit: int,
-        deadline: Deadline,
-    ) -> Response:
-        sent = {**headers, "User-Agent": _USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
-        response = self._wire.send(method, url, headers=sent, body=body, limit=limit, deadline=deadline)
+    def _send(self, request: Request, deadline: Deadline) -> Response:
+        response = self._client.send(request, deadline)
         encoding = response.headers.get("content-encoding", "").strip().lower()
         if encoding in ("", "identity"):
             return response
-        return Response(
-            status=response.status,
-            content_type=response.content_type,
-            body=_inflate(response, encoding=encoding, limit=limit),
-            headers=response.headers,
-            url=url,
-        )
+        return replace(response, body=_inflate(response, encoding=encoding, limit=request.limit))
 
     def _redirect_target(self, response: Response) -> str:
         target = urljoin(response.url, response.headers.get("location", ""))
@@ -159,7 +146,7 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
 
 
 def _inflate(response: Response, *, encoding: str, limit: int) -> bytes:
-    """Undo a compression that we did not ask for, up to *limit* bytes: a kilobyte can hold a megabyte."""
+    """Decompress a body, although no compression was asked for, up to *limit* bytes: a kilobyte can hold a megabyte."""
     refusal = ProviderError(
         f"{response.url} sent a body in the encoding {encoding[:40]!a}, though none was asked for",
         code="encoding",

@@ -12,8 +12,9 @@ from typing import Any
 
 from oauth2_mw.encoding import base64url_octets
 from oauth2_mw.errors import TokenError
-from oauth2_mw.provider.http.documents import DocumentError, read_object, shown
+from oauth2_mw.provider.http.documents import DocumentError, read_object
 from oauth2_mw.provider.jose.jwks import MAX_KID, SigningKey
+from oauth2_mw.settings.text import shown
 
 #: characters; a token is measured before anything in it is decoded
 MAX_TOKEN = 16 * 1024

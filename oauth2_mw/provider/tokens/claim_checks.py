@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from oauth2_mw.errors import TokenError
-from oauth2_mw.provider.http.documents import shown
 from oauth2_mw.provider.jose.jws import Signed
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.text import shown
 
 #: characters, of ``sub``, ``sid`` and ``jti``
 MAX_ID = 255

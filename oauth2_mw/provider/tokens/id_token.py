@@ -14,10 +14,10 @@ from typing import Any
 from oauth2_mw.encoding import base64url
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algorithms
-from oauth2_mw.provider.http.documents import shown
 from oauth2_mw.provider.jose.jws import KeySource, Signed, TokenKind, read_jws, verify_jws
 from oauth2_mw.provider.tokens.claim_checks import check_parties, check_subject, check_times, is_id, seconds
 from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.text import shown
 
 ID_TOKEN = TokenKind("ID token", frozenset({"jwt"}))
 USERINFO = TokenKind("userinfo answer", frozenset({"jwt"}))

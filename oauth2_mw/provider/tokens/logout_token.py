@@ -12,7 +12,6 @@ from typing import Any
 
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algorithms
-from oauth2_mw.provider.http.documents import shown
 from oauth2_mw.provider.jose.jws import KeySource, TokenKind, verify_jws
 from oauth2_mw.provider.tokens.claim_checks import (
     MAX_ID,
@@ -25,6 +24,7 @@ from oauth2_mw.provider.tokens.claim_checks import (
 )
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.text import shown
 
 #: A plain JWT is accepted as well: the type is recommended only, and many providers do not write it (section 2.4).
 LOGOUT_TOKEN = TokenKind("logout token", frozenset({"logout+jwt", "application/logout+jwt", "jwt"}))

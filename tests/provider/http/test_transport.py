@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
+from oauth2_mw.provider.http.http_client import Deadline
 from oauth2_mw.provider.http.transport import Response, Timeouts, Transport, endpoint_problem
-from oauth2_mw.provider.http.wire import Deadline
 from tests.support.hosts.certificates import self_signed
 from tests.support.providers.raw_server import raw_server
 from tests.support.providers.standin import Answer, StandIn
@@ -335,7 +335,7 @@ def test_no_thread_to_spare_is_no_crash(
     provider: StandIn, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     transport = Transport()
-    _ = transport._wire
+    _ = transport._client
 
     def exhausted(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -641,7 +641,7 @@ def test_a_deadline_ends_connections_made_before_and_after_it() -> None:
         late, late_peer = socket.socketpair()
         deadline.watch(late)
         assert late_peer.recv(1) == b""
-        assert (deadline.passed, deadline.remaining()) == (True, 0)
+        assert (deadline.has_passed, deadline.remaining()) == (True, 0)
     for sock in (early, early_peer, late, late_peer):
         sock.close()
 

@@ -1,7 +1,7 @@
-"""How the bytes travel: urllib3 alone, without the session of requests around it.
+"""The HTTP client: urllib3 alone, without a session of requests around it.
 
-So there is no ``~/.netrc``, no cookie jar, no redirect with credentials and no proxy from the environment that
-would have to be switched off. Imported at the first request only.
+A session reads ``~/.netrc``, keeps cookies, follows redirects with credentials and takes proxies from the environment.
+Imported at the first request only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
@@ -36,11 +35,11 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import make_headers, parse_url
 
 from oauth2_mw.errors import ProviderUnavailableError
-from oauth2_mw.provider.http.messages import Response, Timeouts, too_large
+from oauth2_mw.provider.http.messages import Request, Response, Timeouts, too_large
 
 _CHUNK = 16 * 1024
-# A read that broke off is not tried again: the answer may be on its way. Retry-After is not obeyed: a provider
-# does not decide how long a worker of ours sleeps.
+# A read that broke off is not retried: the response may be on its way. Retry-After is not obeyed: a provider does not
+# decide how long a worker sleeps.
 _GET_RETRIES = Retry(
     total=2,
     read=0,
@@ -54,19 +53,21 @@ _GET_RETRIES = Retry(
 
 
 class Deadline:
-    """Ends whatever its connections are doing when the time is up.
+    """A context in which a request must be done; after that its sockets are shut down.
 
-    A read timeout is no limit: it starts anew with each byte. A timer shuts the socket down instead, through
-    a duplicate of its descriptor, so that the TLS handshake and the headers are covered as well as the body.
+    A read timeout does not limit a request, because it starts anew with each byte. A timer shuts the socket down
+    instead, through a duplicate of its descriptor, which covers the TLS handshake and the headers as well as the body.
+
+    :param seconds: how long the request may take.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.passed = False
+        self.has_passed = False
         self._end = time.monotonic() + seconds
         self._lock = threading.Lock()
-        self._watched: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._pass)
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._end_now)
         self._timer.daemon = True
 
     def __enter__(self) -> Deadline:
@@ -83,27 +84,27 @@ class Deadline:
     ) -> None:
         self._timer.cancel()
         with self._lock:
-            for handle in self._watched:
-                handle.close()
-            self._watched.clear()
+            for sock in self._sockets:
+                sock.close()
+            self._sockets.clear()
 
     def remaining(self) -> float:
-        """Seconds that are left; never negative."""
+        """Return the seconds that are left; never negative."""
         return max(0.0, self._end - time.monotonic())
 
     def watch(self, sock: socket.socket) -> None:
-        """End *sock* with this deadline."""
+        """Have *sock* shut down at this deadline."""
         with self._lock:
-            self._watched.append(sock.dup())
-        if self.passed:
-            self._pass()
+            self._sockets.append(sock.dup())
+        if self.has_passed:
+            self._end_now()
 
-    def _pass(self) -> None:
+    def _end_now(self) -> None:
         with self._lock:
-            self.passed = True
-            for handle in self._watched:
+            self.has_passed = True
+            for sock in self._sockets:
                 with suppress(OSError):  # the other side was faster
-                    handle.shutdown(socket.SHUT_RDWR)
+                    sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Connection(HTTPConnection):
@@ -144,7 +145,7 @@ class _TLSPool(_Pool, HTTPSConnectionPool):
 
 
 class HttpClient:
-    """Sends one request and reads its answer, within bounds of time and size."""
+    """Sends requests and reads their responses, within limits of time and size; parameters as for ``Transport``."""
 
     def __init__(
         self, *, ca_bundle: Path | None, proxy: str | None, trust_env: bool, timeouts: Timeouts
@@ -155,52 +156,43 @@ class HttpClient:
         self._timeouts = timeouts
 
     def deadline(self) -> Deadline:
-        """A fresh limit for one request, its retries and redirects."""
+        """Return a new deadline for one request with its retries and redirects."""
         return Deadline(self._timeouts.total)
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        limit: int,
-        deadline: Deadline,
-    ) -> Response:
-        """One request, with its retries if it is a GET; redirects come back as they are.
+    def send(self, request: Request, deadline: Deadline) -> Response:
+        """Send *request*, retried if it is a GET. A redirect is returned as it is.
 
-        :param limit: bytes of the body as sent.
-        :raises ProviderUnavailable: when no complete answer comes in time.
-        :raises ProviderError: ``answer_too_large``.
+        :raises ProviderUnavailableError: if no complete response comes in time.
+        :raises ProviderError: ``answer_too_large`` if the body, as it is encoded, exceeds the request's limit.
         """
+        url = request.url
         try:
             with (
                 self._manager(url, deadline) as manager,
                 closing(
                     manager.urlopen(
-                        method,
+                        request.method,
                         url,
-                        headers=dict(headers),
-                        body=body,
+                        headers=dict(request.headers),
+                        body=request.body,
                         redirect=False,
-                        retries=_GET_RETRIES if method == "GET" else False,
+                        retries=_GET_RETRIES if request.method == "GET" else False,
                         timeout=Timeout(connect=self._timeouts.connect, read=self._timeouts.read),
                         preload_content=False,
                         decode_content=False,
                     )
-                ) as answer,
+                ) as response,
             ):
-                received = _read(answer, url=url, limit=limit)
+                body = _read_body(response, url=url, limit=request.limit)
         except (HTTPError, OSError, ValueError) as error:
-            self._explain(error, url, deadline)
+            self._raise_unavailable(error, url, deadline)
         # A socket that was shut down may look like the plain end of a body.
-        if deadline.passed:
-            self._explain(None, url, deadline)
-        fields = {name.lower(): value for name, value in answer.headers.items()}
-        content_type = fields.get("content-type", "").partition(";")[0].strip().lower()
+        if deadline.has_passed:
+            self._raise_unavailable(None, url, deadline)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         return Response(
-            status=answer.status, content_type=content_type, body=received, headers=fields, url=url
+            status=response.status, content_type=content_type, body=body, headers=headers, url=url
         )
 
     def _manager(self, url: str, deadline: Deadline) -> PoolManager:
@@ -218,7 +210,7 @@ class HttpClient:
                 proxy_ssl_context=self._context(proxy),
             )
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-        # The one pool of this manager, made ahead so that its connections know their deadline.
+        # The one pool of this manager, made beforehand so that its connections know their deadline.
         pool: Any = manager.connection_from_url(url)
         pool.deadline = deadline
         return manager
@@ -250,13 +242,13 @@ class HttpClient:
             return None
         return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
 
-    def _explain(self, error: Exception | None, url: str, deadline: Deadline) -> NoReturn:
-        # Only the host is named: a path or an exception's text could carry what was sent.
-        host = urlsplit(url).netloc
-        raise ProviderUnavailableError(self._sentence(_root(error), host, deadline)) from None
+    def _raise_unavailable(self, error: Exception | None, url: str, deadline: Deadline) -> NoReturn:
+        # Names the host alone: the path or an exception's text may hold what was sent.
+        host, cause = urlsplit(url).netloc, error.reason if isinstance(error, MaxRetryError) else error
+        raise ProviderUnavailableError(self._describe(cause, host, deadline)) from None
 
-    def _sentence(self, error: BaseException | None, host: str, deadline: Deadline) -> str:
-        if deadline.passed:
+    def _describe(self, error: BaseException | None, host: str, deadline: Deadline) -> str:
+        if deadline.has_passed:
             return f"{host} did not finish its answer within {deadline.seconds:g} seconds: it is too slow"
         if isinstance(error, (SSLError, ssl.SSLError)):
             return (
@@ -282,21 +274,15 @@ class HttpClient:
         return f"the connection to {host} broke off before the answer was complete ({type(error).__name__})"
 
 
-def _read(answer: BaseHTTPResponse, *, url: str, limit: int) -> bytes:
+def _read_body(response: BaseHTTPResponse, *, url: str, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    while piece := answer.read(min(_CHUNK, limit + 1 - size), decode_content=False):
+    while piece := response.read(min(_CHUNK, limit + 1 - size), decode_content=False):
         pieces.append(piece)
         size += len(piece)
         if size > limit:
             raise too_large(url, limit)
     return b"".join(pieces)
-
-
-def _root(error: BaseException | None) -> BaseException | None:
-    if isinstance(error, MaxRetryError):
-        return error.reason
-    return error
 
 
 def _tls_reason(error: BaseException) -> str:
