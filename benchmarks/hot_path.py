@@ -122,8 +122,8 @@ def variants() -> dict[str, tuple[Callable[[Environ, Any], object], Environ]]:
     opened = sessions._opened
 
     def unopened(environ: Environ, start: Any) -> object:
-        opened._known.clear()
-        opened._bytes = 0
+        opened._entries.clear()
+        opened._cost = 0
         return middleware(environ, start)
 
     return {

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 
+from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.session.cookies import RequestCookies
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.stored_sessions import CachedSession
 
-#: What the cache of opened sessions may hold in each worker.
-CACHE_ENTRIES = 2000
-CACHE_BYTES = 8 * 1024 * 1024
-#: What an opened session takes, its key included, in terms of the header that it came from, and of what a store holds.
-_ENTRY_FACTOR = 10
+#: The most that one worker remembers.
+MAX_ENTRIES = 2000
+MAX_BYTES = 8 * 1024 * 1024
+#: Bytes that an opened session takes for each character of its header, and of its record in a store.
+_HEADER_FACTOR = 10
 _STORED_FACTOR = 4
 
 
@@ -41,40 +41,19 @@ class RequestSession:
 NO_SESSION = RequestSession(None, {}, None, RequestCookies({}, None), invalid=False)
 
 
-class CookieHeaderCache:
-    """The headers worked out with one ring of keys, bounded. Reading takes no lock: the dictionary's operations hold.
+class CookieHeaderCache(BoundedCache[str, RequestSession]):
+    """What ``Cookie`` headers stand for under one ring of keys.
 
-    Another ring gets another one of these, so what was begun with old keys never ends up among the new.
+    Another ring gets a cache of its own, so that nothing opened with old keys ends up among what the new ones opened.
+    A request puts what it worked out with :meth:`put_unless_busy`: it waits for nobody, least of all in a process that
+    was forked while another thread held the lock.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, RequestSession] = {}
-        self._bytes = 0
-        self._writing = threading.Lock()
-        self.get = self._known.get
+        super().__init__(max_entries=MAX_ENTRIES, max_cost=MAX_BYTES, cost=_size)
 
-    def put(self, header: str, known: RequestSession) -> None:
-        """Remember what a header said, in the place of what it said before."""
-        # It is only a cache: nobody waits for it, least of all a process forked while another thread held the lock.
-        if not self._writing.acquire(blocking=False):
-            return
-        try:
-            before = self._known.get(header)
-            if before is not None:
-                self._bytes -= self._cost(header, before)
-            self._known[header] = known
-            self._bytes += self._cost(header, known)
-            while len(self._known) > CACHE_ENTRIES or self._bytes > CACHE_BYTES:
-                oldest = next(iter(self._known))
-                self._bytes -= self._cost(oldest, self._known.pop(oldest))
-        finally:
-            self._writing.release()
 
-    @staticmethod
-    def _cost(header: str, known: RequestSession) -> int:
-        # Each entry is taken for the only one of its session, which it may be: what was read before is another object.
-        stored = known.cached.size if known.cached is not None else 0
-        return len(header) * _ENTRY_FACTOR + stored * _STORED_FACTOR
-
-    def __len__(self) -> int:
-        return len(self._known)
+def _size(header: str, current: RequestSession) -> int:
+    # Each entry is taken for the only one of its session, which it may be: each reading makes an object of its own.
+    stored = current.cached.size if current.cached is not None else 0
+    return len(header) * _HEADER_FACTOR + stored * _STORED_FACTOR

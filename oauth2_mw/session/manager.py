@@ -115,7 +115,7 @@ class SessionManager:
                 return None
             known = self._work_out(header)
             if known.session is not None:
-                opened.put(header, known)
+                opened.put_unless_busy(header, known)
         elif known.cached is not None and monotonic() >= known.cached.fresh_until:
             known = self._look_again(header, known, known.cached)
         session = known.session
@@ -192,7 +192,7 @@ class SessionManager:
         """What the store says by now of a session that was asked for before."""
         again = self._again(known, self._stored.find(held.handle) if self._stored is not None else None)
         if again.session is not None:
-            self._opened.put(header, again)
+            self._opened.put_unless_busy(header, again)
         return again
 
     def _again(self, known: RequestSession, held: CachedSession | None) -> RequestSession:

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.errors import (
     AccessDeniedError,
     LoginError,
@@ -54,8 +55,8 @@ GRACE = 60
 #: them after that, for the next request with that session.
 WRITING = 10
 UNWRITTEN = 3600
-#: Refreshed sessions that a worker keeps for either.
-MOST_RECENT = 1000
+#: The most results that a worker keeps for either.
+MAX_RESULTS = 1000
 
 
 @dataclass(slots=True)
@@ -97,9 +98,9 @@ class Refresher:
         #: use of a refresh token -> who is about it
         self._flights: dict[str, _RefreshInProgress] = {}
         #: use of a refresh token -> what came of it
-        self._recent: dict[str, _Recent] = {}
+        self._recent: BoundedCache[str, _Recent] = BoundedCache(max_entries=MAX_RESULTS)
         #: use of a refresh token by another worker -> until when its result is waited for
-        self._missed: dict[str, float] = {}
+        self._missed: BoundedCache[str, float] = BoundedCache(max_entries=MAX_RESULTS)
 
     def refreshed(self, known: RequestSession) -> RequestSession:
         """The session with tokens that are good, as far as they can be had; without one when it has ended.
@@ -228,11 +229,8 @@ class Refresher:
         once, so that the end of the access token says nothing of when the others were sent.
         """
         now = self._monotonic()
-        with self._boarding:
-            until = self._missed.setdefault(name, now + GRACE)
-            while len(self._missed) > MOST_RECENT:
-                del self._missed[next(iter(self._missed))]
-        return now < until
+        self._missed.add(name, now + GRACE)
+        return now < self._missed.get(name, now + GRACE)
 
     def _carry(self, known: RequestSession, session: Session | None) -> RequestSession:
         carried = self._sessions.replace(known, session) if session is not None else None
@@ -245,10 +243,7 @@ class Refresher:
         return recent if recent is not None and self._monotonic() < recent.until else None
 
     def _remember(self, name: str, session: Session | None, *, seconds: int = GRACE) -> None:
-        with self._boarding:
-            self._recent[name] = _Recent(session, self._monotonic() + seconds)
-            while len(self._recent) > MOST_RECENT:
-                del self._recent[next(iter(self._recent))]
+        self._recent.put(name, _Recent(session, self._monotonic() + seconds))
 
     # At the provider
 

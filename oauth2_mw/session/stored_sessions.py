@@ -11,11 +11,11 @@ import hmac
 import logging
 import os
 import struct
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.keyring import Key
 from oauth2_mw.session.model import Session
@@ -30,9 +30,9 @@ _SECRET_BYTES = 32
 _ID_CHARACTERS = 22
 #: id, the session's own key, seconds of idle time, end of the session: what is needed to ask for it in one go
 _HANDLE = struct.Struct(f">{_ID_CHARACTERS}s{_SECRET_BYTES}sLQ")
-#: What a worker keeps of the sessions that it has read.
-HELD_ENTRIES = 2000
-HELD_CHARACTERS = 16 * 1024 * 1024
+#: The most that one worker remembers of the sessions that it has read.
+MAX_ENTRIES = 2000
+MAX_CHARACTERS = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,9 @@ class StoredSessions:
         self._sync = sync
         self._clock = clock
         self.monotonic = monotonic
-        self._held: dict[str, CachedSession] = {}
-        self._characters = 0
-        self._writing = threading.Lock()
+        self._cache: BoundedCache[str, CachedSession] = BoundedCache(
+            max_entries=MAX_ENTRIES, max_cost=MAX_CHARACTERS, cost=lambda _id, session: session.size
+        )
 
     def add(self, session: Session) -> Handle:
         """Write a new session down.
@@ -112,7 +112,7 @@ class StoredSessions:
         until = self._until()
         data = self._seal(handle, session)
         self._ledger.write(session, data=data)
-        self._hold(CachedSession(handle, session, 1, 0, True, until, len(data)))
+        self._remember(CachedSession(handle, session, 1, 0, True, until, len(data)))
         return handle
 
     def find(self, handle: Handle) -> CachedSession | None:
@@ -120,7 +120,7 @@ class StoredSessions:
 
         :raises StoreUnavailable: when the store cannot be asked.
         """
-        held = self._held.get(handle.id)
+        held = self._cache.get(handle.id)
         if held is not None and not hmac.compare_digest(held.handle.secret, handle.secret):
             return None
         if held is not None and self.monotonic() < held.fresh_until:
@@ -147,7 +147,9 @@ class StoredSessions:
         if not self._ledger.store.replace(session.id, record):
             self.forget(session.id)
             return None
-        return self._hold(CachedSession(held.handle, session, record.version, lease, True, until, len(data)))
+        return self._remember(
+            CachedSession(held.handle, session, record.version, lease, True, until, len(data))
+        )
 
     def sealed_anew(self, held: CachedSession) -> bool:
         """See to it that what can be read without the cookie is sealed with the key that seals now.
@@ -155,7 +157,7 @@ class StoredSessions:
         :returns: ``False``: that cannot be done at the moment, or the session is gone.
         """
         # Perhaps another request has done it, and this one remembers what was before.
-        if (self._held.get(held.handle.id) or held).sealed_with_current_key:
+        if (self._cache.get(held.handle.id) or held).sealed_with_current_key:
             return True
         until = self._until()
         try:
@@ -171,10 +173,7 @@ class StoredSessions:
 
     def forget(self, session_id: str) -> None:
         """Ask the store when the session is needed next."""
-        with self._writing:
-            held = self._held.pop(session_id, None)
-            if held is not None:
-                self._characters -= held.size
+        self._cache.pop(session_id)
 
     def _read(self, handle: Handle, held: CachedSession | None) -> CachedSession | None:
         now, until = int(self._clock()), self._until()
@@ -209,7 +208,7 @@ class StoredSessions:
             return None
         if session.last_used_at < record.seen:
             session = replace(session, last_used_at=record.seen)
-        return self._hold(
+        return self._remember(
             CachedSession(
                 handle,
                 session,
@@ -224,15 +223,10 @@ class StoredSessions:
     def _seal(self, handle: Handle, session: Session) -> str:
         return self._sealer.seal(_DATA, handle.id, session.to_payload(), key=Key(handle.secret))
 
-    def _hold(self, held: CachedSession) -> CachedSession:
-        with self._writing:
-            before = self._held.pop(held.handle.id, None)
-            if before is not None and before.version > held.version:
-                # Read before another thread wrote, and here after it.
-                held = before
-            self._held[held.handle.id] = held
-            self._characters += held.size - (before.size if before is not None else 0)
-            while len(self._held) > HELD_ENTRIES or self._characters > HELD_CHARACTERS:
-                oldest = next(iter(self._held))
-                self._characters -= self._held.pop(oldest).size
-        return held
+    def _remember(self, session: CachedSession) -> CachedSession:
+        return self._cache.put_latest(session.handle.id, session, latest=_newer)
+
+
+def _newer(previous: CachedSession, session: CachedSession) -> CachedSession:
+    # The previous one may be newer: *session* was read before another thread wrote, and gets here after it.
+    return previous if previous.version > session.version else session

@@ -486,7 +486,7 @@ def test_the_memory_of_opened_sessions_is_bounded() -> None:
         call(middleware, environ)
     opened = middleware._sessions._opened
     assert len(opened) <= 2000
-    assert sum(map(len, opened._known)) <= 8 * 1024 * 1024 / 4
+    assert sum(map(len, opened._entries)) <= 8 * 1024 * 1024 / 4
 
 
 @pytest.mark.requirement("3l.8")

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from oauth2_mw.identity.model import Identity, freeze
-from oauth2_mw.session import cookie_cache as opened_headers
 from oauth2_mw.session.cookies import MAX_COPIES
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line
@@ -44,14 +43,14 @@ def test_a_header_seen_before_is_not_opened_again(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.requirement("3h.3")
-def test_the_cache_is_bounded_in_entries_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded_in_entries_and_in_bytes() -> None:
     sessions = make_sessions()
     cookie = header(sessions)
-    monkeypatch.setattr(opened_headers, "CACHE_ENTRIES", 10)
+    sessions._opened.max_entries = 10
     for number in range(50):
         assert signed_in(sessions, f"other={number}; {cookie}")
     assert len(sessions._opened) == 10
-    monkeypatch.setattr(opened_headers, "CACHE_BYTES", 20_000)
+    sessions._opened.max_cost = 20_000
     for number in range(50):
         assert signed_in(sessions, f"more={number}{'x' * 1000}; {cookie}")
     assert 0 < len(sessions._opened) < 10
@@ -61,7 +60,7 @@ def test_nobody_waits_for_the_cache() -> None:
     """Least of all a process that was forked while another thread wrote to it: the lock stays taken there."""
     sessions = make_sessions()
     cookie = header(sessions)
-    with sessions._opened._writing:
+    with sessions._opened._lock:
         assert signed_in(sessions, cookie)
     assert len(sessions._opened) == 0
     assert signed_in(sessions, cookie)

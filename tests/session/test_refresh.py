@@ -248,7 +248,7 @@ def test_a_refresh_that_took_too_long_overwrites_nothing_newer(provider: StandIn
         provider.refreshes_id_token = False
         seen = there.see()
         assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] == "fast"
-        there.sessions._stored._held.clear()  # type: ignore[union-attr]
+        there.sessions._stored._cache._entries.clear()  # type: ignore[union-attr]
         seen = there.see()
         assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] == "fast"
 
@@ -502,15 +502,14 @@ def test_two_sessions_with_one_refresh_token_stay_two(provider: StandIn, tmp_pat
             assert seen.id == known.session.id
 
 
-def test_memory_of_refreshes_is_bounded(
-    provider: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(refresh, "MOST_RECENT", 3)
+def test_memory_of_refreshes_is_bounded(provider: StandIn, tmp_path: Path) -> None:
     with scene(provider, tmp_path, "cookie") as there:
+        recent = there.site.middleware._site()._refresher._recent
+        recent.max_entries = 3
         for _ in range(5):
             there.clock.ahead += HOUR
             assert there.see() is not None
-        assert len(there.site.middleware._site()._refresher._recent) == 3
+        assert len(recent) == 3
 
 
 @pytest.mark.requirement("N2.8.1")

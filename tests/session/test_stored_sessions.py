@@ -13,7 +13,6 @@ import pytest
 
 from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.identity.model import Identity, freeze
-from oauth2_mw.session import stored_sessions
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import SignInDetails
@@ -293,14 +292,15 @@ def test_a_cookie_with_two_sessions_means_neither(host: Host) -> None:
     assert host.user(f"{host.sign_in()}; {host.sign_in()}") is None
 
 
-def test_memory_is_bounded_in_entries_and_characters(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded_in_entries_and_characters(host: Host) -> None:
     assert host.sessions._stored is not None
-    monkeypatch.setattr(stored_sessions, "HELD_ENTRIES", 10)
+    cache = host.sessions._stored._cache
+    cache.max_entries = 10
     cookies = [host.sign_in() for _ in range(30)]
-    assert len(host.sessions._stored._held) == 10
-    monkeypatch.setattr(stored_sessions, "HELD_CHARACTERS", 2500)
+    assert len(cache) == 10
+    cache.max_cost = 2500
     host.sign_in(id_token="t" * 1000)
-    assert 0 < len(host.sessions._stored._held) < 10
+    assert 0 < len(cache) < 10
     assert all(host.user(cookie) == "jane" for cookie in cookies)
 
 
@@ -311,10 +311,10 @@ def test_the_headers_of_large_sessions_are_remembered_in_small_numbers(host: Hos
     assert 0 < len(host.sessions._opened) < 50
     # The same header again, with what has become of its session, takes the place of the one before.
     opened = host.sessions._opened
-    before = opened._bytes
+    before = opened._cost
     for _ in range(100):
         opened.put(f"{cookie}; a=99", host.known(f"{cookie}; a=99"))
-    assert opened._bytes == before
+    assert opened._cost == before
 
 
 # Keys

@@ -15,12 +15,12 @@ import hashlib
 import json
 import os
 import secrets
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.encoding import base64url, base64url_octets
 from oauth2_mw.session.cookies import Cookies, RequestCookies
 from oauth2_mw.session.model import SessionRef
@@ -283,20 +283,14 @@ class LocalReplayCache:
     """The attempts whose answers this process has acted upon."""
 
     #: An entry costs about 200 bytes. Beyond this the oldest go; the provider's single-use code still decides.
-    MOST = 20_000
+    MAX_ENTRIES = 20_000
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._used: dict[str, int] = {}
-        self._lock = threading.Lock()
+        #: attempt id -> end of the attempt, in seconds since the epoch
+        self._used: BoundedCache[str, int] = BoundedCache(
+            max_entries=self.MAX_ENTRIES, is_expired=lambda expires: expires < clock()
+        )
 
     def consume(self, attempt_id: str, *, expires: int) -> bool:
-        """Whether this is the first use of that id."""
-        now = self._clock()
-        with self._lock:
-            if attempt_id in self._used:
-                return False
-            while self._used and (len(self._used) >= self.MOST or next(iter(self._used.values())) < now):
-                del self._used[next(iter(self._used))]
-            self._used[attempt_id] = expires
-            return True
+        """Return whether this is the first use of that id."""
+        return self._used.add(attempt_id, expires)

@@ -438,10 +438,10 @@ def test_an_attempt_over_a_session_of_another_shape_is_none(attempts: Attempts) 
 @pytest.mark.requirement("3h.3")
 def test_a_process_remembers_used_attempts_within_bounds() -> None:
     used = LocalReplayCache(clock=lambda: 0)
-    for number in range(LocalReplayCache.MOST + 500):
+    for number in range(LocalReplayCache.MAX_ENTRIES + 500):
         assert used.consume(f"id{number}", expires=100)
-    assert len(used._used) == LocalReplayCache.MOST
-    assert not used.consume(f"id{LocalReplayCache.MOST + 499}", expires=100)
+    assert len(used._used) == LocalReplayCache.MAX_ENTRIES
+    assert not used.consume(f"id{LocalReplayCache.MAX_ENTRIES + 499}", expires=100)
 
 
 def test_a_process_remembers_an_attempt_to_its_last_second() -> None:
@@ -463,4 +463,4 @@ def test_a_process_forgets_expired_attempts() -> None:
         used.consume(f"id{next(numbers)}", expires=10)
     clock.now = 11
     used.consume("new", expires=100)
-    assert list(used._used) == ["new"]
+    assert list(used._used._entries) == ["new"]
