@@ -14,6 +14,7 @@ from hypothesis import settings
 from jinja2.bccache import Bucket
 
 from tests.security import requirements
+from tests.support.clock import Clock
 from tests.support.hosts.loopback import stay_here
 
 # What several modules run as their own tests explains its assertions like theirs.
@@ -58,6 +59,12 @@ def _no_settings_of_the_shell() -> Iterator[None]:
             ):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time that the test sets, for what takes a clock."""
+    return Clock()
 
 
 class _Compiled(jinja2.BytecodeCache):

@@ -11,6 +11,7 @@ import pytest
 from tests.support.browser.cookie_jar import Context, CookieJar, default_path, parse_date, site
 from tests.support.browser.jar import Browser, BrowserError
 from tests.support.browser.page import resolve
+from tests.support.clock import Clock
 from tests.support.hosts.wsgi_thread import serve
 
 SECURE = "https://app.example.com/core/page"
@@ -19,14 +20,6 @@ MINE = Context()
 LINK_ELSEWHERE = Context("https://other.example")
 POST_ELSEWHERE = Context("https://other.example", "POST")
 IMAGE_ELSEWHERE = Context("https://other.example", top_level=False)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

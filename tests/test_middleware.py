@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
+from tests.support.clock import ShiftedClock
 from tests.support.hosts.guarded import ORIGIN, make_settings
 from tests.support.hosts.wsgi_call import Answer, call, environ_for
 
@@ -305,37 +306,37 @@ def test_a_session_ends_with_its_provider(app: App) -> None:
 @pytest.mark.requirement("3c.14")
 def test_a_session_ends_after_its_idle_time_and_after_its_lifetime(app: App) -> None:
     middleware = guard(app, session_lifetime="2h", session_idle="30m")
-    clock = Clock(middleware)
+    clock = clock_of(middleware)
     cookie = sign_in(middleware)
-    clock.forward(29 * 60)
+    clock.ahead += 29 * 60
     answer = call(middleware, environ_for("/", HTTP_COOKIE=cookie))
     assert answer.status == 200
-    clock.forward(60)
+    clock.ahead += 60
     assert call(middleware, environ_for("/", HTTP_COOKIE=cookie)).status == 401
     cookie = cookie_of(answer)
     for _ in range(4):
         answer = call(middleware, environ_for("/", HTTP_COOKIE=cookie))
         assert answer.status == 200
         cookie = cookie_of(answer, cookie)
-        clock.forward(25 * 60 if _ < 3 else 60 * 60)
+        clock.ahead += 25 * 60 if _ < 3 else 60 * 60
     assert call(middleware, environ_for("/", HTTP_COOKIE=cookie)).status == 401
 
 
 def test_use_is_written_down_now_and_then_and_not_with_every_response(app: App) -> None:
     middleware = guard(app, session_idle="1h")
-    clock = Clock(middleware)
+    clock = clock_of(middleware)
     cookie = sign_in(middleware)
     assert set(call(middleware, environ_for("/", HTTP_COOKIE=cookie)).cookies) == {"app"}
-    clock.forward(8 * 60)
+    clock.ahead += 8 * 60
     answer = call(middleware, environ_for("/", HTTP_COOKIE=cookie))
     assert set(answer.cookies) == {"app", COOKIE}
 
 
 def test_a_renewed_session_of_an_exception_page_keeps_exc_info(app: App) -> None:
     middleware = guard(app, session_idle="1h")
-    clock = Clock(middleware)
+    clock = clock_of(middleware)
     cookie = sign_in(middleware)
-    clock.forward(10 * 60)
+    clock.ahead += 10 * 60
     told: list[Any] = []
 
     def failing(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -515,17 +516,11 @@ def test_a_client_key_that_cannot_sign_stops_the_start(app: App) -> None:
     assert "canary" not in str(refusal.value)
 
 
-class Clock:
-    """Moves the time by which sessions live."""
-
-    def __init__(self, middleware: OAuth2Middleware) -> None:
-        sessions = middleware._sessions
-        real = sessions._clock
-        self._ahead = 0.0
-        sessions._clock = lambda: real() + self._ahead
-
-    def forward(self, seconds: float) -> None:
-        self._ahead += seconds
+def clock_of(middleware: OAuth2Middleware) -> ShiftedClock:
+    """A clock that moves the time by which sessions live."""
+    sessions = middleware._sessions
+    clock = sessions._clock = ShiftedClock(sessions._clock)
+    return clock
 
 
 def cookie_of(answer: Answer, before: str = "") -> str:

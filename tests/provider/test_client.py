@@ -9,7 +9,6 @@ import secrets
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -22,20 +21,13 @@ from oauth2_mw.provider.http.transport import Timeouts
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 from tests.security.hostile import Hostile
+from tests.support.clock import Clock
 from tests.support.providers.jose import base64url, rsa_key
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
 
 REDIRECT_URI = "https://app.example/core/auth/oauth2/login/callback/"
 VERIFIER = "verifier-0123456789-0123456789-0123456789-abc"
-
-
-@dataclass
-class Clock:
-    now: float
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

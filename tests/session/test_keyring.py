@@ -10,18 +10,11 @@ import pytest
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line
+from tests.support.clock import Clock
 from tests.support.settings.keys import raw_key as key
 from tests.support.settings.keys import text_key
 
 T0 = 1_800_000_000
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = float(T0)
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def write(path: Path, *entries: tuple[str, int, bytes]) -> None:
@@ -34,11 +27,6 @@ def write(path: Path, *entries: tuple[str, int, bytes]) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "keys"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 def sealer(path: Path, clock: Clock) -> Sealer:

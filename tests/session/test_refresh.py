@@ -19,6 +19,7 @@ from oauth2_mw.identity.admission import Admission
 from oauth2_mw.session import refresh
 from oauth2_mw.session.refresh import Refresher
 from tests.support.browser.jar import Browser
+from tests.support.clock import ShiftedClock
 from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
 from tests.support.providers.standin import Answer, StandIn
 from tests.support.stores.watched_store import WatchedStore
@@ -29,17 +30,6 @@ HOUR = 3600
 MODES = ("cookie", "cookie and directory", "store")
 
 
-class Clock:
-    """The clock by which sessions live; the provider's is the machine's."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-        self.ahead = 0
-
-    def __call__(self) -> float:
-        return float(self._real()) + self.ahead
-
-
 class Scene:
     """A person signed in at a site whose access tokens last an hour."""
 
@@ -47,7 +37,7 @@ class Scene:
         self.site = site
         self.provider = provider
         self.sessions = site.middleware._sessions
-        self.clock = Clock(self.sessions._clock)
+        self.clock = ShiftedClock(self.sessions._clock)
         self.sessions._clock = self.clock
         if self.sessions._stored is not None:
             self.sessions._stored._clock = self.clock

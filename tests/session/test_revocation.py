@@ -11,6 +11,7 @@ import pytest
 
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.revocation import GRACE, KEPT_LONGER, RETRY, Revocations, session_name, user_name
+from tests.support.clock import Clock
 
 LATER = int(time.time()) + 3600
 
@@ -50,18 +51,6 @@ class Shared:
 
 def make(shared: Shared, clock: Clock) -> Revocations:
     return Revocations(shared=shared, disabled=shared.disabled_ids, sync=5, clock=clock)
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 def test_without_a_directory_a_logout_ends_the_session_in_this_process(clock: Clock) -> None:

@@ -20,20 +20,13 @@ from oauth2_mw.session.revocation import user_name
 from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line
 from oauth2_mw.sql import Database
+from tests.support.clock import Clock
 from tests.support.hosts.guarded import make_settings
 from tests.support.settings.keys import raw_key
 from tests.support.stores.watched_store import WatchedStore
 
 JANE = Identity("u1", "default", "https://id.example", "42", "jane", claims=freeze({"c": "canary"}))
 NOW = 1_800_000_000
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = float(NOW)
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Host:
@@ -74,11 +67,6 @@ class Host:
 @pytest.fixture(autouse=True)
 def one_clock(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     monkeypatch.setattr("oauth2_mw.session.manager.monotonic", clock)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

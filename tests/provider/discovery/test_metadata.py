@@ -24,26 +24,12 @@ from oauth2_mw.provider.discovery.metadata import (
 from oauth2_mw.provider.http.transport import Timeouts, Transport
 from oauth2_mw.settings.model import ProviderSettings
 from tests.security.hostile import Hostile
+from tests.support.clock import Clock
 from tests.support.providers.jose import rsa_key
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
 
 ISSUER = "https://op.example"
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ import pytest
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores import Record, Store
 from oauth2_mw.session.stores.record import KEPT_LONGER, MAX_DATA, MAX_NAME, MAX_NUMBER, MAX_SUMMARY
+from tests.support.clock import Clock
 
 MakeStore = Callable[[str], Store]
 
@@ -38,19 +39,9 @@ MANY = 250
 THREADS = 50
 
 
-class Clock:
-    """Seconds since the epoch, put forward by a test."""
-
-    def __init__(self) -> None:
-        self.now = float(int(time.time()))
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(int(time.time()))
 
 
 @pytest.fixture

@@ -12,24 +12,13 @@ from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.web.http.csrf import VALID_FOR, FormTokens
+from tests.support.clock import Clock
 from tests.support.hosts.guarded import make_settings
-
-
-class Clock:
-    now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def session(session_id: str) -> Session:
     who = Identity("u", "default", "https://id.example", "s", "jane")
     return Session(session_id, who, MappingProxyType({}), 0, 2_000_000_000, 0, 3600)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -23,16 +23,10 @@ from oauth2_mw.web.signin.attempt import (
     Attempts,
     LocalReplayCache,
 )
+from tests.support.clock import Clock
 from tests.support.settings.keys import text_key
 
 COOKIES = Cookies("oauth2_mw", secure=True)
-
-
-class Clock:
-    now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Browser:
@@ -58,11 +52,6 @@ class Browser:
 
     def sent(self) -> RequestCookies:
         return COOKIES.read("; ".join(f"{name}={value}" for name, value in self.jar.items()))
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
