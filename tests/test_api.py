@@ -10,7 +10,7 @@ import pytest
 
 import oauth2_mw
 from oauth2_mw.errors import OAuth2Error
-from tests.support.hosts.guarded import ORIGIN
+from tests.support.settings.minimal import ORIGIN
 from tests.test_middleware import JANE, App, call, environ_for, guard, sign_in
 
 

@@ -18,8 +18,8 @@ from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from tests.support.clock import ShiftedClock
-from tests.support.hosts.guarded import ORIGIN, make_settings
 from tests.support.hosts.wsgi_call import Answer, call, environ_for
+from tests.support.settings.minimal import ORIGIN, make_settings
 
 HTML = "text/html,*/*;q=0.8"
 COOKIE = "__Host-oauth2_mw"

@@ -13,7 +13,7 @@ from oauth2_mw.errors import ConfigError
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.paste import filter_app_factory, filter_factory
 from oauth2_mw.settings import ini
-from tests.support.settings.minimal import key_text
+from tests.support.settings.keys import text_key
 
 
 def application(environ, start_response):
@@ -32,7 +32,7 @@ filter-with = sso
 """
 INLINE = f"""
 public_url = https://app.example.com/core
-secret_keys = {key_text()}
+secret_keys = {text_key()}
 provider.corp.issuer = https://id.example.com
 provider.corp.client_id = app
 provider.corp.client_secret = 100%%
@@ -43,7 +43,7 @@ login_page = on
 FILE = f"""
 [oauth2_mw]
 public_url = https://app.example.com
-secret_keys = {key_text()}
+secret_keys = {text_key()}
 issuer = https://id.example.com
 client_id = app
 client_secret = file:secret.txt
@@ -78,7 +78,7 @@ def test_the_keys_may_stand_in_the_filters_section(tmp_path, entry):
 def test_the_keys_of_the_filters_section_are_those_of_the_file():
     conf = {
         "public_url": "https://app.example.com/core",
-        "secret_keys": key_text(),
+        "secret_keys": text_key(),
         "provider.corp.issuer": "https://id.example.com",
         "provider.corp.client_id": "app",
         "provider.corp.client_secret": "100%",

@@ -16,7 +16,7 @@ from oauth2_mw.identity.model import Identity
 from oauth2_mw.session.cookies import MAX_CHUNKS, MAX_COPIES, Cookies
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.web.signin.attempt import SLOTS, Attempts
-from tests.support.hosts.guarded import make_settings
+from tests.support.settings.minimal import make_settings
 
 NOW = 1_800_000_000
 COOKIE = "__Host-oauth2_mw"

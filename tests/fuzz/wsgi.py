@@ -25,8 +25,8 @@ from oauth2_mw.session.cookies import Cookies
 from oauth2_mw.settings.grammar import AttributePath
 from tests.fuzz.provider import Answering
 from tests.fuzz.session import expand
-from tests.support.hosts.guarded import make_settings
 from tests.support.hosts.wsgi_call import call, environ_for
+from tests.support.settings.minimal import make_settings
 from tests.support.settings.providers import provider_settings
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")

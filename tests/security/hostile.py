@@ -21,9 +21,10 @@ import pytest
 
 from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
-from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.jose import Key, base64url, from_base64url, to_json
 from tests.support.providers.standin import LEFT_OUT, Answer, Request, StandIn
+from tests.support.settings.minimal import ORIGIN
 from tests.support.stores.directory_file import count_users, empty_directory
 
 SECRET = "s3cret: %+&ü"

@@ -34,10 +34,11 @@ from oauth2_mw.session.keyring import Key, Keyring
 from oauth2_mw.session.revocation import Revocations, session_name
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql.spent import Revocation
-from tests.support.hosts.guarded import ORIGIN, App, make_settings
+from tests.support.hosts.guarded import App
 from tests.support.hosts.wsgi_call import Answer, call, environ_for
 from tests.support.providers.standin import StandIn
 from tests.support.settings.keys import raw_key, text_key
+from tests.support.settings.minimal import ORIGIN, make_settings
 
 HTML = "text/html,*/*;q=0.8"
 COOKIE = "__Host-oauth2_mw"

@@ -24,11 +24,12 @@ from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.cookies import RequestCookies
 from oauth2_mw.session.model import Session
 from oauth2_mw.web.signin.attempt import Attempt, State
-from tests.support.hosts.guarded import App, make_settings
+from tests.support.hosts.guarded import App
 from tests.support.hosts.wsgi_call import Answer as Reply
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.keys import raw_key, text_key
+from tests.support.settings.minimal import make_settings
 
 CLIENT_SECRET = "canary client: %&+/ä"
 PREFIX = "/auth/oauth2"

@@ -43,9 +43,9 @@ from tests.security.hostile import (
     with_signature,
 )
 from tests.support.browser.page import Page
-from tests.support.hosts.guarded import ORIGIN
 from tests.support.providers.jose import Key, rsa_key, to_json
 from tests.support.providers.standin import LEFT_OUT, Answer
+from tests.support.settings.minimal import ORIGIN
 
 MODES = ["query", "form_post"]
 

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.middleware import OAuth2Middleware
-from tests.support.hosts.guarded import App, make_settings
+from tests.support.hosts.guarded import App
 from tests.support.hosts.wsgi_call import Answer, call, environ_for
 from tests.support.providers.standin import StandIn
+from tests.support.settings.minimal import make_settings
 
 PREFIX = "/auth/oauth2"
 FORM = "application/x-www-form-urlencoded"

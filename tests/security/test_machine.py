@@ -34,10 +34,11 @@ from hypothesis.stateful import (
 )
 
 from oauth2_mw.middleware import OAuth2Middleware
-from tests.support.hosts.guarded import App, make_settings
+from tests.support.hosts.guarded import App
 from tests.support.hosts.wsgi_call import Answer, call, environ_for
 from tests.support.providers.standin import StandIn
 from tests.support.settings.keys import text_key
+from tests.support.settings.minimal import make_settings
 from tests.support.stores.directory_file import empty_directory
 
 START = 1_900_000_000

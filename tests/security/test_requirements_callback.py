@@ -13,8 +13,9 @@ import pytest
 from oauth2_mw.provider.client import ProviderClient
 from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
-from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
+from tests.support.settings.minimal import ORIGIN
 from tests.support.settings.providers import oidc_settings, provider_settings
 
 SECRET = "s3cret: %+&ü"

@@ -20,9 +20,10 @@ from oauth2_mw.session.cookies import Cookies
 from tests.support.browser.cookie_jar import MAX_PAIR
 from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
-from tests.support.hosts.guarded import ORIGIN, App, Guarded, guarded, make_settings
+from tests.support.hosts.guarded import App, Guarded, guarded
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.providers.standin import StandIn
+from tests.support.settings.minimal import ORIGIN, make_settings
 
 HTML = "text/html,*/*;q=0.8"
 COOKIE = "__Host-oauth2_mw"

@@ -32,10 +32,11 @@ from oauth2_mw.provider.http.transport import Timeouts
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.web.signin.attempt import LocalReplayCache
-from tests.support.hosts.guarded import ORIGIN, App, Guarded, guarded, make_settings
+from tests.support.hosts.guarded import App, Guarded, guarded
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.providers.standin import Answer, StandIn
 from tests.support.settings.keys import text_key
+from tests.support.settings.minimal import ORIGIN, make_settings
 from tests.support.settings.providers import oidc_settings
 
 HTML = "text/html,*/*;q=0.8"

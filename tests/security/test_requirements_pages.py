@@ -13,8 +13,9 @@ import pytest
 import oauth2_mw.web
 from oauth2_mw.errors import ConfigError
 from tests.support.browser.page import Page
-from tests.support.hosts.guarded import ORIGIN, Guarded, guarded, make_settings
+from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.standin import StandIn
+from tests.support.settings.minimal import ORIGIN, make_settings
 
 PREFIX = "/auth/oauth2"
 LOGOUT = f"{ORIGIN}{PREFIX}/logout/"

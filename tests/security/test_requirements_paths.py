@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from oauth2_mw.errors import ConfigError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
-from tests.support.hosts.guarded import App, make_settings
+from tests.support.hosts.guarded import App
 from tests.support.hosts.wsgi_call import call, environ_for
+from tests.support.settings.minimal import make_settings
 
 COOKIE = "__Host-oauth2_mw"
 PREFIX = "/auth/oauth2"

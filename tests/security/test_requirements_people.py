@@ -19,9 +19,10 @@ from oauth2_mw.settings import presets
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.ini import Settings
 from tests.support.browser.jar import Browser
-from tests.support.hosts.guarded import ORIGIN, Guarded, guarded, make_settings
+from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.standin import LEFT_OUT, StandIn
 from tests.support.settings.keys import text_key
+from tests.support.settings.minimal import ORIGIN, make_settings
 from tests.support.settings.people import ISSUER, NOW, attributes, provider
 
 SECRET = "s3cret: %+&ü"

@@ -19,10 +19,11 @@ from oauth2_mw.session.cookie_cache import NO_SESSION
 from oauth2_mw.settings.ini import Settings
 from oauth2_mw.web.http.urls import Urls
 from tests.support.browser.jar import Browser
-from tests.support.hosts.guarded import ORIGIN, App, Guarded, guarded, make_settings
+from tests.support.hosts.guarded import App, Guarded, guarded
 from tests.support.hosts.wsgi_call import Answer, call, environ_for
 from tests.support.providers.standin import StandIn
 from tests.support.settings.keys import text_key
+from tests.support.settings.minimal import ORIGIN, make_settings
 
 HTML = "text/html,*/*;q=0.8"
 PREFIX = "/auth/oauth2"

@@ -42,9 +42,9 @@ from tests.security.hostile import (
     unsigned,
     with_signature,
 )
-from tests.support.hosts.guarded import make_settings
 from tests.support.providers.jose import Key, base64url, ec_key, ed_key, from_base64url, rsa_key, to_json
 from tests.support.providers.standin import LEFT_OUT, Answer
+from tests.support.settings.minimal import make_settings
 
 # Signature
 

@@ -11,8 +11,8 @@ from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.session.cookies import MAX_COPIES
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line
-from tests.support.hosts.guarded import make_settings
 from tests.support.settings.keys import raw_key
+from tests.support.settings.minimal import make_settings
 
 JANE = Identity("u1", "default", "https://id.example", "42", "jane")
 

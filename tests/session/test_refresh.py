@@ -20,8 +20,9 @@ from oauth2_mw.session import refresh
 from oauth2_mw.session.refresh import Refresher
 from tests.support.browser.jar import Browser
 from tests.support.clock import ShiftedClock
-from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.standin import Answer, StandIn
+from tests.support.settings.minimal import ORIGIN
 from tests.support.stores.watched_store import WatchedStore
 
 SECRET = "s3cret: %+&ü"

@@ -21,8 +21,8 @@ from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line
 from oauth2_mw.sql import Database
 from tests.support.clock import Clock
-from tests.support.hosts.guarded import make_settings
 from tests.support.settings.keys import raw_key
+from tests.support.settings.minimal import make_settings
 from tests.support.stores.watched_store import WatchedStore
 
 JANE = Identity("u1", "default", "https://id.example", "42", "jane", claims=freeze({"c": "canary"}))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from oauth2_mw.settings.ini import Settings
-from tests.support.settings.minimal import key_text, oidc, only_problem, service
+from tests.support.settings.keys import text_key
+from tests.support.settings.minimal import oidc, only_problem, service
 
 
 def test_a_variable_wins_over_what_is_written(monkeypatch):
@@ -38,7 +39,7 @@ def test_the_environment_alone_is_enough(monkeypatch):
 
 
 def test_a_relative_file_in_a_variable_is_looked_up_from_the_base(monkeypatch, tmp_path):
-    (tmp_path / "keys").write_text(f"k1 2026-11-23T18:00:00Z {key_text()}")
+    (tmp_path / "keys").write_text(f"k1 2026-11-23T18:00:00Z {text_key()}")
     monkeypatch.setenv("OAUTH2_MW_SECRET_KEYS", "file:keys")
     assert Settings.from_mapping(service(**oidc()), base=tmp_path).secret_keys.path == tmp_path / "keys"
 

@@ -17,12 +17,13 @@ from oauth2_mw.settings.document import variable_name
 from oauth2_mw.settings.fields import FIELDS, GLOBAL, PROVIDER, describe
 from oauth2_mw.settings.grammar import AllowTerm, Secret, format_key_line, parse_key_file
 from oauth2_mw.settings.ini import Settings
-from tests.support.settings.minimal import OTHER_KEY, key_text, oauth, oidc, only_problem, problems, service
+from tests.support.settings.keys import text_key
+from tests.support.settings.minimal import oauth, oidc, only_problem, problems, service
 
 SMALLEST = f"""
 [oauth2_mw]
 public_url = https://app.example.com/core/
-secret_keys = {key_text()}
+secret_keys = {text_key()}
 issuer = https://id.example.com
 client_id = app
 client_secret = s3cret
@@ -222,7 +223,7 @@ def test_no_repr_of_settings_shows_a_secret():
         )
     )
     assert "canary" not in repr(settings)
-    assert key_text() not in repr(settings)
+    assert text_key() not in repr(settings)
 
 
 def test_settings_cannot_be_changed():
@@ -342,15 +343,15 @@ def test_a_provider_with_a_shorter_lifetime_has_a_shorter_idle_time():
 
 
 def test_a_key_file_is_named_by_its_path(tmp_path):
-    entry = parse_key_file(f"k1 2026-11-23T18:00:00Z {key_text()}")[0]
+    entry = parse_key_file(f"k1 2026-11-23T18:00:00Z {text_key()}")[0]
     (tmp_path / "keys").write_text(format_key_line(entry))
     settings = Settings.from_mapping(service(**oidc(), secret_keys="file:keys"), base=tmp_path)
     assert settings.secret_keys.path == tmp_path / "keys"
 
 
 def test_several_literal_keys_may_stand_on_several_lines(write):
-    path = write(SMALLEST.replace(key_text(), f"{key_text()}\n    {key_text(OTHER_KEY)}"))
-    assert Settings.from_ini(path).secret_keys.value().split() == [key_text(), key_text(OTHER_KEY)]
+    path = write(SMALLEST.replace(text_key(), f"{text_key()}\n    {text_key(1)}"))
+    assert Settings.from_ini(path).secret_keys.value().split() == [text_key(), text_key(1)]
 
 
 def test_a_written_empty_value_means_nothing():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from oauth2_mw.encoding import base64url
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.ini import Settings
-from tests.support.settings.minimal import OTHER_KEY, key_text, oauth, oidc, only_problem, problems, service
+from tests.support.settings.keys import text_key
+from tests.support.settings.minimal import oauth, oidc, only_problem, problems, service
 
 MAIN = "[oauth2_mw] "
 
@@ -54,9 +56,9 @@ def main(key: str, value: object) -> dict[str, object]:
         # secret_keys
         ("secret_keys", "", ["is missing", "keygen"]),
         ("secret_keys", "short", ["key 1", "keygen"]),
-        ("secret_keys", f"{key_text()} {key_text()}", ["key 2", "twice"]),
-        ("secret_keys", f"{key_text()} {key_text(OTHER_KEY)[:-2]}", ["key 2"]),
-        ("secret_keys", key_text(bytes(32)), ["made up"]),
+        ("secret_keys", f"{text_key()} {text_key()}", ["key 2", "twice"]),
+        ("secret_keys", f"{text_key()} {text_key(1)[:-2]}", ["key 2"]),
+        ("secret_keys", base64url(bytes(32)), ["made up"]),
         ("secret_keys", "file:gone", ["cannot be read", "gone"]),
         ("secret_keys", "file:", ["path of a file"]),
         ("secret_keys", "env:OAUTH2_TEST_NOT_SET", ["OAUTH2_TEST_NOT_SET is not set"]),
@@ -300,11 +302,11 @@ def test_a_key_of_the_service_has_no_place_in_a_provider():
 
 def test_the_keys_of_a_key_file_are_told_by_their_line(tmp_path):
     (tmp_path / "keys").write_text(
-        f"# keys\nk1 2026-11-23T18:00:00Z {key_text()}\nk2 yesterday {key_text(OTHER_KEY)}\n"
+        f"# keys\nk1 2026-11-23T18:00:00Z {text_key()}\nk2 yesterday {text_key(1)}\n"
     )
     found = only_problem(main("secret_keys", "file:keys"), base=tmp_path)
     assert "keys, line 3: not-before" in found
-    assert key_text(OTHER_KEY) not in found
+    assert text_key(1) not in found
 
 
 def test_a_form_as_answer_needs_https():

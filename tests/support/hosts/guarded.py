@@ -18,9 +18,7 @@ from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings.ini import Settings
 from tests.support.browser.jar import Browser
 from tests.support.hosts.wsgi_thread import serve
-from tests.support.settings.keys import text_key
-
-ORIGIN = "https://app.example"
+from tests.support.settings.minimal import ORIGIN, make_settings
 
 
 class App:
@@ -80,18 +78,6 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._lines.append(record.getMessage())
-
-
-def make_settings(**keys: Any) -> Settings:
-    """Settings with what every one needs; a key ``None`` is left out."""
-    given = {
-        "public_url": ORIGIN,
-        "secret_keys": text_key(),
-        "client_id": "app",
-        "client_secret": "s3cret: %&+/ä",
-        **keys,
-    }
-    return Settings.from_mapping({name: value for name, value in given.items() if value is not None})
 
 
 @contextmanager

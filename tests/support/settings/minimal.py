@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
 
 from oauth2_mw.errors import ConfigError
 from oauth2_mw.settings.ini import Settings
+from tests.support.settings.keys import text_key
 
-KEY = bytes.fromhex("9d4f1c0be7a25386d1f0b97e2c4a68531be09d77f4c8a1365e02cb94af6d7813")
-OTHER_KEY = bytes(reversed(KEY))
+ORIGIN = "https://app.example"
 
 
-def key_text(key: bytes = KEY) -> str:
-    """A key as a setting spells it."""
-    return base64.urlsafe_b64encode(key).rstrip(b"=").decode()
+def make_settings(**keys: Any) -> Settings:
+    """Settings with what every one needs; a key ``None`` is left out."""
+    given = {
+        "public_url": ORIGIN,
+        "secret_keys": text_key(),
+        "client_id": "app",
+        "client_secret": "s3cret: %&+/ä",
+        **keys,
+    }
+    return Settings.from_mapping({name: value for name, value in given.items() if value is not None})
 
 
 def service(**more: Any) -> dict[str, Any]:
     """What every service has, and no provider."""
-    return {"public_url": "https://app.example.com", "secret_keys": key_text(), **more}
+    return {"public_url": "https://app.example.com", "secret_keys": text_key(), **more}
 
 
 def oidc(**more: Any) -> dict[str, Any]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import os
-from dataclasses import replace
 from typing import Any
 
 from oauth2_mw.identity.mapping import Attributes
-from oauth2_mw.settings.ini import Settings
 from oauth2_mw.settings.model import ProviderSettings
+from tests.support.settings.providers import provider_settings
 
 ISSUER = "https://op.example"
 #: 2026-01-01, in seconds since the epoch
@@ -18,14 +15,7 @@ NOW = 1767225600
 
 def provider(**changes: Any) -> ProviderSettings:
     """The provider ``corp`` of an operator who wrote the least, with *changes*."""
-    settings = Settings.from_mapping(
-        {
-            "public_url": "http://localhost:8000",
-            "secret_keys": base64.urlsafe_b64encode(os.urandom(32)).decode(),
-            "provider:corp": {"provider": "Corp", "issuer": ISSUER, "client_id": "app", "client_secret": "x"},
-        }
-    )
-    return replace(settings.providers["corp"], **changes)
+    return provider_settings(**{"name": "corp", "issuer": ISSUER, **changes})
 
 
 def attributes(username: str = "jane", **others: Any) -> Attributes:

@@ -11,8 +11,9 @@ import pytest
 
 from tests.support.browser.jar import Browser
 from tests.support.browser.page import Form, Page
-from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.standin import StandIn
+from tests.support.settings.minimal import ORIGIN
 from tests.support.stores.watched_store import WatchedStore
 
 SECRET = "s3cret: %+&ü"

@@ -13,7 +13,7 @@ from oauth2_mw.session.model import Session
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.web.http.csrf import VALID_FOR, FormTokens
 from tests.support.clock import Clock
-from tests.support.hosts.guarded import make_settings
+from tests.support.settings.minimal import make_settings
 
 
 def session(session_id: str) -> Session:

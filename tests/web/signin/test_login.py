@@ -19,8 +19,9 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.settings.grammar import Secret
 from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
-from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.standin import Answer, StandIn
+from tests.support.settings.minimal import ORIGIN
 
 CALLBACK = f"{ORIGIN}/auth/oauth2/login/callback/"
 SECRET = "s3cret: %+&ü"

@@ -15,9 +15,10 @@ import pytest
 
 from oauth2_mw.errors import StoreUnavailableError
 from tests.support.browser.jar import Browser
-from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.jose import base64url, rsa_key
 from tests.support.providers.standin import LEFT_OUT, LOGOUT_EVENT, Answer, StandIn
+from tests.support.settings.minimal import ORIGIN
 from tests.support.stores.watched_store import WatchedStore
 
 SECRET = "s3cret: %+&ü"

@@ -10,9 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.support.browser.jar import Browser
-from tests.support.hosts.guarded import ORIGIN, Guarded, guarded
+from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.providers.standin import StandIn
+from tests.support.settings.minimal import ORIGIN
 from tests.support.stores.watched_store import WatchedStore
 
 SECRET = "s3cret: %+&ü"
