@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.limits import COOKIE, Limit
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 
 Environ = dict[str, Any]
 

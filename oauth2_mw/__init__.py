@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from oauth2_mw.api import authorized_session, get_identity, login_url, logout_url
     from oauth2_mw.identity.model import Identity
     from oauth2_mw.middleware import OAuth2Middleware
-    from oauth2_mw.settings.ini import Settings
+    from oauth2_mw.settings.model import Settings
 
 __all__ = [
     "Identity",
@@ -27,7 +27,7 @@ __all__ = [
 _HOMES = {
     "Identity": "oauth2_mw.identity.model",
     "OAuth2Middleware": "oauth2_mw.middleware",
-    "Settings": "oauth2_mw.settings.ini",
+    "Settings": "oauth2_mw.settings.model",
 }
 
 

@@ -12,16 +12,14 @@ from oauth2_mw.web.http.urls import Urls
 if TYPE_CHECKING:
     from requests_oauthlib import OAuth2Session
 
-Environ = Mapping[str, Any]
 
-
-def get_identity(environ: Environ) -> Identity | None:
+def get_identity(environ: Mapping[str, Any]) -> Identity | None:
     """Who is signed in; ``None``: nobody is."""
     identity: Identity | None = environ.get("oauth2_mw.identity")
     return identity
 
 
-def login_url(environ: Environ, *, destination: str | None = None) -> str:
+def login_url(environ: Mapping[str, Any], *, destination: str | None = None) -> str:
     """Where a link "Sign in" leads.
 
     :param destination: the path to return to, as the browser sees it; what leads elsewhere is left out.
@@ -31,13 +29,13 @@ def login_url(environ: Environ, *, destination: str | None = None) -> str:
     return urls.login(destination=urls.destination(destination))
 
 
-def logout_url(environ: Environ, *, destination: str | None = None) -> str:
+def logout_url(environ: Mapping[str, Any], *, destination: str | None = None) -> str:
     """Where a link "Sign out" leads; parameters and errors as with :func:`login_url`."""
     urls = _urls(environ)
     return urls.logout(destination=urls.destination(destination))
 
 
-def authorized_session(environ: Environ) -> OAuth2Session:
+def authorized_session(environ: Mapping[str, Any]) -> OAuth2Session:
     """A ``requests`` session that sends the signed-in person's access token (RFC 6750, section 2.1).
 
     It needs ``keep_tokens = id access`` (or ``access``).
@@ -56,7 +54,7 @@ def authorized_session(environ: Environ) -> OAuth2Session:
     return OAuth2Session(token={"access_token": token, "token_type": "Bearer"})
 
 
-def _urls(environ: Environ) -> Urls:
+def _urls(environ: Mapping[str, Any]) -> Urls:
     urls = environ.get("oauth2_mw.urls")
     if not isinstance(urls, Urls):
         raise OAuth2Error(

@@ -27,8 +27,8 @@ _QUERY_SAFE = _PATH_SAFE + "?%"
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_NOT_ALPHANUMERIC = re.compile(r"[^0-9A-Z]")
 _LINE_BREAKS = str.maketrans("\r\n\t", "   ")
+_NOT_ALPHANUMERIC = re.compile(r"[^0-9A-Z]")
 
 # Segments between single slashes. A segment of dots and blanks alone is refused, not only "." and "..": some
 # file systems drop trailing dots and blanks, so that ".. " climbs as well.

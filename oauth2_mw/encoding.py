@@ -6,6 +6,8 @@ import hashlib
 from base64 import urlsafe_b64encode
 from binascii import a2b_base64
 
+#: The largest whole number that JSON, Lua and every database count to without a loss (RFC 7493, section 2.2).
+MAX_NUMBER = 2**53 - 1
 #: The last character of an unpadded text whose unused bits are zero: one spelling for one value.
 _LAST = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
 _PADDING = {0: b"", 2: b"==", 3: b"="}

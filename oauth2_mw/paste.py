@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from oauth2_mw.middleware import OAuth2Middleware
-from oauth2_mw.settings import ini
+from oauth2_mw.settings.model import Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -21,7 +21,7 @@ def filter_app_factory(
         ``environ.KEY``, ``access.rules``.
     :raises ConfigError: with every problem found.
     """
-    return OAuth2Middleware(app, ini.from_paste(global_conf, local_conf))
+    return OAuth2Middleware(app, Settings.from_paste(global_conf, local_conf))
 
 
 def filter_factory(
@@ -31,7 +31,7 @@ def filter_factory(
 
     :raises ConfigError: with every problem found.
     """
-    settings = ini.from_paste(global_conf, local_conf)
+    settings = Settings.from_paste(global_conf, local_conf)
 
     def wrap(app: WSGIApplication) -> OAuth2Middleware:
         return OAuth2Middleware(app, settings)

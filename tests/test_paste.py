@@ -12,7 +12,7 @@ from paste.deploy import loadapp, loadfilter
 from oauth2_mw.errors import ConfigError
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.paste import filter_app_factory, filter_factory
-from oauth2_mw.settings import ini
+from oauth2_mw.settings.model import Settings
 from tests.support.settings.keys import text_key
 
 
@@ -86,7 +86,7 @@ def test_the_keys_of_the_filters_section_are_those_of_the_file():
         "access.rules": "",
         "login_page": "on",
     }
-    settings = ini.from_paste({}, conf)
+    settings = Settings.from_paste({}, conf)
     assert settings.providers["corp"].client_id == "app"
     assert settings.providers["corp"].client_secret.value() == "100%"
     assert dict(settings.environ) == {"REMOTE_EMAIL": "email"}

@@ -19,7 +19,7 @@ import pytest
 import time_machine
 
 from oauth2_mw.middleware import OAuth2Middleware
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from tests.support.hosts.operator import Operator
 from tests.support.hosts.wsgi_call import Answer, call, environ_for
 from tests.support.providers.standin import StandIn

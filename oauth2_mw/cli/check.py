@@ -11,8 +11,8 @@ from pathlib import Path
 from oauth2_mw.cli.terminal import plain, span
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings import redis_address
-from oauth2_mw.settings.checks import warnings
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.warnings import warnings
 from oauth2_mw.sql import address
 from oauth2_mw.web.http.urls import Urls
 

@@ -11,7 +11,7 @@ from oauth2_mw.cli.terminal import CommandError, plain
 from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.identity.usernames import name_key
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from oauth2_mw.sql import address
 
 #: How users are named on a command line.

@@ -13,7 +13,7 @@ from oauth2_mw.cli import key_file
 from oauth2_mw.cli.terminal import CommandError, moment, read_span, row, span, word
 from oauth2_mw.session.keyring import SEAL_DELAY, Key, latest_first, sealing
 from oauth2_mw.settings.grammar import KeyEntry
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.signin.attempt import KEPT_FOR
 
 

@@ -14,7 +14,7 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.observe import audit
 from oauth2_mw.session.opening import open_sessions
 from oauth2_mw.session.registry import SessionInfo, SessionRegistry
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 
 
 def open_ledger(ini: Path, settings: Settings, directory: Directory | None) -> SessionRegistry:

@@ -15,7 +15,7 @@ from oauth2_mw.cli.terminal import CommandError, moment, plain, print_json, row,
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.session.registry import SessionInfo, SessionRegistry
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 

@@ -13,7 +13,7 @@ from oauth2_mw.cli.registry import counted, end_user, open_ledger
 from oauth2_mw.cli.terminal import CommandError, moment, plain, print_json, row, span, word
 from oauth2_mw.errors import ProviderError, StoreUnavailableError
 from oauth2_mw.identity.directory import Directory, User
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

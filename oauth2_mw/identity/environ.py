@@ -10,12 +10,10 @@ from typing import Any, Literal
 from oauth2_mw.boundary import contains_control, normalised_key
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.model import Identity
-from oauth2_mw.settings.environ_keys import IDENTITY_SOURCES
+from oauth2_mw.settings.environ_keys import IDENTITY_SOURCES, TOKEN_SOURCES
 from oauth2_mw.settings.grammar import AttributePath
 
 AUTH_TYPE = "OAuth2"
-
-_TOKEN_SOURCES = frozenset({"access_token", "id_token"})
 
 _Source = Callable[[Identity, Mapping[str, str]], Any]
 
@@ -158,12 +156,12 @@ class EnvironWriter:
 def _source(text: str) -> _Source:
     if text in IDENTITY_SOURCES:
         return lambda identity, _tokens: getattr(identity, text)
-    if text in _TOKEN_SOURCES:
+    if text in TOKEN_SOURCES:
         return lambda _identity, tokens: tokens.get(text)
     if text.startswith("claims."):
         path = AttributePath.parse(text.removeprefix("claims."))
         return lambda identity, _tokens: path.get(identity.claims)
-    sources = ", ".join(sorted(_TOKEN_SOURCES.union(IDENTITY_SOURCES)))
+    sources = ", ".join(sorted((*IDENTITY_SOURCES, *TOKEN_SOURCES)))
     raise ValueError(f"{text!r} is not a source; write one of {sources}, or claims.PATH")
 
 

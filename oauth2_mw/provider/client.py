@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from oauth2_mw.errors import ConfigError, OAuth2Error, Problem, StateError, TokenError
+from oauth2_mw.errors import OAuth2Error, StateError, TokenError
 from oauth2_mw.provider.discovery.metadata import MetadataCache
 from oauth2_mw.provider.endpoints.authorization import authorization_url
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
@@ -21,7 +21,6 @@ from oauth2_mw.provider.endpoints.token import TokenResponse, redeem_code, redee
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Timeouts
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.person import ClaimsReader, told
-from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.provider.tokens.id_token import nonce_of, session_id
 from oauth2_mw.provider.tokens.logout_token import LogoutToken, validate_logout_token
 from oauth2_mw.settings.grammar import AttributePath
@@ -73,7 +72,6 @@ class ProviderClient:
     :param needs: the claims that somebody reads; userinfo is asked when the ID token lacks one of them.
     :param clock: seconds since the epoch.
     :param timeouts: how long the provider may keep a worker waiting.
-    :raises ConfigError: when the provider's preset asks for a quirk that does not exist.
     """
 
     def __init__(
@@ -86,7 +84,6 @@ class ProviderClient:
         clock: Callable[[], float] = time.time,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
-        _check_quirk(provider)
         self.provider = provider
         self.redirect_uri = redirect_uri
         self._clock = clock
@@ -265,10 +262,3 @@ def _transport(provider: ProviderSettings, *, insecure_http: bool, timeouts: Tim
         insecure_http=insecure_http,
         timeouts=timeouts,
     )
-
-
-def _check_quirk(provider: ProviderSettings) -> None:
-    # Presets are files that anybody may write; the strategies that they name are in this package.
-    if provider.quirk is not None and provider.quirk not in QUIRKS:
-        text = f"its quirk {shown(provider.quirk)} does not exist: there are {', '.join(sorted(QUIRKS))}"
-        raise ConfigError([Problem(provider.section, "preset", text)])

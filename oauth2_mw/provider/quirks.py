@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from oauth2_mw.errors import ProviderError
+from oauth2_mw.settings.presets import QuirkName
 from oauth2_mw.settings.text import shown
 
 #: asks for a path below the userinfo endpoint; raises as ``userinfo.fetch`` does
@@ -56,6 +57,6 @@ def ok_flag(claims: Mapping[str, Any], _fetch: Fetch) -> Mapping[str, Any]:
     return claims
 
 
-QUIRKS: Mapping[str, Quirk] = MappingProxyType(
+QUIRKS: Mapping[QuirkName, Quirk] = MappingProxyType(
     {"github": github, "unwrap-data": unwrap_data, "ok-flag": ok_flag}
 )

@@ -15,7 +15,7 @@ _BRACKETED = re.compile(r"(?:[^\[\]]*@)?\[[^\[\]]*\](?::[0-9]*)?")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
 #: What RFC 3986 lets stand in a URL; everything else is percent-encoded there.
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def parse_public_url(text: str) -> str:
@@ -26,7 +26,7 @@ def parse_public_url(text: str) -> str:
     parts = _split(text)
     if "?" in text:
         raise ValueError("a query (?) has no place here: write scheme, host and mount alone")
-    if parts.port is not None and parts.port == _DEFAULT_PORTS[parts.scheme]:
+    if parts.port is not None and parts.port == DEFAULT_PORTS[parts.scheme]:
         raise ValueError(f"{parts.port} is the port of {parts.scheme} anyway: leave it out, as browsers do")
     path = parts.path.rstrip("/")
     if path:
@@ -110,7 +110,7 @@ def _split(text: str, *, userinfo: bool = False) -> SplitResult:
             ipaddress.IPv6Address(parts.hostname or "")
     except ValueError:
         raise ValueError("the URL cannot be read: look at its host and port") from None
-    if parts.scheme not in _DEFAULT_PORTS or not text[len(parts.scheme) :].startswith("://"):
+    if parts.scheme not in DEFAULT_PORTS or not text[len(parts.scheme) :].startswith("://"):
         raise ValueError("write a whole URL that starts with https:// (or http:// on loopback)")
     if "#" in text:
         raise ValueError("a fragment (#) has no place here: leave it out")

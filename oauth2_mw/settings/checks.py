@@ -1,23 +1,18 @@
 """What one key cannot know: whether the settings go together, and whether what they name is there.
 
-Everything that stops a start is complained of in a :class:`~oauth2_mw.settings.sections.Section`;
-:func:`warnings` tells what is allowed and seldom meant.
+Everything that stops a start is complained of in a :class:`~oauth2_mw.settings.sections.Section`.
 """
 
 from __future__ import annotations
 
 import re
-import stat
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from oauth2_mw.boundary import normalised_key
-from oauth2_mw.settings import presets
 from oauth2_mw.settings.addresses import is_exposed, origin_of
 from oauth2_mw.settings.document import MAIN
 from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
-from oauth2_mw.settings.model import MIN_SHARED_SECRET, ProviderSettings, Settings
+from oauth2_mw.settings.secret import MIN_SHARED_SECRET
 from oauth2_mw.settings.sections import Section
 from oauth2_mw.settings.text import shown
 
@@ -163,7 +158,7 @@ def _check_authentication(section: Section) -> None:
             _check_proof(section, key, method)
         elif section[key] is not None:
             section.complain(key, f"is not used with client_auth_method = {method}: take one of the two out")
-    if method == "none" and section["pkce"] == "off":
+    if method == "none" and section["pkce"] is False:
         section.complain("pkce", "a client without a secret is protected by PKCE alone: take pkce = off out")
 
 
@@ -227,13 +222,13 @@ def is_public(section: Section) -> bool:
     return (issuer or (token_endpoint and origin_of(token_endpoint))) in preset.public
 
 
-def check_together(main: Section, enabled: Mapping[str, tuple[Section, ProviderSettings]]) -> None:
+def check_together(main: Section, enabled: Mapping[str, Section]) -> None:
     """The enabled providers beside each other, and ``allow`` beside what they can say of a person."""
     if main["directory"] is None and main.fine("directory") and len(enabled) > 1:
         _check_prefixes(enabled)
     if not main.fine("allow", "directory"):
         return
-    mapped = {name for _, provider in enabled.values() for name in provider.attribute_map}
+    mapped = {name for section in enabled.values() for name in section["attribute_map"]}
     for field in {term.field for term in main["allow"] or ()}:
         if field == "organization" and main["directory"] is None:
             main.complain(
@@ -245,13 +240,13 @@ def check_together(main: Section, enabled: Mapping[str, tuple[Section, ProviderS
             main.complain("allow", f"{field}: terms fit nobody: no attribute_map maps email")
 
 
-def _check_prefixes(enabled: Mapping[str, tuple[Section, ProviderSettings]]) -> None:
+def _check_prefixes(enabled: Mapping[str, Section]) -> None:
     """Two people may have one name at two providers; where nothing remembers who had it first, prefixes do."""
-    for name, (section, provider) in enabled.items():
+    for name, section in enabled.items():
         if not section.fine("username_prefix"):
             continue
-        prefix = provider.username_prefix
-        others = [other.username_prefix for _, other in enabled.values() if other.name != name]
+        prefix = section["username_prefix"]
+        others = [other["username_prefix"] for other in enabled.values() if other is not section]
         if not prefix:
             section.complain(
                 "username_prefix",
@@ -263,52 +258,3 @@ def _check_prefixes(enabled: Mapping[str, tuple[Section, ProviderSettings]]) -> 
                 "username_prefix",
                 f"another provider's prefix begins with {shown(prefix)}: make them distinct",
             )
-
-
-def warnings(settings: Settings) -> tuple[str, ...]:
-    """What a start does not stop at and an operator should know, as sentences."""
-    return tuple(_warnings(settings))
-
-
-def _warnings(settings: Settings) -> Iterator[str]:
-    groups = [str(term) for term in settings.allow or () if term.field == "group"]
-    for name, provider in settings.providers.items():
-        if groups and settings.directory is not None and provider.group_sync == "first":
-            yield (
-                f"allow: {' '.join(groups)} reads the directory's groups, which under group_sync = first (provider "
-                f"{name}) never follow the provider's: write group_sync = always, or keep them by hand"
-            )
-        if settings.allow is None and not provider.public and provider.user_issuer in _public_issuers():
-            yield f"provider {name}: anyone on earth can join {provider.user_issuer}; write allow to say who may enter"
-        for key, secret in (("client_secret", provider.client_secret), ("client_key", provider.client_key)):
-            if secret is not None and _open_to_all(secret):
-                yield f"{key} of provider {name}: every user of this machine can read {secret.path}"
-    if _open_to_all(settings.secret_keys):
-        yield f"secret_keys: every user of this machine can read {settings.secret_keys.path}"
-    if any(rule.text == "/" for rule in settings.public_paths):
-        yield "public_paths: / makes every path public; protect = optional says the same more plainly"
-    for target in settings.environ:
-        if normalised_key(target).startswith("HTTP_X_FORWARDED_") and not normalised_key(target).endswith(
-            "_USER"
-        ):
-            yield f"[environ] {target}: applications take that header for the proxy's word about the connection"
-    if "refresh" in settings.keep_tokens and settings.session is None and settings.directory is None:
-        yield (
-            "keep_tokens: with refresh and sessions in cookies alone, two workers may use one refresh token at a time, "
-            "which many providers take for theft, and end the sign-in: write a directory, or a store in session"
-        )
-    if settings.insecure_http:
-        yield "insecure_http: passwords and sessions may cross the network in the clear"
-    if not settings.providers:
-        yield "no provider is enabled: protected paths answer 503"
-
-
-def _public_issuers() -> Collection[str]:
-    return {issuer for name in presets.names() for issuer in presets.read(name, Path()).public}
-
-
-def _open_to_all(secret: Secret) -> bool:
-    try:
-        return secret.path is not None and bool(secret.path.stat().st_mode & stat.S_IROTH)
-    except OSError:
-        return False

@@ -6,27 +6,52 @@ A converter takes the written text and the folder from which relative paths are 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from oauth2_mw.settings import addresses
+from oauth2_mw.boundary import contains_control
 from oauth2_mw.settings.grammar import (
     AllowTerm,
     AttributePath,
-    PathRule,
     Secret,
-    parse_bool,
     parse_duration,
     split_terms,
 )
-from oauth2_mw.settings.text import did_you_mean, has_control, shown
+from oauth2_mw.settings.text import did_you_mean, shown
 
 Convert = Callable[[str, Path], Any]
 
 #: The asymmetric JWS algorithms of RFC 7518 and RFC 8037.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+#: What an ``attribute_map`` may fill; the same as the fields of an identity.
+LOCAL_FIELDS = ("username", "name", "email", "phone", "comment", "groups")
+#: Parameters of the authorization request that are ours to set, and the setting that says how.
+_OWN_PARAMS: Mapping[str, str | None] = MappingProxyType(
+    {
+        "client_id": "client_id",
+        "client_secret": "client_secret",
+        "redirect_uri": "public_url",
+        "response_type": None,
+        "response_mode": "response_mode",
+        "scope": "scope",
+        "state": None,
+        "nonce": None,
+        "code_challenge": "pkce",
+        "code_challenge_method": "pkce",
+        "prompt": "prompt",
+        "max_age": "max_age",
+        "acr_values": "acr_values",
+        "ui_locales": "ui_locales",
+        "login_hint": None,
+        "request": None,
+        "request_uri": None,
+    }
+)
+_JSON_TYPES = {list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _INTEGER = re.compile(r"[0-9]{1,9}")
@@ -86,6 +111,11 @@ def integer(least: int, most: int) -> Convert:
     return convert
 
 
+def plain(inner: Callable[[str], Any]) -> Convert:
+    """What *inner* makes of the text."""
+    return lambda text, _base: inner(text)
+
+
 def optional(inner: Callable[[str], Any], *, none: bool = False) -> Convert:
     """What *inner* makes of the text, ``None`` for an empty one; with *none* also for the word ``none``."""
 
@@ -124,31 +154,22 @@ def _span(seconds: int) -> str:
 # Converters
 
 
-def boolean(text: str, _base: Path) -> bool:
-    """Yes or no."""
-    return parse_bool(text)
-
-
 def line(text: str) -> str:
     """One line of text."""
-    if has_control(text):
+    if contains_control(text):
         raise ValueError("control characters or a line break stand in the value: write it on one line")
     return text
+
+
+def pkce(text: str, base: Path) -> bool:
+    """Whether Proof Key for Code Exchange is used; its method ``plain`` is not offered (RFC 9700, section 2.1.1)."""
+    method: str = choice("S256", "off")(text, base)
+    return method == "S256"
 
 
 def prefix_text(text: str, _base: Path) -> str:
     """What is put before user names; nothing by default."""
     return "" if text == "none" else line(text)
-
-
-def public_url(text: str, _base: Path) -> str | None:
-    """``public_url``; missing is told apart from wrong."""
-    return addresses.parse_public_url(text) if text else None
-
-
-def url_prefix(text: str, _base: Path) -> str:
-    """``prefix``."""
-    return addresses.parse_prefix(text)
 
 
 def secret(text: str, base: Path) -> Secret | None:
@@ -181,11 +202,6 @@ def session(text: str, base: Path) -> Secret | None:
 def directory(text: str, base: Path) -> Secret | None:
     """A database URL, or ``none``; it may carry a password and is a secret."""
     return None if text == "none" else secret(text, base)
-
-
-def path_rule(text: str) -> PathRule:
-    """One of the public paths."""
-    return PathRule.parse(text)
 
 
 def allow(text: str, _base: Path) -> tuple[AllowTerm, ...]:
@@ -239,6 +255,75 @@ def algorithms(text: str, _base: Path) -> tuple[str, ...] | None:
     return names or None
 
 
-def attribute_path(text: str) -> AttributePath:
-    """A path into the provider's claims."""
-    return AttributePath.parse(text)
+# Converters of JSON objects, whose values are all texts
+
+
+def attribute_map(text: str, _base: Path) -> Mapping[str, AttributePath]:
+    """JSON, local field -> path into the provider's claims."""
+    written = _string_object(text, example='{"username": "login", "email": "email"}')
+    unknown = [name for name in written if name not in LOCAL_FIELDS]
+    if unknown and any(value in LOCAL_FIELDS for name, value in written.items() if name in unknown):
+        swapped = {value: name for name, value in written.items()}
+        turned = json.dumps(swapped, ensure_ascii=contains_control("".join(written)))
+        raise ValueError(
+            "the map is written the wrong way round: each entry is local field, then provider's field; "
+            f"write {turned}"
+        )
+    if unknown:
+        hints = ", ".join(shown(name) + did_you_mean(name, LOCAL_FIELDS) for name in unknown)
+        raise ValueError(f"no local field: {hints}; the local fields are {', '.join(LOCAL_FIELDS)}")
+    if "username" not in written:
+        raise ValueError("\"username\" is missing: say which of the provider's fields is the user's name")
+    return MappingProxyType({name: AttributePath.parse(path) for name, path in written.items()})
+
+
+def auth_params(text: str, _base: Path) -> Mapping[str, str]:
+    """JSON, further parameters of the authorization request."""
+    if not text:
+        return MappingProxyType({})
+    written = _string_object(text, example='{"hd": "example.com"}')
+    for name, value in written.items():
+        if name in _OWN_PARAMS:
+            setting = _OWN_PARAMS[name]
+            advice = f"the setting {setting} decides it" if setting else "it is made anew for each sign-in"
+            raise ValueError(f"{name} cannot be set here: {advice}")
+        if not name or contains_control(name) or contains_control(value):
+            raise ValueError("a name is empty, or control characters stand in it or in its value")
+    return MappingProxyType(written)
+
+
+def _string_object(text: str, *, example: str) -> dict[str, str]:
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in items]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise _Twice(f"{shown(twice)} stands there twice: keep one")
+        return dict(items)
+
+    if not text:
+        raise ValueError(
+            f"nothing is written here: leave the line out, or write a JSON object like {example}"
+        )
+    try:
+        found = json.loads(text, object_pairs_hook=pairs)
+    except _Twice:
+        raise
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"it is no JSON ({error.msg}, {where}): write an object like {example}") from None
+    except RecursionError:
+        raise ValueError(f"it is nested too deeply: write an object like {example}") from None
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"it is {_JSON_TYPES.get(type(found), 'null')}, not an object: write it like {example}"
+        )
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise ValueError(
+                f"the value of {shown(name)} is not a text: write it in double quotes, like {example}"
+            )
+    return found
+
+
+class _Twice(ValueError):
+    """A name stands twice in a JSON object; ``json`` would keep the last and say nothing."""

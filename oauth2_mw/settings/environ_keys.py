@@ -13,11 +13,11 @@ from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.text import did_you_mean, shown
 
 #: The fields of an identity that a plain key may hold; ``claims`` only by path.
-IDENTITY_SOURCES = (
-    *("id", "provider", "issuer", "subject", "username", "name", "email", "phone", "comment"),
-    *("groups", "organizations", "acr", "auth_time"),
+IDENTITY_SOURCES = tuple(
+    "id provider issuer subject username name email phone comment groups organizations acr auth_time".split()
 )
-_TOKENS = {"access_token": "access", "id_token": "id"}
+#: The tokens that a plain key may hold, and what ``keep_tokens`` calls them.
+TOKEN_SOURCES: Mapping[str, str] = MappingProxyType({"access_token": "access", "id_token": "id"})
 _TARGET = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 _ALWAYS_OURS = {"REMOTE_USER", "AUTH_TYPE"}
 #: What servers put there (PEP 3333; RFC 3875, section 4.1), by normalised name: the scrub would delete it.
@@ -25,17 +25,7 @@ _CGI = re.compile(
     r"CONTENT_(?:LENGTH|TYPE)|DOCUMENT_(?:ROOT|URI)|GATEWAY_INTERFACE|HTTPS|PATH_(?:INFO|TRANSLATED)|QUERY_STRING"
     r"|RAW_URI|REMOTE_(?:ADDR|HOST|IDENT|PORT)|REQUEST_[A-Z]+|SCRIPT_(?:FILENAME|NAME|URI|URL)|SERVER_[A-Z]+"
 )
-_RESERVED = (
-    "WSGI_",
-    "WSGIORG_",
-    "OAUTH2_MW_",
-    "UWSGI_",
-    "GUNICORN_",
-    "WAITRESS_",
-    "MOD_WSGI_",
-    "PASTE_",
-    "WERKZEUG_",
-)
+_RESERVED = tuple("WSGI_ WSGIORG_ OAUTH2_MW_ UWSGI_ GUNICORN_ WAITRESS_ MOD_WSGI_ PASTE_ WERKZEUG_".split())
 _HEADERS = ("HTTP_X_", "HTTP_REMOTE_")
 
 
@@ -79,8 +69,8 @@ def _check_target(target: str) -> None:
 def _check_source(source: str, keep_tokens: Collection[str]) -> None:
     if source in IDENTITY_SOURCES:
         return
-    if source in _TOKENS:
-        kind = _TOKENS[source]
+    if source in TOKEN_SOURCES:
+        kind = TOKEN_SOURCES[source]
         if kind not in keep_tokens:
             raise ValueError(f"{source} is not kept: add {kind} to keep_tokens in [oauth2_mw]")
         return
@@ -89,6 +79,6 @@ def _check_source(source: str, keep_tokens: Collection[str]) -> None:
         return
     if source == "claims":
         raise ValueError("all claims do not fit in a text: write claims.PATH, like claims.email")
-    known = (*IDENTITY_SOURCES, *_TOKENS, "claims.PATH")
+    known = (*IDENTITY_SOURCES, *TOKEN_SOURCES, "claims.PATH")
     hint = did_you_mean(source, known) or f": there are {', '.join(known)}"
     raise ValueError(f"{shown(source)} is nothing that we know of a person{hint}")

@@ -6,22 +6,13 @@ From this table come the readers, the error messages, the environment overrides 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from oauth2_mw.settings import addresses, converters
-from oauth2_mw.settings.converters import (
-    Convert,
-    boolean,
-    choice,
-    choices,
-    duration,
-    integer,
-    optional,
-    words,
-)
-from oauth2_mw.settings.json_objects import attribute_map, auth_params
+from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
+from oauth2_mw.settings.grammar import AttributePath, PathRule, parse_bool
 from oauth2_mw.settings.text import shown
 
 #: ``global``: in ``[oauth2_mw]``; ``provider``: of each provider; ``both``: the provider's wins.
@@ -39,7 +30,8 @@ class Field:
     scope: Scope
     convert: Convert
     help: str
-    #: what is read when nothing is written; ``None``: nothing is, and what then holds depends on other settings
+    _: KW_ONLY
+    #: the text that is read when nothing is written, or ``None`` if what holds then depends on other settings
     default: str | None = ""
     #: how the reference states the default, where the text alone does not
     note: str = ""
@@ -64,6 +56,10 @@ class Field:
         return value
 
 
+_boolean = plain(parse_bool)
+_line = optional(converters.line)
+
+
 def _url(name: str, help_: str, **more: Any) -> Field:
     return Field(name, "provider", optional(addresses.parse_endpoint), help_, **more)
 
@@ -73,7 +69,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "public_url",
         "global",
-        converters.public_url,
+        optional(addresses.parse_public_url),
         "The URL under which browsers reach the application, mount included; every URL of ours is built from "
         "it.",
         note="required",
@@ -89,20 +85,24 @@ FIELDS: tuple[Field, ...] = (
         secret=True,
     ),
     Field(
-        "prefix", "global", converters.url_prefix, "The path under which our own URLs are.", "/auth/oauth2"
+        "prefix",
+        "global",
+        plain(addresses.parse_prefix),
+        "The path under which our own URLs are.",
+        default="/auth/oauth2",
     ),
     Field(
         "protect",
         "global",
         choice("required", "optional", "on-401"),
         "Whether every path needs a signed-in person (required), or the application decides (optional).",
-        "required",
+        default="required",
         later="on-401",
     ),
     Field(
         "public_paths",
         "global",
-        words(converters.path_rule),
+        words(PathRule.parse),
         "Paths of the application that need nobody; one that ends in / covers everything below it.",
     ),
     Field(
@@ -116,7 +116,13 @@ FIELDS: tuple[Field, ...] = (
         default=None,
         note="everybody whom a provider vouches for",
     ),
-    Field("login_page", "global", boolean, "Show the page with the buttons with one provider, too.", "false"),
+    Field(
+        "login_page",
+        "global",
+        _boolean,
+        "Show the page with the buttons with one provider, too.",
+        default="false",
+    ),
     Field(
         "session",
         "global",
@@ -124,7 +130,7 @@ FIELDS: tuple[Field, ...] = (
         "Where sessions are kept: cookie, or the URL of a session store (or env:NAME, file:PATH): redis://, "
         "rediss://, redis+sentinel://, redis+cluster://, or a SQLAlchemy URL; a relative SQLite path is looked up "
         "from the folder of the INI file.",
-        "cookie",
+        default="cookie",
         secret=True,
     ),
     Field(
@@ -132,10 +138,14 @@ FIELDS: tuple[Field, ...] = (
         "both",
         duration(1, 365 * DAY),
         "How long a sign-in lasts at most.",
-        "8h",
+        default="8h",
     ),
     Field(
-        "session_idle", "both", duration(1, 365 * DAY), "How long a sign-in lasts without a request.", "1h"
+        "session_idle",
+        "both",
+        duration(1, 365 * DAY),
+        "How long a sign-in lasts without a request.",
+        default="1h",
     ),
     Field(
         "session_max_bytes",
@@ -143,7 +153,7 @@ FIELDS: tuple[Field, ...] = (
         integer(1000, 7000),
         "What the session cookie may take; beyond it the access token, the ID token and unmapped claims are "
         "left out.",
-        "6000",
+        default="6000",
     ),
     Field(
         "keep_tokens",
@@ -151,16 +161,18 @@ FIELDS: tuple[Field, ...] = (
         choices("id", "refresh", "access"),
         "Which of the provider's tokens the session keeps: any of id, refresh and access, or none. With refresh, "
         "tokens and what is known of the person are refreshed before the access token ends.",
-        "id",
+        default="id",
     ),
     Field(
         "cookie_name",
         "global",
         converters.cookie_name,
         "The name from which our cookies' names are made.",
-        "oauth2_mw",
+        default="oauth2_mw",
     ),
-    Field("hide_cookies", "global", boolean, "Cut our cookies from what the application sees.", "true"),
+    Field(
+        "hide_cookies", "global", _boolean, "Cut our cookies from what the application sees.", default="true"
+    ),
     Field(
         "app_cookies",
         "global",
@@ -176,18 +188,22 @@ FIELDS: tuple[Field, ...] = (
         "Where users are remembered: a SQLAlchemy URL (or env:NAME, file:PATH), or none; a relative SQLite "
         "path is "
         "looked up from the folder of the INI file.",
-        "none",
+        default="none",
         secret=True,
     ),
     Field(
-        "create_users", "global", boolean, "Let unknown users in; false: only those in the directory.", "true"
+        "create_users",
+        "global",
+        _boolean,
+        "Let unknown users in; false: only those in the directory.",
+        default="true",
     ),
     Field(
         "link_by",
         "global",
         choice("none", "verified_email"),
         "How accounts of several providers become one user.",
-        "none",
+        default="none",
         later="verified_email",
     ),
     Field(
@@ -195,7 +211,7 @@ FIELDS: tuple[Field, ...] = (
         "global",
         choice("basic", "all", "none"),
         "Which Authorization headers the application does not see: Basic ones, all of them, or none.",
-        "basic",
+        default="basic",
     ),
     Field(
         "cors_origins",
@@ -219,49 +235,49 @@ FIELDS: tuple[Field, ...] = (
         duration(1, 60),
         "How old the list of ended sessions and disabled users may be, and how often the key file is looked "
         "at.",
-        "5s",
+        default="5s",
     ),
     Field(
         "on_login",
         "global",
-        optional(converters.line),
+        _line,
         "module:callable that is called at a sign-in.",
         later="*",
     ),
     Field(
         "on_logout",
         "global",
-        optional(converters.line),
+        _line,
         "module:callable that is called at a sign-out.",
         later="*",
     ),
     Field(
         "preload",
         "global",
-        boolean,
+        _boolean,
         "Load the libraries that talk to providers at start-up, and not at the first sign-in.",
-        "false",
+        default="false",
     ),
     Field(
         "insecure_http",
         "global",
-        boolean,
+        _boolean,
         "Accept plain http for public_url and endpoints off loopback, too: for closed test networks alone.",
-        "false",
+        default="false",
     ),
     # The parameter table: what a provider has
-    Field("enabled", "provider", boolean, "false: this provider does not exist.", "true"),
+    Field("enabled", "provider", _boolean, "false: this provider does not exist.", default="true"),
     Field(
         "provider",
         "provider",
-        optional(converters.line),
+        _line,
         "The provider's name on the login page.",
         note="the preset's name, the NAME of the section, or the host",
     ),
     Field(
         "icon",
         "provider",
-        optional(converters.line),
+        _line,
         "The picture on the button: the name of a built-in icon, or an image file (PNG, SVG, WebP, JPEG; "
         "64x64 "
         "recommended, at most 256 KiB).",
@@ -269,7 +285,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "client_id",
         "provider",
-        optional(converters.line),
+        _line,
         "The ID that the provider gave us.",
         note="required",
     ),
@@ -288,7 +304,7 @@ FIELDS: tuple[Field, ...] = (
         "How we prove ourselves at the token endpoint: with the secret in the header (client_secret_basic) or in "
         "the body (client_secret_post), with a JWT that is signed with the secret (client_secret_jwt: HS256, at "
         "least 32 bytes) or with client_key (private_key_jwt), or not at all (none: a public client).",
-        "client_secret_basic",
+        default="client_secret_basic",
     ),
     Field(
         "client_key",
@@ -332,7 +348,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "attribute_map",
         "provider",
-        attribute_map,
+        converters.attribute_map,
         "JSON object, local field -> provider's field: the local fields are username, name, email, phone, "
         "comment "
         "and groups; the provider's may be paths like a.b, a[0].b or a quoted segment.",
@@ -344,29 +360,29 @@ FIELDS: tuple[Field, ...] = (
         "provider",
         words(),
         "The organizations that a user becomes a member of when a sign-in creates it; needs a directory.",
-        "DEFAULT",
+        default="DEFAULT",
     ),
     Field(
         "always_update",
         "provider",
-        boolean,
+        _boolean,
         "Refresh name, username, email, phone and comment at each sign-in; false: only the first sets them; "
         "needs "
         "a directory.",
-        "true",
+        default="true",
     ),
     Field(
         "sync_logout",
         "provider",
-        boolean,
+        _boolean,
         "After our logout send the browser to the logout endpoint; false: sign out here alone.",
-        "true",
+        default="true",
     ),
     # What a provider has beside the parameter table
     Field(
         "preset",
         "provider",
-        optional(converters.line),
+        _line,
         "The name of a built-in preset, or the path of an INI file with one; written keys win over it.",
     ),
     Field(
@@ -379,7 +395,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "subject",
         "provider",
-        optional(converters.attribute_path),
+        optional(AttributePath.parse),
         "Where the provider's unchanging name for a user stands.",
         note="sub with an issuer, id without",
     ),
@@ -403,9 +419,9 @@ FIELDS: tuple[Field, ...] = (
         "provider",
         choice("first", "always", "never"),
         "When the provider's groups become the directory's: at the first sign-in, at each, or never.",
-        "first",
+        default="first",
     ),
-    Field("pkce", "provider", choice("S256", "off"), "Proof Key for Code Exchange (RFC 7636).", "S256"),
+    Field("pkce", "provider", converters.pkce, "Proof Key for Code Exchange (RFC 7636).", default="S256"),
     Field(
         "algorithms",
         "provider",
@@ -413,25 +429,31 @@ FIELDS: tuple[Field, ...] = (
         "The algorithms with which ID tokens may be signed.",
         note="RS256 and what the metadata allows of the asymmetric ones",
     ),
-    Field("leeway", "provider", duration(0, 300), "The difference between clocks that is forgiven.", "60s"),
+    Field(
+        "leeway",
+        "provider",
+        duration(0, 300),
+        "The difference between clocks that is forgiven.",
+        default="60s",
+    ),
     Field(
         "response_mode",
         "provider",
         choice("query", "form_post"),
         "How the provider's answer travels: in the address of our callback, or in a form that the browser sends to "
         "it (form_post, https only).",
-        "query",
+        default="query",
     ),
     Field(
         "prompt",
         "provider",
-        optional(converters.line),
+        _line,
         "Sent to the provider: login, consent, select_account ...",
     ),
     Field(
         "max_age",
         "provider",
-        lambda text, base: duration(0, 365 * DAY)(text, base) if text else None,
+        optional(lambda text: duration(0, 365 * DAY)(text, Path())),
         "How long ago the person may have proved who they are; asked for, and checked in the ID token.",
     ),
     Field(
@@ -440,13 +462,11 @@ FIELDS: tuple[Field, ...] = (
         words(converters.line),
         "Sent to the provider: how the person is to prove it.",
     ),
-    Field(
-        "ui_locales", "provider", optional(converters.line), "Sent to the provider: languages, like nb en."
-    ),
+    Field("ui_locales", "provider", _line, "Sent to the provider: languages, like nb en."),
     Field(
         "auth_params",
         "provider",
-        auth_params,
+        converters.auth_params,
         "JSON object: further parameters of the authorization request.",
     ),
     Field(
@@ -454,7 +474,7 @@ FIELDS: tuple[Field, ...] = (
         "provider",
         choice("end", "keep"),
         "What happens to a session whose refresh token is refused: it ends, or goes on without being refreshed (keep).",
-        "end",
+        default="end",
     ),
     Field(
         "ca_bundle",
@@ -471,7 +491,13 @@ FIELDS: tuple[Field, ...] = (
         note="none",
         secret=True,
     ),
-    Field("trust_env", "provider", boolean, "Use the proxies and the netrc of the environment.", "false"),
+    Field(
+        "trust_env",
+        "provider",
+        _boolean,
+        "Use the proxies and the netrc of the environment.",
+        default="false",
+    ),
     # [access]
     Field(
         "rules",

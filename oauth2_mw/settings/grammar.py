@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from oauth2_mw.boundary import is_ambiguous_path
+from oauth2_mw.boundary import contains_control, is_ambiguous_path
 from oauth2_mw.settings.keys import KeyEntry, decode_key, format_key_line, parse_key_file, parse_secret_keys
 from oauth2_mw.settings.secret import Secret
-from oauth2_mw.settings.text import has_control, parse_bool, parse_duration, shown, split_terms
+from oauth2_mw.settings.text import parse_bool, parse_duration, shown, split_terms
 
 __all__ = [
     "AllowTerm",
@@ -90,7 +90,7 @@ class AttributePath:
 
         :raises ValueError: when it is none, or deeper than 20 steps.
         """
-        if len(text) > _MAX_PATH_LENGTH or has_control(text):
+        if len(text) > _MAX_PATH_LENGTH or contains_control(text):
             raise ValueError("a path into the provider's claims is one line of at most 512 characters")
         segments, end = _read_path(text)
         if end != len(text):
@@ -151,7 +151,7 @@ class PathRule:
         for mark, why in _ODD_IN_RULE.items():
             if mark in text:
                 raise ValueError(f"{shown(text)} contains {mark}: {why}")
-        if has_control(text) or any(character.isspace() for character in text):
+        if contains_control(text) or any(character.isspace() for character in text):
             raise ValueError(f"{shown(text)} contains white space or control characters")
         if "//" in text:
             raise ValueError(f"{shown(text)} contains //, and such paths are always protected")
@@ -170,10 +170,6 @@ class PathRule:
                 "always protected"
             )
         return cls(text, native)
-
-    def matches(self, path: str) -> bool:
-        """Whether the rule covers *path*, a ``PATH_INFO`` as PEP 3333 spells it."""
-        return path.startswith(self.native) if self.native.endswith("/") else path == self.native
 
 
 # Who may enter
@@ -223,7 +219,7 @@ class AllowTerm:
         value = rest[start:]
         if len(value) > 2 and value[0] == value[-1] == '"':
             value = value[1:-1]
-        if not value or value.isspace() or has_control(value):
+        if not value or value.isspace() or contains_control(value):
             raise ValueError(f"{shown(text)} has nothing at its end that a person could match")
         return cls(name, rest[:start] + cls._normal(name, value))
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
-from oauth2_mw.settings.model import Icon
 from oauth2_mw.settings.text import did_you_mean, shown
 
 MAX_BYTES = 256 * 1024
@@ -16,6 +16,14 @@ _SVG_START = re.compile(r"\s*(?:<\?xml\b[^>]*\?>\s*)?(?:<!--(?:(?!-->).)*-->\s*)
 _SVG_REFUSED = re.compile(
     r"<!DOCTYPE|<!ENTITY|<\?xml-stylesheet|<(?:[\w.-]+:)?(?:script|foreignObject)\b", re.IGNORECASE
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Icon:
+    """A provider's picture on the login page, read and checked at start-up."""
+
+    content_type: str
+    data: bytes = field(repr=False)
 
 
 def names() -> tuple[str, ...]:

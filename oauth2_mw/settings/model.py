@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from oauth2_mw.settings import load
+from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.grammar import AllowTerm, AttributePath, PathRule, Secret
+from oauth2_mw.settings.icons import Icon
+from oauth2_mw.settings.presets import QuirkName
 
 Protect = Literal["required", "optional"]
 ClientAuthMethod = Literal[
@@ -19,28 +25,17 @@ GroupSync = Literal["first", "always", "never"]
 RefreshFailure = Literal["end", "keep"]
 TokenKind = Literal["id", "refresh", "access"]
 
-#: bytes; what HS256 needs of a client secret for ``client_secret_jwt`` (RFC 7518, section 3.2)
-MIN_SHARED_SECRET = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Icon:
-    """A provider's picture on the login page, read and checked at start-up."""
-
-    content_type: str
-    data: bytes = field(repr=False)
-
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """One identity provider. Keys and meanings are those of the parameter table in the README."""
+    """One identity provider. What each setting means is said where it is declared, in ``fields``."""
 
     name: str
+    #: the name on the login page
     label: str
     client_id: str
     client_secret: Secret | None
     client_auth_method: ClientAuthMethod
-    #: the private key of ``private_key_jwt``: a PEM or a JWK
     client_key: Secret | None
     scope: tuple[str, ...]
     issuer: str | None
@@ -48,13 +43,10 @@ class ProviderSettings:
     token_endpoint: str | None
     userinfo_endpoint: str | None
     logout_endpoint: str | None
-    #: RFC 7517 key set; with an issuer it comes from the metadata unless written.
     jwks_uri: str | None
-    #: local field -> where it stands in the provider's claims
     attribute_map: Mapping[str, AttributePath]
     subject: AttributePath
     username_prefix: str
-    #: names of transformations, applied in order
     username_transform: tuple[str, ...]
     icon: Icon | None
     organization: tuple[str, ...]
@@ -63,28 +55,27 @@ class ProviderSettings:
     sync_logout: bool
     pkce: bool
     response_mode: ResponseMode
-    #: JWS algorithms that are accepted; ``None``: RS256 and what the metadata allows of the asymmetric ones
     algorithms: tuple[str, ...] | None
-    #: seconds of clock difference that are forgiven
+    #: seconds
     leeway: int
     prompt: str | None
-    #: seconds; ``None``: not asked for
+    #: seconds
     max_age: int | None
     acr_values: tuple[str, ...]
     ui_locales: str | None
-    #: further parameters of the authorization request
     auth_params: Mapping[str, str]
     #: seconds
     session_lifetime: int
+    #: seconds
     session_idle: int
     refresh_failure: RefreshFailure
     ca_bundle: Path | None
-    #: may carry a password
+    #: may hold a password
     proxy: str | None = field(repr=False)
     trust_env: bool
-    #: a named strategy in ``provider/quirks.py`` for what data cannot express, or ``None``
-    quirk: str | None
-    #: a preset that anyone on earth can join
+    #: the strategy of ``provider/quirks.py`` for what the data of a preset cannot express
+    quirk: QuirkName | None
+    #: whether anyone on earth can join it
     public: bool
 
     @property
@@ -94,21 +85,22 @@ class ProviderSettings:
 
     @property
     def is_oidc(self) -> bool:
-        """Whether sign-ins are proven by an ID token (OpenID Connect) and not by userinfo alone (OAuth 2.0)."""
+        """Whether an ID token proves a sign-in (OpenID Connect), and not userinfo alone (OAuth 2.0)."""
         return self.issuer is not None
 
     @property
     def user_issuer(self) -> str:
         """The first half of a user's key: the issuer, or without one the origin of the token endpoint."""
-        if self.issuer is not None:
-            return self.issuer
-        parts = urlsplit(self.token_endpoint or "")
-        return f"{parts.scheme}://{parts.netloc}"
+        return origin_of(self.token_endpoint or "") if self.issuer is None else self.issuer
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything an ``OAuth2Middleware`` needs, checked. ``oauth2_mw.Settings`` is this with its constructors."""
+    """The settings of one application, checked (``oauth2_mw.Settings``). What each means is said in ``fields``.
+
+    Where the same key is written in several places the environment wins (``OAUTH2_MW_CLIENT_ID``,
+    ``OAUTH2_MW_<NAME>__CLIENT_ID``), then the written key, then the preset, then the default.
+    """
 
     #: scheme, host and mount, without a trailing slash
     public_url: str
@@ -117,16 +109,15 @@ class Settings:
     prefix: str
     protect: Protect
     public_paths: tuple[PathRule, ...]
-    #: ``None``: everybody whom a provider vouches for
     allow: tuple[AllowTerm, ...] | None
     login_page: bool
-    #: the URL of a session store; ``None``: sessions live in cookies
+    #: the URL of a session store, or ``None`` if sessions live in cookies
     session: Secret | None
     session_max_bytes: int
     keep_tokens: frozenset[TokenKind]
     cookie_name: str
     hide_cookies: bool
-    #: a SQLAlchemy URL, or ``None``
+    #: a SQLAlchemy URL
     directory: Secret | None
     create_users: bool
     link_by: Literal["none", "verified_email"]
@@ -135,10 +126,48 @@ class Settings:
     revocation_sync: int
     insecure_http: bool
     preload: bool
-    #: environ key -> source, checked: ``email``, ``claims.a.b``, ``id_token``
+    #: environ key -> source: ``email``, ``claims.a.b``, ``id_token``
     environ: Mapping[str, str]
-    #: by NAME, in the order in which they are written; only the enabled ones
+    #: the enabled ones by NAME, in the order in which they are written
     providers: Mapping[str, ProviderSettings]
+
+    @classmethod
+    def from_ini(cls, path: str | Path) -> Settings:
+        """Read an INI file and the environment.
+
+        :param path: the file; relative paths inside it are looked up from its own folder.
+        :raises ConfigError: with every problem found.
+        """
+        return cls._of(load.from_ini(path))
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], *, base: str | Path = ".") -> Settings:
+        """Read a mapping, sections as nested mappings (``{"public_url": ..., "provider:corp": {...}}``).
+
+        The environment is read too.
+
+        :param base: the folder from which relative paths are looked up.
+        :raises ConfigError: with every problem found.
+        """
+        return cls._of(load.from_mapping(mapping, base=base))
+
+    @classmethod
+    def from_paste(cls, global_conf: Mapping[str, str], local_conf: Mapping[str, str]) -> Settings:
+        """Read the section of a PasteDeploy filter, ``config = PATH`` or the keys inline, and the environment.
+
+        :param global_conf: ``here`` is the folder from which relative paths are looked up; other keys are ignored.
+        :param local_conf: the keys of the filter's own section.
+        :raises ConfigError: with every problem found.
+        """
+        return cls._of(load.from_paste(global_conf, local_conf))
+
+    @classmethod
+    def _of(cls, values: dict[str, Any]) -> Settings:
+        providers = {
+            name: ProviderSettings(**_fields_of(ProviderSettings, provider))
+            for name, provider in values["providers"].items()
+        }
+        return cls(**_fields_of(cls, {**values, "providers": MappingProxyType(providers)}))
 
     @property
     def secure(self) -> bool:
@@ -148,8 +177,7 @@ class Settings:
     @property
     def origin(self) -> str:
         """Scheme and authority of ``public_url``."""
-        parts = urlsplit(self.public_url)
-        return f"{parts.scheme}://{parts.netloc}"
+        return origin_of(self.public_url)
 
     @property
     def environ_claims(self) -> tuple[AttributePath, ...]:
@@ -162,3 +190,8 @@ class Settings:
     def mount(self) -> str:
         """The path of ``public_url``: what ``SCRIPT_NAME`` may be. Empty at the root."""
         return urlsplit(self.public_url).path
+
+
+def _fields_of(cls: type[Settings | ProviderSettings], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that become fields: some keys are of use while settings are read, and no longer."""
+    return {field.name: values[field.name] for field in dataclasses.fields(cls)}

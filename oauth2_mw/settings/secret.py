@@ -9,8 +9,10 @@ import stat
 from pathlib import Path
 from typing import Literal
 
-from oauth2_mw.settings.text import has_control
+from oauth2_mw.boundary import contains_control
 
+#: bytes; what HS256 needs of a client secret for ``client_secret_jwt`` (RFC 7518, section 3.2)
+MIN_SHARED_SECRET = 32
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_MAX_BYTES = 64 * 1024
 
@@ -59,7 +61,7 @@ class Secret:
             return cls.env(name)
         if text.startswith("file:"):
             name = text[5:].strip()
-            if not name or has_control(name):
+            if not name or contains_control(name):
                 raise ValueError("after file: stands the path of a file, like file:client-secret.txt")
             return cls.file(base / name)
         return cls.literal(text)

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from oauth2_mw.boundary import contains_control
 from oauth2_mw.errors import Problem
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.document import MAIN, PROVIDER_PREFIX, Document, Written
 from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER, Field
 from oauth2_mw.settings.presets import Preset
-from oauth2_mw.settings.text import did_you_mean, has_control
+from oauth2_mw.settings.text import did_you_mean
 
 
 @dataclass(slots=True)
@@ -133,7 +134,7 @@ def _read(section: Section, fields: Mapping[str, Field], texts: Mapping[str, Wri
         source = texts.get(name, Written(declared.default or "", Path()))
         value = None
         try:
-            if has_control(source.text.translate(_LAYOUT)):
+            if contains_control(source.text.translate(_LAYOUT)):
                 raise ValueError("control characters stand in the value: take them out")
             if name in texts or declared.default is not None:
                 value = declared.read(source.text, source.base)

@@ -9,15 +9,9 @@ from collections.abc import Iterable
 TRUE_WORDS = ("true", "yes", "on", "y", "t", "1")
 FALSE_WORDS = ("false", "no", "off", "n", "f", "0")
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _WORD = re.compile(r'\s*((?:[^\s"]|"(?:[^"\\]|\\.)*")+)(?=\s|$)')
-
-
-def has_control(text: str) -> bool:
-    """Whether control characters, line separators or halves of characters stand in *text*."""
-    return _CONTROL.search(text) is not None
 
 
 def shown(value: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from oauth2_mw.encoding import MAX_NUMBER
 from oauth2_mw.observe import audit
 from oauth2_mw.sql import REVOCATION_LOCK, Database
 from oauth2_mw.sql.purge import PURGE_AFTER, Purge
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 #: Characters of a kind and of a value that are read; ours are shorter.
 MAX_TEXT = 256
-#: The highest row id and time.
-MAX_NUMBER = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)

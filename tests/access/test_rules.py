@@ -13,6 +13,11 @@ from oauth2_mw.boundary import is_ambiguous_path
 from oauth2_mw.settings.grammar import PathRule
 
 
+def covers(rule: PathRule, path: str) -> bool:
+    """What one rule means: everything below it when it ends in a slash, otherwise that one path."""
+    return path.startswith(rule.native) if rule.native.endswith("/") else path == rule.native
+
+
 def public(*rules: str) -> PublicPaths:
     return PublicPaths(tuple(map(PathRule.parse, rules)))
 
@@ -103,8 +108,18 @@ RULES = ("/public/", "/health", "/public/a/", "/a/b")
 def test_the_fast_judge_agrees_with_the_rules_one_by_one(path: str) -> None:
     rules = tuple(map(PathRule.parse, RULES))
     assert PublicPaths(rules)(path) == (
-        any(rule.matches(path) for rule in rules) and not is_ambiguous_path(path)
+        any(covers(rule, path) for rule in rules) and not is_ambiguous_path(path)
     )
+
+
+@given(st.text(max_size=10), st.text(alphabet="/.ab", max_size=10))
+def test_a_rule_covers_itself_and_only_what_it_is_or_begins(text: str, path: str) -> None:
+    try:
+        rule = PathRule.parse(text)
+    except ValueError:
+        return
+    assert public(text)(rule.native)
+    assert public(text)(path) == (covers(rule, path) and not is_ambiguous_path(path))
 
 
 @pytest.mark.requirement("3g.8", "W7")

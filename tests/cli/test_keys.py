@@ -20,7 +20,7 @@ from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.keyring import Key
 from oauth2_mw.settings.grammar import parse_key_file
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from tests.support.hosts.operator import Operator
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.settings.keys import raw_key, text_key

@@ -12,7 +12,7 @@ from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from tests.support.settings.minimal import make_settings
 from tests.support.settings.people import ISSUER, NOW
 

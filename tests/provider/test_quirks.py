@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import ConfigError, ProviderError, ProviderUnavailableError
+from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.client import Authentication, ProviderClient
 from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.grammar import AttributePath
 from tests.support.providers.standin import Answer, StandIn
-from tests.support.settings.providers import oauth2_settings, provider_settings
+from tests.support.settings.providers import oauth2_settings
 
 
 @pytest.fixture
@@ -38,15 +38,6 @@ def test_the_names_that_presets_may_use() -> None:
 def test_every_built_in_preset_asks_for_a_quirk_that_exists() -> None:
     asked = {presets.read(name, Path()).quirk for name in presets.names()}
     assert {"github", None} <= asked <= {None, *QUIRKS}
-
-
-@pytest.mark.parametrize(("name", "section"), [("default", "oauth2_mw"), ("corp", "provider:corp")])
-def test_a_preset_of_ones_own_with_an_unknown_quirk_refuses_to_start(name: str, section: str) -> None:
-    with pytest.raises(ConfigError) as refusal:
-        ProviderClient(provider_settings(name=name, quirk="gihtub"), redirect_uri="https://app.example/cb")
-    (problem,) = refusal.value.problems
-    assert (problem.section, problem.key) == (section, "preset")
-    assert "there are github, ok-flag, unwrap-data" in problem.text
 
 
 # github

@@ -17,7 +17,7 @@ from oauth2_mw.identity.model import Identity
 from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from tests.support.browser.jar import Browser
 from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.standin import LEFT_OUT, StandIn

@@ -16,7 +16,7 @@ from oauth2_mw.boundary import MAX_DESTINATION, safe_destination
 from oauth2_mw.errors import ConfigError, ProviderError
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.cookie_cache import NO_SESSION
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.http.urls import Urls
 from tests.support.browser.jar import Browser
 from tests.support.hosts.guarded import App, Guarded, guarded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from tests.support.settings.keys import text_key
 from tests.support.settings.minimal import oidc, only_problem, service
 

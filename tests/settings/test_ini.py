@@ -10,13 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.errors import ConfigError
-from oauth2_mw.identity import model as identity
-from oauth2_mw.identity.mapping import Attributes
-from oauth2_mw.settings import environ_keys, json_objects
-from oauth2_mw.settings.document import variable_name
-from oauth2_mw.settings.fields import FIELDS, GLOBAL, PROVIDER, describe
 from oauth2_mw.settings.grammar import AllowTerm, Secret, format_key_line, parse_key_file
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from tests.support.settings.keys import text_key
 from tests.support.settings.minimal import oauth, oidc, only_problem, problems, service
 
@@ -547,54 +542,6 @@ def test_no_arrangement_of_marks_makes_the_reader_fail_otherwise(tmp_path_factor
     path.write_text("[oauth2_mw]\n" + text)
     with pytest.raises(ConfigError):
         Settings.from_ini(path)
-
-
-# The table
-
-
-def test_the_local_fields_are_those_that_are_mapped():
-    assert tuple(field.name for field in dataclasses.fields(Attributes)) == json_objects.LOCAL_FIELDS
-
-
-def test_the_sources_of_environ_are_the_fields_of_an_identity():
-    names = {field.name for field in dataclasses.fields(identity.Identity)}
-    assert set(environ_keys.IDENTITY_SOURCES) == names - {"claims"}
-
-
-def test_every_key_is_declared_once_with_one_sentence():
-    names = [field.name for field in FIELDS]
-    assert len(names) == len(set(names))
-    for field in FIELDS:
-        assert field.help.endswith((".", "..."))
-        assert set(GLOBAL) | set(PROVIDER) | {"rules"} == set(names)
-
-
-def test_every_default_can_be_read(tmp_path):
-    for field in FIELDS:
-        if field.default is not None:
-            field.read(field.default, tmp_path)
-
-
-def test_the_reference_says_which_values_come_later():
-    rows = {row.key: row for row in describe()}
-    assert rows["session_lifetime"] == type(rows["session_lifetime"])(
-        "[oauth2_mw], provider", "session_lifetime", "8h", "How long a sign-in lasts at most."
-    )
-    assert rows["protect"].meaning.endswith("(on-401: not available yet in this version)")
-    assert rows["cors_origins"].meaning.endswith("(not available yet in this version)")
-    assert rows["public_url"].default == "required"
-    assert rows["rules"].where == "[access]"
-
-
-names = st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True)
-places = st.tuples(names, st.sampled_from(sorted(PROVIDER))) | st.tuples(
-    st.just(""), st.sampled_from(sorted({*GLOBAL, *PROVIDER}))
-)
-
-
-@given(places, places)
-def test_two_keys_never_share_an_environment_variable(one, other):
-    assert (variable_name(*one) == variable_name(*other)) == (one == other)
 
 
 def test_a_service_without_any_provider_is_refused():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.settings import icons, presets
-from oauth2_mw.settings.checks import warnings
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.presets import QuirkName
+from oauth2_mw.settings.warnings import warnings
 from tests.support.settings.minimal import oidc, only_problem, problems, service
 
 CLIENT = {"client_id": "app", "client_secret": "s3cret"}
@@ -305,5 +308,5 @@ def test_other_surprises_are_warned_of():
     ]
 
 
-def test_a_preset_may_ask_for_the_quirks_that_there_are():
-    assert QUIRKS.keys() == presets.QUIRKS
+def test_every_quirk_that_a_preset_may_ask_for_exists():
+    assert QUIRKS.keys() == set(get_args(QuirkName))

@@ -6,7 +6,7 @@ import pytest
 
 from oauth2_mw.encoding import base64url
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from tests.support.settings.keys import text_key
 from tests.support.settings.minimal import oauth, oidc, only_problem, problems, service
 
@@ -104,7 +104,7 @@ def main(key: str, value: object) -> dict[str, object]:
         ("cookie_name", "a" * 65, ["cookie's name"]),
         ("cookie_name", "__Host-a", ["added on https by itself"]),
         ("app_cookies", "session", ["not available yet"]),
-        ("directory", "users.db", ["no database URL"]),
+        ("directory", "users.db", ["not a database URL"]),
         ("directory", "sqlite://", ["forgets"]),
         ("directory", "sqlite:///:memory:", ["forgets"]),
         ("directory", "sqlite:///file:x?mode=memory&uri=true", ["forgets"]),
@@ -559,7 +559,7 @@ def test_a_broken_directory_does_not_make_other_keys_wrong(tmp_path):
 
 
 def test_a_directory_needs_its_extra(monkeypatch):
-    monkeypatch.setattr("oauth2_mw.settings.database.find_spec", lambda _name: None)
+    monkeypatch.setattr("oauth2_mw.settings.stores.find_spec", lambda _name: None)
     assert "pip install 'oauth2-mw[sql]'" in only_problem(main("directory", "postgresql://db/users"))
 
 

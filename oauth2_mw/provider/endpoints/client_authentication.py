@@ -11,7 +11,8 @@ from urllib.parse import quote_plus
 
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.jose.client_key import ClientKey, parse_client_key
-from oauth2_mw.settings.model import MIN_SHARED_SECRET, ProviderSettings
+from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.secret import MIN_SHARED_SECRET
 
 #: RFC 7523, section 2.2
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -10,6 +10,7 @@ from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.http.documents import DocumentError, read_json
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.quirks import QUIRKS
+from oauth2_mw.settings.presets import QuirkName
 
 #: bytes
 USERINFO_LIMIT = 512 * 1024
@@ -20,7 +21,12 @@ ReadSigned = Callable[[str], dict[str, Any]]
 
 
 def fetch_userinfo(
-    transport: Transport, url: str, access_token: str, *, quirk: str | None, read_signed: ReadSigned | None
+    transport: Transport,
+    url: str,
+    access_token: str,
+    *,
+    quirk: QuirkName | None,
+    read_signed: ReadSigned | None,
 ) -> dict[str, Any]:
     """The claims that the userinfo endpoint gives for *access_token*.
 

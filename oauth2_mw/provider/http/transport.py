@@ -16,14 +16,13 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Request, Response, Timeouts, too_large
-from oauth2_mw.settings.addresses import is_exposed, parse_endpoint
+from oauth2_mw.settings.addresses import DEFAULT_PORTS, is_exposed, parse_endpoint
 
 if TYPE_CHECKING:
     from oauth2_mw.provider.http.http_client import Deadline, HttpClient
 
 _USER_AGENT = "oauth2_mw"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 # Has zlib read gzip as well as zlib, told apart by their first bytes.
 _ANY_WINDOW = 47
 
@@ -142,7 +141,7 @@ class Transport:
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
 
 
 def _inflate(response: Response, *, encoding: str, limit: int) -> bytes:

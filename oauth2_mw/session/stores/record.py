@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from oauth2_mw.encoding import base64url
+from oauth2_mw.encoding import MAX_NUMBER, base64url
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.observe import audit
 
@@ -18,8 +18,6 @@ MAX_DATA = 256 * 1024
 MAX_SUMMARY = 8 * 1024
 #: Characters of a key, an index and every other name.
 MAX_NAME = 200
-#: The highest version and time. Every database, Lua and JSON count as far without a loss.
-MAX_NUMBER = 2**53 - 1
 #: Seconds for which a store keeps what has expired, because the clock of another host may be behind.
 KEPT_LONGER = 3600
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal, cast, get_args
 
 from oauth2_mw.settings.text import did_you_mean, shown
 
 _SUFFIX = ".ini"
-
-
-#: What a preset may ask ``provider/quirks.py`` for, by name.
-QUIRKS = frozenset({"github", "ok-flag", "unwrap-data"})
+#: The strategies of ``provider/quirks.py`` for what data cannot express.
+QuirkName = Literal["github", "ok-flag", "unwrap-data"]
+_QUIRKS = get_args(QuirkName)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Preset:
     examples: Mapping[str, str]
     #: issuers (or origins of token endpoints) that anyone on earth can join
     public: tuple[str, ...]
-    quirk: str | None
+    quirk: QuirkName | None
 
 
 def names() -> tuple[str, ...]:
@@ -80,8 +80,15 @@ def _parse(text: str, name: str, base: Path) -> Preset:
         )
     values = dict(parser["provider"])
     public = tuple(values.pop("public", "").split())
-    quirk = values.pop("quirk", "").strip() or None
-    if quirk is not None and quirk not in QUIRKS:
-        raise ValueError(f"the preset names the quirk {shown(quirk)}; there are {', '.join(sorted(QUIRKS))}")
+    quirk = values.pop("quirk", "").strip()
+    if quirk and quirk not in _QUIRKS:
+        raise ValueError(f"the preset names the quirk {shown(quirk)}; there are {', '.join(_QUIRKS)}")
     examples = dict(parser["example"]) if parser.has_section("example") else {}
-    return Preset(name, base, MappingProxyType(values), MappingProxyType(examples), public, quirk)
+    return Preset(
+        name=name,
+        base=base,
+        values=MappingProxyType(values),
+        examples=MappingProxyType(examples),
+        public=public,
+        quirk=cast(QuirkName, quirk) if quirk else None,
+    )

@@ -15,7 +15,7 @@ from wsgiref.validate import validator
 from webtest import lint
 
 from oauth2_mw.middleware import OAuth2Middleware
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from tests.support.browser.jar import Browser
 from tests.support.hosts.wsgi_thread import serve
 from tests.support.settings.minimal import ORIGIN, make_settings

@@ -11,7 +11,7 @@ import pytest
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.model import SignInDetails
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from tests.support.hosts.wsgi_call import call, environ_for
 
 ISSUER = "https://id.example"

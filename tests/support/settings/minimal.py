@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from oauth2_mw.errors import ConfigError
-from oauth2_mw.settings.ini import Settings
+from oauth2_mw.settings.model import Settings
 from tests.support.settings.keys import text_key
 
 ORIGIN = "https://app.example"

@@ -8,12 +8,11 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
-from oauth2_mw.encoding import base64url
+from oauth2_mw.encoding import MAX_NUMBER, base64url
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.observe import audit
 from oauth2_mw.session.stores.record import (
     KEPT_LONGER,
-    MAX_NUMBER,
     Record,
     check,
     check_name,

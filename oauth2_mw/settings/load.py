@@ -1,0 +1,185 @@
+"""From what somebody wrote to the values of :class:`~oauth2_mw.settings.model.Settings`, or to one error.
+
+Each function returns the values by the names of the settings, and ``environ`` and ``providers`` beside them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from oauth2_mw.errors import ConfigError
+from oauth2_mw.settings import checks, environ_keys, icons, stores
+from oauth2_mw.settings.document import (
+    MAIN,
+    PROVIDER_PREFIX,
+    Document,
+    apply_environment,
+    read_ini,
+    read_inline,
+    read_mapping,
+)
+from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.sections import (
+    Section,
+    read_access,
+    read_default_provider,
+    read_main,
+    read_named_provider,
+)
+
+DEFAULT_PROVIDER = "default"
+#: OpenID Connect Core, section 5.1; ``groups`` is what most providers call them.
+_OIDC_MAP = {
+    "username": "preferred_username",
+    "name": "name",
+    "email": "email",
+    "phone": "phone_number",
+    "groups": "groups",
+}
+_OAUTH_MAP = {"username": "username", "name": "name", "email": "email", "phone": "phone"}
+_OIDC_SCOPE = ("openid", "profile", "email")
+
+
+def from_ini(path: str | Path) -> dict[str, Any]:
+    """Read an INI file and the environment.
+
+    :param path: the file; relative paths inside it are looked up from its own folder.
+    :raises ConfigError: with every problem found.
+    """
+    # Absolute, because servers change the working directory and files are read again later.
+    path = Path(path).absolute()
+    return _values(read_ini(path), base=path.parent, source=str(path))
+
+
+def from_mapping(mapping: Mapping[str, Any], *, base: str | Path) -> dict[str, Any]:
+    """Read a mapping, sections as nested mappings, and the environment.
+
+    :param base: the folder from which relative paths are looked up.
+    :raises ConfigError: with every problem found.
+    """
+    base = Path(base).absolute()
+    return _values(read_mapping(mapping, base), base=base, source="the settings")
+
+
+def from_paste(global_conf: Mapping[str, str], local_conf: Mapping[str, str]) -> dict[str, Any]:
+    """Read the section of a PasteDeploy filter, ``config = PATH`` or the keys inline, and the environment.
+
+    :param global_conf: ``here`` is the folder from which relative paths are looked up; other keys are ignored.
+    :param local_conf: the keys of the filter's own section.
+    :raises ConfigError: with every problem found.
+    """
+    base = Path(global_conf.get("here") or ".").absolute()
+    source = global_conf.get("__file__") or "the PasteDeploy configuration"
+    keys = {key: text for key, text in local_conf.items() if key not in ("here", "__file__")}
+    path = keys.pop("config", None)
+    if path is None:
+        return _values(read_inline(keys, base), base=base, source=source)
+    if keys or not path:
+        document = Document()
+        what = f"stands beside {', '.join(keys)}: write one or the other" if keys else "names no file"
+        document.complain(MAIN, "config", f"{what}; config = PATH names the INI file that holds all settings")
+        raise ConfigError(document.problems, source=source)
+    return from_ini(base / path)
+
+
+def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
+    if document.problems and not document.sections:
+        # Nothing could be read at all: that everything is missing then is no news.
+        raise ConfigError(document.problems, source=source)
+    apply_environment(document, os.environ, base)
+    main = read_main(document)
+    sections = dict(_providers(document))
+    for name, section in sections.items():
+        if name != DEFAULT_PROVIDER or section.name != MAIN:
+            checks.check_name(section, name)
+    if not sections:
+        document.complain(
+            MAIN,
+            "",
+            "no provider is written: write client_id and the others here, or a section [provider:NAME]",
+        )
+    read_access(document)
+    kept = main["keep_tokens"] if main.fine("keep_tokens") else ("id", "access")
+    environ = environ_keys.read(document, kept)
+    checks.check_main(main)
+    for key, resolve in (("directory", stores.resolve_directory), ("session", stores.resolve_session)):
+        if main[key] is not None:
+            _replace(main, key, resolve, base)
+    enabled = {}
+    for name, section in sections.items():
+        # What cannot be read as yes or no is looked at like an enabled one.
+        if section["enabled"] is not False:
+            checks.check_provider(section, main)
+            _complete(section, name, main)
+            enabled[name] = section
+    checks.check_together(main, enabled)
+    if document.problems:
+        raise ConfigError(document.problems, source=source)
+    providers = {name: section.values for name, section in enabled.items()}
+    return {**main.values, "keep_tokens": frozenset(kept), "environ": environ, "providers": providers}
+
+
+def _providers(document: Document) -> Iterator[tuple[str, Section]]:
+    default = read_default_provider(document)
+    if default is not None:
+        yield DEFAULT_PROVIDER, default
+    for name in document.sections:
+        if name.startswith(PROVIDER_PREFIX):
+            provider_name = name.removeprefix(PROVIDER_PREFIX)
+            yield provider_name, read_named_provider(document, provider_name)
+
+
+def _replace(section: Section, key: str, make: Callable[[Any, Path], Any], base: Path) -> None:
+    """Replace a value by what *make* makes of it, or by ``None`` if it is complained of."""
+    value, section.values[key] = section[key], None
+    try:
+        section.values[key] = make(value, base)
+    except ValueError as error:
+        section.complain(key, str(error))
+
+
+def _complete(section: Section, name: str, main: Section) -> None:
+    """Fill in what an enabled provider takes from elsewhere when it is not written."""
+    oidc = section["issuer"] is not None
+    lifetime, idle = _durations(section, main)
+    if section["attribute_map"] is None:
+        defaults = _OIDC_MAP if oidc else _OAUTH_MAP
+        section.values["attribute_map"] = MappingProxyType(
+            {local: AttributePath.parse(path) for local, path in defaults.items()}
+        )
+    if section["scope"] is None:
+        section.values["scope"] = _OIDC_SCOPE if oidc else ()
+    if section["icon"] is not None:
+        _replace(section, "icon", icons.load, section.base("icon"))
+    section.values |= {
+        "name": name,
+        "label": section["provider"] or _label(name, section),
+        "subject": section["subject"] or AttributePath.parse("sub" if oidc else "id"),
+        "username_prefix": section["username_prefix"] or "",
+        "session_lifetime": lifetime,
+        "session_idle": idle,
+        "quirk": section.preset.quirk if section.preset is not None else None,
+        "public": checks.is_public(section),
+    }
+
+
+def _label(name: str, section: Section) -> str:
+    if name != DEFAULT_PROVIDER:
+        return name
+    return urlsplit(section["issuer"] or section["authorization_endpoint"] or "").hostname or "OAuth2"
+
+
+def _durations(section: Section, main: Section) -> tuple[int, int]:
+    """Return lifetime and idle time: the provider's own or else the service's, and idle at most the lifetime."""
+    own = {key: section if key in section.sources else main for key in ("session_lifetime", "session_idle")}
+    lifetime, idle = (own[key][key] for key in ("session_lifetime", "session_idle"))
+    if lifetime is None or idle is None:
+        return 0, 0
+    if own["session_idle"] is section:
+        checks.check_idle(section, idle=idle, lifetime=lifetime)
+    return lifetime, min(lifetime, idle)
