@@ -148,7 +148,7 @@ def test_the_signed_out_visitor_does_not_reach_the_application(tmp_path):
         (INLINE + "provider.corp. = x", "write provider.NAME.KEY"),
         (INLINE + "enviorn.X = email", "unknown key; did you mean environ?"),
         (INLINE + "environ. = email", "unknown key"),
-        (INLINE + "session.type = x", "before a dot stands provider, environ or access"),
+        (INLINE + "session.type = x", "before a dot write provider, environ or access"),
         (INLINE + "clientid = x", "clientid: unknown key; did you mean client_id?"),
         (INLINE + "provider.corp.isuer = x", "[provider:corp] isuer: unknown key"),
     ],

@@ -25,7 +25,7 @@ def parse_public_url(text: str) -> str:
     """
     parts = _split(text)
     if "?" in text:
-        raise ValueError("a query (?) has no place here: write scheme, host and mount alone")
+        raise ValueError("a query (?) is not allowed here: write scheme, host and mount alone")
     if parts.port is not None and parts.port == DEFAULT_PORTS[parts.scheme]:
         raise ValueError(f"{parts.port} is the port of {parts.scheme} anyway: leave it out, as browsers do")
     path = parts.path.rstrip("/")
@@ -93,12 +93,12 @@ def parse_proxy(text: str) -> str:
 
 def _split(text: str, *, userinfo: bool = False) -> SplitResult:
     if any(ord(character) <= 0x20 or ord(character) == 0x7F or character.isspace() for character in text):
-        raise ValueError("white space or control characters stand in the URL")
+        raise ValueError("there is white space or a control character in the URL")
     if not text.isascii():
         raise ValueError("the URL is not ASCII: write the host in its xn-- form, and %-encode the rest")
     if _URL_CHARACTERS.fullmatch(text) is None:
         raise ValueError(
-            "a character stands in the URL that has no place in one, like a backslash, quote or brace"
+            "there is a character in the URL that is not allowed there, like a backslash, quote or brace"
         )
     try:
         parts = urlsplit(text)
@@ -113,11 +113,11 @@ def _split(text: str, *, userinfo: bool = False) -> SplitResult:
     if parts.scheme not in DEFAULT_PORTS or not text[len(parts.scheme) :].startswith("://"):
         raise ValueError("write a whole URL that starts with https:// (or http:// on loopback)")
     if "#" in text:
-        raise ValueError("a fragment (#) has no place here: leave it out")
+        raise ValueError("a fragment (#) is not allowed here: leave it out")
     if "@" in parts.netloc and not userinfo:
-        raise ValueError("a user name or password (before @) has no place here: leave it out")
+        raise ValueError("a user name or password (before @) is not allowed here: leave it out")
     if parts.netloc.endswith(":") or port == 0:
-        raise ValueError("a colon after the host stands before a port, 1 to 65535")
+        raise ValueError("a colon after the host needs a port behind it, 1 to 65535")
     check_host(parts.hostname or "", bracketed="[" in parts.netloc)
     return parts
 
@@ -132,16 +132,16 @@ def check_host(host: str, *, bracketed: bool) -> None:
         raise ValueError("the URL has no host")
     if bracketed:
         if "%" in host:
-            raise ValueError("an IPv6 zone (%) has no place in a URL")
+            raise ValueError("an IPv6 zone (%) is not allowed in a URL")
         return
     if len(host) > 253 or _HOST.fullmatch(host) is None:
-        raise ValueError("the host is no host name: letters, digits, - and dots")
+        raise ValueError("the host is not a valid host name: letters, digits, - and dots")
     if host.rpartition(".")[2].isdigit():
         # Programs disagree about 127.1 and 2130706433; only the dotted form of four is the same to all.
         try:
             ipaddress.IPv4Address(host)
         except ValueError:
-            raise ValueError("the host ends in a number and is no IPv4 address of four numbers") from None
+            raise ValueError("the host ends in a number and is not an IPv4 address of four numbers") from None
 
 
 def is_loopback(host: str) -> bool:

@@ -205,7 +205,7 @@ def _check_oidc(section: Section) -> None:
             section.complain("scope", "openid is missing: without it the issuer sends no ID token")
         if _MANY_TENANTS.fullmatch(issuer):
             section.complain(
-                "issuer", "stands for many tenants: write the one of yours, with its ID in place of the word"
+                "issuer", "is for many tenants: write the one of yours, with its ID in place of the word"
             )
     elif section.fine("issuer"):
         for key in ("jwks_uri", "algorithms", "max_age", "acr_values"):

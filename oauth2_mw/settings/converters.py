@@ -141,7 +141,7 @@ def _either(options: Iterable[str]) -> str:
 
 
 def _written(text: str) -> str:
-    return f"{shown(text)} cannot stand here" if text else "nothing is written here"
+    return f"{shown(text)} is not allowed here" if text else "nothing is written here"
 
 
 def _span(seconds: int) -> str:
@@ -157,7 +157,7 @@ def _span(seconds: int) -> str:
 def line(text: str) -> str:
     """One line of text."""
     if contains_control(text):
-        raise ValueError("control characters or a line break stand in the value: write it on one line")
+        raise ValueError("there are control characters or a line break in the value: write it on one line")
     return text
 
 
@@ -180,7 +180,7 @@ def secret(text: str, base: Path) -> Secret | None:
 def client_key(text: str, base: Path) -> Secret | None:
     """A private key; a PEM has lines, which a value does not keep."""
     if "-----BEGIN" in text:
-        raise ValueError("a PEM does not stand here itself: put it into a file and write file:PATH")
+        raise ValueError("a PEM is not allowed here itself: put it into a file and write file:PATH")
     return secret(text, base)
 
 
@@ -195,7 +195,7 @@ def session(text: str, base: Path) -> Secret | None:
         return None
     if "://" not in text and not text.startswith(("env:", "file:")):
         # Not shown: a URL whose scheme is missing may carry a password all the same.
-        raise ValueError("this cannot stand here: write cookie, or the URL of a session store")
+        raise ValueError("this is not allowed here: write cookie, or the URL of a session store")
     return secret(text, base)
 
 
@@ -215,7 +215,7 @@ def allow(text: str, _base: Path) -> tuple[AllowTerm, ...]:
             "nothing is written here: write * for everybody, or terms like email_domain:example.com"
         )
     if len(terms) > 1 and any(term.field == "*" for term in terms):
-        raise ValueError("* lets everybody in and stands alone: take it out, or take the other terms out")
+        raise ValueError("* lets everybody in and must be alone: take it out, or take the other terms out")
     return tuple(terms)
 
 
@@ -233,7 +233,7 @@ def scope(text: str, _base: Path) -> tuple[str, ...]:
     tokens = tuple(text.split())
     for token in tokens:
         if _SCOPE_TOKEN.fullmatch(token) is None:
-            raise ValueError(f"{shown(token)} is no scope: ASCII without quotes and backslashes")
+            raise ValueError(f"{shown(token)} is not a valid scope: write ASCII without quotes and backslashes")
         if "," in token:
             raise ValueError("scopes are separated by spaces, not by commas")
     return tokens
@@ -271,7 +271,7 @@ def attribute_map(text: str, _base: Path) -> Mapping[str, AttributePath]:
         )
     if unknown:
         hints = ", ".join(shown(name) + did_you_mean(name, LOCAL_FIELDS) for name in unknown)
-        raise ValueError(f"no local field: {hints}; the local fields are {', '.join(LOCAL_FIELDS)}")
+        raise ValueError(f"unknown local field: {hints}; the local fields are {', '.join(LOCAL_FIELDS)}")
     if "username" not in written:
         raise ValueError("\"username\" is missing: say which of the provider's fields is the user's name")
     return MappingProxyType({name: AttributePath.parse(path) for name, path in written.items()})
@@ -288,7 +288,7 @@ def auth_params(text: str, _base: Path) -> Mapping[str, str]:
             advice = f"the setting {setting} decides it" if setting else "it is made anew for each sign-in"
             raise ValueError(f"{name} cannot be set here: {advice}")
         if not name or contains_control(name) or contains_control(value):
-            raise ValueError("a name is empty, or control characters stand in it or in its value")
+            raise ValueError("a name is empty, or it or its value contains control characters")
     return MappingProxyType(written)
 
 
@@ -297,7 +297,7 @@ def _string_object(text: str, *, example: str) -> dict[str, str]:
         names = [name for name, _ in items]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise _Twice(f"{shown(twice)} stands there twice: keep one")
+            raise _Twice(f"{shown(twice)} is written twice: keep one")
         return dict(items)
 
     if not text:
@@ -310,7 +310,7 @@ def _string_object(text: str, *, example: str) -> dict[str, str]:
         raise
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise ValueError(f"it is no JSON ({error.msg}, {where}): write an object like {example}") from None
+        raise ValueError(f"it is not valid JSON ({error.msg}, {where}): write an object like {example}") from None
     except RecursionError:
         raise ValueError(f"it is nested too deeply: write an object like {example}") from None
     if not isinstance(found, dict):

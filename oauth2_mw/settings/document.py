@@ -83,7 +83,7 @@ def read_ini(path: Path) -> Document:
         document.complain(MAIN, "", f"the file is not UTF-8 (line {number}): save it as UTF-8")
         return document
     if "\x00" in text:
-        document.complain(MAIN, "", "NUL characters stand in the file: save it as UTF-8 text")
+        document.complain(MAIN, "", "there are NUL characters in the file: save it as UTF-8 text")
         return document
     parser = _parse(text, document)
     for name in parser.sections():
@@ -96,7 +96,7 @@ def read_ini(path: Path) -> Document:
 
 
 def _parse(text: str, document: Document) -> configparser.ConfigParser:
-    """Parse *text*; what stands there twice is reported and renamed, so that one run finds all problems."""
+    """Parse *text*; what is written twice is reported and renamed, so that one run finds all problems."""
     lines = text.replace("\r\n", "\n").split("\n")
     while True:
         parser = configparser.ConfigParser(
@@ -108,7 +108,7 @@ def _parse(text: str, document: Document) -> configparser.ConfigParser:
         except configparser.DuplicateOptionError as error:
             number = error.lineno or 1
             document.complain(
-                error.section, error.option, f"stands there twice (line {number}): keep one of them"
+                error.section, error.option, f"is written twice (line {number}): keep one of them"
             )
             lines[number - 1] = f"{_AGAIN}{number} ={lines[number - 1].partition('=')[2]}"
         except configparser.DuplicateSectionError as error:
@@ -118,7 +118,7 @@ def _parse(text: str, document: Document) -> configparser.ConfigParser:
             )
             lines[number - 1] = f"[{_AGAIN}{number}]"
         except configparser.MissingSectionHeaderError as error:
-            document.complain(MAIN, "", f"line {error.lineno} stands before any section: begin with [{MAIN}]")
+            document.complain(MAIN, "", f"line {error.lineno} is before any section: begin with [{MAIN}]")
             return configparser.ConfigParser()
         except configparser.ParsingError as error:
             for number, _ in error.errors:
@@ -155,14 +155,14 @@ def _put(document: Document, section: str, key: object, value: Any, base: Path) 
         document.complain(section, "", f"the key {shown(repr(key))} is not a text")
         return
     if key in document.section(section):
-        document.complain(section, key, "stands there twice: keep one of them")
+        document.complain(section, key, "is written twice: keep one of them")
         return
     if value is None:
         return
     try:
         document.section(section)[key] = Written(_as_text(key, value), base)
     except (TypeError, ValueError, RecursionError):
-        document.complain(section, key, f"a {type(value).__name__} cannot stand here: write it as text")
+        document.complain(section, key, f"a {type(value).__name__} is not allowed here: write it as text")
 
 
 def _as_text(key: str, value: Any) -> str:
@@ -197,7 +197,7 @@ def read_inline(conf: Mapping[str, str], base: Path) -> Document:
         else:
             hint = did_you_mean(first, ("provider", "environ", "access"))
             document.complain(
-                MAIN, name, f"unknown key{hint or ': before a dot stands provider, environ or access'}"
+                MAIN, name, f"unknown key{hint or ': before a dot write provider, environ or access'}"
             )
             continue
         document.section(section)[key] = Written(text.strip(), base)

@@ -53,7 +53,7 @@ def read(document: Document, keep_tokens: Collection[str]) -> Mapping[str, str]:
 def _check_target(target: str) -> None:
     name = normalised_key(target)
     if _TARGET.fullmatch(target) is None:
-        raise ValueError("is no name for an environ key: write letters, digits and _, like REMOTE_EMAIL")
+        raise ValueError("is not a valid name for an environ key: write letters, digits and _, like REMOTE_EMAIL")
     if name in _ALWAYS_OURS:
         raise ValueError("is always set by itself: leave it out")
     if _CGI.fullmatch(name) or name.startswith(_RESERVED):
@@ -81,4 +81,4 @@ def _check_source(source: str, keep_tokens: Collection[str]) -> None:
         raise ValueError("all claims do not fit in a text: write claims.PATH, like claims.email")
     known = (*IDENTITY_SOURCES, *TOKEN_SOURCES, "claims.PATH")
     hint = did_you_mean(source, known) or f": there are {', '.join(known)}"
-    raise ValueError(f"{shown(source)} is nothing that we know of a person{hint}")
+    raise ValueError(f"{shown(source)} is not a known source{hint}")

@@ -112,7 +112,7 @@ FIELDS: tuple[Field, ...] = (
         "Who may enter at all: * for everybody, or terms of which one suffices, like "
         "email_domain:example.com "
         "group:staff user:jane email:jane@example.com organization:DEFAULT claim:address.country=NO; "
-        "a value with spaces stands in quotes.",
+        "a value with spaces needs quotes.",
         default=None,
         note="everybody whom a provider vouches for",
     ),

@@ -58,12 +58,12 @@ def _read_path(text: str) -> tuple[tuple[str | int, ...], int]:
             match = _PLAIN_SEGMENT.match(text, position)
             if match is None:
                 raise ValueError(
-                    f"{shown(text)} is no path into the provider's claims: write it like email, "
+                    f"{shown(text)} is not a path into the provider's claims: write it like email, "
                     'address.country, emails[0].value, or in quotes "https://acme.example/roles"'
                 )
             if "://" in match[0]:
                 raise ValueError(
-                    f'{shown(text)}: a segment that is a URL stands in quotes, like "https://acme.example/roles"'
+                    f'{shown(text)}: a segment that is a URL needs quotes, like "https://acme.example/roles"'
                 )
             segments.append(match[0])
         position = match.end()
@@ -96,7 +96,7 @@ class AttributePath:
         if end != len(text):
             raise ValueError(
                 f"{shown(text)}: cannot read {shown(text[end:])}; a segment with dots, brackets, spaces or = "
-                'stands in quotes, like "https://acme.example/roles"'
+                'needs quotes, like "https://acme.example/roles"'
             )
         return cls(text, segments)
 
@@ -207,7 +207,7 @@ class AllowTerm:
         name, colon, rest = text.partition(":")
         if not colon or name not in ALLOW_FIELDS:
             raise ValueError(
-                f"{shown(text)} is no term: write * or FIELD:VALUE, with {', '.join(ALLOW_FIELDS)} for FIELD"
+                f"{shown(text)} is not a valid term: write * or FIELD:VALUE, with {', '.join(ALLOW_FIELDS)} for FIELD"
             )
         start = 0
         if name == "claim":
@@ -229,10 +229,10 @@ class AllowTerm:
             value = value.lower()
             if _DOMAIN.fullmatch(value) is None:
                 raise ValueError(
-                    f"{shown(value)} is no domain: write email_domain:example.com, in ASCII, without @"
+                    f"{shown(value)} is not a valid domain: write email_domain:example.com, in ASCII, without @"
                 )
         elif name == "email":
             value = value.lower()
             if value.count("@") != 1 or value[0] == "@" or value[-1] == "@":
-                raise ValueError(f"{shown(value)} is no address: write email:jane@example.com")
+                raise ValueError(f"{shown(value)} is not a valid address: write email:jane@example.com")
         return value

@@ -84,5 +84,5 @@ def _check(data: bytes) -> Icon:
     if refused is not None and "<svg" in drawing:
         raise ValueError(f"the SVG contains {refused[0]}, which a picture does not need: take it out")
     if _SVG_START.match(drawing) is None:
-        raise ValueError("the icon's content is no PNG, SVG (in UTF-8), WebP or JPEG")
+        raise ValueError("the icon's content is not a PNG, SVG (in UTF-8), WebP or JPEG")
     return Icon(_SVG_TYPE, data)

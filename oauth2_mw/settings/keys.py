@@ -52,7 +52,7 @@ def parse_secret_keys(text: str) -> tuple[bytes, ...]:
         except ValueError as error:
             raise ValueError(f"key {position}: {error}") from None
         if key in keys:
-            raise ValueError(f"key {position} stands there twice: each key once, newest first")
+            raise ValueError(f"key {position} is written twice: each key once, newest first")
         keys.append(key)
     if not keys:
         raise ValueError(f"there is no key; {_MAKE_ONE}")
@@ -81,9 +81,9 @@ def parse_key_file(text: str) -> tuple[KeyEntry, ...]:
         try:
             entry = _parse_key_line(line)
             if any(entry.kid == other.kid for other in entries):
-                raise ValueError(f"the kid {entry.kid} stands there twice")
+                raise ValueError(f"the kid {entry.kid} is written twice")
             if any(entry.key == other.key for other in entries):
-                raise ValueError("this key stands there already under another kid")
+                raise ValueError("this key is already there under another kid")
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None
         entries.append(entry)

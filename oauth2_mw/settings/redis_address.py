@@ -111,7 +111,7 @@ def parse(text: str) -> RedisAddress:
         raise ValueError("has a # in it, which must be written as %23")
     match = _URL.fullmatch(text)
     if match is None or match[1] not in ("redis", "rediss", "redis+sentinel", "redis+cluster"):
-        raise ValueError(f"is none of a Redis server; write {EXAMPLES}")
+        raise ValueError(f"does not name a Redis server; write {EXAMPLES}")
     scheme, authority, path, query = match[1], match[2], match[3], match[4] or ""
     kind = Kind(scheme.partition("+")[2] or "single")
     if "@" in path + query:
@@ -157,7 +157,7 @@ def _decoded(text: str) -> str:
     except UnicodeDecodeError:
         raise ValueError("holds percent-encoded octets that are not UTF-8") from None
     if "\0" in plain:
-        raise ValueError("holds %00, which has no place there")
+        raise ValueError("holds %00, which is not allowed there")
     return plain
 
 
@@ -180,7 +180,7 @@ def _host(text: str, default_port: int) -> Host:
         try:
             return Host(str(ipaddress.IPv6Address(match[1] if "%" not in match[1] else "")), port)
         except ValueError:
-            raise ValueError("has brackets around what is no IPv6 address") from None
+            raise ValueError("has brackets around something that is not an IPv6 address") from None
     name = match[2].lower()
     try:
         check_host(name, bracketed=False)
@@ -197,7 +197,7 @@ def _path(path: str, kind: Kind) -> tuple[str, int]:
         raise ValueError("lacks the name of the master: write redis+sentinel://host1,host2,host3/SERVICE")
     database = parts.pop(0) if parts else ""
     if parts or (database and _DATABASE.fullmatch(database) is None):
-        raise ValueError("has a path that is no number of a database, like /0")
+        raise ValueError("has a path that is not the number of a database, like /0")
     if kind is Kind.CLUSTER and int(database or 0) != 0:
         raise ValueError("names a database other than 0; a cluster has no others, so leave it out")
     return service, int(database or 0)
@@ -225,7 +225,7 @@ def _query(text: str, kind: Kind) -> dict[str, str]:
     if re.fullmatch(rf"[0-{MAX_REPLICAS}]", replicas) is None:
         raise ValueError(f"has another value for wait_replicas than 0 to {MAX_REPLICAS}")
     if not PurePath(options.get("ca_bundle", "/")).is_absolute():
-        raise ValueError("has a ca_bundle that is no absolute path")
+        raise ValueError("has a ca_bundle that is not an absolute path")
     if "sentinel_user" in options and "sentinel_password" not in options:
         raise ValueError("has a sentinel_user without a sentinel_password")
     return options

@@ -56,13 +56,13 @@ class Secret:
             name = text[4:].strip()
             if _ENV_NAME.fullmatch(name) is None:
                 raise ValueError(
-                    "after env: stands the name of an environment variable, like env:OAUTH2_SECRET"
+                    "after env: write the name of an environment variable, like env:OAUTH2_SECRET"
                 )
             return cls.env(name)
         if text.startswith("file:"):
             name = text[5:].strip()
             if not name or contains_control(name):
-                raise ValueError("after file: stands the path of a file, like file:client-secret.txt")
+                raise ValueError("after file: write the path of a file, like file:client-secret.txt")
             return cls.file(base / name)
         return cls.literal(text)
 

@@ -112,7 +112,7 @@ def _read_provider(document: Document, name: str, found: dict[str, Written]) -> 
             origin = f"the preset {preset.name}"
             for key, text in preset.values.items():
                 if key not in PROVIDER or key == "preset":
-                    section.complain("preset", f"{origin} holds {key}, which is no key of a provider")
+                    section.complain("preset", f"{origin} holds {key}, which is not a key of a provider")
                 else:
                     texts.setdefault(key, Written(text, preset.base, origin))
     _read(section, PROVIDER, texts)
@@ -135,7 +135,7 @@ def _read(section: Section, fields: Mapping[str, Field], texts: Mapping[str, Wri
         value = None
         try:
             if contains_control(source.text.translate(_LAYOUT)):
-                raise ValueError("control characters stand in the value: take them out")
+                raise ValueError("there are control characters in the value: take them out")
             if name in texts or declared.default is not None:
                 value = declared.read(source.text, source.base)
         except ValueError as error:

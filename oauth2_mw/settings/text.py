@@ -47,7 +47,7 @@ def parse_duration(text: str) -> int:
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{shown(text)} is no duration: write it like 90, 90s, 15m, 8h or 7d")
+        raise ValueError(f"{shown(text)} is not a valid duration: write it like 90, 90s, 15m, 8h or 7d")
     return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 

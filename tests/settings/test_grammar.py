@@ -369,7 +369,7 @@ def test_what_is_no_path_is_refused(text):
 
 
 def test_a_claim_named_by_a_url_needs_quotes_and_the_message_says_so():
-    refused(AttributePath.parse, "https://acme.example/roles", "stands in quotes")
+    refused(AttributePath.parse, "https://acme.example/roles", "needs quotes")
 
 
 def test_a_path_is_at_most_twenty_steps_deep():
@@ -513,7 +513,7 @@ def test_a_term_is_shown_as_it_is_written():
         ("email:@example.com", "email:jane@example.com"),
         ("email:jane@", "email:jane@example.com"),
         ("email:a@b@c", "email:jane@example.com"),
-        ("claim:", "no path"),
+        ("claim:", "not a path"),
         ("claim:a", "claim:PATH=VALUE"),
         ("claim:a=", "nothing at its end"),
         ("claim:" + "a" * 600 + "=b", "512"),
@@ -643,7 +643,7 @@ def test_a_key_file_is_kid_not_before_and_key():
         (f"k2 2026-11-23T18:00:61Z {text_of(OTHER)}", "moment in UTC"),
         (f"k2 2026-1-2T3:4:5Z {text_of(OTHER)}", "moment in UTC"),
         ("k2 2026-11-23T18:00:00Z short", "32 random bytes"),
-        (f"k1 2026-11-23T18:00:00Z {text_of(OTHER)}", "kid k1 stands there twice"),
+        (f"k1 2026-11-23T18:00:00Z {text_of(OTHER)}", "kid k1 is written twice"),
         (f"k2 2026-11-23T18:00:00Z {text_of(KEY)}", "another kid"),
     ],
 )

@@ -433,12 +433,12 @@ def test_a_path_object_is_a_text(tmp_path):
         ({1: "x"}, "[oauth2_mw] the name '1' is not a text"),
         ({"environ": "x"}, "[environ] a section is a mapping of its keys"),
         ({"environ": {1: "email"}}, "[environ] the key '1' is not a text"),
-        ({"leeway": 1.5}, "[oauth2_mw] leeway: a float cannot stand here"),
-        ({"scope": ["openid", 1]}, "[oauth2_mw] scope: a list cannot stand here"),
-        ({"client_id": {"a": "b"}}, "[oauth2_mw] client_id: a dict cannot stand here"),
-        ({"attribute_map": {"username": {1, 2}}}, "[oauth2_mw] attribute_map: a dict cannot stand here"),
+        ({"leeway": 1.5}, "[oauth2_mw] leeway: a float is not allowed here"),
+        ({"scope": ["openid", 1]}, "[oauth2_mw] scope: a list is not allowed here"),
+        ({"client_id": {"a": "b"}}, "[oauth2_mw] client_id: a dict is not allowed here"),
+        ({"attribute_map": {"username": {1, 2}}}, "[oauth2_mw] attribute_map: a dict is not allowed here"),
         ({"provders": {"a": "b"}}, "[provders] unknown section"),
-        ({"oauth2_mw": {"issuer": "https://other.example.com"}}, "[oauth2_mw] issuer: stands there twice"),
+        ({"oauth2_mw": {"issuer": "https://other.example.com"}}, "[oauth2_mw] issuer: is written twice"),
     ],
 )
 def test_a_mapping_that_cannot_be_understood_is_refused(mapping, line):
@@ -467,7 +467,7 @@ def test_a_file_with_nuls_is_refused(write):
 
 def test_a_file_without_a_section_is_one_problem(write):
     assert refusal(write("client_id = x\n")) == [
-        "[oauth2_mw] line 1 stands before any section: begin with [oauth2_mw]"
+        "[oauth2_mw] line 1 is before any section: begin with [oauth2_mw]"
     ]
 
 
@@ -478,8 +478,8 @@ def test_all_that_stands_twice_is_reported_at_once_and_the_rest_is_still_checked
             + "client_id = again\nclient_id = and again\n[environ]\n[oauth2_mw]\nissuer = x\n[environ]\nA = b\n"
         )
     )
-    assert "[oauth2_mw] client_id: stands there twice (line 8): keep one of them" in found
-    assert "[oauth2_mw] client_id: stands there twice (line 9): keep one of them" in found
+    assert "[oauth2_mw] client_id: is written twice (line 8): keep one of them" in found
+    assert "[oauth2_mw] client_id: is written twice (line 9): keep one of them" in found
     assert "[oauth2_mw] the section begins twice (line 11): write its keys together" in found
     assert "[environ] the section begins twice (line 13): write its keys together" in found
     assert len(found) == 4
