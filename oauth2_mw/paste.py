@@ -1,4 +1,4 @@
-"""The door for PasteDeploy: ``use = egg:oauth2-mw`` in a filter section. PasteDeploy itself is never imported."""
+"""Entry points for PasteDeploy (``use = egg:oauth2-mw`` in a filter section), which is not imported itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def filter_app_factory(
 def filter_factory(
     global_conf: Mapping[str, str], **local_conf: str
 ) -> Callable[[WSGIApplication], OAuth2Middleware]:
-    """A callable that puts the middleware in front of an app (``paste.filter_factory``).
+    """Return a callable that puts the middleware in front of an application (``paste.filter_factory``).
 
     :raises ConfigError: with every problem found.
     """

@@ -51,6 +51,14 @@ _CHANGING = frozenset(
     }
 )
 
+#: Columns that the formatter keeps code to; prose in a literal may go on to the limit of E501.
+_WIDTH = 110
+#: A piece of an implicit concatenation that has a line of its own.
+_PIECE = re.compile(r"""(f?)(["'])(.*)\2""")
+_TRIPLE_QUOTED = re.compile(r"""\w*(?:\"{3}|'{3})""")
+_WORD = re.compile(r"\S+ ?")
+_F_STRING_WORD = re.compile(r"(?:\{[^{}]*\}|[^\s{}])+ ?")
+
 Rule = Callable[[ast.Module], Iterator[ast.AST]]
 
 
@@ -208,6 +216,38 @@ def _is_constant(target: ast.expr) -> bool:
     return isinstance(target, ast.Name) and (target.id.isupper() or target.id == "__all__")
 
 
+def packed_tuples(tree: ast.Module) -> Iterator[ast.AST]:
+    """Literals that are unpacked into another, which keeps the formatter from giving each element a line."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Starred(value=ast.Tuple() | ast.List() | ast.Set()):
+                yield node
+            case _:
+                pass
+
+
+def early_breaks(code: str) -> Iterator[int]:
+    """Lines that end a piece of prose although the next piece's first word had room there.
+
+    Only pieces with a blank between them are prose; a literal that ends its lines with ``\\n`` is a text with lines.
+    """
+    lines = code.split("\n")
+    for node in ast.walk(ast.parse(code)):
+        if not isinstance(node, ast.JoinedStr) and not isinstance(getattr(node, "value", None), str):
+            continue
+        if _TRIPLE_QUOTED.match(lines[node.lineno - 1].encode()[node.col_offset :].decode()):
+            continue
+        for number in range(node.lineno, node.end_lineno or 0):
+            start = node.col_offset if number == node.lineno else 0
+            left = _PIECE.fullmatch(lines[number - 1].encode()[start:].decode().strip())
+            right = _PIECE.match(lines[number].strip())
+            if left is None or right is None or left[2] != right[2]:
+                continue
+            word = (_F_STRING_WORD if right[1] else _WORD).match(right[3])
+            if word and left[3].endswith(" ") and len(lines[number - 1]) + len(word[0]) <= _WIDTH:
+                yield number
+
+
 def found(rule: Rule, *, but: frozenset[str] = frozenset()) -> list[str]:
     """Where the package breaks a rule."""
     return [
@@ -257,6 +297,8 @@ def found(rule: Rule, *, but: frozenset[str] = frozenset()) -> list[str]:
         (dangerous_words, "environ['HTTP_HOST']"),
         (dangerous_words, "environ.get('HTTP_X_FORWARDED_PROTO')"),
         (dangerous_words, "environ['wsgi.url_scheme']"),
+        (packed_tuples, "NAMES = (*('a', 'b'), *('c', 'd'))"),
+        (packed_tuples, "NAMES = {*['a', 'b']}"),
         (shared_state, "cache = {}"),
         (shared_state, "seen: set[str] = set()"),
         (shared_state, "lines = []"),
@@ -279,11 +321,38 @@ def test_a_rule_finds_what_it_is_about(rule: Rule, code: str) -> None:
         (headers_written, "('code', 'state')"),
         (dangerous_words, "session.get(url, verify=bundle)"),
         (dangerous_words, "response.url"),
+        (packed_tuples, "NAMES = (*FIRST, *map(str, second), 'c')"),
         (shared_state, "NAMES = {'a': 1}\n__all__ = ['x']\ndef f():\n    names = []\n    names.append(1)"),
     ],
 )
 def test_a_rule_leaves_the_rest_alone(rule: Rule, code: str) -> None:
     assert not list(rule(ast.parse(code)))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        """f(\n    "a short piece "\n    "and another"\n)""",
+        """f(\n    f"{name}: a short piece "\n    f"{shown(name, 1)} and another"\n)""",
+        """raise Error(\n    "one that "\n    f"{name} goes on "\n    "for long"\n)""",
+    ],
+)
+def test_prose_that_breaks_early_is_noticed(code: str) -> None:
+    assert list(early_breaks(code))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"""f(\n    "{"long " * 20}"\n    "enough"\n)""",
+        """f(\n    "a line\\n"\n    "another"\n)""",
+        """f(\n    r"[a-z]+"\n    r"[0-9]+"\n)""",
+        """f(\n    "one argument ",\n    "another"\n)""",
+        '"""A docstring\n"with quotes "\n"in it"\n"""',
+    ],
+)
+def test_other_literals_may_break_where_they_do(code: str) -> None:
+    assert not list(early_breaks(code))
 
 
 # The package keeps them
@@ -326,6 +395,19 @@ def test_nothing_dangerous_is_written_anywhere() -> None:
         for name, tree in TREES.items()
         for node in dangerous_words(tree)
         if not (isinstance(node, ast.Constant) and node.value in standard.get(name, ()))
+    ]
+    assert hits == []
+
+
+def test_no_literal_is_packed_against_the_formatter() -> None:
+    assert found(packed_tuples) == []
+
+
+def test_prose_in_literals_fills_its_lines() -> None:
+    hits = [
+        f"{path.relative_to(PACKAGE)}:{number}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for number in early_breaks(path.read_text(encoding="utf-8"))
     ]
     assert hits == []
 

@@ -1,6 +1,6 @@
-"""Check an INI file as the start of a server would, and say what to register at the providers.
+"""The command ``oauth2-mw check``: check an INI file as a server does at its start, without contacting anything.
 
-Nothing is contacted: what is told is what the file says.
+It also prints the URLs to register at the providers.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from oauth2_mw.web.http.urls import Urls
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what ``oauth2-mw check`` takes."""
+    """Declare the arguments of ``oauth2-mw check``."""
     parser.add_argument("ini", type=Path, metavar="INI", help="the file with the section [oauth2_mw]")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Load the file and build the middleware from it; every problem is told at once.
+    """Load the file, build the middleware from it and print what an operator should know.
 
-    :raises ConfigError: with those problems.
+    :raises ConfigError: with every problem found.
     """
     settings = Settings.from_ini(options.ini)
     OAuth2Middleware(lambda _environ, _start_response: [], settings)
@@ -33,10 +33,10 @@ def run(options: argparse.Namespace) -> int:
     print(f"{options.ini}: no problem found.")
     for line in warnings(settings):
         print(f"  warning: {line}")
-    print(f"  {_kept(settings)}")
+    print(f"  {_session_place(settings)}")
     if not settings.providers:
         print("  No provider is enabled: protected paths answer 503.")
-    # Without a place that all workers share, what a provider says would reach one of them.
+    # Without a database or store that all workers share, a logout request would reach one of them alone.
     shared = settings.directory is not None or settings.session is not None
     for name, provider in settings.providers.items():
         print(f"Provider {name} ({provider.label}); register there:")
@@ -49,11 +49,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _kept(settings: Settings) -> str:
-    """Where sessions are kept, and what that means for their end."""
+def _session_place(settings: Settings) -> str:
+    """Return where sessions are kept, and who can end them."""
     notices = f"every worker notices within {span(settings.revocation_sync)} when one ends"
     if settings.session is not None:
-        return f"Sessions are kept in {plain(_name(settings.session.value()))}: {notices}."
+        return f"Sessions are kept in {plain(_without_credentials(settings.session.value()))}: {notices}."
     if settings.directory is not None:
         return f"Sessions are kept in cookies, and listed in the directory's database: {notices}."
     return (
@@ -62,8 +62,8 @@ def _kept(settings: Settings) -> str:
     )
 
 
-def _name(url: str) -> str:
-    """A session store, without user and password."""
+def _without_credentials(url: str) -> str:
+    """Return the URL of a session store without user and password."""
     if url.startswith("redis"):
         return str(redis_address.parse(url))
     return address.name(address.parse(url))

@@ -1,6 +1,6 @@
-"""URLs and paths as settings write them: checked once, so that nothing built from them needs checking again.
+"""Reading URLs and paths, checked once, so that nothing built from them needs checking again.
 
-No sentence here repeats the URL: one that was written wrongly may carry a password.
+No message repeats the URL: one that was written wrongly may hold a password.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
 _BRACKETED = re.compile(r"(?:[^\[\]]*@)?\[[^\[\]]*\](?::[0-9]*)?")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
-#: What RFC 3986 lets stand in a URL; everything else is percent-encoded there.
+#: The characters of a URL (RFC 3986); all others are percent-encoded.
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def parse_public_url(text: str) -> str:
-    """``public_url``, in one spelling: lower-case scheme and host, no slash at the end.
+    """Return ``public_url`` in one spelling: scheme and host in lower case, no slash at the end.
 
-    :raises ValueError: when it is no http or https URL with at most a path.
+    :raises ValueError: if it is not an http or https URL with at most a path.
     """
     parts = _split(text)
     if "?" in text:
@@ -35,9 +35,9 @@ def parse_public_url(text: str) -> str:
 
 
 def parse_prefix(text: str) -> str:
-    """``prefix``: starts with a slash, ends without one.
+    """Return ``prefix``, which starts with a slash and ends without one.
 
-    :raises ValueError: for the root, and for segments that would need encoding.
+    :raises ValueError: if it is the root, or a segment would need encoding.
     """
     path = text.rstrip("/")
     if not path:
@@ -59,18 +59,18 @@ def _check_path(path: str) -> None:
 
 
 def parse_endpoint(text: str) -> str:
-    """An endpoint of a provider; its query, if any, is kept (RFC 6749, section 3.1).
+    """Return an endpoint of a provider; a query is kept (RFC 6749, section 3.1).
 
-    :raises ValueError: when it is no http or https URL.
+    :raises ValueError: if it is not an http or https URL.
     """
     _split(text)
     return text
 
 
 def parse_issuer(text: str) -> str:
-    """An issuer, compared byte by byte ever after (OpenID Connect Discovery, section 4.3).
+    """Return an issuer unchanged, because it is compared byte by byte (OpenID Connect Discovery, section 4.3).
 
-    :raises ValueError: for a query, which an issuer never has (section 2), and for what is no URL.
+    :raises ValueError: if it is not an http or https URL, or has a query, which an issuer never has (section 2).
     """
     _split(text)
     if "?" in text:
@@ -81,9 +81,9 @@ def parse_issuer(text: str) -> str:
 
 
 def parse_proxy(text: str) -> str:
-    """The URL of a proxy; a user name and password may stand in it.
+    """Return the URL of a proxy; it may hold a user name and a password.
 
-    :raises ValueError: when it is no http or https URL with host and port alone.
+    :raises ValueError: if it is not an http or https URL with host and port alone.
     """
     parts = _split(text, userinfo=True)
     if parts.path not in ("", "/") or "?" in text:
@@ -104,7 +104,7 @@ def _split(text: str, *, userinfo: bool = False) -> SplitResult:
         parts = urlsplit(text)
         port = parts.port
         if "[" in parts.netloc:
-            # The standard library overlooks what stands before or after the brackets.
+            # The standard library ignores what is before or after the brackets.
             if _BRACKETED.fullmatch(parts.netloc) is None:
                 raise ValueError
             ipaddress.IPv6Address(parts.hostname or "")
@@ -123,10 +123,10 @@ def _split(text: str, *, userinfo: bool = False) -> SplitResult:
 
 
 def check_host(host: str, *, bracketed: bool) -> None:
-    """Judge a host name (lower case) or an IP address.
+    """Check a host name (lower case) or an IP address.
 
-    :param bracketed: whether it stood in brackets, as IPv6 addresses do; whoever took them off has read it as one.
-    :raises ValueError: with what is wrong.
+    :param bracketed: whether it was in brackets, as IPv6 addresses are; the caller has read it as one.
+    :raises ValueError: if it is not valid.
     """
     if not host:
         raise ValueError("the URL has no host")
@@ -145,7 +145,7 @@ def check_host(host: str, *, bracketed: bool) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether *host* (lower case, without brackets) is this machine and nothing else."""
+    """Return whether *host* (lower case, without brackets) is this machine and nothing else."""
     if host == "localhost":
         return True
     try:
@@ -155,12 +155,12 @@ def is_loopback(host: str) -> bool:
 
 
 def is_exposed(url: str) -> bool:
-    """Whether a checked *url* sends its bytes in the clear over a network: http, and not to this machine."""
+    """Return whether a checked *url* sends its bytes in the clear over a network: http, and not to this machine."""
     parts = urlsplit(url)
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def origin_of(url: str) -> str:
-    """Scheme and authority of a checked URL."""
+    """Return scheme and authority of a checked URL."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

@@ -1,6 +1,6 @@
-"""What one key cannot know: whether the settings go together, and whether what they name is there.
+"""Checks that one key alone cannot make: whether settings go together, and whether the files that they name exist.
 
-Everything that stops a start is complained of in a :class:`~oauth2_mw.settings.sections.Section`.
+Every problem is noted in the :class:`~oauth2_mw.settings.sections.Section` that it belongs to.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 RESERVED_NAMES = ("callback", "default", "done")
 
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
-#: what a client proves itself with -> what helps whoever left it out
+#: setting by which a client authenticates -> advice for an operator who left it out
 _PROOFS: Mapping[str, str] = MappingProxyType(
     {
         "client_secret": "a public client has client_auth_method = none",
@@ -28,49 +28,53 @@ _PROOFS: Mapping[str, str] = MappingProxyType(
     }
 )
 _URLS = (*_ENDPOINTS, "logout_endpoint", "jwks_uri", "issuer")
-#: Claims that change hands or can be chosen, and so never tell who somebody is.
+#: Claims that can be chosen or given to another person, and so do not identify anybody.
 _CHANGING = re.compile(
     r"e?mail|preferred_username|upn|unique_name|name|nickname|login|phone|phone_number", re.IGNORECASE
 )
-#: Issuers of Microsoft Entra that stand for many: their metadata names another issuer for each tenant.
+#: Issuers of Microsoft Entra for many tenants: their metadata names another issuer for each.
 _MANY_TENANTS = re.compile(r"https://login\.microsoftonline\.com/(?:common|organizations|consumers)/.*")
 _NEEDS_DIRECTORY = ("organization", "always_update", "group_sync")
 _EXPOSED = "plain http outside this machine can be read and changed on its way: write https"
 
 
 def check_name(section: Section, name: str) -> None:
-    """The NAME of a provider, which stands in URLs."""
+    """Check the NAME of a provider, which is part of URLs."""
     if name in RESERVED_NAMES:
-        section.complain("", f"the name {name} is taken by a URL of ours: choose another")
+        section.add_problem("", f"the name {name} is taken by a URL of ours: choose another")
     elif PROVIDER_NAME.fullmatch(name) is None:
-        section.complain("", "a provider's NAME is a small letter, then up to 31 small letters, digits and -")
+        section.add_problem(
+            "", "a provider's NAME is a small letter, then up to 31 small letters, digits and -"
+        )
 
 
 def check_main(main: Section) -> None:
-    """The settings that a service has once."""
-    if main["public_url"] is None and main.fine("public_url"):
-        main.complain(
+    """Check the settings that a service has once."""
+    if main["public_url"] is None and main.is_valid("public_url"):
+        main.add_problem(
             "public_url",
             "is missing: write the URL under which browsers reach the application, like https://app.example.com",
         )
     if (
-        main.fine("public_url", "insecure_http")
+        main.is_valid("public_url", "insecure_http")
         and not main["insecure_http"]
         and is_exposed(main["public_url"])
     ):
-        main.complain("public_url", f"{_EXPOSED} (on a closed test network: insecure_http = true)")
+        main.add_problem("public_url", f"{_EXPOSED} (on a closed test network: insecure_http = true)")
     if main["secret_keys"] is not None:
         check_keys(main, main["secret_keys"])
-    elif main.fine("secret_keys"):
-        main.complain("secret_keys", "is missing: make a key file with oauth2-mw keygen and write file:PATH")
-    if main["directory"] is None and main.fine("directory") and main["create_users"] is False:
-        main.complain("create_users", "needs a directory: set directory, or take this out")
-    if main["session_idle"] is not None and "session_idle" in main.written:
+    elif main.is_valid("secret_keys"):
+        main.add_problem(
+            "secret_keys", "is missing: make a key file with oauth2-mw keygen and write file:PATH"
+        )
+    if main["directory"] is None and main.is_valid("directory") and main["create_users"] is False:
+        main.add_problem("create_users", "needs a directory: set directory, or take this out")
+    if main["session_idle"] is not None and "session_idle" in main.written_keys:
         check_idle(main, idle=main["session_idle"], lifetime=main["session_lifetime"])
 
 
 def check_keys(main: Section, keys: Secret) -> None:
-    """Whether the keys can be read, and are keys."""
+    """Check that the keys can be read, and are keys."""
     try:
         text = keys.value()
         if keys.path is None:
@@ -78,56 +82,62 @@ def check_keys(main: Section, keys: Secret) -> None:
         else:
             parse_key_file(text)
     except OSError as error:
-        main.complain("secret_keys", f"cannot be read: {error}")
+        main.add_problem("secret_keys", f"cannot be read: {error}")
     except ValueError as error:
         where = f"{keys.path}, " if keys.path is not None else ""
-        main.complain("secret_keys", f"{where}{error}")
+        main.add_problem("secret_keys", f"{where}{error}")
 
 
 def check_idle(section: Section, *, idle: int, lifetime: int | None) -> None:
-    """A session that may be idle for longer than it lives was meant otherwise."""
+    """Check that no session may be idle for longer than it lives."""
     if lifetime is not None and idle > lifetime:
-        section.complain(
+        section.add_problem(
             "session_idle", "is longer than session_lifetime: make it shorter, or that one longer"
         )
 
 
 def check_provider(section: Section, main: Section) -> None:
-    """One provider that is enabled."""
-    if section["client_id"] is None and section.fine("client_id"):
-        section.complain("client_id", f"is missing: write the ID that the provider gave you{_meant(section)}")
+    """Check a provider that is enabled."""
+    if section["client_id"] is None and section.is_valid("client_id"):
+        section.add_problem(
+            "client_id", f"is missing: write the ID that the provider gave you{_meant(section)}"
+        )
     _check_authentication(section)
     _check_endpoints(section)
     _check_oidc(section)
-    if main.fine("insecure_http") and not main["insecure_http"]:
+    if main.is_valid("insecure_http") and not main["insecure_http"]:
         for key in _URLS:
             if section[key] is not None and is_exposed(section[key]):
-                section.complain(key, f"{_EXPOSED} (on a closed test network: insecure_http = true)")
+                section.add_problem(key, f"{_EXPOSED} (on a closed test network: insecure_http = true)")
     plain = main["public_url"] is not None and main["public_url"].startswith("http://")
     if section["response_mode"] == "form_post" and plain:
         # The form comes from the provider's site, and browsers send a cookie along with it over https alone.
-        section.complain(
+        section.add_problem(
             "response_mode", "form_post needs a public_url of https: take it out, or serve over https"
         )
     subject = section["subject"]
     if subject is not None and _CHANGING.fullmatch(str(subject.segments[-1])):
-        section.complain(
+        section.add_problem(
             "subject", f"{subject.text} can change or be given to another person: write sub, id or oid"
         )
-    if main["directory"] is None and main.fine("directory"):
+    if main["directory"] is None and main.is_valid("directory"):
         for key in _NEEDS_DIRECTORY:
-            if key in section.written and section.fine(key):
-                section.complain(key, "needs a directory: set directory in [oauth2_mw], or take this out")
-    if main["allow"] is None and main.fine("allow") and is_public(section):
-        main.complain(
+            if key in section.written_keys and section.is_valid(key):
+                section.add_problem(key, "needs a directory: set directory in [oauth2_mw], or take this out")
+    if main["allow"] is None and main.is_valid("allow") and is_public(section):
+        main.add_problem(
             "allow",
             f"is missing: anyone on earth can join {section['provider']}; say who may enter, like "
             "email_domain:example.com or user:jane, or * for everybody",
         )
-    if "refresh_failure" in section.written and section.fine("refresh_failure") and main.fine("keep_tokens"):
+    if (
+        "refresh_failure" in section.written_keys
+        and section.is_valid("refresh_failure")
+        and main.is_valid("keep_tokens")
+    ):
         kept = main["keep_tokens"]
         if "refresh" not in kept:
-            section.complain(
+            section.add_problem(
                 "refresh_failure",
                 f"needs keep_tokens = {' '.join((*kept, 'refresh'))} in [oauth2_mw]: write that, or take this out",
             )
@@ -137,19 +147,19 @@ def check_provider(section: Section, main: Section) -> None:
             with bundle.open("rb") as stream:
                 stream.read(1)
         except OSError as error:
-            section.complain("ca_bundle", f"cannot be read: {error}")
+            section.add_problem("ca_bundle", f"cannot be read: {error}")
 
 
 def _meant(section: Section) -> str:
-    """For a section that is a provider by accident: why it is one."""
-    if section.name != MAIN or {"issuer", "preset", *_PROOFS, *_ENDPOINTS} & section.written:
+    """Return why a section that may not have been meant as a provider is one, or an empty text."""
+    if section.name != MAIN or {"issuer", "preset", *_PROOFS, *_ENDPOINTS} & section.written_keys:
         return ""
-    keys = ", ".join(sorted(section.written))
+    keys = ", ".join(sorted(section.written_keys))
     return f" ({keys} in [{MAIN}] makes that section a provider: move it to a [provider:NAME] if it was not meant)"
 
 
 def _check_authentication(section: Section) -> None:
-    if not section.fine("client_auth_method", "client_secret", "client_key"):
+    if not section.is_valid("client_auth_method", "client_secret", "client_key"):
         return
     method = section["client_auth_method"]
     proof = {"none": None, "private_key_jwt": "client_key"}.get(method, "client_secret")
@@ -157,23 +167,27 @@ def _check_authentication(section: Section) -> None:
         if key == proof:
             _check_proof(section, key, method)
         elif section[key] is not None:
-            section.complain(key, f"is not used with client_auth_method = {method}: take one of the two out")
+            section.add_problem(
+                key, f"is not used with client_auth_method = {method}: take one of the two out"
+            )
     if method == "none" and section["pkce"] is False:
-        section.complain("pkce", "a client without a secret is protected by PKCE alone: take pkce = off out")
+        section.add_problem(
+            "pkce", "a client without a secret is protected by PKCE alone: take pkce = off out"
+        )
 
 
 def _check_proof(section: Section, key: str, method: str) -> None:
-    """The secret or key that the method needs. Whether a key can be used, the provider package checks."""
+    """Check the secret or key that the method needs. Whether a key can be used is for the provider package to check."""
     if section[key] is None:
-        section.complain(key, f"is missing: {method} needs it ({_PROOFS[key]})")
+        section.add_problem(key, f"is missing: {method} needs it ({_PROOFS[key]})")
         return
     try:
         text = section[key].value()
     except OSError as error:
-        section.complain(key, f"cannot be read: {error}")
+        section.add_problem(key, f"cannot be read: {error}")
         return
     if method == "client_secret_jwt" and len(text.encode("utf-8", "surrogatepass")) < MIN_SHARED_SECRET:
-        section.complain(
+        section.add_problem(
             key,
             f"is too short: client_secret_jwt signs with it, which takes {MIN_SHARED_SECRET} bytes or more; have the "
             "provider make a longer one, or take another client_auth_method",
@@ -181,19 +195,19 @@ def _check_proof(section: Section, key: str, method: str) -> None:
 
 
 def _check_endpoints(section: Section) -> None:
-    if section["issuer"] is not None or not section.fine("issuer"):
+    if section["issuer"] is not None or not section.is_valid("issuer"):
         return
-    missing = [key for key in _ENDPOINTS if section[key] is None and section.fine(key)]
+    missing = [key for key in _ENDPOINTS if section[key] is None and section.is_valid(key)]
     if len(missing) == len(_ENDPOINTS):
         example = section.example("issuer") or ", like https://id.example.com"
-        section.complain(
+        section.add_problem(
             "issuer",
             f"is missing: write the OpenID Connect issuer{example}; or, for a provider without one, "
             f"{', '.join(_ENDPOINTS)}",
         )
         return
     for key in missing:
-        section.complain(
+        section.add_problem(
             key, f"is missing: without an issuer every endpoint is written{section.example(key)}"
         )
 
@@ -202,59 +216,59 @@ def _check_oidc(section: Section) -> None:
     issuer = section["issuer"]
     if issuer is not None:
         if section["scope"] is not None and "openid" not in section["scope"]:
-            section.complain("scope", "openid is missing: without it the issuer sends no ID token")
+            section.add_problem("scope", "openid is missing: without it the issuer sends no ID token")
         if _MANY_TENANTS.fullmatch(issuer):
-            section.complain(
+            section.add_problem(
                 "issuer", "is for many tenants: write the one of yours, with its ID in place of the word"
             )
-    elif section.fine("issuer"):
+    elif section.is_valid("issuer"):
         for key in ("jwks_uri", "algorithms", "max_age", "acr_values"):
-            if key in section.written and section[key] not in (None, ()):
-                section.complain(key, "means nothing without an issuer: there is no ID token to check")
+            if key in section.written_keys and section[key] not in (None, ()):
+                section.add_problem(key, "means nothing without an issuer: there is no ID token to check")
 
 
 def is_public(section: Section) -> bool:
-    """Whether the provider is one that anyone on earth can join."""
+    """Return whether anyone on earth can join the provider."""
     preset = section.preset
-    if preset is None or not section.fine("issuer", "token_endpoint"):
+    if preset is None or not section.is_valid("issuer", "token_endpoint"):
         return False
     issuer, token_endpoint = section["issuer"], section["token_endpoint"]
     return (issuer or (token_endpoint and origin_of(token_endpoint))) in preset.public
 
 
 def check_together(main: Section, enabled: Mapping[str, Section]) -> None:
-    """The enabled providers beside each other, and ``allow`` beside what they can say of a person."""
-    if main["directory"] is None and main.fine("directory") and len(enabled) > 1:
+    """Check the enabled providers beside each other, and ``allow`` beside the fields that they map."""
+    if main["directory"] is None and main.is_valid("directory") and len(enabled) > 1:
         _check_prefixes(enabled)
-    if not main.fine("allow", "directory"):
+    if not main.is_valid("allow", "directory"):
         return
     mapped = {name for section in enabled.values() for name in section["attribute_map"]}
     for field in {term.field for term in main["allow"] or ()}:
         if field == "organization" and main["directory"] is None:
-            main.complain(
+            main.add_problem(
                 "allow", "organization: terms need a directory: only there does a person have organizations"
             )
         elif field == "group" and main["directory"] is None and enabled and "groups" not in mapped:
-            main.complain("allow", "group: terms fit nobody: no attribute_map maps groups")
+            main.add_problem("allow", "group: terms fit nobody: no attribute_map maps groups")
         elif field in ("email", "email_domain") and enabled and "email" not in mapped:
-            main.complain("allow", f"{field}: terms fit nobody: no attribute_map maps email")
+            main.add_problem("allow", f"{field}: terms fit nobody: no attribute_map maps email")
 
 
 def _check_prefixes(enabled: Mapping[str, Section]) -> None:
-    """Two people may have one name at two providers; where nothing remembers who had it first, prefixes do."""
+    """Check that prefixes tell two people apart who have one name at two providers; no directory does it here."""
     for name, section in enabled.items():
-        if not section.fine("username_prefix"):
+        if not section.is_valid("username_prefix"):
             continue
         prefix = section["username_prefix"]
         others = [other["username_prefix"] for other in enabled.values() if other is not section]
         if not prefix:
-            section.complain(
+            section.add_problem(
                 "username_prefix",
                 "is missing: several providers may each have a user of one name; give each provider a prefix of its "
                 f"own, like {name}:, or set a directory",
             )
         elif any(other.startswith(prefix) for other in others):
-            section.complain(
+            section.add_problem(
                 "username_prefix",
                 f"another provider's prefix begins with {shown(prefix)}: make them distinct",
             )

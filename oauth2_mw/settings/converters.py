@@ -1,7 +1,7 @@
-"""From the text of one setting to its value. Nothing here reads a file or knows another setting.
+"""Converters: from the text of one setting to its value, without reading a file or another setting.
 
-A converter takes the written text and the folder from which relative paths are looked up, and raises
-``ValueError`` with what to write instead. An empty text means "nothing" wherever a setting can be nothing.
+A converter takes the text and the folder from which relative paths are looked up, and raises ``ValueError`` with
+what to write instead. Where a setting is optional, an empty text means that it is not set.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Convert = Callable[[str, Path], Any]
 
 #: The asymmetric JWS algorithms of RFC 7518 and RFC 8037.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-#: What an ``attribute_map`` may fill; the same as the fields of an identity.
+#: The fields of an identity that an ``attribute_map`` may fill.
 LOCAL_FIELDS = ("username", "name", "email", "phone", "comment", "groups")
-#: Parameters of the authorization request that are ours to set, and the setting that says how.
+#: Parameters of the authorization request that the middleware sets, and the setting that decides each.
 _OWN_PARAMS: Mapping[str, str | None] = MappingProxyType(
     {
         "client_id": "client_id",
@@ -61,19 +61,19 @@ _INTEGER = re.compile(r"[0-9]{1,9}")
 
 
 def choice(*words: str) -> Convert:
-    """One of *words*, as it stands."""
+    """Make a converter for one of *words*."""
 
     def convert(text: str, _base: Path) -> str:
         if text in words:
             return text
         hint = did_you_mean(text, words) or f": write {_either(words)}"
-        raise ValueError(f"{_written(text)}{hint}")
+        raise ValueError(f"{_describe(text)}{hint}")
 
     return convert
 
 
 def choices(*words: str, empty: str = "none") -> Convert:
-    """Any of *words*, separated by white space; the word *empty* stands for no one of them."""
+    """Make a converter for any of *words*, separated by white space; the word *empty* means none of them."""
 
     def convert(text: str, _base: Path) -> tuple[str, ...]:
         chosen = tuple(dict.fromkeys(text.split()))
@@ -82,14 +82,14 @@ def choices(*words: str, empty: str = "none") -> Convert:
         for word in chosen:
             if word not in words:
                 hint = did_you_mean(word, words) or f": write any of {' '.join(words)}"
-                raise ValueError(f"{_written(word)}{hint}")
+                raise ValueError(f"{_describe(word)}{hint}")
         return chosen
 
     return convert
 
 
 def duration(least: int, most: int) -> Convert:
-    """A time span between *least* and *most* seconds."""
+    """Make a converter for a time span between *least* and *most* seconds."""
 
     def convert(text: str, _base: Path) -> int:
         seconds = parse_duration(text)
@@ -101,23 +101,23 @@ def duration(least: int, most: int) -> Convert:
 
 
 def integer(least: int, most: int) -> Convert:
-    """A whole number between *least* and *most*."""
+    """Make a converter for a whole number between *least* and *most*."""
 
     def convert(text: str, _base: Path) -> int:
         if _INTEGER.fullmatch(text) is None or not least <= int(text) <= most:
-            raise ValueError(f"{_written(text)}: write a whole number from {least} to {most}")
+            raise ValueError(f"{_describe(text)}: write a whole number from {least} to {most}")
         return int(text)
 
     return convert
 
 
 def plain(inner: Callable[[str], Any]) -> Convert:
-    """What *inner* makes of the text."""
+    """Make a converter of *inner*."""
     return lambda text, _base: inner(text)
 
 
 def optional(inner: Callable[[str], Any], *, none: bool = False) -> Convert:
-    """What *inner* makes of the text, ``None`` for an empty one; with *none* also for the word ``none``."""
+    """Make a converter of *inner* that returns ``None`` for an empty text, with *none* for the word ``none`` too."""
 
     def convert(text: str, _base: Path) -> Any:
         return None if not text or (none and text == "none") else inner(text)
@@ -126,7 +126,7 @@ def optional(inner: Callable[[str], Any], *, none: bool = False) -> Convert:
 
 
 def words(inner: Callable[[str], Any] = str, *, none: bool = False) -> Convert:
-    """A tuple of what *inner* makes of each word; with *none* the one word ``none`` makes an empty one."""
+    """Make a converter that applies *inner* to each word; with *none* the one word ``none`` means no words."""
 
     def convert(text: str, _base: Path) -> tuple[Any, ...]:
         parts = text.split()
@@ -140,7 +140,7 @@ def _either(options: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _written(text: str) -> str:
+def _describe(text: str) -> str:
     return f"{shown(text)} is not allowed here" if text else "nothing is written here"
 
 
@@ -155,7 +155,7 @@ def _span(seconds: int) -> str:
 
 
 def line(text: str) -> str:
-    """One line of text."""
+    """Return one line of text."""
     if contains_control(text):
         raise ValueError("there are control characters or a line break in the value: write it on one line")
     return text
@@ -168,44 +168,44 @@ def pkce(text: str, base: Path) -> bool:
 
 
 def prefix_text(text: str, _base: Path) -> str:
-    """What is put before user names; nothing by default."""
+    """Return the text that is put before user names."""
     return "" if text == "none" else line(text)
 
 
 def secret(text: str, base: Path) -> Secret | None:
-    """A secret: literal, ``env:NAME`` or ``file:PATH``."""
+    """Return a secret: literal, ``env:NAME`` or ``file:PATH``."""
     return Secret.parse(line(text), base) if text else None
 
 
 def client_key(text: str, base: Path) -> Secret | None:
-    """A private key; a PEM has lines, which a value does not keep."""
+    """Return a private key. A literal PEM is refused, because a value does not keep its lines."""
     if "-----BEGIN" in text:
         raise ValueError("a PEM is not allowed here itself: put it into a file and write file:PATH")
     return secret(text, base)
 
 
 def secret_keys(text: str, base: Path) -> Secret | None:
-    """The keys: literal ones may stand on several lines."""
+    """Return the keys that seal cookies; literal ones may be on several lines."""
     return Secret.parse(" ".join(text.split()), base) if text else None
 
 
 def session(text: str, base: Path) -> Secret | None:
-    """Where sessions are kept: ``cookie``, or the URL of a store, which may carry a password."""
+    """Return the URL of a session store, which may hold a password, or ``None`` for ``cookie``."""
     if text == "cookie":
         return None
     if "://" not in text and not text.startswith(("env:", "file:")):
-        # Not shown: a URL whose scheme is missing may carry a password all the same.
+        # Not shown: a URL whose scheme is missing may hold a password all the same.
         raise ValueError("this is not allowed here: write cookie, or the URL of a session store")
     return secret(text, base)
 
 
 def directory(text: str, base: Path) -> Secret | None:
-    """A database URL, or ``none``; it may carry a password and is a secret."""
+    """Return a database URL, which may hold a password, or ``None`` for ``none``."""
     return None if text == "none" else secret(text, base)
 
 
 def allow(text: str, _base: Path) -> tuple[AllowTerm, ...]:
-    """Who may enter at all: terms of which one suffices."""
+    """Return the terms of ``allow``."""
     terms = []
     for word in split_terms(text):
         quoted = len(word) > 2 and word[0] == word[-1] == '"' and '"' not in word[1:-1]
@@ -220,27 +220,29 @@ def allow(text: str, _base: Path) -> tuple[AllowTerm, ...]:
 
 
 def cookie_name(text: str, _base: Path) -> str:
-    """A token of RFC 6265, section 4.1.1, to which prefixes and suffixes of ours are added."""
+    """Return a name for our cookies, a token (RFC 6265, section 4.1.1) to which prefixes and suffixes are added."""
     if _COOKIE_NAME.fullmatch(text) is None:
-        raise ValueError(f"{_written(text)}: a cookie's name is 1 to 64 letters, digits, - and _")
+        raise ValueError(f"{_describe(text)}: a cookie's name is 1 to 64 letters, digits, - and _")
     if text.lower().startswith(("__host-", "__secure-")):
         raise ValueError("leave the prefix __Host- out: it is added on https by itself")
     return text
 
 
 def scope(text: str, _base: Path) -> tuple[str, ...]:
-    """A scope (RFC 6749, section 3.3)."""
+    """Return the scopes (RFC 6749, section 3.3)."""
     tokens = tuple(text.split())
     for token in tokens:
         if _SCOPE_TOKEN.fullmatch(token) is None:
-            raise ValueError(f"{shown(token)} is not a valid scope: write ASCII without quotes and backslashes")
+            raise ValueError(
+                f"{shown(token)} is not a valid scope: write ASCII without quotes and backslashes"
+            )
         if "," in token:
             raise ValueError("scopes are separated by spaces, not by commas")
     return tokens
 
 
 def algorithms(text: str, _base: Path) -> tuple[str, ...] | None:
-    """JWS algorithms for ID tokens: asymmetric ones only."""
+    """Return the JWS algorithms for ID tokens, which must be asymmetric, or ``None`` for an empty text."""
     names = tuple(dict.fromkeys(text.split()))
     for name in names:
         if name.lower() == "none":
@@ -259,7 +261,7 @@ def algorithms(text: str, _base: Path) -> tuple[str, ...] | None:
 
 
 def attribute_map(text: str, _base: Path) -> Mapping[str, AttributePath]:
-    """JSON, local field -> path into the provider's claims."""
+    """Return local field -> path into the provider's claims, from JSON."""
     written = _string_object(text, example='{"username": "login", "email": "email"}')
     unknown = [name for name in written if name not in LOCAL_FIELDS]
     if unknown and any(value in LOCAL_FIELDS for name, value in written.items() if name in unknown):
@@ -278,7 +280,7 @@ def attribute_map(text: str, _base: Path) -> Mapping[str, AttributePath]:
 
 
 def auth_params(text: str, _base: Path) -> Mapping[str, str]:
-    """JSON, further parameters of the authorization request."""
+    """Return further parameters of the authorization request, from JSON."""
     if not text:
         return MappingProxyType({})
     written = _string_object(text, example='{"hd": "example.com"}')
@@ -297,7 +299,7 @@ def _string_object(text: str, *, example: str) -> dict[str, str]:
         names = [name for name, _ in items]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise _Twice(f"{shown(twice)} is written twice: keep one")
+            raise _DuplicateNameError(f"{shown(twice)} is written twice: keep one")
         return dict(items)
 
     if not text:
@@ -305,25 +307,27 @@ def _string_object(text: str, *, example: str) -> dict[str, str]:
             f"nothing is written here: leave the line out, or write a JSON object like {example}"
         )
     try:
-        found = json.loads(text, object_pairs_hook=pairs)
-    except _Twice:
+        members = json.loads(text, object_pairs_hook=pairs)
+    except _DuplicateNameError:
         raise
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise ValueError(f"it is not valid JSON ({error.msg}, {where}): write an object like {example}") from None
+        raise ValueError(
+            f"it is not valid JSON ({error.msg}, {where}): write an object like {example}"
+        ) from None
     except RecursionError:
         raise ValueError(f"it is nested too deeply: write an object like {example}") from None
-    if not isinstance(found, dict):
+    if not isinstance(members, dict):
         raise ValueError(
-            f"it is {_JSON_TYPES.get(type(found), 'null')}, not an object: write it like {example}"
+            f"it is {_JSON_TYPES.get(type(members), 'null')}, not an object: write it like {example}"
         )
-    for name, value in found.items():
+    for name, value in members.items():
         if not isinstance(value, str):
             raise ValueError(
                 f"the value of {shown(name)} is not a text: write it in double quotes, like {example}"
             )
-    return found
+    return members
 
 
-class _Twice(ValueError):
-    """A name stands twice in a JSON object; ``json`` would keep the last and say nothing."""
+class _DuplicateNameError(ValueError):
+    """A JSON object has two members of one name, of which ``json`` would keep the last."""

@@ -1,6 +1,6 @@
-"""What somebody wrote, before it means anything: sections of keys and texts, from wherever they were written.
+"""The text of the settings, not yet converted: sections and keys of an INI file, a mapping or a PasteDeploy section.
 
-An INI file, a mapping, a PasteDeploy section and the environment all become one :class:`Document`.
+The environment is merged into the same :class:`Document`.
 """
 
 from __future__ import annotations
@@ -23,48 +23,48 @@ SECTIONS = (MAIN, "environ", "access")
 #: The section that problems of environment variables are reported under.
 ENVIRONMENT = "environment"
 _VARIABLE_PREFIX = "OAUTH2_MW_"
-#: The settings that are written as JSON, and may be mappings where settings are one.
+#: The settings that are written as JSON; in a mapping their values may be mappings.
 _JSON_KEYS = ("attribute_map", "auth_params")
-#: Stands in front of a name that was already there; no file can hold it.
-_AGAIN = "\x00"
+#: Prefix for a name that was already there; no file can hold it.
+_DUPLICATE = "\x00"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """The text of one key, and where it comes from."""
+class RawValue:
+    """The text of one key, and its origin."""
 
     text: str
     #: the folder from which relative paths in it are looked up
     base: Path
-    #: for messages, when it does not stand in the section itself: ``the environment variable X``
+    #: for messages, if it was not written in the section itself: ``the environment variable X``
     origin: str = ""
 
 
 @dataclass(slots=True)
 class Document:
-    """Sections in the order in which they are written, and what could not even be read."""
+    """Sections in the order in which they are written, and the problems found so far."""
 
-    sections: dict[str, dict[str, Written]] = field(default_factory=dict)
+    sections: dict[str, dict[str, RawValue]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def section(self, name: str) -> dict[str, Written]:
-        """The keys of a section; an empty one is made when it is not there."""
+    def section(self, name: str) -> dict[str, RawValue]:
+        """Return the keys of a section, which is added if it is missing."""
         return self.sections.setdefault(name, {})
 
-    def complain(self, section: str, key: str, text: str) -> None:
+    def add_problem(self, section: str, key: str, text: str) -> None:
         """Note a problem."""
         self.problems.append(Problem(section, key, text))
 
-    def open_section(self, name: str) -> bool:
-        """Make room for a section; an unknown one is a problem."""
+    def add_section(self, name: str) -> bool:
+        """Add a section, and return whether it is a known one; an unknown one is a problem."""
         if name in SECTIONS or name.startswith(PROVIDER_PREFIX):
             self.section(name)
             return True
-        known = (*SECTIONS, "provider:NAME")
-        hint = did_you_mean(name.partition(":")[0].strip() if ":" in name else name, known)
+        names = (*SECTIONS, "provider:NAME")
+        hint = did_you_mean(name.partition(":")[0].strip() if ":" in name else name, names)
         if name.lower().replace(" ", "").startswith(PROVIDER_PREFIX):
             hint = "; did you mean provider:NAME, in lower case and without spaces?"
-        self.complain(name, "", f"unknown section{hint or ': there are ' + ', '.join(known)}")
+        self.add_problem(name, "", f"unknown section{hint or ': there are ' + ', '.join(names)}")
         return False
 
 
@@ -74,24 +74,24 @@ def read_ini(path: Path) -> Document:
     try:
         octets = path.read_bytes()
     except OSError as error:
-        document.complain(MAIN, "", f"the file cannot be read: {error.strerror or error}")
+        document.add_problem(MAIN, "", f"the file cannot be read: {error.strerror or error}")
         return document
     try:
         text = octets.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = octets.count(b"\n", 0, error.start) + 1
-        document.complain(MAIN, "", f"the file is not UTF-8 (line {number}): save it as UTF-8")
+        document.add_problem(MAIN, "", f"the file is not UTF-8 (line {number}): save it as UTF-8")
         return document
     if "\x00" in text:
-        document.complain(MAIN, "", "there are NUL characters in the file: save it as UTF-8 text")
+        document.add_problem(MAIN, "", "there are NUL characters in the file: save it as UTF-8 text")
         return document
     parser = _parse(text, document)
     for name in parser.sections():
-        if name.startswith(_AGAIN) or not document.open_section(name):
+        if name.startswith(_DUPLICATE) or not document.add_section(name):
             continue
         for key, value in parser.items(name):
-            if not key.startswith(_AGAIN):
-                document.section(name)[key] = Written(value, path.parent)
+            if not key.startswith(_DUPLICATE):
+                document.section(name)[key] = RawValue(value, path.parent)
     return document
 
 
@@ -100,29 +100,29 @@ def _parse(text: str, document: Document) -> configparser.ConfigParser:
     lines = text.replace("\r\n", "\n").split("\n")
     while True:
         parser = configparser.ConfigParser(
-            delimiters=("=",), interpolation=None, strict=True, default_section=_AGAIN + "default"
+            delimiters=("=",), interpolation=None, strict=True, default_section=_DUPLICATE + "default"
         )
         parser.optionxform = str  # type: ignore[assignment,method-assign]
         try:
             parser.read_string("\n".join(lines))
         except configparser.DuplicateOptionError as error:
             number = error.lineno or 1
-            document.complain(
+            document.add_problem(
                 error.section, error.option, f"is written twice (line {number}): keep one of them"
             )
-            lines[number - 1] = f"{_AGAIN}{number} ={lines[number - 1].partition('=')[2]}"
+            lines[number - 1] = f"{_DUPLICATE}{number} ={lines[number - 1].partition('=')[2]}"
         except configparser.DuplicateSectionError as error:
             number = error.lineno or 1
-            document.complain(
+            document.add_problem(
                 error.section, "", f"the section begins twice (line {number}): write its keys together"
             )
-            lines[number - 1] = f"[{_AGAIN}{number}]"
+            lines[number - 1] = f"[{_DUPLICATE}{number}]"
         except configparser.MissingSectionHeaderError as error:
-            document.complain(MAIN, "", f"line {error.lineno} is before any section: begin with [{MAIN}]")
+            document.add_problem(MAIN, "", f"line {error.lineno} is before any section: begin with [{MAIN}]")
             return configparser.ConfigParser()
         except configparser.ParsingError as error:
             for number, _ in error.errors:
-                document.complain(
+                document.add_problem(
                     MAIN, "", f"line {number} is neither a section nor a key: write key = value"
                 )
             return parser
@@ -131,20 +131,20 @@ def _parse(text: str, document: Document) -> configparser.ConfigParser:
 
 
 def read_mapping(mapping: Mapping[Any, Any], base: Path) -> Document:
-    """Read the same from a mapping; sections are nested mappings, values may be more than text."""
+    """Read a mapping; sections are nested mappings, values may be more than text."""
     document = Document()
     for name, value in mapping.items():
         if not isinstance(name, str):
-            document.complain(MAIN, "", f"the name {shown(repr(name))} is not a text")
+            document.add_problem(MAIN, "", f"the name {shown(repr(name))} is not a text")
         elif name in SECTIONS or name.startswith(PROVIDER_PREFIX):
             if isinstance(value, Mapping):
-                document.open_section(name)
+                document.add_section(name)
                 for key, item in value.items():
                     _put(document, name, key, item, base)
             else:
-                document.complain(name, "", "a section is a mapping of its keys")
+                document.add_problem(name, "", "a section is a mapping of its keys")
         elif isinstance(value, Mapping) and name not in PROVIDER:
-            document.open_section(name)
+            document.add_section(name)
         else:
             _put(document, MAIN, name, value, base)
     return document
@@ -152,17 +152,17 @@ def read_mapping(mapping: Mapping[Any, Any], base: Path) -> Document:
 
 def _put(document: Document, section: str, key: object, value: Any, base: Path) -> None:
     if not isinstance(key, str):
-        document.complain(section, "", f"the key {shown(repr(key))} is not a text")
+        document.add_problem(section, "", f"the key {shown(repr(key))} is not a text")
         return
     if key in document.section(section):
-        document.complain(section, key, "is written twice: keep one of them")
+        document.add_problem(section, key, "is written twice: keep one of them")
         return
     if value is None:
         return
     try:
-        document.section(section)[key] = Written(_as_text(key, value), base)
+        document.section(section)[key] = RawValue(_as_text(key, value), base)
     except (TypeError, ValueError, RecursionError):
-        document.complain(section, key, f"a {type(value).__name__} is not allowed here: write it as text")
+        document.add_problem(section, key, f"a {type(value).__name__} is not allowed here: write it as text")
 
 
 def _as_text(key: str, value: Any) -> str:
@@ -183,24 +183,24 @@ def read_inline(conf: Mapping[str, str], base: Path) -> Document:
     """Read the keys of a PasteDeploy section: ``client_id``, ``provider.corp.client_id``, ``environ.REMOTE_EMAIL``."""
     document = Document()
     for name, text in conf.items():
-        first, dot, rest = name.partition(".")
+        first, dot, suffix = name.partition(".")
         if not dot:
             section, key = MAIN, name
         elif first == "provider":
-            section_name, second, key = rest.partition(".")
+            section_name, second, key = suffix.partition(".")
             section = PROVIDER_PREFIX + section_name
             if not (section_name and second and key):
-                document.complain(MAIN, name, "write provider.NAME.KEY")
+                document.add_problem(MAIN, name, "write provider.NAME.KEY")
                 continue
-        elif first in ("environ", "access") and rest:
-            section, key = first, rest
+        elif first in ("environ", "access") and suffix:
+            section, key = first, suffix
         else:
             hint = did_you_mean(first, ("provider", "environ", "access"))
-            document.complain(
+            document.add_problem(
                 MAIN, name, f"unknown key{hint or ': before a dot write provider, environ or access'}"
             )
             continue
-        document.section(section)[key] = Written(text.strip(), base)
+        document.section(section)[key] = RawValue(text.strip(), base)
     return document
 
 
@@ -217,13 +217,13 @@ def apply_environment(document: Document, environ: Mapping[str, str], base: Path
         place = places.get(variable)
         if place is None:
             hint = did_you_mean(variable, places) or ": it names no setting, or no provider that is written"
-            document.complain(ENVIRONMENT, variable, f"unknown variable{hint}")
+            document.add_problem(ENVIRONMENT, variable, f"unknown variable{hint}")
         else:
             section, key = place
             origin = f"the environment variable {variable}"
-            document.section(section)[key] = Written(text.strip(), base, origin)
+            document.section(section)[key] = RawValue(text.strip(), base, origin)
     if "OAUTHLIB_INSECURE_TRANSPORT" in environ:
-        document.complain(
+        document.add_problem(
             ENVIRONMENT,
             "OAUTHLIB_INSECURE_TRANSPORT",
             "is set, which switches checks of a library off for every request: unset it; insecure_http is the "
@@ -232,6 +232,6 @@ def apply_environment(document: Document, environ: Mapping[str, str], base: Path
 
 
 def variable_name(provider: str, key: str) -> str:
-    """The environment variable of a key: of ``[oauth2_mw]``, or of a named provider."""
+    """Return the environment variable of a key of ``[oauth2_mw]``, or of a named provider."""
     middle = f"{provider}__" if provider else ""
     return _VARIABLE_PREFIX + f"{middle}{key}".upper().replace("-", "_")

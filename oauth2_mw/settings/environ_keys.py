@@ -1,4 +1,4 @@
-"""The section ``[environ]``: plain keys that the application finds in its WSGI environ, and what they hold."""
+"""The section ``[environ]``: keys of the WSGI environ that an application can read, and their sources."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from oauth2_mw.settings.document import Document
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.text import did_you_mean, shown
 
-#: The fields of an identity that a plain key may hold; ``claims`` only by path.
+#: The fields of an identity that a key may hold; ``claims`` only by path.
 IDENTITY_SOURCES = tuple(
     "id provider issuer subject username name email phone comment groups organizations acr auth_time".split()
 )
-#: The tokens that a plain key may hold, and what ``keep_tokens`` calls them.
+#: The tokens that a key may hold, and their names in ``keep_tokens``.
 TOKEN_SOURCES: Mapping[str, str] = MappingProxyType({"access_token": "access", "id_token": "id"})
 _TARGET = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 _ALWAYS_OURS = {"REMOTE_USER", "AUTH_TYPE"}
-#: What servers put there (PEP 3333; RFC 3875, section 4.1), by normalised name: the scrub would delete it.
+#: Keys of servers (PEP 3333; RFC 3875, section 4.1), normalised: as targets they would be scrubbed.
 _CGI = re.compile(
     r"CONTENT_(?:LENGTH|TYPE)|DOCUMENT_(?:ROOT|URI)|GATEWAY_INTERFACE|HTTPS|PATH_(?:INFO|TRANSLATED)|QUERY_STRING"
     r"|RAW_URI|REMOTE_(?:ADDR|HOST|IDENT|PORT)|REQUEST_[A-Z]+|SCRIPT_(?:FILENAME|NAME|URI|URL)|SERVER_[A-Z]+"
@@ -30,7 +30,7 @@ _HEADERS = ("HTTP_X_", "HTTP_REMOTE_")
 
 
 def read(document: Document, keep_tokens: Collection[str]) -> Mapping[str, str]:
-    """The checked section, target -> source; what is wrong with it goes to the document's problems."""
+    """Return the checked section, target -> source; problems go to the document."""
     outputs: dict[str, str] = {}
     seen: dict[str, str] = {}
     for target, written in document.sections.get("environ", {}).items():
@@ -53,7 +53,9 @@ def read(document: Document, keep_tokens: Collection[str]) -> Mapping[str, str]:
 def _check_target(target: str) -> None:
     name = normalised_key(target)
     if _TARGET.fullmatch(target) is None:
-        raise ValueError("is not a valid name for an environ key: write letters, digits and _, like REMOTE_EMAIL")
+        raise ValueError(
+            "is not a valid name for an environ key: write letters, digits and _, like REMOTE_EMAIL"
+        )
     if name in _ALWAYS_OURS:
         raise ValueError("is always set by itself: leave it out")
     if _CGI.fullmatch(name) or name.startswith(_RESERVED):
@@ -79,6 +81,6 @@ def _check_source(source: str, keep_tokens: Collection[str]) -> None:
         return
     if source == "claims":
         raise ValueError("all claims do not fit in a text: write claims.PATH, like claims.email")
-    known = (*IDENTITY_SOURCES, *TOKEN_SOURCES, "claims.PATH")
-    hint = did_you_mean(source, known) or f": there are {', '.join(known)}"
+    sources = (*IDENTITY_SOURCES, *TOKEN_SOURCES, "claims.PATH")
+    hint = did_you_mean(source, sources) or f": there are {', '.join(sources)}"
     raise ValueError(f"{shown(source)} is not a known source{hint}")

@@ -1,6 +1,7 @@
 """Every setting, declared once.
 
-From this table come the readers, the error messages, the environment overrides and the reference in the docs.
+The readers, the error messages, the environment variables and the reference in the docs are made from this table. The
+types of the values are in :mod:`~oauth2_mw.settings.model`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from oauth2_mw.settings.converters import Convert, choice, choices, duration, in
 from oauth2_mw.settings.grammar import AttributePath, PathRule, parse_bool
 from oauth2_mw.settings.text import shown
 
-#: ``global``: in ``[oauth2_mw]``; ``provider``: of each provider; ``both``: the provider's wins.
+#: In ``[oauth2_mw]``, in each provider, in both (the provider's wins), or in ``[access]``.
 Scope = Literal["global", "provider", "both", "access"]
 
 DAY = 86400
@@ -24,27 +25,28 @@ _NOT_YET = "not available yet in this version"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One setting."""
+    """The declaration of one setting."""
 
     name: str
     scope: Scope
     convert: Convert
+    #: one sentence or two, for the reference
     help: str
     _: KW_ONLY
     #: the text that is read when nothing is written, or ``None`` if what holds then depends on other settings
     default: str | None = ""
-    #: how the reference states the default, where the text alone does not
+    #: the default in words, where *default* does not say it
     note: str = ""
-    #: whether its value stays out of every message
+    #: whether the value is kept out of every message
     secret: bool = False
-    #: the words whose feature a later version brings; ``*``: every value but the default
+    #: the words that a later version will accept, or ``*`` for every value but the default
     later: str = ""
 
     def read(self, text: str, base: Path) -> Any:
-        """The value of a written text.
+        """Convert a text.
 
         :param base: the folder from which relative paths are looked up.
-        :raises ValueError: with what to write instead.
+        :raises ValueError: if it is not valid, with what to write instead.
         """
         value = self.convert(text, base)
         if self.later == "*" and value != self.convert(self.default or "", base):
@@ -515,7 +517,7 @@ ACCESS = {field.name: field for field in FIELDS if field.scope == "access"}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the reference."""
+    """An entry of the reference."""
 
     #: ``[oauth2_mw]``, ``provider``, ``[oauth2_mw], provider`` or ``[access]``
     where: str
@@ -533,7 +535,7 @@ _WHERE = {
 
 
 def describe() -> Iterator[Row]:
-    """The reference of all settings, in the order of the table: for the docs and the command line."""
+    """Yield the reference of all settings in the order of the table, for the docs and the command line."""
     for field in FIELDS:
         meaning = field.help
         if field.later:

@@ -1,7 +1,7 @@
-"""What may be written in a setting: paths, rules, durations, secrets and keys, each parsed in one place.
+"""The grammar of settings: paths into claims, rules about paths, terms of ``allow``.
 
-What cannot be parsed raises ``ValueError`` with a sentence that says what to write instead; no sentence repeats
-a secret. Words, secrets and keys have modules of their own; this is the one name to import them all from.
+A text that is not valid raises ``ValueError`` with a message that says what to write instead and repeats no secret.
+Words, secrets and keys are parsed in modules of their own and can be imported from here too.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ESCAPED = re.compile(r'\\(["\\])')
 
 
 def _read_path(text: str) -> tuple[tuple[str | int, ...], int]:
-    """The segments of the path that *text* begins with, and where it ends."""
+    """Return the segments of the path that *text* begins with, and its length."""
     segments: list[str | int] = []
     position = 0
     while True:
@@ -79,16 +79,16 @@ def _read_path(text: str) -> tuple[tuple[str | int, ...], int]:
 
 @dataclass(frozen=True, slots=True)
 class AttributePath:
-    """Where a value stands in the provider's claims: ``a.b``, ``a[0].b``, ``"https://acme.example/roles"``."""
+    """A path into the provider's claims: ``a.b``, ``a[0].b``, ``"https://acme.example/roles"``."""
 
     text: str
     segments: tuple[str | int, ...] = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> AttributePath:
-        """Compile a written path.
+        """Parse a path.
 
-        :raises ValueError: when it is none, or deeper than 20 steps.
+        :raises ValueError: if it is not valid, or deeper than 20 steps.
         """
         if len(text) > _MAX_PATH_LENGTH or contains_control(text):
             raise ValueError("a path into the provider's claims is one line of at most 512 characters")
@@ -102,11 +102,11 @@ class AttributePath:
 
     @property
     def root(self) -> str:
-        """The name of the claim that the path begins with."""
+        """The name of the first claim on the path."""
         return str(self.segments[0])
 
     def get(self, mapping: Mapping[str, Any]) -> Any | None:
-        """The value at this path; ``None`` when anything on the way is missing, null or of another type."""
+        """Return the value at this path, or ``None`` if anything on the way is missing, null or of another type."""
         value: Any = mapping
         for segment in self.segments:
             if isinstance(segment, str):
@@ -132,17 +132,17 @@ _ODD_IN_RULE = {
 
 @dataclass(frozen=True, slots=True)
 class PathRule:
-    """A path of the application: everything below it when it ends in ``/``, otherwise that one path."""
+    """A path of the application. It covers everything below it if it ends in ``/``, otherwise itself alone."""
 
     text: str
-    #: as PEP 3333 spells it: the UTF-8 octets read as Latin-1
+    #: as in ``PATH_INFO``: the UTF-8 octets read as Latin-1 (PEP 3333)
     native: str = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> PathRule:
-        """Compile a written rule.
+        """Parse a rule.
 
-        :raises ValueError: for a path that no ordinary request has, since such paths are always protected.
+        :raises ValueError: if no ordinary request has such a path; those are always protected.
         """
         if not text.startswith("/"):
             raise ValueError(
@@ -181,47 +181,47 @@ _DOMAIN = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
 
 @dataclass(frozen=True, slots=True)
 class AllowTerm:
-    """One of the terms of ``allow``, any of which suffices: ``*``, or ``FIELD:VALUE``."""
+    """A term of ``allow``, one of which is enough to let a person in: ``*``, or ``FIELD:VALUE``."""
 
     #: one of :data:`ALLOW_FIELDS`, or ``*``
     field: str
-    #: what it must be: addresses and domains in lower case; ``PATH=VALUE`` for a claim; empty for ``*``
+    #: the value to match, addresses and domains in lower case; ``PATH=VALUE`` for a claim; empty for ``*``
     value: str
 
     def __str__(self) -> str:
         return "*" if self.field == "*" else f"{self.field}:{self.value}"
 
     def claim(self) -> tuple[AttributePath, str]:
-        """Where the claim of a ``claim:`` term stands, and what its value must be."""
+        """Return the path and the value of a ``claim:`` term."""
         _, end = _read_path(self.value)
         return AttributePath.parse(self.value[:end]), self.value[end + 1 :]
 
     @classmethod
     def parse(cls, text: str) -> AllowTerm:
-        """Read one term; a value with spaces stands in quotes, like ``group:"Domain Users"``.
+        """Parse a term; a value with spaces is in quotes, like ``group:"Domain Users"``.
 
-        :raises ValueError: when it is no term.
+        :raises ValueError: if it is not valid.
         """
         if text == "*":
             return cls("*", "")
-        name, colon, rest = text.partition(":")
+        name, colon, operand = text.partition(":")
         if not colon or name not in ALLOW_FIELDS:
             raise ValueError(
                 f"{shown(text)} is not a valid term: write * or FIELD:VALUE, with {', '.join(ALLOW_FIELDS)} for FIELD"
             )
         start = 0
         if name == "claim":
-            _, end = _read_path(rest)
-            if not rest.startswith("=", end):
+            _, end = _read_path(operand)
+            if not operand.startswith("=", end):
                 raise ValueError(f"{shown(text)}: write claim:PATH=VALUE, like claim:address.country=NO")
-            AttributePath.parse(rest[:end])
+            AttributePath.parse(operand[:end])
             start = end + 1
-        value = rest[start:]
+        value = operand[start:]
         if len(value) > 2 and value[0] == value[-1] == '"':
             value = value[1:-1]
         if not value or value.isspace() or contains_control(value):
-            raise ValueError(f"{shown(text)} has nothing at its end that a person could match")
-        return cls(name, rest[:start] + cls._normal(name, value))
+            raise ValueError(f"{shown(text)} has no value that a person could match")
+        return cls(name, operand[:start] + cls._normal(name, value))
 
     @staticmethod
     def _normal(name: str, value: str) -> str:

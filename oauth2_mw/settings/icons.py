@@ -1,4 +1,4 @@
-"""The pictures on the login page's buttons: read once, at start-up, and only if they are what they say."""
+"""The pictures on the login page's buttons, read and checked once, at start-up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oauth2_mw.settings.text import did_you_mean, shown
 
 MAX_BYTES = 256 * 1024
 _SVG_TYPE = "image/svg+xml"
-#: What may stand before the root element: a declaration and comments. A DOCTYPE may not.
+#: A declaration and comments may precede the root element; a DOCTYPE may not.
 _SVG_START = re.compile(r"\s*(?:<\?xml\b[^>]*\?>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<svg[\s/>]", re.DOTALL)
 _SVG_REFUSED = re.compile(
     r"<!DOCTYPE|<!ENTITY|<\?xml-stylesheet|<(?:[\w.-]+:)?(?:script|foreignObject)\b", re.IGNORECASE
@@ -27,7 +27,7 @@ class Icon:
 
 
 def names() -> tuple[str, ...]:
-    """The built-in icons."""
+    """Return the names of the built-in icons."""
     # Looked up through the root package: the folder belongs to a layer above this one, and is data.
     folder = files("oauth2_mw") / "web" / "pages" / "static" / "icons"
     return tuple(
@@ -38,15 +38,15 @@ def names() -> tuple[str, ...]:
 def load(text: str, base: Path) -> Icon:
     """Read a built-in icon by its name, or an image file by its path, relative to *base*.
 
-    :raises ValueError: when there is none, or the file is no image that browsers show.
+    :raises ValueError: if it does not exist, or is not an image that browsers show.
     """
     if "/" in text or "." in text:
         return _check(_read(base / text, text))
-    known = names()
-    if text not in known:
+    built_in = names()
+    if text not in built_in:
         hint = (
-            did_you_mean(text, known)
-            or f": there are {' '.join(known)}; a file's name has a dot or a slash in it"
+            did_you_mean(text, built_in)
+            or f": there are {' '.join(built_in)}; a file's name has a dot or a slash in it"
         )
         raise ValueError(f"there is no built-in icon {shown(text)}{hint}")
     return Icon(

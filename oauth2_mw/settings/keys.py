@@ -1,4 +1,4 @@
-"""How the keys that seal our cookies are written: in a setting, or in a key file that rotates them."""
+"""The notation of the keys that seal cookies: in a setting, or in a key file that rotates them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MAKE_ONE = "make one with: oauth2-mw keygen"
 
 
 def decode_key(text: str) -> bytes:
-    """The 32 bytes that *text* spells in base64url (RFC 4648, section 5), with or without padding.
+    """Decode a key of 32 bytes from base64url (RFC 4648, section 5), with or without padding.
 
-    :raises ValueError: for another length or spelling, and for bytes that nobody drew at random.
+    :raises ValueError: if length or spelling are wrong, or the bytes are obviously not random.
     """
     if _KEY_TEXT.fullmatch(text) is None:
         raise ValueError(f"a key is {_KEY_BYTES} random bytes in base64url, 43 characters; {_MAKE_ONE}")
@@ -41,9 +41,9 @@ def _is_trivial(key: bytes) -> bool:
 
 
 def parse_secret_keys(text: str) -> tuple[bytes, ...]:
-    """The keys of the literal form of ``secret_keys``: separated by white space, newest first.
+    """Parse the literal form of ``secret_keys``: keys separated by white space, newest first.
 
-    :raises ValueError: when there is none, one is no key, or one stands twice.
+    :raises ValueError: if there is no key, one is not valid, or one is written twice.
     """
     keys: list[bytes] = []
     for position, word in enumerate(text.split(), start=1):
@@ -61,7 +61,7 @@ def parse_secret_keys(text: str) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True, slots=True)
 class KeyEntry:
-    """One line of a key file."""
+    """A line of a key file."""
 
     kid: str
     #: seconds since the epoch
@@ -70,9 +70,9 @@ class KeyEntry:
 
 
 def parse_key_file(text: str) -> tuple[KeyEntry, ...]:
-    """The keys of a key file: lines ``kid not-before key``; ``#`` begins a line that is a comment.
+    """Parse a key file: lines ``kid not-before key``, and comments, which begin with ``#``.
 
-    :raises ValueError: naming the line, when a line is no key, a kid or key stands twice, or there is none.
+    :raises ValueError: naming the line, if one is not valid, a kid or key is written twice, or there is no key.
     """
     entries: list[KeyEntry] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -111,7 +111,7 @@ def _parse_key_line(line: str) -> KeyEntry:
 
 
 def format_key_line(entry: KeyEntry) -> str:
-    """The line of a key file that :func:`parse_key_file` reads as *entry*."""
+    """Return the line of a key file that :func:`parse_key_file` reads as *entry*."""
     # Not strftime: it writes the years before 1000 with fewer than four digits.
     moment = datetime.fromtimestamp(entry.not_before, tz=UTC).replace(tzinfo=None).isoformat()
     return f"{entry.kid} {moment}Z {base64url(entry.key)}"

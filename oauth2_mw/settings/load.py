@@ -1,4 +1,4 @@
-"""From what somebody wrote to the values of :class:`~oauth2_mw.settings.model.Settings`, or to one error.
+"""Reading all settings: their values, or one error with every problem.
 
 Each function returns the values by the names of the settings, and ``environ`` and ``providers`` beside them.
 """
@@ -82,14 +82,16 @@ def from_paste(global_conf: Mapping[str, str], local_conf: Mapping[str, str]) ->
     if keys or not path:
         document = Document()
         what = f"stands beside {', '.join(keys)}: write one or the other" if keys else "names no file"
-        document.complain(MAIN, "config", f"{what}; config = PATH names the INI file that holds all settings")
+        document.add_problem(
+            MAIN, "config", f"{what}; config = PATH names the INI file that holds all settings"
+        )
         raise ConfigError(document.problems, source=source)
     return from_ini(base / path)
 
 
 def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
     if document.problems and not document.sections:
-        # Nothing could be read at all: that everything is missing then is no news.
+        # Nothing could be read at all; that everything is missing need not be said as well.
         raise ConfigError(document.problems, source=source)
     apply_environment(document, os.environ, base)
     main = read_main(document)
@@ -98,13 +100,13 @@ def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
         if name != DEFAULT_PROVIDER or section.name != MAIN:
             checks.check_name(section, name)
     if not sections:
-        document.complain(
+        document.add_problem(
             MAIN,
             "",
             "no provider is written: write client_id and the others here, or a section [provider:NAME]",
         )
     read_access(document)
-    kept = main["keep_tokens"] if main.fine("keep_tokens") else ("id", "access")
+    kept = main["keep_tokens"] if main.is_valid("keep_tokens") else ("id", "access")
     environ = environ_keys.read(document, kept)
     checks.check_main(main)
     for key, resolve in (("directory", stores.resolve_directory), ("session", stores.resolve_session)):
@@ -112,7 +114,7 @@ def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
             _replace(main, key, resolve, base)
     enabled = {}
     for name, section in sections.items():
-        # What cannot be read as yes or no is looked at like an enabled one.
+        # A provider whose ``enabled`` is not valid is checked like an enabled one.
         if section["enabled"] is not False:
             checks.check_provider(section, main)
             _complete(section, name, main)
@@ -135,16 +137,16 @@ def _providers(document: Document) -> Iterator[tuple[str, Section]]:
 
 
 def _replace(section: Section, key: str, make: Callable[[Any, Path], Any], base: Path) -> None:
-    """Replace a value by what *make* makes of it, or by ``None`` if it is complained of."""
+    """Replace a value by the result of *make*, or by ``None`` if that notes a problem."""
     value, section.values[key] = section[key], None
     try:
         section.values[key] = make(value, base)
     except ValueError as error:
-        section.complain(key, str(error))
+        section.add_problem(key, str(error))
 
 
 def _complete(section: Section, name: str, main: Section) -> None:
-    """Fill in what an enabled provider takes from elsewhere when it is not written."""
+    """Fill in the values of an enabled provider that depend on other settings."""
     oidc = section["issuer"] is not None
     lifetime, idle = _durations(section, main)
     if section["attribute_map"] is None:

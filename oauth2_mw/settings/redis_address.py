@@ -1,4 +1,4 @@
-"""URLs of Redis and Valkey: one server, one behind Sentinels, or a cluster. Only read here, never connected to."""
+"""URLs of Redis and Valkey: one server, one behind Sentinels, or a cluster. Nothing is connected to here."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ EXAMPLES = (
     "redis://user:password@host:6379/0, rediss:// for TLS, redis+sentinel://host1,host2,host3/SERVICE "
     "or redis+cluster://host1,host2"
 )
-#: Replicas that can be asked to confirm a write.
+#: The most replicas that can be asked to confirm a write.
 MAX_REPLICAS = 9
 
 _URL = re.compile(r"([a-z][a-z0-9+]*)://([^/?#]*)([^?#]*)(?:\?(.*))?")
-#: What RFC 3986 lets stand in a URL; everything else is percent-encoded there.
+#: The characters of a URL (RFC 3986); all others are percent-encoded.
 _CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::([0-9]{1,5}))?")
@@ -30,7 +30,7 @@ _SERVICE = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Kind(Enum):
-    """How the servers of a URL belong together."""
+    """The kind of deployment."""
 
     SINGLE = "single"
     SENTINEL = "sentinel"
@@ -38,7 +38,7 @@ class Kind(Enum):
 
 
 class Host(NamedTuple):
-    """Where a server listens; an IPv6 address without brackets."""
+    """The address of a server; an IPv6 address has no brackets."""
 
     name: str
     port: int
@@ -49,7 +49,7 @@ class Host(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """What stands in a URL, passwords decoded. Neither its repr nor its text shows a user or a password."""
+    """A parsed URL, passwords decoded. Neither its repr nor its text shows a user or a password."""
 
     kind: Kind
     #: the server, the Sentinels, or some nodes of the cluster
@@ -59,17 +59,17 @@ class RedisAddress:
     database: int = 0
     user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
-    #: what the Sentinels themselves ask for
+    #: for the Sentinels themselves
     sentinel_user: str | None = field(default=None, repr=False)
     sentinel_password: str | None = field(default=None, repr=False)
     tls: bool = False
-    #: a file of authorities' certificates (PEM) that count beside those of the system
+    #: a file of CA certificates (PEM) that are trusted beside those of the system
     ca_bundle: str | None = None
-    #: how many replicas confirm a write that must survive the loss of a master, as far as so many are connected
+    #: how many replicas, if so many are connected, confirm a write that must survive the loss of a master
     wait_replicas: int = 0
 
     def __str__(self) -> str:
-        """For messages: the scheme, the hosts and what is chosen there."""
+        """Return scheme, hosts, service and database, for messages."""
         scheme = {Kind.SINGLE: "rediss" if self.tls else "redis"}.get(self.kind, f"redis+{self.kind.value}")
         where = ",".join(map(str, self.hosts))
         if self.kind is Kind.SENTINEL:
@@ -77,7 +77,7 @@ class RedisAddress:
         return f"{scheme}://{where}" + (f"/{self.database}" if self.kind is Kind.SINGLE else "")
 
     def without_secrets(self, text: str) -> str:
-        """*text* with every password of this address blacked out."""
+        """Return *text* with every password of this address replaced by ``***``."""
         for secret in (self.password, self.sentinel_password):
             if secret:
                 for written in (secret, quote(secret, safe=""), quote_plus(secret)):
@@ -86,7 +86,7 @@ class RedisAddress:
 
 
 def parse(text: str) -> RedisAddress:
-    """Read a URL.
+    """Parse a URL.
 
     ::
 
@@ -98,8 +98,8 @@ def parse(text: str) -> RedisAddress:
     The query may hold ``wait_replicas`` (0 to 9; 1 with Sentinels and in a cluster, otherwise 0), ``ca_bundle``
     (an absolute path), ``tls=1`` (with Sentinels and in a cluster) and ``sentinel_user`` and ``sentinel_password``.
 
-    :raises ValueError: with what is wrong, to stand after "the URL". It never quotes the URL, which may hold a
-        password.
+    :raises ValueError: if it is not valid. The message continues "the URL ..." and never quotes the URL, which may
+        hold a password.
     """
     if text.partition("://")[0] in ("valkey", "valkeys"):
         raise ValueError("begins with valkey: write redis:// or rediss://, which is what Valkey speaks")
@@ -190,7 +190,7 @@ def _host(text: str, default_port: int) -> Host:
 
 
 def _path(path: str, kind: Kind) -> tuple[str, int]:
-    """The service (with Sentinels) and the number of the database."""
+    """Return the service (with Sentinels) and the number of the database."""
     parts = path.removeprefix("/").removesuffix("/").split("/")
     service = parts.pop(0) if kind is Kind.SENTINEL else ""
     if kind is Kind.SENTINEL and _SERVICE.fullmatch(service) is None:
@@ -204,19 +204,19 @@ def _path(path: str, kind: Kind) -> tuple[str, int]:
 
 
 def _query(text: str, kind: Kind) -> dict[str, str]:
-    known = ["ca_bundle", "wait_replicas"]
+    allowed = ["ca_bundle", "wait_replicas"]
     if kind is not Kind.SINGLE:
-        known.append("tls")
+        allowed.append("tls")
     if kind is Kind.SENTINEL:
-        known += ["sentinel_user", "sentinel_password"]
+        allowed += ["sentinel_user", "sentinel_password"]
     options: dict[str, str] = {}
     for pair in text.split("&") if text else ():
         name, _, value = pair.partition("=")
-        if name not in known or name in options or not value:
+        if name not in allowed or name in options or not value:
             # Not quoted: it may be the rest of a password with a question mark in it.
             advice = "; TLS is written as rediss://" if name == "tls" else ""
             raise ValueError(
-                f"may have after its ? only {', '.join(known)}, each once and with a value{advice}"
+                f"may have after its ? only {', '.join(allowed)}, each once and with a value{advice}"
             )
         options[name] = _decoded(value)
     if options.get("tls", "1") not in ("0", "1"):

@@ -1,4 +1,4 @@
-"""Texts that nothing but their one user may see, wherever they are kept."""
+"""Secrets: literal, in an environment variable, or in a file."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ _SECRET_MAX_BYTES = 64 * 1024
 
 
 class Secret:
-    """A text that no repr, log or error shows: a literal, or held by an environment variable or a file.
+    """A text that no repr, log or error shows.
 
     A file is read again when it changes, so that a secret can be replaced without a restart.
     """
 
-    __slots__ = ("_kind", "_known", "_source")
+    __slots__ = ("_cached", "_kind", "_source")
 
     def __init__(self, kind: Literal["literal", "env", "file"], source: str) -> None:
         self._kind = kind
         self._source = source
-        #: (what the file looked like when it was read, its text), replaced as a whole
-        self._known: tuple[tuple[int, int, int], str] | None = None
+        #: the mark of the file when it was read, and its text; replaced as a whole
+        self._cached: tuple[tuple[int, int, int], str] | None = None
 
     @classmethod
     def literal(cls, text: str) -> Secret:
-        """The text itself."""
+        """Make a secret of the text itself."""
         return cls("literal", text)
 
     @classmethod
     def env(cls, name: str) -> Secret:
-        """The value of an environment variable."""
+        """Make a secret of an environment variable."""
         return cls("env", name)
 
     @classmethod
     def file(cls, path: str | Path) -> Secret:
-        """The content of a file."""
+        """Make a secret of a file."""
         return cls("file", str(path))
 
     @classmethod
     def parse(cls, text: str, base: Path) -> Secret:
-        """Read ``env:NAME``, ``file:PATH`` (relative to *base*), or take *text* literally.
+        """Parse ``env:NAME`` or ``file:PATH`` (relative to *base*), or take *text* literally.
 
-        :raises ValueError: when ``env:`` or ``file:`` names nothing that could exist.
+        :raises ValueError: if the name of the variable or file is not valid.
         """
         if text.startswith("env:"):
             name = text[4:].strip()
@@ -68,14 +68,15 @@ class Secret:
 
     @property
     def path(self) -> Path | None:
-        """The file that holds the secret, if a file does."""
+        """The file that holds the secret, or ``None``."""
         return Path(self._source) if self._kind == "file" else None
 
     def value(self) -> str:
-        """The secret itself, without the white space that ends a file.
+        """Return the secret itself, without white space at the end of a file.
 
-        :raises OSError: when the variable is not set or empty, or the file cannot be used and never could be.
-            A file that was read before and cannot be read now keeps its last value.
+        A file that was read before and cannot be read now keeps its last value.
+
+        :raises OSError: if the variable is not set or empty, or the file could never be read.
         """
         if self._kind == "literal":
             return self._source
@@ -87,20 +88,20 @@ class Secret:
         try:
             return self.fresh_value()
         except OSError:
-            if self._known is None:
+            if self._cached is None:
                 raise
-            return self._known[1]
+            return self._cached[1]
 
     def fresh_value(self) -> str:
-        """The same, for a caller that has to know when the file cannot be used any more.
+        """Return the secret itself, for a caller that has to know if a file cannot be read any more.
 
-        :raises OSError: when the file cannot be used now.
+        :raises OSError: if the variable is not set or empty, or the file cannot be read now.
         """
-        return self._read(self._known) if self._kind == "file" else self.value()
+        return self._read(self._cached) if self._kind == "file" else self.value()
 
-    def _read(self, known: tuple[tuple[int, int, int], str] | None) -> str:
-        if known is not None and known[0] == self._mark(Path(self._source).stat()):
-            return known[1]
+    def _read(self, cached: tuple[tuple[int, int, int], str] | None) -> str:
+        if cached is not None and cached[0] == self._mark(Path(self._source).stat()):
+            return cached[1]
         # Without O_NONBLOCK a pipe under that name would hold up the process for ever.
         descriptor = os.open(self._source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as stream:
@@ -117,7 +118,7 @@ class Secret:
             raise OSError(f"{self._source} is not UTF-8 text") from None
         if not text:
             raise OSError(f"{self._source} is empty")
-        self._known = (self._mark(status), text)
+        self._cached = (self._mark(status), text)
         return text
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The small words of a setting: yes and no, time spans, lists; and how a message shows what was written."""
+"""Words of settings: yes and no, time spans, lists; and showing a value in a message."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def shown(value: object) -> str:
     return ascii(text if len(text) <= 200 else text[:197] + "...")
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean X?`` when one of the *known* words looks like *word*, otherwise nothing."""
-    by_lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower().replace("-", "_"), by_lower, n=1, cutoff=0.7)
-    return f"; did you mean {by_lower[found[0]]}?" if found else ""
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """Return ``; did you mean X?`` if one of the *candidates* looks like *word*, or an empty text."""
+    by_lower = {name.lower(): name for name in candidates}
+    similar = difflib.get_close_matches(word.lower().replace("-", "_"), by_lower, n=1, cutoff=0.7)
+    return f"; did you mean {by_lower[similar[0]]}?" if similar else ""
 
 
 def parse_bool(text: str) -> bool:
-    """One of the words that PasteDeploy's ``asbool`` takes, in any case.
+    """Parse one of the words that PasteDeploy's ``asbool`` takes, in any case.
 
     :raises ValueError: for any other word.
     """
@@ -41,9 +41,9 @@ def parse_bool(text: str) -> bool:
 
 
 def parse_duration(text: str) -> int:
-    """A time span in seconds from ``90``, ``90s``, ``15m``, ``8h`` or ``7d``.
+    """Parse a time span like ``90``, ``90s``, ``15m``, ``8h`` or ``7d``, and return seconds.
 
-    :raises ValueError: for anything else.
+    :raises ValueError: if it is not valid.
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
@@ -52,9 +52,9 @@ def parse_duration(text: str) -> int:
 
 
 def split_terms(text: str) -> tuple[str, ...]:
-    """The words of *text*, where white space between double quotes separates nothing.
+    """Return the words of *text*; white space in double quotes does not separate.
 
-    :raises ValueError: when a quote is not closed.
+    :raises ValueError: if a quote is not closed.
     """
     words: list[str] = []
     position = 0

@@ -1,4 +1,4 @@
-"""What a start does not stop at, and an operator should know all the same."""
+"""Warnings about settings that are allowed and seldom meant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from oauth2_mw.settings.model import Settings
 
 
 def warnings(settings: Settings) -> tuple[str, ...]:
-    """What a start does not stop at and an operator should know, as sentences."""
+    """Return the warnings, a sentence each."""
     return tuple(_warnings(settings))
 
 

@@ -1,8 +1,8 @@
-"""What is known about providers: one INI file each, data and no code. Keys that somebody writes win over it.
+"""Presets: default keys for known providers, in an INI file each.
 
-A file has the section ``[provider]`` with the keys of a provider and two more, ``public`` (the issuers whose users
-are anyone on earth) and ``quirk`` (a named strategy for what data cannot express), and may have ``[example]``: for
-a key that every user must write, what it looks like.
+A file has the section ``[provider]`` with the keys of a provider and two more: ``public``, the issuers that anyone on
+earth can join, and ``quirk``, a named strategy for what data cannot express. It may have ``[example]``: examples of
+keys that every user must write.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _QUIRKS = get_args(QuirkName)
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """The content of one file."""
+    """The content of a preset file."""
 
     name: str
     #: the folder from which relative paths in it are looked up
@@ -38,16 +38,16 @@ class Preset:
 
 
 def names() -> tuple[str, ...]:
-    """The built-in presets."""
-    found = (entry.name for entry in files(__name__).iterdir() if entry.name.endswith(_SUFFIX))
-    return tuple(sorted(name.removesuffix(_SUFFIX) for name in found))
+    """Return the names of the built-in presets."""
+    file_names = (entry.name for entry in files(__name__).iterdir() if entry.name.endswith(_SUFFIX))
+    return tuple(sorted(name.removesuffix(_SUFFIX) for name in file_names))
 
 
 def read(name: str, base: Path) -> Preset:
     """Read a preset.
 
     :param name: of a built-in one, or the path of a file (with a ``/``, or ending in ``.ini``), relative to *base*.
-    :raises ValueError: when there is none of that name, or the file is none.
+    :raises ValueError: if it does not exist, or is not valid.
     """
     if "/" in name or name.endswith(_SUFFIX):
         path = base / name
@@ -57,9 +57,9 @@ def read(name: str, base: Path) -> Preset:
             raise ValueError(f"the preset {shown(name)} cannot be read: {error.strerror or error}") from None
         except UnicodeDecodeError:
             raise ValueError(f"the preset {shown(name)} is not UTF-8: save it as UTF-8") from None
-    known = names()
-    if name not in known:
-        hint = did_you_mean(name, known) or f": there are {' '.join(known)}"
+    built_in = names()
+    if name not in built_in:
+        hint = did_you_mean(name, built_in) or f": there are {' '.join(built_in)}"
         raise ValueError(f"there is no preset {shown(name)}{hint}")
     return _parse((files(__name__) / f"{name}{_SUFFIX}").read_text(encoding="utf-8"), name, base)
 
