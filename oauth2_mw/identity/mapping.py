@@ -146,7 +146,7 @@ def _no_username(provider: ProviderSettings, claims: Mapping[str, Any]) -> str:
     names = [ascii(str(name)[:_NAME_LENGTH_SHOWN]) for name in list(claims)[:_NAMES_SHOWN]]
     listed = ", ".join(names) + (", ..." if len(claims) > _NAMES_SHOWN else "")
     return (
-        f"provider {provider.name}: no username: attribute_map reads it from {path.text!r}, which is missing, "
-        f"empty or neither a text nor a whole number. The claims sent: {listed or 'none'}. "
-        "Map username to one of them, or ask for a scope that brings it"
+        f"provider {provider.name}: no username: attribute_map reads it from {path.text!r}, which is missing, empty or "
+        f"neither a text nor a whole number. The claims sent: {listed or 'none'}. Map username to one of them, or ask "
+        "for a scope that brings it"
     )

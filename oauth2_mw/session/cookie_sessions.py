@@ -74,8 +74,8 @@ class CookieSessions:
             audit("session_reduced", provider=who.provider, user=who.id, dropped=", ".join(dropped))
         if not self._fits(session):
             raise LoginError(
-                f"the session of user {who.id} exceeds session_max_bytes = {self._most}: "
-                "configure a session store, or have the provider send fewer claims",
+                f"the session of user {who.id} exceeds session_max_bytes = {self._most}: configure a session store, or "
+                "have the provider send fewer claims",
                 code="session_too_big",
                 message="Your sign-in carries more information than this application can keep.",
             )

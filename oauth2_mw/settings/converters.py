@@ -268,8 +268,7 @@ def attribute_map(text: str, _base: Path) -> Mapping[str, AttributePath]:
         swapped = {value: name for name, value in written.items()}
         turned = json.dumps(swapped, ensure_ascii=contains_control("".join(written)))
         raise ValueError(
-            "the map is written the wrong way round: each entry is local field, then provider's field; "
-            f"write {turned}"
+            f"the map is written the wrong way round: each entry is local field, then provider's field; write {turned}"
         )
     if unknown:
         hints = ", ".join(shown(name) + did_you_mean(name, LOCAL_FIELDS) for name in unknown)

@@ -226,8 +226,8 @@ def apply_environment(document: Document, environ: Mapping[str, str], base: Path
         document.add_problem(
             ENVIRONMENT,
             "OAUTHLIB_INSECURE_TRANSPORT",
-            "is set, which switches checks of a library off for every request: unset it; insecure_http is the "
-            "setting for test networks",
+            "is set, which switches checks of a library off for every request: unset it; insecure_http is the setting "
+            "for test networks",
         )
 
 

@@ -72,17 +72,15 @@ FIELDS: tuple[Field, ...] = (
         "public_url",
         "global",
         optional(addresses.parse_public_url),
-        "The URL under which browsers reach the application, mount included; every URL of ours is built from "
-        "it.",
+        "The URL under which browsers reach the application, mount included; every URL of ours is built from it.",
         note="required",
     ),
     Field(
         "secret_keys",
         "global",
         converters.secret_keys,
-        "The keys that seal cookies: base64url of 32 bytes each, newest first, or file:PATH to a key file "
-        "that is "
-        "read again when it changes; oauth2-mw keygen makes one.",
+        "The keys that seal cookies: base64url of 32 bytes each, newest first, or file:PATH to a key file that is read "
+        "again when it changes; oauth2-mw keygen makes one.",
         note="required",
         secret=True,
     ),
@@ -111,10 +109,9 @@ FIELDS: tuple[Field, ...] = (
         "allow",
         "global",
         converters.allow,
-        "Who may enter at all: * for everybody, or terms of which one suffices, like "
-        "email_domain:example.com "
-        "group:staff user:jane email:jane@example.com organization:DEFAULT claim:address.country=NO; "
-        "a value with spaces needs quotes.",
+        "Who may enter at all: * for everybody, or terms of which one suffices, like email_domain:example.com "
+        "group:staff user:jane email:jane@example.com organization:DEFAULT claim:address.country=NO; a value with "
+        "spaces needs quotes.",
         default=None,
         note="everybody whom a provider vouches for",
     ),
@@ -129,9 +126,9 @@ FIELDS: tuple[Field, ...] = (
         "session",
         "global",
         converters.session,
-        "Where sessions are kept: cookie, or the URL of a session store (or env:NAME, file:PATH): redis://, "
-        "rediss://, redis+sentinel://, redis+cluster://, or a SQLAlchemy URL; a relative SQLite path is looked up "
-        "from the folder of the INI file.",
+        "Where sessions are kept: cookie, or the URL of a session store (or env:NAME, file:PATH): redis://, rediss://, "
+        "redis+sentinel://, redis+cluster://, or a SQLAlchemy URL; a relative SQLite path is looked up from the folder "
+        "of the INI file.",
         default="cookie",
         secret=True,
     ),
@@ -153,8 +150,7 @@ FIELDS: tuple[Field, ...] = (
         "session_max_bytes",
         "global",
         integer(1000, 7000),
-        "What the session cookie may take; beyond it the access token, the ID token and unmapped claims are "
-        "left out.",
+        "What the session cookie may take; beyond it the access token, the ID token and unmapped claims are left out.",
         default="6000",
     ),
     Field(
@@ -187,8 +183,7 @@ FIELDS: tuple[Field, ...] = (
         "directory",
         "global",
         converters.directory,
-        "Where users are remembered: a SQLAlchemy URL (or env:NAME, file:PATH), or none; a relative SQLite "
-        "path is "
+        "Where users are remembered: a SQLAlchemy URL (or env:NAME, file:PATH), or none; a relative SQLite path is "
         "looked up from the folder of the INI file.",
         default="none",
         secret=True,
@@ -235,8 +230,7 @@ FIELDS: tuple[Field, ...] = (
         "revocation_sync",
         "global",
         duration(1, 60),
-        "How old the list of ended sessions and disabled users may be, and how often the key file is looked "
-        "at.",
+        "How old the list of ended sessions and disabled users may be, and how often the key file is looked at.",
         default="5s",
     ),
     Field(
@@ -280,8 +274,7 @@ FIELDS: tuple[Field, ...] = (
         "icon",
         "provider",
         _line,
-        "The picture on the button: the name of a built-in icon, or an image file (PNG, SVG, WebP, JPEG; "
-        "64x64 "
+        "The picture on the button: the name of a built-in icon, or an image file (PNG, SVG, WebP, JPEG; 64x64 "
         "recommended, at most 256 KiB).",
     ),
     Field(
@@ -303,9 +296,9 @@ FIELDS: tuple[Field, ...] = (
         "client_auth_method",
         "provider",
         choice("client_secret_basic", "client_secret_post", "none", "client_secret_jwt", "private_key_jwt"),
-        "How we prove ourselves at the token endpoint: with the secret in the header (client_secret_basic) or in "
-        "the body (client_secret_post), with a JWT that is signed with the secret (client_secret_jwt: HS256, at "
-        "least 32 bytes) or with client_key (private_key_jwt), or not at all (none: a public client).",
+        "How we prove ourselves at the token endpoint: with the secret in the header (client_secret_basic) or in the "
+        "body (client_secret_post), with a JWT that is signed with the secret (client_secret_jwt: HS256, at least 32 "
+        "bytes) or with client_key (private_key_jwt), or not at all (none: a public client).",
         default="client_secret_basic",
     ),
     Field(
@@ -313,9 +306,9 @@ FIELDS: tuple[Field, ...] = (
         "provider",
         converters.client_key,
         "The private key for private_key_jwt, a PEM without a passphrase or a JWK: file:PATH (read again when it "
-        "changes), env:NAME, or a JWK itself. RSA signs with RS256 (at least 2048 bits), P-256 with ES256, P-384 "
-        "with ES384, P-521 with ES512, Ed25519 with EdDSA; a JWK may name another alg that fits, like PS256, and its "
-        "kid is sent along.",
+        "changes), env:NAME, or a JWK itself. RSA signs with RS256 (at least 2048 bits), P-256 with ES256, P-384 with "
+        "ES384, P-521 with ES512, Ed25519 with EdDSA; a JWK may name another alg that fits, like PS256, and its kid is "
+        "sent along.",
         note="required with private_key_jwt",
         secret=True,
     ),
@@ -351,9 +344,8 @@ FIELDS: tuple[Field, ...] = (
         "attribute_map",
         "provider",
         converters.attribute_map,
-        "JSON object, local field -> provider's field: the local fields are username, name, email, phone, "
-        "comment "
-        "and groups; the provider's may be paths like a.b, a[0].b or a quoted segment.",
+        "JSON object, local field -> provider's field: the local fields are username, name, email, phone, comment and "
+        "groups; the provider's may be paths like a.b, a[0].b or a quoted segment.",
         default=None,
         note="the standard claims with an issuer; username, name, email and phone without",
     ),
@@ -368,9 +360,8 @@ FIELDS: tuple[Field, ...] = (
         "always_update",
         "provider",
         _boolean,
-        "Refresh name, username, email, phone and comment at each sign-in; false: only the first sets them; "
-        "needs "
-        "a directory.",
+        "Refresh name, username, email, phone and comment at each sign-in; false: only the first sets them; needs a "
+        "directory.",
         default="true",
     ),
     Field(
@@ -412,8 +403,7 @@ FIELDS: tuple[Field, ...] = (
         "username_transform",
         "provider",
         choices("lower", "localpart"),
-        "What is done to each user name, in the order written: lower (lower case), localpart (what stands "
-        "before the @).",
+        "What is done to each user name, in the order written: lower (lower case), localpart (the part before the @).",
         note="none",
     ),
     Field(
@@ -442,8 +432,8 @@ FIELDS: tuple[Field, ...] = (
         "response_mode",
         "provider",
         choice("query", "form_post"),
-        "How the provider's answer travels: in the address of our callback, or in a form that the browser sends to "
-        "it (form_post, https only).",
+        "How the provider's answer travels: in the address of our callback, or in a form that the browser sends to it "
+        "(form_post, https only).",
         default="query",
     ),
     Field(

@@ -166,8 +166,8 @@ class PathRule:
         native = text.encode("utf-8").decode("latin-1")
         if is_ambiguous_path(native):
             raise ValueError(
-                f"{shown(text)} contains a segment of dots alone or an invisible character, and such paths are "
-                "always protected"
+                f"{shown(text)} contains a segment of dots alone or an invisible character, and such paths are always "
+                "protected"
             )
         return cls(text, native)
 

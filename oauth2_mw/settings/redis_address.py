@@ -13,8 +13,8 @@ from urllib.parse import quote, quote_plus, unquote
 from oauth2_mw.settings.addresses import check_host
 
 EXAMPLES = (
-    "redis://user:password@host:6379/0, rediss:// for TLS, redis+sentinel://host1,host2,host3/SERVICE "
-    "or redis+cluster://host1,host2"
+    "redis://user:password@host:6379/0, rediss:// for TLS, redis+sentinel://host1,host2,host3/SERVICE or "
+    "redis+cluster://host1,host2"
 )
 #: The most replicas that can be asked to confirm a write.
 MAX_REPLICAS = 9

@@ -15,8 +15,8 @@ from webob import Response
 from oauth2_mw.web.http.urls import Location
 
 _CSP = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action {form_action}; "
-    "frame-ancestors {frame_ancestors}; base-uri 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action {form_action}; frame-ancestors "
+    "{frame_ancestors}; base-uri 'none'"
 )
 
 
