@@ -163,6 +163,9 @@ def test_a_session_signs_the_same_person_in(host: Host, name: str) -> None:
     expected = COOKIES[name]["environ"]
     assert {key: host.environ.get(key) for key in expected} == expected
     assert host.environ["oauth2_mw.identity"].id == expected["X_ID"]
+    session = host.environ["oauth2_mw.session"]
+    assert (session.created_at, session.expires_at, session.idle_timeout) == (NOW, NOW + 8 * 3600, 3600)
+    assert tuple(session.sign_in) == (NOW, "sid-1", "Firefox on Linux", "192.0.2.7")
 
 
 def test_a_session_ends_when_it_was_to_end(host: Host, clock: time_machine.Traveller) -> None:
@@ -259,6 +262,14 @@ def test_the_database_is_used_as_it_is(host: Host) -> None:
     before = schema()
     assert host.request("session beside the directory").status == 200
     assert schema() == before
+
+
+def test_a_stored_session_lives_on_in_its_record(host: Host, clock: time_machine.Traveller) -> None:
+    clock.shift(1800)
+    assert host.request("session in the database").status == 200
+    with closing(sqlite3.connect(host.database)) as connection:
+        rows = connection.execute("SELECT seen, expires FROM oauth2_mw_sessions WHERE data != ''").fetchall()
+    assert rows == [(NOW + 1800, NOW + 1800 + 3600)]
 
 
 def test_users_and_their_links_are_found(host: Host, operator: Operator) -> None:
