@@ -1,4 +1,4 @@
-"""Octets as text: base64url without padding (RFC 4648, section 5; RFC 7515, section 2), and hashes of pairs."""
+"""Base64url without padding (RFC 4648, section 5; RFC 7515, section 2), hashes of pairs, and whole numbers."""
 
 from __future__ import annotations
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import socket
-import sys
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -556,12 +554,3 @@ def test_of_many_first_requests_one_builds_what_answers_them(
         sites = set(pool.map(lambda _: middleware._site(), range(4)))
     assert len(sites) == 1
     assert sites == {middleware._site()}
-
-
-def test_a_directory_whose_sqlalchemy_is_broken_stops_the_start(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is found, and cannot be imported: a part of it is missing, or made for another machine."""
-    monkeypatch.setitem(sys.modules, "sqlalchemy.engine", None)
-    with pytest.raises(ConfigError, match=re.escape("[oauth2_mw] directory: needs SQLAlchemy")):
-        guard(app, directory="sqlite:////nowhere/users.db")

@@ -21,6 +21,7 @@ from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, address, schema
 from oauth2_mw.sql.database import _Process
 from tests.support.hosts.processes import ROOT, child_environment
+from tests.support.settings.keys import text_key
 from tests.support.settings.people import ISSUER, NOW, attributes, provider
 
 CANARY = "c4n4ry-p4ssw0rd"
@@ -73,25 +74,46 @@ def url(path: Path) -> str:
 # What may be configured
 
 
-def test_without_sqlalchemy_the_modules_import_and_a_database_says_what_to_install() -> None:
-    code = """
+COOKIES_ALONE = f"""
+import sys
+from oauth2_mw import OAuth2Middleware, Settings
+from oauth2_mw.cli import main
+from oauth2_mw.errors import ConfigError
+from oauth2_mw.web.site import Site
+keys = dict(public_url="https://app.example", secret_keys="{text_key()}", client_id="a", client_secret="b")
+keys["issuer"] = "https://id.example"
+OAuth2Middleware(None, Settings.from_mapping(keys))
+"""
+WITH_DATABASE = """
+for setting in ("directory", "session"):
+    try:
+        OAuth2Middleware(None, Settings.from_mapping({**keys, setting: "sqlite:////nowhere/users.db"}))
+    except ConfigError as error:
+        print(error)
+"""
+
+
+def test_without_sqlalchemy_all_works_but_a_database_which_says_what_to_install() -> None:
+    missing = """
 import importlib.util, sys
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name == "sqlalchemy" else find(name, *rest)
 sys.modules["sqlalchemy"] = None
-from oauth2_mw.errors import ConfigError
-from oauth2_mw.identity.directory import Directory
-from oauth2_mw.settings.grammar import Secret
-try:
-    Directory(Secret.literal("sqlite:////nowhere/users.db"))
-except ConfigError as error:
-    print(error)
 """
-    assert "pip install 'oauth2-mw[sql]'" in in_a_child(code)
+    problems = in_a_child(missing + COOKIES_ALONE + WITH_DATABASE)
+    assert problems.count("pip install 'oauth2-mw[sql]'") == 2
 
 
-def test_sqlalchemy_is_imported_by_the_first_database_alone() -> None:
-    code = "import sys, oauth2_mw, oauth2_mw.sql, oauth2_mw.identity.directory; print('sqlalchemy' in sys.modules)"
+def test_a_broken_sqlalchemy_stops_the_start() -> None:
+    """It is found, and cannot be imported: a part of it is missing, or made for another machine."""
+    broken = 'import sys; sys.modules["sqlalchemy.engine"] = None'
+    problems = in_a_child(broken + COOKIES_ALONE + WITH_DATABASE)
+    assert "[oauth2_mw] directory: needs SQLAlchemy" in problems
+    assert "[oauth2_mw] session: needs a package that cannot be imported" in problems
+
+
+def test_sqlalchemy_is_imported_for_a_database_alone() -> None:
+    code = COOKIES_ALONE + "print('sqlalchemy' in sys.modules)"
     assert in_a_child(code) == "False\n"
 
 
@@ -103,8 +125,8 @@ def test_a_database_in_memory_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("users.db", "is not one that SQLAlchemy can read"),
-        ("postgresql://host:port/db", "is not one that SQLAlchemy can read"),
+        ("users.db", "cannot be read by SQLAlchemy"),
+        ("postgresql://host:port/db", "cannot be read by SQLAlchemy"),
         ("mysql://host/db", "begins with 'mysql'"),
         ("sqlite+aiosqlite:////tmp/x.db", "begins with 'sqlite+aiosqlite'"),
         ("postgresql+asyncpg://host/db", "names the driver 'asyncpg'"),
@@ -131,11 +153,6 @@ def test_a_refused_url_is_never_quoted(url: str) -> None:
 def test_a_url_in_an_unreadable_file_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the URL cannot be read"):
         Database(Secret.file(tmp_path / "none"))
-
-
-def test_without_sqlalchemy_an_address_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address, "find_spec", lambda _: None)
-    assert "run: pip install 'oauth2-mw[sql]'" in problem("sqlite:////srv/users.db")
 
 
 def test_with_sqlalchemy_1_4_psycopg_3_is_explained_and_never_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,7 +409,7 @@ def test_requests_that_waited_for_one_failing_attempt_do_not_make_their_own(
         details.append(caught.value.detail)
 
     process = db._processes.setdefault(os.getpid(), _Process())
-    monkeypatch.setattr(process, "preparing", lock)
+    monkeypatch.setattr(process, "lock", lock)
     monkeypatch.setattr(db, "_open", unreachable)
     threads = [threading.Thread(target=use) for _ in range(10)]
     for thread in threads:

@@ -13,7 +13,6 @@ from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings import redis_address
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.settings.warnings import warnings
-from oauth2_mw.sql import address
 from oauth2_mw.web.http.urls import Urls
 
 
@@ -66,4 +65,6 @@ def _without_credentials(url: str) -> str:
     """Return the URL of a session store without user and password."""
     if url.startswith("redis"):
         return str(redis_address.parse(url))
+    from oauth2_mw.sql import address
+
     return address.name(address.parse(url))

@@ -6,13 +6,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oauth2_mw.cli.terminal import CommandError, plain
-from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.identity.usernames import name_key
+from oauth2_mw.session import opening
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import Settings
-from oauth2_mw.sql import address
+
+if TYPE_CHECKING:
+    from oauth2_mw.identity.directory import Directory
+    from oauth2_mw.identity.model import User
 
 #: How users are named on a command line.
 WHO = "a username, an id, or an issuer and a subject (a provider's NAME serves as its issuer)"
@@ -28,12 +32,12 @@ def open_directory(ini: Path, settings: Settings) -> Directory:
     :raises Refusal: when they name none.
     :raises NotThere: when its file is not there: whoever made it now would own it.
     """
-    if settings.directory is None:
+    directory = opening.open_directory(settings)
+    if directory is None or settings.directory is None:
         raise CommandError(
             f"{ini}: no directory is configured, so that users live in their sessions alone; write a directory, like "
             "directory = sqlite:///users.db, and each sign-in from then on is in it"
         )
-    directory = Directory(settings.directory)
     refuse_absent(ini, "directory", settings.directory)
     return directory
 
@@ -44,6 +48,8 @@ def refuse_absent(ini: Path, setting: str, url: Secret) -> None:
     :raises NotThere: when they have not yet.
     :raises Refusal: when the URL cannot be read.
     """
+    from oauth2_mw.sql import address
+
     try:
         text = url.value()
         path = (address.parse(text).database or "") if text.startswith("sqlite") else None

@@ -7,14 +7,17 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oauth2_mw.cli.directory import refuse_absent
 from oauth2_mw.cli.terminal import CommandError
-from oauth2_mw.identity.directory import Directory
 from oauth2_mw.observe import audit
 from oauth2_mw.session.opening import open_sessions
 from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.settings.model import Settings
+
+if TYPE_CHECKING:
+    from oauth2_mw.identity.directory import Directory
 
 
 def open_ledger(ini: Path, settings: Settings, directory: Directory | None) -> SessionRegistry:

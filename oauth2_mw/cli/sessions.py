@@ -8,14 +8,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oauth2_mw.cli.directory import WHO, find_user, issuer_of, named, open_directory
 from oauth2_mw.cli.registry import counted, end_user, open_ledger, told
 from oauth2_mw.cli.terminal import CommandError, moment, plain, print_json, row, span
-from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.settings.model import Settings
+
+if TYPE_CHECKING:
+    from oauth2_mw.identity.directory import Directory
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 

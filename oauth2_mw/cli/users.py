@@ -6,14 +6,17 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oauth2_mw.cli.directory import WHO, NoDatabaseError, find_user, issuer_of, named, open_directory
 from oauth2_mw.cli.registry import counted, end_user, open_ledger
 from oauth2_mw.cli.terminal import CommandError, moment, plain, print_json, row, span, word
 from oauth2_mw.errors import ProviderError, StoreUnavailableError
-from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.settings.model import Settings
+
+if TYPE_CHECKING:
+    from oauth2_mw.identity.directory import Directory
+    from oauth2_mw.identity.model import User
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

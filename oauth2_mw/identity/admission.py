@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oauth2_mw.access.allow import check_allowed
-from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.identity.mapping import Attributes, map_claims
-from oauth2_mw.identity.model import Identity, freeze, user_key
+from oauth2_mw.identity.model import Identity, User, freeze, user_key
 from oauth2_mw.settings.model import ProviderSettings, Settings
+
+if TYPE_CHECKING:
+    from oauth2_mw.identity.directory import Directory
 
 
 class Admission:

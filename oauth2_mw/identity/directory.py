@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import ColumnElement
+from sqlalchemy.engine import Connection
+
 from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.identity import enrolment
 from oauth2_mw.identity.links import Link, LinkTable
-from oauth2_mw.identity.model import user_key
-from oauth2_mw.identity.users import PAGE, User, UserTable
+from oauth2_mw.identity.model import User, user_key
+from oauth2_mw.identity.users import PAGE, UserTable
 from oauth2_mw.observe import audit
 from oauth2_mw.sql import Database
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
-    from sqlalchemy.engine import Connection
-
     from oauth2_mw.identity.mapping import Attributes
     from oauth2_mw.settings.grammar import Secret
     from oauth2_mw.settings.model import ProviderSettings

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.engine import Connection
+
 from oauth2_mw.errors import AccessDeniedError, ProviderError
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.identity.usernames import fault
@@ -12,8 +14,6 @@ from oauth2_mw.identity.users import UserTable
 from oauth2_mw.observe import new_id
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
-
     from oauth2_mw.identity.mapping import Attributes
     from oauth2_mw.settings.model import ProviderSettings
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from oauth2_mw.sql import Database
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +39,12 @@ class LinkTable:
 
     def user_id(self, connection: Connection, key: str) -> str | None:
         """Return the id of the user to whom the pair is linked, or ``None`` if it is not linked."""
-        import sqlalchemy as sa
-
         query = sa.select(self._table.c.user_id).where(self._table.c.user_key == key)
         user_id = connection.execute(query).scalar()
         return None if user_id is None else str(user_id)
 
     def put(self, connection: Connection, key: str, user_id: str, link: Link) -> None:
         """Link a pair, also one that is still linked to a user who is gone."""
-        import sqlalchemy as sa
-
         self.remove(connection, key)
         values = {
             "user_key": key,
@@ -62,14 +57,10 @@ class LinkTable:
 
     def remove(self, connection: Connection, key: str) -> None:
         """Remove the link of a pair, if there is one."""
-        import sqlalchemy as sa
-
         connection.execute(sa.delete(self._table).where(self._table.c.user_key == key))
 
     def of(self, connection: Connection, user_id: str) -> list[Link]:
         """Return the links of a user, oldest first."""
-        import sqlalchemy as sa
-
         columns = self._table.c
         query = (
             sa.select(columns.issuer, columns.subject, columns.linked_at)

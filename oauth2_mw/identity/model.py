@@ -41,6 +41,27 @@ class Identity:
     claims: Mapping[str, Any] = field(default_factory=_no_claims)
 
 
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user as the directory holds it. Groups and organizations are sorted."""
+
+    id: str
+    issuer: str
+    subject: str
+    username: str
+    name: str | None
+    email: str | None
+    phone: str | None
+    comment: str | None
+    groups: tuple[str, ...]
+    organizations: tuple[str, ...]
+    disabled: bool
+    #: whether the call that returned this user has just added it
+    created: bool
+    #: seconds since the epoch, or ``None`` if the user is not disabled
+    disabled_since: int | None = None
+
+
 def user_key(issuer: str, subject: str) -> str:
     """Return a fixed-length key for (issuer, subject) that every database compares byte by byte."""
     return pair_hash(issuer, subject)

@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, TableClause
+from sqlalchemy.engine import Connection
+
+from oauth2_mw.identity.model import User
 from oauth2_mw.identity.usernames import name_key
 from oauth2_mw.sql import Database
 
-if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, TableClause
-    from sqlalchemy.engine import Connection
-
 #: How many users are read at once.
 PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """One user as the directory holds it. Groups and organizations are sorted."""
-
-    id: str
-    issuer: str
-    subject: str
-    username: str
-    name: str | None
-    email: str | None
-    phone: str | None
-    comment: str | None
-    groups: tuple[str, ...]
-    organizations: tuple[str, ...]
-    disabled: bool
-    #: whether the call that returned this user has just added it
-    created: bool
-    #: seconds since the epoch, or ``None`` if the user is not disabled
-    disabled_since: int | None = None
 
 
 class UserTable:
@@ -62,8 +41,6 @@ class UserTable:
         self, connection: Connection, condition: ColumnElement[bool], *, created: bool = False
     ) -> list[User]:
         """Return at most ``PAGE`` users, in the order of their ids."""
-        import sqlalchemy as sa
-
         query = sa.select(*self._columns).where(condition).order_by(self._columns.id).limit(PAGE)
         rows = connection.execute(query).all()
         ids = [row.id for row in rows]
@@ -91,8 +68,6 @@ class UserTable:
 
     def lock(self, connection: Connection, condition: ColumnElement[bool]) -> Any:
         """Lock and return the row of a user, or ``None``. A transaction waits until no other holds that lock."""
-        import sqlalchemy as sa
-
         return connection.execute(sa.select(*self._columns).where(condition).with_for_update()).first()
 
     def add(self, connection: Connection, values: dict[str, object]) -> bool:
@@ -101,15 +76,11 @@ class UserTable:
 
     def update(self, connection: Connection, user_id: str, values: dict[str, object]) -> bool:
         """Change a user's row. Return ``False`` if there is no such user."""
-        import sqlalchemy as sa
-
         change = sa.update(self._tables.users).where(self.has_id(user_id)).values(**values)
         return bool(connection.execute(change).rowcount == 1)
 
     def claim_name(self, connection: Connection, user_id: str, username: str) -> str:
         """Give a name to a user, unless it was ever given to another. Return the id of the user who has it."""
-        import sqlalchemy as sa
-
         table, key = self._tables.usernames, name_key(username)
         if self._db.insert_new(connection, table, {"name_key": key, "user_id": user_id}):
             return user_id
@@ -118,8 +89,6 @@ class UserTable:
 
     def owner_of_name(self, connection: Connection, username: str) -> str | None:
         """Return the id of the user to whom a name was ever given, or ``None``."""
-        import sqlalchemy as sa
-
         table = self._tables.usernames
         query = sa.select(table.c.user_id).where(table.c.name_key == name_key(username))
         owner = connection.execute(query).scalar()
@@ -132,8 +101,6 @@ class UserTable:
 
     def set_groups(self, connection: Connection, user_id: str, names: Collection[str]) -> None:
         """Replace the groups of a user, who must be locked."""
-        import sqlalchemy as sa
-
         groups = self._tables.groups
         if set(names) != set(self.groups(connection, [user_id]).get(user_id, ())):
             connection.execute(sa.delete(groups).where(groups.c.user_id == user_id))
@@ -146,16 +113,12 @@ class UserTable:
 
     def disabled_ids(self, connection: Connection) -> frozenset[str]:
         """Return the ids of all disabled users."""
-        import sqlalchemy as sa
-
         query = sa.select(self._columns.id).where(self._columns.disabled_at.is_not(None))
         return frozenset(connection.execute(query).scalars())
 
     def _collect(
         self, connection: Connection, table: TableClause, column: ColumnElement[Any], ids: Collection[str]
     ) -> dict[str, list[str]]:
-        import sqlalchemy as sa
-
         values: dict[str, list[str]] = {}
         if ids:
             query = sa.select(table.c.user_id, column).where(table.c.user_id.in_(ids))
@@ -165,7 +128,5 @@ class UserTable:
 
 
 def _add_all(connection: Connection, table: TableClause, rows: list[dict[str, str]]) -> None:
-    import sqlalchemy as sa
-
     if rows:
         connection.execute(sa.insert(table), rows)

@@ -45,7 +45,7 @@ def open_sessions(settings: Settings, directory: Directory | None) -> SessionMan
         try:
             store = open_store(settings.session, app=settings.public_url, database=database)
         except ImportError as error:
-            problem = Problem("oauth2_mw", "session", f"a package is missing: {error}")
+            problem = Problem("oauth2_mw", "session", f"needs a package that cannot be imported: {error}")
             raise ConfigError([problem]) from error
         return SessionManager(settings, store=store, disabled=disabled)
     if directory is not None:

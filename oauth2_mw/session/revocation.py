@@ -13,14 +13,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.session.stores.record import EXPIRY_GRACE
+
+if TYPE_CHECKING:
+    from oauth2_mw.sql.revocations import Revocation
 
 #: Seconds for which a copy of the list serves while the directory is away.
 GRACE = 60
-#: Seconds for which an ended session is remembered beyond its own end.
-KEPT_LONGER = 3600
 #: Seconds between two tries while the directory is away.
 RETRY = 1
 
@@ -35,26 +37,6 @@ def session_name(session_id: str) -> str:
 def user_name(user_id: str) -> str:
     """What a revocation of all sessions of a user, up to a moment, is called."""
     return _USER + user_id
-
-
-class Revocation(Protocol):
-    """One line of the shared list."""
-
-    @property
-    def row(self) -> int:
-        """Its place in the list."""
-
-    @property
-    def name(self) -> str:
-        """:func:`session_name` or :func:`user_name`."""
-
-    @property
-    def moment(self) -> int:
-        """For a user: the sessions issued up to this moment have ended, in seconds since the epoch."""
-
-    @property
-    def expires(self) -> int:
-        """Until when it is to be remembered."""
 
 
 class RevocationList(Protocol):
@@ -186,7 +168,7 @@ class Revocations:
 
     def _until(self, expires: int) -> float:
         # Counted on a clock that nobody sets: one that was ahead for a moment must not revive what has ended.
-        return self._clock() + max(expires - time.time(), 0) + KEPT_LONGER
+        return self._clock() + max(expires - time.time(), 0) + EXPIRY_GRACE
 
     def _forget_expired(self) -> None:
         now = self._clock()

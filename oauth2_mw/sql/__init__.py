@@ -1,9 +1,10 @@
-"""The one door to a SQL database: one engine per process, one schema, one kind of failure.
+"""The SQL database: one engine per process, one schema, one kind of failure.
 
-Shared by the user directory and by sessions in SQL. SQLAlchemy 1.4 and 2 both work; it is an extra, and
-heavy, so it is imported when a :class:`Database` is made and not with these modules.
+The user directory and sessions in SQL share it. SQLAlchemy, 1.4 or 2, is an extra and takes long to import: these
+modules and those that build on them are imported only when a database is configured (``session.opening``,
+``session.stores.open_store``).
 """
 
-from oauth2_mw.sql.database import REVOCATION_LOCK, Database
+from oauth2_mw.sql.database import Database
 
-__all__ = ["REVOCATION_LOCK", "Database"]
+__all__ = ["Database"]

@@ -1,13 +1,13 @@
-"""Where the database is: which URLs can be used, with which driver, and how to name one safely."""
+"""The URL of a database: which can be used, with which driver, and how to name one safely."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
+import sqlalchemy
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 # In the order in which a bare postgresql:// looks for them.
 _DRIVERS = ("psycopg", "psycopg2", "pg8000")
@@ -15,54 +15,47 @@ _EXAMPLES = "sqlite:////absolute/path.db or postgresql://user:password@host/name
 
 
 def parse(address: str) -> URL:
-    """A SQLAlchemy URL with its driver chosen.
+    """Return a SQLAlchemy URL with its driver chosen.
 
-    :raises ValueError: with what is wrong, to stand after "the URL". It never quotes the address, which may
-        hold a password.
+    :raises ValueError: with a predicate for a sentence that begins with "the URL". It never quotes the address, which
+        may hold a password.
     """
-    if find_spec("sqlalchemy") is None:
-        raise ValueError("needs SQLAlchemy, which is not installed; run: pip install 'oauth2-mw[sql]'")
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import SQLAlchemyError
-
     if address.startswith("postgres://"):
         address = address.replace("postgres", "postgresql", 1)
     try:
         url = make_url(address)
     except (SQLAlchemyError, ValueError):
-        raise ValueError(f"is not one that SQLAlchemy can read; write {_EXAMPLES}") from None
+        raise ValueError(f"cannot be read by SQLAlchemy; write {_EXAMPLES}") from None
     if "@" in (url.host or ""):
         raise ValueError("has a password with @ in it, which must be written as %40")
     kind, _, driver = url.drivername.partition("+")
     if kind == "sqlite" and driver in ("", "pysqlite"):
         if url.database in (None, "", ":memory:") or url.query.get("mode") == "memory":
-            raise ValueError(
-                "names a database in memory, of which every worker would have its own; name a file"
-            )
+            raise ValueError("names a database in memory, and each worker would have its own; name a file")
         return url
     if kind == "postgresql":
         return url.set(drivername=f"postgresql+{_driver(driver)}")
     raise ValueError(f"begins with {url.drivername!r}; write {_EXAMPLES}")
 
 
-def _driver(written: str) -> str:
-    import sqlalchemy
-
-    if written and written not in _DRIVERS:
-        raise ValueError(f"names the driver {written!r}; the known ones are {', '.join(_DRIVERS)}")
-    old = sqlalchemy.__version__.startswith("1.")
-    if old and written == "psycopg":
+def _driver(name: str) -> str:
+    """Return the PostgreSQL driver of that *name*, or for ``""`` the first that is installed."""
+    if name and name not in _DRIVERS:
+        raise ValueError(f"names the driver {name!r}; the known ones are {', '.join(_DRIVERS)}")
+    is_old = sqlalchemy.__version__.startswith("1.")
+    if is_old and name == "psycopg":
         raise ValueError("names psycopg 3, which SQLAlchemy 1.4 does not know; use psycopg2 or SQLAlchemy 2")
-    wanted = [written] if written else [driver for driver in _DRIVERS if not (old and driver == "psycopg")]
-    for driver in wanted:
+    candidates = [name] if name else [driver for driver in _DRIVERS if not (is_old and driver == "psycopg")]
+    for driver in candidates:
         if find_spec(driver) is not None:
             return driver
-    package = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}.get(wanted[0], wanted[0])
+    packages = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
+    package = packages.get(candidates[0], candidates[0])
     raise ValueError(f"needs a PostgreSQL driver that is not installed; run: pip install '{package}'")
 
 
 def name(url: URL) -> str:
-    """The database, for a message: without user, password and query."""
+    """Return the database as a message names it: without user, password and query."""
     if url.get_backend_name() == "sqlite":
         return f"sqlite:///{url.database}"
     host = url.host or url.query.get("host", "")
@@ -71,7 +64,7 @@ def name(url: URL) -> str:
 
 
 def without_secrets(text: str, url: URL) -> str:
-    """*text* with every password of *url* blacked out."""
+    """Return *text* with every password of *url* blacked out."""
     for value in (url.password, *(value for key, value in url.query.items() if "pass" in key)):
         if isinstance(value, str) and value:
             text = text.replace(value, "***").replace(quote(value, safe=""), "***")

@@ -1,4 +1,4 @@
-"""An engine set up so that a transaction means the same on both databases, and nothing waits for ever."""
+"""The set-up of an engine: a transaction means the same on both databases, and nothing waits for ever."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import os
 import stat
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.pool import QueuePool
 
 from oauth2_mw.observe import without_debug
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import URL, Connection, Engine
 
 #: Connections that one process keeps, and how many more it opens under load.
 POOL_SIZE = 5
 POOL_OVERFLOW = 5
-#: Seconds that a request waits for a free connection, for the server, for another's lock, and for one
-#: statement.
+#: Seconds that a request waits for a free connection, for the server, for a lock, and for one statement.
 POOL_WAIT = 10
 CONNECT_WAIT = 5
 LOCK_WAIT = 10
 STATEMENT_WAIT = 30
 #: Seconds that SQLite waits for another writer.
 SQLITE_WAIT = 30
-#: Seconds of life of a connection, so that none outlives a firewall's memory.
+#: Seconds after which a connection is replaced, before a firewall forgets it.
 RECYCLE = 1800
 
 #: The execution option of a connection whose next transaction will write.
@@ -32,7 +33,7 @@ WRITES = "oauth2_mw_writes"
 
 
 def create(url: URL) -> Engine:
-    """An engine for *url*. No connection is opened yet."""
+    """Return an engine for *url*. No connection is opened yet."""
     options: dict[str, Any] = {
         "future": True,
         # People's names and addresses stay out of logs and error texts.
@@ -50,9 +51,10 @@ def create(url: URL) -> Engine:
 
 
 def file_of(url: URL) -> tuple[int, int] | None:
-    """Which file a SQLite URL leads to now; ``None``: there is none, or it is none that is looked at.
+    """Return device and inode of the file that a SQLite URL names now, or ``None`` if it is not there.
 
-    SQLite goes on with a file that was moved or deleted, where nobody else would ever see what is written.
+    SQLite goes on with a file that was moved or deleted, and nobody else would ever see what is written there. URLs of
+    PostgreSQL and ``file:`` URIs return ``None``.
     """
     if url.get_backend_name() != "sqlite" or url.database is None or "uri" in url.query:
         return None
@@ -63,17 +65,15 @@ def file_of(url: URL) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def casts_doubt(error: Exception) -> bool:
-    """Whether after that *error* the database may be another one, or empty: not where only a value was refused."""
-    from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+def may_have_changed(error: Exception) -> bool:
+    """Return whether *error* may mean that the database is another one now, or empty.
 
+    That it refused a value does not.
+    """
     return isinstance(error, DBAPIError) and not isinstance(error, (DataError, IntegrityError))
 
 
 def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
-    from sqlalchemy import create_engine, event
-    from sqlalchemy.pool import QueuePool
-
     if url.database is not None and "uri" not in url.query:
         # SQLite would make the file readable for everybody; the files beside it take over its mode. mknod
         # opens nothing: closing a descriptor would drop the locks that this process holds on the file.
@@ -94,35 +94,32 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA synchronous = FULL")
     # With a write-ahead log readers and the writer do not wait for each other. The file remembers it. While
     # another process makes the switch the file is locked, and SQLite does not wait by itself.
-    until = time.monotonic() + SQLITE_WAIT
+    deadline = time.monotonic() + SQLITE_WAIT
     while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
             break
         except connection.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
+            if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A writer that begins as a reader cannot wait for another writer: what it has read is out of date by
-    # then.
+    # A writer that begins as a reader cannot wait for another writer: what it has read is out of date by then.
     writes = connection.get_execution_options().get(WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
-    from sqlalchemy import create_engine, event
-
     driver = url.get_driver_name()
     arguments: dict[str, Any] = {"application_name": "oauth2_mw"}
     if driver == "pg8000":
         arguments["timeout"] = STATEMENT_WAIT
     else:
         arguments |= {"connect_timeout": CONNECT_WAIT, "tcp_user_timeout": STATEMENT_WAIT * 1000}
-        # What a server with SQL_ASCII sends is bytes otherwise.
+        # A server with SQL_ASCII would send bytes otherwise.
         arguments["client_encoding"] = "utf8"
     if driver == "psycopg":
         # Behind a pooler the next transaction may run on a connection that has not prepared the statement.

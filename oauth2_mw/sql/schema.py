@@ -1,15 +1,14 @@
-"""The tables, and how an older schema becomes the newest."""
+"""The tables, and the migrations from one version of the schema to the next."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy import TableClause
+from sqlalchemy.engine import Connection, Engine
 
 from oauth2_mw.sql.engine import WRITES
-
-if TYPE_CHECKING:
-    from sqlalchemy import TableClause
-    from sqlalchemy.engine import Connection, Engine
 
 #: Every table's name begins with it: the database may be one that an application uses too.
 PREFIX = "oauth2_mw_"
@@ -18,9 +17,9 @@ MIGRATION_WAIT = 600
 # PostgreSQL's advisory locks are numbers that all users of a database share: "oauth2" and one of ours.
 _MIGRATION_LOCK = 0x6F6175746832_0001
 
-# One tuple of statements per version. A released one is never edited; a change of the schema is one more
-# tuple. {row_id} counts up and is never given twice. user_key and name_key do not depend on which texts the
-# database takes for equal: the one is a hash, the other is folded before it gets here.
+# One tuple of statements per version. A released one is never edited; a change of the schema is one more tuple.
+# {row_id} counts up and is never given twice. user_key and name_key do not depend on which texts the database takes for
+# equal: the one is a hash, the other is folded before it gets here.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE oauth2_mw_schema (version BIGINT NOT NULL PRIMARY KEY)",
@@ -65,7 +64,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
 _ROW_ID = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGSERIAL PRIMARY KEY"}
 NEWEST = len(_MIGRATIONS)
 
-# Behind the stroke the numbers: some drivers would take one for 32 bits wide unless the column says more.
+# Texts, then numbers behind the bar: without a type some drivers send a number in 32 bits.
 _COLUMNS = {
     "users": "id user_key issuer subject username name email phone comment "
     "| created_at updated_at last_sign_in disabled_at",
@@ -96,21 +95,19 @@ class Tables:
 
 
 def tables() -> Tables:
-    """The tables as SQLAlchemy names them. What they are made of stands in the migrations alone."""
-    from sqlalchemy import BigInteger, column, table
-
-    found = {}
+    """Return the tables for SQLAlchemy Core: their names and columns. The migrations alone define them."""
+    by_name = {}
     for name, columns in _COLUMNS.items():
         texts, _, numbers = columns.partition("|")
-        typed = [column(number, BigInteger()) for number in numbers.split()]
-        found[name] = table(PREFIX + name, *map(column, texts.split()), *typed)
-    return Tables(**found)
+        numeric = [sa.column(number, sa.BigInteger()) for number in numbers.split()]
+        by_name[name] = sa.table(PREFIX + name, *map(sa.column, texts.split()), *numeric)
+    return Tables(**by_name)
 
 
 def migrate(engine: Engine) -> int:
-    """Bring the schema to the newest version; any number of threads and processes may try at once.
+    """Bring the schema to the newest version. Any number of threads and processes may do so at once.
 
-    :returns: the version that is there now. It is above :data:`NEWEST` when a newer release has been here.
+    :returns: the version of the schema now, above :data:`NEWEST` if a newer release has migrated it.
     """
     with engine.connect() as connection, connection.begin():
         version = _version(connection)
@@ -123,25 +120,21 @@ def migrate(engine: Engine) -> int:
 
 
 def _migrate(connection: Connection) -> int:
-    from sqlalchemy import text
-
     kind = connection.dialect.name
     if kind == "postgresql":
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{MIGRATION_WAIT}s'")
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{MIGRATION_WAIT}s'")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
-    # Asked again, now that nobody else is at it.
-    done = _version(connection)
-    for version, statements in enumerate(_MIGRATIONS[done:], done + 1):
+    # Asked again, now that nobody else migrates.
+    current = _version(connection)
+    for version, statements in enumerate(_MIGRATIONS[current:], current + 1):
         for statement in statements:
             connection.exec_driver_sql(statement.format(row_id=_ROW_ID[kind]))
-        connection.execute(text("INSERT INTO oauth2_mw_schema VALUES (:version)"), {"version": version})
-    return max(done, NEWEST)
+        connection.execute(sa.text("INSERT INTO oauth2_mw_schema VALUES (:version)"), {"version": version})
+    return max(current, NEWEST)
 
 
 def _version(connection: Connection) -> int:
-    from sqlalchemy import inspect
-
-    if not inspect(connection).has_table("oauth2_mw_schema"):
+    if not sa.inspect(connection).has_table("oauth2_mw_schema"):
         return 0
     return int(connection.exec_driver_sql("SELECT max(version) FROM oauth2_mw_schema").scalar() or 0)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from webob import Request, Response
 
 from oauth2_mw.errors import OAuth2Error, RequestError, StoreUnavailableError
 from oauth2_mw.identity.admission import Admission
-from oauth2_mw.identity.directory import Directory
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.session.manager import SessionManager
@@ -42,6 +42,9 @@ from oauth2_mw.web.signin.login import (
 from oauth2_mw.web.signout.backchannel import BackChannelLogout
 from oauth2_mw.web.signout.frontchannel import FrontChannelLogout
 from oauth2_mw.web.signout.logout import Logout
+
+if TYPE_CHECKING:
+    from oauth2_mw.identity.directory import Directory
 
 _LOGOUT_FORM = frozenset({"next", "csrf_token"})
 _BACK_CHANNEL = "/backchannel-logout/"

@@ -14,12 +14,12 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.identity.users import UserTable
-from oauth2_mw.session.stores.record import namespace
+from oauth2_mw.session.stores.record import EXPIRY_GRACE, namespace
 from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, address, schema
 from oauth2_mw.sql.purge import PURGE_EVERY
-from oauth2_mw.sql.spent import Spent
+from oauth2_mw.sql.revocations import RevocationTable
 from tests.support.settings.people import ISSUER, NOW, attributes, provider
 from tests.support.stores import directory_worker as worker
 from tests.support.stores.postgres import PostgresServer, postgres_server
@@ -115,7 +115,7 @@ def test_a_logout_waits_for_one_that_has_a_row_and_is_not_yet_seen(postgres_serv
     slow = Database(Secret.literal(url))
     fast = threading.Thread(target=lambda: store.revoke("session:fast", moment=NOW, expires=LATER))
     with slow.writing() as connection:
-        Spent(slow).revoke(
+        RevocationTable(slow, grace=EXPIRY_GRACE).add(
             connection, "session:slow", app=namespace(worker.APP), moment=NOW, expires=LATER, now=NOW
         )
         fast.start()

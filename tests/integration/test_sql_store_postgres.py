@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from oauth2_mw.errors import StoreUnavailableError
-from oauth2_mw.session.stores.record import namespace
+from oauth2_mw.session.stores.record import EXPIRY_GRACE, namespace
 from oauth2_mw.session.stores.sql import PAGE, SqlStore
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
 from oauth2_mw.sql.purge import PURGE_EVERY
-from oauth2_mw.sql.spent import Spent
+from oauth2_mw.sql.revocations import RevocationTable
 from tests.support.contracts.sql_store import SqlStoreContract, make_store, rows, sql
 from tests.support.contracts.store import (
     APP,
@@ -140,7 +140,9 @@ def test_a_cut_off_waits_for_one_that_has_a_row_and_is_not_yet_seen(
     slow, later = Database(Secret.literal(url)), int(clock.now) + 60
     fast = threading.Thread(target=lambda: sql.revoke("user:fast", moment=5, expires=later))
     with slow.writing() as connection:
-        Spent(slow).revoke(connection, "user:slow", app=namespace(APP), moment=5, expires=later, now=later)
+        RevocationTable(slow, grace=EXPIRY_GRACE).add(
+            connection, "user:slow", app=namespace(APP), moment=5, expires=later, now=later
+        )
         fast.start()
         while postgres_server.psql("SELECT count(*) FROM pg_locks WHERE NOT granted") == "0":
             assert fast.is_alive()

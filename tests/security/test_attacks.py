@@ -33,7 +33,7 @@ from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.keyring import Key, Keyring
 from oauth2_mw.session.revocation import Revocations, session_name
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.sql.spent import Revocation
+from oauth2_mw.sql.revocations import Revocation
 from tests.support.hosts.guarded import App
 from tests.support.hosts.wsgi_call import Answer, call, environ_for
 from tests.support.providers.standin import StandIn

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from oauth2_mw.errors import StoreUnavailableError
-from oauth2_mw.session.revocation import GRACE, KEPT_LONGER, RETRY, Revocations, session_name, user_name
+from oauth2_mw.session.revocation import GRACE, RETRY, Revocations, session_name, user_name
+from oauth2_mw.session.stores.record import EXPIRY_GRACE
 from tests.support.clock import Clock
 
 LATER = int(time.time()) + 3600
@@ -67,7 +68,7 @@ def test_an_expired_revocation_is_forgotten_and_an_unexpired_one_never(clock: Cl
     for number in range(100):
         revocations.revoke(f"old{number}", expires=1)
     assert revocations.ended("old5", "u", 0)
-    clock.now += KEPT_LONGER + 1
+    clock.now += EXPIRY_GRACE + 1
     revocations.revoke("new", expires=LATER)
     assert revocations.ended("kept", "u", 0)
     assert not revocations.ended("old5", "u", 0)
@@ -182,7 +183,7 @@ def test_of_several_moments_the_latest_counts_wherever_it_comes_from(clock: Cloc
 def test_a_cut_off_is_forgotten_with_the_last_session_that_it_ended(clock: Clock) -> None:
     revocations = Revocations(sync=5, clock=clock)
     revocations.revoke_user("u", moment=100, expires=1)
-    clock.now += KEPT_LONGER + 1
+    clock.now += EXPIRY_GRACE + 1
     revocations.revoke_user("v", moment=100, expires=LATER)
     assert not revocations.ended("s", "u", 100)
     assert revocations.ended("s", "v", 100)

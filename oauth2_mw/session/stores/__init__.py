@@ -34,7 +34,7 @@ class Store(Protocol):
 
     All times are whole seconds since the epoch. What has expired is gone: this worker's clock decides, which is a
     parameter of every store (``clock: Callable[[], float] = time.time``). What a server removes by itself it removes
-    an hour later (``record.KEPT_LONGER``), because its clock and those of other workers may differ.
+    an hour later (``record.EXPIRY_GRACE``), because its clock and those of other workers may differ.
 
     Keys, indexes and other names are short visible ASCII of our own making; texts from outside are hashed first. A
     value that nobody of us wrote (a number out of range, megabytes of text) is no record, and leaves an audit line.

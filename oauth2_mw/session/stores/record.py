@@ -1,7 +1,7 @@
-"""What a store keeps of a session, and the bounds of it, in both directions.
+"""A session as a store keeps it, with bounds in both directions.
 
-Nobody but us writes into a store, as far as we know. Whoever else can must not get more out of it than a session
-that is gone: what comes back is measured before anybody works with it.
+Somebody else may be able to write into a store. All that they may achieve is that a session is gone: what is read back
+is measured before it is used.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ MAX_DATA = 256 * 1024
 MAX_SUMMARY = 8 * 1024
 #: Characters of a key, an index and every other name.
 MAX_NAME = 200
-#: Seconds for which a store keeps what has expired, because the clock of another host may be behind.
-KEPT_LONGER = 3600
+#: Seconds for which what has expired is kept, because the clock of another host may be behind.
+EXPIRY_GRACE = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One session as a store holds it. Both texts are sealed: a store can lose them, not read or change them."""
+    """One session as a store keeps it. Both texts are sealed: a store can lose them, but not read or change them."""
 
-    #: 1 when added, one more at each replace: who replaces a record must have seen the one before (the fence)
+    #: 1 when added, one more at each replacement, which must be of the version before (a fence)
     version: int
     #: sealed with the session's own key; empty where the browser's cookie holds it
     data: str
     #: sealed with the key ring: user, device, times, for the lists of sessions
     summary: str
-    #: the last moment of use that was written down, in seconds since the epoch
+    #: the last use that was written down, in seconds since the epoch
     seen: int
-    #: seconds since the epoch; the store forgets the record then
+    #: when the store forgets the record, in seconds since the epoch
     expires: int
-    #: until when somebody refreshes the session's tokens, in seconds since the epoch; 0: nobody does
+    #: until when a worker refreshes the session's tokens, in seconds since the epoch; 0 if none does
     lease: int
 
 
 def check(record: Record) -> Record:
-    """*record*, which a store is about to write.
+    """Return *record*, which a store is about to write.
 
-    :raises StoreUnavailable: when it is larger than what :func:`read_back` accepts.
+    :raises StoreUnavailableError: when :func:`read_back` would not accept it.
     """
     problem = _problem(record.version, record.data, record.summary, record.seen, record.expires, record.lease)
     if problem is not None:
@@ -52,9 +52,10 @@ def check(record: Record) -> Record:
 
 
 def check_name(name: str) -> str:
-    """*name*, which is about to become part of a store's key: of our own making, so that it is short and plain.
+    """Return *name*, which is about to become part of a store's key.
 
-    :raises StoreUnavailable: when it is not. A text from outside has to be hashed first.
+    :raises StoreUnavailableError: when it is empty, too long, or not visible ASCII, as a text from outside may be that
+        nobody has hashed.
     """
     if not (0 < len(name) <= MAX_NAME and name.isascii() and name.isprintable()):
         raise StoreUnavailableError(
@@ -72,10 +73,10 @@ def read_back(
     expires: object,
     lease: object,
 ) -> Record | None:
-    """The record that a store found under *key*; ``None``, with an audit line, when nobody of us wrote it."""
+    """Return the record that a store found under *key*, or ``None``, with an audit line, if its values are invalid."""
     problem = _problem(version, data, summary, seen, expires, lease)
     if type(key) is not str:
-        problem = "its key is no text"
+        problem = "its key is not text"
     if problem is not None:
         audit("store_value_unusable", session=key, detail=f"{problem}; the session counts as ended")
         return None
@@ -83,15 +84,15 @@ def read_back(
 
 
 def namespace(app: str) -> str:
-    """What stands before every key of one application in a store that several share.
+    """Return the prefix of every key of one application in a store that several share.
 
     :param app: ``public_url``.
     """
     return base64url(sha256(app.encode()).digest()[:12])
 
 
-def usable_number(value: object) -> bool:
-    """Whether *value* can be a version or a time."""
+def is_valid_number(value: object) -> bool:
+    """Return whether *value* can be a version or a time."""
     return type(value) is int and 0 <= value <= MAX_NUMBER
 
 
@@ -99,13 +100,13 @@ def _problem(
     version: object, data: object, summary: object, seen: object, expires: object, lease: object
 ) -> str | None:
     for name, value in (("version", version), ("seen", seen), ("expires", expires), ("lease", lease)):
-        if not usable_number(value):
-            return f"its {name} is no whole number between 0 and {MAX_NUMBER}"
-    for name, value, most in (("data", data, MAX_DATA), ("summary", summary, MAX_SUMMARY)):
+        if not is_valid_number(value):
+            return f"its {name} is not a whole number between 0 and {MAX_NUMBER}"
+    for name, value, limit in (("data", data, MAX_DATA), ("summary", summary, MAX_SUMMARY)):
         if type(value) is not str:
-            return f"its {name} is no text"
-        if len(value) > most:
-            return f"its {name} is longer than {most} characters"
+            return f"its {name} is not text"
+        if len(value) > limit:
+            return f"its {name} is longer than {limit} characters"
         if not value.isascii():
             return f"its {name} is not ASCII"
     return None

@@ -1,12 +1,17 @@
-"""Sessions in SQLite or PostgreSQL; also over the directory's database, where the cookie holds the sessions."""
+"""Sessions in SQLite or PostgreSQL; with sessions in cookies, their records in the directory's database."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Select, TableClause
+from sqlalchemy.engine import Connection
 
 from oauth2_mw.session.stores.record import (
+    EXPIRY_GRACE,
     MAX_DATA,
     MAX_NAME,
     MAX_SUMMARY,
@@ -18,13 +23,8 @@ from oauth2_mw.session.stores.record import (
 )
 from oauth2_mw.sql import Database
 from oauth2_mw.sql.purge import Purge
-from oauth2_mw.sql.spent import Revocation, Spent
-
-if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Select, TableClause
-    from sqlalchemy.engine import Connection
-
-__all__ = ["Revocation", "SqlStore"]
+from oauth2_mw.sql.revocations import Revocation, RevocationTable
+from oauth2_mw.sql.used_names import UsedNames
 
 #: Sessions that are read at a time.
 PAGE = 100
@@ -33,47 +33,46 @@ PAGE = 100
 class SqlStore:
     """A :class:`~oauth2_mw.session.stores.Store` in a SQL database.
 
-    :param db: it may be one that others use as well.
+    :param database: may be shared with others.
     :param app: ``public_url``; rows of other applications are invisible.
     :param clock: seconds since the epoch.
 
-    Every operation is one transaction; a read is one statement, and so is a touch that has nothing to write down.
+    Every operation is one transaction; a read is one statement, and so is a touch that has nothing to write.
     """
 
-    def __init__(self, db: Database, *, app: str, clock: Callable[[], float] = time.time) -> None:
-        #: the database itself, which others may use as well
-        self.database = self._db = db
+    def __init__(self, database: Database, *, app: str, clock: Callable[[], float] = time.time) -> None:
+        #: the database itself, which others may share
+        self.database = database
         self._app = namespace(app)
         self._clock = clock
-        self._spent = Spent(db)
-        self._sessions = db.tables.sessions
-        self._indexes = db.tables.session_indexes
-        self._purge = Purge(self._sessions, self._sessions.c.app, self._sessions.c.session_id)
-        self._columns = _columns(self._sessions)
-        # Put together once: every request asks it, and SQLAlchemy takes longer for that than for asking.
-        self._read = _read_statement(self._sessions, self._columns, self._app)
+        self._used_names = UsedNames(database, grace=EXPIRY_GRACE)
+        self._revocations = RevocationTable(database, grace=EXPIRY_GRACE)
+        self._sessions = sessions = database.tables.sessions
+        self._indexes = database.tables.session_indexes
+        self._purge = Purge(sessions, sessions.c.app, sessions.c.session_id, grace=EXPIRY_GRACE)
+        self._columns = _columns(sessions)
+        # Built once: every request executes it, and SQLAlchemy takes longer to build a statement than to execute it.
+        self._read_statement = _read_statement(self._sessions, self._columns, self._app)
 
     # Sessions
 
     def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
         """Write a new record and its indexes."""
-        import sqlalchemy as sa
-
         check_name(key)
         check(record)
         names = [{"app": self._app, "name": name, "session_id": key} for name in _checked(indexes)]
         values = {**_values(record), "app": self._app, "session_id": key}
-        with self._db.writing() as connection:
+        with self.database.writing() as connection:
             connection.execute(sa.insert(self._sessions).values(**values))
             if names:
                 connection.execute(sa.insert(self._indexes), names)
             self._remove_expired(connection)
 
     def read(self, key: str) -> Record | None:
-        """The record; ``None``: there is none, or it has expired."""
+        """Return the record, or ``None`` if there is none or it has expired."""
         check_name(key)
-        with self._db.reading() as connection:
-            row = connection.execute(self._read, {"this": key, "now": self._now()}).first()
+        with self.database.reading() as connection:
+            row = connection.execute(self._read_statement, {"key": key, "now": self._now()}).first()
         return read_back(key, *row) if row is not None else None
 
     def touch(
@@ -86,12 +85,12 @@ class SqlStore:
         summary: str | None = None,
         indexes: Collection[str] = (),
     ) -> Record | None:
-        """Read a record that is in use, and write down that it is, where that is worth it."""
+        """Read a record that is in use, and write its use down where that is due."""
         check_name(key)
         check(Record(1, "", summary or "", seen, expires, step))
         names = _checked(indexes)
         if summary is None and not names:
-            # Mostly there is nothing to write, and readers wait for nobody.
+            # Mostly there is nothing to write, and readers need not wait for a writer.
             record = self.read(key)
             if (
                 record is None
@@ -99,149 +98,135 @@ class SqlStore:
                 or (record.seen == seen and record.expires >= expires)
             ):
                 return record
-        with self._db.writing() as connection:
+        with self.database.writing() as connection:
             record = self._write_touch(connection, key, seen, expires, step, summary)
             if record is not None:
                 for name in names:
                     row = {"app": self._app, "name": name, "session_id": key}
-                    self._db.insert_new(connection, self._indexes, row)
+                    self.database.insert_new(connection, self._indexes, row)
             self._remove_expired(connection)
         return record
 
     def replace(self, key: str, record: Record) -> bool:
         """Put *record* in the place of the one whose version is one less."""
-        import sqlalchemy as sa
-
         check_name(key)
         check(record)
-        this = self._living(key) & (self._sessions.c.version == record.version - 1)
-        with self._db.writing() as connection:
-            change = sa.update(self._sessions).where(this).values(**_values(record))
-            return bool(connection.execute(change).rowcount == 1)
+        before = self._is_alive(key) & (self._sessions.c.version == record.version - 1)
+        with self.database.writing() as connection:
+            statement = sa.update(self._sessions).where(before).values(**_values(record))
+            return bool(connection.execute(statement).rowcount == 1)
 
     def delete(self, key: str) -> bool:
-        """Forget a record for good; ``False``: there was none."""
-        import sqlalchemy as sa
-
+        """Forget a record for good. Return whether there was one."""
         check_name(key)
         table = self._indexes
-        with self._db.writing() as connection:
-            if connection.execute(sa.delete(self._sessions).where(self._living(key))).rowcount != 1:
+        with self.database.writing() as connection:
+            if connection.execute(sa.delete(self._sessions).where(self._is_alive(key))).rowcount != 1:
                 return False
             connection.execute(sa.delete(table).where(table.c.app == self._app, table.c.session_id == key))
             return True
 
     def find(self, index: str) -> list[tuple[str, Record]]:
-        """All living records of an index, with their keys."""
+        """Return all living records of an index, with their keys."""
         table, sessions = self._indexes, self._sessions
         check_name(index)
-        same = (sessions.c.app == table.c.app) & (sessions.c.session_id == table.c.session_id)
+        is_listed = (sessions.c.app == table.c.app) & (sessions.c.session_id == table.c.session_id)
         query = self._select(table.c.app == self._app, table.c.name == index)
-        return list(self._pages(query.select_from(table.join(sessions, same)), table.c.session_id))
+        return list(self._pages(query.select_from(table.join(sessions, is_listed)), table.c.session_id))
 
     def all(self) -> Iterator[tuple[str, Record]]:
-        """All living records of this application, page by page."""
+        """Return all living records of this application, page by page."""
         yield from self._pages(self._select(self._sessions.c.app == self._app), self._sessions.c.session_id)
 
     # Names
 
     def first_use(self, name: str, *, expires: int) -> bool:
-        """Use a name up: ``True`` for exactly one of all callers."""
+        """Use a name up. Return ``True`` to exactly one of all callers."""
         check_name(name)
         check(Record(1, "", "", 0, expires, 0))
-        with self._db.writing() as connection:
-            return self._spent.use(connection, f"{self._app}:{name}", expires=expires, now=self._now())
+        with self.database.writing() as connection:
+            return self._used_names.use(connection, f"{self._app}:{name}", expires=expires, now=self._now())
 
     def revoke(self, name: str, *, moment: int, expires: int) -> None:
-        """Remember a cut-off: what was issued at or before *moment* under that name counts no more."""
+        """Revoke what was issued under that name at or before *moment*."""
         check_name(name)
         check(Record(1, "", "", moment, expires, 0))
-        with self._db.writing() as connection:
-            self._spent.revoke(
+        with self.database.writing() as connection:
+            self._revocations.add(
                 connection, name, app=self._app, moment=moment, expires=expires, now=self._now()
             )
 
     def revoked(self, name: str) -> int | None:
-        """The moment of the cut-off under that name; ``None``: there is none."""
+        """Return the moment of the revocation of that name, or ``None`` if there is none."""
         check_name(name)
-        with self._db.reading() as connection:
-            return self._spent.moment(connection, name, app=self._app, now=self._now())
+        with self.database.reading() as connection:
+            return self._revocations.moment(connection, name, app=self._app, now=self._now())
 
     def revocations(self, since: int) -> Sequence[Revocation]:
-        """What was revoked since the last time, for a list in memory.
+        """Return what was revoked since the last time, for a list in memory.
 
-        :param since: the row of the last one seen; 0: all that have not expired. When the database was put back to an
-            earlier state, all of them come again.
-        :raises StoreUnavailable: when the database cannot be used.
+        :param since: the row of the last one seen, or 0 for all that have not expired. When the database was restored
+            from a copy, all of them are returned again.
+        :raises StoreUnavailableError: when the database cannot be used.
         """
-        with self._db.reading() as connection:
-            return self._spent.revocations(connection, since, app=self._app, now=self._now())
+        with self.database.reading() as connection:
+            return self._revocations.since(connection, since, app=self._app, now=self._now())
 
     # Rows
 
     def _now(self) -> int:
         return int(self._clock())
 
-    def _living(self, key: str) -> ColumnElement[bool]:
+    def _is_alive(self, key: str) -> ColumnElement[bool]:
         columns = self._sessions.c
         return (columns.app == self._app) & (columns.session_id == key) & (columns.expires > self._now())
 
     def _write_touch(
         self, connection: Connection, key: str, seen: int, expires: int, step: int, summary: str | None
     ) -> Record | None:
-        import sqlalchemy as sa
-
         columns = self._sessions.c
-        due = columns.seen <= seen - step
+        is_due = columns.seen <= seen - step
         values: dict[str, Any] = {
-            "seen": sa.case((due, seen), else_=columns.seen),
-            "expires": sa.case((due & (columns.expires < expires), expires), else_=columns.expires),
+            "seen": sa.case((is_due, seen), else_=columns.seen),
+            "expires": sa.case((is_due & (columns.expires < expires), expires), else_=columns.expires),
         }
         if summary is not None:
             values["summary"] = summary
-        change = sa.update(self._sessions).where(self._living(key)).values(**values)
-        rows: Sequence[Any] = self._db.update_returning(connection, change, self._columns)
+        statement = sa.update(self._sessions).where(self._is_alive(key)).values(**values)
+        rows: Sequence[Any] = self.database.update_returning(connection, statement, self._columns)
         return read_back(key, *rows[0]) if rows else None
 
     def _select(self, *conditions: ColumnElement[bool]) -> Select[Any]:
-        import sqlalchemy as sa
-
         columns = self._sessions.c
         living = columns.expires > self._now()
         return sa.select(columns.session_id, *self._columns).where(*conditions, living)
 
     def _pages(self, query: Select[Any], key: ColumnElement[str]) -> Iterator[tuple[str, Record]]:
-        import sqlalchemy as sa
-
-        # Others' keys, which may be of any length, would have to be read whole to go on behind them.
+        # A key that somebody else wrote may be of any length, and would be read whole to continue behind it.
         query = query.where(sa.func.length(key) <= MAX_NAME).order_by(key).limit(PAGE)
         last = ""
         while True:
-            with self._db.reading() as connection:
+            with self.database.reading() as connection:
                 rows: Sequence[Any] = connection.execute(query.where(key > last)).all()
-            for found, *fields in rows:
-                record = read_back(found, *fields)
+            for session_id, *fields in rows:
+                record = read_back(session_id, *fields)
                 if record is not None:
-                    yield found, record
+                    yield session_id, record
             if len(rows) < PAGE:
                 return
             last = rows[-1][0]
 
     def _remove_expired(self, connection: Connection) -> None:
-        import sqlalchemy as sa
-
-        if not self._purge.due():
+        if not self._purge.is_due():
             return
         keys = [tuple(row) for row in connection.execute(self._purge.expired(self._now()))]
         for table in (self._indexes, self._sessions) if keys else ():
-            these = sa.tuple_(table.c.app, table.c.session_id).in_(keys)
-            connection.execute(sa.delete(table).where(these))
+            is_expired = sa.tuple_(table.c.app, table.c.session_id).in_(keys)
+            connection.execute(sa.delete(table).where(is_expired))
 
 
 def _columns(table: TableClause) -> list[ColumnElement[Any]]:
-    """A record's columns in its order. What is too long is not even fetched whole."""
-    import sqlalchemy as sa
-
+    """Return the columns of a record in its order. A value that is too long is not fetched whole."""
     columns = table.c
     return [
         columns.version,
@@ -254,10 +239,8 @@ def _columns(table: TableClause) -> list[ColumnElement[Any]]:
 
 
 def _read_statement(table: TableClause, columns: list[ColumnElement[Any]], app: str) -> Select[Any]:
-    import sqlalchemy as sa
-
-    this = (table.c.app == app) & (table.c.session_id == sa.bindparam("this"))
-    return sa.select(*columns).where(this, table.c.expires > sa.bindparam("now"))
+    has_key = (table.c.app == app) & (table.c.session_id == sa.bindparam("key"))
+    return sa.select(*columns).where(has_key, table.c.expires > sa.bindparam("now"))
 
 
 def _checked(names: Collection[str]) -> list[str]:

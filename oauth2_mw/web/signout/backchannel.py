@@ -8,6 +8,7 @@ in the store; nobody here uses them any more.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from webob import Request, Response
 
@@ -20,7 +21,6 @@ from oauth2_mw.errors import (
     StoreUnavailableError,
     TokenError,
 )
-from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.observe import audit, new_reference
 from oauth2_mw.provider.client import ProviderClient
@@ -30,6 +30,9 @@ from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.web.failures import RETRY_AFTER, only
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import read_form
+
+if TYPE_CHECKING:
+    from oauth2_mw.identity.directory import Directory
 
 _FORM = frozenset({"logout_token"})
 

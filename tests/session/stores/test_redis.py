@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from oauth2_mw.encoding import MAX_NUMBER
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores import open_store
-from oauth2_mw.session.stores.record import KEPT_LONGER, MAX_DATA, MAX_NUMBER, MAX_SUMMARY
+from oauth2_mw.session.stores.record import EXPIRY_GRACE, MAX_DATA, MAX_SUMMARY
 from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.session.stores.redis.server import POOL_SIZE
 from oauth2_mw.settings.grammar import Secret
@@ -96,7 +97,7 @@ def test_no_key_outlives_what_it_is_about_by_more_than_the_hour(
         lives = {key[-1:]: inside.ttl(key) for key in keys_of(inside)}
         assert lives.keys() == {b"s", b"i", b"u", b"r"}
         for kind, seconds in lives.items():
-            assert KEPT_LONGER < seconds <= KEPT_LONGER + (240 if kind == b"i" else 60)
+            assert EXPIRY_GRACE < seconds <= EXPIRY_GRACE + (240 if kind == b"i" else 60)
 
 
 def test_neither_keys_nor_values_name_anybody(store: Any, clock: Clock, inside: Redis) -> None:
@@ -120,7 +121,7 @@ def test_what_is_deleted_leaves_nothing(store: Any, clock: Clock, inside: Redis)
 def test_an_index_forgets_what_is_over_when_it_is_written_to(store: Any, clock: Clock, inside: Redis) -> None:
     for number in range(5):
         store.add(f"old-{number}", record(clock), indexes=["user:1"])
-    clock.now += 2 * KEPT_LONGER
+    clock.now += 2 * EXPIRY_GRACE
     store.add("new", record(clock), indexes=["user:1"])
     assert inside.zrange(only(inside, "i"), 0, -1) == [b"new"]
 
@@ -138,9 +139,9 @@ def test_a_session_that_lives_longer_by_a_replacement_stays_in_its_indexes(
     store: Any, clock: Clock, inside: Redis
 ) -> None:
     store.add("k", record(clock), indexes=["user:1"])
-    assert store.replace("k", next_of(record(clock), expires=int(clock.now) + 5 * KEPT_LONGER))
-    assert inside.ttl(only(inside, "i")) > 5 * KEPT_LONGER
-    clock.now += 4 * KEPT_LONGER
+    assert store.replace("k", next_of(record(clock), expires=int(clock.now) + 5 * EXPIRY_GRACE))
+    assert inside.ttl(only(inside, "i")) > 5 * EXPIRY_GRACE
+    clock.now += 4 * EXPIRY_GRACE
     store.add("other", record(clock), indexes=["user:1"])
     assert sorted(found(store, "user:1")) == ["k", "other"]
 

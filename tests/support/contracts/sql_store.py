@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from oauth2_mw.errors import StoreUnavailableError
-from oauth2_mw.session.stores.record import MAX_DATA, MAX_SUMMARY
+from oauth2_mw.session.stores.record import EXPIRY_GRACE, MAX_DATA, MAX_SUMMARY
 from oauth2_mw.session.stores.sql import Revocation, SqlStore
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, engine, schema
-from oauth2_mw.sql.purge import PURGE_AFTER, PURGE_EVERY
+from oauth2_mw.sql.purge import PURGE_EVERY
 from tests.support.contracts.store import (
     APP,
     OTHER_APP,
@@ -248,7 +248,7 @@ class SqlStoreContract(StoreContract):
         self, sql: SqlStore, clock: Clock, rows: Rows
     ) -> None:
         now = int(clock.now)
-        ends = {"old": now - PURGE_AFTER - 1, "recent": now - PURGE_AFTER, "living": now + 1}
+        ends = {"old": now - EXPIRY_GRACE - 1, "recent": now - EXPIRY_GRACE, "living": now + 1}
         for key, end in ends.items():
             sql.add(key, record(clock, expires=end), indexes=["user:1", "sid:a"])
         for number in range(PURGE_EVERY):
@@ -276,8 +276,8 @@ class SqlStoreContract(StoreContract):
         self, sql: SqlStore, clock: Clock, rows: Rows
     ) -> None:
         now = int(clock.now)
-        sql.first_use("jti:old", expires=now - PURGE_AFTER - 1)
-        sql.first_use("jti:recent", expires=now - PURGE_AFTER)
+        sql.first_use("jti:old", expires=now - EXPIRY_GRACE - 1)
+        sql.first_use("jti:recent", expires=now - EXPIRY_GRACE)
         for number in range(PURGE_EVERY):
             sql.first_use(f"jti:{number}", expires=now + 60)
         assert rows.count("used_attempts") == PURGE_EVERY + 1
@@ -290,7 +290,7 @@ class SqlStoreContract(StoreContract):
         sql.revoke("user:short", moment=5, expires=now + 60)
         sql.revoke("user:long", moment=5, expires=now + 10**6)
         # The clock of the host that wrote it may be behind.
-        clock.now += 60 + PURGE_AFTER
+        clock.now += 60 + EXPIRY_GRACE
         assert [one.name for one in sql.revocations(0)] == ["user:short", "user:long"]
         assert sql.revoked("user:short") == 5
         clock.now += 1

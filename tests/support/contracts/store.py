@@ -25,9 +25,10 @@ from typing import Any
 
 import pytest
 
+from oauth2_mw.encoding import MAX_NUMBER
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores import Record, Store
-from oauth2_mw.session.stores.record import KEPT_LONGER, MAX_DATA, MAX_NAME, MAX_NUMBER, MAX_SUMMARY
+from oauth2_mw.session.stores.record import EXPIRY_GRACE, MAX_DATA, MAX_NAME, MAX_SUMMARY
 from tests.support.clock import Clock
 
 MakeStore = Callable[[str], Store]
@@ -499,7 +500,7 @@ class StoreContract:
         assert store.first_use("attempt:a", expires=later)
 
     def test_a_used_name_stays_used_for_an_hour_after_it_expired(self, store: Store, clock: Clock) -> None:
-        expired = int(clock.now) - KEPT_LONGER + 60
+        expired = int(clock.now) - EXPIRY_GRACE + 60
         assert store.first_use("jti:a", expires=expired)
         assert not store.first_use("jti:a", expires=record(clock).expires)
 
@@ -538,21 +539,21 @@ class StoreContract:
         assert store.revoked("user:1") == 12
 
     def test_a_cut_off_that_expired_an_hour_ago_is_forgotten(self, store: Store, clock: Clock) -> None:
-        store.revoke("user:1", moment=12, expires=int(clock.now) - KEPT_LONGER - 1)
+        store.revoke("user:1", moment=12, expires=int(clock.now) - EXPIRY_GRACE - 1)
         assert store.revoked("user:1") is None
 
     def test_a_lower_cut_off_that_lasts_longer_makes_the_higher_one_last(
         self, store: Store, clock: Clock
     ) -> None:
         store.revoke("user:1", moment=30, expires=int(clock.now) + 60)
-        store.revoke("user:1", moment=10, expires=int(clock.now) + 3 * KEPT_LONGER)
-        clock.now += 2 * KEPT_LONGER
+        store.revoke("user:1", moment=10, expires=int(clock.now) + 3 * EXPIRY_GRACE)
+        clock.now += 2 * EXPIRY_GRACE
         assert store.revoked("user:1") == 30
 
     def test_a_higher_cut_off_that_ends_sooner_shortens_nothing(self, store: Store, clock: Clock) -> None:
-        store.revoke("user:1", moment=10, expires=int(clock.now) + 3 * KEPT_LONGER)
+        store.revoke("user:1", moment=10, expires=int(clock.now) + 3 * EXPIRY_GRACE)
         store.revoke("user:1", moment=30, expires=int(clock.now) + 60)
-        clock.now += 2 * KEPT_LONGER
+        clock.now += 2 * EXPIRY_GRACE
         assert store.revoked("user:1") == 30
 
     # Many at once

@@ -12,12 +12,12 @@ from oauth2_mw.encoding import MAX_NUMBER, base64url
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.observe import audit
 from oauth2_mw.session.stores.record import (
-    KEPT_LONGER,
+    EXPIRY_GRACE,
     Record,
     check,
     check_name,
+    is_valid_number,
     namespace,
-    usable_number,
 )
 from oauth2_mw.session.stores.redis import scripts, values
 from oauth2_mw.session.stores.redis.opened import OpenedServers
@@ -74,7 +74,7 @@ class RedisStore:
         check(record)
         names = [self._hashed("i", index) for index in indexes]
         now = self._now()
-        if record.expires + KEPT_LONGER <= now:
+        if record.expires + EXPIRY_GRACE <= now:
             return
         sure = self._sure_until(record.expires, now)
         self._list(key, names, until=sure, now=now)
@@ -183,9 +183,9 @@ class RedisStore:
         _check_number(moment)
         _check_number(expires)
         now = self._now()
-        if expires + KEPT_LONGER <= now:
+        if expires + EXPIRY_GRACE <= now:
             return
-        arguments = (moment, expires, now - KEPT_LONGER, self._life(expires, now))
+        arguments = (moment, expires, now - EXPIRY_GRACE, self._life(expires, now))
         match self._run("r", hashed, scripts.REVOKE, *arguments, safely=True):
             case [bytes(problem)]:
                 detail = f"{values.words(problem)}; it was overwritten"
@@ -200,7 +200,7 @@ class RedisStore:
             case None:
                 return None
             case [bytes(moment), bytes(expires)]:
-                return int(moment) if int(expires) + KEPT_LONGER > self._now() else None
+                return int(moment) if int(expires) + EXPIRY_GRACE > self._now() else None
             case [bytes(problem)]:
                 what = values.words(problem)
                 raise StoreUnavailableError(
@@ -225,7 +225,7 @@ class RedisStore:
     @staticmethod
     def _life(expires: int, now: int) -> int:
         """Seconds until the server removes something: by its own clock, which may differ from ours."""
-        return max(expires - now + KEPT_LONGER, 1)
+        return max(expires - now + EXPIRY_GRACE, 1)
 
     @staticmethod
     def _sure_until(expires: int, now: int) -> int:
@@ -236,7 +236,7 @@ class RedisStore:
     def _list(self, key: str, names: Iterable[str], *, until: int, now: int) -> None:
         life = self._life(until, now)
         for answer in self._run_all(
-            "i", names, scripts.LIST, now - KEPT_LONGER, key, until, life, safely=True
+            "i", names, scripts.LIST, now - EXPIRY_GRACE, key, until, life, safely=True
         ):
             values.done(answer)
 
@@ -289,7 +289,7 @@ def _fields(record: Record) -> tuple[str | int, ...]:
 
 
 def _check_number(value: int) -> None:
-    if not usable_number(value):
+    if not is_valid_number(value):
         raise StoreUnavailableError(
             f"a time cannot be stored: it must be a whole number between 0 and {MAX_NUMBER}"
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.observe import audit
-from oauth2_mw.session.stores.record import Record, read_back, usable_number
+from oauth2_mw.session.stores.record import Record, is_valid_number, read_back
 
 _NUMBER = re.compile(rb"[0-9]{1,16}")
 #: What ``store.RedisStore`` makes of the name of an index.
@@ -28,7 +28,7 @@ class Listing:
 def number(value: object) -> int | None:
     """A version or a time."""
     found = int(value) if isinstance(value, bytes) and _NUMBER.fullmatch(value) else None
-    return found if usable_number(found) else None
+    return found if is_valid_number(found) else None
 
 
 def text(value: object) -> str | None:
