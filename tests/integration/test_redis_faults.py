@@ -349,7 +349,7 @@ def test_a_deposed_master_that_nobody_has_told_is_read_for_some_seconds_only(
     _, store, new = deposed
     store_at(new.url).delete("k")
     assert store.read("k") is not None
-    monkeypatch.setattr(store._opened.current(), "_look_at", time.monotonic())
+    monkeypatch.setattr(store._connections.servers(), "_search_at", time.monotonic())
     assert store.read("k") is None
 
 
@@ -396,7 +396,7 @@ def test_behind_sentinels_a_user_needs_only_the_rights_that_the_documentation_li
 
 def test_a_service_that_the_sentinels_do_not_know(tmp_path: Path) -> None:
     with watched(tmp_path, replicas=0) as servers:
-        with pytest.raises(StoreUnavailableError, match="it knows no master named other"):
+        with pytest.raises(StoreUnavailableError, match="it does not know a master named other"):
             store_at(servers.url.replace("/main", "/other")).read("k")
         with pytest.raises(StoreUnavailableError, match="unknown command"):
             store_at(servers.master.url.replace("redis:", "redis+sentinel:") + "/main").read("k")

@@ -1,8 +1,7 @@
-"""Where sessions are kept beside the browser's cookie: one small interface, and one file for each kind of store.
+"""The session stores: one small interface, and a module or package for each kind of store.
 
-A store keeps texts that it cannot read, and decides races: of any number of workers that change one session, one
-wins. What the texts mean is known above. A new kind of store is one class that passes
-``tests/support/contracts/store.py``.
+A store keeps texts that it cannot read, and decides races: of any number of workers that change one session, one wins.
+A new kind of store is one class that passes ``tests/support/contracts/store.py``.
 """
 
 from __future__ import annotations
@@ -23,21 +22,22 @@ _REDIS = frozenset({"redis", "rediss", "redis+sentinel", "redis+cluster"})
 
 
 class Store(Protocol):
-    """Sessions of one application, shared by all its workers.
+    """The sessions of one application, shared by all its workers.
 
     A store object is made without connecting. It is safe for threads, and after a fork: connections belong to the
     process that opened them. Other applications in the same store are invisible.
 
-    **Every method raises** :class:`~oauth2_mw.errors.StoreUnavailableError` when the store cannot be used, also when it
-    gets something that does not fit (:mod:`oauth2_mw.session.stores.record` has the limits), and works again by
-    itself when the store is back. A write that returned is durable, as far as the store can promise it.
+    **Every method raises** :class:`~oauth2_mw.errors.StoreUnavailableError` when the store cannot be used or a value is
+    outside the limits of :mod:`oauth2_mw.session.stores.record`, and works again by itself when the store is back. A
+    write that returned is durable, as far as the store can promise it.
 
-    All times are whole seconds since the epoch. What has expired is gone: this worker's clock decides, which is a
-    parameter of every store (``clock: Callable[[], float] = time.time``). What a server removes by itself it removes
-    an hour later (``record.EXPIRY_GRACE``), because its clock and those of other workers may differ.
+    All times are whole seconds since the epoch. What has expired is gone by the clock of this worker, which is a
+    parameter of every store (``clock: Callable[[], float] = time.time``). What a server removes by itself it removes an
+    hour later (``record.EXPIRY_GRACE``), because its clock and those of other workers may differ.
 
-    Keys, indexes and other names are short visible ASCII of our own making; texts from outside are hashed first. A
-    value that nobody of us wrote (a number out of range, megabytes of text) is no record, and leaves an audit line.
+    Keys, indexes and other names are short visible ASCII made by this package; texts from outside are hashed first. A
+    value that this package did not write (a number out of range, megabytes of text) counts as absent and leaves an
+    audit line.
     """
 
     def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
@@ -47,7 +47,7 @@ class Store(Protocol):
         """
 
     def read(self, key: str) -> Record | None:
-        """The record; ``None``: there is none, or it has expired. One round trip."""
+        """Return the record, or ``None`` if there is none or it has expired. One round trip."""
 
     def touch(
         self,
@@ -59,17 +59,17 @@ class Store(Protocol):
         summary: str | None = None,
         indexes: Collection[str] = (),
     ) -> Record | None:
-        """Read a record that is in use, and write down that it is, where that is worth it.
+        """Read a record that is in use, and write its use down where that is due.
 
-        One step with whatever others do: neither does it lose a :meth:`replace` that happens at the same moment, nor
-        does it bring back what was deleted or has expired. One round trip when *indexes* is empty.
+        This is one atomic step: a :meth:`replace` at the same moment is not lost, and a record that was deleted or has
+        expired does not come back. One round trip when *indexes* is empty.
 
-        :param seen: the moment of use. When the record's own is at least *step* seconds older, *seen* and *expires*
-            are written, each unless the record's is later already; else both stay as they are.
-        :param summary: the new summary, which is written in any case; ``None``: the old one stays.
-        :param indexes: by which the record can be found from now on, beside those that it had.
-        :returns: the record as it is now, with data, version and lease that others may have replaced; ``None``: it
-            is gone.
+        :param seen: the time of use. When the record's own is at least *step* seconds older, *seen* and *expires* are
+            written, each unless the record's is later already; otherwise both stay as they are.
+        :param summary: the new summary, which is written in any case, or ``None`` to leave the old one.
+        :param indexes: by which the record can be found from now on, besides those that it had.
+        :returns: the record as it is now, with the data, version and lease that others may have written, or ``None`` if
+            it is gone.
         """
 
     def replace(self, key: str, record: Record) -> bool:
@@ -77,58 +77,61 @@ class Store(Protocol):
 
         Its indexes stay. Of any number of callers with the same version exactly one gets ``True``.
 
-        :returns: ``False``: somebody else was faster, or the record is gone. Nothing is written then.
+        :returns: ``False``, with nothing written, if another caller was faster or the record is gone.
         """
 
     def delete(self, key: str) -> bool:
-        """Forget a record for good; ``False``: there was none. A replace or touch in flight does not bring it back."""
+        """Forget a record for good, whatever :meth:`replace` or :meth:`touch` is under way.
+
+        :returns: whether there was one.
+        """
 
     def find(self, index: str) -> list[tuple[str, Record]]:
-        """All living records of an index, with their keys, in no order."""
+        """Return all living records of an index with their keys, in no order."""
 
     def all(self) -> Iterator[tuple[str, Record]]:
-        """All living records of this application, page by page, in no order.
+        """Return all living records of this application with their keys, page by page, in no order.
 
-        One that is added meanwhile may be missed, one that is deleted meanwhile may still come; none comes twice.
+        A record that is added meanwhile may be missed, one that is deleted meanwhile may still come; none comes twice.
         """
 
     def first_use(self, name: str, *, expires: int) -> bool:
-        """Use a name up: ``True`` for exactly one of all callers.
+        """Use a name up. Return ``True`` to exactly one of all callers.
 
         :param name: such as ``attempt:ID``.
-        :param expires: the name is used up at least until an hour after that.
+        :param expires: the name stays used at least until an hour after that.
         """
 
     def revoke(self, name: str, *, moment: int, expires: int) -> None:
-        """Remember a cut-off: what was issued at or before *moment* under that name counts no more.
+        """Revoke what was issued under that name at or before *moment*.
 
-        Of several for one name the highest moment counts, until the last of them expires.
+        Of several revocations of one name the latest moment counts, until the last of them expires.
 
-        :param name: ``session:ID``, ``user:USERID`` or ``sid:HASH``; ``jti:HASH`` for a logout token that is done with.
-        :param expires: it is kept at least until then, and no longer than an hour more.
+        :param name: ``session:ID``, ``user:USERID`` or ``sid:HASH``; ``jti:HASH`` for a processed logout token.
+        :param expires: the revocation is kept at least until then, and at most an hour longer.
         """
 
     def revoked(self, name: str) -> int | None:
-        """The moment of the cut-off under that name; ``None``: there is none. One round trip."""
+        """Return the moment of the revocation of that name, or ``None`` if there is none. One round trip."""
 
 
 def open_store(url: Secret, *, app: str, database: Database | None = None) -> Store:
-    """The store at *url*, chosen by its scheme. Nothing is connected yet.
+    """Return the store at *url*, chosen by its scheme, without connecting to it.
 
     :param url: ``redis://``, ``rediss://``, ``redis+sentinel://``, ``redis+cluster://``, or a SQLAlchemy URL.
     :param app: ``public_url``; what other applications keep there is invisible.
-    :param database: one that is open already, the directory's. It is shared when the URL is the same.
-    :raises ConfigError: when the URL cannot be used, or a package that it needs is not installed.
+    :param database: the directory's, which is shared if its URL is the same.
+    :raises ConfigError: when the URL cannot be used, or redis-py is not installed.
+    :raises ImportError: when SQLAlchemy cannot be imported.
     """
     try:
         scheme = url.value().partition("://")[0]
     except OSError as error:
         raise ConfigError([Problem("oauth2_mw", "session", f"the URL cannot be read: {error}")]) from None
     if scheme in _REDIS:
-        from oauth2_mw.session.stores import redis  # type: ignore[attr-defined,unused-ignore]
+        from oauth2_mw.session.stores.redis import RedisStore
 
-        in_redis: Store = redis.RedisStore(url, app=app)
-        return in_redis
+        return RedisStore(url, app=app)
     from oauth2_mw.session.stores.sql import SqlStore
     from oauth2_mw.sql import Database
 

@@ -10,18 +10,18 @@ from redis.exceptions import ResponseError
 
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores.redis.errors import BrokenServerError, NotReachedError, brief
-from oauth2_mw.session.stores.redis.server import Server, connector, must_not_evict
-from oauth2_mw.session.stores.redis.servers import Search, Servers
+from oauth2_mw.session.stores.redis.server import Server, connector, require_no_eviction
+from oauth2_mw.session.stores.redis.servers import Servers, SharedSearch
 from oauth2_mw.settings.redis_address import Host, RedisAddress
 
 SLOTS = 16384
 
 
 def slot_of(key: bytes) -> int:
-    """The slot of a key: of what stands between its first braces, when something does (the hash tag)."""
-    _, brace, rest = key.partition(b"{")
-    tag, end, _ = rest.partition(b"}")
-    return crc_hqx(tag if brace and end and tag else key, 0) % SLOTS
+    """Return the slot of a key: that of its hash tag, the text between its first braces, if it has one."""
+    _, opening, after = key.partition(b"{")
+    tag, closing, _ = after.partition(b"}")
+    return crc_hqx(tag if opening and closing and tag else key, 0) % SLOTS
 
 
 class ClusterServers(Servers):
@@ -31,15 +31,15 @@ class ClusterServers(Servers):
         super().__init__(address)
         self._nodes: dict[Host, Server] = {}
         #: the master of each slot; empty before the first use
-        self._owners: list[Host | None] = []
+        self._masters: list[Host | None] = []
         self._outdated = True
-        self._search = Search()
+        self._search = SharedSearch()
 
-    def responsible(self, key: bytes) -> Server:
-        """The master of the key's slot."""
+    def server_of(self, key: bytes) -> Server:
+        """Return the master of the key's slot."""
         if self._outdated:
-            self._search.run(self._look)
-        host = self._owners[slot_of(key)]
+            self._search.run(self._find_masters)
+        host = self._masters[slot_of(key)]
         if host is None:
             self._outdated = True
             raise StoreUnavailableError(
@@ -48,18 +48,18 @@ class ClusterServers(Servers):
         return self._node(host)
 
     def masters(self) -> Iterable[Server]:
-        """The masters of all slots."""
+        """Return the masters of all slots."""
         if self._outdated:
-            self._search.run(self._look)
-        return [self._node(host) for host in dict.fromkeys(self._owners) if host is not None]
+            self._search.run(self._find_masters)
+        return [self._node(host) for host in dict.fromkeys(self._masters) if host is not None]
 
-    def redirect(self, key: bytes, host: Host, *, for_good: bool) -> Server | None:
-        """The node that another one has named."""
-        if for_good:
-            # The others are looked up again before the next call; this one need not wait.
+    def redirect(self, key: bytes, host: Host, *, permanent: bool) -> Server | None:
+        """Return the node that another one has named."""
+        if permanent:
+            # The other slots are looked up before the next call; this call need not wait.
             self._outdated = True
-            if self._owners:
-                self._owners[slot_of(key)] = host
+            if self._masters:
+                self._masters[slot_of(key)] = host
         return self._node(host)
 
     def forget(self, server: Server) -> None:  # noqa: ARG002
@@ -69,17 +69,17 @@ class ClusterServers(Servers):
     def _node(self, host: Host) -> Server:
         node = self._nodes.get(host)
         if node is None:
-            made = Server(host, connect=connector(self.address, host), judge=must_not_evict)
-            node = self._nodes.setdefault(host, made)
+            server = Server(host, connect=connector(self.address, host), check=require_no_eviction)
+            node = self._nodes.setdefault(host, server)
         return node
 
-    def _look(self) -> str | None:
-        """Ask one node after the other; what went wrong when none knows."""
-        known = list(dict.fromkeys(host for host in self._owners if host is not None))
-        # Not always the same one, which may be the one that is behind.
-        random.shuffle(known)
+    def _find_masters(self) -> str | None:
+        """Ask one node after the other. Return what went wrong, or ``None`` if one has described the cluster."""
+        hosts = list(dict.fromkeys(host for host in self._masters if host is not None))
+        # Not always the same one first: its description may be outdated.
+        random.shuffle(hosts)
         reasons = []
-        for host in dict.fromkeys((*known, *self.address.hosts)):
+        for host in dict.fromkeys((*hosts, *self.address.hosts)):
             node = self._node(host)
             try:
                 (answer,) = node.exchange([(b"CLUSTER", b"SLOTS")])
@@ -89,23 +89,23 @@ class ClusterServers(Servers):
             if isinstance(answer, ResponseError):
                 reasons.append(brief(self.address, answer, host))
                 continue
-            owners = _owners(answer, host)
-            if owners is None:
-                reasons.append(f"{host}: it describes no cluster")
+            masters = _masters(answer, host)
+            if masters is None:
+                reasons.append(f"{host}: it does not describe a cluster")
                 continue
-            self._owners = owners
+            self._masters = masters
             self._outdated = False
-            needed = {*owners, *self.address.hosts}
+            needed = {*masters, *self.address.hosts}
             # Copied, because other threads may add to it.
-            for gone in [known for known in tuple(self._nodes) if known not in needed]:
-                self._nodes.pop(gone, None)
+            for unused in [host for host in tuple(self._nodes) if host not in needed]:
+                self._nodes.pop(unused, None)
             return None
         return f"{self.address} (setting session): no node describes the cluster: {' | '.join(reasons)}"
 
 
-def _owners(answer: object, asked: Host) -> list[Host | None] | None:
-    """The master of each slot by the answer to ``CLUSTER SLOTS``; ``None``: it is none."""
-    owners: list[Host | None] = [None] * SLOTS
+def _masters(answer: object, asked: Host) -> list[Host | None] | None:
+    """Return the master of each slot by the answer to ``CLUSTER SLOTS``, or ``None`` if it is not one."""
+    masters: list[Host | None] = [None] * SLOTS
     if not isinstance(answer, list) or not answer:
         return None
     for entry in answer:
@@ -116,7 +116,7 @@ def _owners(answer: object, asked: Host) -> list[Host | None] | None:
                 # A node that does not know its own name leaves it out.
                 host = Host((name or b"?").decode("ascii", "replace"), port)
                 host = Host(asked.name, port) if host.name == "?" else host
-                owners[first : last + 1] = [host] * (last + 1 - first)
+                masters[first : last + 1] = [host] * (last + 1 - first)
             case _:
                 return None
-    return owners
+    return masters

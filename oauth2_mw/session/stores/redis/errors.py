@@ -1,4 +1,4 @@
-"""What went wrong between us and a Redis server, in an operator's words: never a value, never a password."""
+"""Failures of a Redis server, explained to an operator without any value or password."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from redis import exceptions
 
 from oauth2_mw.settings.redis_address import Host, RedisAddress
 
-#: Everything that a connection, a parser of answers or a resolver of names raises. A server that is none, or a broken
-#: one, leads redis-py into the plain ones.
+#: All that connecting, reading an answer and resolving a name may raise. The built-in ones come from redis-py when the
+#: answer is not one of Redis.
 FAILURES = (
     exceptions.RedisError,
     OSError,
@@ -22,13 +22,13 @@ FAILURES = (
     RecursionError,
     MemoryError,
 )
-#: Characters of a server's own words in a message of ours.
+#: Characters of a server's own message that an error quotes.
 MAX_REASON = 200
 
 _CODE = re.compile(r"\b[A-Z]{3,}\b")
 _TARGET = re.compile(r"[0-9]{1,5} (?P<host>\S*):(?P<port>[0-9]{1,5})")
 
-# Newer releases of redis-py take the code off the text of these and give them a class, older ones do not.
+# For these, newer releases of redis-py have a class and take the code off the text; older ones do not.
 _CODES: dict[str, str] = {
     "AskError": "ASK",
     "AuthenticationError": "NOAUTH",
@@ -46,7 +46,7 @@ _CODES: dict[str, str] = {
 
 _ADVICE: dict[str, str] = {
     "ASK": "it moves data around; this passes",
-    "BUSY": "a script of somebody else keeps it busy; see SCRIPT KILL",
+    "BUSY": "another client's script keeps it busy; see SCRIPT KILL",
     "CLUSTERDOWN": "part of the cluster is down; see CLUSTER INFO there",
     "LOADING": "it reads its data from disk; this passes",
     "MASTERDOWN": "it is a replica that has lost its master",
@@ -62,7 +62,7 @@ _ADVICE: dict[str, str] = {
 
 
 class NotReachedError(Exception):
-    """No command was sent, so that another server may be tried."""
+    """No command was sent: another server may be tried."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
@@ -70,7 +70,7 @@ class NotReachedError(Exception):
 
 
 class BrokenServerError(Exception):
-    """The connection broke after commands were sent: nobody knows whether they were carried out."""
+    """The connection broke after commands were sent: it is unknown whether they were carried out."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
@@ -78,21 +78,24 @@ class BrokenServerError(Exception):
 
 
 class CommandRefusedError(Exception):
-    """Why a connection that works is not used all the same; the text says what to do."""
+    """A connection that works must not be used; the text says why and what to do."""
 
 
 def code_of(error: BaseException) -> str:
-    """The word with which a server names a failure (``MOVED``, ``OOM``); ``""``: none that is known."""
+    """Return the code of a server's failure (``MOVED``, ``OOM``), or ``""`` if it is not a known one."""
     name = _CODES.get(type(error).__name__)
     if name is not None:
         return name
-    # Redis 6 puts the failure of a command inside a script into a sentence of its own.
-    known = (word for word in _CODE.findall(str(error)) if word in _ADVICE or word == "NOSCRIPT")
-    return next(known, "")
+    # Redis 6 wraps the failure of a command inside a script in a sentence of its own.
+    codes = (word for word in _CODE.findall(str(error)) if word in _ADVICE or word == "NOSCRIPT")
+    return next(codes, "")
 
 
 def target_of(error: BaseException, asked: Host) -> Host | None:
-    """Where a ``MOVED`` or ``ASK`` points; without a host it is the one that was *asked*, on another port."""
+    """Return the host that a ``MOVED`` or ``ASK`` names, or ``None`` if it names none.
+
+    :param asked: the server that sent it; without a name the host is this one, at another port.
+    """
     match = _TARGET.search(str(error))
     if match is None or not 0 < int(match["port"]) < 65536:
         return None
@@ -100,12 +103,12 @@ def target_of(error: BaseException, asked: Host) -> Host | None:
 
 
 def explain(address: RedisAddress, error: BaseException, host: Host) -> str:
-    """A sentence for the log: which server, what happened, what to do."""
+    """Return a sentence for the log: which server, what happened, what to do."""
     return f"{address} (setting session): {brief(address, error, host)}"
 
 
 def brief(address: RedisAddress, error: BaseException, host: Host) -> str:
-    """The same without the URL, for a list of servers that were tried."""
+    """Return the same without the URL, for a list of servers that were tried."""
     if isinstance(error, CommandRefusedError):
         return f"{host}: {error}"
     code = code_of(error)
@@ -122,7 +125,7 @@ def _reason(error: BaseException, code: str) -> str:
         error, exceptions.InvalidResponse
     ):
         return " ".join(str(error).split())[:MAX_REASON] or type(error).__name__
-    # Raised while an answer was read, and it may quote it.
+    # Raised while an answer was read, which its text may quote.
     return f"an answer that cannot be read ({type(error).__name__})"
 
 

@@ -1,10 +1,10 @@
-"""What happens inside the server, on one key and in one step each: Redis runs a script while everybody else waits.
+"""The scripts that run inside the server, each on one key and in one step: Redis runs nothing else meanwhile.
 
-A script measures a value before it sends any of it, so that what somebody else wrote there, a list or a gigabyte, never
-reaches a worker. Numbers stay texts wherever they are only kept: Lua writes large ones with an exponent.
+A script measures a value before it sends any of it: a list or a gigabyte that somebody else wrote never reaches a
+worker. Numbers that are only kept stay texts, because Lua writes large ones with an exponent.
 
 The fields of a session: ``v`` version, ``d`` data, ``s`` summary, ``n`` seen, ``e`` expires, ``l`` lease; ``i`` its
-indexes, with a blank between them; ``h`` until when those are sure to list it.
+indexes, separated by spaces; ``h`` until when those list it at least.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ MAX_MEMBER = 200
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script, and the name by which a server remembers it."""
+    """A Lua script and the digest by which a server remembers it."""
 
     source: bytes
     digest: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        # SHA-1 is how EVALSHA names scripts; nothing is secured by it.
+        # EVALSHA names scripts by their SHA-1; nothing is secured by it.
         digest = sha1(self.source, usedforsecurity=False).hexdigest()
         object.__setattr__(self, "digest", digest.encode("ascii"))
 
@@ -37,7 +37,7 @@ def _script(*parts: str) -> Script:
     return Script("\n".join(parts).encode("ascii"))
 
 
-#: ``session()``: nil, a text that says what is wrong with the value, or its fields.
+#: ``session()`` returns nil, a text that says what is wrong with the value, or its fields.
 _SESSION = f"""
 local limits = {{v = 16, d = {MAX_DATA}, s = {MAX_SUMMARY}, n = 16, e = 16, l = 16, i = {MAX_INDEXES}, h = 16}}
 local function session()
@@ -56,7 +56,7 @@ local function living(found, now)
 end
 """
 
-#: -> nothing, [what is wrong], or the eight fields
+#: -> nil, [what is wrong], or the eight fields
 READ = _script(
     _SESSION, "local found = session()", "if type(found) == 'string' then return {found} end", "return found"
 )
@@ -71,7 +71,7 @@ return 1
 """)
 
 #: now, seen, expires, step, seconds to live, indexes to add, and perhaps the summary
-#: -> as READ, after the change; nothing where it has expired
+#: -> as READ, after the change; nil if it has expired
 TOUCH = _script(
     _SESSION,
     """
@@ -120,7 +120,7 @@ return {found[7], found[8]}
 """,
 )
 
-#: now -> 0: there was nothing, or it had expired; otherwise [indexes]. Whatever is there goes.
+#: now -> 0 if there was nothing or it had expired; otherwise [indexes]. Any value is deleted.
 DELETE = _script(
     _SESSION,
     """
@@ -132,8 +132,8 @@ return {found[7]}
 """,
 )
 
-#: until when the indexes list the session -> 1. Never brings a session back.
-SURE_UNTIL = _script("""
+#: until when the indexes list the session -> 1. A session that is gone stays gone.
+SET_LISTED_UNTIL = _script("""
 if redis.call('TYPE', KEYS[1]).ok == 'hash' then redis.call('HSET', KEYS[1], 'h', ARGV[1]) end
 return 1
 """)
@@ -167,31 +167,31 @@ end
 return {{page[1], members}}
 """)
 
-#: seconds to live -> 1: the first; 0
+#: seconds to live -> 1 for the first use, otherwise 0
 USE = _script("""
 if redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then return 1 end
 return 0
 """)
 
-#: A cut-off is kept as "moment expires". -> nothing, or what is there: [moment, expires]; [what is wrong]
-_CUT_OFF = """
-local function cut_off()
+#: ``revocation()``: kept as "moment expires". -> nil, [moment, expires], or [what is wrong]
+_REVOCATION = """
+local function revocation()
   local kind = redis.call('TYPE', KEYS[1]).ok
   if kind == 'none' then return nil end
   if kind ~= 'string' then return {'it is of the type ' .. kind} end
   local moment, expires = string.match(redis.call('GETRANGE', KEYS[1], 0, 40), '^(%d+) (%d+)$')
-  if not moment or #moment > 16 or #expires > 16 then return {'it is no cut-off'} end
+  if not moment or #moment > 16 or #expires > 16 then return {'it is not a revocation'} end
   return {moment, expires}
 end
 """
 
-REVOKED = _script(_CUT_OFF, "return cut_off()")
+REVOKED = _script(_REVOCATION, "return revocation()")
 
 #: moment, expires, now less the slack, seconds to live -> 1, or [what was wrong with the value that was there]
 REVOKE = _script(
-    _CUT_OFF,
+    _REVOCATION,
     """
-local found = cut_off()
+local found = revocation()
 local moment, expires, seconds = ARGV[1], ARGV[2], tonumber(ARGV[4])
 if found and found[2] and tonumber(found[2]) >= tonumber(ARGV[3]) then
   if tonumber(found[1]) > tonumber(moment) then moment = found[1] end

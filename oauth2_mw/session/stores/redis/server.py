@@ -1,4 +1,4 @@
-"""One Redis server: a bounded number of connections to it, and commands that travel together."""
+"""One Redis server: a bounded pool of connections, and commands that share a round trip."""
 
 from __future__ import annotations
 
@@ -23,70 +23,72 @@ from oauth2_mw.settings.redis_address import Host, RedisAddress
 
 Command = Sequence[bytes]
 
-#: Connections of one process to one server, and seconds that a request waits for a free one.
+#: Connections of one process to one server, and the seconds that a request waits for a free one.
 POOL_SIZE = 20
 POOL_WAIT = 3
 #: Seconds to connect, and until the server begins to answer.
 CONNECT_WAIT = 2
 READ_WAIT = 3
-#: The same for a Sentinel: there are others to ask.
+#: Both for a Sentinel: there are others to ask.
 SENTINEL_WAIT = 1
 #: Milliseconds that a server waits for its replicas to confirm a write; less than READ_WAIT.
 REPLICA_WAIT = 1000
-#: Seconds without use after which a connection is not trusted: a firewall may have forgotten it, silently.
+#: Seconds without use after which a connection is closed: a firewall may have dropped it silently.
 MAX_IDLE = 60
 
 
 class Server:
-    """One server of one process. Connections that are idle are kept, the last used one is taken first.
+    """One server of one process. Idle connections are kept; the one used last is taken first.
 
-    :param connect: makes a connection, without opening it.
-    :param judge: looks at one that was just opened, and raises :class:`CommandRefusedError`.
+    :param connect: makes a connection without opening it.
+    :param check: looks at a connection that was just opened, and raises :class:`CommandRefusedError`.
     """
 
     def __init__(
-        self, host: Host, *, connect: Callable[[], Any], judge: Callable[[Any], None] | None = None
+        self, host: Host, *, connect: Callable[[], Any], check: Callable[[Any], None] | None = None
     ) -> None:
         self.host = host
         self._connect = connect
-        self._judge = judge
-        self._places = threading.BoundedSemaphore(POOL_SIZE)
+        self._check = check
+        self._permits = threading.BoundedSemaphore(POOL_SIZE)
         self._idle: deque[tuple[Any, float]] = deque()
-        #: replicas that were connected at the last look
-        self._online = 0
+        #: replicas that were connected at the last write
+        self._replicas = 0
 
     def exchange(self, commands: Sequence[Command]) -> list[object]:
-        """One round trip: an answer for each command, which may be a ``ResponseError``.
+        """Send commands in one round trip. Return an answer for each, which may be a ``ResponseError``.
 
-        :raises NotReached, Broken: when there are no answers.
+        :raises NotReachedError, BrokenServerError: when there are no answers.
         """
         with self._connection() as connection:
-            return _talk(connection, commands)
+            return _send(connection, commands)
 
-    def exchange_safely(self, commands: Sequence[Command], *, replicas: int) -> tuple[list[object], int, int]:
-        """The same, and so many of its replicas, or all that are connected, are asked to confirm what was written.
+    def exchange_durably(
+        self, commands: Sequence[Command], *, replicas: int
+    ) -> tuple[list[object], int, int]:
+        """Send commands, and wait until *replicas* of them, or all that are connected, have what was written.
 
-        Still one round trip, unless a replica has come since the last write: the answer to ``ROLE`` says how many
-        there are, and ``WAIT`` for more than that would wait in vain each time.
+        This is one round trip, unless a replica has connected since the last write: the answer to ``ROLE`` says how
+        many there are, and ``WAIT`` for more than that would always wait in vain.
 
-        :returns: the answers, how many replicas were connected, and how many of them confirmed in time.
+        :returns: the answers, how many replicas are connected, and how many of them confirmed in time.
         """
-        expected = min(replicas, self._online)
+        expected = min(replicas, self._replicas)
         with self._connection() as connection:
             if expected:
-                *answers, role, confirmed = _talk(connection, [*commands, (b"ROLE",), _wait(expected)])
+                *answers, role, confirmed = _send(connection, [*commands, (b"ROLE",), _wait(expected)])
             else:
-                *answers, role = _talk(connection, [*commands, (b"ROLE",)])
+                *answers, role = _send(connection, [*commands, (b"ROLE",)])
                 confirmed = 0
-            online = _replicas(role)
-            if min(replicas, online) > expected:
-                (confirmed,) = _talk(connection, [_wait(min(replicas, online))])
-        self._online = online
-        return answers, online, confirmed if isinstance(confirmed, int) else 0
+            connected = _count_replicas(role)
+            if min(replicas, connected) > expected:
+                (confirmed,) = _send(connection, [_wait(min(replicas, connected))])
+        self._replicas = connected
+        return answers, connected, confirmed if isinstance(confirmed, int) else 0
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
-        if not self._places.acquire(timeout=POOL_WAIT):
+        if not self._permits.acquire(timeout=POOL_WAIT):
             busy = f"all {POOL_SIZE} connections of this process were in use for {POOL_WAIT} seconds"
             raise NotReachedError(TimeoutError(busy))
         try:
@@ -101,7 +103,7 @@ class Server:
                 raise
             self._idle.append((connection, time.monotonic()))
         finally:
-            self._places.release()
+            self._permits.release()
 
     def _open(self) -> Any:
         while self._idle:
@@ -110,7 +112,7 @@ class Server:
             except IndexError:
                 break
             try:
-                # Something to read, before anything was asked: the end of the connection, as a rule.
+                # Something to read before anything was sent is mostly the end of the connection.
                 if time.monotonic() - since < MAX_IDLE and not connection.can_read(0):
                     return connection
             except FAILURES:
@@ -119,15 +121,15 @@ class Server:
         connection = self._connect()
         try:
             connection.connect()
-            if self._judge is not None:
-                self._judge(connection)
+            if self._check is not None:
+                self._check(connection)
         except (*FAILURES, CommandRefusedError) as error:
             connection.disconnect()
             raise NotReachedError(error) from None
         return connection
 
 
-def _talk(connection: Any, commands: Sequence[Command]) -> list[object]:
+def _send(connection: Any, commands: Sequence[Command]) -> list[object]:
     connection.send_packed_command(connection.pack_commands(commands))
     answers: list[object] = []
     for _ in commands:
@@ -142,8 +144,8 @@ def _wait(replicas: int) -> Command:
     return (b"WAIT", b"%d" % replicas, b"%d" % REPLICA_WAIT)
 
 
-def _replicas(role: object) -> int:
-    """How many replicas are connected, by the answer to ``ROLE``."""
+def _count_replicas(role: object) -> int:
+    """Return how many replicas are connected, by the answer to ``ROLE``."""
     if isinstance(role, ResponseError):
         raise role
     if not isinstance(role, list) or len(role) < 3 or role[0] != b"master":
@@ -152,7 +154,7 @@ def _replicas(role: object) -> int:
 
 
 def connector(address: RedisAddress, host: Host, *, sentinel: bool = False) -> Callable[[], Any]:
-    """What makes connections to *host*. They try each thing once: who repeats a command has to know that it does."""
+    """Return a factory of connections to *host*. They never retry: only the caller knows what may be repeated."""
     wait = SENTINEL_WAIT if sentinel else CONNECT_WAIT
     options: dict[str, Any] = {
         "host": host.name,
@@ -160,7 +162,7 @@ def connector(address: RedisAddress, host: Host, *, sentinel: bool = False) -> C
         "username": address.sentinel_user if sentinel else address.user,
         "password": address.sentinel_password if sentinel else address.password,
         "db": 0 if sentinel else address.database,
-        # The protocol that all of them speak, and in which a server sends only what it was asked for.
+        # All servers speak this version, in which they send nothing unasked.
         "protocol": 2,
         "socket_connect_timeout": wait,
         "socket_timeout": SENTINEL_WAIT if sentinel else READ_WAIT,
@@ -179,25 +181,27 @@ def connector(address: RedisAddress, host: Host, *, sentinel: bool = False) -> C
     return lambda: kind(**options)
 
 
-def must_be_master(connection: Any) -> None:
-    """During a failover a Sentinel may still name the old master, which is a replica by now or will be.
+def require_master(connection: Any) -> None:
+    """Check that a server is a master: during a failover a Sentinel may still name the old one.
 
-    :raises Refused: when it is none.
+    :raises CommandRefusedError: when it is not.
     """
-    (role,) = _talk(connection, [(b"ROLE",)])
+    (role,) = _send(connection, [(b"ROLE",)])
     if isinstance(role, ResponseError):
         raise role
     if not isinstance(role, list) or not role or role[0] != b"master":
-        raise CommandRefusedError("it is no master; a failover is under way, or the Sentinels do not agree")
+        raise CommandRefusedError(
+            "it is not a master; a failover is under way, or the Sentinels do not agree"
+        )
 
 
-def must_not_evict(connection: Any) -> None:
-    """A server that may drop what has not expired would bring ended sessions back: it drops the cut-offs.
+def require_no_eviction(connection: Any) -> None:
+    """Check that a server keeps what has not expired: without the revocations, ended sessions would come back.
 
-    :raises Refused: when it has a limit of memory and a policy other than ``noeviction``. Who may not ask (``INFO``)
-        is believed to have set it up properly.
+    :raises CommandRefusedError: when it has a memory limit and a policy other than ``noeviction``. Where ``INFO`` is
+        not permitted, the policy is not checked.
     """
-    (answer,) = _talk(connection, [(b"INFO", b"memory")])
+    (answer,) = _send(connection, [(b"INFO", b"memory")])
     if not isinstance(answer, bytes):
         return
     lines = dict(line.split(b":", 1) for line in answer.splitlines() if b":" in line)

@@ -1,8 +1,8 @@
-"""The servers behind one URL: which of them has a key, and what to do when it is another by now.
+"""The servers behind one URL: which of them has a key, and what to do when another one has it by now.
 
-A command is sent again only when it is certain that it was not carried out: no connection came about, or the server
-itself said so (``NOSCRIPT``, ``MOVED``, ``ASK``, ``READONLY``). Whatever breaks later may have happened or not, and is
-a :class:`~oauth2_mw.errors.StoreUnavailableErrorError`.
+A command is sent again only when it certainly was not carried out: there was no connection, or the server itself says
+so (``NOSCRIPT``, ``MOVED``, ``ASK``, ``READONLY``). What breaks later may have happened or not, and is a
+:class:`~oauth2_mw.errors.StoreUnavailableError`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from oauth2_mw.session.stores.redis.errors import (
     target_of,
 )
 from oauth2_mw.session.stores.redis.scripts import Script
-from oauth2_mw.session.stores.redis.server import Command, Server, connector, must_not_evict
+from oauth2_mw.session.stores.redis.server import Command, Server, connector, require_no_eviction
 from oauth2_mw.settings.redis_address import Host, RedisAddress
 
-#: How often one command is sent, the first time included.
-MOST_TRIES = 6
+#: How often one command is sent at most.
+MAX_TRIES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,58 +40,59 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """A call on its way."""
+class _Try:
+    """One sending of a call."""
 
-    number: int
+    #: the position of the call among those of :meth:`Servers.run`
+    position: int
     call: Call
-    #: whether the server has to be told the script
-    whole: bool = False
-    #: to whom another server has sent it
-    at: Server | None = None
-    #: whether that was ``ASK``, which holds for this one time
-    asking: bool = False
+    #: whether the server does not know the script yet
+    with_source: bool = False
+    #: the server to which another one has redirected the call
+    server: Server | None = None
+    #: whether that was ``ASK``, which holds for this one try
+    with_asking: bool = False
 
     def commands(self) -> Iterator[Command]:
-        if self.asking:
+        if self.with_asking:
             yield (b"ASKING",)
         script = self.call.script
-        what = (b"EVAL", script.source) if self.whole else (b"EVALSHA", script.digest)
-        yield (*what, b"1", self.call.key, *self.call.arguments)
+        name = (b"EVAL", script.source) if self.with_source else (b"EVALSHA", script.digest)
+        yield (*name, b"1", self.call.key, *self.call.arguments)
 
 
 class Servers(ABC):
-    """What is common to one server, one behind Sentinels, and a cluster. Made without connecting."""
+    """The base of one server, one behind Sentinels, and a cluster. Made without connecting."""
 
     def __init__(self, address: RedisAddress) -> None:
         self.address = address
 
-    def run(self, calls: Sequence[Call], *, safely: bool = False) -> list[object]:
-        """Carry out calls, those on one server in one round trip; their answers in the same order.
+    def run(self, calls: Sequence[Call], *, durable: bool = False) -> list[object]:
+        """Carry out calls, those on one server in one round trip. Return their answers in the same order.
 
-        :param safely: whether the replicas that the URL asks for have to confirm.
-        :raises StoreUnavailable: when one was not carried out, or perhaps not.
+        :param durable: whether as many replicas as the URL asks for have to confirm.
+        :raises StoreUnavailableError: when one was not carried out, or perhaps not.
         """
         answers: dict[int, object] = {}
-        #: servers that were of no use, and why
-        useless: dict[Host, str] = {}
-        steps = [_Step(number, call) for number, call in enumerate(calls)]
-        for _ in range(MOST_TRIES):
-            again: list[_Step] = []
-            for server, group in self._by_server(steps, useless):
-                again += self._send(server, group, answers, useless, safely=safely)
-            if not again:
-                return [answers[number] for number in range(len(calls))]
-            steps = again
+        #: servers that failed, and why
+        failures: dict[Host, str] = {}
+        tries = [_Try(position, call) for position, call in enumerate(calls)]
+        for _ in range(MAX_TRIES):
+            next_tries: list[_Try] = []
+            for server, group in self._by_server(tries, failures):
+                next_tries += self._send(server, group, answers, failures, durable=durable)
+            if not next_tries:
+                return [answers[position] for position in range(len(calls))]
+            tries = next_tries
         raise StoreUnavailableError(
-            f"{self.address} (setting session): its servers send commands from one to another, {MOST_TRIES} times by "
-            "now; it moves data around, or its nodes do not agree: see CLUSTER INFO there"
+            f"{self.address} (setting session): its servers have redirected a command {MAX_TRIES} times; data is being "
+            "moved, or the nodes do not agree: see CLUSTER INFO there"
         )
 
     def scan(self, pattern: bytes, *, count: int) -> Iterator[list[bytes]]:
-        """The keys of all masters that fit the *pattern*, page by page. Some may come twice.
+        """Return the keys of all masters that match the *pattern*, page by page. Some may come twice.
 
-        :param count: how many keys, ours or not, a server looks at for each page.
+        :param count: how many keys, of any application, a server scans for each page.
         """
         for server in self.masters():
             cursor = b"0"
@@ -114,150 +115,149 @@ class Servers(ABC):
                     break
 
     def explain(self, error: BaseException, server: Server) -> str:
-        """A failure at one of the servers, for an operator."""
+        """Return a failure at one of the servers as a sentence for an operator."""
         return explain(self.address, error, server.host)
 
-    # What the kinds differ in
+    # What differs between the kinds
 
     @abstractmethod
-    def responsible(self, key: bytes) -> Server:
-        """The server that has the key, as far as is known.
+    def server_of(self, key: bytes) -> Server:
+        """Return the server that has the key, as far as is known.
 
-        :raises StoreUnavailable: when nobody can be found who does.
+        :raises StoreUnavailableError: when none can be found.
         """
 
     @abstractmethod
     def masters(self) -> Iterable[Server]:
-        """All servers with keys.
+        """Return all servers with keys.
 
-        :raises StoreUnavailable: when they cannot be found.
+        :raises StoreUnavailableError: when they cannot be found.
         """
 
-    def redirect(self, key: bytes, host: Host, *, for_good: bool) -> Server | None:  # noqa: ARG002
-        """The server to which another has sent us; ``None``: there are no others."""
+    def redirect(self, key: bytes, host: Host, *, permanent: bool) -> Server | None:  # noqa: ARG002
+        """Return the server to which another one has redirected, or ``None`` if there are no others."""
         return None
 
     def forget(self, server: Server) -> None:  # noqa: B027
-        """Take note that a server was of no use."""
+        """Note that a server has failed."""
 
-    def doubt_alone(self, server: Server) -> str | None:  # noqa: ARG002
-        """Why a write to a server without any replica does not count after all."""
+    def doubt_without_replicas(self, server: Server) -> str | None:  # noqa: ARG002
+        """Return why a write to a server without replicas does not count, or ``None`` if it does."""
         return None
 
-    # A call's way
+    # Sending
 
-    def _by_server(
-        self, steps: Iterable[_Step], useless: dict[Host, str]
-    ) -> list[tuple[Server, list[_Step]]]:
-        groups: dict[Host, tuple[Server, list[_Step]]] = {}
-        for step in steps:
-            server = step.at or self.responsible(step.call.key)
-            if server.host in useless:
-                raise StoreUnavailableError(useless[server.host])
-            groups.setdefault(server.host, (server, []))[1].append(step)
+    def _by_server(self, tries: Iterable[_Try], failures: dict[Host, str]) -> list[tuple[Server, list[_Try]]]:
+        groups: dict[Host, tuple[Server, list[_Try]]] = {}
+        for attempt in tries:
+            server = attempt.server or self.server_of(attempt.call.key)
+            if server.host in failures:
+                raise StoreUnavailableError(failures[server.host])
+            groups.setdefault(server.host, (server, []))[1].append(attempt)
         return list(groups.values())
 
     def _send(
         self,
         server: Server,
-        group: list[_Step],
+        group: list[_Try],
         answers: dict[int, object],
-        useless: dict[Host, str],
+        failures: dict[Host, str],
         *,
-        safely: bool,
-    ) -> list[_Step]:
-        """Carry out those whose server this is; the ones that are to be sent again."""
-        commands = [command for step in group for command in step.commands()]
-        replicas = self.address.wait_replicas if safely else 0
+        durable: bool,
+    ) -> list[_Try]:
+        """Send a group to its server, and fill in the answers. Return what is to be sent again."""
+        commands = [command for attempt in group for command in attempt.commands()]
+        replicas = self.address.wait_replicas if durable else 0
         try:
             if replicas:
-                got, online, confirmed = server.exchange_safely(commands, replicas=replicas)
+                results, connected, confirmed = server.exchange_durably(commands, replicas=replicas)
             else:
-                got, online, confirmed = server.exchange(commands), 0, 0
+                results, connected, confirmed = server.exchange(commands), 0, 0
         except NotReachedError as failure:
             self.forget(server)
-            useless[server.host] = self.explain(failure.error, server)
-            return [replace(step, at=None, asking=False) for step in group]
+            failures[server.host] = self.explain(failure.error, server)
+            return [replace(attempt, server=None, with_asking=False) for attempt in group]
         except BrokenServerError as failure:
             self.forget(server)
             raise StoreUnavailableError(self.explain(failure.error, server)) from None
-        again: list[_Step] = []
-        position = 0
-        for step in group:
-            position += 1 + step.asking
-            answer = got[position - 1]
+        next_tries: list[_Try] = []
+        end = 0
+        for attempt in group:
+            end += 1 + attempt.with_asking
+            answer = results[end - 1]
             if isinstance(answer, ResponseError):
-                again.append(self._otherwise(server, step, answer, useless))
+                next_tries.append(self._next_try(server, attempt, answer, failures))
             else:
-                answers[step.number] = answer
-        if replicas and len(again) < len(group):
-            self._confirm(server, min(replicas, online), online, confirmed)
-        return again
+                answers[attempt.position] = answer
+        if replicas and len(next_tries) < len(group):
+            self._require_confirmed(server, min(replicas, connected), connected, confirmed)
+        return next_tries
 
-    def _otherwise(
-        self, server: Server, step: _Step, error: ResponseError, useless: dict[Host, str]
-    ) -> _Step:
+    def _next_try(
+        self, server: Server, attempt: _Try, error: ResponseError, failures: dict[Host, str]
+    ) -> _Try:
         code = code_of(error)
-        if code == "NOSCRIPT" and not step.whole:
-            return replace(step, whole=True)
+        if code == "NOSCRIPT" and not attempt.with_source:
+            return replace(attempt, with_source=True)
         if code in ("MOVED", "ASK"):
             host = target_of(error, server.host)
-            other = self.redirect(step.call.key, host, for_good=code == "MOVED") if host is not None else None
-            if other is not None:
-                return replace(step, at=other, asking=code == "ASK")
+            if host is not None:
+                target = self.redirect(attempt.call.key, host, permanent=code == "MOVED")
+                if target is not None:
+                    return replace(attempt, server=target, with_asking=code == "ASK")
         if code == "READONLY":
             self.forget(server)
-            useless[server.host] = self.explain(error, server)
-            return replace(step, at=None, asking=False)
+            failures[server.host] = self.explain(error, server)
+            return replace(attempt, server=None, with_asking=False)
         raise StoreUnavailableError(self.explain(error, server)) from None
 
-    def _confirm(self, server: Server, needed: int, online: int, confirmed: int) -> None:
+    def _require_confirmed(self, server: Server, needed: int, connected: int, confirmed: int) -> None:
         if confirmed < needed:
             raise StoreUnavailableError(
-                f"{self.address} (setting session): {server.host}: {confirmed} of {online} replicas took a write "
+                f"{self.address} (setting session): {server.host}: {confirmed} of {connected} replicas took a write "
                 f"within a second, and {needed} had to; see INFO replication there, or set wait_replicas in the URL"
             )
-        doubt = self.doubt_alone(server) if not online else None
+        doubt = self.doubt_without_replicas(server) if not connected else None
         if doubt is not None:
             raise StoreUnavailableError(f"{self.address} (setting session): {server.host}: {doubt}")
 
 
 class SingleServer(Servers):
-    """One server, for better or worse."""
+    """One server without a substitute."""
 
     def __init__(self, address: RedisAddress) -> None:
         super().__init__(address)
         host = address.hosts[0]
-        self._server = Server(host, connect=connector(address, host), judge=must_not_evict)
+        self._server = Server(host, connect=connector(address, host), check=require_no_eviction)
 
-    def responsible(self, key: bytes) -> Server:  # noqa: ARG002
-        """Always that one."""
+    def server_of(self, key: bytes) -> Server:  # noqa: ARG002
+        """Return that one server."""
         return self._server
 
     def masters(self) -> Iterable[Server]:
-        """That one."""
+        """Return that one server."""
         return [self._server]
 
 
 @dataclass(slots=True)
-class Search:
-    """Many look for something at the same moment: one does, and the others take over how it ended."""
+class SharedSearch:
+    """A search that many threads need at the same moment: one runs it, and the others share its result."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    #: how many have ended, and the last one's failure
-    ended: int = 0
+    #: how many searches were run, and the failure of the last one
+    count: int = 0
     failure: str | None = None
 
     def run(self, search: Callable[[], str | None]) -> None:
-        """Search, or wait for one who does.
+        """Run *search*, or wait for a thread that runs it.
 
-        :raises StoreUnavailable: with what *search* returned, when that is not ``None``.
+        :raises StoreUnavailableError: with the failure that *search* returned, if it did.
         """
-        before = self.ended
+        before = self.count
         with self.lock:
-            if self.ended == before:
+            if self.count == before:
                 self.failure = search()
-                self.ended += 1
+                self.count += 1
             failure = self.failure
         if failure is not None:
             raise StoreUnavailableError(failure)

@@ -20,51 +20,51 @@ from oauth2_mw.session.stores.record import (
     namespace,
 )
 from oauth2_mw.session.stores.redis import scripts, values
-from oauth2_mw.session.stores.redis.opened import OpenedServers
+from oauth2_mw.session.stores.redis.connections import RedisConnections
 
 if TYPE_CHECKING:
     from oauth2_mw.settings.grammar import Secret
 
-#: Records that are read in one round trip for a list, and keys that a server looks at meanwhile.
+#: Records that are read in one round trip for a list, and keys that a server scans in one.
 PAGE = 100
 SCANNED = 1000
-#: An index is sure to list a session for so many times its remaining life, so that few touches concern it.
+#: An index lists a session for so many times its remaining life, so that few touches have to write to it.
 LISTED_LONGER = 4
 
-#: What a key is for: a session, an index, a name that is used once, a cut-off.
+#: What a key is for: a session, an index, a used name, a revocation.
 _Kind = Literal["s", "i", "u", "r"]
 
 
 class RedisStore:
     """A :class:`~oauth2_mw.session.stores.Store` on Redis 6 or newer, or Valkey.
 
-    :param url: see :func:`oauth2_mw.settings.redis_address.parse`. When it stands in a file, the file is read again
+    :param url: see :func:`oauth2_mw.settings.redis_address.parse`. When it is kept in a file, the file is read again
         when it changes.
     :param app: ``public_url``.
     :param clock: seconds since the epoch.
     :raises ConfigError: when redis-py is missing, or the URL cannot be used.
 
-    Each operation is one script on one key, which the server carries out in one step. It is sent once, and again only
-    when the server itself says that it did nothing. At most 20 connections per process and server; a request waits
-    two seconds for a connection and three for an answer, then it is refused.
+    Each operation is one script on one key, which the server runs in one step. It is sent once, and again only when the
+    server itself says that it did nothing. There are at most 20 connections per process and server; a request waits two
+    seconds for a connection and three for an answer, then it is refused.
 
     **What may be lost.** A single server keeps what its ``appendfsync`` promises. With Sentinels and in a cluster a new
-    master knows what reached it before the old one was lost, so what must not be lost (a new session, the replacement
-    and the end of one, a cut-off, a name used up; not a touch) is followed by ``WAIT`` in the same round trip: unless
+    master has what reached it before the old one was lost. So what must not be lost (a new session, its replacement and
+    its end, a revocation, a used name; not a touch) is followed by ``WAIT`` in the same round trip: unless
     ``wait_replicas`` replicas (1), or as many as are connected, have it within a second, the write is refused, though
     it may have happened. A write that returned is lost only when
 
     - no replica was connected (with Sentinels: and one of them confirmed that this is the master), and the master is
       lost with its disk before a replica has caught up; ``min-replicas-to-write 1`` refuses such writes;
-    - the replica that has it is lost as well, or is not the one that becomes master: it is, as long as it is reachable
-      and ``replica-priority`` makes no difference, since the one that is furthest takes over.
+    - the replica that has it is lost as well, or does not become master. The one with the most data does, if it can be
+      reached and ``replica-priority`` is the same for all.
 
-    A worker that is cut off from the Sentinels together with the old master still reads there, for as long as it lasts;
-    one that can reach them leaves it within ten seconds.
+    A worker that is cut off from the Sentinels together with the old master goes on reading from it; one that can reach
+    them leaves it within ten seconds.
     """
 
     def __init__(self, url: Secret, *, app: str, clock: Callable[[], float] = time.time) -> None:
-        self._opened = OpenedServers(url)
+        self._connections = RedisConnections(url)
         self._clock = clock
         self._namespace = namespace(app)
 
@@ -76,13 +76,13 @@ class RedisStore:
         now = self._now()
         if record.expires + EXPIRY_GRACE <= now:
             return
-        sure = self._sure_until(record.expires, now)
-        self._list(key, names, until=sure, now=now)
-        arguments = (*_fields(record), " ".join(names), sure, self._life(record.expires, now))
-        values.done(self._run("s", key, scripts.ADD, *arguments, safely=True))
+        listed_until = self._listed_until(record.expires, now)
+        self._list(key, names, until=listed_until, now=now)
+        arguments = (*_fields(record), " ".join(names), listed_until, self._ttl(record.expires, now))
+        values.require_done(self._run("s", key, scripts.ADD, *arguments, durable=True))
 
     def read(self, key: str) -> Record | None:
-        """The record, in one round trip."""
+        """Return the record, or ``None`` if there is none or it has expired, in one round trip."""
         record, _ = values.session(key, self._run("s", check_name(key), scripts.READ))
         return record if record is not None and record.expires > self._now() else None
 
@@ -96,53 +96,53 @@ class RedisStore:
         summary: str | None = None,
         indexes: Collection[str] = (),
     ) -> Record | None:
-        """Read a record, and write down that it is in use. Mostly one round trip; the indexes come afterwards."""
+        """Read a record and write its use down: mostly in one round trip; the indexes come afterwards."""
         check_name(key)
         check(Record(1, "", summary or "", seen, expires, 0))
         _check_number(step)
         names = [self._hashed("i", index) for index in indexes]
         now = self._now()
-        arguments: list[str | int] = [now, seen, expires, step, self._life(expires, now), " ".join(names)]
+        arguments: list[str | int] = [now, seen, expires, step, self._ttl(expires, now), " ".join(names)]
         if summary is not None:
             arguments.append(summary)
         record, listing = values.session(key, self._run("s", key, scripts.TOUCH, *arguments))
         if record is not None:
             self._list(key, names, until=max(listing.until, record.expires), now=now)
-            self._list_longer(key, listing, record.expires, now)
+            self._extend_listing(key, listing, record.expires, now)
         return record
 
     def replace(self, key: str, record: Record) -> bool:
-        """Compare and set."""
+        """Put *record* in the place of the one whose version is one less."""
         check_name(key)
         check(record)
         now = self._now()
-        life = self._life(record.expires, now)
+        ttl = self._ttl(record.expires, now)
         fields = _fields(record)
-        match self._run("s", key, scripts.REPLACE, now, record.version - 1, *fields, life, safely=True):
+        match self._run("s", key, scripts.REPLACE, now, record.version - 1, *fields, ttl, durable=True):
             case [names, until]:
-                self._list_longer(key, values.listing(names, until), record.expires, now)
+                self._extend_listing(key, values.listing(names, until), record.expires, now)
                 return True
             case [bytes(problem)]:
-                values.unusable(key, problem)
+                values.audit_invalid(key, problem)
                 return False
             case 0:
                 return False
-        raise values.strange()
+        raise values.unexpected_answer()
 
     def delete(self, key: str) -> bool:
-        """Forget a record, and let its indexes forget it."""
-        match self._run("s", check_name(key), scripts.DELETE, self._now(), safely=True):
+        """Forget a record, also in its indexes. Return whether there was one."""
+        match self._run("s", check_name(key), scripts.DELETE, self._now(), durable=True):
             case 0:
                 return False
             case [indexes]:
-                # Whoever finds it there nevertheless finds no record.
+                # An index that still lists it leads to no record.
                 with suppress(StoreUnavailableError):
                     self._run_all("i", values.listing(indexes, None).names, scripts.UNLIST, key)
                 return True
-        raise values.strange()
+        raise values.unexpected_answer()
 
     def find(self, index: str) -> list[tuple[str, Record]]:
-        """The living records of an index."""
+        """Return the living records of an index, with their keys."""
         name = self._hashed("i", index)
         keys: dict[str, None] = {}
         cursor = "0"
@@ -151,16 +151,16 @@ class RedisStore:
                 case [bytes(position), list(members)] if values.number(position) is not None:
                     keys |= dict.fromkeys(values.texts(members))
                 case _:
-                    raise values.strange()
+                    raise values.unexpected_answer()
             cursor = position.decode("ascii")
             if cursor == "0":
                 return list(self._read_all(keys))
 
     def all(self) -> Iterator[tuple[str, Record]]:
-        """All living records, page by page. The server looks at all its keys for it, those of others too."""
+        """Return all living records, page by page. The server scans all its keys, those of others too."""
         prefix, suffix = f"oauth2_mw:{{{self._namespace}.", "}:s"
         seen: set[str] = set()
-        for page in self._opened.current().scan(f"{prefix}*{suffix}".encode("ascii"), count=SCANNED):
+        for page in self._connections.servers().scan(f"{prefix}*{suffix}".encode("ascii"), count=SCANNED):
             keys = [
                 text[len(prefix) : -len(suffix)] for text in values.texts(page) if text.startswith(prefix)
             ]
@@ -169,32 +169,35 @@ class RedisStore:
             yield from self._read_all(new)
 
     def first_use(self, name: str, *, expires: int) -> bool:
-        """Use a name up."""
+        """Use a name up. Return ``True`` to exactly one of all callers."""
         _check_number(expires)
-        life = self._life(expires, self._now())
-        answer = self._run("u", self._hashed("u", name), scripts.USE, life, safely=True)
+        ttl = self._ttl(expires, self._now())
+        answer = self._run("u", self._hashed("u", name), scripts.USE, ttl, durable=True)
         if answer not in (0, 1):
-            raise values.strange()
+            raise values.unexpected_answer()
         return answer == 1
 
     def revoke(self, name: str, *, moment: int, expires: int) -> None:
-        """Remember a cut-off; what somebody else wrote in its place is overwritten."""
+        """Revoke what was issued under that name at or before *moment*. An invalid value there is overwritten."""
         hashed = self._hashed("r", name)
         _check_number(moment)
         _check_number(expires)
         now = self._now()
         if expires + EXPIRY_GRACE <= now:
             return
-        arguments = (moment, expires, now - EXPIRY_GRACE, self._life(expires, now))
-        match self._run("r", hashed, scripts.REVOKE, *arguments, safely=True):
+        arguments = (moment, expires, now - EXPIRY_GRACE, self._ttl(expires, now))
+        match self._run("r", hashed, scripts.REVOKE, *arguments, durable=True):
             case [bytes(problem)]:
-                detail = f"{values.words(problem)}; it was overwritten"
+                detail = f"{values.message(problem)}; it was overwritten"
                 audit("store_value_unusable", name=name, detail=detail)
             case answer:
-                values.done(answer)
+                values.require_done(answer)
 
     def revoked(self, name: str) -> int | None:
-        """The moment of the cut-off. One that cannot be read is no answer, and never "none"."""
+        """Return the moment of the revocation of that name, or ``None`` if there is none.
+
+        :raises StoreUnavailableError: also for an invalid value, which must not pass for none.
+        """
         hashed = self._hashed("r", name)
         match self._run("r", hashed, scripts.REVOKED):
             case None:
@@ -202,12 +205,12 @@ class RedisStore:
             case [bytes(moment), bytes(expires)]:
                 return int(moment) if int(expires) + EXPIRY_GRACE > self._now() else None
             case [bytes(problem)]:
-                what = values.words(problem)
+                key = self._key("r", hashed).decode("ascii")
                 raise StoreUnavailableError(
-                    f"the cut-off {self._key('r', hashed).decode('ascii')} was written by somebody else: {what}; "
-                    "find out who writes there, then delete it"
+                    f"the revocation {key} was not written by oauth2_mw: {values.message(problem)}; find out who "
+                    "writes there, then delete it"
                 )
-        raise values.strange()
+        raise values.unexpected_answer()
 
     # Keys and times
 
@@ -215,7 +218,7 @@ class RedisStore:
         return f"oauth2_mw:{{{self._namespace}.{name}}}:{kind}".encode("ascii")
 
     def _hashed(self, kind: _Kind, name: str) -> str:
-        """Whoever looks into the server learns no user's name, and every name is as long as the next."""
+        """Return a name of fixed length that tells a reader of the server nothing about *name*."""
         text = f"{self._namespace}:{kind}:{check_name(name)}"
         return base64url(sha256(text.encode("ascii")).digest()[:18])
 
@@ -223,39 +226,37 @@ class RedisStore:
         return int(self._clock())
 
     @staticmethod
-    def _life(expires: int, now: int) -> int:
-        """Seconds until the server removes something: by its own clock, which may differ from ours."""
+    def _ttl(expires: int, now: int) -> int:
+        """Return the seconds until the server removes a key, by its own clock, which may differ from ours."""
         return max(expires - now + EXPIRY_GRACE, 1)
 
     @staticmethod
-    def _sure_until(expires: int, now: int) -> int:
+    def _listed_until(expires: int, now: int) -> int:
         return min(max(now + LISTED_LONGER * (expires - now), expires), MAX_NUMBER)
 
     # Indexes
 
     def _list(self, key: str, names: Iterable[str], *, until: int, now: int) -> None:
-        life = self._life(until, now)
-        for answer in self._run_all(
-            "i", names, scripts.LIST, now - EXPIRY_GRACE, key, until, life, safely=True
-        ):
-            values.done(answer)
+        arguments = (now - EXPIRY_GRACE, key, until, self._ttl(until, now))
+        for answer in self._run_all("i", names, scripts.LIST, *arguments, durable=True):
+            values.require_done(answer)
 
-    def _list_longer(self, key: str, listing: values.Listing, expires: int, now: int) -> None:
-        """Indexes forget what is over. A session that lives on for longer than they were told is told them again."""
+    def _extend_listing(self, key: str, listing: values.Listing, expires: int, now: int) -> None:
+        """List a session anew that lives on for longer than its indexes would list it."""
         if expires <= listing.until:
             return
-        until = self._sure_until(expires, now)
-        # They are sure for a while yet, and the next touch tries again.
+        until = self._listed_until(expires, now)
+        # They list it for a while yet, and the next touch tries again.
         with suppress(StoreUnavailableError):
             self._list(key, listing.names, until=until, now=now)
-            self._run("s", key, scripts.SURE_UNTIL, until)
+            self._run("s", key, scripts.SET_LISTED_UNTIL, until)
 
     # Records
 
     def _read_all(self, keys: Iterable[str]) -> Iterator[tuple[str, Record]]:
-        left = list(keys)
-        while left:
-            page, left = left[:PAGE], left[PAGE:]
+        remaining = list(keys)
+        while remaining:
+            page, remaining = remaining[:PAGE], remaining[PAGE:]
             now = self._now()
             for key, answer in zip(page, self._run_all("s", page, scripts.READ), strict=True):
                 record, _ = values.session(key, answer)
@@ -265,9 +266,9 @@ class RedisStore:
     # The servers
 
     def _run(
-        self, kind: _Kind, name: str, script: scripts.Script, *arguments: str | int, safely: bool = False
+        self, kind: _Kind, name: str, script: scripts.Script, *arguments: str | int, durable: bool = False
     ) -> object:
-        return self._run_all(kind, [name], script, *arguments, safely=safely)[0]
+        return self._run_all(kind, [name], script, *arguments, durable=durable)[0]
 
     def _run_all(
         self,
@@ -275,13 +276,13 @@ class RedisStore:
         names: Iterable[str],
         script: scripts.Script,
         *arguments: str | int,
-        safely: bool = False,
+        durable: bool = False,
     ) -> list[object]:
         from oauth2_mw.session.stores.redis.servers import Call
 
         octets = tuple(str(argument).encode("ascii") for argument in arguments)
         calls = [Call(self._key(kind, name), script, octets) for name in names]
-        return self._opened.current().run(calls, safely=safely) if calls else []
+        return self._connections.servers().run(calls, durable=durable) if calls else []
 
 
 def _fields(record: Record) -> tuple[str | int, ...]:

@@ -1,4 +1,4 @@
-"""What a server sent, taken for what it is: somebody else may have written it."""
+"""The values in a server's answers, checked: somebody else may have written them."""
 
 from __future__ import annotations
 
@@ -11,50 +11,49 @@ from oauth2_mw.observe import audit
 from oauth2_mw.session.stores.record import Record, is_valid_number, read_back
 
 _NUMBER = re.compile(rb"[0-9]{1,16}")
-#: What ``store.RedisStore`` makes of the name of an index.
+#: An index's name as ``store.RedisStore`` hashes it.
 _HASHED = re.compile(r"[A-Za-z0-9_-]{24}")
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a session knows of its own indexes."""
+    """The indexes that list a session."""
 
     #: their hashed names
     names: tuple[str, ...] = ()
-    #: until when they are sure to list it
+    #: until when they list it at least, in seconds since the epoch
     until: int = 0
 
 
 def number(value: object) -> int | None:
-    """A version or a time."""
-    found = int(value) if isinstance(value, bytes) and _NUMBER.fullmatch(value) else None
-    return found if is_valid_number(found) else None
+    """Return *value* as a version or a time, or ``None`` if it is neither."""
+    parsed = int(value) if isinstance(value, bytes) and _NUMBER.fullmatch(value) else None
+    return parsed if is_valid_number(parsed) else None
 
 
 def text(value: object) -> str | None:
-    """A text of ours, which is ASCII."""
+    """Return *value* as a text, or ``None`` if it is not ASCII."""
     return value.decode("ascii") if isinstance(value, bytes) and value.isascii() else None
 
 
 def texts(values: Iterable[object]) -> Iterator[str]:
-    """Those that can be keys of ours."""
+    """Return the *values* that can be keys of sessions."""
     for value in values:
-        plain = text(value)
-        if plain and plain.isprintable():
-            yield plain
+        key = text(value)
+        if key and key.isprintable():
+            yield key
 
 
 def listing(names: object, until: object) -> Listing:
-    """The fields ``i`` and ``h`` of a session."""
-    return Listing(
-        tuple(name for name in (text(names) or "").split() if _HASHED.fullmatch(name)), number(until) or 0
-    )
+    """Return the fields ``i`` and ``h`` of a session as a value."""
+    hashed = tuple(name for name in (text(names) or "").split() if _HASHED.fullmatch(name))
+    return Listing(hashed, number(until) or 0)
 
 
 def session(key: str, answer: object) -> tuple[Record | None, Listing]:
-    """The answer of a script that returns a session; what nobody of us wrote is none, with an audit line.
+    """Return the session that a script answered with, or no record, with an audit line, if its values are invalid.
 
-    :raises StoreUnavailable: for an answer that is none.
+    :raises StoreUnavailableError: for an answer that none of the scripts gives.
     """
     match answer:
         case [version, data, summary, seen, expires, lease, names, until]:
@@ -63,34 +62,34 @@ def session(key: str, answer: object) -> tuple[Record | None, Listing]:
             )
             return record, listing(names, until)
         case [bytes(problem)]:
-            unusable(key, problem)
+            audit_invalid(key, problem)
             return None, Listing()
         case None:
             return None, Listing()
-    raise strange()
+    raise unexpected_answer()
 
 
-def done(answer: object) -> None:
-    """See that a script has come to its end.
+def require_done(answer: object) -> None:
+    """Check that a script has come to its end.
 
-    :raises StoreUnavailable: when its answer does not say so.
+    :raises StoreUnavailableError: when its answer does not say so.
     """
     if answer != 1:
-        raise strange()
+        raise unexpected_answer()
 
 
-def strange() -> StoreUnavailableError:
-    """The refusal of an answer that no script of ours gives."""
+def unexpected_answer() -> StoreUnavailableError:
+    """Return the error for an answer that none of the scripts gives."""
     return StoreUnavailableError(
-        "setting session: the server gave an answer that our scripts do not give; look for what stands between"
+        "setting session: the server gave an answer that oauth2_mw's scripts do not give; check for a proxy in between"
     )
 
 
-def unusable(key: str, problem: bytes) -> None:
-    """Say in the audit log that there is something else where a session was to be."""
-    audit("store_value_unusable", session=key, detail=f"{words(problem)}; the session counts as ended")
+def audit_invalid(key: str, problem: bytes) -> None:
+    """Write an audit line about a value that is not a session."""
+    audit("store_value_unusable", session=key, detail=f"{message(problem)}; the session counts as ended")
 
 
-def words(problem: bytes) -> str:
-    """What a script said is wrong with a value."""
+def message(problem: bytes) -> str:
+    """Return a script's own message about a value as text."""
     return problem.decode("ascii", "replace")

@@ -1,4 +1,4 @@
-"""The servers that one process talks to: opened at the first use, and again when the URL has changed."""
+"""The connections of each process: made at the first use, and made anew when the URL has changed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class _Process:
-    """What belongs to one process: two with one connection would read each other's answers."""
+    """What belongs to one process. Two with one connection would read each other's answers."""
 
-    __slots__ = ("current", "preparing")
+    __slots__ = ("current", "lock")
 
     def __init__(self) -> None:
-        self.preparing = threading.Lock()
-        #: the text of the URL, and its servers
+        self.lock = threading.Lock()
+        #: the URL and its servers
         self.current: tuple[str, Servers] | None = None
 
 
-class OpenedServers:
-    """The servers at *url*, for all threads of a process and never across a fork.
+class RedisConnections:
+    """The servers at *url*, shared by all threads of a process and never across a fork.
 
     :raises ConfigError: when redis-py is missing, or the URL cannot be used.
     """
@@ -46,28 +46,26 @@ class OpenedServers:
         self._url = url
         self._processes: dict[int, _Process] = {}
 
-    def current(self) -> Servers:
-        """Those of this process. Nothing is connected for it.
+    def servers(self) -> Servers:
+        """Return the servers for this process, without connecting to them.
 
-        :raises StoreUnavailable: when the file with the URL holds something else by now.
+        :raises StoreUnavailableError: when the URL is kept in a file and cannot be used any more.
         """
         try:
             text = self._url.value()
         except OSError as error:
             raise StoreUnavailableError(f"setting session: the URL cannot be read: {error}") from None
         pid = os.getpid()
-        mine = self._processes.get(pid)
-        if mine is None:
-            # setdefault is atomic: the threads of a fresh child agree on one. What the parent had open stays
-            # referenced and untouched, because closing it here would end it there too.
-            mine = self._processes.setdefault(pid, _Process())
-        current = mine.current
+        # setdefault is atomic: the threads of a fresh child agree on one. What the parent has open stays referenced and
+        # untouched, because closing it here would close it there too.
+        process = self._processes.get(pid) or self._processes.setdefault(pid, _Process())
+        current = process.current
         if current is not None and current[0] == text:
             return current[1]
-        with mine.preparing:
-            current = mine.current
+        with process.lock:
+            current = process.current
             if current is None or current[0] != text:
-                current = mine.current = (text, _open(text))
+                current = process.current = (text, _open(text))
             return current[1]
 
 
