@@ -14,7 +14,7 @@ from oauth2_mw.sql.engine import WRITES
 PREFIX = "oauth2_mw_"
 #: Seconds that a migration may take, and that others wait for it.
 MIGRATION_WAIT = 600
-# PostgreSQL's advisory locks are numbers that all users of a database share: "oauth2" and one of ours.
+# PostgreSQL's advisory locks are numbers that all users of a database share: "oauth2", then a number for each use.
 _MIGRATION_LOCK = 0x6F6175746832_0001
 
 # One tuple of statements per version. A released one is never edited; a change of the schema is one more tuple.

@@ -133,7 +133,7 @@ def test_a_server_that_can_only_be_read_refuses_every_write_until_it_can_be_writ
     assert sql.delete("k")
 
 
-def test_a_cut_off_waits_for_one_that_has_a_row_and_is_not_yet_seen(
+def test_a_revocation_waits_for_one_whose_row_is_not_yet_committed(
     sql: SqlStore, clock: Clock, url: str, postgres_server: PostgresServer
 ) -> None:
     # Otherwise its higher row could be read first, and the lower one would never be asked for.

@@ -58,8 +58,8 @@ def test_of_a_hundred_uses_of_one_name_exactly_one_is_the_first(url: str) -> Non
     assert sorted(worker.race(worker.same_name_used, url)) == [False] * 99 + [True]
 
 
-def test_a_reader_during_the_cut_offs_misses_none(url: str, store: SqlStore) -> None:
-    workers = worker.Workers(worker.cut_off, url, threads=20)
+def test_a_reader_during_the_revocations_misses_none(url: str, store: SqlStore) -> None:
+    workers = worker.Workers(worker.many_revocations, url, threads=20)
     workers.go()
     seen: dict[str, int] = {}
     last, done = 0, False

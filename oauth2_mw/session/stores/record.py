@@ -52,10 +52,9 @@ def check(record: Record) -> Record:
 
 
 def check_name(name: str) -> str:
-    """Return *name*, which is about to become part of a store's key.
+    """Return *name*, which is about to become part of a store's key. A text from outside must be hashed first.
 
-    :raises StoreUnavailableError: when it is empty, too long, or not visible ASCII, as a text from outside may be that
-        nobody has hashed.
+    :raises StoreUnavailableError: when it is empty, too long, or not visible ASCII.
     """
     if not (0 < len(name) <= MAX_NAME and name.isascii() and name.isprintable()):
         raise StoreUnavailableError(

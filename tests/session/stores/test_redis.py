@@ -207,7 +207,7 @@ def fields(inside: Redis, key: bytes, **changes: Any) -> None:
 
 @pytest.mark.requirement("3c.13")
 @pytest.mark.parametrize("write", UNUSABLE.values(), ids=UNUSABLE.keys())
-def test_what_somebody_else_wrote_is_no_session(
+def test_a_foreign_value_is_not_a_session(
     write: Any, store: Any, clock: Clock, inside: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.add("k", record(clock), indexes=["user:1"])
@@ -256,9 +256,7 @@ def test_a_session_whose_list_of_indexes_was_spoilt_is_still_one(
 
 
 @pytest.mark.parametrize("value", ["text", "list", "hash"])
-def test_an_index_that_somebody_overwrote_is_begun_anew(
-    value: str, store: Any, clock: Clock, inside: Redis
-) -> None:
+def test_an_overwritten_index_is_begun_anew(value: str, store: Any, clock: Clock, inside: Redis) -> None:
     store.add("k", record(clock), indexes=["user:1"])
     key = only(inside, "i")
     inside.delete(key)
@@ -273,7 +271,7 @@ def test_an_index_that_somebody_overwrote_is_begun_anew(
     assert list(found(store, "user:1")) == ["new"]
 
 
-def test_strange_members_of_an_index_are_passed_over(store: Any, clock: Clock, inside: Redis) -> None:
+def test_foreign_members_of_an_index_are_ignored(store: Any, clock: Clock, inside: Redis) -> None:
     store.add("k", record(clock), indexes=["user:1"])
     later = record(clock).expires
     strange = {"": later, "x" * 201: later, "x" * 10**6: later, "\u00e9": later, "a\nb": later}
@@ -281,7 +279,7 @@ def test_strange_members_of_an_index_are_passed_over(store: Any, clock: Clock, i
     assert list(found(store, "user:1")) == ["k"]
 
 
-def test_strange_keys_are_passed_over(store: Any, clock: Clock, inside: Redis) -> None:
+def test_foreign_keys_are_ignored(store: Any, clock: Clock, inside: Redis) -> None:
     store.add("k", record(clock), indexes=[])
     key = only(inside, "s")
     for strange in ("k\u00e9", "k\n", "", "x" * 300):
@@ -300,7 +298,7 @@ UNUSABLE_CUT_OFFS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("write", UNUSABLE_CUT_OFFS.values(), ids=UNUSABLE_CUT_OFFS.keys())
-def test_a_cut_off_that_somebody_overwrote_lets_nobody_in(
+def test_an_overwritten_revocation_lets_nobody_in(
     write: Any, store: Any, clock: Clock, inside: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     later = record(clock).expires
@@ -318,7 +316,7 @@ def test_a_cut_off_that_somebody_overwrote_lets_nobody_in(
 @pytest.mark.parametrize(
     ("moment", "expires"), [(-1, 5), (5, -1), (MAX_NUMBER + 1, 5), (5, MAX_NUMBER + 1), (0.5, 5), (5, True)]
 )
-def test_a_cut_off_that_could_not_be_read_back_is_refused(moment: Any, expires: Any, store: Any) -> None:
+def test_a_revocation_that_could_not_be_read_back_is_refused(moment: Any, expires: Any, store: Any) -> None:
     with pytest.raises(StoreUnavailableError, match="whole number"):
         store.revoke("user:1", moment=moment, expires=expires)
 

@@ -47,7 +47,7 @@ NO_ADDRESSES = [
 
 @pytest.mark.parametrize("answer", NO_ADDRESSES)
 @pytest.mark.parametrize("kind", ["sentinel", "cluster"])
-def test_whoever_cannot_say_who_the_servers_are_is_asked_once(kind: str, answer: bytes) -> None:
+def test_a_server_that_cannot_name_the_others_is_asked_once(kind: str, answer: bytes) -> None:
     with scripted_server(answer + b"\r\n") as server:
         url = server.url.replace("redis:", f"redis+{kind}:") + ("/main" if kind == "sentinel" else "")
         detail = refusal(lambda: store_at(with_password(url)).read("k"))

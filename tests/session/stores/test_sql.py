@@ -69,7 +69,7 @@ class TestOnSQLite(SqlStoreContract):
     @pytest.mark.parametrize(
         "value", ["'abc'", "x'ff'", "4102444800.5", "9e999", "zeroblob(20000000)", "9223372036854775807"]
     )
-    def test_a_value_of_another_type_is_none(
+    def test_a_value_of_another_type_is_ignored(
         self, sql: SqlStore, clock: Clock, rows: Rows, column: str, value: str
     ) -> None:
         sql.add("k", record(clock), indexes=["user:1"])
@@ -89,9 +89,7 @@ class TestOnSQLite(SqlStoreContract):
                 use()
         assert sql.delete("k")
 
-    def test_a_key_that_none_of_us_made_is_left_out_of_the_lists(
-        self, sql: SqlStore, clock: Clock, rows: Rows
-    ) -> None:
+    def test_a_foreign_key_is_left_out_of_the_lists(self, sql: SqlStore, clock: Clock, rows: Rows) -> None:
         for key in ("a", "b", "c", "d"):
             sql.add(key, record(clock), indexes=["user:1"])
         for table in ("sessions", "session_indexes"):
@@ -102,7 +100,7 @@ class TestOnSQLite(SqlStoreContract):
 
     @pytest.mark.parametrize("value", ["'abc'", "x'ff'", "1.5"])
     @pytest.mark.parametrize("column", ["kind", "value", "moment", "expires"])
-    def test_a_cut_off_of_another_type_is_none(
+    def test_a_revocation_of_another_type_is_ignored(
         self, sql: SqlStore, clock: Clock, rows: Rows, column: str, value: str
     ) -> None:
         later = int(clock.now) + 60

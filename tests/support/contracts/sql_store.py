@@ -9,10 +9,11 @@ import pytest
 
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.stores.record import EXPIRY_GRACE, MAX_DATA, MAX_SUMMARY
-from oauth2_mw.session.stores.sql import Revocation, SqlStore
+from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, engine, schema
 from oauth2_mw.sql.purge import PURGE_EVERY
+from oauth2_mw.sql.revocations import Revocation
 from tests.support.contracts.store import (
     APP,
     OTHER_APP,
@@ -26,16 +27,12 @@ from tests.support.contracts.store import (
 )
 from tests.support.stores.database import Rows, statements
 
-#: Values that nobody of us writes, as SQL, and that both databases take.
+#: Foreign values as SQL, of a kind that both databases take.
 POISON = [
+    *((column, "9007199254740992") for column in "version seen expires lease".split()),
     *(
         (column, number)
-        for column in ("version", "seen", "expires", "lease")
-        for number in ("9007199254740992",)
-    ),
-    *(
-        (column, number)
-        for column in ("version", "seen", "lease")
+        for column in "version seen lease".split()
         for number in ("-1", "-9223372036854775808")
     ),
     *((column, "NULL") for column in ("version", "data", "summary", "seen", "lease")),
@@ -66,7 +63,7 @@ def rows(url: str, sql: SqlStore) -> Iterator[Rows]:
     rows.close()
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+def audit_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The audit lines, emptied for the next."""
     lines = [line.getMessage() for line in caplog.records if line.name == "oauth2_mw.audit"]
     caplog.clear()
@@ -74,14 +71,14 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 class SqlStoreContract(StoreContract):
-    # Values of others
+    # Foreign values
 
     def take_any_value(self, rows: Rows) -> None:
         """Lift from the tables of sessions and revocations what keeps NULL out."""
         raise NotImplementedError
 
     @pytest.mark.parametrize(("column", "value"), POISON, ids=[f"{c}-{v[:20]}" for c, v in POISON])
-    def test_a_record_that_none_of_us_wrote_is_none(
+    def test_a_foreign_record_is_ignored(
         self,
         sql: SqlStore,
         clock: Clock,
@@ -94,20 +91,20 @@ class SqlStoreContract(StoreContract):
         sql.add("other", record(clock), indexes=["user:1"])
         self.take_any_value(rows)
         rows.run(f"UPDATE oauth2_mw_sessions SET {column} = {value} WHERE session_id = 'k'")  # noqa: S608
-        told(caplog)
+        audit_lines(caplog)
         assert sql.read("k") is None
-        [line] = told(caplog)
+        [line] = audit_lines(caplog)
         assert line.startswith("event=store_value_unusable session=k detail=")
         assert len(line) < 300
         assert touch(sql, clock) is None
-        assert len(told(caplog)) == 1
+        assert len(audit_lines(caplog)) == 1
         assert [key for key, _ in sql.find("user:1")] == list(everything(sql)) == ["other"]
-        assert len(told(caplog)) == 2
+        assert len(audit_lines(caplog)) == 2
         assert sql.delete("k")
         assert rows.count("sessions") == rows.count("session_indexes") == 1
 
     @pytest.mark.parametrize(("column", "value"), POISON, ids=[f"{c}-{v[:20]}" for c, v in POISON])
-    def test_writing_to_a_record_that_none_of_us_wrote_ends_in_order(
+    def test_writing_to_a_foreign_record_ends_in_order(
         self, sql: SqlStore, clock: Clock, rows: Rows, column: str, value: str
     ) -> None:
         sql.add("k", record(clock), indexes=[])
@@ -133,7 +130,7 @@ class SqlStoreContract(StoreContract):
         ],
         ids=["low moment", "high moment", "high expires", "no kind", "long value"],
     )
-    def test_a_cut_off_that_none_of_us_wrote_is_none(
+    def test_a_foreign_revocation_is_ignored(
         self,
         sql: SqlStore,
         clock: Clock,
@@ -147,9 +144,9 @@ class SqlStoreContract(StoreContract):
             sql.revoke(name, moment=5, expires=later)
         self.take_any_value(rows)
         rows.run(f"UPDATE oauth2_mw_revocations SET {column} = {value} WHERE value = '1'")  # noqa: S608
-        told(caplog)
-        assert [(one.name, one.moment) for one in sql.revocations(0)] == [("user:2", 5)]
-        [line] = told(caplog)
+        audit_lines(caplog)
+        assert [(entry.name, entry.moment) for entry in sql.revocations(0)] == [("user:2", 5)]
+        [line] = audit_lines(caplog)
         assert line.startswith("event=store_value_unusable row=")
         assert len(line) < 300
         assert sql.revoked("user:1") is None
@@ -158,21 +155,21 @@ class SqlStoreContract(StoreContract):
 
     # The list that is kept in memory
 
-    def test_a_cut_off_is_in_the_next_list(self, sql: SqlStore, clock: Clock) -> None:
+    def test_a_revocation_is_in_the_next_list(self, sql: SqlStore, clock: Clock) -> None:
         later = int(clock.now) + 60
         sql.revoke("user:1", moment=5, expires=later)
-        [one] = sql.revocations(0)
-        assert one == Revocation(one.row, "user:1", 5, later)
-        assert sql.revocations(one.row) == []
+        [entry] = sql.revocations(0)
+        assert entry == Revocation(entry.row, "user:1", 5, later)
+        assert sql.revocations(entry.row) == []
 
     def test_a_list_holds_what_is_new_in_order(self, sql: SqlStore, clock: Clock) -> None:
         later = int(clock.now) + 60
         for name in ("session:a", "sid:b", "user:c"):
             sql.revoke(name, moment=5, expires=later)
         first = sql.revocations(0)
-        assert [one.name for one in first] == ["session:a", "sid:b", "user:c"]
+        assert [entry.name for entry in first] == ["session:a", "sid:b", "user:c"]
         sql.revoke("session:d", moment=5, expires=later)
-        assert [one.name for one in sql.revocations(first[-1].row)] == ["session:d"]
+        assert [entry.name for entry in sql.revocations(first[-1].row)] == ["session:d"]
 
     def test_a_name_with_several_colons_or_none_is_listed_as_it_was(
         self, sql: SqlStore, clock: Clock
@@ -180,7 +177,7 @@ class SqlStoreContract(StoreContract):
         names = ["sid:a:b", "plain", "user:"]
         for name in names:
             sql.revoke(name, moment=5, expires=int(clock.now) + 60)
-        assert [one.name for one in sql.revocations(0)] == names
+        assert [entry.name for entry in sql.revocations(0)] == names
         assert [sql.revoked(name) for name in names] == [5, 5, 5]
 
     def test_revoking_again_what_goes_no_further_writes_nothing(
@@ -213,8 +210,8 @@ class SqlStoreContract(StoreContract):
         assert isinstance(other, SqlStore)
         other.revoke("user:1", moment=9, expires=later)
         sql.revoke("user:1", moment=5, expires=later)
-        assert [one.moment for one in sql.revocations(0)] == [5]
-        assert [one.moment for one in other.revocations(0)] == [9]
+        assert [entry.moment for entry in sql.revocations(0)] == [5]
+        assert [entry.moment for entry in other.revocations(0)] == [9]
 
     def test_a_session_that_the_first_release_ended_is_ended_for_every_application(
         self, make_store: MakeStore, clock: Clock, rows: Rows
@@ -224,14 +221,14 @@ class SqlStoreContract(StoreContract):
         rows.run(f"INSERT INTO oauth2_mw_revocations {columns} VALUES ('session', 's1', {later})")  # noqa: S608
         for store in (make_store(APP), make_store(OTHER_APP)):
             assert isinstance(store, SqlStore)
-            assert [(one.name, one.moment) for one in store.revocations(0)] == [("session:s1", later)]
+            assert [(entry.name, entry.moment) for entry in store.revocations(0)] == [("session:s1", later)]
             assert store.revoked("session:s1") == later
 
     def test_a_database_put_back_to_an_earlier_state_is_read_from_the_start(
         self, sql: SqlStore, clock: Clock
     ) -> None:
         sql.revoke("user:1", moment=5, expires=int(clock.now) + 60)
-        assert [one.name for one in sql.revocations(10**6)] == ["user:1"]
+        assert [entry.name for entry in sql.revocations(10**6)] == ["user:1"]
 
     def test_row_ids_are_not_given_again_after_a_purge(self, sql: SqlStore, clock: Clock, rows: Rows) -> None:
         later = int(clock.now) + 60
@@ -283,7 +280,7 @@ class SqlStoreContract(StoreContract):
         assert rows.count("used_attempts") == PURGE_EVERY + 1
         assert not sql.first_use("jti:recent", expires=now + 60)
 
-    def test_an_expired_cut_off_is_forgotten_and_an_unexpired_one_never(
+    def test_an_expired_revocation_is_forgotten_and_an_unexpired_one_never(
         self, sql: SqlStore, clock: Clock, rows: Rows
     ) -> None:
         now = int(clock.now)
@@ -291,10 +288,10 @@ class SqlStoreContract(StoreContract):
         sql.revoke("user:long", moment=5, expires=now + 10**6)
         # The clock of the host that wrote it may be behind.
         clock.now += 60 + EXPIRY_GRACE
-        assert [one.name for one in sql.revocations(0)] == ["user:short", "user:long"]
+        assert [entry.name for entry in sql.revocations(0)] == ["user:short", "user:long"]
         assert sql.revoked("user:short") == 5
         clock.now += 1
-        assert [one.name for one in sql.revocations(0)] == ["user:long"]
+        assert [entry.name for entry in sql.revocations(0)] == ["user:long"]
         assert sql.revoked("user:short") is None
         for number in range(PURGE_EVERY):
             sql.revoke(f"user:{number}", moment=5, expires=now + 10**6)
@@ -324,7 +321,7 @@ class SqlStoreContract(StoreContract):
         assert store.revoked("session:early") == later
         # A worker of that release goes on until it is restarted.
         before.run(insert.format("late"))
-        assert [(one.name, one.moment) for one in store.revocations(0)] == [
+        assert [(entry.name, entry.moment) for entry in store.revocations(0)] == [
             ("session:early", later),
             ("session:late", later),
         ]

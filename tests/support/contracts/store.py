@@ -225,7 +225,7 @@ class StoreContract:
 
     # Being in use
 
-    def test_a_touch_writes_down_when_it_was_and_nothing_else(self, store: Store, clock: Clock) -> None:
+    def test_a_touch_writes_its_time_and_nothing_else(self, store: Store, clock: Clock) -> None:
         before = record(clock, version=3, lease=int(clock.now) + 9)
         store.add("k", before, indexes=["user:1"])
         after = replace(before, seen=before.seen + 30, expires=before.expires + 30)
@@ -514,35 +514,35 @@ class StoreContract:
         assert store.read("a") == record(clock)
         assert found(store, "a") == {"a": record(clock)}
 
-    # Cut-offs
+    # Revocations
 
-    def test_a_cut_off_is_remembered(self, make_store: MakeStore, clock: Clock) -> None:
+    def test_a_revocation_is_remembered(self, make_store: MakeStore, clock: Clock) -> None:
         later = record(clock).expires
         make_store(APP).revoke("user:1", moment=12, expires=later)
         store = make_store(APP)
         assert store.revoked("user:1") == 12
         assert (store.revoked("user:2"), store.revoked("sid:1"), store.revoked("1")) == (None, None, None)
 
-    def test_of_several_cut_offs_the_highest_moment_counts(self, store: Store, clock: Clock) -> None:
+    def test_of_several_revocations_the_highest_moment_counts(self, store: Store, clock: Clock) -> None:
         later = record(clock).expires
         for moment in (12, 30, 20, 30):
             store.revoke("user:1", moment=moment, expires=later)
         assert store.revoked("user:1") == 30
 
-    def test_a_cut_off_at_the_beginning_of_time_is_one(self, store: Store, clock: Clock) -> None:
+    def test_a_revocation_at_the_beginning_of_time_counts(self, store: Store, clock: Clock) -> None:
         store.revoke("user:1", moment=0, expires=record(clock).expires)
         assert store.revoked("user:1") == 0
 
-    def test_a_cut_off_is_kept_until_it_expires(self, store: Store, clock: Clock) -> None:
+    def test_a_revocation_is_kept_until_it_expires(self, store: Store, clock: Clock) -> None:
         store.revoke("user:1", moment=12, expires=record(clock).expires)
         clock.now += 60
         assert store.revoked("user:1") == 12
 
-    def test_a_cut_off_that_expired_an_hour_ago_is_forgotten(self, store: Store, clock: Clock) -> None:
+    def test_a_revocation_that_expired_an_hour_ago_is_forgotten(self, store: Store, clock: Clock) -> None:
         store.revoke("user:1", moment=12, expires=int(clock.now) - EXPIRY_GRACE - 1)
         assert store.revoked("user:1") is None
 
-    def test_a_lower_cut_off_that_lasts_longer_makes_the_higher_one_last(
+    def test_a_lower_revocation_that_lasts_longer_makes_the_higher_one_last(
         self, store: Store, clock: Clock
     ) -> None:
         store.revoke("user:1", moment=30, expires=int(clock.now) + 60)
@@ -550,7 +550,7 @@ class StoreContract:
         clock.now += 2 * EXPIRY_GRACE
         assert store.revoked("user:1") == 30
 
-    def test_a_higher_cut_off_that_ends_sooner_shortens_nothing(self, store: Store, clock: Clock) -> None:
+    def test_a_higher_revocation_that_ends_sooner_shortens_nothing(self, store: Store, clock: Clock) -> None:
         store.revoke("user:1", moment=10, expires=int(clock.now) + 3 * EXPIRY_GRACE)
         store.revoke("user:1", moment=30, expires=int(clock.now) + 60)
         clock.now += 2 * EXPIRY_GRACE
@@ -627,7 +627,9 @@ class StoreContract:
         assert kept is not None
         assert (kept.version, kept.data) == (2, "refreshed")
 
-    def test_of_fifty_cut_offs_at_once_the_highest_counts(self, make_store: MakeStore, clock: Clock) -> None:
+    def test_of_fifty_revocations_at_once_the_highest_counts(
+        self, make_store: MakeStore, clock: Clock
+    ) -> None:
         workers, later = [make_store(APP), make_store(APP)], record(clock).expires
         at_once(
             *(

@@ -100,8 +100,8 @@ def many_names_used(directory: Directory, worker: str, thread: str) -> Any:
     return all(used)
 
 
-def cut_off(directory: Directory, worker: str, thread: str) -> Any:
-    """Cut-offs, one after the other."""
+def many_revocations(directory: Directory, worker: str, thread: str) -> Any:
+    """Revocations, one after the other."""
     store = SqlStore(directory.database, app=APP)
     for number in range(10):
         store.revoke(f"user:{worker}-{thread}-{number}", moment=number, expires=LATER)
@@ -129,7 +129,7 @@ TASKS: dict[str, Task] = {
         same_session_and_its_end,
         same_name_used,
         many_names_used,
-        cut_off,
+        many_revocations,
         many_sessions,
     )
 }
