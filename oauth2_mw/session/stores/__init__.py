@@ -7,6 +7,7 @@ A new kind of store is one class that passes ``tests/support/contracts/store.py`
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 from oauth2_mw.errors import ConfigError, Problem
@@ -129,6 +130,9 @@ def open_store(url: Secret, *, app: str, database: Database | None = None) -> St
     except OSError as error:
         raise ConfigError([Problem("oauth2_mw", "session", f"the URL cannot be read: {error}")]) from None
     if scheme in _REDIS:
+        if find_spec("redis") is None:
+            missing = "needs redis-py, which is not installed; run: pip install 'oauth2-mw[redis]'"
+            raise ConfigError([Problem("oauth2_mw", "session", missing)])
         from oauth2_mw.session.stores.redis import RedisStore
 
         return RedisStore(url, app=app)

@@ -1,6 +1,6 @@
 """Sessions in Redis or Valkey: one server, one behind Sentinels, or a cluster.
 
-redis-py is an extra: it is imported when a store is used, not with :class:`RedisStore`.
+redis-py is an extra: this package is imported only when a store in Redis is configured.
 """
 
 from oauth2_mw.session.stores.redis.store import RedisStore

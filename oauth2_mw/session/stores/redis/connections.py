@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
+from oauth2_mw.session.stores.redis.cluster import ClusterServers
+from oauth2_mw.session.stores.redis.sentinel import SentinelServers
+from oauth2_mw.session.stores.redis.servers import Servers, SingleServer
+from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.redis_address import Kind, RedisAddress, parse
 
-if TYPE_CHECKING:
-    from oauth2_mw.session.stores.redis.servers import Servers
-    from oauth2_mw.settings.grammar import Secret
+_KINDS: dict[Kind, Callable[[RedisAddress], Servers]] = {
+    Kind.SINGLE: SingleServer,
+    Kind.SENTINEL: SentinelServers,
+    Kind.CLUSTER: ClusterServers,
+}
 
 
 class _Process:
@@ -30,13 +34,10 @@ class _Process:
 class RedisConnections:
     """The servers at *url*, shared by all threads of a process and never across a fork.
 
-    :raises ConfigError: when redis-py is missing, or the URL cannot be used.
+    :raises ConfigError: when the URL cannot be used.
     """
 
     def __init__(self, url: Secret) -> None:
-        if find_spec("redis") is None:
-            missing = "needs redis-py, which is not installed; run: pip install 'oauth2-mw[redis]'"
-            raise ConfigError([Problem("oauth2_mw", "session", missing)])
         try:
             parse(url.value())
         except OSError as error:
@@ -70,17 +71,8 @@ class RedisConnections:
 
 
 def _open(text: str) -> Servers:
-    from oauth2_mw.session.stores.redis.cluster import ClusterServers
-    from oauth2_mw.session.stores.redis.sentinel import SentinelServers
-    from oauth2_mw.session.stores.redis.servers import SingleServer
-
     try:
         address = parse(text)
     except ValueError as error:
         raise StoreUnavailableError(f"setting session has changed: the URL {error}") from None
-    kinds: dict[Kind, Callable[[RedisAddress], Servers]] = {
-        Kind.SINGLE: SingleServer,
-        Kind.SENTINEL: SentinelServers,
-        Kind.CLUSTER: ClusterServers,
-    }
-    return kinds[address.kind](address)
+    return _KINDS[address.kind](address)

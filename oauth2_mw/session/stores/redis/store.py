@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from oauth2_mw.encoding import MAX_NUMBER, base64url
 from oauth2_mw.errors import StoreUnavailableError
@@ -21,9 +21,8 @@ from oauth2_mw.session.stores.record import (
 )
 from oauth2_mw.session.stores.redis import scripts, values
 from oauth2_mw.session.stores.redis.connections import RedisConnections
-
-if TYPE_CHECKING:
-    from oauth2_mw.settings.grammar import Secret
+from oauth2_mw.session.stores.redis.servers import Call
+from oauth2_mw.settings.grammar import Secret
 
 #: Records that are read in one round trip for a list, and keys that a server scans in one.
 PAGE = 100
@@ -42,7 +41,7 @@ class RedisStore:
         when it changes.
     :param app: ``public_url``.
     :param clock: seconds since the epoch.
-    :raises ConfigError: when redis-py is missing, or the URL cannot be used.
+    :raises ConfigError: when the URL cannot be used.
 
     Each operation is one script on one key, which the server runs in one step. It is sent once, and again only when the
     server itself says that it did nothing. There are at most 20 connections per process and server; a request waits two
@@ -278,8 +277,6 @@ class RedisStore:
         *arguments: str | int,
         durable: bool = False,
     ) -> list[object]:
-        from oauth2_mw.session.stores.redis.servers import Call
-
         octets = tuple(str(argument).encode("ascii") for argument in arguments)
         calls = [Call(self._key(kind, name), script, octets) for name in names]
         return self._connections.servers().run(calls, durable=durable) if calls else []
