@@ -16,17 +16,20 @@ TARGET ?=
 VENV := .venv
 VENV_LOWEST := .venv-lowest
 NODE := tests/integration/node
+# pytest rewrites every assertion, which takes seconds: what it made is kept for the next run, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE =
 # As many processes as the machine has processors; one that has nothing left to do takes tests over from another.
 IN_PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install check integration requirements test test-lowest demo bench fuzz mutation docs clean
+.PHONY: help install lint check check-deep integration requirements test test-lowest demo bench fuzz mutation docs clean
 
 help:
 	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
-	@echo "make check       ruff, mypy, import-linter, in-process tests with their coverage: a floor for the package,"
-	@echo "                 all of the security core"
-	@echo "make test        check, then the tests against real providers, servers and a browser; last the requirements"
+	@echo "make check       what to run after every change: ruff, mypy, import-linter, the documentation, in-process tests"
+	@echo "make check-deep  the same with all in-process tests, properties at full budget, and coverage: a floor for the"
+	@echo "                 package, all of the security core"
+	@echo "make test        check-deep, then the tests against real providers, servers and a browser; last the requirements"
 	@echo "                 of tests/security/requirements.tsv that no test has proved"
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
 	@echo "make bench       the hot path against hand-written limits"
@@ -55,11 +58,18 @@ $(NODE)/node_modules/.installed: $(NODE)/package.json $(NODE)/package-lock.json 
 
 install: $(VENV)/.installed
 
-check: $(VENV)/.installed
+lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+# The databases of these tests lie in memory where the machine keeps a folder there: nobody cuts the power, and SQLite
+# waits for the disk with every commit.
+check: lint docs
+	HYPOTHESIS_PROFILE=quick PYTEST_DEBUG_TEMPROOT=$(wildcard /dev/shm) $(VENV)/bin/pytest -q -m "not deep" --ignore=tests/integration $(IN_PARALLEL) $(PYTEST_ARGS)
+
+check-deep: lint docs
 	$(VENV)/bin/pytest -q -m "not integration" $(IN_PARALLEL) --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR) $(PYTEST_ARGS)
 	@$(VENV)/bin/python -m tests.security.core
 
@@ -70,7 +80,10 @@ integration: $(VENV)/.installed $(NODE)/node_modules/.installed
 requirements: $(VENV)/.installed
 	@$(VENV)/bin/python -m tests.security.requirements
 
-test: check integration requirements
+test:
+	@for target in check-deep integration requirements; do \
+	    SECONDS=0; $(MAKE) --no-print-directory $$target; echo "make $$target: $$SECONDS seconds"; \
+	done
 
 test-lowest: $(VENV_LOWEST)/.installed
 	$(VENV_LOWEST)/bin/pytest -q -m "not integration" $(IN_PARALLEL) $(PYTEST_ARGS)

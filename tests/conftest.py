@@ -25,7 +25,7 @@ pytest.register_assert_rewrite(
 # A shared machine may be slow for a moment; a property is about values, not about time.
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
-# For runs by the thousand (make mutation): few examples, and the same ones for every mutant.
+# For runs that come often (make check) or by the thousand (make mutation): few examples, always the same ones.
 settings.register_profile("quick", deadline=None, max_examples=15, derandomize=True, database=None)
 # Chance finds new examples at a desk; what decides whether a change lands gives the same answer twice.
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

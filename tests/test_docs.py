@@ -41,12 +41,14 @@ def text_of(page: Path) -> str:
     return " ".join(html.unescape(markup).split())
 
 
+@pytest.mark.deep
 def test_the_documentation_builds_without_a_warning(built: Path) -> None:
     assert {page.with_suffix(".html").name for page in DOCS.glob("*.rst")} <= {
         page.name for page in built.glob("*.html")
     }
 
 
+@pytest.mark.deep
 def test_the_reference_has_every_setting_with_its_default_and_meaning(built: Path) -> None:
     reference = text_of(built / "settings.html").replace(" ", "")
     for row in describe():
@@ -54,6 +56,7 @@ def test_the_reference_has_every_setting_with_its_default_and_meaning(built: Pat
         assert "".join(entry.split()) in reference, row.key
 
 
+@pytest.mark.deep
 def test_the_reference_has_every_preset_and_icon(built: Path) -> None:
     page = (built / "settings.html").read_text(encoding="utf-8")
     for name in presets.names():

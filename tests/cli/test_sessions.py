@@ -19,6 +19,7 @@ from tests.support.hosts.operator import Operator
 from tests.support.hosts.worker import ISSUER, Clock, Worker
 from tests.support.settings.keys import text_key
 from tests.support.settings.people import attributes, provider
+from tests.support.stores.directory_file import empty_database
 
 HOSTILE = "a\tb\nc\x1b]0;x\x07\x9b31m\u202e\\x"
 KINDS = {
@@ -49,6 +50,9 @@ class Site:
 
     def __init__(self, operator: Operator, clock: Clock, **settings: str) -> None:
         operator.write_ini(secret_keys=text_key(), **settings)
+        for url in {settings[key] for key in ("directory", "session") if key in settings}:
+            if not (file := operator.folder / url.removeprefix("sqlite:///")).exists():
+                empty_database(file)
         self._clock = clock
         self.operator = operator
         self.directory = (

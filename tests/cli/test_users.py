@@ -19,6 +19,7 @@ from tests.support.hosts.worker import Clock, Worker
 from tests.support.providers.standin import StandIn
 from tests.support.settings.keys import text_key
 from tests.support.settings.people import NOW, attributes, provider
+from tests.support.stores.directory_file import empty_database
 
 ISSUER = "https://id.example"
 CORP = "https://corp.example"
@@ -39,7 +40,7 @@ def operator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Operator:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Directory:
-    return Directory(Secret.literal(f"sqlite:///{tmp_path / 'users.db'}"))
+    return Directory(Secret.literal(empty_database(tmp_path / "users.db")))
 
 
 def sign_in(

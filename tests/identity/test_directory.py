@@ -15,13 +15,14 @@ from tests.support.contracts.directory import (
     nothing_written,
     rows,
 )
+from tests.support.stores.directory_file import empty_database
 
 __all__ = ["directory", "nothing_written", "rows"]
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'users.db'}"
+    return empty_database(tmp_path / "users.db")
 
 
 class TestOnSQLite(DirectoryContract):

@@ -38,6 +38,11 @@ def url(postgres_url: str) -> str:
     return postgres_url
 
 
+@pytest.fixture
+def url_without_tables(postgres_url: str) -> str:
+    return postgres_url
+
+
 class TestOnPostgreSQL(SqlStoreContract):
     def take_any_value(self, rows: Rows) -> None:
         for table, columns in (

@@ -25,7 +25,7 @@ from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.jose import Key, base64url, from_base64url, to_json
 from tests.support.providers.standin import LEFT_OUT, Answer, Request, StandIn
 from tests.support.settings.minimal import ORIGIN
-from tests.support.stores.directory_file import count_users, empty_directory
+from tests.support.stores.directory_file import count_users, empty_database
 
 SECRET = "s3cret: %+&ü"
 CALLBACK = f"{ORIGIN}/auth/oauth2/login/callback/"
@@ -136,7 +136,7 @@ def stage(folder: Path, *, provider: Hostile | None = None, **settings: Any) -> 
     :param provider: one that listens already; by default a new one, that has told no lie yet.
     :param settings: of the middleware; ``None`` leaves one out.
     """
-    directory = empty_directory(folder / "users.db")
+    directory = empty_database(folder / "users.db")
     with (
         nullcontext(provider) if provider else Hostile() as liar,
         guarded(

@@ -39,7 +39,7 @@ from tests.support.hosts.wsgi_call import Answer, call, environ_for
 from tests.support.providers.standin import StandIn
 from tests.support.settings.keys import text_key
 from tests.support.settings.minimal import make_settings
-from tests.support.stores.directory_file import empty_directory
+from tests.support.stores.directory_file import empty_database
 
 START = 1_900_000_000
 LIFETIME, IDLE, SYNC = 4 * 3600, 3600, 5
@@ -113,7 +113,7 @@ class Machine(RuleBasedStateMachine):
     def start(self, directory: bool) -> None:  # noqa: FBT001
         self._shared = directory
         self._write_keys()
-        more = {"directory": empty_directory(self._folder / "users.db")} if directory else {}
+        more = {"directory": empty_database(self._folder / "users.db")} if directory else {}
         self._apps = [App(), App()]
         self._workers = [
             OAuth2Middleware(
@@ -456,7 +456,7 @@ def test_whatever_happens_nobody_gets_in_who_should_not() -> None:
         run_state_machine_as_test(
             type("Here", (Machine,), {"provider": provider}),
             settings=settings(
-                max_examples=80,
+                max_examples=settings.default.max_examples * 4 // 5,
                 stateful_step_count=35,
                 deadline=None,
                 suppress_health_check=[

@@ -202,6 +202,7 @@ def test_a_provider_that_sends_a_byte_a_second_is_left(provider: StandIn) -> Non
 # Memory
 
 
+@pytest.mark.deep
 @pytest.mark.requirement("3h.3")
 def test_a_horde_of_anything_leaves_a_bounded_memory(tmp_path: Path) -> None:
     used = LocalReplayCache()
@@ -238,32 +239,32 @@ def test_a_horde_of_anything_leaves_a_bounded_memory(tmp_path: Path) -> None:
 def expressions() -> Iterator[Any]:
     """Every regular expression of the package, with the ways in which its module uses it."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        compiled = {
-            id(node): node.args[0]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile"
-        }
+        text = path.read_text(encoding="utf-8")
+        nodes = list(ast.walk(ast.parse(text))) if "import re\n" in text else []
+        calls = [
+            node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        ]
+        compiled = {id(node): node.args[0] for node in calls if ast.unparse(node.func) == "re.compile"}
         names = {
             target.id: compiled[id(node.value)]
-            for node in ast.walk(tree)
+            for node in nodes
             if isinstance(node, ast.Assign) and id(node.value) in compiled
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        for node in ast.walk(tree):
+        for node in nodes:
             pattern = None
             if isinstance(node, ast.Attribute):
                 of = node.value
                 pattern = names.get(of.id) if isinstance(of, ast.Name) else compiled.get(id(of))
                 if isinstance(of, ast.Name) and of.id == "re" and node.attr in METHODS:
-                    (call_,) = (c for c in ast.walk(tree) if isinstance(c, ast.Call) and c.func is node)
-                    pattern = call_.args[0]
+                    pattern = next(call_.args[0] for call_ in calls if call_.func is node)
             if pattern is not None and isinstance(pattern, ast.Constant) and node.attr in METHODS:
                 yield pytest.param(pattern.value, node.attr, id=f"{path.stem} {node.attr} {pattern.value!a}")
 
 
 METHODS = ("match", "fullmatch", "search", "sub", "finditer", "findall", "split")
+EXPRESSIONS = list(expressions())
 PUMPS = [
     "a",
     "/",
@@ -290,7 +291,7 @@ PUMPS = [
 
 
 @pytest.mark.requirement("3h.6")
-@pytest.mark.parametrize(("pattern", "method"), list(expressions()))
+@pytest.mark.parametrize(("pattern", "method"), EXPRESSIONS)
 def test_no_expression_takes_more_than_linear_time(pattern: str | bytes, method: str) -> None:
     # What is found is looked for from every place of the text in turn.
     apply = getattr(re.compile(pattern), method if method in ("match", "fullmatch") else "search")
@@ -303,7 +304,7 @@ def test_no_expression_takes_more_than_linear_time(pattern: str | bytes, method:
 
 
 def test_the_expressions_of_the_package_are_found() -> None:
-    assert len(list(expressions())) >= 20
+    assert len(EXPRESSIONS) >= 20
 
 
 # The network

@@ -599,6 +599,7 @@ class DirectoryContract:
 
     # Size
 
+    @pytest.mark.deep
     def test_with_a_hundred_thousand_users_every_look_up_uses_an_index(
         self, directory: Directory, rows: Rows, url: str
     ) -> None:

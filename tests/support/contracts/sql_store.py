@@ -301,14 +301,14 @@ class SqlStoreContract(StoreContract):
     # The schema of the first release
 
     def test_what_the_release_before_wrote_counts_on(
-        self, url: str, clock: Clock, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+        self, url_without_tables: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         later = int(clock.now) + 60
         insert = (
             "INSERT INTO oauth2_mw_revocations (kind, value, expires) "  # noqa: S608
             f"VALUES ('session', '{{}}', {later})"
         )
-        before = Rows(url)
+        before = Rows(url_without_tables)
         with monkeypatch.context() as patch:
             patch.setattr(schema, "_MIGRATIONS", schema._MIGRATIONS[:1])
             patch.setattr(schema, "NEWEST", 1)
@@ -316,8 +316,7 @@ class SqlStoreContract(StoreContract):
             assert schema.migrate(old) == 1
             old.dispose()
         before.run(insert.format("early"))
-        store = make_store(APP)
-        assert isinstance(store, SqlStore)
+        store = SqlStore(Database(Secret.literal(url_without_tables)), app=APP, clock=clock)
         assert store.revoked("session:early") == later
         # A worker of that release goes on until it is restarted.
         before.run(insert.format("late"))
@@ -362,6 +361,7 @@ class SqlStoreContract(StoreContract):
 
     # Size
 
+    @pytest.mark.deep
     def test_with_a_hundred_thousand_sessions_everything_uses_an_index(
         self, sql: SqlStore, clock: Clock, rows: Rows
     ) -> None:

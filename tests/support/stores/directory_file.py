@@ -1,4 +1,4 @@
-"""A user directory in a file that is ready: making the tables is a test's business only where it says so."""
+"""A SQLite database whose tables are there already: making them is a test's business only where it says so."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
 
 
-def empty_directory(path: Path) -> str:
-    """Put a directory without any user at *path*, where nothing is yet, and return its URL."""
+def empty_database(path: Path) -> str:
+    """Create a database without users and sessions at *path*, where nothing is yet, and return its URL."""
     with path.open("xb") as file:
         file.write(_empty())
     return _url(path)
