@@ -21,8 +21,9 @@ from oauth2_mw.provider.endpoints.token import TokenResponse, redeem_code, redee
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Timeouts
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.person import ClaimsReader, told
-from oauth2_mw.provider.tokens.id_token import nonce_of, session_id
+from oauth2_mw.provider.tokens.id_token import read_nonce, read_sid
 from oauth2_mw.provider.tokens.logout_token import LogoutToken, validate_logout_token
+from oauth2_mw.provider.tokens.validator import TokenValidator
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.text import shown
@@ -157,7 +158,7 @@ class ProviderClient:
             subject=self._person.subject(claims),
             claims=told(claims),
             tokens=self._tokens(grant),
-            sid=session_id(proven),
+            sid=read_sid(proven),
             issued=int(proven["iat"]) if proven else None,
         )
 
@@ -195,7 +196,7 @@ class ProviderClient:
             metadata,
             subject=subject,
             auth_time=auth_time,
-            nonce=None if id_token is None else nonce_of(id_token),
+            nonce=None if id_token is None else read_nonce(id_token),
         )
         return Refreshed(self._tokens(grant), None if claims is None else told(claims))
 
@@ -230,9 +231,7 @@ class ProviderClient:
             )
         return validate_logout_token(
             text,
-            provider=self.provider,
-            metadata=self._metadata.metadata(),
-            keys=self._metadata.keys_for,
+            TokenValidator(self.provider, self._metadata.metadata(), self._metadata.keys_for),
             now=self._clock(),
         )
 

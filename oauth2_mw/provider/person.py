@@ -11,12 +11,13 @@ from oauth2_mw.provider.discovery.metadata import MetadataCache, ProviderMetadat
 from oauth2_mw.provider.endpoints.token import TokenResponse
 from oauth2_mw.provider.endpoints.userinfo import fetch_userinfo
 from oauth2_mw.provider.http.transport import Transport
-from oauth2_mw.provider.tokens.claim_checks import subject_at
+from oauth2_mw.provider.tokens.claim_checks import read_subject
 from oauth2_mw.provider.tokens.id_token import (
     validate_id_token,
     validate_refreshed_id_token,
-    validate_userinfo,
 )
+from oauth2_mw.provider.tokens.userinfo import validate_userinfo
+from oauth2_mw.provider.tokens.validator import TokenValidator
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 
@@ -59,9 +60,7 @@ class ClaimsReader:
             return self._userinfo(grant, metadata, metadata.endpoint("userinfo_endpoint")), {}
         proven = validate_id_token(
             grant.id_token or "",
-            provider=self._provider,
-            metadata=metadata,
-            keys=self._metadata.keys_for,
+            self._validator(metadata),
             nonce=nonce,
             access_token=grant.access_token,
             now=self._clock(),
@@ -88,9 +87,7 @@ class ClaimsReader:
         if self._provider.is_oidc and grant.id_token is not None:
             claims = validate_refreshed_id_token(
                 grant.id_token,
-                provider=self._provider,
-                metadata=metadata,
-                keys=self._metadata.keys_for,
+                self._validator(metadata),
                 nonce=nonce,
                 auth_time=auth_time,
                 access_token=grant.access_token,
@@ -114,7 +111,7 @@ class ClaimsReader:
         :raises ProviderError: ``no_subject``.
         """
         try:
-            return subject_at(self._provider.subject, claims)
+            return read_subject(self._provider.subject, claims)
         except TokenError as error:
             raise ProviderError(
                 f"the provider gives no usable subject at {self._provider.subject.text}: {error.detail}",
@@ -152,11 +149,12 @@ class ClaimsReader:
             raise TokenError("userinfo is about another subject than the ID token", code="userinfo_subject")
         return {**userinfo, **{name: value for name, value in proven.items() if value is not None}}
 
+    def _validator(self, metadata: ProviderMetadata) -> TokenValidator:
+        return TokenValidator(self._provider, metadata, self._metadata.keys_for)
+
     def _userinfo(self, grant: TokenResponse, metadata: ProviderMetadata, url: str) -> dict[str, Any]:
         def read_signed(token: str) -> dict[str, Any]:
-            return validate_userinfo(
-                token, provider=self._provider, metadata=metadata, keys=self._metadata.keys_for
-            )
+            return validate_userinfo(token, self._validator(metadata))
 
         return fetch_userinfo(
             self._transport,

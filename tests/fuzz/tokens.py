@@ -15,9 +15,10 @@ from oauth2_mw.provider.jose.jwks import KeySet, parse_key_set
 from oauth2_mw.provider.tokens.id_token import (
     validate_id_token,
     validate_refreshed_id_token,
-    validate_userinfo,
 )
 from oauth2_mw.provider.tokens.logout_token import EVENT, validate_logout_token
+from oauth2_mw.provider.tokens.userinfo import validate_userinfo
+from oauth2_mw.provider.tokens.validator import TokenValidator
 from oauth2_mw.settings.grammar import AttributePath
 from tests.support.providers.jose import Key, at_hash, base64url, from_base64url
 from tests.support.settings.providers import provider_settings
@@ -67,13 +68,15 @@ def key_set() -> KeySet:
     return parse_key_set(published)
 
 
+def _validator(**settings: Any) -> TokenValidator:
+    return TokenValidator(provider_settings(issuer=ISSUER, **settings), _METADATA, key_set().matching)
+
+
 def _validate(token: str, **settings: Any) -> dict[str, Any] | None:
     try:
         return validate_id_token(
             token,
-            provider=provider_settings(issuer=ISSUER, **settings),
-            metadata=_METADATA,
-            keys=key_set().matching,
+            _validator(**settings),
             nonce=NONCE,
             access_token=ACCESS_TOKEN,
             now=NOW,
@@ -119,14 +122,12 @@ def claims(data: bytes) -> None:
             _check_header(json.loads(header))
             _check_claims(found, **settings)
     try:
-        found = validate_userinfo(
-            signed, provider=provider_settings(issuer=ISSUER), metadata=_METADATA, keys=key_set().matching
-        )
+        found = validate_userinfo(signed, _validator())
     except TokenError as error:
         explained(error)
     else:
         _check_header(json.loads(header))
-        _check_parties(found)
+        _check_issuer_and_audience(found)
 
 
 def logout_token(data: bytes) -> None:
@@ -136,35 +137,28 @@ def logout_token(data: bytes) -> None:
     signed = f"{signing}.{base64url(ed_key().private.sign(signing.encode()))}"
     for subject in ("sub", "oid"):
         try:
-            found = validate_logout_token(
-                signed,
-                provider=provider_settings(issuer=ISSUER, subject=AttributePath.parse(subject)),
-                metadata=_METADATA,
-                keys=key_set().matching,
-                now=NOW,
-            )
+            validator = _validator(subject=AttributePath.parse(subject))
+            found = validate_logout_token(signed, validator, now=NOW)
         except TokenError as error:
             explained(error)
             continue
-        said = json.loads(payload)
+        payload_claims = json.loads(payload)
         _check_header(json.loads(header), types=("JWT", "LOGOUT+JWT", "APPLICATION/LOGOUT+JWT"))
-        assert said["iss"] == found.issuer == ISSUER
-        assert said["aud"] in ("client", ["client"])
-        assert type(said["events"][EVENT]) is dict
-        assert "nonce" not in said
+        assert payload_claims["iss"] == found.issuer == ISSUER
+        assert payload_claims["aud"] in ("client", ["client"])
+        assert type(payload_claims["events"][EVENT]) is dict
+        assert "nonce" not in payload_claims
         assert found.subject or found.sid
-        assert subject == "oid" or found.subject in (said.get("sub"), None)
+        assert subject == "oid" or found.subject in (payload_claims.get("sub"), None)
         for name in (found.subject, found.sid, found.jti):
             assert name is None or (0 < len(name) <= 255 and name.isprintable())
-        assert NOW - 660 <= found.issued <= NOW + 60
-        assert NOW < found.expires <= NOW + 721
+        assert NOW - 660 <= found.issued_at <= NOW + 60
+        assert NOW < found.expires_at <= NOW + 721
         assert _validate(signed) is None
         with suppress(TokenError):
             validate_refreshed_id_token(
                 signed,
-                provider=provider_settings(issuer=ISSUER),
-                metadata=_METADATA,
-                keys=key_set().matching,
+                _validator(),
                 nonce=None,
                 auth_time=None,
                 access_token=ACCESS_TOKEN,
@@ -180,7 +174,7 @@ def _check_header(header: dict[str, Any], types: tuple[str, ...] = ("JWT",)) -> 
     assert not {"crit", "b64"} & header.keys()
 
 
-def _check_parties(found: dict[str, Any]) -> None:
+def _check_issuer_and_audience(found: dict[str, Any]) -> None:
     assert type(found["sub"]) is str
     assert 0 < len(found["sub"]) <= 255
     assert found["sub"].isprintable()
@@ -192,7 +186,7 @@ def _check_parties(found: dict[str, Any]) -> None:
 def _check_claims(
     found: dict[str, Any], *, leeway: int = 60, max_age: int | None = None, acr_values: tuple[str, ...] = ()
 ) -> None:
-    _check_parties(found)
+    _check_issuer_and_audience(found)
     assert found["nonce"] == NONCE
     _check_times(found, leeway=leeway)
     if max_age is not None:
@@ -204,7 +198,7 @@ def _check_claims(
 
 def check_refreshed(found: dict[str, Any]) -> None:
     """What the claims of a refreshed ID token must be when the person signed in a hundred seconds ago."""
-    _check_parties(found)
+    _check_issuer_and_audience(found)
     _check_times(found, leeway=60)
     assert "events" not in found
     assert int(found.get("auth_time", NOW - 100)) == NOW - 100
@@ -221,6 +215,4 @@ def _check_times(found: dict[str, Any], *, leeway: int) -> None:
 
 def read_signed(text: str) -> dict[str, Any]:
     """What an answer of the userinfo endpoint says that is a signed token."""
-    return validate_userinfo(
-        text, provider=provider_settings(issuer=ISSUER), metadata=_METADATA, keys=key_set().matching
-    )
+    return validate_userinfo(text, _validator())

@@ -16,6 +16,8 @@ EXPLAINED = frozenset(
         "provider/tokens/claim_checks",
         "provider/tokens/id_token",
         "provider/tokens/logout_token",
+        "provider/tokens/userinfo",
+        "provider/tokens/validator",
         "web/signin/attempt",
         "boundary",
     }

@@ -34,6 +34,8 @@ CORE = {
     ),
     "provider/tokens/id_token": ("tests/provider/tokens/test_id_token.py", "tests/provider/test_refresh.py"),
     "provider/tokens/logout_token": ("tests/provider/tokens/test_logout_token.py",),
+    "provider/tokens/userinfo": ("tests/provider/tokens/test_userinfo.py",),
+    "provider/tokens/validator": ("tests/provider/tokens/test_id_token.py",),
     "identity/environ": ("tests/identity/test_environ.py",),
     "boundary": ("tests/test_boundary.py",),
     "settings/grammar": ("tests/settings/test_grammar.py",),

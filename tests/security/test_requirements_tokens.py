@@ -16,7 +16,9 @@ from jwt.exceptions import InvalidTokenError
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algorithms
 from oauth2_mw.provider.jose.jwks import parse_key_set
-from oauth2_mw.provider.tokens.id_token import validate_id_token, validate_userinfo
+from oauth2_mw.provider.tokens.id_token import validate_id_token
+from oauth2_mw.provider.tokens.userinfo import validate_userinfo
+from oauth2_mw.provider.tokens.validator import TokenValidator
 from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.jose import Key, at_hash, base64url, ec_key, ed_key, rsa_key, to_json
 from tests.support.providers.standin import LEFT_OUT, StandIn
@@ -50,9 +52,11 @@ def read(
     published = [key.jwk() if isinstance(key, Key) else key for key in keys or (RSA,)]
     return validate_id_token(
         text,
-        provider=provider_settings(issuer=ISSUER, **settings),
-        metadata=ProviderMetadata(),
-        keys=parse_key_set({"keys": published}).matching,
+        TokenValidator(
+            provider_settings(issuer=ISSUER, **settings),
+            ProviderMetadata(),
+            parse_key_set({"keys": published}).matching,
+        ),
         nonce="the-nonce",
         access_token=access_token,
         now=NOW,
@@ -309,11 +313,9 @@ def test_at_hash_is_of_the_algorithms_own_hash(key: Key, digest: str) -> None:
 )
 def test_signed_userinfo_says_whose_it_is_and_for_whom(changes: dict[str, Any]) -> None:
     def userinfo(text: str) -> dict[str, Any]:
+        keys = parse_key_set({"keys": [RSA.jwk()]}).matching
         return validate_userinfo(
-            text,
-            provider=provider_settings(issuer=ISSUER),
-            metadata=ProviderMetadata(),
-            keys=parse_key_set({"keys": [RSA.jwk()]}).matching,
+            text, TokenValidator(provider_settings(issuer=ISSUER), ProviderMetadata(), keys)
         )
 
     assert userinfo(token())["sub"] == "user-1"

@@ -23,6 +23,7 @@ from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.jose.jwks import parse_key_set
 from oauth2_mw.provider.tokens.id_token import validate_id_token
+from oauth2_mw.provider.tokens.validator import TokenValidator
 from oauth2_mw.session.keyring import ID_BYTES, Keyring
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.grammar import Secret
@@ -47,9 +48,11 @@ def refusal(token: str, *jwks: dict[str, Any]) -> str | None:
     try:
         validate_id_token(
             token,
-            provider=provider_settings(algorithms=(header["alg"],)),
-            metadata=ProviderMetadata(),
-            keys=parse_key_set({"keys": list(jwks)}).matching,
+            TokenValidator(
+                provider_settings(algorithms=(header["alg"],)),
+                ProviderMetadata(),
+                parse_key_set({"keys": list(jwks)}).matching,
+            ),
             nonce="the-nonce",
             access_token=None,
             now=NOW,

@@ -1,6 +1,6 @@
-"""The private key with which we prove who we are: what it may be, and why another one cannot be used.
+"""The private key of the client, with which it signs assertions: a PEM (RFC 7468) or a JWK (RFC 7517).
 
-PEM (RFC 7468) or JWK (RFC 7517). No text of this module quotes anything of a key.
+No message of this module quotes anything of a key.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----", re.DO
 _JWK_MEMBERS = frozenset({"kty", "crv", "n", "e", "d", "p", "q", "dp", "dq", "qi", "oth", "x", "y"})
 _WANTED = f"take one of RSA ({MIN_RSA_BITS} bits or more), P-256, P-384, P-521 or Ed25519"
 _NO_KEY = "it is neither a PEM nor a JWK: write file: and the path of one, like file:client-key.pem"
-_DAMAGED = "it is damaged, or of a kind that nobody knows here: " + _WANTED
+_DAMAGED = "it is damaged, or of an unknown kind: " + _WANTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,39 +33,39 @@ class ClientKey:
 
     #: the JWS algorithm (RFC 7518, section 3.1; RFC 8037)
     alg: str
-    #: the name under which the provider knows its public half, if the JWK says so
+    #: the name under which the provider knows its public key, if the JWK has one
     kid: str | None
     #: an object of the cryptography package
     private: Any = field(repr=False)
 
 
 def parse_client_key(text: str) -> ClientKey:
-    """The key of a PEM or a JWK; the algorithm follows from the kind of key, or is the one that the JWK names.
+    """Return the key of a PEM or a JWK. Its algorithm is the one that the JWK names, or follows from the kind of key.
 
-    :raises ValueError: with why it cannot be used, and what to do.
+    :raises ValueError: if it cannot be used; the message says why and what to do.
     """
     if text.lstrip().startswith("{"):
         return _from_jwk(text)
-    private = _load_pem(_the_private_block(text))
+    private = _load_pem(_private_block(text))
     if private is None:
         raise ValueError(_DAMAGED)
     return ClientKey(_algorithm(private), None, private)
 
 
 def client_key_problems(providers: Iterable[ProviderSettings]) -> tuple[Problem, ...]:
-    """What is wrong with the keys of those providers that need one, to be told before the first sign-in."""
-    found = []
+    """Return the problems of the keys of *providers*, so that they are reported before the first sign-in."""
+    problems = []
     for provider in providers:
         if provider.client_auth_method == "private_key_jwt" and provider.client_key is not None:
             try:
                 parse_client_key(provider.client_key.value())
             except (OSError, ValueError) as error:
-                found.append(Problem(provider.section, "client_key", f"cannot be used: {error}"))
-    return tuple(found)
+                problems.append(Problem(provider.section, "client_key", f"cannot be used: {error}"))
+    return tuple(problems)
 
 
-def _the_private_block(text: str) -> bytes:
-    """The one private key among the blocks of a PEM; certificates, parameters and public keys may surround it."""
+def _private_block(text: str) -> bytes:
+    """Return the one private key in a PEM; certificates, parameters and public keys may stand around it."""
     blocks = [(match[1], match[0]) for match in _PEM.finditer(text)]
     private = [(label, block) for label, block in blocks if label.endswith("PRIVATE KEY")]
     if not blocks:
@@ -73,15 +73,15 @@ def _the_private_block(text: str) -> bytes:
     if not private:
         raise ValueError(
             f"it holds no private key, only {', '.join(label for label, _ in blocks)}: the provider gets that one, "
-            "and here stands the private one"
+            "write the private one here"
         )
     if len(private) > 1:
-        raise ValueError(f"it holds {len(private)} private keys: leave the one to sign with")
+        raise ValueError(f"it holds {len(private)} private keys: leave only the one to sign with")
     label, block = private[0]
     if label == "ENCRYPTED PRIVATE KEY" or "Proc-Type: 4,ENCRYPTED" in block:
         raise ValueError(
-            "it is encrypted, and nobody is there to type a passphrase: write it in the clear with openssl pkey "
-            "-in OLD -out NEW, and make it readable for this service's user alone (chmod 600)"
+            "it is encrypted, and nobody can type a passphrase here: decrypt it with openssl pkey -in OLD -out NEW, "
+            "and make it readable for this service's user alone (chmod 600)"
         )
     if label == "OPENSSH PRIVATE KEY":
         raise ValueError(
@@ -103,22 +103,22 @@ def _load_pem(block: bytes) -> Any:
 def _from_jwk(text: str) -> ClientKey:
     jwk = _members(text)
     if jwk is None:
-        raise ValueError("it is no JWK: not one JSON object")
+        raise ValueError("it is not a JWK: that is one JSON object")
     if "keys" in jwk:
-        raise ValueError("it is a set of keys: write the one private key of it alone")
+        raise ValueError("it is a set of keys: write its one private key alone")
     if jwk.get("kty") == "oct":
         raise ValueError("it is a shared secret: that is a client_secret, for client_secret_jwt")
     if "d" not in jwk:
         raise ValueError(
-            "it is a JWK without the member d, and so a public key: the provider gets that one, and here stands the "
-            "private one"
+            "it is a JWK without the member d, and so a public key: the provider gets that one, write the private one "
+            "here"
         )
     operations = jwk.get("key_ops", ["sign"])
     if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "sign" not in operations:
         raise ValueError("its use or key_ops say that it is not for signing: take a key that is")
     kid = jwk.get("kid")
     if kid is not None and not isinstance(kid, str):
-        raise ValueError("its kid is no text: write it as the provider knows it, in quotes")
+        raise ValueError("its kid is not a text: write it as the provider knows it, in quotes")
     private = _load_jwk({name: value for name, value in jwk.items() if name in _JWK_MEMBERS})
     if private is None:
         raise ValueError(_DAMAGED)
@@ -126,9 +126,9 @@ def _from_jwk(text: str) -> ClientKey:
     if jwk.get("alg") is None:
         return ClientKey(alg, kid, private)
     # RFC 7517, section 4.4: a key that names its algorithm serves no other, such as PS256.
-    fitting = [name for name, kind in ALGORITHMS.items() if kind == ALGORITHMS[alg]]
-    if jwk["alg"] not in fitting:
-        raise ValueError(f"its alg does not fit the key: write {' or '.join(fitting)}, or leave it out")
+    suitable = [name for name, kind in ALGORITHMS.items() if kind == ALGORITHMS[alg]]
+    if jwk["alg"] not in suitable:
+        raise ValueError(f"its alg does not fit the key: write {' or '.join(suitable)}, or leave it out")
     return ClientKey(jwk["alg"], kid, private)
 
 
@@ -136,14 +136,14 @@ def _members(text: str) -> dict[str, Any] | None:
     try:
         return read_object(text.encode("utf-8", "surrogatepass"))
     except DocumentError:
-        # What it says may quote a member's name, and in a damaged file that may be anything.
+        # The error may quote a member's name, and in a damaged file that may be part of the key.
         return None
 
 
 def _load_jwk(members: dict[str, Any]) -> Any:
     from jwt import PyJWK, PyJWTError
 
-    # The texts of PyJWT's errors quote the whole key: none of them leaves this function, not even as a context.
+    # The messages of PyJWT quote the whole key: none of them leaves this function, not even as a context.
     try:
         return PyJWK(members).key
     except (PyJWTError, ValueError, TypeError, ArithmeticError):
@@ -151,7 +151,7 @@ def _load_jwk(members: dict[str, Any]) -> Any:
 
 
 def _algorithm(private: Any) -> str:
-    """The JWS algorithm that a key is for."""
+    """Return the JWS algorithm for a key."""
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -166,5 +166,5 @@ def _algorithm(private: Any) -> str:
     elif isinstance(private, Ed25519PrivateKey):
         alg = "EdDSA"
     if alg is None:
-        raise ValueError(f"it is of a kind that signs no assertions here: {_WANTED}")
+        raise ValueError(f"its kind is not supported: {_WANTED}")
     return alg

@@ -1,7 +1,7 @@
-"""A provider's signing keys (RFC 7517): which of them may verify an ID token, and which are passed over.
+"""The signing keys that a provider publishes (RFC 7517).
 
-Only public RSA of 2048 bits and more, P-256, P-384, P-521 and Ed25519. A symmetric or private key in a published
-set is a leak or an attack; either way it verifies nothing here.
+Usable are public keys of RSA with 2048 bits or more, P-256, P-384, P-521 and Ed25519. A symmetric or private key in a
+published set is a leak or an attack, and is ignored like any other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_KEYS = 100
 MAX_TRIED = 5
 MAX_KID = 256
 MIN_RSA_BITS = 2048
-# Verification time grows with the square of the size; nobody signs ID tokens with more.
+# The time to verify grows with the square of the size; nobody signs ID tokens with more.
 _MAX_RSA_BITS = 8192
 _ED25519_PRIME = 2**255 - 19
 _ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
@@ -24,7 +24,7 @@ _ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 _SMALL_ORDER = frozenset({0, 1, _ED25519_PRIME - 1, _ORDER_8, _ED25519_PRIME - _ORDER_8})
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
-#: JWS algorithm (RFC 7518, section 3.1; RFC 8037) -> key type and curve that it needs
+#: JWS algorithm (RFC 7518, section 3.1; RFC 8037) -> the key type and curve that it needs
 ALGORITHMS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
     {
         "RS256": ("RSA", None),
@@ -48,13 +48,13 @@ class SigningKey:
     kid: str | None
     kty: str
     crv: str | None
-    #: the one algorithm that the provider meant it for, or ``None``
+    #: the only algorithm that the provider allows for it, or ``None``
     alg: str | None
     #: an object of the cryptography package
     public: Any = field(repr=False)
 
     def fits(self, kid: str | None, alg: str) -> bool:
-        """Whether the key may have signed with *alg* under the name *kid* (``None``: the token names none)."""
+        """Return whether the key may have signed a token with *alg* and *kid*, or with *alg* and no ``kid``."""
         return (
             (kid is None or kid == self.kid)
             and self.alg in (None, alg)
@@ -69,14 +69,14 @@ class KeySet:
     keys: tuple[SigningKey, ...]
 
     def matching(self, kid: str | None, alg: str) -> tuple[SigningKey, ...]:
-        """The keys to try, at most :data:`MAX_TRIED` (OpenID Connect Core, section 10.1)."""
+        """Return the keys to try, at most :data:`MAX_TRIED` (OpenID Connect Core, section 10.1)."""
         return tuple(key for key in self.keys if key.fits(kid, alg))[:MAX_TRIED]
 
 
 def parse_key_set(document: Mapping[str, Any]) -> KeySet:
-    """Pick the usable keys from a JWKS document.
+    """Return the usable keys of a JWKS document (RFC 7517, section 5).
 
-    :raises ValueError: when it is no key set at all.
+    :raises ValueError: if it has no list of keys.
     """
     listed = document.get("keys")
     if not isinstance(listed, list):
@@ -86,7 +86,7 @@ def parse_key_set(document: Mapping[str, Any]) -> KeySet:
 
 
 def _signing_key(jwk: Any) -> SigningKey | None:
-    """The key that *jwk* describes, or ``None`` when it is not one that signs ID tokens."""
+    """Return the key that *jwk* describes, or ``None`` if it cannot sign ID tokens."""
     if not isinstance(jwk, dict) or _PRIVATE & jwk.keys():
         return None
     kid, alg = jwk.get("kid"), jwk.get("alg")
@@ -117,13 +117,13 @@ def _public_key(jwk: Mapping[str, Any]) -> Any:
         ).key
     except (PyJWTError, ValueError, TypeError, OverflowError):
         return None
-    if isinstance(public, Ed25519PublicKey) and _is_small(public.public_bytes_raw()):
+    if isinstance(public, Ed25519PublicKey) and _has_small_order(public.public_bytes_raw()):
         return None
     if isinstance(public, RSAPublicKey) and not MIN_RSA_BITS <= public.key_size <= _MAX_RSA_BITS:
         return None
     return public
 
 
-def _is_small(point: bytes) -> bool:
-    """Whether *point* is one of the eight of Ed25519 for which anybody can sign."""
+def _has_small_order(point: bytes) -> bool:
+    """Return whether *point* is one of the eight of Ed25519 for which anybody can sign."""
     return int.from_bytes(point, "little") % (1 << 255) % _ED25519_PRIME in _SMALL_ORDER

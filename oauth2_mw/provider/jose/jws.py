@@ -1,7 +1,7 @@
-"""A compact JWS and its signature: which tokens are read at all, and who may have signed them (RFC 7515, RFC 8725).
+"""Compact JWS: reading a token and verifying its signature (RFC 7515, RFC 8725).
 
-PyJWT verifies the signature, with the algorithms that the caller allows. What the claims must
-say is for the modules of the kinds of tokens.
+PyJWT verifies the signature, with the algorithms that the caller allows. The claims are checked by the modules of
+``tokens``, one for each kind of token.
 """
 
 from __future__ import annotations
@@ -19,49 +19,43 @@ from oauth2_mw.settings.text import shown
 #: characters; a token is measured before anything in it is decoded
 MAX_TOKEN = 16 * 1024
 
+#: Returns the issuer's keys for a ``kid`` (or ``None``) and an algorithm.
 KeySource = Callable[[str | None, str], Sequence[SigningKey]]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenKind:
-    """What a token is for."""
+    """A kind of signed token."""
 
-    #: in messages
+    #: its name in messages
     name: str
-    #: what ``typ`` may be, in lower case; a token without one counts as ``jwt`` (RFC 8725, section 3.11)
+    #: the accepted values of ``typ``, in lower case; a token without ``typ`` counts as ``jwt`` (RFC 8725, section 3.11)
     types: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
-    """What the issuer has signed."""
+class VerifiedToken:
+    """A token whose signature was verified, but not yet its claims."""
 
     kind: TokenKind
     alg: str
     claims: dict[str, Any] = field(repr=False)
 
 
-def verify_jws(
-    token: str,
-    kind: TokenKind,
-    *,
-    algorithms: frozenset[str],
-    keys: KeySource,
-) -> Signed:
-    """Read a token, and verify that one of the issuer's keys signed it.
+def verify_jws(token: str, kind: TokenKind, *, algorithms: frozenset[str], keys: KeySource) -> VerifiedToken:
+    """Read *token* and verify that one of the issuer's keys signed it (RFC 7515, section 5.2).
 
-    :param algorithms: the JWS algorithms to accept.
-    :param keys: finds the issuer's keys for a ``kid`` (or ``None``) and an algorithm.
-    :raises TokenError: with a code ``token_...`` that names the check which failed.
+    :param algorithms: the accepted JWS algorithms.
+    :raises TokenError: with a code ``token_...`` that names the failed check.
     """
     header, claims = read_jws(token, kind)
     alg = _check_header(header, kind, algorithms)
-    _verify_signature(token, kind, header.get("kid"), alg, keys=keys, allowed=algorithms)
-    return Signed(kind, alg, claims)
+    _verify_signature(token, kind, _find_keys(header.get("kid"), alg, keys), algorithms)
+    return VerifiedToken(kind, alg, claims)
 
 
 def read_jws(token: str, kind: TokenKind) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims, with nothing verified (RFC 7515, section 7.1).
+    """Return the header and the claims of *token*, unverified (RFC 7515, section 7.1).
 
     :raises TokenError: ``token_malformed``.
     """
@@ -75,31 +69,31 @@ def read_jws(token: str, kind: TokenKind) -> tuple[dict[str, Any], dict[str, Any
             code="token_malformed",
         )
     header, claims, signature = segments
-    _octets(signature, "signature", kind)
-    return _json(header, "header", kind), _json(claims, "payload", kind)
+    _decode(signature, "signature", kind)
+    return _decode_object(header, "header", kind), _decode_object(claims, "payload", kind)
 
 
-def _octets(segment: str, name: str, kind: TokenKind) -> bytes:
+def _decode(segment: str, name: str, kind: TokenKind) -> bytes:
     if octets := base64url_octets(segment):
         return octets
     raise TokenError(f"the {name} of the {kind.name} is not base64url", code="token_malformed")
 
 
-def _json(segment: str, name: str, kind: TokenKind) -> dict[str, Any]:
+def _decode_object(segment: str, name: str, kind: TokenKind) -> dict[str, Any]:
     try:
-        return read_object(_octets(segment, name, kind))
+        return read_object(_decode(segment, name, kind))
     except DocumentError as error:
         raise TokenError(
             f"the {name} of the {kind.name} cannot be used: {error}", code="token_malformed"
         ) from error
 
 
-def _check_header(header: Mapping[str, Any], kind: TokenKind, allowed: frozenset[str]) -> str:
-    """The algorithm of the token. ``jwk``, ``jku``, ``x5u`` and ``x5c`` are never looked at."""
+def _check_header(header: Mapping[str, Any], kind: TokenKind, algorithms: frozenset[str]) -> str:
+    """Return the token's algorithm. ``jwk``, ``jku``, ``x5u`` and ``x5c`` are ignored (RFC 8725, section 3.10)."""
     alg = header.get("alg")
-    if not isinstance(alg, str) or alg not in allowed:
+    if not isinstance(alg, str) or alg not in algorithms:
         raise TokenError(
-            f"the {kind.name} is signed with {shown(alg)}, and {' '.join(sorted(allowed))} is allowed: "
+            f"the {kind.name} is signed with {shown(alg)}, and {' '.join(sorted(algorithms))} is allowed: "
             "change it at the provider, or set algorithms",
             code="token_algorithm",
         )
@@ -110,7 +104,9 @@ def _check_header(header: Mapping[str, Any], kind: TokenKind, allowed: frozenset
             )
     typ = header.get("typ", "JWT")
     if not isinstance(typ, str) or typ.lower() not in kind.types:
-        raise TokenError(f"a token of type {shown(typ)} is no {kind.name}", code="token_type")
+        raise TokenError(
+            f"the {kind.name} has the type {shown(typ)} of another kind of token", code="token_type"
+        )
     kid = header.get("kid")
     if kid is not None and not (isinstance(kid, str) and 0 < len(kid) <= MAX_KID):
         raise TokenError(
@@ -119,21 +115,25 @@ def _check_header(header: Mapping[str, Any], kind: TokenKind, allowed: frozenset
     return alg
 
 
-def _verify_signature(
-    token: str, kind: TokenKind, kid: str | None, alg: str, *, keys: KeySource, allowed: frozenset[str]
-) -> None:
-    from jwt import PyJWS
-
+def _find_keys(kid: str | None, alg: str, keys: KeySource) -> Sequence[SigningKey]:
     candidates = keys(kid, alg)
     if not candidates:
         raise TokenError(
             f"the provider publishes no {alg} key {'without a name' if kid is None else shown(kid)}",
             code="token_key",
         )
+    return candidates
+
+
+def _verify_signature(
+    token: str, kind: TokenKind, candidates: Sequence[SigningKey], algorithms: frozenset[str]
+) -> None:
+    from jwt import PyJWS
+
     verifier = PyJWS()
     for key in candidates:
         try:
-            verifier.decode_complete(token, key.public, algorithms=sorted(allowed))
+            verifier.decode_complete(token, key.public, algorithms=sorted(algorithms))
         except Exception as error:  # noqa: BLE001  whatever goes wrong inside a library is a refusal
             failure = error
         else:

@@ -1,7 +1,7 @@
-"""What a logout token must prove before it ends a session (OpenID Connect Back-Channel Logout 1.0, 2.4 and 2.6).
+"""Logout tokens (OpenID Connect Back-Channel Logout 1.0, sections 2.4 and 2.6).
 
-Anybody can send one to us. It must not be possible to make one of an ID token, which every application of the
-provider has, nor to use one in place of an ID token; and a copy is worth nothing after minutes.
+Anybody can send us a token, and every application of the provider has ID tokens: neither kind of token may pass for the
+other, and a copy must be worthless after minutes.
 """
 
 from __future__ import annotations
@@ -11,104 +11,109 @@ from dataclasses import dataclass
 from typing import Any
 
 from oauth2_mw.errors import TokenError
-from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algorithms
-from oauth2_mw.provider.jose.jws import KeySource, TokenKind, verify_jws
+from oauth2_mw.provider.jose.jws import TokenKind
 from oauth2_mw.provider.tokens.claim_checks import (
     MAX_ID,
-    check_parties,
     check_subject,
     check_times,
-    is_id,
-    seconds,
-    subject_at,
+    is_identifier,
+    numeric_date,
+    read_subject,
 )
+from oauth2_mw.provider.tokens.validator import TokenValidator
 from oauth2_mw.settings.grammar import AttributePath
-from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.text import shown
 
-#: A plain JWT is accepted as well: the type is recommended only, and many providers do not write it (section 2.4).
+#: A plain JWT is accepted as well: section 2.4 only recommends the type, and many providers do not set it.
 LOGOUT_TOKEN = TokenKind("logout token", frozenset({"logout+jwt", "application/logout+jwt", "jwt"}))
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
-#: seconds; providers send it at once, and are told to let it end after two minutes (section 4)
+#: seconds; providers send a logout token at once, and should have it expire within two minutes (section 4)
 MAX_AGE = 600
 
 
 @dataclass(frozen=True, slots=True)
 class LogoutToken:
-    """A logout that the provider ordered: of one session there (``sid``), or of all those of a person (``subject``)."""
+    """A logout at the provider: of one session there (``sid``), or of all sessions of a person (``subject``)."""
 
     issuer: str
-    #: as in :attr:`SignIn.subject`
+    #: as in :attr:`Authentication.subject <oauth2_mw.provider.client.Authentication.subject>`
     subject: str | None
     sid: str | None
-    #: names the token; one that comes again must have no second effect
+    #: identifies the token; a second one with the same ``jti`` must have no effect
     jti: str
-    #: when it was issued, in seconds since the epoch
-    issued: int
-    #: from when on no copy of it is accepted any more, in seconds since the epoch
-    expires: int
+    #: seconds since the epoch
+    issued_at: int
+    #: when the token stops being accepted, in seconds since the epoch
+    expires_at: int
 
 
-def validate_logout_token(
-    token: str, *, provider: ProviderSettings, metadata: ProviderMetadata, keys: KeySource, now: float
-) -> LogoutToken:
-    """Read a logout token. Whether it came before, the caller knows.
+def validate_logout_token(token: str, validator: TokenValidator, *, now: float) -> LogoutToken:
+    """Validate a logout token (section 2.6). The caller checks that its ``jti`` is new (step 8).
 
-    ``exp`` must be there, as the specification has it since it is final; those who wrote to a draft of it leave it out
-    (older Keycloak and authentik, Ory Hydra), and how long a logout token may live is for its issuer to say.
+    ``exp`` is required, as in the final specification; implementations of a draft leave it out (older Keycloak and
+    authentik, Ory Hydra), but only the issuer can say how long its token lives.
 
-    :param keys: finds the issuer's keys for a ``kid`` (or ``None``) and an algorithm.
     :param now: seconds since the epoch.
-    :raises TokenError: with a code ``token_...`` or ``logout_...`` that names the check which failed.
+    :raises TokenError: with a code ``token_...`` or ``logout_...`` that names the failed check.
+    :raises ProviderUnavailableError, ProviderError: if the provider's keys cannot be fetched.
     """
-    signed = verify_jws(token, LOGOUT_TOKEN, algorithms=allowed_algorithms(provider, metadata), keys=keys)
-    claims = signed.claims
-    check_parties(signed, provider)
-    _check_event(claims)
-    check_times(signed, now=now, leeway=provider.leeway, oldest=MAX_AGE)
-    jti = claims.get("jti")
-    if not is_id(jti):
-        raise TokenError(
-            f"jti in the logout token is not a printable text of 1 to {MAX_ID} characters", code="logout_jti"
-        )
-    subject, sid = _whom(claims, provider.subject)
-    issued = seconds(signed, "iat")
+    provider = validator.provider
+    verified = validator.verify(token, LOGOUT_TOKEN)
+    claims = verified.claims
+    _check_events(claims)
+    _check_no_nonce(claims)
+    check_times(verified, now=now, leeway=provider.leeway, max_age=MAX_AGE)
+    jti = _check_identifier(claims, "jti", code="logout_jti")
+    subject, sid = _read_subject_and_sid(claims, provider.subject)
+    issued_at = numeric_date(verified, "iat")
     return LogoutToken(
         issuer=claims["iss"],
         subject=subject,
         sid=sid,
         jti=jti,
-        issued=int(issued),
-        expires=int(min(seconds(signed, "exp"), issued + MAX_AGE)) + provider.leeway + 1,
+        issued_at=int(issued_at),
+        expires_at=int(min(numeric_date(verified, "exp"), issued_at + MAX_AGE)) + provider.leeway + 1,
     )
 
 
-def _check_event(claims: Mapping[str, Any]) -> None:
-    # It is what makes a token one of logout, and what no ID token has.
+def _check_events(claims: Mapping[str, Any]) -> None:
+    """Check ``events``, which makes a token a logout token (step 6). No ID token has it."""
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(events.get(EVENT), dict):
         raise TokenError(
-            f"the logout token does not tell of a logout: events is {shown(events)}", code="logout_event"
+            f"the logout token does not hold the event of a logout: events is {shown(events)}",
+            code="logout_event",
         )
-    # Without one it can be no answer to a sign-in, whatever else it says.
+
+
+def _check_no_nonce(claims: Mapping[str, Any]) -> None:
+    """Check that there is no ``nonce`` (step 7), so that the token cannot pass for an ID token."""
     if "nonce" in claims:
         raise TokenError("the logout token has a nonce, which it must not have", code="logout_nonce")
 
 
-def _whom(claims: Mapping[str, Any], path: AttributePath) -> tuple[str | None, str | None]:
-    """Subject and session; what cannot be read is not passed over, for then too much or too little would end.
-
-    :param path: where the subject stands. If that is not ``sub``, then ``sub`` tells nobody: one person's might be the
-        subject of another.
-    """
-    sid = claims.get("sid")
-    if "sid" in claims and not is_id(sid):
+def _check_identifier(claims: Mapping[str, Any], name: str, *, code: str) -> str:
+    value = claims.get(name)
+    if not is_identifier(value):
         raise TokenError(
-            f"sid in the logout token is not a printable text of 1 to {MAX_ID} characters", code="logout_sid"
+            f"{name} in the logout token is not a printable text of 1 to {MAX_ID} characters",
+            code=code,
         )
+    return value
+
+
+def _read_subject_and_sid(claims: Mapping[str, Any], path: AttributePath) -> tuple[str | None, str | None]:
+    """Return the subject and the session, at least one of which must be there (step 5).
+
+    A malformed one is refused rather than ignored: too many sessions would end, or too few.
+
+    :param path: where the subject stands. Unless that is ``sub``, the value of ``sub`` identifies nobody: it might be
+        the subject of another person.
+    """
+    sid = _check_identifier(claims, "sid", code="logout_sid") if "sid" in claims else None
     if "sub" in claims:
         check_subject(claims["sub"])
-    subject = subject_at(path, claims) if path.get(claims) is not None else None
+    subject = read_subject(path, claims) if path.get(claims) is not None else None
     if subject is None and sid is None:
         raise TokenError(
             f"the logout token names no session (sid) and no subject ({path.text})", code="logout_subject"

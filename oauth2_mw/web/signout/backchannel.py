@@ -101,7 +101,7 @@ class BackChannelLogout:
         if self._ledger.is_processed(name):
             return "repeated", []
         how, ended = self._end(token)
-        self._ledger.mark_processed(name, expires=token.expires)
+        self._ledger.mark_processed(name, expires=token.expires_at)
         return how, ended
 
     def _end(self, token: LogoutToken) -> tuple[str, list[SessionInfo]]:
@@ -111,7 +111,7 @@ class BackChannelLogout:
         user_id = self._user_id(token.issuer, token.subject or "")
         if user_id is None:
             return "sub", []
-        return "sub", self._ledger.end_user(user_id, moment=token.issued)
+        return "sub", self._ledger.end_user(user_id, moment=token.issued_at)
 
     def _user_id(self, issuer: str, subject: str) -> str | None:
         if self._directory is None:

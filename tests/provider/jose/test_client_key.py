@@ -87,7 +87,7 @@ UNUSABLE = {
     "no DER": ("-----BEGIN PRIVATE KEY-----\nMIIcanary\n-----END PRIVATE KEY-----", "damaged"),
     "no ASCII": ("-----BEGIN PRIVATE KEY-----\nü\n-----END PRIVATE KEY-----", "damaged"),
     "public": (public_pem(ec_key().private), "only PUBLIC KEY: the provider gets that one"),
-    "two": (pem(ec_key().private) + pem(ed_key().private), "2 private keys: leave the one to sign with"),
+    "two": (pem(ec_key().private) + pem(ed_key().private), "2 private keys: leave only the one to sign with"),
     "encrypted": (pem(ec_key().private, passphrase=b"x"), "is encrypted"),
     "encrypted, older form": (
         pem(ec_key().private, passphrase=b"x", kind=PrivateFormat.TraditionalOpenSSL),
@@ -95,9 +95,9 @@ UNUSABLE = {
     ),
     "OpenSSH": (pem(ed_key().private, kind=PrivateFormat.OpenSSH), "ssh-keygen -p -m PKCS8"),
     "short RSA": (pem(rsa_key(bits=1024).private), "RSA key of 1024 bits, which is too weak"),
-    "secp256k1": (pem(ec.generate_private_key(ec.SECP256K1())), "signs no assertions here"),
-    "Ed448": (pem(ed448.Ed448PrivateKey.generate()), "signs no assertions here"),
-    "X25519": (pem(x25519.X25519PrivateKey.generate()), "signs no assertions here"),
+    "secp256k1": (pem(ec.generate_private_key(ec.SECP256K1())), "its kind is not supported"),
+    "Ed448": (pem(ed448.Ed448PrivateKey.generate()), "its kind is not supported"),
+    "X25519": (pem(x25519.X25519PrivateKey.generate()), "its kind is not supported"),
 }
 
 
@@ -126,7 +126,7 @@ def test_a_pem_that_cannot_sign_is_explained(case: str) -> None:
         ({"use": "enc"}, "not for signing"),
         ({"key_ops": ["verify"]}, "not for signing"),
         ({"key_ops": "sign"}, "not for signing"),
-        ({"kid": 7}, "its kid is no text"),
+        ({"kid": 7}, "its kid is not a text"),
         ({"alg": "ES384"}, "its alg does not fit the key: write ES256, or leave it out"),
         ({"alg": "HS256"}, "its alg does not fit the key"),
         ({"alg": "none"}, "its alg does not fit the key"),
@@ -152,7 +152,7 @@ def test_an_rsa_jwk_whose_numbers_do_not_belong_together_is_refused() -> None:
 )
 def test_what_begins_like_a_jwk_and_is_none_is_refused(text: str) -> None:
     found = refused(text)
-    assert found == "it is no JWK: not one JSON object"
+    assert found == "it is not a JWK: that is one JSON object"
 
 
 ODD = st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.lists(st.integers(), max_size=2)

@@ -1,4 +1,4 @@
-"""What a logout token must prove. Each refusal names the check, so that switching the check off is seen."""
+"""The checks of a logout token. Each refusal names its check, so that one that is switched off is noticed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from oauth2_mw.provider.jose.jwks import parse_key_set
 from oauth2_mw.provider.jose.jws import MAX_TOKEN
 from oauth2_mw.provider.tokens.id_token import validate_id_token
 from oauth2_mw.provider.tokens.logout_token import EVENT, LogoutToken, validate_logout_token
+from oauth2_mw.provider.tokens.validator import TokenValidator
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.providers.jose import Key, base64url, ec_key, ed_key, rsa_key
@@ -46,13 +47,12 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 
 def validate(token: str, *keys: Key, now: float = NOW, **settings: Any) -> LogoutToken:
-    return validate_logout_token(
-        token,
-        provider=provider_settings(**settings),
-        metadata=ProviderMetadata(),
-        keys=parse_key_set({"keys": [key.jwk() for key in keys or (RSA,)]}).matching,
-        now=now,
-    )
+    return validate_logout_token(token, validator(*(keys or (RSA,)), **settings), now=now)
+
+
+def validator(*keys: Key, **settings: Any) -> TokenValidator:
+    published = parse_key_set({"keys": [key.jwk() for key in keys]})
+    return TokenValidator(provider_settings(**settings), ProviderMetadata(), published.matching)
 
 
 def refusal(token: str, *keys: Key, **options: Any) -> str:
@@ -76,8 +76,8 @@ def test_a_good_token_says_whose_session_ended() -> None:
         subject="user-1",
         sid="session-1",
         jti="token-1",
-        issued=NOW,
-        expires=NOW + 120 + 60 + 1,
+        issued_at=NOW,
+        expires_at=NOW + 120 + 60 + 1,
     )
 
 
@@ -120,16 +120,18 @@ def test_a_session_or_a_person_is_enough() -> None:
         ({"exp": NOW + 10**8, "iat": NOW - 100}, NOW + 561),
     ],
 )
-def test_its_end_is_when_no_copy_is_accepted_any_more(changes: dict[str, Any], expires: int) -> None:
+def test_a_logout_token_expires_when_no_copy_is_accepted_any_more(
+    changes: dict[str, Any], expires: int
+) -> None:
     text = RSA.sign(claims(**changes), **TYPED)
     token = validate(text)
-    assert token.expires == expires
+    assert token.expires_at == expires
     assert refusal(text, now=expires) in ("token_expired", "token_issued")
     assert validate(text, now=expires - 1.5) == token
 
 
 def test_a_moment_of_issue_between_two_seconds_is_the_earlier_one() -> None:
-    assert validate(RSA.sign(claims(iat=NOW - 0.5), **TYPED)).issued == NOW - 1
+    assert validate(RSA.sign(claims(iat=NOW - 0.5), **TYPED)).issued_at == NOW - 1
 
 
 # Refused
@@ -269,7 +271,7 @@ def test_a_logout_token_with_a_nonce_is_refused(nonce: Any) -> None:
         ({"sid": "a\0"}, "logout_sid"),
     ],
 )
-def test_whom_a_logout_token_names_can_be_read(changes: dict[str, Any], code: str) -> None:
+def test_a_malformed_subject_or_session_is_refused(changes: dict[str, Any], code: str) -> None:
     assert claims_refusal(**changes) == code
 
 
@@ -302,9 +304,7 @@ def test_a_logout_token_is_no_id_token() -> None:
         with pytest.raises(TokenError) as refused:
             validate_id_token(
                 RSA.sign(CLAIMS, typ=typ),
-                provider=provider_settings(),
-                metadata=ProviderMetadata(),
-                keys=parse_key_set({"keys": [RSA.jwk()]}).matching,
+                validator(RSA),
                 nonce="the-nonce",
                 access_token=None,
                 now=NOW,
@@ -329,7 +329,7 @@ def client_for(settings: ProviderSettings) -> ProviderClient:
 def test_a_client_reads_what_its_provider_sends(provider: StandIn) -> None:
     token = client_for(oidc_settings(provider)).read_logout_token(provider.logout_token())
     assert (token.issuer, token.subject, token.sid) == (provider.url, "user-1", "session-1")
-    assert abs(token.issued - time.time()) < 60
+    assert abs(token.issued_at - time.time()) < 60
 
 
 def test_each_logout_has_a_name_of_its_own(provider: StandIn) -> None:
@@ -395,4 +395,4 @@ def test_no_claim_and_no_header_gets_more_than_our_own_errors(
         return
     assert found.issuer == ISSUER
     assert found.subject or found.sid
-    assert NOW < found.expires <= NOW + 721
+    assert NOW < found.expires_at <= NOW + 721
