@@ -29,28 +29,22 @@ Convert = Callable[[str, Path], Any]
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 #: The fields of an identity that an ``attribute_map`` may fill.
 LOCAL_FIELDS = ("username", "name", "email", "phone", "comment", "groups")
-#: Parameters of the authorization request that the middleware sets, and the setting that decides each.
-_OWN_PARAMS: Mapping[str, str | None] = MappingProxyType(
-    {
-        "client_id": "client_id",
-        "client_secret": "client_secret",
-        "redirect_uri": "public_url",
-        "response_type": None,
-        "response_mode": "response_mode",
-        "scope": "scope",
-        "state": None,
-        "nonce": None,
-        "code_challenge": "pkce",
-        "code_challenge_method": "pkce",
-        "prompt": "prompt",
-        "max_age": "max_age",
-        "acr_values": "acr_values",
-        "ui_locales": "ui_locales",
-        "login_hint": None,
-        "request": None,
-        "request_uri": None,
-    }
-)
+#: Parameters of the authorization request -> the setting that decides each.
+_SET_PARAMS = {
+    "client_id": "client_id",
+    "client_secret": "client_secret",
+    "redirect_uri": "public_url",
+    "response_mode": "response_mode",
+    "scope": "scope",
+    "code_challenge": "pkce",
+    "code_challenge_method": "pkce",
+    "prompt": "prompt",
+    "max_age": "max_age",
+    "acr_values": "acr_values",
+    "ui_locales": "ui_locales",
+}
+#: Parameters of the authorization request that are made anew for each sign-in.
+_FRESH_PARAMS = "response_type state nonce login_hint request request_uri".split()
 _JSON_TYPES = {list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
@@ -284,10 +278,10 @@ def auth_params(text: str, _base: Path) -> Mapping[str, str]:
         return MappingProxyType({})
     written = _string_object(text, example='{"hd": "example.com"}')
     for name, value in written.items():
-        if name in _OWN_PARAMS:
-            setting = _OWN_PARAMS[name]
-            advice = f"the setting {setting} decides it" if setting else "it is made anew for each sign-in"
-            raise ValueError(f"{name} cannot be set here: {advice}")
+        if name in _SET_PARAMS:
+            raise ValueError(f"{name} cannot be set here: the setting {_SET_PARAMS[name]} decides it")
+        if name in _FRESH_PARAMS:
+            raise ValueError(f"{name} cannot be set here: it is made anew for each sign-in")
         if not name or contains_control(name) or contains_control(value):
             raise ValueError("a name is empty, or it or its value contains control characters")
     return MappingProxyType(written)

@@ -224,28 +224,10 @@ def test_a_value_that_cannot_be_used_is_explained(tmp_path, key, value, parts):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        *(
-            "client_id",
-            "client_secret",
-            "redirect_uri",
-            "response_type",
-            "response_mode",
-            "scope",
-            "state",
-            "nonce",
-        ),
-        *(
-            "code_challenge",
-            "code_challenge_method",
-            "prompt",
-            "max_age",
-            "acr_values",
-            "ui_locales",
-            "request",
-        ),
-        *("request_uri", "login_hint"),
-    ],
+    """
+    client_id client_secret redirect_uri response_type response_mode scope state nonce code_challenge
+    code_challenge_method prompt max_age acr_values ui_locales request request_uri login_hint
+    """.split(),
 )
 def test_a_parameter_of_ours_cannot_be_written_in_auth_params(name):
     assert f"auth_params: {name} cannot be set here" in only_problem(main("auth_params", {name: "x"}))
