@@ -1,6 +1,6 @@
-"""One identity provider as the rest of the package sees it: where to send the browser, and who came back.
+"""One identity provider, as the rest of the package sees it.
 
-The authorization code flow with state, nonce and PKCE, for OpenID Connect (with an issuer) and plain OAuth
+It is used by the authorization code flow with state, nonce and PKCE: OpenID Connect with an issuer, else plain OAuth
 2.0. Nothing is fetched or loaded before the first call.
 """
 
@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oauth2_mw.errors import OAuth2Error, StateError, TokenError
-from oauth2_mw.provider.discovery.metadata import MetadataCache
-from oauth2_mw.provider.endpoints.authorization import authorization_url
+from oauth2_mw.provider.claims import ClaimsReader
+from oauth2_mw.provider.discovery.metadata import MetadataCache, ProviderMetadata
+from oauth2_mw.provider.endpoints.authorization import AuthorizationRequest, authorization_url
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
+from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
 from oauth2_mw.provider.endpoints.token import TokenResponse, redeem_code, redeem_refresh_token
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Timeouts
 from oauth2_mw.provider.http.transport import Transport
-from oauth2_mw.provider.person import ClaimsReader, told
 from oauth2_mw.provider.tokens.id_token import read_nonce, read_sid
 from oauth2_mw.provider.tokens.logout_token import LogoutToken, validate_logout_token
 from oauth2_mw.provider.tokens.validator import TokenValidator
@@ -31,46 +32,46 @@ from oauth2_mw.settings.text import shown
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a sign-in brought along, or a refresh. After a refresh ``None`` means unchanged: what was there stays."""
+    """The tokens of a sign-in or a refresh. After a refresh, ``None`` means that the previous one stays valid."""
 
     id_token: str | None = field(repr=False)
-    #: after a refresh it takes the place of the one that was redeemed, which may be worth nothing any more
+    #: after a refresh it replaces the redeemed one, which may not be valid any more
     refresh_token: str | None = field(repr=False)
     access_token: str = field(repr=False)
-    #: when the access token ends, in seconds since the epoch, if the provider says so
+    #: when the access token expires, in seconds since the epoch, or ``None`` if the provider does not say
     expires_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """A person, proven by the provider: who it is (issuer and subject), and what is said of them (claims)."""
+    """A person whom the provider authenticated, identified by issuer and subject."""
 
     issuer: str
     subject: str
     claims: dict[str, Any] = field(repr=False)
     tokens: Tokens
-    #: the session at the provider, which a logout there names; only an ID token can tell it
+    #: the session at the provider, which a logout there names; ``None`` without an ID token that has it
     sid: str | None = None
-    #: when the ID token was issued, in seconds since the epoch
-    issued: int | None = None
+    #: when the ID token was issued, in seconds since the epoch; ``None`` without an ID token
+    issued_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
-    """What a refresh token was worth."""
+class RefreshResult:
+    """What the provider gave for a refresh token."""
 
     tokens: Tokens
-    #: What is said of the person now, in place of what was said before. When the answer had no ID token it is userinfo
-    #: alone. ``None``: nothing is said, because there was nobody to ask or no answer in time.
+    #: The claims that replace the previous ones; those of userinfo alone if no ID token came. ``None`` if the provider
+    #: gave none in time, or has no userinfo endpoint.
     claims: dict[str, Any] | None = field(repr=False)
 
 
 class ProviderClient:
-    """Talks to one provider. One for the life of a process; safe for threads and across forks.
+    """The client at one provider. One serves a whole process; it is safe for threads and across forks.
 
     :param redirect_uri: our callback for this provider, as registered there.
     :param insecure_http: whether plain http endpoints are accepted off loopback.
-    :param needs: the claims that somebody reads; userinfo is asked when the ID token lacks one of them.
+    :param needs: the claims that are used; userinfo is fetched if the ID token lacks one of them.
     :param clock: seconds since the epoch.
     :param timeouts: how long the provider may keep a worker waiting.
     """
@@ -89,40 +90,33 @@ class ProviderClient:
         self.redirect_uri = redirect_uri
         self._clock = clock
         self._transport = _transport(provider, insecure_http=insecure_http, timeouts=timeouts)
-        self._hurried_transport = _transport(
+        self._revocation_transport = _transport(
             provider, insecure_http=insecure_http, timeouts=timeouts.at_most(REVOCATION_TIMEOUTS)
         )
         self._metadata = MetadataCache(provider, self._transport, clock)
-        self._person = ClaimsReader(provider, self._transport, self._metadata, needs=needs, clock=clock)
+        self._claims = ClaimsReader(provider, self._transport, self._metadata, needs=needs, clock=clock)
         self._authentication = ClientAuthentication(provider, clock=clock)
 
     def authorization_url(
         self, *, state: str, nonce: str, code_verifier: str, login_hint: str | None = None
     ) -> str:
-        """Where to send the browser (RFC 6749, section 4.1.1; OpenID Connect Core, section 3.1.2.1).
+        """Return the URL to send the browser to (RFC 6749, section 4.1.1; OpenID Connect Core, section 3.1.2.1).
 
-        :raises ProviderUnavailable, ProviderError: when the provider's metadata cannot be had.
+        :raises ProviderUnavailableError: if the provider's metadata cannot be fetched.
+        :raises ProviderError: if the metadata cannot be used; ``pkce`` if the provider does not offer S256.
         """
-        return authorization_url(
-            self.provider,
-            self._metadata.metadata(),
-            redirect_uri=self.redirect_uri,
-            state=state,
-            nonce=nonce,
-            code_verifier=code_verifier,
-            login_hint=login_hint,
-        )
+        request = AuthorizationRequest(self.redirect_uri, state, nonce, code_verifier, login_hint)
+        return authorization_url(self.provider, self._metadata.metadata(), request)
 
     def authorization_endpoint(self) -> str:
-        """The address that :meth:`authorization_url` adds a query to; errors as there."""
+        """Return the address that :meth:`authorization_url` adds a query to; it raises the same errors."""
         return self._metadata.metadata().endpoint("authorization_endpoint")
 
     def check_issuer(self, iss: str | None) -> None:
-        """Refuse an answer that came from somebody else (RFC 9207, section 2.4). For errors as well as codes.
+        """Check the ``iss`` of an authorization response, be it a code or an error (RFC 9207, section 2.4).
 
-        :raises StateError: ``issuer`` when *iss* is another issuer, or missing though the provider always
-            sends it.
-        :raises ProviderUnavailable, ProviderError: when the metadata is needed and cannot be had.
+        :raises StateError: ``issuer`` if *iss* is another issuer, or missing although the provider always sends it.
+        :raises ProviderUnavailableError, ProviderError: if the metadata is needed and cannot be fetched or used.
         """
         expected = self.provider.issuer
         if expected is None:
@@ -136,107 +130,89 @@ class ProviderClient:
             raise StateError(f"the answer does not say that it comes from {expected}", code="issuer")
 
     def redeem(self, *, code: str, nonce: str, code_verifier: str) -> Authentication:
-        """Exchange the code and find out who signed in.
+        """Exchange a code for tokens and claims (RFC 6749, section 4.1.3; OpenID Connect Core, section 3.1.3).
 
-        :raises ProviderUnavailable: when the provider does not answer in time.
-        :raises ProviderError: when it refuses, or its answer is of no use.
-        :raises TokenError: when its answer proves nothing.
+        :raises ProviderUnavailableError: if the provider does not answer in time.
+        :raises ProviderError: if the provider refuses, or its answer cannot be used.
+        :raises TokenError: if the ID token or userinfo fails a check.
         """
         metadata = self._metadata.metadata()
-        grant = redeem_code(
-            self._transport,
-            self.provider,
-            metadata,
+        response = redeem_code(
+            self._authenticated_client(metadata),
             code=code,
             redirect_uri=self.redirect_uri,
             code_verifier=code_verifier if self.provider.pkce else None,
-            authentication=self._authentication,
         )
-        claims, proven = self._person.first(grant, metadata, nonce=nonce)
+        claims = self._claims.for_code(response, metadata, nonce=nonce)
         return Authentication(
             issuer=self.provider.user_issuer,
-            subject=self._person.subject(claims),
-            claims=told(claims),
-            tokens=self._tokens(grant),
-            sid=read_sid(proven),
-            issued=int(proven["iat"]) if proven else None,
+            subject=claims.subject,
+            claims=claims.merged,
+            tokens=self._tokens(response),
+            sid=read_sid(claims.id_token),
+            issued_at=int(claims.id_token["iat"]) if claims.id_token else None,
         )
 
     def refresh(
         self, refresh_token: str, *, subject: str, auth_time: int | None, id_token: str | None = None
-    ) -> Refreshed:
+    ) -> RefreshResult:
         """Exchange a refresh token for new tokens and claims (RFC 6749, section 6; OpenID Connect Core, section 12).
 
-        Never call it twice with one token: a provider that rotates them takes the second use for a theft and ends the
-        sign-in. Userinfo is asked as at a sign-in: when the ID token lacks a claim that somebody reads, when none came,
-        and always without an issuer. When it cannot be had in time, nothing is said of the person, and the tokens are
-        not lost.
+        Never call it twice with one token: a provider that rotates refresh tokens takes the second use for a theft and
+        ends the sign-in. Userinfo is fetched as at a sign-in: if the ID token lacks a claim that is needed, if none
+        came, and always without an issuer. If it cannot be fetched in time, the tokens are returned without claims.
 
-        :param subject: who signed in: :attr:`Authentication.subject`.
-        :param auth_time: the claim of the first ID token, if it was there; another one is refused.
-        :param id_token: the latest ID token, if it was kept: a nonce in the new one must be the nonce in it.
-        :raises ProviderUnavailable: when the provider does not answer in time; the refresh token may still be good.
-        :raises ProviderError: ``invalid_grant`` when the token is spent; others when the provider refuses, or its
-            answer is of no use.
-        :raises TokenError: when the answer proves nothing, or is about somebody else (``subject_changed``).
+        :param subject: the :attr:`Authentication.subject` of the sign-in.
+        :param auth_time: the claim of the first ID token, or ``None`` if it was missing.
+        :param id_token: the latest ID token, if it was kept: a nonce in the new one must be the same.
+        :raises ProviderUnavailableError: if the provider does not answer in time; the refresh token may still be valid.
+        :raises ProviderError: ``invalid_grant`` if the refresh token is not valid any more; others if the provider
+            refuses, or its answer cannot be used.
+        :raises TokenError: if a token fails a check, or is about another person (``subject_changed``).
         """
         metadata = self._metadata.metadata()
         if self.provider.is_oidc:
-            # Now, because a provider that replaced the refresh token will not do so again.
+            # Beforehand: once the provider has replaced the refresh token, a missing key would lose the new one.
             self._metadata.load_keys()
-        grant = redeem_refresh_token(
-            self._transport,
-            self.provider,
-            metadata,
-            refresh_token=refresh_token,
-            authentication=self._authentication,
-        )
-        claims = self._person.again(
-            grant,
+        response = redeem_refresh_token(self._authenticated_client(metadata), refresh_token)
+        claims = self._claims.for_refresh(
+            response,
             metadata,
             subject=subject,
             auth_time=auth_time,
             nonce=None if id_token is None else read_nonce(id_token),
         )
-        return Refreshed(self._tokens(grant), None if claims is None else told(claims))
+        return RefreshResult(self._tokens(response), claims)
 
     def revoke(self, token: str, *, kind: RevocableKind) -> bool:
-        """Tell the provider that a token is not needed any more (RFC 7009). It takes four seconds at most, unless the
-        metadata must be fetched first.
+        """Revoke a token (RFC 7009), within four seconds unless the metadata must be fetched first.
 
-        :returns: whether it was revoked; False: the provider does not offer that.
-        :raises ProviderUnavailable: when the provider does not answer in time.
-        :raises ProviderError: when it refuses.
+        :returns: True if it was revoked; False if the provider does not revoke tokens of this kind.
+        :raises ProviderUnavailableError: if the provider does not answer in time.
+        :raises ProviderError: if the provider refuses.
         """
-        return revoke_token(
-            self._hurried_transport,
-            self.provider,
-            self._metadata.metadata(),
-            token=token,
-            kind=kind,
-            authentication=self._authentication,
+        client = AuthenticatedClient(
+            self._revocation_transport, self._metadata.metadata(), self._authentication
         )
+        return revoke_token(client, token, kind=kind)
 
     def read_logout_token(self, text: str) -> LogoutToken:
-        """Check a logout token that somebody sent us (OpenID Connect Back-Channel Logout 1.0, section 2.6).
+        """Validate a logout token (OpenID Connect Back-Channel Logout 1.0, section 2.6).
 
-        Whether its ``jti`` came before is for the caller to know.
+        The caller checks that its ``jti`` is new.
 
-        :raises TokenError: when it orders nothing.
-        :raises ProviderUnavailable, ProviderError: when the provider's keys cannot be had.
+        :raises TokenError: if it fails a check, or the provider has no issuer.
+        :raises ProviderUnavailableError, ProviderError: if the provider's keys cannot be fetched or used.
         """
         if not self.provider.is_oidc:
             raise TokenError(
                 f"provider {self.provider.name} has no issuer, and so no logout tokens", code="token_issuer"
             )
-        return validate_logout_token(
-            text,
-            TokenValidator(self.provider, self._metadata.metadata(), self._metadata.keys_for),
-            now=self._clock(),
-        )
+        validator = TokenValidator(self.provider, self._metadata.metadata(), self._metadata.keys_for)
+        return validate_logout_token(text, validator, now=self._clock())
 
     def logout_endpoint(self) -> str | None:
-        """Where the browser goes to sign out at the provider, or ``None``. Never raises: no logout is refused."""
+        """Return where the browser signs out at the provider, or ``None`` if that is unknown. Never raises."""
         if self.provider.logout_endpoint is not None:
             return self.provider.logout_endpoint
         try:
@@ -244,12 +220,15 @@ class ProviderClient:
         except OAuth2Error:
             return None
 
-    def _tokens(self, grant: TokenResponse) -> Tokens:
+    def _authenticated_client(self, metadata: ProviderMetadata) -> AuthenticatedClient:
+        return AuthenticatedClient(self._transport, metadata, self._authentication)
+
+    def _tokens(self, response: TokenResponse) -> Tokens:
         return Tokens(
-            id_token=grant.id_token,
-            refresh_token=grant.refresh_token,
-            access_token=grant.access_token,
-            expires_at=None if grant.expires_in is None else int(self._clock()) + grant.expires_in,
+            id_token=response.id_token,
+            refresh_token=response.refresh_token,
+            access_token=response.access_token,
+            expires_at=None if response.expires_in is None else int(self._clock()) + response.expires_in,
         )
 
 

@@ -34,7 +34,7 @@ from oauth2_mw.errors import (
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.observe import audit
-from oauth2_mw.provider.client import ProviderClient, Refreshed
+from oauth2_mw.provider.client import ProviderClient, RefreshResult
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import RefreshSchedule, Session
@@ -278,7 +278,7 @@ class Refresher:
             )
             return None
 
-    def _renewed(self, session: Session, provider: ProviderSettings, answer: Refreshed) -> Session:
+    def _renewed(self, session: Session, provider: ProviderSettings, answer: RefreshResult) -> Session:
         now = self._sessions.now()
         tokens = {
             **session.tokens,
@@ -297,7 +297,7 @@ class Refresher:
         )
 
     def _identity(
-        self, session: Session, provider: ProviderSettings, answer: Refreshed, *, now: int
+        self, session: Session, provider: ProviderSettings, answer: RefreshResult, *, now: int
     ) -> Identity:
         before = session.identity
         if answer.claims is None:

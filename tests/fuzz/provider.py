@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError, TokenError
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata, parse_metadata
+from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
+from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.token import redeem_code
 from oauth2_mw.provider.endpoints.userinfo import fetch_userinfo
 from oauth2_mw.provider.http import documents as reader
@@ -195,9 +197,11 @@ def grant(data: bytes) -> None:
         settings = provider_settings(issuer=issuer, token_endpoint=f"{ISSUER}/token")
         try:
             found = redeem_code(
-                Answering(response(data)),
-                settings,
-                ProviderMetadata(token_endpoint=f"{ISSUER}/token"),
+                AuthenticatedClient(
+                    Answering(response(data)),
+                    ProviderMetadata(token_endpoint=f"{ISSUER}/token"),
+                    ClientAuthentication(settings),
+                ),
                 code="the-code",
                 redirect_uri="https://app.example/auth/oauth2/login/callback/",
                 code_verifier="the-verifier",

@@ -263,7 +263,7 @@ def test_the_session_at_the_provider_is_told(provider: StandIn, sid: str) -> Non
     provider.userinfo["sid"] = "other"
     who = sign_in(provider, client_for(oidc_settings(provider), needs="email"))
     assert who.sid == sid
-    assert who.issued == who.claims["iat"]
+    assert who.issued_at == who.claims["iat"]
 
 
 @pytest.mark.parametrize("sid", [LEFT_OUT, None, "", "x" * 256, "a\nb", "a\0", "\u202e", 7, True, ["a"], {}])
@@ -276,7 +276,7 @@ def test_what_is_no_session_id_is_passed_over(provider: StandIn, sid: Any) -> No
 def test_a_moment_of_issue_between_two_seconds_is_the_earlier_one(provider: StandIn) -> None:
     moment = int(time.time()) - 5
     provider.claims["iat"] = moment + 0.9
-    assert sign_in(provider, client_for(oidc_settings(provider))).issued == moment
+    assert sign_in(provider, client_for(oidc_settings(provider))).issued_at == moment
 
 
 @pytest.mark.requirement("B11", "B15")
@@ -428,7 +428,7 @@ def test_a_sign_in_with_plain_oauth2(plain: StandIn) -> None:
     assert (who.issuer, who.subject) == (plain.url, "583231")
     assert who.claims == plain.userinfo
     assert who.tokens.id_token is None
-    assert (who.sid, who.issued) == (None, None)
+    assert (who.sid, who.issued_at) == (None, None)
     assert [request.path for request in plain.requests] == ["/token", "/userinfo"]
 
 

@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailableError, TokenError
-from oauth2_mw.provider.client import Authentication, ProviderClient, Refreshed
+from oauth2_mw.provider.client import Authentication, ProviderClient, RefreshResult
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
+from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.token import redeem_refresh_token
 from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.http.transport import Timeouts, Transport
@@ -58,7 +60,7 @@ def sign_in(provider: StandIn, client: ProviderClient) -> Authentication:
     return who
 
 
-def refresh(client: ProviderClient, who: Authentication, **changes: Any) -> Refreshed:
+def refresh(client: ProviderClient, who: Authentication, **changes: Any) -> RefreshResult:
     auth_time = who.claims.get("auth_time")
     given = {"refresh_token": who.tokens.refresh_token, "subject": who.subject, "auth_time": auth_time}
     values = {**given, **changes}
@@ -499,13 +501,17 @@ def test_no_answer_and_no_token_gets_more_than_our_own_errors(body: bytes, statu
     url = "https://op.example/token"
     response = Response(status=status, content_type="application/json", body=body, headers={}, url=url)
     try:
-        grant = redeem_refresh_token(
-            Replying(response), provider_settings(), ProviderMetadata(token_endpoint=url), refresh_token=token
+        metadata, authentication = (
+            ProviderMetadata(token_endpoint=url),
+            ClientAuthentication(provider_settings()),
+        )
+        tokens = redeem_refresh_token(
+            AuthenticatedClient(Replying(response), metadata, authentication), token
         )
     except (ProviderError, ProviderUnavailableError) as error:
         assert error.detail.isprintable()
         return
-    assert grant.access_token.isascii()
+    assert tokens.access_token.isascii()
 
 
 @given(

@@ -1,9 +1,10 @@
-"""The request that the browser carries to the provider: what it asks for, and what nobody else can set in it."""
+"""The authorization endpoint: the request that the browser carries there (RFC 6749, section 4.1.1)."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from oauth2_mw.encoding import base64url
@@ -13,64 +14,73 @@ from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.text import shown
 
 
-def authorization_url(
-    provider: ProviderSettings,
-    metadata: ProviderMetadata,
-    *,
-    redirect_uri: str,
-    state: str,
-    nonce: str,
-    code_verifier: str,
-    login_hint: str | None,
-) -> str:
-    """Where to send the browser (RFC 6749, section 4.1.1; OpenID Connect Core, section 3.1.2.1).
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """The parameters that differ from one sign-in to the next."""
 
-    :raises ProviderError: ``metadata`` without an authorization endpoint; ``pkce`` when the provider has none that
-        serves.
+    redirect_uri: str
+    state: str = field(repr=False)
+    #: for OpenID providers (OpenID Connect Core, section 3.1.2.1)
+    nonce: str = field(repr=False)
+    #: RFC 7636, section 4.1
+    code_verifier: str = field(repr=False)
+    login_hint: str | None = field(repr=False)
+
+
+def authorization_url(
+    provider: ProviderSettings, metadata: ProviderMetadata, request: AuthorizationRequest
+) -> str:
+    """Return the URL to send the browser to (RFC 6749, section 4.1.1; OpenID Connect Core, section 3.1.2.1).
+
+    :raises ProviderError: ``metadata`` without an authorization endpoint; ``pkce`` if the provider does not offer S256.
     """
     from requests_oauthlib import OAuth2Session
 
-    parameters = _parameters(provider, nonce=nonce, login_hint=login_hint)
+    parameters = _parameters(provider, request)
     if provider.pkce:
         _check_pkce(metadata)
-        parameters["code_challenge"] = base64url(hashlib.sha256(code_verifier.encode("ascii")).digest())
-        parameters["code_challenge_method"] = "S256"
-    ours = {"response_type", "client_id", "redirect_uri", "scope", "state", *parameters}
-    endpoint = _with_query(metadata.endpoint("authorization_endpoint"), provider.auth_params, without=ours)
-    session = OAuth2Session(provider.client_id, scope=list(provider.scope) or None, redirect_uri=redirect_uri)
-    # oauthlib refuses every http address, loopback included; this one has been judged already.
-    scheme, _, rest = endpoint.partition(":")
-    url: str = session.authorization_url(f"https:{rest}", state=state, **parameters)[0]
+        challenge = hashlib.sha256(request.code_verifier.encode("ascii")).digest()
+        parameters |= {"code_challenge": base64url(challenge), "code_challenge_method": "S256"}
+    reserved = {"response_type", "client_id", "redirect_uri", "scope", "state", *parameters}
+    endpoint = _with_query(
+        metadata.endpoint("authorization_endpoint"), provider.auth_params, without=reserved
+    )
+    session = OAuth2Session(
+        provider.client_id, scope=list(provider.scope) or None, redirect_uri=request.redirect_uri
+    )
+    # oauthlib refuses every http address, even on loopback; this one was checked already.
+    scheme, _, address = endpoint.partition(":")
+    url: str = session.authorization_url(f"https:{address}", state=request.state, **parameters)[0]
     return scheme + url.removeprefix("https")
 
 
-def _parameters(provider: ProviderSettings, *, nonce: str, login_hint: str | None) -> dict[str, str]:
+def _parameters(provider: ProviderSettings, request: AuthorizationRequest) -> dict[str, str]:
     optional = {
-        "nonce": nonce if provider.is_oidc else None,
-        # Left out, it means the query (OAuth 2.0 Multiple Response Types, section 2.1).
+        "nonce": request.nonce if provider.is_oidc else None,
+        # The default for the code flow (OAuth 2.0 Multiple Response Types, section 2.1).
         "response_mode": None if provider.response_mode == "query" else provider.response_mode,
         "prompt": provider.prompt,
-        # As a text: oauthlib leaves out the number 0, which asks for a fresh sign-in.
+        # As a text: oauthlib leaves out the number 0, which asks for a new sign-in.
         "max_age": None if provider.max_age is None else str(provider.max_age),
         "acr_values": " ".join(provider.acr_values),
         "ui_locales": provider.ui_locales,
-        "login_hint": login_hint,
+        "login_hint": request.login_hint,
     }
     return {name: value for name, value in optional.items() if value}
 
 
 def _check_pkce(metadata: ProviderMetadata) -> None:
-    offered = metadata.code_challenge_methods_supported
-    if offered is not None and "S256" not in offered:
+    methods = metadata.code_challenge_methods_supported
+    if methods is not None and "S256" not in methods:
         raise ProviderError(
-            f"the provider offers PKCE with {shown(' '.join(offered))} and not with S256: set pkce = off",
+            f"the provider offers PKCE with {shown(' '.join(methods))} and not with S256: set pkce = off",
             code="pkce",
         )
 
 
 def _with_query(url: str, parameters: Mapping[str, str], *, without: set[str]) -> str:
-    """*url* with its own query and *parameters*; what we set ourselves is set once (RFC 6749, 3.1)."""
+    """Return *url* with *parameters* added to its query, but none named in *without* (RFC 6749, section 3.1)."""
     parts = urlsplit(url)
-    written = [*parse_qsl(parts.query, keep_blank_values=True), *parameters.items()]
-    kept = [(name, value) for name, value in written if name not in without]
-    return parts._replace(query=urlencode(kept)).geturl()
+    pairs = [*parse_qsl(parts.query, keep_blank_values=True), *parameters.items()]
+    query = urlencode([(name, value) for name, value in pairs if name not in without])
+    return parts._replace(query=query).geturl()

@@ -1,4 +1,4 @@
-"""Proving to the token endpoint that we are the client, by one method a request (RFC 6749, section 2.3)."""
+"""Client authentication, by one method in each request (RFC 6749, section 2.3)."""
 
 from __future__ import annotations
 
@@ -16,49 +16,48 @@ from oauth2_mw.settings.secret import MIN_SHARED_SECRET
 
 #: RFC 7523, section 2.2
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-#: seconds; the longest that careful providers take
+#: seconds; the longest that strict providers accept
 ASSERTION_LIFETIME = 60
 
 
 class ClientAuthentication:
-    """How the requests of one client are authenticated. Safe for threads.
+    """Authenticates the requests of one client. Safe for threads.
 
     :param clock: seconds since the epoch.
     """
 
     def __init__(self, provider: ProviderSettings, *, clock: Callable[[], float] = time.time) -> None:
-        self._provider = provider
+        self.provider = provider
         self._clock = clock
-        #: (the text of the key, the key made from it), replaced as a whole: to check an RSA key takes long
-        self._known: tuple[str, ClientKey] | None = None
+        #: The text of the client's key, and the key itself, kept because it takes long to check an RSA key.
+        self._parsed_key: tuple[str, ClientKey] | None = None
 
     def for_request(self, token_endpoint: str) -> tuple[dict[str, str], dict[str, str]]:
-        """The headers and the form fields that authenticate one request. One that is repeated needs new ones.
+        """Return the headers and the form fields that authenticate one request. The next request needs new ones.
 
-        Secret and key are read anew each time.
+        The secret or the key is read anew each time. It is never put into a URL.
 
-        :returns: (headers, fields of the body); the proof is in one of them, and never in a URL.
-        :raises ProviderError: ``client_secret`` or ``client_key`` when that one cannot be read or used.
+        :raises ProviderError: ``client_secret`` or ``client_key`` if that cannot be read or used.
         """
-        method, named = self._provider.client_auth_method, {"client_id": self._provider.client_id}
+        method, client_id = self.provider.client_auth_method, {"client_id": self.provider.client_id}
         if method == "none":
-            return {}, named
+            return {}, client_id
         if method == "client_secret_post":
-            return {}, {**named, "client_secret": self._secret()}
+            return {}, {**client_id, "client_secret": self._secret()}
         if method == "client_secret_jwt":
-            return {}, {**named, **self._assertion_of_secret(token_endpoint)}
+            return {}, {**client_id, **self._secret_assertion(token_endpoint)}
         if method == "private_key_jwt":
-            return {}, {**named, **self._assertion_of_key(token_endpoint)}
-        # RFC 6749, section 2.3.1: both are form-urlencoded first, or a colon in the id would end it.
-        pair = f"{quote_plus(self._provider.client_id, safe='')}:{quote_plus(self._secret(), safe='')}"
+            return {}, {**client_id, **self._key_assertion(token_endpoint)}
+        # RFC 6749, section 2.3.1: both are form-urlencoded first, so that the id may hold a colon.
+        pair = f"{quote_plus(self.provider.client_id, safe='')}:{quote_plus(self._secret(), safe='')}"
         return {"Authorization": "Basic " + b64encode(pair.encode("ascii")).decode("ascii")}, {}
 
-    def _assertion_of_secret(self, token_endpoint: str) -> dict[str, str]:
+    def _secret_assertion(self, token_endpoint: str) -> dict[str, str]:
         from jwt import InvalidKeyError
 
         # OpenID Connect Core, section 10.1: the octets of the secret are the key.
         key = self._secret().encode("utf-8", "surrogatepass")
-        # Long enough at the start, it may have been replaced since.
+        # It was long enough at the start, but may have been replaced since.
         if len(key) < MIN_SHARED_SECRET:
             raise ProviderError(
                 f"client_secret is shorter than the {MIN_SHARED_SECRET} bytes that client_secret_jwt needs",
@@ -72,21 +71,21 @@ class ClientAuthentication:
                 code="client_secret",
             ) from None
 
-    def _assertion_of_key(self, token_endpoint: str) -> dict[str, str]:
+    def _key_assertion(self, token_endpoint: str) -> dict[str, str]:
         key = self._key()
         return self._assertion(token_endpoint, key.private, alg=key.alg, kid=key.kid)
 
     def _assertion(self, token_endpoint: str, key: Any, *, alg: str, kid: str | None) -> dict[str, str]:
-        """The two fields of RFC 7523, section 2.2; claims as in its section 3 and OpenID Connect Core, section 9."""
+        """Return the fields of RFC 7523, section 2.2, with the claims of OpenID Connect Core, section 9."""
         import jwt
 
         now = int(self._clock())
         claims = {
-            "iss": self._provider.client_id,
-            "sub": self._provider.client_id,
-            # One text, and the issuer: an assertion for several, or for an address that somebody could have given
-            # us, might be used elsewhere (RFC 7523, as revised).
-            "aud": self._provider.issuer or token_endpoint,
+            "iss": self.provider.client_id,
+            "sub": self.provider.client_id,
+            # The issuer alone: an assertion for several audiences, or for an endpoint that an attacker made us use,
+            # could be replayed elsewhere (draft-ietf-oauth-rfc7523bis).
+            "aud": self.provider.issuer or token_endpoint,
             "jti": secrets.token_urlsafe(16),
             "iat": now,
             "exp": now + ASSERTION_LIFETIME,
@@ -96,7 +95,7 @@ class ClientAuthentication:
         return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
 
     def _secret(self) -> str:
-        provider = self._provider
+        provider = self.provider
         if provider.client_secret is None:
             raise ProviderError(
                 f"{provider.client_auth_method} needs a client_secret, and none is set", code="client_secret"
@@ -107,13 +106,13 @@ class ClientAuthentication:
             raise ProviderError(f"client_secret cannot be read: {error}", code="client_secret") from error
 
     def _key(self) -> ClientKey:
-        if self._provider.client_key is None:
+        if self.provider.client_key is None:
             raise ProviderError("private_key_jwt needs a client_key, and none is set", code="client_key")
-        known = self._known
+        parsed = self._parsed_key
         try:
-            text = self._provider.client_key.value()
-            if known is None or known[0] != text:
-                known = self._known = (text, parse_client_key(text))
+            text = self.provider.client_key.value()
+            if parsed is None or parsed[0] != text:
+                parsed = self._parsed_key = (text, parse_client_key(text))
         except (OSError, ValueError) as error:
             raise ProviderError(f"client_key cannot be used: {error}", code="client_key") from None
-        return known[1]
+        return parsed[1]

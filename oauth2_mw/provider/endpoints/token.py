@@ -1,8 +1,7 @@
-"""Asking the token endpoint for tokens, with a code or a refresh token (RFC 6749, sections 4.1.3, 5 and 6).
+"""The token endpoint: redeeming a code or a refresh token (RFC 6749, sections 4.1.3, 5 and 6).
 
-oauthlib writes the request and reads the answer. Between the wire and oauthlib stands a reader of ours: alone,
-oauthlib turns hostile answers into ``AttributeError``, ``RecursionError`` or ``OverflowError``, and takes a list
-for an access token.
+oauthlib writes the request and reads the response, but only after this module has checked it: alone, oauthlib raises
+``AttributeError``, ``RecursionError`` or ``OverflowError`` for hostile responses, and takes a list for an access token.
 """
 
 from __future__ import annotations
@@ -15,158 +14,105 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.provider.discovery.metadata import ProviderMetadata
-from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
-from oauth2_mw.provider.endpoints.client_request import Answer, post_as_client
-from oauth2_mw.provider.http.transport import Transport
-from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient, EndpointResponse
 
 #: bytes
 TOKEN_LIMIT = 256 * 1024
-MAX_SECRET_TEXT = 16 * 1024
-# A century, in seconds: what lies beyond is no lifetime.
+#: characters
+MAX_TOKEN_TEXT = 16 * 1024
+# A century, in seconds: anything longer is a mistake.
 _MAX_EXPIRES_IN = 100 * 365 * 24 * 3600
 # RFC 6749, appendix A: visible ASCII. Anything else could end the Authorization header.
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
-#: the error code of the standard, and those of GitHub, for what cannot be redeemed any more
-_SPENT = frozenset({"invalid_grant", "bad_verification_code", "bad_refresh_token"})
+#: ``invalid_grant`` and the codes of GitHub that mean the same
+_INVALID_GRANT_CODES = frozenset({"invalid_grant", "bad_verification_code", "bad_refresh_token"})
 
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """A token response, checked."""
+    """A token response whose members have been checked (RFC 6749, section 5.1)."""
 
     access_token: str = field(repr=False)
-    #: after a refresh, ``None`` means that the one before still serves
+    #: ``None`` after a refresh means that the previous one stays valid
     refresh_token: str | None = field(repr=False)
-    #: always there when an OpenID provider redeemed a code; after a refresh it may be left out
+    #: never ``None`` if an OpenID provider redeemed a code; may be ``None`` after a refresh
     id_token: str | None = field(repr=False)
-    #: seconds, or ``None`` when the provider does not say
+    #: seconds, or ``None`` if the provider does not say
     expires_in: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class _GrantType:
-    """What is given for tokens."""
+    """A grant type, and what is said if the provider refuses the grant."""
 
     name: str
-    #: why a provider may not take it, for the log
-    spent: str
-    #: the same for the person
+    #: for the log
+    reasons: str
+    #: for the person
     message: str
-    #: whether an OpenID provider must answer with an ID token (OpenID Connect Core, 3.1.3.3 and 12.2)
-    earns_id_token: bool
+    #: whether an OpenID provider must issue an ID token (OpenID Connect Core, sections 3.1.3.3 and 12.2)
+    requires_id_token: bool
 
 
 _CODE = _GrantType(
     "code",
     "It was used already, took too long, or belongs to another redirect URI or client",
     "This sign-in was used already or took too long. Please sign in again.",
-    earns_id_token=True,
+    requires_id_token=True,
 )
 _REFRESH_TOKEN = _GrantType(
     "refresh token",
     "It was used already, has expired or was revoked, or belongs to another client",
     "Your sign-in has ended at the sign-in service. Please sign in again.",
-    earns_id_token=False,
+    requires_id_token=False,
 )
 
 
 def redeem_code(
-    transport: Transport,
-    provider: ProviderSettings,
-    metadata: ProviderMetadata,
-    *,
-    code: str,
-    redirect_uri: str,
-    code_verifier: str | None,
-    authentication: ClientAuthentication | None = None,
+    client: AuthenticatedClient, *, code: str, redirect_uri: str, code_verifier: str | None
 ) -> TokenResponse:
-    """Exchange *code* for tokens: one POST, never repeated.
+    """Exchange an authorization code for tokens (section 4.1.3): one POST, never retried.
 
-    :param authentication: how the client proves itself; one that is kept reads the key of the client once.
-    :raises ProviderUnavailable: when no answer comes, or a 5xx.
+    :param redirect_uri: the one in the authorization request.
+    :param code_verifier: the PKCE secret (RFC 7636, section 4.5), or ``None`` without PKCE.
+    :raises ProviderUnavailableError: if no response comes, or 429 or 5xx.
     :raises ProviderError: ``invalid_client``, ``invalid_grant``, ``token_refused``, ``token_response``, and what
-        :class:`ClientAuthentication` raises.
+        :meth:`AuthenticatedClient.post` raises.
     """
     from oauthlib.oauth2 import WebApplicationClient
 
-    body = WebApplicationClient(provider.client_id).prepare_request_body(
+    body = WebApplicationClient(client.provider.client_id).prepare_request_body(
         code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, include_client_id=False
     )
-    return _exchange(
-        transport,
-        provider,
-        metadata,
-        given=_CODE,
-        body=body,
-        secrets=(code, code_verifier),
-        authentication=authentication,
-    )
+    return _request_tokens(client, _CODE, body=body, secrets=(code, code_verifier))
 
 
-def redeem_refresh_token(
-    transport: Transport,
-    provider: ProviderSettings,
-    metadata: ProviderMetadata,
-    *,
-    refresh_token: str,
-    authentication: ClientAuthentication | None = None,
-) -> TokenResponse:
-    """Exchange *refresh_token* for new tokens of the same scope (section 6): one POST, never repeated.
+def redeem_refresh_token(client: AuthenticatedClient, refresh_token: str) -> TokenResponse:
+    """Exchange *refresh_token* for new tokens of the same scope (section 6): one POST, never retried.
 
-    It is not repeated because the provider may have replaced the refresh token although its answer got lost; using
-    the old one again would look like a theft.
+    The provider may have replaced the refresh token although its response was lost; a second use of the old one would
+    look like a theft.
 
-    :param authentication: as for :func:`redeem_code`.
-    :raises ProviderUnavailable, ProviderError: as :func:`redeem_code`; ``invalid_grant``: it is spent for good.
+    :raises ProviderUnavailableError, ProviderError: as :func:`redeem_code`.
     """
     from oauthlib.oauth2 import WebApplicationClient
 
-    if not is_secret_text(refresh_token):
-        raise ProviderError("what was kept as a refresh token is none", code="invalid_grant")
-    return _exchange(
-        transport,
-        provider,
-        metadata,
-        given=_REFRESH_TOKEN,
-        body=WebApplicationClient(provider.client_id).prepare_refresh_body(refresh_token=refresh_token),
-        secrets=(refresh_token,),
-        authentication=authentication,
-    )
+    if not _is_token_text(refresh_token):
+        raise ProviderError("the stored refresh token is malformed", code="invalid_grant")
+    body = WebApplicationClient(client.provider.client_id).prepare_refresh_body(refresh_token=refresh_token)
+    return _request_tokens(client, _REFRESH_TOKEN, body=body, secrets=(refresh_token,))
 
 
-def is_secret_text(value: Any) -> bool:
-    """Whether *value* is a token or the like as RFC 6749, appendix A, has it, and of a bearable length."""
-    return isinstance(value, str) and len(value) <= MAX_SECRET_TEXT and _VISIBLE.fullmatch(value) is not None
-
-
-def _exchange(
-    transport: Transport,
-    provider: ProviderSettings,
-    metadata: ProviderMetadata,
-    *,
-    given: _GrantType,
-    body: str,
-    secrets: Iterable[str | None],
-    authentication: ClientAuthentication | None,
+def _request_tokens(
+    client: AuthenticatedClient, grant_type: _GrantType, *, body: str, secrets: Iterable[str | None]
 ) -> TokenResponse:
     from oauthlib.oauth2 import WebApplicationClient
 
-    answer = post_as_client(
-        transport,
-        provider,
-        metadata,
-        endpoint="token_endpoint",
-        body=body,
-        limit=TOKEN_LIMIT,
-        secrets=secrets,
-        authentication=authentication,
-    )
-    members = json.dumps(_checked(answer, given))
-    # scope=None: a provider may grant another scope than the one asked for (section 3.3), which is no error.
-    token = WebApplicationClient(provider.client_id).parse_request_body_response(members, scope=None)
+    response = client.post("token_endpoint", body=body, limit=TOKEN_LIMIT, secrets=secrets)
+    members = json.dumps(_read_members(response, grant_type))
+    # scope=None: a provider may grant another scope than the requested one (section 3.3).
+    token = WebApplicationClient(client.provider.client_id).parse_request_body_response(members, scope=None)
     return TokenResponse(
         access_token=token["access_token"],
         refresh_token=token.get("refresh_token"),
@@ -175,58 +121,65 @@ def _exchange(
     )
 
 
-def _checked(answer: Answer, given: _GrantType) -> dict[str, Any]:
-    """The members of a token response that we know, each of its own kind; null means absent."""
-    document, problem = answer.document()
-    answer.check_client(document)
+def _read_members(response: EndpointResponse, grant_type: _GrantType) -> dict[str, Any]:
+    """Return the known members of a token response, each checked. One that is null counts as missing."""
+    document, problem = response.document()
+    response.check_client(document)
     # GitHub reports errors with HTTP 200.
     error = document.get("error")
-    if isinstance(error, str) and error in _SPENT:
+    if isinstance(error, str) and error in _INVALID_GRANT_CODES:
         raise ProviderError(
-            f"{answer.response.url} refused the {given.name}: {answer.said(document)}. {given.spent}",
+            f"{response.http.url} refused the {grant_type.name}: {response.error_text(document)}. "
+            f"{grant_type.reasons}",
             code="invalid_grant",
-            message=given.message,
+            message=grant_type.message,
         )
-    answer.check_up()
+    response.http.check_available()
     if error:
         raise ProviderError(
-            f"{answer.response.url} refused the token request: {answer.said(document)}", code="token_refused"
+            f"{response.http.url} refused the token request: {response.error_text(document)}",
+            code="token_refused",
         )
-    if not 200 <= answer.response.status < 300:
-        raise _unusable(answer, f"HTTP {answer.response.status}: check token_endpoint")
+    if not 200 <= response.http.status < 300:
+        raise _unusable(response, f"HTTP {response.http.status}: check token_endpoint")
     if problem is not None:
-        raise _unusable(answer, problem)
-    _check_token_type(document.get("token_type"), answer)
+        raise _unusable(response, problem)
+    _check_token_type(document.get("token_type"), response)
     members: dict[str, Any] = {
         "token_type": "Bearer",
-        "expires_in": _expires_in(document.get("expires_in"), answer),
+        "expires_in": _expires_in(document.get("expires_in"), response),
     }
     for name in ("access_token", "refresh_token", "id_token"):
         if document.get(name) is not None:
-            members[name] = _secret_text(document[name], name, answer)
+            members[name] = _token_text(document[name], name, response)
     if "access_token" not in members:
-        raise _unusable(answer, "it holds no access_token")
-    if answer.provider.is_oidc and given.earns_id_token and "id_token" not in members:
-        raise _unusable(answer, "it holds no id_token: does scope contain openid?")
+        raise _unusable(response, "it holds no access_token")
+    if response.client.provider.is_oidc and grant_type.requires_id_token and "id_token" not in members:
+        raise _unusable(response, "it holds no id_token: does scope contain openid?")
     return members
 
 
-def _secret_text(value: Any, name: str, answer: Answer) -> str:
-    if not is_secret_text(value):
-        raise _unusable(answer, f"its {name} is not a text of 1 to {MAX_SECRET_TEXT} visible characters")
+def _is_token_text(value: Any) -> bool:
+    """Return whether *value* is a token in the characters of RFC 6749, appendix A, and not too long."""
+    return isinstance(value, str) and len(value) <= MAX_TOKEN_TEXT and _VISIBLE.fullmatch(value) is not None
+
+
+def _token_text(value: Any, name: str, response: EndpointResponse) -> str:
+    if not _is_token_text(value):
+        raise _unusable(response, f"its {name} is not a text of 1 to {MAX_TOKEN_TEXT} visible characters")
     return str(value)
 
 
-def _check_token_type(token_type: Any, answer: Answer) -> None:
+def _check_token_type(token_type: Any, response: EndpointResponse) -> None:
     # Required by section 5.1; plain OAuth 2.0 providers that leave it out mean Bearer.
-    if token_type is None and not answer.provider.is_oidc:
+    if token_type is None and not response.client.provider.is_oidc:
         return
     if not isinstance(token_type, str) or token_type.lower() != "bearer":
-        raise _unusable(answer, f"its token_type is {answer.quoted(token_type)} instead of Bearer")
+        raise _unusable(response, f"its token_type is {response.quote(token_type)} instead of Bearer")
 
 
-def _expires_in(value: Any, answer: Answer) -> int | None:
-    """Seconds; some providers send them as a text, and 0 for "does not say"."""
+def _expires_in(value: Any, response: EndpointResponse) -> int | None:
+    """Return the seconds. Some providers send a text, and 0 if the token does not expire."""
     if isinstance(value, str) and re.fullmatch("[0-9]{1,12}", value):
         value = int(value)
     if value is None or (value == 0 and not isinstance(value, bool)):
@@ -237,11 +190,9 @@ def _expires_in(value: Any, answer: Answer) -> int | None:
         or not math.isfinite(value)
         or not 1 <= value <= _MAX_EXPIRES_IN
     ):
-        raise _unusable(answer, "its expires_in is no number of seconds")
+        raise _unusable(response, "its expires_in is not a number of seconds")
     return int(value)
 
 
-def _unusable(answer: Answer, reason: str) -> ProviderError:
-    return ProviderError(
-        f"the answer of {answer.response.url} cannot be used: {reason}", code="token_response"
-    )
+def _unusable(response: EndpointResponse, reason: str) -> ProviderError:
+    return ProviderError(f"the answer of {response.http.url} cannot be used: {reason}", code="token_response")

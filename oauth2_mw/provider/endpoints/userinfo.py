@@ -1,4 +1,4 @@
-"""Asking the userinfo endpoint who the access token is for (OpenID Connect Core, section 5.3; RFC 6750)."""
+"""The userinfo endpoint (OpenID Connect Core, section 5.3), asked with a bearer token (RFC 6750, section 2.1)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from oauth2_mw.errors import ProviderError, ProviderUnavailableError
+from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.http.documents import DocumentError, read_json
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.quirks import QUIRKS
@@ -15,8 +15,7 @@ from oauth2_mw.settings.presets import QuirkName
 #: bytes
 USERINFO_LIMIT = 512 * 1024
 
-
-#: Checks a signed answer and returns its claims.
+#: Validates a signed response and returns its claims.
 ReadSigned = Callable[[str], dict[str, Any]]
 
 
@@ -28,31 +27,30 @@ def fetch_userinfo(
     quirk: QuirkName | None,
     read_signed: ReadSigned | None,
 ) -> dict[str, Any]:
-    """The claims that the userinfo endpoint gives for *access_token*.
+    """Return the claims that the userinfo endpoint gives for *access_token*.
 
-    :param quirk: a name in ``quirks.QUIRKS`` that is applied to the answer.
-    :param read_signed: for answers of ``application/jwt``; ``None``: there are no keys to check one with.
-    :raises ProviderUnavailable: when no answer comes, or a 5xx.
-    :raises ProviderError: ``userinfo_refused`` for a 4xx; ``userinfo`` for an answer that is no JSON object.
-    :raises TokenError: when a signed answer does not prove what it must.
+    :param quirk: the name in ``quirks.QUIRKS`` of a change to the response, or ``None``.
+    :param read_signed: reads a response of ``application/jwt``; ``None`` if there are no keys to validate it with.
+    :raises ProviderUnavailableError: if no response comes, or 429 or 5xx.
+    :raises ProviderError: ``userinfo_refused`` for any other 4xx; ``userinfo`` for a response that is not an object.
+    :raises TokenError: if a signed response fails a check.
     """
-    claims = fetch(transport, url, access_token, read_signed=read_signed)
+    claims = _fetch(transport, url, access_token, read_signed=read_signed)
     if not isinstance(claims, dict):
         raise ProviderError(f"the answer of {url} is JSON, but not an object", code="userinfo")
     if quirk is None:
         return claims
-    return dict(QUIRKS[quirk](claims, lambda path: fetch(transport, _below(url, path), access_token)))
+    return dict(QUIRKS[quirk](claims, lambda path: _fetch(transport, _below(url, path), access_token)))
 
 
-def fetch(transport: Transport, url: str, access_token: str, *, read_signed: ReadSigned | None = None) -> Any:
-    """One GET with the access token in the header, and no redirect: the token goes where it was meant to go."""
+def _fetch(
+    transport: Transport, url: str, access_token: str, *, read_signed: ReadSigned | None = None
+) -> Any:
+    # No redirect is followed: the token is sent to the configured address alone.
     response = transport.get_json(
         url, limit=USERINFO_LIMIT, headers={"Authorization": f"Bearer {access_token}"}
     )
-    if response.status == 429 or response.status >= 500:
-        raise ProviderUnavailableError(
-            f"{url} was answered with HTTP {response.status}: the provider has a fault of its own"
-        )
+    response.check_available()
     if response.status >= 400:
         raise ProviderError(
             f"{url} was answered with HTTP {response.status}: check userinfo_endpoint, and that scope allows it",
@@ -67,8 +65,8 @@ def fetch(transport: Transport, url: str, access_token: str, *, read_signed: Rea
     if response.content_type == "application/jwt":
         if read_signed is None:
             raise ProviderError(
-                f"{url} answers with a signed token, and without an issuer there is no key to check it with: "
-                "switch that off for this client, or write the issuer",
+                f"{url} answers with a signed token, which cannot be validated without an issuer: switch signing "
+                "off for this client at the provider, or set issuer",
                 code="userinfo",
             )
         return read_signed(response.body.decode("ascii", "replace"))

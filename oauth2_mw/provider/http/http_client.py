@@ -248,7 +248,7 @@ class HttpClient:
         raise ProviderUnavailableError(self._describe(cause, host, deadline)) from None
 
     def _describe(self, error: BaseException | None, host: str, deadline: Deadline) -> str:
-        if deadline.has_passed:
+        if not deadline.remaining():
             return f"{host} did not finish its answer within {deadline.seconds:g} seconds: it is too slow"
         if isinstance(error, (SSLError, ssl.SSLError)):
             return (

@@ -227,7 +227,7 @@ class Login:
             tokens,
             known.cookies,
             origin=SignInDetails(
-                issued_at=sign_in.issued if sign_in.issued is not None else begun,
+                issued_at=sign_in.issued_at if sign_in.issued_at is not None else begun,
                 sid=sign_in.sid,
                 device=device(environ.get("HTTP_USER_AGENT")),
                 remote_addr=address(environ.get("REMOTE_ADDR")),

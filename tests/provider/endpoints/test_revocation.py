@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.client import Authentication, ProviderClient
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
+from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Response, Timeouts
 from oauth2_mw.provider.http.transport import Transport
@@ -181,13 +183,9 @@ def test_no_token_and_no_answer_gets_more_than_our_own_errors(token: str, body: 
     url = "https://op.example/revoke"
     transport = Replying(Response(status, "application/json", body, {}, url))
     try:
-        revoke_token(
-            transport,
-            provider_settings(),
-            ProviderMetadata(revocation_endpoint=url),
-            token=token,
-            kind="refresh_token",
-        )
+        metadata = ProviderMetadata(revocation_endpoint=url)
+        client = AuthenticatedClient(transport, metadata, ClientAuthentication(provider_settings()))
+        revoke_token(client, token, kind="refresh_token")
     except (ProviderError, ProviderUnavailableError) as error:
         assert error.detail.isprintable()
     sent = transport.sent.removeprefix("token=").partition("&")[0]

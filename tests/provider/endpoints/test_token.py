@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
+from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.token import TokenResponse, redeem_code
 from oauth2_mw.provider.http.transport import Response, Timeouts, Transport
 from oauth2_mw.settings.grammar import Secret
@@ -33,12 +35,13 @@ def provider() -> Iterator[StandIn]:
 
 
 def redeem(provider: StandIn, settings: ProviderSettings | None = None, **changes: Any) -> TokenResponse:
-    settings = settings or oauth2_settings(provider)
+    metadata = ProviderMetadata(token_endpoint=f"{provider.url}/token", **changes.pop("metadata", {}))
+    authentication = ClientAuthentication(settings or oauth2_settings(provider))
     code = provider.issue_code({"redirect_uri": REDIRECT_URI, "scope": "user:email"})
     return redeem_code(
-        Transport(timeouts=Timeouts(connect=2, read=5, total=5)),
-        settings,
-        ProviderMetadata(token_endpoint=f"{provider.url}/token", **changes.pop("metadata", {})),
+        AuthenticatedClient(
+            Transport(timeouts=Timeouts(connect=2, read=5, total=5)), metadata, authentication
+        ),
         **{"code": code, "redirect_uri": REDIRECT_URI, "code_verifier": None, **changes},
     )
 
@@ -57,8 +60,8 @@ def answered(provider: StandIn, answer: Any) -> ProviderError:
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "none"])
 def test_each_way_of_client_authentication_is_understood(provider: StandIn, method: str) -> None:
     provider.auth_method = method
-    grant = redeem(provider, oauth2_settings(provider, client_auth_method=method))
-    assert grant.expires_in == 3600
+    tokens = redeem(provider, oauth2_settings(provider, client_auth_method=method))
+    assert tokens.expires_in == 3600
     (request,) = provider.requests
     assert request.method == "POST"
     assert not request.query
@@ -68,9 +71,11 @@ def test_each_way_of_client_authentication_is_understood(provider: StandIn, meth
 def test_a_query_of_the_token_endpoint_is_kept() -> None:
     with raw_server(b"HTTP/1.1 500 x\r\n\r\n") as server, pytest.raises(ProviderUnavailableError):
         redeem_code(
-            Transport(),
-            provider_settings(),
-            ProviderMetadata(token_endpoint=f"{server.origin}/token?tenant=a"),
+            AuthenticatedClient(
+                Transport(),
+                ProviderMetadata(token_endpoint=f"{server.origin}/token?tenant=a"),
+                ClientAuthentication(provider_settings()),
+            ),
             code="x",
             redirect_uri=REDIRECT_URI,
             code_verifier="v",
@@ -94,8 +99,8 @@ def test_the_code_is_sent_once_whatever_comes_back(provider: StandIn) -> None:
 
 def test_a_form_encoded_answer_is_accepted(provider: StandIn) -> None:
     provider.form_encoded = True
-    grant = redeem(provider)
-    assert (len(grant.access_token), grant.expires_in) == (43, 3600)
+    tokens = redeem(provider)
+    assert (len(tokens.access_token), tokens.expires_in) == (43, 3600)
 
 
 @pytest.mark.requirement("F4", "N2.1.9")
@@ -142,10 +147,10 @@ def test_json_is_json_whatever_its_label(provider: StandIn, content_type: str) -
 
 
 def test_no_token_is_in_a_repr(provider: StandIn) -> None:
-    grant = redeem(provider)
-    assert grant.access_token not in repr(grant)
-    assert grant.refresh_token
-    assert grant.refresh_token not in repr(grant)
+    tokens = redeem(provider)
+    assert tokens.access_token not in repr(tokens)
+    assert tokens.refresh_token
+    assert tokens.refresh_token not in repr(tokens)
 
 
 # Answers that are refused
@@ -363,15 +368,17 @@ def test_nothing_but_our_own_errors_comes_out(body: bytes, status: int) -> None:
         status=status, content_type="application/json", body=body, headers={}, url="https://op.example/token"
     )
     try:
-        grant = redeem_code(
-            Replying(response),
-            provider_settings(issuer=None),
-            ProviderMetadata(token_endpoint=response.url),
+        tokens = redeem_code(
+            AuthenticatedClient(
+                Replying(response),
+                ProviderMetadata(token_endpoint=response.url),
+                ClientAuthentication(provider_settings(issuer=None)),
+            ),
             code="x",
             redirect_uri=REDIRECT_URI,
             code_verifier="v",
         )
     except (ProviderError, ProviderUnavailableError):
         return
-    assert grant.access_token.isascii()
-    assert grant.expires_in is None or 1 <= grant.expires_in < 4_000_000_000
+    assert tokens.access_token.isascii()
+    assert tokens.expires_in is None or 1 <= tokens.expires_in < 4_000_000_000
