@@ -1,4 +1,4 @@
-"""A whole sign-in with the stand-in: where the browser is sent, and who comes back."""
+"""A whole sign-in at the stand-in provider, from the authorization URL to the claims."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def refused(provider: StandIn, client: ProviderClient) -> OAuth2Error:
     return refusal.value
 
 
-def asked_for(url: str) -> dict[str, str]:
+def query_of(url: str) -> dict[str, str]:
     pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True, strict_parsing=True)
     assert len({name for name, _ in pairs}) == len(pairs), "a parameter comes twice (RFC 6749, section 3.1)"
     return dict(pairs)
@@ -85,7 +85,7 @@ CHALLENGE = base64url(hashlib.sha256(VERIFIER.encode()).digest())
 def test_an_openid_connect_request_asks_for_all_that_protects_it(provider: StandIn) -> None:
     url = url_of(client_for(oidc_settings(provider)))
     assert url.startswith(f"{provider.url}/authorize?")
-    assert asked_for(url) == {
+    assert query_of(url) == {
         "response_type": "code",
         "client_id": "client",
         "redirect_uri": REDIRECT_URI,
@@ -101,7 +101,7 @@ def test_a_plain_oauth2_request_has_no_nonce_and_needs_no_network() -> None:
     settings = provider_settings(
         issuer=None, scope=("user:email",), authorization_endpoint="https://op.example/authorize"
     )
-    assert asked_for(url_of(client_for(settings))) == {
+    assert query_of(url_of(client_for(settings))) == {
         "response_type": "code",
         "client_id": "client",
         "redirect_uri": REDIRECT_URI,
@@ -120,7 +120,7 @@ def plain_url(endpoint: str = "https://op.example/authorize", **changes: Any) ->
 
 @pytest.mark.requirement("N2.6.17")
 def test_every_option_of_the_request_is_passed_on() -> None:
-    asked = asked_for(
+    asked = query_of(
         plain_url(
             prompt="login consent",
             max_age=0,
@@ -143,12 +143,12 @@ def test_every_option_of_the_request_is_passed_on() -> None:
 
 
 def test_an_empty_scope_is_not_sent() -> None:
-    assert "scope" not in asked_for(plain_url(scope=()))
+    assert "scope" not in query_of(plain_url(scope=()))
 
 
 def test_the_endpoints_own_query_is_kept() -> None:
     url = plain_url("https://op.example/authorize?p=b2c_1_sign%20in&empty=&tenant=%C3%BC")
-    asked = asked_for(url)
+    asked = query_of(url)
     assert (asked["p"], asked["empty"], asked["tenant"]) == ("b2c_1_sign in", "", "ü")
     assert url.startswith("https://op.example/authorize?")
 
@@ -169,7 +169,7 @@ def test_what_we_set_cannot_be_set_by_others() -> None:
         auth_params=MappingProxyType(foreign),
         prompt="login",
     )
-    asked = asked_for(url)
+    asked = query_of(url)
     assert asked["redirect_uri"] == REDIRECT_URI
     assert (asked["client_id"], asked["state"], asked["response_type"]) == ("client", "the-state", "code")
     assert (asked["code_challenge_method"], asked["prompt"]) == ("S256", "login")
@@ -178,7 +178,7 @@ def test_what_we_set_cannot_be_set_by_others() -> None:
 
 def test_pkce_can_be_switched_off(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider, pkce=False))
-    assert not {"code_challenge", "code_challenge_method"} & asked_for(url_of(client)).keys()
+    assert not {"code_challenge", "code_challenge_method"} & query_of(url_of(client)).keys()
     sign_in(provider, client)
     assert "code_verifier" not in provider.asked("/token")[0].form
 
@@ -186,7 +186,7 @@ def test_pkce_can_be_switched_off(provider: StandIn) -> None:
 @pytest.mark.requirement("O6", "N2.2.2")
 def test_pkce_is_never_downgraded(provider: StandIn) -> None:
     provider.metadata["code_challenge_methods_supported"] = LEFT_OUT
-    assert asked_for(url_of(client_for(oidc_settings(provider))))["code_challenge_method"] == "S256"
+    assert query_of(url_of(client_for(oidc_settings(provider))))["code_challenge_method"] == "S256"
     provider.metadata["code_challenge_methods_supported"] = ["plain"]
     with pytest.raises(ProviderError, match="set pkce = off") as refusal:
         url_of(client_for(oidc_settings(provider)))
@@ -221,13 +221,13 @@ def test_no_sign_in_starts_without_an_authorization_endpoint(provider: StandIn) 
 def test_a_sign_in_with_openid_connect(provider: StandIn) -> None:
     clock = Clock(time.time())
     client = client_for(oidc_settings(provider), clock=clock)
-    who = sign_in(provider, client)
-    assert (who.issuer, who.subject) == (provider.url, "user-1")
-    assert who.claims["sub"] == "user-1"
-    assert who.claims["auth_time"] <= clock.now
-    assert who.tokens.id_token
-    assert who.tokens.refresh_token
-    assert who.tokens.expires_at == int(clock.now) + 3600
+    user = sign_in(provider, client)
+    assert (user.issuer, user.subject) == (provider.url, "user-1")
+    assert user.claims["sub"] == "user-1"
+    assert user.claims["auth_time"] <= clock.now
+    assert user.tokens.id_token
+    assert user.tokens.refresh_token
+    assert user.tokens.expires_at == int(clock.now) + 3600
     assert [request.path for request in provider.requests] == [
         "/.well-known/openid-configuration",
         "/token",
@@ -258,16 +258,16 @@ def test_an_unknown_lifetime_of_the_access_token_stays_unknown(provider: StandIn
 
 
 @pytest.mark.parametrize("sid", ["08a5019c-17e1", "x", "x" * 255, "a b", "ü"])
-def test_the_session_at_the_provider_is_told(provider: StandIn, sid: str) -> None:
+def test_the_session_at_the_provider_is_returned(provider: StandIn, sid: str) -> None:
     provider.sid = sid
     provider.userinfo["sid"] = "other"
-    who = sign_in(provider, client_for(oidc_settings(provider), needs="email"))
-    assert who.sid == sid
-    assert who.issued_at == who.claims["iat"]
+    user = sign_in(provider, client_for(oidc_settings(provider), needs="email"))
+    assert user.sid == sid
+    assert user.issued_at == user.claims["iat"]
 
 
 @pytest.mark.parametrize("sid", [LEFT_OUT, None, "", "x" * 256, "a\nb", "a\0", "\u202e", 7, True, ["a"], {}])
-def test_what_is_no_session_id_is_passed_over(provider: StandIn, sid: Any) -> None:
+def test_a_malformed_session_id_is_ignored(provider: StandIn, sid: Any) -> None:
     provider.claims["sid"] = sid
     provider.userinfo["sid"] = "only an ID token can tell"
     assert sign_in(provider, client_for(oidc_settings(provider), needs="email")).sid is None
@@ -281,10 +281,10 @@ def test_a_moment_of_issue_between_two_seconds_is_the_earlier_one(provider: Stan
 
 @pytest.mark.requirement("B11", "B15")
 def test_userinfo_is_asked_for_what_the_id_token_lacks(provider: StandIn) -> None:
-    who = sign_in(provider, client_for(oidc_settings(provider), needs="sub email address.locality"))
-    assert who.claims["email"] == "jane@example.com"
+    user = sign_in(provider, client_for(oidc_settings(provider), needs="sub email address.locality"))
+    assert user.claims["email"] == "jane@example.com"
     (request,) = provider.asked("/userinfo")
-    assert request.headers["Authorization"] == f"Bearer {who.tokens.access_token}"
+    assert request.headers["Authorization"] == f"Bearer {user.tokens.access_token}"
     assert request.headers["Accept"] == "application/json"
 
 
@@ -392,7 +392,7 @@ def test_max_age_and_acr_are_checked_when_asked_for(provider: StandIn) -> None:
     assert refused(provider, client_for(settings)).code == "token_auth_time"
 
 
-# Found by RFC 8414
+# Metadata of RFC 8414
 
 
 @pytest.fixture
@@ -407,8 +407,8 @@ def tenant() -> Iterator[Hostile]:
 def test_a_provider_that_was_found_by_rfc_8414_proves_who_signs_in(tenant: Hostile) -> None:
     for member in ("userinfo_endpoint", "end_session_endpoint", "id_token_signing_alg_values_supported"):
         tenant.metadata[member] = LEFT_OUT
-    who = sign_in(tenant, client_for(oidc_settings(tenant)))
-    assert (who.issuer, who.subject) == (f"{tenant.url}/tenant", "user-1")
+    user = sign_in(tenant, client_for(oidc_settings(tenant)))
+    assert (user.issuer, user.subject) == (f"{tenant.url}/tenant", "user-1")
 
 
 def test_userinfo_is_never_taken_in_place_of_an_id_token(tenant: Hostile) -> None:
@@ -424,11 +424,11 @@ def test_userinfo_is_never_taken_in_place_of_an_id_token(tenant: Hostile) -> Non
 
 
 def test_a_sign_in_with_plain_oauth2(plain: StandIn) -> None:
-    who = sign_in(plain, client_for(oauth2_settings(plain)))
-    assert (who.issuer, who.subject) == (plain.url, "583231")
-    assert who.claims == plain.userinfo
-    assert who.tokens.id_token is None
-    assert (who.sid, who.issued_at) == (None, None)
+    user = sign_in(plain, client_for(oauth2_settings(plain)))
+    assert (user.issuer, user.subject) == (plain.url, "583231")
+    assert user.claims == plain.userinfo
+    assert user.tokens.id_token is None
+    assert (user.sid, user.issued_at) == (None, None)
     assert [request.path for request in plain.requests] == ["/token", "/userinfo"]
 
 
@@ -522,7 +522,7 @@ def test_a_code_cannot_be_redeemed_twice(plain: StandIn) -> None:
     assert refusal.value.code == "invalid_grant"
 
 
-# Who answered (RFC 9207)
+# The issuer of an authorization response (RFC 9207)
 
 
 @pytest.mark.requirement("O2", "3a.2", "F8")
@@ -579,14 +579,14 @@ def test_a_provider_that_is_down_stops_no_logout(provider: StandIn) -> None:
 
 @pytest.mark.requirement("3i")
 def test_nothing_secret_is_in_a_repr_or_an_error(provider: StandIn) -> None:
-    who = sign_in(provider, client_for(oidc_settings(provider), needs="email"))
+    user = sign_in(provider, client_for(oidc_settings(provider), needs="email"))
     for secret in (
-        who.tokens.access_token,
-        who.tokens.id_token,
-        who.tokens.refresh_token,
+        user.tokens.access_token,
+        user.tokens.id_token,
+        user.tokens.refresh_token,
         "jane@example.com",
     ):
-        assert secret not in repr(who)
+        assert secret not in repr(user)
     provider.token_response = lambda good: {**good, "id_token": good["id_token"] + "x"}
     client = client_for(oidc_settings(provider))
     nonce = secrets.token_urlsafe()
@@ -601,14 +601,14 @@ def test_nothing_secret_is_in_a_repr_or_an_error(provider: StandIn) -> None:
 @pytest.mark.requirement("O5")
 def test_our_own_log_lines_hold_no_secret(provider: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    who = sign_in(provider, client_for(oidc_settings(provider), needs="email"))
+    user = sign_in(provider, client_for(oidc_settings(provider), needs="email"))
     for secret in (
         "the-state",
         "the-nonce",
         VERIFIER,
-        who.tokens.access_token,
-        who.tokens.id_token,
-        who.tokens.refresh_token,
+        user.tokens.access_token,
+        user.tokens.id_token,
+        user.tokens.refresh_token,
         provider.asked("/token")[0].form["code"],
         provider.asked("/token")[0].headers["Authorization"],
     ):

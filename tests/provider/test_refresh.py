@@ -1,4 +1,4 @@
-"""What a refresh token brings: new tokens, the same person, and never more than a first sign-in would have proven."""
+"""Refreshing: new tokens for the same person, with claims that are checked as at a sign-in."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ def client_for(settings: ProviderSettings, *, needs: str = "", **options: Any) -
 
 def sign_in(provider: StandIn, client: ProviderClient) -> Authentication:
     url = client.authorization_url(state="the-state", nonce="the-nonce", code_verifier=VERIFIER)
-    who = client.redeem(code=provider.follow(url)["code"], nonce="the-nonce", code_verifier=VERIFIER)
+    user = client.redeem(code=provider.follow(url)["code"], nonce="the-nonce", code_verifier=VERIFIER)
     provider.requests.clear()
-    return who
+    return user
 
 
-def refresh(client: ProviderClient, who: Authentication, **changes: Any) -> RefreshResult:
-    auth_time = who.claims.get("auth_time")
-    given = {"refresh_token": who.tokens.refresh_token, "subject": who.subject, "auth_time": auth_time}
+def refresh(client: ProviderClient, user: Authentication, **changes: Any) -> RefreshResult:
+    auth_time = user.claims.get("auth_time")
+    given = {"refresh_token": user.tokens.refresh_token, "subject": user.subject, "auth_time": auth_time}
     values = {**given, **changes}
     return client.refresh(values.pop("refresh_token"), **values)
 
 
-def refused(client: ProviderClient, who: Authentication, **changes: Any) -> OAuth2Error:
+def refused(client: ProviderClient, user: Authentication, **changes: Any) -> OAuth2Error:
     with pytest.raises(OAuth2Error) as refusal:
-        refresh(client, who, **changes)
+        refresh(client, user, **changes)
     return refusal.value
 
 
@@ -80,13 +80,13 @@ def refused(client: ProviderClient, who: Authentication, **changes: Any) -> OAut
 def test_a_refresh_token_is_redeemed_and_replaced(provider: StandIn) -> None:
     now = time.time()
     client = client_for(oidc_settings(provider), clock=lambda: now)
-    who = sign_in(provider, client)
-    first = refresh(client, who).tokens
-    assert first.access_token != who.tokens.access_token
-    assert first.refresh_token not in (None, who.tokens.refresh_token)
-    assert first.id_token not in (None, who.tokens.id_token)
+    user = sign_in(provider, client)
+    first = refresh(client, user).tokens
+    assert first.access_token != user.tokens.access_token
+    assert first.refresh_token not in (None, user.tokens.refresh_token)
+    assert first.id_token not in (None, user.tokens.id_token)
     assert first.expires_at == int(now) + 3600
-    second = refresh(client, who, refresh_token=first.refresh_token).tokens
+    second = refresh(client, user, refresh_token=first.refresh_token).tokens
     assert second.refresh_token not in (None, first.refresh_token)
 
 
@@ -94,13 +94,13 @@ def test_a_refresh_token_is_redeemed_and_replaced(provider: StandIn) -> None:
 def test_the_request_holds_the_token_and_one_proof_and_no_scope(provider: StandIn, method: str) -> None:
     provider.auth_method = method
     client = client_for(oidc_settings(provider, client_auth_method=method))
-    who = sign_in(provider, client)
-    refresh(client, who)
+    user = sign_in(provider, client)
+    refresh(client, user)
     (request,) = provider.asked("/token")
     assert (request.method, request.query) == ("POST", {})
     assert {*request.form} - {"client_id", "client_secret"} == {"grant_type", "refresh_token"}
     assert request.form["grant_type"] == "refresh_token"
-    assert request.form["refresh_token"] == who.tokens.refresh_token
+    assert request.form["refresh_token"] == user.tokens.refresh_token
 
 
 def test_a_refresh_costs_one_request(provider: StandIn) -> None:
@@ -112,9 +112,9 @@ def test_a_refresh_costs_one_request(provider: StandIn) -> None:
 def test_a_token_that_is_not_replaced_stays(provider: StandIn) -> None:
     provider.rotates = False
     client = client_for(oidc_settings(provider))
-    who = sign_in(provider, client)
-    assert refresh(client, who).tokens.refresh_token is None
-    assert refresh(client, who).tokens.access_token
+    user = sign_in(provider, client)
+    assert refresh(client, user).tokens.refresh_token is None
+    assert refresh(client, user).tokens.access_token
 
 
 def test_an_answer_without_an_id_token_leaves_the_one_before(provider: StandIn) -> None:
@@ -126,29 +126,29 @@ def test_an_answer_without_an_id_token_leaves_the_one_before(provider: StandIn) 
 
 
 @pytest.mark.requirement("N2.5.11")
-def test_a_second_use_of_a_replaced_token_is_told_as_spent(provider: StandIn) -> None:
+def test_a_second_use_of_a_replaced_token_is_an_invalid_grant(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider))
-    who = sign_in(provider, client)
-    successor = refresh(client, who).tokens.refresh_token
-    for token in (who.tokens.refresh_token, successor):
-        error = refused(client, who, refresh_token=token)
+    user = sign_in(provider, client)
+    successor = refresh(client, user).tokens.refresh_token
+    for token in (user.tokens.refresh_token, successor):
+        error = refused(client, user, refresh_token=token)
         assert (type(error), error.code) == (ProviderError, "invalid_grant")
         assert "refused the refresh token" in error.detail
         assert "sign in again" in error.message
 
 
-def test_githubs_word_for_a_spent_token_is_understood(plain: StandIn) -> None:
+def test_githubs_error_for_a_used_refresh_token_is_understood(plain: StandIn) -> None:
     client = client_for(oauth2_settings(plain))
-    who = sign_in(plain, client)
+    user = sign_in(plain, client)
     plain.token_response = b"error=bad_refresh_token&error_description=x"
-    assert refused(client, who).code == "invalid_grant"
+    assert refused(client, user).code == "invalid_grant"
 
 
 @pytest.mark.parametrize("token", ["", "two words", "a\r\nb", "ä", "\udcff", "x" * 16_385])
-def test_what_is_no_token_is_not_sent(provider: StandIn, token: str) -> None:
+def test_a_malformed_refresh_token_is_not_sent(provider: StandIn, token: str) -> None:
     client = client_for(oidc_settings(provider))
-    who = sign_in(provider, client)
-    assert refused(client, who, refresh_token=token).code == "invalid_grant"
+    user = sign_in(provider, client)
+    assert refused(client, user, refresh_token=token).code == "invalid_grant"
     assert not provider.requests
 
 
@@ -167,13 +167,11 @@ def test_what_is_no_token_is_not_sent(provider: StandIn, token: str) -> None:
     ],
     ids=["client", "401", "scope", "HTML", "404", "no token", "list", "mac", "huge"],
 )
-def test_an_answer_of_no_use_is_refused_like_that_to_a_code(
-    provider: StandIn, answer: Any, code: str
-) -> None:
+def test_an_unusable_answer_is_refused_like_that_to_a_code(provider: StandIn, answer: Any, code: str) -> None:
     client = client_for(oidc_settings(provider))
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.token_response = answer
-    error = refused(client, who)
+    error = refused(client, user)
     assert (type(error), error.code) == (ProviderError, code)
     assert len(provider.asked("/token")) == 1
 
@@ -186,26 +184,26 @@ def test_an_answer_of_no_use_is_refused_like_that_to_a_code(
 def test_a_fault_of_the_provider_says_nothing_about_the_token(provider: StandIn, answer: Answer) -> None:
     provider.rotates = False
     client = client_for(oidc_settings(provider))
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.token_response = answer
-    assert isinstance(refused(client, who), ProviderUnavailableError)
+    assert isinstance(refused(client, user), ProviderUnavailableError)
     assert len(provider.asked("/token")) == 1
     provider.answers.clear()
-    assert refresh(client, who).tokens.access_token
+    assert refresh(client, user).tokens.access_token
 
 
 def test_a_provider_that_is_gone_is_unavailable(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider))
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.close()
-    assert isinstance(refused(client, who), ProviderUnavailableError)
+    assert isinstance(refused(client, user), ProviderUnavailableError)
 
 
-def test_no_token_is_spent_while_there_is_no_key_to_check_the_answer_with(provider: StandIn) -> None:
-    who = sign_in(provider, client_for(oidc_settings(provider)))
+def test_no_token_is_redeemed_while_there_is_no_key_to_check_the_answer_with(provider: StandIn) -> None:
+    user = sign_in(provider, client_for(oidc_settings(provider)))
     provider.answers["jwks"] = Answer(b"", 500)
     client = client_for(oidc_settings(provider))
-    assert isinstance(refused(client, who), ProviderUnavailableError)
+    assert isinstance(refused(client, user), ProviderUnavailableError)
     assert not provider.asked("/token")
 
 
@@ -215,9 +213,9 @@ def test_no_token_is_spent_while_there_is_no_key_to_check_the_answer_with(provid
 def test_the_claims_are_those_of_the_new_id_token(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider), needs="email")
     provider.claims["email"] = "jane@example.com"
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.claims["email"] = "jane.doe@example.com"
-    claims = refresh(client, who).claims
+    claims = refresh(client, user).claims
     assert claims is not None
     assert (claims["email"], claims["sub"]) == ("jane.doe@example.com", "user-1")
     assert not {"nonce", "at_hash"} & claims.keys()
@@ -250,9 +248,9 @@ def test_a_refreshed_id_token_must_prove_what_a_first_one_must(
     provider: StandIn, claims: dict[str, Any], code: str
 ) -> None:
     client = client_for(oidc_settings(provider), needs="email")
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.refreshed_claims = claims
-    error = refused(client, who)
+    error = refused(client, user)
     assert (type(error), error.code) == (TokenError, code)
     assert [request.path for request in provider.requests] == ["/token"]
 
@@ -271,30 +269,30 @@ def test_a_refreshed_id_token_must_prove_what_a_first_one_must(
 def test_a_refreshed_id_token_is_verified(provider: StandIn, changes: dict[str, Any], code: str) -> None:
     provider.jwks = [rsa_key().jwk()]
     client = client_for(oidc_settings(provider))
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     for name, value in changes.items():
         setattr(provider, name, value)
-    assert refused(client, who).code == code
+    assert refused(client, user).code == code
 
 
 @pytest.mark.requirement("X3", "N2.6.20")
 @pytest.mark.parametrize("iss", ["https://other.example", "{issuer}/", "", None, LEFT_OUT])
 def test_a_refreshed_id_token_of_another_issuer_is_refused(provider: StandIn, iss: Any) -> None:
     client = client_for(oidc_settings(provider))
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.refreshed_claims = {
         "iss": iss.replace("{issuer}", provider.url) if isinstance(iss, str) else iss
     }
-    assert refused(client, who).code == "token_issuer"
+    assert refused(client, user).code == "token_issuer"
 
 
 @pytest.mark.requirement("N2.6.20")
 @pytest.mark.parametrize("sub", ["user-2", "USER-1", "user-1 "])
 def test_a_refreshed_id_token_about_another_person_is_refused(provider: StandIn, sub: str) -> None:
     client = client_for(oidc_settings(provider), needs="email")
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.refreshed_claims = {"sub": sub}
-    error = refused(client, who)
+    error = refused(client, user)
     assert (type(error), error.code) == (TokenError, "subject_changed")
     assert not provider.asked("/userinfo")
 
@@ -302,61 +300,61 @@ def test_a_refreshed_id_token_about_another_person_is_refused(provider: StandIn,
 def test_the_subject_is_compared_where_it_was_taken_from(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider, subject=AttributePath.parse("oid")))
     provider.userinfo["oid"] = "object-1"
-    who = sign_in(provider, client)
-    assert refresh(client, who, refresh_token=who.tokens.refresh_token).claims
+    user = sign_in(provider, client)
+    assert refresh(client, user, refresh_token=user.tokens.refresh_token).claims
     provider.userinfo["oid"] = "object-2"
-    who = sign_in(provider, client)
-    assert refused(client, who, subject="object-1").code == "subject_changed"
+    user = sign_in(provider, client)
+    assert refused(client, user, subject="object-1").code == "subject_changed"
 
 
 def test_max_age_counts_for_the_sign_in_alone(provider: StandIn) -> None:
     clock = time.time()
     client = client_for(oidc_settings(provider, max_age=60, leeway=0), clock=lambda: clock)
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     clock += 120
-    assert refresh(client, who).claims
+    assert refresh(client, user).claims
 
 
 def test_the_authentication_class_asked_for_must_still_be_there(provider: StandIn) -> None:
     provider.claims["acr"] = "loa3"
     client = client_for(oidc_settings(provider, acr_values=("loa3",)))
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.refreshed_claims = {"acr": "loa1"}
-    assert refused(client, who).code == "token_acr"
+    assert refused(client, user).code == "token_acr"
 
 
 @pytest.mark.parametrize("auth_time", [LEFT_OUT, 1_700_000_000, 1_700_000_000.5])
-def test_the_moment_of_the_sign_in_may_be_missing_or_the_same(provider: StandIn, auth_time: Any) -> None:
+def test_auth_time_may_be_missing_or_the_same(provider: StandIn, auth_time: Any) -> None:
     client = client_for(oidc_settings(provider))
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.refreshed_claims = {"auth_time": auth_time}
-    assert refresh(client, who, auth_time=1_700_000_000).claims
+    assert refresh(client, user, auth_time=1_700_000_000).claims
 
 
-def test_a_moment_that_was_never_told_is_not_compared(provider: StandIn) -> None:
+def test_an_unknown_auth_time_is_not_compared(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider))
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.refreshed_claims = {"auth_time": 7}
-    assert refresh(client, who, auth_time=None).claims
+    assert refresh(client, user, auth_time=None).claims
 
 
 def test_a_nonce_in_a_refreshed_id_token_must_be_the_first_one(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider))
     provider.rotates = False
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.refreshed_claims = {"nonce": "the-nonce"}
-    assert refresh(client, who, id_token=who.tokens.id_token).claims
+    assert refresh(client, user, id_token=user.tokens.id_token).claims
     for nonce in ("another", "", None, 1, ["the-nonce"]):
         provider.refreshed_claims = {"nonce": nonce}
-        assert refused(client, who, id_token=who.tokens.id_token).code == "token_nonce"
+        assert refused(client, user, id_token=user.tokens.id_token).code == "token_nonce"
 
 
 @pytest.mark.parametrize("kept", [None, "rubbish", "a.b.c", rsa_key().sign({"nonce": 1}), rsa_key().sign({})])
 def test_a_nonce_is_not_compared_when_the_first_one_is_not_known(provider: StandIn, kept: str | None) -> None:
     client = client_for(oidc_settings(provider))
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.refreshed_claims = {"nonce": "the-nonce"}
-    assert refresh(client, who, id_token=kept).claims
+    assert refresh(client, user, id_token=kept).claims
 
 
 # Userinfo
@@ -365,9 +363,9 @@ def test_a_nonce_is_not_compared_when_the_first_one_is_not_known(provider: Stand
 @pytest.mark.requirement("X2")
 def test_userinfo_is_asked_with_the_refreshed_access_token(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider), needs="email")
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.userinfo["email"] = "jane.doe@example.com"
-    refreshed = refresh(client, who)
+    refreshed = refresh(client, user)
     (request,) = provider.asked("/userinfo")
     assert request.headers["Authorization"] == f"Bearer {refreshed.tokens.access_token}"
     assert refreshed.claims is not None
@@ -377,11 +375,11 @@ def test_userinfo_is_asked_with_the_refreshed_access_token(provider: StandIn) ->
 def test_without_an_id_token_userinfo_says_who_it_is(provider: StandIn) -> None:
     provider.refreshes_id_token = False
     client = client_for(oidc_settings(provider), needs="email")
-    who = sign_in(provider, client)
-    assert refresh(client, who).claims == provider.userinfo
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
+    assert refresh(client, user).claims == provider.userinfo
+    user = sign_in(provider, client)
     provider.userinfo["sub"] = "user-2"
-    assert refused(client, who).code == "subject_changed"
+    assert refused(client, user).code == "subject_changed"
 
 
 def test_a_provider_without_userinfo_may_say_nothing(provider: StandIn) -> None:
@@ -393,39 +391,39 @@ def test_a_provider_without_userinfo_may_say_nothing(provider: StandIn) -> None:
 
 def test_userinfo_about_another_person_is_refused(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider), needs="email")
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.answers["userinfo"] = {"sub": "user-2", "email": "joe@example.com"}
-    assert refused(client, who).code == "userinfo_subject"
+    assert refused(client, user).code == "userinfo_subject"
 
 
 def test_tokens_are_not_lost_when_userinfo_cannot_be_had(
     provider: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = client_for(oidc_settings(provider), needs="email")
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.answers["userinfo"] = Answer(b"", 503)
-    refreshed = refresh(client, who)
+    refreshed = refresh(client, user)
     assert refreshed.claims is None
     assert "after a refresh the claims stay what they were" in caplog.text
     provider.answers.clear()
-    assert refresh(client, who, refresh_token=refreshed.tokens.refresh_token).claims
+    assert refresh(client, user, refresh_token=refreshed.tokens.refresh_token).claims
 
 
-def test_userinfo_that_refuses_ends_it(provider: StandIn) -> None:
+def test_userinfo_that_refuses_ends_the_refresh(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider), needs="email")
-    who = sign_in(provider, client)
+    user = sign_in(provider, client)
     provider.answers["userinfo"] = Answer(b"{}", 403)
-    assert refused(client, who).code == "userinfo_refused"
+    assert refused(client, user).code == "userinfo_refused"
 
 
 def test_a_refresh_with_plain_oauth2_asks_who_it_is(plain: StandIn) -> None:
     client = client_for(oauth2_settings(plain))
-    who = sign_in(plain, client)
-    refreshed = refresh(client, who)
+    user = sign_in(plain, client)
+    refreshed = refresh(client, user)
     assert refreshed.claims == plain.userinfo
     assert refreshed.tokens.id_token is None
     plain.userinfo["id"] = 1
-    assert refused(client, who, refresh_token=refreshed.tokens.refresh_token).code == "subject_changed"
+    assert refused(client, user, refresh_token=refreshed.tokens.refresh_token).code == "subject_changed"
 
 
 # Secrets
@@ -441,18 +439,18 @@ def test_a_provider_that_repeats_what_it_was_sent_does_not_make_us_repeat_it(
     provider.auth_method = method
     provider.rotates = False
     client = client_for(oidc_settings(provider, client_auth_method=method))
-    who = sign_in(provider, client)
-    token = str(who.tokens.refresh_token)
-    said = f"{'.' * padding}{token} of {provider.client_secret}"
+    user = sign_in(provider, client)
+    token = str(user.tokens.refresh_token)
+    description = f"{'.' * padding}{token} of {provider.client_secret}"
     for answer in (
-        {"error": "invalid_grant", "error_description": said},
-        {"error": "invalid_client", "error_description": said},
-        {"error": "other", "error_description": said},
-        {"error": [said]},
-        {"access_token": "a", "token_type": said},
+        {"error": "invalid_grant", "error_description": description},
+        {"error": "invalid_client", "error_description": description},
+        {"error": "other", "error_description": description},
+        {"error": [description]},
+        {"access_token": "a", "token_type": description},
     ):
         provider.token_response = answer
-        text = "".join(traceback.format_exception(refused(client, who)))
+        text = "".join(traceback.format_exception(refused(client, user)))
         assert token[:8] not in text + caplog.text
         assert "s3cret" not in text + caplog.text
 

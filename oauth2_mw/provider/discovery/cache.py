@@ -1,4 +1,4 @@
-"""One document of a provider, remembered: fetched by one thread at a time, and kept when it cannot be renewed."""
+"""A cache for one document of a provider: one thread fetches it, and an old one serves if it cannot be renewed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Failure = ProviderError | ProviderUnavailableError
 
+#: seconds for which a document is fresh
+LIFETIME = 3600
+#: seconds for which it serves if it cannot be renewed
+MAX_AGE = 24 * 3600
+#: seconds after a failure in which nobody tries again
+COOL_DOWN = 5
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry(Generic[T]):
@@ -23,80 +30,66 @@ class _Entry(Generic[T]):
 
 
 class CachedDocument(Generic[T]):
-    """The result of *load*, with a lifetime, a longer life in need, and a pause after a failure.
+    """The document that *load* returns. Safe for threads.
 
-    All times are seconds. While one thread renews an old value the others are served the old one; without any
-    value they wait for that thread and share its result, good or bad.
+    While one thread renews an old document, the others get the old one. Without any document they wait for that thread
+    and share its result, be it a failure.
 
-    :param load: fetches the value; raises :class:`ProviderError` or :class:`ProviderUnavailableError`.
-    :param what: names the value in log lines.
-    :param lifetime: how long a value is fresh.
-    :param stale: how long it serves when it cannot be renewed.
-    :param cool_down: how long after a failure nobody tries again.
+    :param load: fetches the document; raises :class:`ProviderError` or :class:`ProviderUnavailableError`.
+    :param name: names the document in log lines.
+    :param clock: seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        load: Callable[[], T],
-        *,
-        what: str,
-        clock: Callable[[], float],
-        lifetime: float,
-        stale: float,
-        cool_down: float,
-    ) -> None:
+    def __init__(self, load: Callable[[], T], *, name: str, clock: Callable[[], float]) -> None:
         self._load = load
-        self._what = what
+        self._name = name
         self._clock = clock
-        self._lifetime = lifetime
-        self._stale = stale
-        self._cool_down = cool_down
         self._lock = threading.Lock()
         self._entry: _Entry[T] | None = None
         self._failure: tuple[Failure, float] | None = None
-        #: how many times a value was loaded
+        #: how many times the document was loaded
         self.loads = 0
 
     def get(self) -> T:
-        """The value, fresh if possible.
+        """Return the document, fresh if possible.
 
-        :raises ProviderError, ProviderUnavailable: what *load* raised, when no value is left to serve.
+        :raises ProviderError, ProviderUnavailableError: what *load* raised, if no document is left to serve.
         """
         entry = self._entry
-        if entry is not None and self._within(entry.loaded_at, self._lifetime):
+        if entry is not None and self._is_within(LIFETIME, entry.loaded_at):
             return entry.value
-        if entry is not None and self._within(entry.loaded_at, self._stale):
+        if entry is not None and self._is_within(MAX_AGE, entry.loaded_at):
             if self._lock.acquire(blocking=False):
                 try:
-                    return self._renewed(entry.value)
+                    return self._renew(entry.value)
                 finally:
                     self._lock.release()
             return entry.value
         with self._lock:
             if self._entry is not entry and self._entry is not None:
                 return self._entry.value
-            return self._loaded()
+            return self._load_now()
 
-    def refresh(self, seen: T) -> T:
-        """A newer value than *seen*, which came from :meth:`get`; *seen* itself when none can be had."""
+    def refresh(self, current: T) -> T:
+        """Return a newer document than *current*, which :meth:`get` returned; or *current* if there is none."""
         with self._lock:
-            if self._entry is not None and self._entry.value is not seen:
+            if self._entry is not None and self._entry.value is not current:
                 return self._entry.value
-            return self._renewed(seen)
+            return self._renew(current)
 
-    def _within(self, since: float, seconds: float) -> bool:
-        # A clock that was set back must not make a value immortal.
+    def _is_within(self, seconds: float, since: float) -> bool:
+        # A clock that was set back must not make a document immortal.
         return 0 <= self._clock() - since < seconds
 
-    def _renewed(self, old: T) -> T:
+    def _renew(self, current: T) -> T:
         try:
-            return self._loaded()
+            return self._load_now()
         except (ProviderError, ProviderUnavailableError) as error:
-            log.warning("%s cannot be renewed; the last one is used: %s", self._what, error.detail)
-            return old
+            log.warning("%s cannot be renewed; the last one is used: %s", self._name, error.detail)
+            return current
 
-    def _loaded(self) -> T:
-        if self._failure is not None and self._within(self._failure[1], self._cool_down):
+    def _load_now(self) -> T:
+        if self._failure is not None and self._is_within(COOL_DOWN, self._failure[1]):
             raise copy.copy(self._failure[0])
         try:
             value = self._load()

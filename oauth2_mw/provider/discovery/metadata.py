@@ -1,14 +1,14 @@
-"""Where a provider's endpoints are, and its keys: written settings first, then its own metadata.
+"""The provider's metadata and keys: those of the settings first, then those that it publishes.
 
-OpenID Connect Discovery 1.0; where it finds nothing, RFC 8414. The ``issuer`` in the metadata is compared code point by
-code point (section 4.3; there 3.3): a document that says otherwise belongs to somebody else, and nothing from it is
-used.
+They are found by OpenID Connect Discovery 1.0, else by RFC 8414. The ``issuer`` in the metadata is compared code point
+by code point (Discovery, section 4.3; RFC 8414, section 3.3): a document with another one belongs to somebody else, and
+nothing in it is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,9 +27,6 @@ OAUTH_WELL_KNOWN = "/.well-known/oauth-authorization-server"
 METADATA_LIMIT = 256 * 1024
 JWKS_LIMIT = 512 * 1024
 #: seconds
-LIFETIME = 3600
-STALE = 24 * 3600
-COOL_DOWN = 5
 UNKNOWN_KEY_COOL_DOWN = 30
 _REDIRECTS = 3
 _ENDPOINTS = (
@@ -49,7 +46,7 @@ _LISTS = (
 
 @dataclass(frozen=True, slots=True)
 class ProviderMetadata:
-    """What is known of a provider. Lists that it does not publish are ``None``."""
+    """The metadata that are used (Discovery, section 3; RFC 8414, section 2). What is not published is ``None``."""
 
     issuer: str | None = None
     authorization_endpoint: str | None = None
@@ -66,9 +63,9 @@ class ProviderMetadata:
     authorization_response_iss_parameter_supported: bool = False
 
     def endpoint(self, name: str) -> str:
-        """An endpoint that a sign-in cannot do without.
+        """Return an endpoint that is required.
 
-        :raises ProviderError: ``metadata`` when neither the settings nor the provider name it.
+        :raises ProviderError: ``metadata`` if neither the settings nor the provider name it.
         """
         url: str | None = getattr(self, name)
         if url is None:
@@ -77,9 +74,9 @@ class ProviderMetadata:
 
 
 def parse_metadata(document: Mapping[str, Any], *, issuer: str, insecure_http: bool) -> ProviderMetadata:
-    """Check a metadata document; members that are not named here are ignored (Discovery, section 3).
+    """Check a metadata document. Unknown members are ignored (Discovery, section 3).
 
-    :raises ProviderError: ``issuer_mismatch``, or ``metadata`` for a member of the wrong kind.
+    :raises ProviderError: ``issuer_mismatch``, or ``metadata`` for a member of the wrong type.
     """
     if document.get("issuer") != issuer:
         raise ProviderError(
@@ -93,7 +90,7 @@ def parse_metadata(document: Mapping[str, Any], *, issuer: str, insecure_http: b
         if url is None:
             continue
         problem = (
-            endpoint_problem(url, insecure_http=insecure_http) if isinstance(url, str) else "it is no text"
+            endpoint_problem(url, insecure_http=insecure_http) if isinstance(url, str) else "it is not a text"
         )
         if problem is not None:
             raise ProviderError(f"{name} in the metadata is {shown(url)}: {problem}", code="metadata")
@@ -105,28 +102,25 @@ def parse_metadata(document: Mapping[str, Any], *, issuer: str, insecure_http: b
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise ProviderError(f"{name} in the metadata is not a list of texts", code="metadata")
         members[name] = tuple(values)
-    answers_iss = document.get("authorization_response_iss_parameter_supported", False)
-    if not isinstance(answers_iss, bool):
-        raise ProviderError(
-            "authorization_response_iss_parameter_supported in the metadata is neither true nor false",
-            code="metadata",
-        )
-    members["authorization_response_iss_parameter_supported"] = answers_iss
+    name = "authorization_response_iss_parameter_supported"
+    members[name] = document.get(name, False)
+    if not isinstance(members[name], bool):
+        raise ProviderError(f"{name} in the metadata is neither true nor false", code="metadata")
     return ProviderMetadata(**members)
 
 
 def allowed_algorithms(provider: ProviderSettings, metadata: ProviderMetadata) -> frozenset[str]:
-    """The JWS algorithms to accept: those configured, else RS256 and what the provider announces.
+    """Return the accepted JWS algorithms: those of the settings, else RS256 and those that the provider announces.
 
-    Asymmetric ones only: a symmetric one would make a signing key of the client secret.
+    They are asymmetric: a symmetric one would make the client secret a signing key.
     """
     announced = metadata.id_token_signing_alg_values_supported or ()
-    wanted = provider.algorithms if provider.algorithms is not None else ("RS256", *announced)
-    return frozenset(wanted) & ALGORITHMS.keys()
+    configured = provider.algorithms if provider.algorithms is not None else ("RS256", *announced)
+    return frozenset(configured) & ALGORITHMS.keys()
 
 
 class MetadataCache:
-    """A provider's metadata and keys, fetched when first needed and remembered.
+    """The metadata and the keys of a provider, fetched when first needed and cached.
 
     :param clock: seconds since the epoch.
     """
@@ -135,92 +129,79 @@ class MetadataCache:
         self._provider = provider
         self._transport = transport
         self._clock = clock
-        self._fruitless_at: float | None = None
+        #: when a fetch for an unknown key last brought no such key
+        self._unknown_key_at: float | None = None
         self._documents: CachedDocument[ProviderMetadata] = CachedDocument(
-            self._fetch_metadata,
-            what=f"the metadata of provider {provider.name}",
-            clock=clock,
-            lifetime=LIFETIME,
-            stale=STALE,
-            cool_down=COOL_DOWN,
+            self._fetch_metadata, name=f"the metadata of provider {provider.name}", clock=clock
         )
         self._keys: CachedDocument[KeySet] = CachedDocument(
-            self._fetch_keys,
-            what=f"the key set of provider {provider.name}",
-            clock=clock,
-            lifetime=LIFETIME,
-            stale=STALE,
-            cool_down=COOL_DOWN,
+            self._fetch_keys, name=f"the key set of provider {provider.name}", clock=clock
         )
 
     def metadata(self) -> ProviderMetadata:
-        """The endpoints to use. Without an issuer nothing is fetched.
+        """Return the metadata to use. Without an issuer nothing is fetched.
 
-        :raises ProviderUnavailable: when the metadata cannot be had.
-        :raises ProviderError: when it is not to be used; ``issuer_mismatch`` when it is another issuer's.
+        :raises ProviderUnavailableError: if the metadata cannot be fetched.
+        :raises ProviderError: if they cannot be used; ``issuer_mismatch`` if they are another issuer's.
         """
         provider = self._provider
         if provider.issuer is None:
-            return self._with_written(ProviderMetadata())
+            return self._with_settings(ProviderMetadata())
         try:
-            found = self._documents.get()
+            published = self._documents.get()
         except (ProviderError, ProviderUnavailableError) as error:
-            everything = provider.authorization_endpoint and provider.token_endpoint and provider.jwks_uri
-            if not everything or error.code == "issuer_mismatch":
+            is_complete = provider.authorization_endpoint and provider.token_endpoint and provider.jwks_uri
+            if not is_complete or error.code == "issuer_mismatch":
                 raise
-            # A provider that publishes no metadata is used as it is written down.
-            found = ProviderMetadata()
-        return self._with_written(found)
+            # The settings are enough for a provider that publishes no metadata.
+            published = ProviderMetadata()
+        return self._with_settings(published)
 
     def load_keys(self) -> None:
-        """Have a key set at hand, so that a token which costs something to get does not wait for one.
+        """Fetch the key set beforehand, so that a token which cannot be got again need not wait for it.
 
-        :raises ProviderUnavailable, ProviderError: when no key set can be had at all.
+        :raises ProviderUnavailableError, ProviderError: if there is no key set at all.
         """
         self._keys.get()
 
     def keys_for(self, kid: str | None, alg: str) -> tuple[SigningKey, ...]:
-        """The keys that may have signed a token with this header.
+        """Return the keys that may have signed a token with *kid* and *alg*.
 
-        An unknown key has the set fetched anew, so that a provider may change its keys at any moment; after a
-        fetch that did not help, not again for 30 seconds (OpenID Connect Core, section 10.1.1).
+        For an unknown key the set is fetched anew, so that a provider may change its keys at any time; if that brings
+        no such key, not again for 30 seconds (OpenID Connect Core, section 10.1.1).
 
-        :raises ProviderUnavailable, ProviderError: when no key set can be had at all.
+        :raises ProviderUnavailableError, ProviderError: if there is no key set at all.
         """
         loads = self._keys.loads
-        known = self._keys.get()
-        keys = known.matching(kid, alg)
-        # A set that was fetched just now holds what the provider has.
+        key_set = self._keys.get()
+        keys = key_set.matching(kid, alg)
+        # A set that was fetched just now need not be fetched again.
         if keys or self._keys.loads != loads or self._is_cooling_down():
             return keys
-        keys = self._keys.refresh(known).matching(kid, alg)
+        keys = self._keys.refresh(key_set).matching(kid, alg)
         if not keys:
-            self._fruitless_at = self._clock()
+            self._unknown_key_at = self._clock()
         return keys
 
     def _is_cooling_down(self) -> bool:
-        since = self._fruitless_at
+        since = self._unknown_key_at
         return since is not None and 0 <= self._clock() - since < UNKNOWN_KEY_COOL_DOWN
 
-    def _with_written(self, found: ProviderMetadata) -> ProviderMetadata:
+    def _with_settings(self, published: ProviderMetadata) -> ProviderMetadata:
         provider = self._provider
-        return ProviderMetadata(
+        return replace(
+            published,
             issuer=provider.issuer,
-            authorization_endpoint=provider.authorization_endpoint or found.authorization_endpoint,
-            token_endpoint=provider.token_endpoint or found.token_endpoint,
-            userinfo_endpoint=provider.userinfo_endpoint or found.userinfo_endpoint,
-            end_session_endpoint=provider.logout_endpoint or found.end_session_endpoint,
-            revocation_endpoint=found.revocation_endpoint,
-            jwks_uri=provider.jwks_uri or found.jwks_uri,
-            id_token_signing_alg_values_supported=found.id_token_signing_alg_values_supported,
-            code_challenge_methods_supported=found.code_challenge_methods_supported,
-            token_endpoint_auth_methods_supported=found.token_endpoint_auth_methods_supported,
-            authorization_response_iss_parameter_supported=found.authorization_response_iss_parameter_supported,
+            authorization_endpoint=provider.authorization_endpoint or published.authorization_endpoint,
+            token_endpoint=provider.token_endpoint or published.token_endpoint,
+            userinfo_endpoint=provider.userinfo_endpoint or published.userinfo_endpoint,
+            end_session_endpoint=provider.logout_endpoint or published.end_session_endpoint,
+            jwks_uri=provider.jwks_uri or published.jwks_uri,
         )
 
     def _fetch_metadata(self) -> ProviderMetadata:
         issuer = self._provider.issuer or ""
-        # Discovery, section 4.1: a final slash goes before the well-known path is added.
+        # Discovery, section 4.1: a slash at the end is removed before the well-known path is added.
         first, second = issuer.removesuffix("/") + WELL_KNOWN, oauth_metadata_url(issuer)
         response = self._get(first, limit=METADATA_LIMIT, accept="application/json")
         if response.status == 404:
@@ -230,14 +211,14 @@ class MetadataCache:
                     f"there is no metadata at {first}, nor at {second}: check issuer, or set the endpoints",
                     code="metadata",
                 )
-        document = _read(response, what="metadata")
+        document = _read(response, "metadata")
         return parse_metadata(document, issuer=issuer, insecure_http=self._transport.insecure_http)
 
     def _fetch_keys(self) -> KeySet:
         url = self.metadata().endpoint("jwks_uri")
         response = self._get(url, limit=JWKS_LIMIT, accept="application/jwk-set+json, application/json")
         try:
-            return parse_key_set(_read(response, what="key set"))
+            return parse_key_set(_read(response, "key set"))
         except ValueError as error:
             raise ProviderError(f"the key set at {url} cannot be used: {error}", code="metadata") from error
 
@@ -246,24 +227,22 @@ class MetadataCache:
 
 
 def oauth_metadata_url(issuer: str) -> str:
-    """Where an authorization server's metadata are (RFC 8414, section 3.1): the path of the issuer comes last."""
+    """Return the address of an authorization server's metadata (RFC 8414, section 3.1), with the issuer's path last."""
     parts = urlsplit(issuer)
     return f"{parts.scheme}://{parts.netloc}{OAUTH_WELL_KNOWN}{parts.path.removesuffix('/')}"
 
 
-def _read(response: Response, *, what: str) -> dict[str, Any]:
+def _read(response: Response, name: str) -> dict[str, Any]:
+    response.check_available()
     if response.status != 200:
-        raise _not_ok(response, what=what)
+        raise ProviderError(
+            f"the {name} at {response.url} was answered with HTTP {response.status}: check issuer, or set the "
+            "endpoints",
+            code="metadata",
+        )
     try:
         return read_object(response.body)
     except DocumentError as error:
         raise ProviderError(
-            f"the {what} at {response.url} cannot be used: {error}", code="metadata"
+            f"the {name} at {response.url} cannot be used: {error}", code="metadata"
         ) from error
-
-
-def _not_ok(response: Response, *, what: str) -> ProviderError | ProviderUnavailableError:
-    text = f"the {what} at {response.url} was answered with HTTP {response.status}"
-    if response.status == 429 or response.status >= 500:
-        return ProviderUnavailableError(f"{text}: the provider has a fault of its own")
-    return ProviderError(f"{text}: check issuer, or set the endpoints", code="metadata")

@@ -1,4 +1,4 @@
-"""Where a provider's endpoints and keys come from, and what happens when they cannot be had."""
+"""Metadata and keys: where they are found, how long they are cached, and failures to fetch them."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_nothing_but_a_404_leads_to_another_place(provider: StandIn, status: int
 
 @pytest.mark.requirement("N2.3.2", "C3")
 @pytest.mark.parametrize("other", ["{url}", "{url}/tenant/", "{url}/Tenant", None, LEFT_OUT])
-def test_the_issuer_is_compared_there_as_well(tenant: Hostile, other: Any) -> None:
+def test_the_issuer_in_rfc_8414_metadata_is_compared(tenant: Hostile, other: Any) -> None:
     tenant.metadata["issuer"] = other.replace("{url}", tenant.url) if isinstance(other, str) else other
     with pytest.raises(ProviderError) as refusal:
         cache_for(oidc_settings(tenant)).metadata()
@@ -157,7 +157,7 @@ def test_a_provider_without_any_metadata_is_explained(provider: StandIn) -> None
     ],
     ids=["503", "403", "HTML", "redirect elsewhere"],
 )
-def test_an_answer_of_no_use_there_refuses_the_sign_in(
+def test_an_unusable_answer_at_the_rfc_8414_address_refuses_the_sign_in(
     tenant: Hostile, answer: Answer, expected: type[Exception]
 ) -> None:
     tenant.answers["discovery"] = answer
@@ -181,7 +181,7 @@ def test_an_answer_of_no_use_there_refuses_the_sign_in(
         LEFT_OUT,
     ],
 )
-def test_another_issuer_in_the_metadata_ends_it(other: Any) -> None:
+def test_another_issuer_in_the_metadata_is_refused(other: Any) -> None:
     members = {} if other is LEFT_OUT else {"issuer": other}
     with pytest.raises(ProviderError) as refusal:
         parse_metadata(members, issuer=ISSUER, insecure_http=False)
@@ -228,7 +228,7 @@ def test_unknown_members_are_ignored() -> None:
 @pytest.mark.parametrize(
     "url", ["http://op.example/x", "file:///etc/passwd", "https://op@evil.example/", "/relative", 7, ""]
 )
-def test_an_endpoint_that_may_not_be_called_ends_it(name: str, url: Any) -> None:
+def test_an_endpoint_that_may_not_be_called_is_refused(name: str, url: Any) -> None:
     with pytest.raises(ProviderError, match=name) as refusal:
         parse(**{name: url})
     assert refusal.value.code == "metadata"
@@ -250,7 +250,7 @@ def test_plain_http_in_the_metadata_needs_the_setting() -> None:
         ("authorization_response_iss_parameter_supported", None),
     ],
 )
-def test_a_member_of_the_wrong_kind_ends_it(name: str, value: Any) -> None:
+def test_a_member_of_the_wrong_type_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ProviderError, match=name) as refusal:
         parse(**{name: value})
     assert refusal.value.code == "metadata"
@@ -271,7 +271,7 @@ def test_a_member_of_the_wrong_kind_ends_it(name: str, value: Any) -> None:
     ],
     ids=["HTML", "empty", "list", "twice", "huge", "404", "204", "redirect elsewhere"],
 )
-def test_an_answer_that_is_no_metadata_refuses_the_sign_in(provider: StandIn, answer: Answer) -> None:
+def test_an_answer_without_metadata_refuses_the_sign_in(provider: StandIn, answer: Answer) -> None:
     provider.answers["discovery"] = answer
     with pytest.raises(ProviderError):
         cache_for(oidc_settings(provider)).metadata()
@@ -291,7 +291,7 @@ def test_a_redirect_on_the_same_host_is_followed(provider: StandIn) -> None:
     assert provider.asked("/jwks")
 
 
-# Written endpoints
+# Endpoints in the settings
 
 
 def test_written_endpoints_win_over_the_metadata(provider: StandIn) -> None:
@@ -333,7 +333,7 @@ def test_a_provider_without_metadata_works_when_all_is_written(provider: StandIn
 
 
 @pytest.mark.requirement("C3")
-def test_the_metadata_of_another_issuer_ends_it_even_when_all_is_written(provider: StandIn) -> None:
+def test_the_metadata_of_another_issuer_are_refused_even_when_all_is_written(provider: StandIn) -> None:
     provider.metadata["issuer"] = "https://other.example"
     written = dict.fromkeys(("authorization_endpoint", "token_endpoint", "jwks_uri"), f"{provider.url}/x")
     with pytest.raises(ProviderError) as refusal:
@@ -341,10 +341,10 @@ def test_the_metadata_of_another_issuer_ends_it_even_when_all_is_written(provide
     assert refusal.value.code == "issuer_mismatch"
 
 
-# Remembering
+# Caching
 
 
-def test_the_metadata_is_remembered_for_an_hour(provider: StandIn, clock: Clock) -> None:
+def test_the_metadata_are_cached_for_an_hour(provider: StandIn, clock: Clock) -> None:
     cache = cache_for(oidc_settings(provider), clock)
     cache.metadata()
     clock.now += 3599
@@ -355,14 +355,14 @@ def test_the_metadata_is_remembered_for_an_hour(provider: StandIn, clock: Clock)
     assert len(provider.requests) == 2
 
 
-def test_old_metadata_serves_for_a_day_when_it_cannot_be_renewed(
+def test_old_metadata_serve_for_a_day_when_they_cannot_be_renewed(
     provider: StandIn, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache = cache_for(oidc_settings(provider), clock)
-    known = cache.metadata()
+    metadata = cache.metadata()
     provider.answers["discovery"] = Answer(b"", 500)
     clock.now += 24 * 3600 - 1
-    assert cache.metadata() == known
+    assert cache.metadata() == metadata
     assert "metadata of provider default cannot be renewed" in caplog.text
     clock.now += 1
     with pytest.raises(ProviderUnavailableError):
@@ -436,13 +436,11 @@ def test_while_one_thread_renews_the_others_are_served_the_old(provider: StandIn
 
 def test_a_renewal_by_somebody_else_counts(clock: Clock) -> None:
     values = iter([["first"], ["second"], ["third"]])
-    remembered: CachedDocument[list[str]] = CachedDocument(
-        lambda: next(values), what="a list", clock=clock, lifetime=60, stale=600, cool_down=5
-    )
-    first = remembered.get()
-    assert remembered.refresh(first) == ["second"]
-    assert remembered.refresh(first) == ["second"]
-    assert remembered.loads == 2
+    document: CachedDocument[list[str]] = CachedDocument(lambda: next(values), name="a list", clock=clock)
+    first = document.get()
+    assert document.refresh(first) == ["second"]
+    assert document.refresh(first) == ["second"]
+    assert document.loads == 2
 
 
 # Keys
@@ -512,7 +510,7 @@ def test_many_threads_with_an_unknown_key_fetch_once(provider: StandIn) -> None:
     [b"[]", b'{"keys": 1}', b"{}", b"<html>", json.dumps({"keys": [{}] * 10_000}).encode(), b" " * 600_000],
     ids=["list", "no list", "no keys", "HTML", "10000 keys", "huge"],
 )
-def test_what_is_no_key_set_refuses_the_sign_in(provider: StandIn, answer: bytes) -> None:
+def test_an_answer_without_a_key_set_refuses_the_sign_in(provider: StandIn, answer: bytes) -> None:
     provider.answers["jwks"] = answer
     with pytest.raises(ProviderError):
         cache_for(oidc_settings(provider)).keys_for("rsa-1", "RS256")

@@ -1,4 +1,4 @@
-"""Proving that we are the client: one method a request, and never in a URL."""
+"""Client authentication: one method in each request, and never in a URL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def client_authentication(provider: ProviderSettings) -> tuple[dict[str, str], d
 
 
 def with_key(text: str, **changes: Any) -> ProviderSettings:
-    """A client that proves itself with the key of that text."""
+    """Return the settings of a client that authenticates with a private key."""
     key = Secret.literal(text)
     return provider_settings(
         **{"client_auth_method": "private_key_jwt", "client_secret": None, "client_key": key, **changes}
@@ -40,7 +40,7 @@ def with_key(text: str, **changes: Any) -> ProviderSettings:
 
 
 def with_secret(**changes: Any) -> ProviderSettings:
-    """A client that signs with its secret."""
+    """Return the settings of a client that signs assertions with its secret."""
     return provider_settings(
         **{"client_auth_method": "client_secret_jwt", "client_secret": Secret.literal(LONG_SECRET), **changes}
     )
@@ -241,15 +241,15 @@ def test_a_secret_that_became_too_short_signs_nothing(tmp_path: Path) -> None:
     with pytest.raises(ProviderError, match="shorter than the 32 bytes") as refusal:
         authentication.for_request(TOKEN_ENDPOINT)
     assert refusal.value.code == "client_secret"
-    assert "canary" not in told(refusal.value)
+    assert "canary" not in text_of(refusal.value)
 
 
-def test_a_key_in_the_place_of_the_secret_is_told_and_not_shown() -> None:
+def test_a_key_in_the_place_of_the_secret_is_reported_and_not_shown() -> None:
     text = pem(ec_key().private)
     with pytest.raises(ProviderError, match="write it as client_key") as refusal:
         client_authentication(with_secret(client_secret=Secret.literal(text)))
     assert refusal.value.code == "client_secret"
-    assert text.splitlines()[1] not in told(refusal.value)
+    assert text.splitlines()[1] not in text_of(refusal.value)
 
 
 @pytest.mark.parametrize("kind", ["jwk", "pem"])
@@ -260,10 +260,10 @@ def test_no_text_of_an_unusable_key_gets_out(kind: str) -> None:
     provider = with_key(damaged)
     with pytest.raises(ProviderError) as refusal:
         client_authentication(provider)
-    assert "canary" not in told(refusal.value)
+    assert "canary" not in text_of(refusal.value)
     assert "canary" not in repr(provider)
 
 
-def told(error: BaseException) -> str:
-    """All that a log could hold of an error."""
+def text_of(error: BaseException) -> str:
+    """Return all that a log could hold of an error."""
     return "".join(traceback.format_exception(error)) + repr(error.__context__) + repr(error.__cause__)

@@ -1,4 +1,4 @@
-"""Revoking a token at the provider: what is asked, and what each answer means for whoever signs out."""
+"""Revoking a token: the request, and what each answer of the provider means."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def client_for(settings: ProviderSettings, *, timeouts: Timeouts = DEFAULT_TIMEO
 
 def sign_in(provider: StandIn, client: ProviderClient) -> Authentication:
     url = client.authorization_url(state="the-state", nonce="the-nonce", code_verifier=VERIFIER)
-    who = client.redeem(code=provider.follow(url)["code"], nonce="the-nonce", code_verifier=VERIFIER)
+    user = client.redeem(code=provider.follow(url)["code"], nonce="the-nonce", code_verifier=VERIFIER)
     provider.requests.clear()
-    return who
+    return user
 
 
 def refused(provider: StandIn, answer: Any = None) -> OAuth2Error:
@@ -56,11 +56,11 @@ def refused(provider: StandIn, answer: Any = None) -> OAuth2Error:
 
 def test_a_revoked_refresh_token_is_worth_nothing(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider))
-    who = sign_in(provider, client)
-    token = who.tokens.refresh_token or ""
+    user = sign_in(provider, client)
+    token = user.tokens.refresh_token or ""
     assert client.revoke(token, kind="refresh_token") is True
     with pytest.raises(ProviderError) as refusal:
-        client.refresh(token, subject=who.subject, auth_time=None)
+        client.refresh(token, subject=user.subject, auth_time=None)
     assert refusal.value.code == "invalid_grant"
 
 
@@ -100,7 +100,7 @@ def test_a_kind_of_token_that_is_not_revoked_is_no_failure(provider: StandIn) ->
     assert client_for(oidc_settings(provider)).revoke("the-token", kind="access_token") is False
 
 
-def test_googles_word_for_a_token_that_is_gone_is_understood(provider: StandIn) -> None:
+def test_googles_error_for_a_token_that_was_revoked_before_is_understood(provider: StandIn) -> None:
     provider.answers["revocation"] = Answer(b'{"error": "invalid_token"}', 400)
     assert client_for(oidc_settings(provider)).revoke("the-token", kind="refresh_token") is True
 
@@ -117,7 +117,7 @@ def test_a_provider_that_is_gone_is_unavailable(provider: StandIn) -> None:
     assert isinstance(refused(provider), ProviderUnavailableError)
 
 
-def test_nobody_waits_long_for_it(provider: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_waits_long_for_a_revocation(provider: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("oauth2_mw.provider.client.REVOCATION_TIMEOUTS", Timeouts(total=0.2))
     gate = threading.Event()
     provider.answers["revocation"] = lambda good: gate.wait(30) and good
@@ -127,7 +127,7 @@ def test_nobody_waits_long_for_it(provider: StandIn, monkeypatch: pytest.MonkeyP
         gate.set()
 
 
-def test_its_time_is_short_and_never_longer_than_for_other_requests() -> None:
+def test_the_time_for_a_revocation_is_short_and_never_longer_than_for_other_requests() -> None:
     assert DEFAULT_TIMEOUTS.at_most(REVOCATION_TIMEOUTS) == REVOCATION_TIMEOUTS
     assert REVOCATION_TIMEOUTS.total < 5
     assert Timeouts(1, 9, 2).at_most(Timeouts(2, 3, 4)) == Timeouts(1, 3, 2)
@@ -147,14 +147,14 @@ def test_its_time_is_short_and_never_longer_than_for_other_requests() -> None:
     ],
     ids=["client", "401", "request", "list", "description", "404", "302", "huge"],
 )
-def test_a_refusal_is_told(provider: StandIn, answer: Answer, code: str) -> None:
+def test_a_refusal_to_revoke_is_reported(provider: StandIn, answer: Answer, code: str) -> None:
     error = refused(provider, answer)
     assert (type(error), error.code) == (ProviderError, code)
     assert error.detail.isprintable()
     assert not provider.asked("/token")
 
 
-def test_a_secret_that_cannot_be_read_is_told(provider: StandIn) -> None:
+def test_a_secret_that_cannot_be_read_is_reported(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider, client_secret=None))
     with pytest.raises(ProviderError) as refusal:
         client.revoke("the-token", kind="refresh_token")

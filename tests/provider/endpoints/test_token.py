@@ -1,4 +1,4 @@
-"""Redeeming a code: what the token endpoint may answer, and what becomes of everything else."""
+"""Redeeming a code: which answers of the token endpoint are accepted, and how the others are reported."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def redeem(provider: StandIn, settings: ProviderSettings | None = None, **change
     )
 
 
-def answered(provider: StandIn, answer: Any) -> ProviderError:
+def refusal_of(provider: StandIn, answer: Any) -> ProviderError:
     provider.token_response = answer
     with pytest.raises(ProviderError) as refusal:
         redeem(provider)
@@ -212,18 +212,18 @@ USELESS = {
 @pytest.mark.requirement("O3")
 @pytest.mark.parametrize("answer", USELESS.values(), ids=USELESS.keys())
 def test_a_useless_answer_is_refused(provider: StandIn, answer: Any) -> None:
-    error = answered(provider, answer)
+    error = refusal_of(provider, answer)
     assert error.code == "token_response"
     assert f"{provider.url}/token" in error.detail
 
 
 @pytest.mark.requirement("O3")
 def test_a_huge_answer_is_refused(provider: StandIn) -> None:
-    assert answered(provider, b'{"access_token": "' + b"a" * 300_000).code == "answer_too_large"
+    assert refusal_of(provider, b'{"access_token": "' + b"a" * 300_000).code == "answer_too_large"
 
 
 def test_a_page_in_place_of_tokens_is_called_one(provider: StandIn) -> None:
-    error = answered(provider, Answer(b"<html>", content_type="text/html"))
+    error = refusal_of(provider, Answer(b"<html>", content_type="text/html"))
     assert "an HTML page: check token_endpoint" in error.detail
 
 
@@ -252,7 +252,7 @@ def test_openid_connect_needs_an_id_token_and_a_token_type(provider: StandIn) ->
         redeem(provider, settings)
 
 
-# Errors in the words of RFC 6749, section 5.2
+# Errors of RFC 6749, section 5.2
 
 
 @pytest.mark.parametrize("habit", [{}, {"errors_with_200": True}, {"form_encoded": True}])
@@ -283,12 +283,12 @@ def test_a_refused_assertion_tells_where_else_to_look(provider: StandIn) -> None
 
 @pytest.mark.parametrize("error", ["invalid_client", "unauthorized_client", "incorrect_client_credentials"])
 def test_every_way_to_refuse_the_client_is_understood(provider: StandIn, error: str) -> None:
-    assert answered(provider, {"error": error}).code == "invalid_client"
+    assert refusal_of(provider, {"error": error}).code == "invalid_client"
 
 
 def test_401_without_a_reason_refuses_the_client(provider: StandIn) -> None:
-    assert answered(provider, Answer(b"", 401)).code == "invalid_client"
-    assert answered(provider, Answer(b"<html>", 401, "text/html")).code == "invalid_client"
+    assert refusal_of(provider, Answer(b"", 401)).code == "invalid_client"
+    assert refusal_of(provider, Answer(b"<html>", 401, "text/html")).code == "invalid_client"
 
 
 def test_a_code_that_was_used_is_refused_in_words_for_a_person(provider: StandIn) -> None:
@@ -298,20 +298,20 @@ def test_a_code_that_was_used_is_refused_in_words_for_a_person(provider: StandIn
     assert "sign in again" in refusal.value.message
 
 
-def test_githubs_word_for_a_bad_code_is_understood(provider: StandIn) -> None:
-    assert answered(provider, b"error=bad_verification_code&error_description=x").code == "invalid_grant"
+def test_githubs_error_for_a_bad_code_is_understood(provider: StandIn) -> None:
+    assert refusal_of(provider, b"error=bad_verification_code&error_description=x").code == "invalid_grant"
 
 
 @pytest.mark.parametrize("error", ["invalid_scope", "server_error", ["invalid_grant"], {"a": 1}, 7, True])
 def test_any_other_error_is_a_refusal(provider: StandIn, error: Any) -> None:
     assert (
-        answered(provider, {"error": error, "access_token": "a", "token_type": "bearer"}).code
+        refusal_of(provider, {"error": error, "access_token": "a", "token_type": "bearer"}).code
         == "token_refused"
     )
 
 
 def test_an_error_is_logged_on_one_line_and_cut(provider: StandIn) -> None:
-    error = answered(
+    error = refusal_of(
         provider, {"error": "x\r\nevent=login_ok", "error_description": "\u202eevil\0" + "y" * 50_000}
     )
     assert error.detail.isprintable()
@@ -320,7 +320,7 @@ def test_an_error_is_logged_on_one_line_and_cut(provider: StandIn) -> None:
 
 def test_no_detail_repeats_a_token(provider: StandIn) -> None:
     for changes in ({"token_type": "mac"}, {"expires_in": -1}, {"error": "invalid_scope"}):
-        error = answered(
+        error = refusal_of(
             provider,
             {"access_token": "canary-1", "refresh_token": "canary-2", "id_token": "canary-3", **changes},
         )

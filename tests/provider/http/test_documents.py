@@ -124,6 +124,6 @@ def test_a_form_is_read() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"text", b"a=1&a=2", b"a=%ff", b"a=\xff", b"&".join(b"f%d=1" % n for n in range(101))]
 )
-def test_what_is_no_form_is_refused(body: bytes) -> None:
+def test_a_malformed_form_is_refused(body: bytes) -> None:
     with pytest.raises(DocumentError):
         read_form(body)

@@ -1,4 +1,4 @@
-"""The one way out: what is called, how long it may take, how much may come back."""
+"""Requests to a provider: which addresses are called, how long they may take, how much is read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def provider() -> Iterator[StandIn]:
         yield standin
 
 
-# What is called
+# Addresses
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_plain_http_elsewhere_needs_the_setting() -> None:
     assert endpoint_problem("http://op.example/", insecure_http=True) is None
 
 
-# What is sent
+# Requests
 
 
 def test_a_request_says_what_it_wants_and_nothing_more(provider: StandIn) -> None:
@@ -160,7 +160,7 @@ def test_a_header_cannot_be_split() -> None:
     assert not any(b"X: y" in head for head in server.requests)
 
 
-# What comes back
+# Responses
 
 
 def test_an_answer_is_complete_and_its_type_without_parameters() -> None:

@@ -1,4 +1,4 @@
-"""The private key of a client: which ones sign, and what is said of the others."""
+"""The private key of the client: which keys are usable, and how the others are explained."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def refused(text: str) -> str:
     return str(refusal.value)
 
 
-# What signs
+# Usable keys
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.alg)
@@ -76,7 +76,7 @@ def test_a_key_is_not_shown() -> None:
     assert repr(parse_client_key(pem(ed_key().private))) == "ClientKey(alg='EdDSA', kid=None)"
 
 
-# What does not
+# Unusable keys
 
 
 UNUSABLE = {
@@ -150,7 +150,7 @@ def test_an_rsa_jwk_whose_numbers_do_not_belong_together_is_refused() -> None:
 @pytest.mark.parametrize(
     "text", ["{", "{}{}", '{"d": "canary", "d": "canary"}', '{"canary": NaN}', "{" * 99_999]
 )
-def test_what_begins_like_a_jwk_and_is_none_is_refused(text: str) -> None:
+def test_text_that_only_begins_like_a_jwk_is_refused(text: str) -> None:
     found = refused(text)
     assert found == "it is not a JWK: that is one JSON object"
 
@@ -165,7 +165,7 @@ ODD = st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.lists
         ODD,
     ),
 )
-def test_whatever_a_jwk_says_it_is_a_key_or_explained(jwk: dict[str, Any], odd: dict[str, Any]) -> None:
+def test_a_jwk_with_any_members_is_a_key_or_explained(jwk: dict[str, Any], odd: dict[str, Any]) -> None:
     try:
         found = parse_client_key(json.dumps({**jwk, **odd}))
     except ValueError as error:
@@ -191,7 +191,7 @@ def with_key(text: str, **changes: Any) -> ProviderSettings:
     )
 
 
-def test_the_keys_of_all_providers_are_told_at_once() -> None:
+def test_the_problems_of_all_keys_are_reported_at_once() -> None:
     providers = [
         with_key("x"),
         with_key(pem(ed_key().private), name="fine"),

@@ -219,7 +219,9 @@ def test_a_logout_token_that_another_party_asked_for_is_refused() -> None:
         ({"jti": ["a"]}, "logout_jti"),
     ],
 )
-def test_what_a_logout_token_must_have_is_there_and_of_its_kind(changes: dict[str, Any], code: str) -> None:
+def test_a_missing_or_malformed_claim_of_a_logout_token_is_refused(
+    changes: dict[str, Any], code: str
+) -> None:
     assert claims_refusal(**changes) == code
 
 
