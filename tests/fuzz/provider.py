@@ -26,6 +26,7 @@ from oauth2_mw.provider.jose.jwks import ALGORITHMS, parse_key_set
 from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.settings.grammar import AttributePath
 from tests.fuzz.tokens import CLAIMS, ISSUER, NOW, check_refreshed, ed_key, explained, read_signed
+from tests.support.providers.fixed_transport import FixedTransport
 from tests.support.settings.providers import provider_settings
 
 # Documents
@@ -164,20 +165,6 @@ def keys(data: bytes) -> None:
 # Whole answers
 
 
-class Answering:
-    """A transport at whose other end always the same answer stands."""
-
-    insecure_http = False
-
-    def __init__(self, response: Response) -> None:
-        self.response = response
-
-    def get_json(self, url: str, **_options: Any) -> Response:
-        return self.response
-
-    post_form = get_json
-
-
 def response(data: bytes) -> Response:
     """Status and content type on the first line, the body below."""
     line, _, body = data.partition(b"\n")
@@ -191,14 +178,14 @@ def response(data: bytes) -> Response:
     )
 
 
-def grant(data: bytes) -> None:
+def token_response(data: bytes) -> None:
     """An answer of the token endpoint is checked before anything of it is believed."""
     for issuer in (ISSUER, None):
         settings = provider_settings(issuer=issuer, token_endpoint=f"{ISSUER}/token")
         try:
             found = redeem_code(
                 AuthenticatedClient(
-                    Answering(response(data)),
+                    FixedTransport(response(data)),
                     ProviderMetadata(token_endpoint=f"{ISSUER}/token"),
                     ClientAuthentication(settings),
                 ),
@@ -282,7 +269,7 @@ def _refreshing(answer: Response, needs: str) -> ProviderClient:
         clock=lambda: NOW,
     )
     client._transport.get_json = get
-    client._transport.post_form = Answering(answer).post_form
+    client._transport.post_form = FixedTransport(answer).post_form
     return client
 
 
@@ -297,7 +284,11 @@ def userinfo(data: bytes) -> None:
         for signed in (None, read_signed):
             try:
                 found = fetch_userinfo(
-                    Answering(response(data)), f"{ISSUER}/userinfo", "token", quirk=quirk, read_signed=signed
+                    FixedTransport(response(data)),
+                    f"{ISSUER}/userinfo",
+                    "token",
+                    quirk=quirk,
+                    read_signed=signed,
                 )
             except (ProviderError, TokenError) as error:
                 explained(error)

@@ -28,7 +28,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
         "token": tokens.token,
         "claims": tokens.claims,
         "logout_token": tokens.logout_token,
-        "grant": provider.grant,
+        "token_response": provider.token_response,
         "refresh": provider.refresh,
         "userinfo": provider.userinfo,
         "scrub": wsgi.scrub,

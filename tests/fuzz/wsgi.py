@@ -23,9 +23,9 @@ from oauth2_mw.provider.http.documents import DocumentError, read_object
 from oauth2_mw.provider.http.transport import Response
 from oauth2_mw.session.cookies import Cookies
 from oauth2_mw.settings.grammar import AttributePath
-from tests.fuzz.provider import Answering
 from tests.fuzz.session import expand
 from tests.support.hosts.wsgi_call import call, environ_for
+from tests.support.providers.fixed_transport import FixedTransport
 from tests.support.settings.minimal import make_settings
 from tests.support.settings.providers import provider_settings
 
@@ -176,7 +176,7 @@ class Service:
         site = self.middleware._site()
         for name in self.settings.providers:
             transport = site.client(name)._transport
-            transport.get_json = transport.post_form = Answering(_json_answer()).get_json
+            transport.get_json = transport.post_form = FixedTransport(_json_answer()).get_json
         self.site = site
         sessions = self.middleware._sessions
         person = Identity("u1", "corp", "https://id.example", "7", "jane", groups=("staff",))

@@ -16,51 +16,20 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 
 from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailableError, StateError, TokenError
-from oauth2_mw.provider.client import Authentication, ProviderClient
-from oauth2_mw.provider.http.transport import Timeouts
+from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.settings.grammar import AttributePath
-from oauth2_mw.settings.model import ProviderSettings
 from tests.security.hostile import Hostile
 from tests.support.clock import Clock
 from tests.support.providers.jose import base64url, rsa_key
+from tests.support.providers.sign_in import REDIRECT_URI, VERIFIER, client_for, sign_in
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
-
-REDIRECT_URI = "https://app.example/core/auth/oauth2/login/callback/"
-VERIFIER = "verifier-0123456789-0123456789-0123456789-abc"
-
-
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn() as standin:
-        yield standin
-
-
-@pytest.fixture
-def plain() -> Iterator[StandIn]:
-    with StandIn(oidc=False, userinfo={"id": 583231, "login": "octocat", "email": None}) as standin:
-        yield standin
-
-
-def client_for(settings: ProviderSettings, *, needs: str = "", **options: Any) -> ProviderClient:
-    return ProviderClient(
-        settings,
-        redirect_uri=REDIRECT_URI,
-        needs=frozenset(AttributePath.parse(path) for path in needs.split()),
-        timeouts=Timeouts(connect=2, read=5, total=5),
-        **options,
-    )
 
 
 def url_of(client: ProviderClient, **options: Any) -> str:
     return client.authorization_url(
         **{"state": "the-state", "nonce": "the-nonce", "code_verifier": VERIFIER, **options}
     )
-
-
-def sign_in(provider: StandIn, client: ProviderClient) -> Authentication:
-    back = provider.follow(url_of(client))
-    return client.redeem(code=back["code"], nonce="the-nonce", code_verifier=VERIFIER)
 
 
 def refused(provider: StandIn, client: ProviderClient) -> OAuth2Error:

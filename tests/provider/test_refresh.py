@@ -6,7 +6,6 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,42 +19,17 @@ from oauth2_mw.provider.endpoints.client_authentication import ClientAuthenticat
 from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.token import redeem_refresh_token
 from oauth2_mw.provider.http.messages import Response
-from oauth2_mw.provider.http.transport import Timeouts, Transport
 from oauth2_mw.settings.grammar import AttributePath
-from oauth2_mw.settings.model import ProviderSettings
+from tests.support.providers.fixed_transport import FixedTransport
 from tests.support.providers.jose import rsa_key
+from tests.support.providers.sign_in import client_for
+from tests.support.providers.sign_in import sign_in as authenticate
 from tests.support.providers.standin import LEFT_OUT, LOGOUT_EVENT, Answer, StandIn
 from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
 
-REDIRECT_URI = "https://app.example/core/auth/oauth2/login/callback/"
-VERIFIER = "verifier-0123456789-0123456789-0123456789-abc"
-
-
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn() as standin:
-        yield standin
-
-
-@pytest.fixture
-def plain() -> Iterator[StandIn]:
-    with StandIn(oidc=False, userinfo={"id": 583231, "login": "octocat", "email": None}) as standin:
-        yield standin
-
-
-def client_for(settings: ProviderSettings, *, needs: str = "", **options: Any) -> ProviderClient:
-    return ProviderClient(
-        settings,
-        redirect_uri=REDIRECT_URI,
-        needs=frozenset(AttributePath.parse(path) for path in needs.split()),
-        timeouts=Timeouts(connect=2, read=5, total=5),
-        **options,
-    )
-
 
 def sign_in(provider: StandIn, client: ProviderClient) -> Authentication:
-    url = client.authorization_url(state="the-state", nonce="the-nonce", code_verifier=VERIFIER)
-    user = client.redeem(code=provider.follow(url)["code"], nonce="the-nonce", code_verifier=VERIFIER)
+    user = authenticate(provider, client)
     provider.requests.clear()
     return user
 
@@ -468,17 +442,6 @@ def test_no_token_is_in_a_repr(provider: StandIn) -> None:
 # Anything
 
 
-class Replying(Transport):
-    """Answers with given bytes: a socket for each of hypothesis's examples would be slow."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.response = response
-
-    def post_form(self, url: str, **_: Any) -> Response:
-        return self.response
-
-
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.just("Bearer"),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
@@ -504,7 +467,7 @@ def test_no_answer_and_no_token_gets_more_than_our_own_errors(body: bytes, statu
             ClientAuthentication(provider_settings()),
         )
         tokens = redeem_refresh_token(
-            AuthenticatedClient(Replying(response), metadata, authentication), token
+            AuthenticatedClient(FixedTransport(response), metadata, authentication), token
         )
     except (ProviderError, ProviderUnavailableError) as error:
         assert error.detail.isprintable()

@@ -32,12 +32,6 @@ from tests.support.settings.providers import oauth2_settings, oidc_settings, pro
 ISSUER = "https://op.example"
 
 
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn() as standin:
-        yield standin
-
-
 def cache_for(settings: ProviderSettings, clock: Clock | None = None) -> MetadataCache:
     transport = Transport(timeouts=Timeouts(connect=2, read=5, total=5))
     return MetadataCache(settings, transport, clock or Clock())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -13,36 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailableError
-from oauth2_mw.provider.client import Authentication, ProviderClient
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
 from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Response, Timeouts
-from oauth2_mw.provider.http.transport import Transport
-from oauth2_mw.settings.model import ProviderSettings
+from tests.support.providers.fixed_transport import FixedTransport
+from tests.support.providers.sign_in import client_for, sign_in
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
 
 TOKEN = "the-token"
-VERIFIER = "verifier-0123456789-0123456789-0123456789-abc"
-
-
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn() as standin:
-        yield standin
-
-
-def client_for(settings: ProviderSettings, *, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> ProviderClient:
-    return ProviderClient(settings, redirect_uri="https://app.example/cb", timeouts=timeouts)
-
-
-def sign_in(provider: StandIn, client: ProviderClient) -> Authentication:
-    url = client.authorization_url(state="the-state", nonce="the-nonce", code_verifier=VERIFIER)
-    user = client.redeem(code=provider.follow(url)["code"], nonce="the-nonce", code_verifier=VERIFIER)
-    provider.requests.clear()
-    return user
 
 
 def refused(provider: StandIn, answer: Any = None) -> OAuth2Error:
@@ -161,19 +141,6 @@ def test_a_secret_that_cannot_be_read_is_reported(provider: StandIn) -> None:
     assert refusal.value.code == "client_secret"
 
 
-class Replying(Transport):
-    """Answers with given bytes, and keeps what was sent."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.response = response
-        self.sent = ""
-
-    def post_form(self, url: str, *, body: str, **_: Any) -> Response:
-        self.sent = body
-        return self.response
-
-
 @given(
     st.text(max_size=20) | st.just("\udcff"),
     st.binary(max_size=60) | st.just(b'{"error": 1}'),
@@ -181,12 +148,12 @@ class Replying(Transport):
 )
 def test_no_token_and_no_answer_gets_more_than_our_own_errors(token: str, body: bytes, status: int) -> None:
     url = "https://op.example/revoke"
-    transport = Replying(Response(status, "application/json", body, {}, url))
+    transport = FixedTransport(Response(status, "application/json", body, {}, url))
     try:
         metadata = ProviderMetadata(revocation_endpoint=url)
         client = AuthenticatedClient(transport, metadata, ClientAuthentication(provider_settings()))
         revoke_token(client, token, kind="refresh_token")
     except (ProviderError, ProviderUnavailableError) as error:
         assert error.detail.isprintable()
-    sent = transport.sent.removeprefix("token=").partition("&")[0]
-    assert unquote_plus(sent) == token.encode("utf-8", "replace").decode()
+    form = transport.form.removeprefix("token=").partition("&")[0]
+    assert unquote_plus(form) == token.encode("utf-8", "replace").decode()

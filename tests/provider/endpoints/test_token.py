@@ -20,12 +20,12 @@ from oauth2_mw.provider.http.transport import Response, Timeouts, Transport
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.providers.client_keys import pem
+from tests.support.providers.fixed_transport import FixedTransport
 from tests.support.providers.jose import ec_key
 from tests.support.providers.raw_server import raw_server
+from tests.support.providers.sign_in import REDIRECT_URI
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
-
-REDIRECT_URI = "https://app.example/core/auth/oauth2/login/callback/"
 
 
 @pytest.fixture
@@ -327,17 +327,6 @@ def test_no_detail_repeats_a_token(provider: StandIn) -> None:
         assert "canary" not in "".join(traceback.format_exception(error))
 
 
-class Replying(Transport):
-    """Answers with given bytes: a socket for each of hypothesis's examples would be slow."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.response = response
-
-    def post_form(self, url: str, **_: Any) -> Response:
-        return self.response
-
-
 MEMBERS = st.dictionaries(
     st.sampled_from(
         [
@@ -370,7 +359,7 @@ def test_nothing_but_our_own_errors_comes_out(body: bytes, status: int) -> None:
     try:
         tokens = redeem_code(
             AuthenticatedClient(
-                Replying(response),
+                FixedTransport(response),
                 ProviderMetadata(token_endpoint=response.url),
                 ClientAuthentication(provider_settings(issuer=None)),
             ),

@@ -39,12 +39,6 @@ def ok(body: bytes, *headers: bytes) -> bytes:
     return b"\r\n".join([b"HTTP/1.1 200 OK", *headers, b"", body])
 
 
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn() as standin:
-        yield standin
-
-
 # Addresses
 
 

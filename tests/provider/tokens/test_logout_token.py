@@ -12,17 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.errors import OAuth2Error, ProviderUnavailableError, TokenError
-from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
-from oauth2_mw.provider.http.transport import Timeouts
 from oauth2_mw.provider.jose.jwks import parse_key_set
 from oauth2_mw.provider.jose.jws import MAX_TOKEN
 from oauth2_mw.provider.tokens.id_token import validate_id_token
 from oauth2_mw.provider.tokens.logout_token import EVENT, LogoutToken, validate_logout_token
 from oauth2_mw.provider.tokens.validator import TokenValidator
 from oauth2_mw.settings.grammar import AttributePath
-from oauth2_mw.settings.model import ProviderSettings
 from tests.support.providers.jose import Key, base64url, ec_key, ed_key, rsa_key
+from tests.support.providers.sign_in import client_for
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
 
@@ -321,11 +319,6 @@ def test_a_logout_token_is_no_id_token() -> None:
 def provider() -> Iterator[StandIn]:
     with StandIn(sid="session-1") as standin:
         yield standin
-
-
-def client_for(settings: ProviderSettings) -> ProviderClient:
-    timeouts = Timeouts(connect=2, read=5, total=5)
-    return ProviderClient(settings, redirect_uri="https://app.example/cb", timeouts=timeouts)
 
 
 def test_a_client_reads_what_its_provider_sends(provider: StandIn) -> None:
