@@ -19,7 +19,7 @@ Quirk = Callable[[Mapping[str, Any], Fetch], Mapping[str, Any]]
 
 
 def github(claims: Mapping[str, Any], fetch: Fetch) -> Mapping[str, Any]:
-    """Add the e-mail address of a person who hides it, from ``/user/emails``.
+    """Add a hidden e-mail address from ``/user/emails``.
 
     Only an address that is both primary and verified counts. Without the scope ``user:email`` there is none.
     """

@@ -21,7 +21,7 @@ from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.token import redeem_code
 from oauth2_mw.provider.endpoints.userinfo import fetch_userinfo
 from oauth2_mw.provider.http import documents as reader
-from oauth2_mw.provider.http.transport import Response
+from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.jose.jwks import ALGORITHMS, parse_key_set
 from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.settings.grammar import AttributePath

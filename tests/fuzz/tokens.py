@@ -40,6 +40,9 @@ _METADATA = ProviderMetadata(
 )
 
 
+_SETTINGS: tuple[dict[str, Any], ...] = ({}, {"max_age": 300, "acr_values": ("gold", "silver"), "leeway": 0})
+
+
 # Always the same keys, so that a signed token can be kept as a file.
 
 
@@ -115,7 +118,7 @@ def claims(data: bytes) -> None:
     header, _, payload = data.partition(b"\n")
     signing = f"{base64url(header)}.{base64url(payload)}"
     signed = f"{signing}.{base64url(ed_key().private.sign(signing.encode()))}"
-    for settings in ({}, {"max_age": 300, "acr_values": ("gold", "silver"), "leeway": 0}):
+    for settings in _SETTINGS:
         found = _validate(signed, **settings)
         if found is not None:
             assert found == json.loads(payload)

@@ -20,7 +20,7 @@ from oauth2_mw.identity.mapping import map_claims
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.provider.http.documents import DocumentError, read_object
-from oauth2_mw.provider.http.transport import Response
+from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.session.cookies import Cookies
 from oauth2_mw.settings.grammar import AttributePath
 from tests.fuzz.session import expand

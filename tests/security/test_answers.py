@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from oauth2_mw.provider.client import ProviderClient
-from oauth2_mw.provider.http.transport import Timeouts
+from oauth2_mw.provider.http.messages import Timeouts
 from tests.security.hostile import (
     AUTHORIZE,
     CALLBACK,

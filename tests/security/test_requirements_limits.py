@@ -28,7 +28,7 @@ from oauth2_mw.provider.http.documents import (
     DocumentError,
     read_json,
 )
-from oauth2_mw.provider.http.transport import Timeouts
+from oauth2_mw.provider.http.messages import Timeouts
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.web.signin.attempt import LocalReplayCache

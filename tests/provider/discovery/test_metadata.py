@@ -21,7 +21,8 @@ from oauth2_mw.provider.discovery.metadata import (
     oauth_metadata_url,
     parse_metadata,
 )
-from oauth2_mw.provider.http.transport import Timeouts, Transport
+from oauth2_mw.provider.http.messages import Timeouts
+from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
 from tests.security.hostile import Hostile
 from tests.support.clock import Clock

@@ -16,7 +16,8 @@ from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
 from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.token import TokenResponse, redeem_code
-from oauth2_mw.provider.http.transport import Response, Timeouts, Transport
+from oauth2_mw.provider.http.messages import Response, Timeouts
+from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.providers.client_keys import pem

@@ -22,7 +22,8 @@ import pytest
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.http.http_client import Deadline
-from oauth2_mw.provider.http.transport import Response, Timeouts, Transport, endpoint_problem
+from oauth2_mw.provider.http.messages import Response, Timeouts
+from oauth2_mw.provider.http.transport import Transport, endpoint_problem
 from tests.support.hosts.certificates import self_signed
 from tests.support.providers.raw_server import raw_server
 from tests.support.providers.standin import Answer, StandIn
