@@ -10,7 +10,7 @@ import re
 from unicodedata import normalize
 from urllib.parse import quote, unquote_to_bytes
 
-from oauth2_mw.errors import RequestError
+from oauth2_mw.errors import BadRequestError
 
 #: Characters; a destination travels in cookies, queries and a ``Location``.
 MAX_DESTINATION = 2048
@@ -165,26 +165,26 @@ def strict_query(
     :param limit: octets.
     :param prose: those allowed names whose value is a sentence for people: in it tabs and line breaks become blanks
         (Entra breaks the lines of its ``error_description``).
-    :raises RequestError: if the text is too long, has too many fields, broken percent-encoding, octets that are not
+    :raises BadRequestError: if the text is too long, has too many fields, broken percent-encoding, octets that are not
         UTF-8, a control character, or an allowed parameter twice. The error never quotes a value.
     """
     if len(query_string) > limit:
-        raise RequestError(f"the parameters are longer than the {limit} octets that are read")
+        raise BadRequestError(f"the parameters are longer than the {limit} octets that are read")
     if query_string.count("&") >= MAX_FIELDS:
-        raise RequestError(f"there are more than the {MAX_FIELDS} parameters that are read")
+        raise BadRequestError(f"there are more than the {MAX_FIELDS} parameters that are read")
     if _BAD_ESCAPE.search(query_string):
-        raise RequestError("a percent sign in the parameters is not followed by two hexadecimal digits")
+        raise BadRequestError("a percent sign in the parameters is not followed by two hexadecimal digits")
     parameters: dict[str, str] = {}
     for part in query_string.split("&"):
         name, value = map(_form_text, part.partition("=")[::2])
         if name in prose:
             value = value.translate(_LINE_BREAKS)
         if contains_control(name) or contains_control(value):
-            raise RequestError("there is a control character in the parameters")
+            raise BadRequestError("there is a control character in the parameters")
         if name not in allowed:
             continue
         if name in parameters:
-            raise RequestError(f"the parameter {name!r} is given more than once")
+            raise BadRequestError(f"the parameter {name!r} is given more than once")
         parameters[name] = value
     return parameters
 
@@ -193,4 +193,4 @@ def _form_text(text: str) -> str:
     try:
         return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8")
     except UnicodeError:
-        raise RequestError("the parameters are not UTF-8") from None
+        raise BadRequestError("the parameters are not UTF-8") from None

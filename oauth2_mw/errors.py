@@ -1,41 +1,84 @@
 """Every exception of the package, so that a caller can catch as much or as little as it means to.
 
+A number is the HTTP status of the page; a module in brackets is where a class lives that is not defined here.
+
 ::
 
-    OAuth2Error
-    ├── ConfigError            the process does not start; carries every problem found
-    ├── RequestError           400  bytes from outside that our own URLs cannot read
-    ├── LoginError                  one sign-in failed; nobody is signed in by it
-    │   ├── StateError         400  the answer does not belong to an attempt of this browser
-    │   ├── ProviderError      502  the provider answered, and the answer is of no use
-    │   ├── TokenError         400  a token does not prove what it must
-    │   └── AccessDenied       403  the person is known and may not enter
-    ├── ProviderUnavailable    503  the provider cannot be reached in time
-    └── StoreUnavailable       503  the directory or session store cannot be reached
+    OAuth2Error                      500  the root of all that a caller may want to catch
+    ├── ConfigError                  500  the process does not start; carries every problem found
+    ├── BadRequestError              400  bytes from outside that our own URLs cannot read
+    ├── NotFoundError                404  an address under our prefix at which nothing answers
+    ├── MethodNotAllowedError        405  a method that one of our URLs does not answer
+    ├── MountNotStrippedError        503  the server did not strip the mount from the path
+    ├── SwitchedOffError             503  no provider is enabled
+    ├── UnexpectedError              500  a fault of this package, or of what it stands on
+    ├── LoginError                   400  a sign-in failed; nobody is signed in by it
+    │   ├── StateError               400  the answer does not belong to an attempt of this browser
+    │   │   ├── AttemptLostError     400  the second such answer in a row
+    │   │   └── LoginLoopError       400  each sign-in works, and no session comes back
+    │   ├── ProviderError            502  the provider's answer cannot be used
+    │   ├── TokenError               400  a token does not prove what it must
+    │   ├── AccessDeniedError        403  the person is known and may not enter
+    │   └── SignInDeclinedError      403  the person, or the provider for them, declined
+    ├── UnavailableError             503  something that a request depends on cannot be reached
+    │   ├── ProviderUnavailableError 503  the provider cannot be reached in time
+    │   └── StoreUnavailableError    503  the directory or session store cannot be reached
+    └── CommandError                 500  a command was not carried out (cli.terminal)
+        └── NoDatabaseError          500  its database does not exist yet (cli.directory)
 
-Each carries ``code`` (a stable word for logs and tests), ``status`` (the HTTP status of our page), ``detail``
-(what an operator reads in the log; never a secret) and ``message`` (what a person may read on the page).
+These never leave the package::
+
+    Exception
+    ├── ValueError
+    │   ├── DocumentError                 a provider's answer is not an acceptable document (provider.http.documents)
+    │   └── _DuplicateNameError           a JSON object has a name twice (settings.converters)
+    ├── NotReachedError                   no command was sent to a Redis server (session.stores.redis.errors)
+    ├── BrokenServerError                 the connection broke after commands were sent (session.stores.redis.errors)
+    ├── CommandRefusedError               a connection that works is not used (session.stores.redis.errors)
+    └── SignInFailedError                 a failure, and what the page about it needs (web.signin.login)
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+#: Seconds after which a request may be repeated when something cannot be reached.
+RETRY_AFTER = 5
+
+_COOKIE_HINTS = (
+    "Check that the date and time of your computer are right.",
+    "Allow cookies for this site. Private windows and some extensions block them.",
+    "Open the application at its usual address. A sign-in begun at another address cannot be finished here.",
+)
+
 
 class OAuth2Error(Exception):
-    """The root of the tree.
+    """The root of the tree. What its page says stands on the class.
 
-    :param detail: for the log: what was wrong, where, and what to do. Never a secret.
-    :param code: a stable word that names the failure, when the class's own is too wide.
-    :param message: a sentence for the person at the browser, when the class's own is too wide.
+    :param detail: for the log: what is wrong, where, and what to do. Never a secret.
+    :param code: a stable word for logs and tests, finer than the class's own.
+    :param message: a sentence for the person at the browser, more precise than the class's own.
     """
 
-    code = "error"
+    #: the name of the class in snake case, without ``Error``
+    code = "oauth2"
+    #: the HTTP status of the page
     status = 500
+    #: the heading of the page
+    title = "Sign-in did not work"
     message = "Something went wrong while signing you in."
-    #: the NAME of the provider that a failure concerns, once somebody knows it
+    #: what the person may try, a sentence each
+    hints: tuple[str, ...] = ()
+    #: seconds after which the request may be repeated
+    retry_after: int | None = None
+    #: the NAME of the provider that a failure concerns, where it is known
     provider: str | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__.removesuffix("Error")).lower()
 
     def __init__(self, detail: str, *, code: str | None = None, message: str | None = None) -> None:
         super().__init__(detail)
@@ -61,7 +104,6 @@ class Problem:
 class ConfigError(OAuth2Error):
     """The configuration cannot be used. ``problems`` holds all that was found, not only the first."""
 
-    code = "config"
     message = "This service is not set up correctly."
 
     def __init__(self, problems: Sequence[Problem], *, source: str = "the configuration") -> None:
@@ -72,32 +114,82 @@ class ConfigError(OAuth2Error):
         super().__init__(f"{count} in {source}:{lines}")
 
 
-class RequestError(OAuth2Error):
+class BadRequestError(OAuth2Error):
     """A request to one of our own URLs that cannot be read: bad encoding, control bytes, repeated parameters."""
 
-    code = "bad_request"
     status = 400
+    title = "That did not make sense"
     message = "The address or form that was sent here could not be understood."
+
+
+class NotFoundError(OAuth2Error):
+    """An address under our prefix at which nothing answers."""
+
+    status = 404
+    message = "There is nothing at this address."
+
+
+class MethodNotAllowedError(OAuth2Error):
+    """A method that one of our URLs does not answer (RFC 9110, section 15.5.6).
+
+    :param allow: the methods that it answers, as the header ``Allow`` lists them.
+    """
+
+    status = 405
+    message = "This address cannot be used in that way."
+
+    def __init__(self, allow: str) -> None:
+        super().__init__(f"only {allow} is answered here")
+        self.allow = allow
+
+
+class MountNotStrippedError(OAuth2Error):
+    """The mount still stands before one of our own URLs: an answer sent there would never arrive."""
+
+    status = 503
+    message = "This application is not reachable at the address it was set up for."
+
+
+class SwitchedOffError(OAuth2Error):
+    """No provider is enabled: nobody gets in."""
+
+    status = 503
+    message = "Sign-in is switched off."
+
+
+class UnexpectedError(OAuth2Error):
+    """A fault of this package or of what it stands on; the log has the traceback."""
 
 
 class LoginError(OAuth2Error):
     """A sign-in that failed. Its subclasses say on whose side."""
 
-    code = "login"
     status = 400
 
 
 class StateError(LoginError):
     """The provider's answer does not belong to a live sign-in attempt of this browser (RFC 6749, section 10.12)."""
 
-    code = "state"
     message = "This sign-in was not started in this browser, or was started too long ago."
+
+
+class AttemptLostError(StateError):
+    """The second answer in a row that fits no attempt: something on the way keeps the attempt from coming back."""
+
+    message = "Your sign-in could not be matched with this browser, twice in a row."
+    hints = _COOKIE_HINTS
+
+
+class LoginLoopError(StateError):
+    """Several sign-ins in a row worked, and none of them left a session that came back."""
+
+    message = "Your sign-in works, but this browser does not keep it."
+    hints = _COOKIE_HINTS
 
 
 class ProviderError(LoginError):
     """The provider refused, or its answer does not follow the protocol."""
 
-    code = "provider"
     status = 502
     message = "The sign-in service gave an answer that cannot be used."
 
@@ -105,29 +197,39 @@ class ProviderError(LoginError):
 class TokenError(LoginError):
     """An ID token or a userinfo answer does not prove who signed in (OpenID Connect Core, section 3.1.3.7)."""
 
-    code = "token"
     message = "The sign-in service's answer could not be trusted."
 
 
 class AccessDeniedError(LoginError):
-    """The person is known and may not enter, or declined to sign in."""
+    """The person is known and may not enter."""
 
-    code = "denied"
     status = 403
     message = "You are not allowed to use this application."
 
 
-class ProviderUnavailableError(OAuth2Error):
+class SignInDeclinedError(LoginError):
+    """The person, or the provider for them, declined to sign in (RFC 6749, section 4.1.2.1)."""
+
+    status = 403
+    title = "Sign-in was cancelled"
+    message = "The sign-in was cancelled or declined."
+
+
+class UnavailableError(OAuth2Error):
+    """Something that a request depends on cannot be reached; the request is refused, never let through."""
+
+    status = 503
+    title = "Not reachable right now"
+    retry_after = RETRY_AFTER
+
+
+class ProviderUnavailableError(UnavailableError):
     """The provider cannot be reached, or does not answer in time."""
 
-    code = "provider_unavailable"
-    status = 503
     message = "The sign-in service cannot be reached right now. Please try again in a moment."
 
 
-class StoreUnavailableError(OAuth2Error):
-    """The user directory or the session store cannot be reached; the request is refused, never let through."""
+class StoreUnavailableError(UnavailableError):
+    """The user directory or the session store cannot be reached."""
 
-    code = "store_unavailable"
-    status = 503
     message = "Your sign-in cannot be checked right now. Please try again in a moment."

@@ -91,7 +91,7 @@ class OAuth2Middleware:
                 ):
                     known = self._refreshed(known)
             except StoreUnavailableError as error:
-                return _send(self._site().refusal(error, environ), environ, start_response)
+                return _send(self._site().service_unavailable(error, environ), environ, start_response)
             if known is not None:
                 if self._hide_cookies:
                     self._cut_cookies(environ, known.remaining_cookies)
@@ -119,7 +119,7 @@ class OAuth2Middleware:
         try:
             known = self._look_up(header) if header and not path.startswith(self._assets) else None
         except StoreUnavailableError as error:
-            return _send(site.refusal(error, environ), environ, start_response)
+            return _send(site.service_unavailable(error, environ), environ, start_response)
         return _send(site.answer(environ, known, path[len(self._own_exact) :]), environ, start_response)
 
     def _refreshed(self, known: RequestSession) -> RequestSession:

@@ -19,7 +19,7 @@ from oauth2_mw.boundary import (
     safe_destination,
     strict_query,
 )
-from oauth2_mw.errors import RequestError
+from oauth2_mw.errors import BadRequestError
 
 ORIGIN = "https://app.example"
 
@@ -822,7 +822,7 @@ def test_unknown_parameters_are_dropped_however_often_they_come() -> None:
 @pytest.mark.requirement("W9", "N2.1.2")
 @pytest.mark.parametrize("query", ["code=a&code=b", "code=a&code=a", "code=a&%63ode=b", "code&code"])
 def test_a_known_parameter_given_twice_is_refused(query: str) -> None:
-    with pytest.raises(RequestError, match="'code' is given more than once"):
+    with pytest.raises(BadRequestError, match="'code' is given more than once"):
         read(query)
 
 
@@ -831,13 +831,13 @@ def test_a_known_parameter_given_twice_is_refused(query: str) -> None:
     "query", ["code=%ff", "%ff=a", "x=%c0%ae", "code=\xff", "code=%ed%a0%80", "x=\u20ac"]
 )
 def test_a_query_that_is_not_utf8_is_refused(query: str) -> None:
-    with pytest.raises(RequestError, match="not UTF-8"):
+    with pytest.raises(BadRequestError, match="not UTF-8"):
         read(query)
 
 
 @pytest.mark.parametrize("query", ["code=%", "code=%2", "x=%zz", "%=a", "code=%2&a"])
 def test_broken_percent_encoding_is_refused(query: str) -> None:
-    with pytest.raises(RequestError, match="two hexadecimal digits"):
+    with pytest.raises(BadRequestError, match="two hexadecimal digits"):
         read(query)
 
 
@@ -846,7 +846,7 @@ def test_broken_percent_encoding_is_refused(query: str) -> None:
     "query", ["code=%00", "code=a\0", "%00=a", "x=%0d%0a", "code=%7f", "code=%C2%85", "error_description=%00"]
 )
 def test_a_control_character_in_a_query_is_refused(query: str) -> None:
-    with pytest.raises(RequestError, match="control character"):
+    with pytest.raises(BadRequestError, match="control character"):
         read(query)
 
 
@@ -857,13 +857,13 @@ def test_a_sentence_for_people_may_have_lines() -> None:
 @pytest.mark.requirement("3h")
 def test_an_over_long_query_is_refused() -> None:
     assert read("code=" + "a" * 95, limit=100) == {"code": "a" * 95}
-    with pytest.raises(RequestError, match="longer than the 100 octets"):
+    with pytest.raises(BadRequestError, match="longer than the 100 octets"):
         read("code=" + "a" * 96, limit=100)
 
 
 def test_too_many_parameters_are_refused() -> None:
     assert read("&".join(["x=1"] * 49 + ["code=a"])) == {"code": "a"}
-    with pytest.raises(RequestError, match="more than the 50"):
+    with pytest.raises(BadRequestError, match="more than the 50"):
         read("&".join(["x=1"] * 51))
 
 
@@ -871,7 +871,7 @@ def test_too_many_parameters_are_refused() -> None:
 def test_a_query_is_read_or_refused_and_never_fails(query: str) -> None:
     try:
         found = read(query)
-    except RequestError as error:
+    except BadRequestError as error:
         assert error.status == 400
     else:
         assert set(found) <= KNOWN

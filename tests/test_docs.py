@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from docutils.core import publish_string
 
+from oauth2_mw import errors
 from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER, describe
 
@@ -121,19 +122,16 @@ def trees() -> Iterator[ast.Module]:
 
 
 def codes() -> set[str]:
-    """Every word that names a failure: ``code = "..."`` of an exception, ``code="..."`` of a call."""
-    found: set[str] = set()
+    """Every word that names a failure: the code of an exception's class, and ``code="..."`` of a call."""
+    found = {
+        each.code
+        for each in vars(errors).values()
+        if isinstance(each, type) and issubclass(each, errors.OAuth2Error)
+    }
     for tree in trees():
         for node in ast.walk(tree):
-            if isinstance(node, ast.keyword):
-                names, value = [node.arg], node.value
-            elif isinstance(node, ast.Assign):
-                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-                value = node.value
-            else:
-                continue
-            if "code" in names and isinstance(value, ast.Constant) and isinstance(value.value, str):
-                found.add(value.value)
+            if isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.Constant):
+                found.add(node.value.value)
     return found
 
 

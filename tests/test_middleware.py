@@ -371,13 +371,13 @@ def test_a_request_is_refused_when_nobody_can_say_whether_its_session_was_ended(
 
 
 @pytest.mark.parametrize("accept", [HTML, "*/*"])
-def test_a_mount_that_the_server_left_is_told_instead_of_a_circle(
+def test_a_mount_that_was_not_stripped_is_told_instead_of_a_loop(
     app: App, accept: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     middleware = guard(app, public_url="https://app.example/core")
     answer = call(middleware, environ_for("/core/auth/oauth2/login/callback/", HTTP_ACCEPT=accept))
     assert answer.status == 503
-    assert "have it set SCRIPT_NAME" in caplog.text
+    assert "have the server set SCRIPT_NAME" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hosts.processes import Child, ChildFailed, child_environment, free_port, listening_socket
+from tests.support.hosts.processes import (
+    Child,
+    ChildFailedError,
+    child_environment,
+    free_port,
+    listening_socket,
+)
 
 GRANDPARENT = """
 import subprocess, sys, time
@@ -55,20 +61,20 @@ def test_a_line_of_output_tells_that_a_child_is_ready() -> None:
 def test_a_child_that_ends_before_it_is_ready_is_explained_by_what_it_printed() -> None:
     with (
         python("import sys; sys.exit('the reason')") as child,
-        pytest.raises(ChildFailed, match="the reason"),
+        pytest.raises(ChildFailedError, match="the reason"),
     ):
         child.wait_for_line("^ready")
 
 
 def test_a_child_that_ends_while_it_is_asked_is_explained_too() -> None:
-    with python("print('the reason')") as child, pytest.raises(ChildFailed, match="ended"):
+    with python("print('the reason')") as child, pytest.raises(ChildFailedError, match="ended"):
         child.wait_until(lambda: False)
 
 
 def test_waiting_has_a_deadline() -> None:
     with (
         python("import time; time.sleep(600)") as child,
-        pytest.raises(ChildFailed, match="not ready within"),
+        pytest.raises(ChildFailedError, match="not ready within"),
     ):
         child.wait_for_line("^ready", deadline=0.05)
 

@@ -42,7 +42,7 @@ JANE = User(
 )
 
 
-class Failed(Exception):
+class DemoError(Exception):
     """A step of the demonstration did not do what it shows."""
 
 
@@ -79,18 +79,18 @@ def gunicorn(public_url: str, issuer: str) -> Iterator[None]:
 
 
 def wait_for(server: subprocess.Popen[bytes], public_url: str) -> None:
-    """Return when the server answers; raise :class:`Failed` when it has ended or takes too long."""
+    """Return when the server answers; raise :class:`DemoError` when it has ended or takes too long."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise Failed(f"gunicorn ended with code {server.returncode}")
+            raise DemoError(f"gunicorn ended with code {server.returncode}")
         with (
             contextlib.suppress(OSError),
             socket.create_connection(("127.0.0.1", urlsplit(public_url).port or 80), 1),
         ):
             return
         time.sleep(0.1)
-    raise Failed("gunicorn did not answer within a minute")
+    raise DemoError("gunicorn did not answer within a minute")
 
 
 class Browser:
@@ -130,7 +130,7 @@ def sign_in(browser: Browser, public_url: str) -> str:
     if response.status_code == 200:
         link = re.search(r'href="([^"]+/login/default/[^"]*)"', response.text)
         if link is None:
-            raise Failed("the login page has no button")
+            raise DemoError("the login page has no button")
         response = browser.step("GET", unescape(link[1]))
     authorization_url = response.headers["Location"]
     browser.step("GET", authorization_url)
@@ -141,7 +141,7 @@ def sign_in(browser: Browser, public_url: str) -> str:
             break
         response = browser.step("GET", urljoin(response.url, response.headers["Location"]))
     if response.status_code != 200 or not response.url.endswith("/reports?year=2026"):
-        raise Failed(f"the sign-in ended at {response.url} with {response.status_code}")
+        raise DemoError(f"the sign-in ended at {response.url} with {response.status_code}")
     return response.text
 
 
@@ -156,7 +156,7 @@ def show_result(page: str) -> None:
     for key in ("REMOTE_USER", "REMOTE_USER_ID", "REMOTE_NAME", "REMOTE_EMAIL", "REMOTE_GROUPS"):
         say(f"  {key:14} = {told.get(key)}")
     if told.get("REMOTE_USER") != "jane":
-        raise Failed("REMOTE_USER is not jane")
+        raise DemoError("REMOTE_USER is not jane")
     say()
     say("The row in the directory (samples/demo/var/users.db):")
     rows = list(Directory(Secret.literal(f"sqlite:///{VAR / 'users.db'}")).users())
@@ -167,7 +167,7 @@ def show_result(page: str) -> None:
         for field in ("username", "name", "email", "groups", "organizations"):
             say(f"  {field:13} {getattr(row, field)}")
     if [row.username for row in rows] != ["jane"]:
-        raise Failed("the directory does not hold jane alone")
+        raise DemoError("the directory does not hold jane alone")
 
 
 def main() -> int:
@@ -199,7 +199,7 @@ def main() -> int:
                 if not once:
                     say(f"Now open {public_url}/ in a browser (the account: {JANE.sub}). Ctrl-C ends.")
                     signal.pause()
-    except Failed as error:
+    except DemoError as error:
         say(f"FAILED: {error}")
         return 1
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
 import ada_url
 
 from oauth2_mw import boundary
-from oauth2_mw.errors import RequestError
+from oauth2_mw.errors import BadRequestError
 
 ORIGIN = "https://app.example"
 #: mount and the path of our own URLs
@@ -102,7 +102,7 @@ def query(data: bytes) -> None:
     native = data.decode("latin-1")
     try:
         found = boundary.strict_query(native, allowed=KNOWN, limit=LIMIT, prose=PROSE)
-    except RequestError as error:
+    except BadRequestError as error:
         assert error.status == 400
         assert not _CONTROL.search(error.detail)
         found = None

@@ -147,10 +147,10 @@ def attempt(data: bytes) -> None:
             assert f"{genuine()['@attempt.name@']}=" in header, "an attempt of another browser"
             assert genuine()["@attempt@"] in header
             assert found.destination == "/page?x=1"
-    for cookie in attempts().broken(sent):
+    for cookie in attempts().expire_unusable(sent):
         assert cookie.isascii()
         assert cookie.isprintable()
-    attempts().going_round(sent)
+    attempts().is_login_loop(sent)
 
 
 def other_version(data: bytes) -> None:
@@ -176,9 +176,9 @@ def other_version(data: bytes) -> None:
         if found is not None:
             assert type(found.destination) is str
             assert type(found.seed) is bytes
-            found.fresh(NOW)
-        attempts().broken(sent)
-        attempts().going_round(sent)
+            found.is_pending(NOW)
+        attempts().expire_unusable(sent)
+        attempts().is_login_loop(sent)
 
 
 def _other_session(data: bytes) -> None:

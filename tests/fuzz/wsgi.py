@@ -175,7 +175,7 @@ class Service:
         self.middleware = OAuth2Middleware(self.app, self.settings)
         site = self.middleware._site()
         for name in self.settings.providers:
-            transport = site.client(name)._transport
+            transport = site._clients.get(name)._transport
             transport.get_json = transport.post_form = FixedTransport(_json_answer()).get_json
         self.site = site
         sessions = self.middleware._sessions
@@ -189,7 +189,7 @@ class Service:
         for provider in self.settings.providers:
             if f"@state.{provider}@" in text or f"@attempt.{provider}@" in text:
                 nothing = self.middleware._sessions.cookies.read("")
-                _, state, cookies = self.site._attempts.begin(provider, f"{self.mount}/page", nothing)
+                _, state, cookies = self.site._login._attempts.begin(provider, f"{self.mount}/page", nothing)
                 found[f"@state.{provider}@"] = state
                 found[f"@attempt.{provider}@"] = cookies[0].partition(";")[0]
         return found

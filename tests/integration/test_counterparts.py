@@ -15,7 +15,7 @@ from playwright.sync_api import Page as ChromiumPage
 from tests.support.browser.chromium import DEBIAN, chromium, debian, from_npm, sign_in_at_oidc_provider
 from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
-from tests.support.hosts.processes import ChildFailed
+from tests.support.hosts.processes import ChildFailedError
 from tests.support.hosts.servers import MakeSite, Serve, ServerName
 from tests.support.hosts.wsgi_thread import serve
 from tests.support.providers.clients import AuthMethod
@@ -325,7 +325,7 @@ def test_gunicorn_runs_two_workers(make_site: MakeSite, serve: Serve) -> None:
 
 
 def test_a_server_that_cannot_start_says_why(make_site: MakeSite, serve: Serve) -> None:
-    with pytest.raises(ChildFailed, match="no_such_factory"):
+    with pytest.raises(ChildFailedError, match="no_such_factory"):
         serve(make_site(), None, app="tests.support.hosts.sample_app:no_such_factory")
 
 

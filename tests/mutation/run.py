@@ -20,7 +20,7 @@ from importlib.metadata import version
 
 from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.report import EXPLAINED, GOAL, Score, explanations, publish
-from tests.mutation.runner import ROOT, BrokenTests, Runner, copy_of_the_repository
+from tests.mutation.runner import ROOT, BrokenTestsError, Runner, copy_of_the_repository
 from tests.security.core import CORE
 
 RESULTS = ROOT / "build" / "mutation"
@@ -48,7 +48,7 @@ def main() -> int:
             path = f"oauth2_mw/{module}.py"
             try:
                 runner = Runner(copy, path, CORE[module])
-            except BrokenTests as error:
+            except BrokenTestsError as error:
                 print(f"{module}: not run, {error}")
                 fine = False
                 continue

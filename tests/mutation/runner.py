@@ -26,7 +26,7 @@ _MOST_MEMORY = 4 * 1024**3
 _OURS = ("oauth2_mw", "tests", "conftest")
 
 
-class BrokenTests(Exception):
+class BrokenTestsError(Exception):
     """The tests fail without a fault, or pass with one that nothing survives."""
 
 
@@ -49,7 +49,7 @@ class Runner:
     :param copy: the folder of :func:`copy_of_the_repository`.
     :param path: the module, from there.
     :param tests: the test files that must notice, from there.
-    :raises BrokenTests: at construction.
+    :raises BrokenTestsError: at construction.
     """
 
     def __init__(self, copy: Path, path: str, tests: tuple[str, ...]) -> None:
@@ -59,7 +59,7 @@ class Runner:
         self.source = self._path.read_text(encoding="utf-8")
         imported = copy / "imported.txt"
         if not self._passes(600, told=imported):
-            raise BrokenTests(f"the tests of {path} fail without a fault")
+            raise BrokenTestsError(f"the tests of {path} fail without a fault")
         for name in imported.read_text(encoding="utf-8").split():
             _import_again(name)
         for compiled in self._path.parent.glob(f"__pycache__/{self._path.stem}.*.pyc"):
@@ -67,11 +67,11 @@ class Runner:
         begin = time.process_time()
         start = time.monotonic()
         if not self._passes(600):
-            raise BrokenTests(f"the tests of {path} do not pass twice")
+            raise BrokenTestsError(f"the tests of {path} do not pass twice")
         #: seconds that a run takes
         self.usual = max(time.monotonic() - start, time.process_time() - begin)
         if self.survives("raise RuntimeError\n"):
-            raise BrokenTests(f"the tests do not import {path} from the copy")
+            raise BrokenTestsError(f"the tests do not import {path} from the copy")
 
     def survives(self, code: str) -> bool:
         """Whether all tests pass with that code in place of the module's."""

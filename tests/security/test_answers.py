@@ -213,7 +213,7 @@ SHAPES = [
     refused("O1", "an empty code", response(code=""), "code_missing", status=502, until=AUTHORIZE),
     refused("3a.9", "a long code", response(code="x" * 4097), "too_long", until=AUTHORIZE),
     refused("N2.6.18", "an error", denies("login_required"), "error_response", status=502, until=AUTHORIZE),
-    refused("N2.6.18", "a refusal", denies("access_denied"), "access_denied", status=403, until=AUTHORIZE),
+    refused("N2.6.18", "a refusal", denies("access_denied"), "sign_in_declined", status=403, until=AUTHORIZE),
     refused(
         "3a.4 N2.5.9",
         "a code that was never given",

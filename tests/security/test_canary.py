@@ -302,7 +302,7 @@ def test_a_logout_when_the_provider_is_gone_tells_nobody_its_secrets(
 ) -> None:
     watched = Watched(provider)
     watched.sign_in()
-    watched.middleware._site()._clients.clear()
+    watched.middleware._site()._clients._clients.clear()
     provider.close()
     assert watched.get(f"{PREFIX}/logout/").status == 200
     watched.assert_nothing_is_told(log.text)

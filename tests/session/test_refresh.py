@@ -61,7 +61,7 @@ class Scene:
         site._refresher = Refresher(
             self.site.settings,
             self.sessions,
-            site.client,
+            site._clients.get,
             Admission(self.site.settings, self.site.middleware._directory),
             monotonic=lambda: time.monotonic() + self.clock.ahead,
         )
@@ -552,7 +552,7 @@ def test_what_nobody_foresaw_keeps_nobody_out(
             raise ZeroDivisionError
 
         there.clock.ahead = HOUR - 50
-        client = there.site.middleware._site().client("default")
+        client = there.site.middleware._site()._clients.get("default")
         with monkeypatch.context() as patch:
             patch.setattr(client, "refresh", broken)
             assert there.see() is not None

@@ -1,13 +1,13 @@
-"""The page where a person sees where they are signed in, and signs out what they do not know."""
+"""The page where a person sees where they are signed in, and signs out the browsers that they do not recognise."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from webob import Response
+from webob import Request, Response
 
-from oauth2_mw.errors import RequestError
+from oauth2_mw.errors import BadRequestError
 from oauth2_mw.observe import audit
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import Session
@@ -15,13 +15,15 @@ from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.csrf import FormTokens
+from oauth2_mw.web.http.forms import read_form, read_query, require_method
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import Pages, SessionRow
+from oauth2_mw.web.signin.login import Login
 from oauth2_mw.web.signout.logout import Logout
 
-SESSIONS_QUERY = frozenset({"done"})
-SESSIONS_FORM = frozenset({"csrf_token", "session", "others"})
-#: What has just been done, by the word in the address that the browser is sent back to.
+_QUERY = frozenset({"done"})
+_FORM = frozenset({"csrf_token", "session", "others"})
+#: What has just been done, by the parameter ``done`` of the address that the browser is sent back to.
 _MESSAGES = MappingProxyType(
     {
         "one": "That browser is signed out.",
@@ -33,37 +35,44 @@ _EXPIRED = "This page had been open for too long, and nothing was changed. Pleas
 
 
 class SessionsPage:
-    """The page of one application."""
+    """The sessions page of one application."""
 
     def __init__(
         self,
-        ledger: SessionRegistry,
+        registry: SessionRegistry,
         urls: Urls,
         pages: Pages,
         providers: Mapping[str, ProviderSettings],
         *,
         tokens: FormTokens,
+        login: Login,
         logout: Logout,
     ) -> None:
-        self._ledger = ledger
+        self._registry = registry
         self._urls = urls
         self._pages = pages
         self._providers = providers
         self._tokens = tokens
+        self._login = login
         self._logout = logout
 
-    def get(self, session: Session, done: str | None) -> Response:
-        """``GET sessions/``: the sessions of the person whose session that is.
+    def answer(self, request: Request, current: RequestSession) -> Response:
+        """``sessions/``: show the sessions of the signed-in person, or end some of them.
 
-        :param done: the word that :meth:`post` sent the browser back with.
+        :raises MethodNotAllowedError: for anything but GET, HEAD and POST.
+        :raises BadRequestError: when the query or the form cannot be read, or the form names no session.
         """
-        return self._show(session, message=_MESSAGES.get(done or ""))
+        require_method(request, "GET", "HEAD", "POST")
+        session = current.session
+        if session is None:
+            return self._login.challenge(request.environ, current, self._urls.sessions_path)
+        if request.method == "POST":
+            return self._post(session, current, read_form(request, _FORM))
+        done = read_query(request, _QUERY).get("done", "")
+        return self._show(session, message=_MESSAGES.get(done))
 
-    def post(self, session: Session, known: RequestSession, form: Mapping[str, str]) -> Response:
-        """``POST sessions/``: end another session of that person, or all others; its own the usual way.
-
-        :raises RequestError: when the form asks for neither.
-        """
+    def _post(self, session: Session, current: RequestSession, form: Mapping[str, str]) -> Response:
+        """End another session of that person, or all others; the present one by the usual sign-out."""
         if not self._tokens.fits(form.get("csrf_token", ""), session):
             audit(
                 "logout_not_confirmed",
@@ -71,25 +80,25 @@ class SessionsPage:
                 detail="the form of the sessions page carried no token of this session",
             )
             return self._show(session, message=_EXPIRED, status=400)
-        wanted = form.get("session")
-        if form.get("others") != "1" and not wanted:
-            raise RequestError("the form names no session to end", code="bad_form")
-        if wanted == session.id:
-            return self._logout.sign_out(session, known, None)
-        # Whoever else's session is named here is none of theirs, and not told from one that has ended.
-        ending = [
-            entry
-            for entry in self._ledger.entries(session.identity.id)
-            if entry.id != session.id and wanted in (None, "", entry.id)
+        session_id = form.get("session")
+        if form.get("others") != "1" and not session_id:
+            raise BadRequestError("the form names no session to end", code="bad_form")
+        if session_id == session.id:
+            return self._logout.sign_out(session, current, None)
+        # Another person's session is answered like one that has ended.
+        others = [
+            info
+            for info in self._registry.entries(session.identity.id)
+            if info.id != session.id and session_id in (None, "", info.id)
         ]
-        ended = [entry for entry in ending if self._ledger.end(entry.id, expires=entry.expires_at)]
+        ended = [info for info in others if self._registry.end(info.id, expires=info.expires_at)]
         audit(
             "signed_out_elsewhere",
             user=session.identity.id,
             username=session.identity.username,
             count=len(ended),
         )
-        done = "others" if not wanted else "one" if ended else "gone"
+        done = "others" if not session_id else "one" if ended else "gone"
         return responses.redirect(self._urls.sessions(done=done))
 
     def _show(self, session: Session, *, message: str | None, status: int = 200) -> Response:
@@ -102,27 +111,26 @@ class SessionsPage:
             home_url=self._urls.home,
             message=message,
         )
-        # Whoever is signed out while the page lies open is sent to sign in, at any provider.
+        # Who is signed out while the page is open is sent to sign in, at any provider.
         plain_http = self._urls.leads_over_http(*self._providers.values())
         return responses.form_page(html, status=status, plain_http=plain_http)
 
     def _rows(self, session: Session) -> list[SessionRow]:
-        """This browser first, the others as the ledger has them."""
-        entries = self._ledger.entries(session.identity.id)
-        rows = [_row(entry) for entry in entries if entry.id != session.id]
-        origin = session.sign_in
-        mine = SessionRow(
+        """Return this browser's session, then the others as the registry has them."""
+        sign_in = session.sign_in
+        own = SessionRow(
             session.id,
-            origin.device,
-            origin.remote_addr,
+            sign_in.device,
+            sign_in.remote_addr,
             session.created_at,
             session.last_used_at,
             current=True,
         )
-        return [mine, *rows]
+        others = self._registry.entries(session.identity.id)
+        return [own, *(_row(info) for info in others if info.id != session.id)]
 
 
-def _row(entry: SessionInfo) -> SessionRow:
+def _row(info: SessionInfo) -> SessionRow:
     return SessionRow(
-        entry.id, entry.device, entry.remote_addr, entry.created_at, entry.last_used_at, current=False
+        info.id, info.device, info.remote_addr, info.created_at, info.last_used_at, current=False
     )

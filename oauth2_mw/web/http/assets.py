@@ -1,58 +1,51 @@
-"""The stylesheet and the built-in icons, held in memory: found by name, never by a path."""
+"""The stylesheet and the icons, held in memory: found by name, never by a path."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-#: The only types we serve. A file of another kind in the folder is not an asset.
+from webob import Request, Response
+
+from oauth2_mw.errors import NotFoundError
+from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.forms import require_method
+
+#: The only types that are served. A file of another type in the folder is not an asset.
 CONTENT_TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
-#: Bytes; a package whose file is larger is damaged.
+#: Bytes of a file; a package with a larger one is damaged.
 MAX_BYTES = 64 * 1024
-#: Files; far above what we ship.
+#: Files; far more than the package has.
 MAX_FILES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file, ready to be sent; ``etag`` carries its quotes (RFC 9110, section 8.8.3)."""
+    """One file, ready to be sent."""
 
     content_type: str
     data: bytes
-    etag: str
 
 
 class Assets:
-    """All static files of the package by name: ``oauth2_mw.css`` and ``icons/github.svg``.
+    """The static files of the package by name, such as ``oauth2_mw.css`` and ``icons/github.svg``.
 
-    They are read once, when the first is asked for, and only a name that is in the table is found.
+    They are read once, for the first request, and only a name that is in the table is found.
 
-    :param root: where the files are; the package's own folder if not given.
+    :param root: the folder with the files; the package's own if not given.
     """
 
     def __init__(self, root: Traversable | None = None) -> None:
         self._root = root
 
     def get(self, name: str) -> Asset | None:
-        """The asset of exactly this name, the part of the URL after ``static/``."""
+        """Return the asset of exactly this name, the part of the URL after ``static/``, or ``None``."""
         return self._table.get(name)
-
-    def icon(self, name: str) -> Asset | None:
-        """The built-in icon of this name, as the setting ``icon`` writes it: ``github``."""
-        return self._table.get(f"icons/{name}.svg")
-
-    @cached_property
-    def icon_names(self) -> frozenset[str]:
-        """The names that the setting ``icon`` may write for a built-in icon."""
-        return frozenset(
-            name.removeprefix("icons/").removesuffix(".svg")
-            for name in self._table
-            if name.startswith("icons/")
-        )
 
     @cached_property
     def _table(self) -> Mapping[str, Asset]:
@@ -80,4 +73,32 @@ def _read(file: Traversable, content_type: str) -> Asset:
         raise ValueError(
             f"the static file {file.name} is larger than {MAX_BYTES} bytes: the package is damaged"
         )
-    return Asset(content_type, data, f'"{hashlib.sha256(data).hexdigest()[:32]}"')
+    return Asset(content_type, data)
+
+
+class AssetHandler:
+    """The URLs of the static files and of the providers' icons."""
+
+    def __init__(self, assets: Assets, providers: Mapping[str, ProviderSettings]) -> None:
+        self._assets = assets
+        self._providers = providers
+
+    def icon(self, request: Request, _current: RequestSession, *, name: str) -> Response:
+        """``GET icon/NAME``: the icon of that provider.
+
+        :raises MethodNotAllowedError: for anything but GET and HEAD.
+        :raises NotFoundError: when there is no such provider, or it has no icon.
+        """
+        require_method(request, "GET", "HEAD")
+        provider = self._providers.get(name)
+        if provider is None or provider.icon is None:
+            raise NotFoundError(f"no provider {name!r} with an icon")
+        return responses.asset(provider.icon.data, provider.icon.content_type)
+
+    def static(self, request: Request, _current: RequestSession, *, name: str) -> Response:
+        """``GET static/NAME``: a file of the package. Errors as with :meth:`icon`."""
+        require_method(request, "GET", "HEAD")
+        asset = self._assets.get(name)
+        if asset is None:
+            raise NotFoundError(f"no file {name!r}")
+        return responses.asset(asset.data, asset.content_type)

@@ -1,7 +1,6 @@
 """The token that a form of ours carries, so that no other site can send it for a person (RFC 6749, section 10.12).
 
-It is sealed, names one session and serves for an hour. Nothing is kept about it here: the session that ends takes its
-tokens along.
+It is sealed, names one session and is valid for an hour. Nothing is stored for it, and it ends with its session.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ VALID_FOR = 3600
 
 
 class FormTokens:
-    """Makes and judges the tokens of one application's forms."""
+    """Makes and checks the tokens of one application's forms."""
 
     def __init__(self, sealer: Sealer, *, clock: Callable[[], float] = time.time) -> None:
         self._sealer = sealer
         self._clock = clock
 
     def make(self, session: Session) -> str:
-        """A token for the forms of a page that is shown to *session*."""
+        """Return a token for the forms of a page that is shown to *session*."""
         payload = json.dumps([session.id, int(self._clock()) + VALID_FOR]).encode()
         return self._sealer.seal(_PURPOSE, "", payload)
 
     def fits(self, token: str, session: Session) -> bool:
-        """Whether *token* was made for that session, and lately."""
+        """Return whether *token* was made for that session and has not expired."""
         payload = self._sealer.open(_PURPOSE, "", token)
         if payload is None:
             return False

@@ -1,4 +1,4 @@
-"""What the queries and forms of our own URLs say: read to a limit, and no name that counts twice."""
+"""What our own URLs accept of a request: method, query and form, read to a limit and without repetitions."""
 
 from __future__ import annotations
 
@@ -7,76 +7,93 @@ from collections.abc import Mapping
 from webob import Request
 
 from oauth2_mw.boundary import strict_query
-from oauth2_mw.errors import RequestError
+from oauth2_mw.errors import BadRequestError, MethodNotAllowedError
 from oauth2_mw.web.http.urls import Urls
 
 #: Octets of a query string, and of a form, that our own URLs read.
-MOST_QUERY = 16 * 1024
-MOST_FORM = 16 * 1024
-_MOST_HINT = 255
+MAX_QUERY = 16 * 1024
+MAX_FORM = 16 * 1024
+#: Characters of ``login_hint``.
+_MAX_HINT = 255
 _NEXT = frozenset({"next"})
-#: What a link to our login may say; everything else of the authorization request is configured.
+#: The parameters of a link to our login; everything else of the authorization request is configured.
 _LOGIN = frozenset({"next", "login_hint"})
 
 
-def read_query(
-    request: Request, known: frozenset[str], *, prose: frozenset[str] = frozenset()
-) -> dict[str, str]:
-    """The known parameters of a request's query; see :func:`~oauth2_mw.boundary.strict_query`.
+def require_method(request: Request, *methods: str) -> None:
+    """Refuse a request with any other method.
 
-    :raises RequestError: when it cannot be read.
+    :raises MethodNotAllowedError: with the methods that are answered.
     """
-    octets = request.environ.get("QUERY_STRING", "")
-    return strict_query(octets, allowed=known, limit=MOST_QUERY, prose=prose)
+    if request.method not in methods:
+        raise MethodNotAllowedError(", ".join(methods))
+
+
+def read_query(
+    request: Request, allowed: frozenset[str], *, prose: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """Return the parameters that are *allowed* in a request's query; see :func:`~oauth2_mw.boundary.strict_query`.
+
+    :raises BadRequestError: when the query cannot be read.
+    """
+    query = request.environ.get("QUERY_STRING", "")
+    return strict_query(query, allowed=allowed, limit=MAX_QUERY, prose=prose)
 
 
 def read_form(
-    request: Request, known: frozenset[str], *, prose: frozenset[str] = frozenset()
+    request: Request, allowed: frozenset[str], *, prose: frozenset[str] = frozenset()
 ) -> dict[str, str]:
-    """The known fields of the form that a request brought; likewise.
+    """Return the fields that are *allowed* in the form that a request carries, read like a query.
 
-    :raises RequestError: when it cannot be read: for another content type, a body without a stated length or one that
-        is too long as well.
+    :raises BadRequestError: when it cannot be read, has another content type, or is too long or of unknown length.
     """
-    return strict_query(_body(request), allowed=known, limit=MOST_FORM, prose=prose)
+    return strict_query(_body(request), allowed=allowed, limit=MAX_FORM, prose=prose)
 
 
 def _body(request: Request) -> str:
     if request.content_type not in ("", "application/x-www-form-urlencoded"):
-        raise RequestError(f"a form was expected, not {request.content_type!r}", code="bad_form")
+        raise BadRequestError(f"a form was expected, not {request.content_type!r}", code="bad_form")
     length = request.environ.get("CONTENT_LENGTH") or "0"
-    if not (length.isascii() and length.isdigit() and len(length) < 8) or int(length) > MOST_FORM:
-        raise RequestError("the form is too long or of unknown length", code="bad_form")
+    if not (length.isascii() and length.isdigit() and len(length) < 8) or int(length) > MAX_FORM:
+        raise BadRequestError("the form is too long or of unknown length", code="bad_form")
     try:
         body = request.environ["wsgi.input"].read(int(length))
     except (OSError, ValueError, KeyError) as error:
-        raise RequestError(f"the form broke off ({type(error).__name__})", code="bad_form") from None
+        raise BadRequestError(f"the form broke off ({type(error).__name__})", code="bad_form") from None
     if not isinstance(body, bytes):
-        raise RequestError("the form broke off", code="bad_form")
+        raise BadRequestError("the form broke off", code="bad_form")
     return body.decode("latin-1")
 
 
 def login_link(request: Request, urls: Urls) -> tuple[str | None, str | None]:
-    """The destination and the hint that a link to our login carries."""
+    """Return the destination and the login hint of a link to our login, each ``None`` where there is none.
+
+    :raises BadRequestError: when the query cannot be read, or the hint is too long.
+    """
     params = read_query(request, _LOGIN)
     hint = params.get("login_hint") or None
-    if hint is not None and len(hint) > _MOST_HINT:
-        raise RequestError(f"login_hint is longer than {_MOST_HINT} characters", code="too_long")
+    if hint is not None and len(hint) > _MAX_HINT:
+        raise BadRequestError(f"login_hint is longer than {_MAX_HINT} characters", code="too_long")
     return urls.destination(params.get("next")), hint
 
 
 def query_destination(request: Request, urls: Urls) -> str | None:
-    """``next`` of a request's address, if it is a destination of ours."""
+    """Return ``next`` of a request's query, or ``None`` if it is not a destination of ours.
+
+    :raises BadRequestError: when the query cannot be read.
+    """
     return urls.destination(read_query(request, _NEXT).get("next"))
 
 
 def form_destination(request: Request, form: Mapping[str, str], urls: Urls) -> str | None:
-    """``next`` of a form, or else of its address.
+    """Return ``next`` of a form or else of the request's query, or ``None`` if it is not a destination of ours.
 
-    :raises RequestError: when both are there and differ.
+    :raises BadRequestError: when form and query differ.
     """
     query = read_query(request, _NEXT)
-    asked = {value for value in (form.get("next"), query.get("next")) if value}
-    if len(asked) > 1:
-        raise RequestError("the form and its address ask for different destinations", code="two_destinations")
-    return urls.destination(asked.pop() if asked else None)
+    values = {value for value in (form.get("next"), query.get("next")) if value}
+    if len(values) > 1:
+        raise BadRequestError(
+            "the form and its address ask for different destinations", code="two_destinations"
+        )
+    return urls.destination(values.pop() if values else None)

@@ -1,7 +1,7 @@
-"""The responses of our own: one place that knows WebOb's ``Response`` and the headers each must carry.
+"""Our own responses: the one place that makes them and sets the headers that each must carry.
 
-Whatever is sent from here may hold or lead to something private, so none of it is stored, framed (but by a provider
-that signs somebody out), sniffed or named in a ``Referer`` (RFC 9700, sections 4.2 and 4.16).
+Any of them may hold something private or lead to it. So none is stored, sniffed or named in a ``Referer``, and only a
+provider that signs somebody out may frame one (RFC 9700, sections 4.2 and 4.16).
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ def _finish(
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Content-Security-Policy"] = _CSP.format(form_action=form_action, frame_ancestors=frame_ancestors)
     if frame_ancestors == "'none'":
-        # It can name no origin (RFC 7034, section 2.1), and says the same as the policy otherwise.
+        # The header cannot name an origin (RFC 7034, section 2.1), so it only repeats the strict policy.
         headers["X-Frame-Options"] = "DENY"
     headers["Vary"] = "Cookie"
     return add_cookies(response, cookies)
 
 
 def add_cookies(response: Response, cookies: Iterable[str]) -> Response:
-    """Set more cookies of ours; one that *response* sets or deletes already stays as it is."""
-    taken = {cookie.partition("=")[0] for cookie in response.headers.getall("Set-Cookie")}
+    """Add ``Set-Cookie`` values to a response, but none for a cookie that it already sets or deletes."""
+    names = {cookie.partition("=")[0] for cookie in response.headers.getall("Set-Cookie")}
     for cookie in cookies:
-        if cookie.partition("=")[0] not in taken:
+        if cookie.partition("=")[0] not in names:
             response.headers.add("Set-Cookie", cookie)
     return response
 
@@ -52,9 +52,9 @@ def add_cookies(response: Response, cookies: Iterable[str]) -> Response:
 def page(
     html: str, *, status: int = 200, cookies: Iterable[str] = (), retry_after: int | None = None
 ) -> Response:
-    """A page without forms.
+    """Return a page without forms.
 
-    :param retry_after: seconds after which a failure may be over.
+    :param retry_after: seconds after which the request may be repeated.
     """
     response = Response(html, status=status, content_type="text/html", charset="utf-8")
     if retry_after is not None:
@@ -63,36 +63,36 @@ def page(
 
 
 def form_page(html: str, *, status: int, plain_http: bool) -> Response:
-    """A page with a form.
+    """Return a page with a form.
 
-    :param plain_http: whether what follows the form may be reached over plain http.
+    :param plain_http: whether the redirects that follow the form may lead over plain http.
     """
     response = Response(html, status=status, content_type="text/html", charset="utf-8")
-    # Under no-referrer Chromium sends "Origin: null" with forms, which says nothing about where they come from.
-    # It also holds every redirect that follows a form to form-action, and a provider's logout may lead over hosts
-    # that nobody here knows: the scheme alone can be named.
+    # Under no-referrer Chromium sends "Origin: null" with forms, which does not tell where they come from.
+    # It also applies form-action to every redirect that follows a form, and a provider's logout may lead over hosts
+    # that nobody here knows: only the scheme can be named.
     form_action = "'self' https: http:" if plain_http else "'self' https:"
     return _finish(response, cookies=(), referrer="same-origin", form_action=form_action)
 
 
-def framed(html: str, *, ancestors: Collection[str], cookies: Iterable[str] = ()) -> Response:
-    """A page without forms that others may show in a frame.
+def frameable_page(html: str, *, ancestors: Collection[str], cookies: Iterable[str] = ()) -> Response:
+    """Return a page without forms that other origins may show in a frame.
 
-    :param ancestors: the origins of those who may.
+    :param ancestors: those origins.
     """
     response = Response(html, content_type="text/html", charset="utf-8")
     return _finish(response, cookies=cookies, frame_ancestors=" ".join(ancestors))
 
 
-def done() -> Response:
-    """200 and nothing to read, for a program that asked for something to be done."""
+def empty_ok() -> Response:
+    """Return a 200 without content, for a program whose request was carried out."""
     return _finish(Response(status=200, content_type="text/plain", charset="utf-8"), cookies=())
 
 
-def refused(status: int, *, error: str, description: str, retry_after: int | None = None) -> Response:
-    """An error for a program that speaks OAuth (RFC 6749, section 5.2).
+def oauth_error(status: int, *, error: str, description: str, retry_after: int | None = None) -> Response:
+    """Return an error for a program that speaks OAuth (RFC 6749, section 5.2).
 
-    :param retry_after: seconds after which the same request may work.
+    :param retry_after: seconds after which the request may be repeated.
     """
     document = {"error": error, "error_description": description}
     response = Response(json.dumps(document).encode(), status=status, content_type="application/json")
@@ -102,31 +102,29 @@ def refused(status: int, *, error: str, description: str, retry_after: int | Non
 
 
 def redirect(location: Location, *, cookies: Iterable[str] = ()) -> Response:
-    """303, so that nothing that was sent here is sent on (RFC 9700, section 4.12)."""
+    """Return a 303, so that the browser does not repeat a form at *location* (RFC 9700, section 4.12)."""
     response = Response(status=303, content_type="text/plain", charset="utf-8")
     response.headers["Location"] = location
     return _finish(response, cookies=cookies)
 
 
-def problem(
-    status: int, document: Mapping[str, Any], *, headers: Mapping[str, str], cookies: Iterable[str] = ()
-) -> Response:
-    """An error for a program (RFC 9457)."""
+def problem(status: int, document: Mapping[str, Any], *, headers: Mapping[str, str]) -> Response:
+    """Return an error for a program (RFC 9457)."""
     response = Response(json.dumps(document).encode(), status=status, content_type="application/problem+json")
     for name, value in headers.items():
         response.headers[name] = value
-    return _finish(response, cookies=cookies)
+    return _finish(response, cookies=())
 
 
 def asset(data: bytes, content_type: str) -> Response:
-    """A picture or a style sheet."""
+    """Return an icon or a style sheet."""
     response = Response(data)
     response.headers["Content-Type"] = content_type
     return _finish(response, cookies=())
 
 
 def method_not_allowed(html: str, *, allow: str) -> Response:
-    """405 with the methods that are answered here."""
+    """Return a 405 with the methods that the URL answers."""
     response = page(html, status=405)
     response.headers["Allow"] = allow
     return response

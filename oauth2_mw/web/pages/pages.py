@@ -1,4 +1,4 @@
-"""The pages that people see: calm sentences in valid HTML, and everything that came from outside escaped.
+"""The pages that people see: calm sentences in valid HTML, with everything from outside escaped.
 
 Each works under the policy ``default-src 'none'; style-src 'self'; img-src 'self'`` (CSP Level 3): no script,
 no inline style, one stylesheet, and images from our own path.
@@ -17,19 +17,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-#: What to look at when a sign-in keeps losing its state cookie; for the ``hints`` of :meth:`Pages.failure`.
-STATE_HINTS = (
-    "Check that the date and time of your computer are right.",
-    "Allow cookies for this site. Private windows and some extensions block them.",
-    "Open the application at its usual address. A sign-in begun at another address cannot be finished here.",
-)
-
-#: Characters; a longer name is no name, and a page is no place to dump what a provider sent.
+#: Characters of a name; a page is not the place for whatever length a provider sends.
 NAME_LIMIT = 120
 #: Characters of one sentence or hint.
 TEXT_LIMIT = 600
 HINT_LIMIT = 10
-#: Sessions that one page lists; whoever has more signs them out together.
+#: Sessions that one page lists; a person with more can sign them all out together.
 ROW_LIMIT = 100
 
 # Control characters and lone surrogates are not allowed in HTML; the bidirectional overrides would let a name
@@ -38,7 +31,7 @@ _UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
-# What may stand in href, src, action: an http(s) address, or a path on our host ("//x" and "/\x" leave it).
+# What href, src and action may hold: an http(s) address, or a path on our host, which "//x" and "/\x" leave.
 _LINK = re.compile(r"(?:https?://[^\s/?#\\\"<>]|/(?![/\\]))[^\x00-\x20\x7f-\x9f\\\"<>\s]*")
 
 
@@ -48,7 +41,7 @@ class LoginButton:
 
     :param label: the provider's display name: the button reads "Continue with LABEL".
     :param url: where the button leads.
-    :param icon_url: the address of its picture under our own path; ``None``: its first letter is shown.
+    :param icon_url: the URL of its icon under our own path, or ``None`` to show the first letter of the label.
     """
 
     label: str
@@ -58,14 +51,14 @@ class LoginButton:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """One session, as the page with a person's sessions shows it.
+    """One session, as the sessions page shows it.
 
-    :param id: what its form names it by.
-    :param device: the browser, in words; ``None``: nobody knows.
-    :param address: where the sign-in came from; ``None``: nobody knows.
-    :param since: the moment of the sign-in, in seconds since the epoch.
-    :param seen: the last use that was written down, likewise.
-    :param current: whether it is the one that the page is shown to.
+    :param id: the id that its form carries.
+    :param device: the browser in words, or ``None`` if it is not known.
+    :param address: the address that the sign-in came from, or ``None`` if it is not known.
+    :param since: the time of the sign-in, in seconds since the epoch.
+    :param seen: the last use on record, in seconds since the epoch.
+    :param current: whether the page is shown to this session.
     """
 
     id: str
@@ -77,16 +70,16 @@ class SessionRow:
 
 
 class Pages:
-    """Renders our pages. Jinja2 is imported with the first one, not before (the hot path never needs it).
+    """Renders our pages. Jinja2 is imported for the first one; a signed-in request does not need it.
 
-    :param static_url: the address under which ``Assets`` are served.
+    :param static_url: the URL of the folder of static files.
     :param template_folder: templates that replace ours, by file name. They reach the one they replace with
         ``{% extends "oauth2_mw/NAME" %}``.
-    :param site: what people sign in to, such as ``jumpserver.example.com``, shown above the heading.
-    :raises ValueError: ``template_folder`` is not a folder, or ``static_url`` not an address.
+    :param site: what people sign in to, such as ``jumpserver.example.com``; shown above the heading.
+    :raises ValueError: when ``template_folder`` is not a folder, or ``static_url`` not an address.
 
-    Every method returns the whole document, to be sent as UTF-8 ``text/html``, and raises ``ValueError`` for
-    an address that is neither http(s) nor a path on our own host, such as ``javascript:``.
+    Every method returns a whole document, to be sent as UTF-8 ``text/html``, and raises ``ValueError`` for an address
+    that is neither http(s) nor a path on our own host, such as ``javascript:``.
     """
 
     def __init__(self, *, static_url: str, template_folder: Path | None = None, site: str = "") -> None:
@@ -101,12 +94,12 @@ class Pages:
     def login(
         self, *, buttons: Sequence[LoginButton], heading: str = "Sign in", message: str | None = None
     ) -> str:
-        """The ways to sign in. ``message`` replaces the sentence under the heading."""
-        shown = [
+        """Offer the ways to sign in. ``message`` replaces the sentence under the heading."""
+        checked = [
             LoginButton(_cut(button.label, NAME_LIMIT), _link(button.url), _optional_link(button.icon_url))
             for button in buttons
         ]
-        return self._render("login.html", buttons=shown, heading=heading, message=_optional_text(message))
+        return self._render("login.html", buttons=checked, heading=heading, message=_optional_text(message))
 
     def failure(
         self,
@@ -118,7 +111,7 @@ class Pages:
         home_url: str,
         hints: Sequence[str] = (),
     ) -> str:
-        """Something went wrong: what it was, what may help, and the number under which the log tells more."""
+        """Say what went wrong, what may help, and the reference under which the log has more."""
         return self._render(
             "failure.html",
             heading=_cut(title, NAME_LIMIT),
@@ -139,9 +132,10 @@ class Pages:
         retry_url: str | None,
         logout_url: str | None,
     ) -> str:
-        """The person is known and may not enter. ``logout_url`` lets them come back as somebody else.
+        """Say that the person may not enter. ``logout_url`` lets them come back as somebody else.
 
-        ``username`` and ``provider`` are left out of the page when they are not known.
+        :param username: left out of the page when it is not known.
+        :param provider: left out of the page when it is not known.
         """
         return self._render(
             "denied.html",
@@ -163,7 +157,7 @@ class Pages:
         home_url: str,
         destination: str | None = None,
     ) -> str:
-        """Asks before signing out: a POST form with ``csrf_token`` and, when there is one, ``next``.
+        """Ask before signing out, by a POST form with ``csrf_token`` and, if there is a destination, ``next``.
 
         Its response needs ``Referrer-Policy: same-origin``, or Chromium sends ``Origin: null`` with the form.
         """
@@ -178,7 +172,7 @@ class Pages:
         )
 
     def signed_out(self, *, login_url: str, still_signed_in_at: str | None) -> str:
-        """The local session is over; ``still_signed_in_at`` names a provider whose own session is not."""
+        """Say that the person is signed out; ``still_signed_in_at`` names a provider where they are not."""
         return self._render(
             "signed_out.html",
             login_url=_link(login_url),
@@ -186,7 +180,7 @@ class Pages:
         )
 
     def framed_logout(self) -> str:
-        """What a provider's frame shows, and whoever opens its address: the same whatever came of it."""
+        """Fill a frame of a provider's logout page: the same, whatever the request has ended."""
         return self._render("framed_logout.html")
 
     def sessions(
@@ -200,15 +194,15 @@ class Pages:
         home_url: str,
         message: str | None = None,
     ) -> str:
-        """Where a person is signed in, with a form in each row and one for all but this browser.
+        """List where a person is signed in, with a form in each row and one for all but this browser.
 
         Each form carries ``csrf_token``, and ``session`` or ``others``; that of this browser goes to ``logout_url``.
         Headers as for :meth:`confirm_logout`.
 
-        :param rows: the first :data:`ROW_LIMIT` are shown.
-        :param message: what has just happened here.
+        :param rows: the sessions, of which the first :data:`ROW_LIMIT` are shown.
+        :param message: what has just been done here.
         """
-        shown = [
+        visible = [
             {
                 "id": row.id,
                 "device": _cut(row.device or "Unknown browser", NAME_LIMIT),
@@ -221,8 +215,8 @@ class Pages:
         ]
         return self._render(
             "sessions.html",
-            rows=shown,
-            hidden=len(rows) - len(shown),
+            rows=visible,
+            hidden=len(rows) - len(visible),
             others=any(not row.current for row in rows),
             username=_cut(username, NAME_LIMIT),
             action=_link(action),
@@ -233,11 +227,11 @@ class Pages:
         )
 
     def switched_off(self, *, reference: str) -> str:
-        """No provider is enabled, and nobody gets in (a protected path is closed then, never open)."""
+        """Say that nobody can sign in, because no provider is enabled."""
         return self._render("switched_off.html", reference=_cut(reference, NAME_LIMIT))
 
     def not_found(self, *, home_url: str) -> str:
-        """Nothing answers at this address under our prefix."""
+        """Say that nothing answers at this address under our prefix."""
         return self._render("not_found.html", home_url=_link(home_url))
 
     @cached_property
@@ -252,8 +246,8 @@ class Pages:
             StrictUndefined,
         )
 
-        ours = PackageLoader("oauth2_mw.web.pages", "templates")
-        loaders: list[BaseLoader] = [ours, PrefixLoader({"oauth2_mw": ours})]
+        own = PackageLoader("oauth2_mw.web.pages", "templates")
+        loaders: list[BaseLoader] = [own, PrefixLoader({"oauth2_mw": own})]
         if self._template_folder is not None:
             loaders.insert(0, FileSystemLoader(self._template_folder))
         environment = Environment(
@@ -301,7 +295,7 @@ def _moment(seconds: int) -> datetime:
 
 
 def _printable(value: object) -> object:
-    """Jinja2 calls this on each value before escaping it; what is Markup came out of a template of ours."""
+    """Replace what may not stand in a page. Jinja2 calls this on each value before escaping it; ``Markup`` is ours."""
     if isinstance(value, str) and not hasattr(value, "__html__"):
         return _UNPRINTABLE.sub("\ufffd", value)
     return value

@@ -1,12 +1,12 @@
 """One attempt to sign in, from the redirect to the provider until its answer comes back.
 
 An attempt lives in two places, both sealed. The ``state`` parameter goes through the provider and says which attempt
-an answer means; the attempt's own cookie stays in the browser and holds what must not leave it. Only an answer whose
-``state`` and cookie agree is acted upon (RFC 6749, section 10.12; RFC 9700, section 4.7). Every tab has a cookie of
-its own, so tabs do not disturb each other.
+an answer belongs to; the attempt's own cookie stays in the browser and holds what must not leave it. Only an answer
+whose ``state`` and cookie agree is acted upon (RFC 6749, section 10.12; RFC 9700, section 4.7). Every tab has a cookie
+of its own, so tabs do not disturb each other.
 
 The nonce (OpenID Connect Core, section 3.1.2.1) and the PKCE verifier (RFC 7636, section 4.1) are both derived from
-one random seed: what a browser sends with each request stays small.
+one random seed, which keeps the cookie small.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from oauth2_mw.session.sealing import Sealer
 VALID_FOR = 600
 #: Seconds for which the cookie stays, so that a late answer still finds its destination.
 KEPT_FOR = 3600
-#: What the cookies of one browser are called at the end: so many attempts live at a time, even if it starts more at
-#: once than it can tell us about.
+#: The last characters of the cookies' names. A browser has at most one attempt for each, even if it begins several at
+#: once, before it can send the cookies of any.
 SLOTS = "abcdefgh"
-#: Octets that our cookies may take of a request's header. Servers read 8190 of one line, applications need some.
-MOST_BYTES = 7600
-#: As many sign-ins within that many seconds, none of which has left a session, are a circle.
-MOST_ROUNDS = 3
-ROUND_TIME = 60
+#: Octets of a request's header that our cookies may take. Servers read 8190 of one line, applications need some.
+MAX_COOKIE_BYTES = 7600
+#: So many sign-ins within so many seconds, none of which has left a session, are a loop.
+LOOP_SIGN_INS = 3
+LOOP_SECONDS = 60
 #: Seconds by which the clocks of two of our own hosts may differ.
 CLOCK_SKEW = 60
 
@@ -47,10 +47,11 @@ _ATTEMPT = "attempt"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the ``state`` parameter says, once opened."""
+    """The content of a ``state`` parameter."""
 
     #: the slot, and 72 random bits
     id: str
+    #: seconds since the epoch
     started: int
     provider: str
     #: how often this sign-in was begun anew because an answer did not fit
@@ -58,24 +59,25 @@ class State:
 
     @property
     def slot(self) -> str:
-        """The end of the cookie's name."""
+        """The last character of the cookie's name."""
         return self.id[:1]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What the browser's cookie says, once opened."""
+    """The content of an attempt's cookie."""
 
     state: State
+    #: 32 random octets; empty once the attempt is used
     seed: bytes = field(repr=False)
     #: the validated local path to return to
     destination: str
-    #: whether an answer to it was acted upon; kept for its destination only
-    spent: bool = False
+    #: whether an answer was acted upon; the attempt is kept for its destination only
+    used: bool = False
     #: whether that answer has led to a session
     signed_in: bool = False
-    #: the session that the browser had when it began, where the answer will come without its cookie
-    before: SessionRef | None = None
+    #: the session that the browser had at the beginning, where the answer will come without its cookie
+    previous_session: SessionRef | None = None
 
     @property
     def nonce(self) -> str:
@@ -87,16 +89,17 @@ class Attempt:
         """43 characters that prove to the token endpoint who began."""
         return base64url(hashlib.sha256(b"verifier" + self.seed).digest())
 
-    def fresh(self, now: float) -> bool:
-        """Whether an answer may still be acted upon."""
-        return not self.spent and -CLOCK_SKEW <= now - self.state.started < VALID_FOR
+    def is_pending(self, now: float) -> bool:
+        """Return whether an answer may still be acted upon."""
+        return not self.used and -CLOCK_SKEW <= now - self.state.started < VALID_FOR
 
 
 class Attempts:
-    """Begins attempts and finds them again.
+    """Begins attempts, finds them again and closes them.
 
-    :param consume: where the directory remembers used attempts: ``(id, expires=...) -> first use?``. Without
-        one each process remembers its own, and across processes the provider's single-use code decides.
+    :param consume: takes the one use of an attempt in the directory, for all processes: ``(id, expires=...)``, returns
+        whether it was the first. Without it each process remembers its own, and across processes the provider's
+        single-use code decides.
     :param form_post: the providers whose answers come as a form.
     """
 
@@ -119,61 +122,62 @@ class Attempts:
         self,
         provider: str,
         destination: str,
-        sent: RequestCookies,
+        cookies: RequestCookies,
         *,
         restarts: int = 0,
-        before: SessionRef | None = None,
+        previous_session: SessionRef | None = None,
     ) -> tuple[Attempt, str, list[str]]:
-        """A new attempt, its ``state`` parameter, and the ``Set-Cookie`` values that keep it and make room for it.
+        """Return a new attempt, its ``state``, and the ``Set-Cookie`` values that keep it and make room for it.
 
-        :param before: the session that the browser has by now. With a provider whose answers come as a form the
-            attempt remembers it: browsers send the session's cookie, which is ``SameSite=Lax``, along with no form
-            of another site.
+        :param previous_session: the browser's present session. The attempt remembers it where answers come as a form:
+            browsers send the session's cookie, which is ``SameSite=Lax``, with no form of another site.
         """
-        known = self._known(sent)
-        state = State(_slot(known) + base64url(os.urandom(9)), int(self._clock()), provider, restarts)
-        attempt = Attempt(
-            state, os.urandom(32), destination, before=before if provider in self._form_post else None
-        )
-        text = self._seal_attempt(attempt)
-        taken = self._cookies.session_bytes(sent)
-        if taken + len(text) > MOST_BYTES:
-            # Better to end at the front page than at a server that reads no such header.
-            text = self._seal_attempt(replace(attempt, destination=""))
-        leaving = self._leaving(known, sent, but=state.slot, room=MOST_BYTES - taken - len(text))
-        return attempt, self._seal_state(state), [self._set(attempt, text), *leaving]
+        others = self._open_all(cookies)
+        state = State(_slot(others) + base64url(os.urandom(9)), int(self._clock()), provider, restarts)
+        if provider not in self._form_post:
+            previous_session = None
+        attempt = Attempt(state, os.urandom(32), destination, previous_session=previous_session)
+        sealed = self._seal_attempt(attempt)
+        session_bytes = self._cookies.session_bytes(cookies)
+        if session_bytes + len(sealed) > MAX_COOKIE_BYTES:
+            # Better to end at the front page than at a server that refuses so long a header.
+            sealed = self._seal_attempt(replace(attempt, destination=""))
+        room = MAX_COOKIE_BYTES - session_bytes - len(sealed)
+        evicted = self._evict(others, cookies, writing=state.slot, room=room)
+        return attempt, self._seal_state(state), [self._set(attempt, sealed), *evicted]
 
-    def _known(self, sent: RequestCookies) -> dict[str, Attempt]:
-        """The attempts of this browser that still serve for something, by slot; every other slot stands for none."""
+    def _open_all(self, cookies: RequestCookies) -> dict[str, Attempt]:
+        """Return the attempts of a browser by slot, without those that do not open or are past their time."""
         now = self._clock()
-        found = (
-            (slot, self._open_attempt(slot, text)) for slot, text in self._cookies.attempts(sent).items()
+        attempts = (
+            (slot, self._open_attempt(slot, sealed))
+            for slot, sealed in self._cookies.attempts(cookies).items()
         )
         return {
             slot: attempt
-            for slot, attempt in found
+            for slot, attempt in attempts
             if attempt is not None and now - attempt.state.started < KEPT_FOR
         }
 
-    def _leaving(self, known: dict[str, Attempt], sent: RequestCookies, *, but: str, room: int) -> list[str]:
-        """``Set-Cookie`` values that expire what does not fit into *room*: spent ones first, then the oldest.
+    def _evict(
+        self, attempts: dict[str, Attempt], cookies: RequestCookies, *, writing: str, room: int
+    ) -> list[str]:
+        """Return ``Set-Cookie`` values that expire what exceeds *room*: used attempts first, then the oldest.
 
-        :param but: the slot that is being written.
+        :param writing: the slot that the response sets.
         """
-        texts = self._cookies.attempts(sent)
-        staying = {self._cookies.attempt_prefix + but}
-        others = known.keys() - {but}
-        for slot in sorted(others, key=lambda slot: (known[slot].spent, -known[slot].state.started)):
-            room -= len(self._cookies.attempt_prefix) + len(texts[slot]) + 4
+        sealed = self._cookies.attempts(cookies)
+        kept = {self._cookies.attempt_prefix + writing}
+        others = attempts.keys() - {writing}
+        for slot in sorted(others, key=lambda slot: (attempts[slot].used, -attempts[slot].state.started)):
+            room -= len(self._cookies.attempt_prefix) + len(sealed[slot]) + 4
             if room < 0:
                 break
-            staying.add(self._cookies.attempt_prefix + slot)
-        return [
-            self._cookies.expire(name) for name in self._cookies.attempt_names(sent) if name not in staying
-        ]
+            kept.add(self._cookies.attempt_prefix + slot)
+        return self._expire_others(cookies, kept)
 
     def open_state(self, text: str) -> State | None:
-        """What a ``state`` parameter says; ``None``: it is not ours."""
+        """Return the content of a ``state`` parameter, or ``None`` if it is not ours."""
         payload = self._sealer.open(_STATE, "", text)
         try:
             return None if payload is None else _read_state(json.loads(payload))
@@ -181,56 +185,63 @@ class Attempts:
             # Made by another version of this package.
             return None
 
-    def find(self, state: State, sent: RequestCookies) -> Attempt | None:
-        """This browser's attempt of that state; ``None``: it was begun elsewhere, or its cookie is gone."""
-        sealed = self._cookies.attempts(sent).get(state.slot)
+    def find(self, state: State, cookies: RequestCookies) -> Attempt | None:
+        """Return this browser's attempt of that state, or ``None`` if its cookie is missing or another attempt's."""
+        sealed = self._cookies.attempts(cookies).get(state.slot)
         attempt = self._open_attempt(state.slot, sealed) if sealed is not None else None
         return attempt if attempt is not None and attempt.state == state else None
 
-    def use(self, attempt: Attempt) -> bool:
-        """Take the one use that an attempt has; ``False``: it was taken before.
+    def consume(self, attempt: Attempt) -> bool:
+        """Take the one use that an attempt has. Return whether it was still there.
 
-        :raises StoreUnavailable: when the directory cannot tell.
+        :raises StoreUnavailableError: when the directory cannot be reached.
         """
         return self._consume(attempt.state.id, expires=int(self._clock()) + KEPT_FOR)
 
-    def spend(self, attempt: Attempt, sent: RequestCookies, *, session_bytes: int | None = None) -> list[str]:
-        """``Set-Cookie`` values that leave nothing of *attempt* but its destination.
+    def close_failed(self, attempt: Attempt, cookies: RequestCookies) -> list[str]:
+        """Return ``Set-Cookie`` values that reduce an attempt to its destination."""
+        return self._close(attempt, cookies, self._cookies.session_bytes(cookies))
 
-        :param session_bytes: what the session takes that the attempt has led to, for which others make room; ``None``:
-            it has led to none.
+    def close_signed_in(self, attempt: Attempt, cookies: RequestCookies, session_bytes: int) -> list[str]:
+        """Return ``Set-Cookie`` values that reduce an attempt to its destination, and make room for its session.
+
+        :param session_bytes: the octets that the cookies of the new session take.
         """
-        signed_in = session_bytes is not None
-        text = self._seal_attempt(replace(attempt, seed=b"", spent=True, signed_in=signed_in, before=None))
-        taken = session_bytes if session_bytes is not None else self._cookies.session_bytes(sent)
-        room = MOST_BYTES - taken - len(text)
-        leaving = self._leaving(self._known(sent), sent, but=attempt.state.slot, room=room)
-        return [self._set(attempt, text), *leaving]
+        return self._close(replace(attempt, signed_in=True), cookies, session_bytes)
 
-    def broken(self, sent: RequestCookies) -> list[str]:
-        """``Set-Cookie`` values that expire the attempt cookies that serve for nothing."""
-        serving = {self._cookies.attempt_prefix + slot for slot in self._known(sent)}
+    def _close(self, attempt: Attempt, cookies: RequestCookies, session_bytes: int) -> list[str]:
+        sealed = self._seal_attempt(replace(attempt, seed=b"", used=True, previous_session=None))
+        room = MAX_COOKIE_BYTES - session_bytes - len(sealed)
+        evicted = self._evict(self._open_all(cookies), cookies, writing=attempt.state.slot, room=room)
+        return [self._set(attempt, sealed), *evicted]
+
+    def expire_unusable(self, cookies: RequestCookies) -> list[str]:
+        """Return ``Set-Cookie`` values that expire the attempts that do not open or are past their time."""
+        usable = {self._cookies.attempt_prefix + slot for slot in self._open_all(cookies)}
+        return self._expire_others(cookies, usable)
+
+    def _expire_others(self, cookies: RequestCookies, kept: Collection[str]) -> list[str]:
         return [
-            self._cookies.expire(name) for name in self._cookies.attempt_names(sent) if name not in serving
+            self._cookies.expire(name) for name in self._cookies.attempt_names(cookies) if name not in kept
         ]
 
-    def going_round(self, sent: RequestCookies) -> bool:
-        """Whether this browser has just signed in several times, and still nobody is signed in."""
-        soonest = self._clock() - ROUND_TIME
-        rounds = [a for a in self._known(sent).values() if a.signed_in and a.state.started > soonest]
-        return len(rounds) >= MOST_ROUNDS
+    def is_login_loop(self, cookies: RequestCookies) -> bool:
+        """Return whether this browser has just signed in several times, without a session that lasted."""
+        since = self._clock() - LOOP_SECONDS
+        attempts = self._open_all(cookies).values()
+        return sum(each.signed_in and each.state.started > since for each in attempts) >= LOOP_SIGN_INS
 
-    def _set(self, attempt: Attempt, text: str) -> str:
+    def _set(self, attempt: Attempt, sealed: str) -> str:
         cross_site = attempt.state.provider in self._form_post
-        return self._cookies.set_attempt(attempt.state.slot, text, max_age=KEPT_FOR, cross_site=cross_site)
+        return self._cookies.set_attempt(attempt.state.slot, sealed, max_age=KEPT_FOR, cross_site=cross_site)
 
     def _seal_state(self, state: State) -> str:
         return self._sealer.seal(_STATE, "", json.dumps(_write_state(state), separators=(",", ":")).encode())
 
     def _seal_attempt(self, attempt: Attempt) -> str:
-        progress = int(attempt.spent) + int(attempt.signed_in)
+        progress = int(attempt.used) + int(attempt.signed_in)
         record = [_write_state(attempt.state), base64url(attempt.seed), attempt.destination, progress]
-        record += attempt.before or ()
+        record += attempt.previous_session or ()
         name = self._cookies.attempt_prefix + attempt.state.slot
         return self._sealer.seal(_ATTEMPT, name, json.dumps(record, separators=(",", ":")).encode())
 
@@ -239,33 +250,36 @@ class Attempts:
         if payload is None:
             return None
         try:
-            state, seed, destination, progress, *before = json.loads(payload)
-            if type(destination) is not str or tuple(map(type, before)) not in ((), (str, int)):
+            state, encoded_seed, destination, progress, *session = json.loads(payload)
+            if tuple(map(type, (encoded_seed, destination, *session))) not in (
+                (str, str),
+                (str, str, str, int),
+            ):
                 raise TypeError("an attempt of another version")
-            octets = base64url_octets(seed)
-            if octets is None:
-                raise TypeError("an attempt of another version")
+            seed = base64url_octets(encoded_seed)
+            if seed is None:
+                raise ValueError("an attempt of another version")
             return Attempt(
                 _read_state(state),
-                octets,
+                seed,
                 destination,
-                spent=progress > 0,
+                used=progress > 0,
                 signed_in=progress > 1,
-                before=SessionRef(*before) if before else None,
+                previous_session=SessionRef(*session) if session else None,
             )
         except (ValueError, TypeError):
             return None
 
 
-def _slot(known: dict[str, Attempt]) -> str:
-    """A slot for one more attempt: a free one, else that of a spent one, else that of the oldest.
+def _slot(attempts: dict[str, Attempt]) -> str:
+    """Return a slot for one more attempt: a free one, else that of a used attempt, else that of the oldest.
 
-    Among the free ones chance decides: tabs that start at once do not know of each other.
+    Chance decides among the free ones: tabs that start at once do not know of each other.
     """
-    free = [slot for slot in SLOTS if slot not in known]
+    free = [slot for slot in SLOTS if slot not in attempts]
     if free:
         return secrets.choice(free)
-    return min(known, key=lambda slot: (not known[slot].spent, known[slot].state.started))
+    return min(attempts, key=lambda slot: (not attempts[slot].used, attempts[slot].state.started))
 
 
 def _write_state(state: State) -> list[Any]:

@@ -1,7 +1,7 @@
-"""What a request without a session is told: a person is sent to sign in, a program is told 401.
+"""What a request without a session is answered: a person is sent to sign in, a program gets a 401.
 
-A redirect that a program follows ends at a login page on another origin, which it can neither read nor use; what it
-gets is a 401 with the address of the login, and no attempt is begun for it.
+A program that follows a redirect ends at a login page of another origin, which it can neither read nor use. It gets the
+address of the login instead, and no attempt is begun for it.
 """
 
 from __future__ import annotations
@@ -19,26 +19,23 @@ Environ = Mapping[str, Any]
 
 
 def is_navigation(environ: Environ) -> bool:
-    """Whether a person is about to look at the answer (Fetch Metadata, or what older browsers give away)."""
+    """Return whether a person will look at the answer (Fetch Metadata, or the headers that older browsers send)."""
     if environ.get("HTTP_X_REQUESTED_WITH", "").lower() == "xmlhttprequest":
         return False
-    if is_ahead(environ):
+    if is_prefetch(environ):
         return False
     mode = environ.get("HTTP_SEC_FETCH_MODE")
     if mode is not None:
-        return mode == "navigate" and environ.get("HTTP_SEC_FETCH_DEST", "document") in (
-            "document",
-            "iframe",
-            "frame",
-        )
+        destination = environ.get("HTTP_SEC_FETCH_DEST", "document")
+        return mode == "navigate" and destination in ("document", "iframe", "frame")
     if "HTTP_UPGRADE" in environ:
         return False
     accepted = environ.get("HTTP_ACCEPT", "").lower()
     return "text/html" in accepted or "application/xhtml+xml" in accepted
 
 
-def is_ahead(environ: Environ) -> bool:
-    """Whether a browser asks ahead of the person, who may never follow (Fetch, ``Sec-Purpose``)."""
+def is_prefetch(environ: Environ) -> bool:
+    """Return whether a browser asks ahead of the person, who may never follow (Fetch, ``Sec-Purpose``)."""
     purposes = (
         environ.get("HTTP_SEC_PURPOSE", ""),
         environ.get("HTTP_PURPOSE", ""),
@@ -48,23 +45,23 @@ def is_ahead(environ: Environ) -> bool:
 
 
 def is_top_level(environ: Environ) -> bool:
-    """Whether the answer will fill the window, so that a redirect to a provider can work."""
-    return not is_ahead(environ) and bool(
+    """Return whether the answer will fill the window, so that a redirect to a provider can work."""
+    return not is_prefetch(environ) and bool(
         environ.get("HTTP_SEC_FETCH_MODE", "navigate") == "navigate"
         and environ.get("HTTP_SEC_FETCH_DEST", "document") == "document"
     )
 
 
-def asked_for(environ: Environ, urls: Urls, *, mount: str) -> str | None:
-    """The local path that a browser asked for, as it may return to it; ``None`` when it may not."""
+def requested_destination(environ: Environ, urls: Urls, *, mount: str) -> str | None:
+    """Return the local path that a browser requested, or ``None`` if it may not return to it."""
     if environ.get("SCRIPT_NAME", "") not in ("", mount):
         return None
     path = browser_path(mount, environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""))
     return urls.destination(path)
 
 
-def unauthorized(urls: Urls, destination: str | None, *, cookies: list[str]) -> Response:
-    """The 401 for a program (RFC 9110, section 15.5.2; RFC 9457)."""
+def unauthorized(urls: Urls, destination: str | None) -> Response:
+    """Return the 401 for a program (RFC 9110, section 15.5.2; RFC 9457)."""
     login_url = urls.login(destination=destination)
     document = {
         "type": "about:blank",
@@ -74,4 +71,4 @@ def unauthorized(urls: Urls, destination: str | None, *, cookies: list[str]) -> 
         "login_url": login_url,
     }
     challenge = f'OAuth2 realm="{urls.public_url}", login_url="{login_url}"'
-    return responses.problem(401, document, headers={"WWW-Authenticate": challenge}, cookies=cookies)
+    return responses.problem(401, document, headers={"WWW-Authenticate": challenge})

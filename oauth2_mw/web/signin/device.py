@@ -1,6 +1,6 @@
-"""Which browser a sign-in came from, in words in which its owner knows it again.
+"""The browser and the address that a sign-in came from, in words that its owner recognises.
 
-Both are for people to look at. They come from the request, prove nothing, and decide nothing.
+Both come from the request and are for people to look at. They prove nothing and decide nothing.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import ipaddress
 import re
 
 #: Characters of a ``User-Agent`` that are looked at.
-_MOST = 512
-#: In the order in which they are looked for: most browsers claim to be others, too.
+_MAX_LENGTH = 512
+#: In the order of the search: most browsers claim to be others, too.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -34,11 +34,11 @@ _PRODUCT = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,39}")
 
 
 def device(user_agent: str | None) -> str | None:
-    """Browser and system of a ``User-Agent`` (RFC 9110, section 10.1.5), such as ``Firefox on Linux``.
+    """Return browser and system of a ``User-Agent`` (RFC 9110, section 10.1.5), such as ``Firefox on Linux``.
 
-    What is no browser is called by its product's name, such as ``curl``; ``None``: nothing usable is said.
+    A program other than a browser goes by its product's name, such as ``curl``. ``None`` if nothing is recognised.
     """
-    text = (user_agent or "")[:_MOST]
+    text = (user_agent or "")[:_MAX_LENGTH]
     browser = next((name for mark, name in _BROWSERS if mark in text), None)
     system = next((name for mark, name in _SYSTEMS if mark in text), None)
     if browser is None:
@@ -50,7 +50,7 @@ def device(user_agent: str | None) -> str | None:
 
 
 def address(remote: str | None) -> str | None:
-    """The address in ``REMOTE_ADDR`` as it is usually written; ``None``: it is none, as behind a Unix socket."""
+    """Return ``REMOTE_ADDR`` as addresses are usually written, or ``None`` if it has none, as behind a Unix socket."""
     try:
         return str(ipaddress.ip_address((remote or "").partition("%")[0]))
     except ValueError:

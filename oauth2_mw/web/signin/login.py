@@ -1,75 +1,81 @@
 """Signing in: out to the provider, and back with an answer that is checked before it is used.
 
-The way back is one way: attempt, answer, identity, permission, directory, session, redirect. Whatever fails on it
-raises, and nothing that came later has happened.
+The way back is one way: attempt, answer, identity, permission, directory, session, redirect. A step that fails raises,
+and no later step has been taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from webob import Response
+from webob import Request, Response
 
-from oauth2_mw.errors import AccessDeniedError, OAuth2Error, ProviderError, RequestError, StateError
+from oauth2_mw.errors import (
+    AttemptLostError,
+    BadRequestError,
+    LoginLoopError,
+    MountNotStrippedError,
+    OAuth2Error,
+    ProviderError,
+    SignInDeclinedError,
+    StateError,
+    SwitchedOffError,
+)
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.observe import audit
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import SignInDetails
-from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings, Settings
 from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.forms import login_link, read_form, read_query, require_method
 from oauth2_mw.web.http.urls import Urls
+from oauth2_mw.web.pages.pages import LoginButton, Pages
 from oauth2_mw.web.signin.attempt import Attempt, Attempts, State
-from oauth2_mw.web.signin.challenge import Environ, is_top_level
+from oauth2_mw.web.signin.challenge import Environ, is_navigation, is_top_level, unauthorized
 from oauth2_mw.web.signin.device import address, device
 
 #: The parameters of an authorization response (RFC 6749, 4.1.2; RFC 9207; OpenID Connect Session Management).
-CALLBACK_PARAMETERS = frozenset(
+_CALLBACK_PARAMETERS = frozenset(
     {"code", "state", "iss", "error", "error_description", "error_uri", "session_state"}
 )
 #: Those that are sentences for people: providers break their lines.
-CALLBACK_PROSE = frozenset({"error_description"})
-_MOST_STATE = 512
-_MOST_CODE = 4096
+_CALLBACK_PROSE = frozenset({"error_description"})
+_MAX_STATE = 512
+_MAX_CODE = 4096
 #: How often an answer that does not fit begins a sign-in anew before a page explains.
-_MOST_RESTARTS = 1
+_MAX_RESTARTS = 1
 
 
-class AttemptLostError(StateError):
-    """The second answer in a row that does not fit: something on the way keeps the attempt from coming back."""
+class SignInFailedError(Exception):
+    """A failure on the way in, and what the page about it needs to know.
 
-    code = "attempt_lost"
-    message = "Your sign-in could not be matched with this browser, twice in a row."
+    :param destination: where the person wanted to go.
+    :param attempt: the attempt that failed; ``None`` before one is begun.
+    :param cookies: ``Set-Cookie`` values that close the attempt.
+    """
 
-
-class LoginLoopError(StateError):
-    """A circle of sign-ins: each worked, and none of them left a session that came back."""
-
-    code = "login_loop"
-    message = "Your sign-in works, but this browser does not keep it."
-
-
-class SignInDeclinedError(AccessDeniedError):
-    """The person, or the provider for them, said no (RFC 6749, section 4.1.2.1)."""
-
-    code = "access_denied"
-    message = "The sign-in was cancelled or declined."
-
-
-class AttemptFailedError(Exception):
-    """A failure on the way back, and what the page about it needs to know."""
-
-    def __init__(self, error: Exception, attempt: Attempt, cookies: list[str]) -> None:
+    def __init__(
+        self,
+        error: Exception,
+        *,
+        destination: str | None = None,
+        attempt: Attempt | None = None,
+        cookies: Iterable[str] = (),
+    ) -> None:
         super().__init__(str(error))
         self.error = error
+        self.destination = destination
         self.attempt = attempt
         self.cookies = cookies
 
 
 class Login:
-    """The sign-in of one application."""
+    """The sign-in of one application.
+
+    :param clients: returns the client of a provider, by its NAME.
+    """
 
     def __init__(
         self,
@@ -77,6 +83,8 @@ class Login:
         sessions: SessionManager,
         attempts: Attempts,
         urls: Urls,
+        pages: Pages,
+        *,
         clients: Callable[[str], ProviderClient],
         admission: Admission,
     ) -> None:
@@ -84,76 +92,147 @@ class Login:
         self._sessions = sessions
         self._attempts = attempts
         self._urls = urls
+        self._pages = pages
         self._clients = clients
         self._admission = admission
+
+    # Out to the provider
+
+    def challenge(self, environ: Environ, current: RequestSession, destination: str | None) -> Response:
+        """Answer a request that needs a session and has none.
+
+        :param destination: where the person wanted to go.
+        :raises SignInFailedError: when no sign-in can begin.
+        """
+        try:
+            if not self._settings.providers:
+                raise SwitchedOffError("no provider is enabled")
+            if self._urls.is_mount_in_path_info(environ.get("PATH_INFO", "")):
+                raise MountNotStrippedError(
+                    f"PATH_INFO begins with {self._settings.mount + self._settings.prefix!r}: have the server set "
+                    f"SCRIPT_NAME, or strip the mount {self._settings.mount!r} in front of it"
+                )
+            if not is_navigation(environ):
+                return unauthorized(self._urls, destination)
+            if self._attempts.is_login_loop(current.cookies):
+                raise LoginLoopError(
+                    "three sign-ins within a minute left no session: is its cookie dropped on the way?"
+                )
+            return self._choose(destination, current)
+        except Exception as error:
+            raise SignInFailedError(error, destination=destination) from error
+
+    def get(self, request: Request, current: RequestSession) -> Response:
+        """``GET login/``: begin a sign-in, at a provider of the person's choice if there are several.
+
+        :raises MethodNotAllowedError: for anything but GET and HEAD.
+        :raises BadRequestError: when the query cannot be read.
+        """
+        require_method(request, "GET", "HEAD")
+        destination, login_hint = login_link(request, self._urls)
+        if not self._settings.providers:
+            raise SwitchedOffError("no provider is enabled")
+        if not is_top_level(request.environ):
+            return unauthorized(self._urls, destination)
+        return self._choose(destination, current, login_hint=login_hint)
+
+    def get_at(self, request: Request, current: RequestSession, *, name: str) -> Response:
+        """``GET login/NAME/``: begin a sign-in at that provider. Errors as with :meth:`get`."""
+        require_method(request, "GET", "HEAD")
+        destination, login_hint = login_link(request, self._urls)
+        if not is_top_level(request.environ):
+            # A picture on some page would begin attempts until no server reads this browser's cookies any more.
+            return unauthorized(self._urls, destination)
+        return self.begin(name, destination, current, login_hint=login_hint)
+
+    def _choose(
+        self, destination: str | None, current: RequestSession, *, login_hint: str | None = None
+    ) -> Response:
+        """Redirect to the only provider, or show the page that offers them all."""
+        providers = self._settings.providers
+        if len(providers) == 1 and not self._settings.login_page:
+            return self.begin(next(iter(providers)), destination, current, login_hint=login_hint)
+        buttons = [
+            LoginButton(
+                provider.label,
+                self._urls.login(name, destination=destination, login_hint=login_hint),
+                self._urls.icon(name) if provider.icon is not None else None,
+            )
+            for name, provider in providers.items()
+        ]
+        return responses.page(self._pages.login(buttons=buttons))
 
     def begin(
         self,
         provider: str,
         destination: str | None,
-        known: RequestSession,
+        current: RequestSession,
         *,
         restarts: int = 0,
         login_hint: str | None = None,
     ) -> Response:
-        """Send the browser to a provider.
+        """Redirect the browser to a provider.
 
+        :param restarts: how often this sign-in has been begun anew.
         :param login_hint: who is about to sign in, for the provider's form (OpenID Connect Core, section 3.1.2.1).
-
-        :raises ProviderUnavailable: when its metadata are needed and cannot be had.
+        :raises ProviderUnavailableError: when the provider's metadata is needed and cannot be fetched.
         """
         try:
-            return self._begin(provider, destination, known, restarts=restarts, login_hint=login_hint)
+            attempt, state, cookies = self._attempts.begin(
+                provider,
+                destination or self._urls.home_path,
+                current.cookies,
+                restarts=restarts,
+                previous_session=current.session.ref if current.session is not None else None,
+            )
+            client = self._clients(provider)
+            url = client.authorization_url(
+                state=state, nonce=attempt.nonce, code_verifier=attempt.code_verifier, login_hint=login_hint
+            )
+            location = self._urls.to_provider(url, endpoint=client.authorization_endpoint())
         except OAuth2Error as error:
             error.provider = provider
             raise
-
-    def _begin(
-        self,
-        provider: str,
-        destination: str | None,
-        known: RequestSession,
-        *,
-        restarts: int,
-        login_hint: str | None,
-    ) -> Response:
-        attempt, state, cookies = self._attempts.begin(
-            provider,
-            destination or self._urls.home_path,
-            known.cookies,
-            restarts=restarts,
-            before=known.session.ref if known.session is not None else None,
-        )
-        client = self._clients(provider)
-        url = client.authorization_url(
-            state=state, nonce=attempt.nonce, code_verifier=attempt.code_verifier, login_hint=login_hint
-        )
-        location = self._urls.to_provider(url, endpoint=client.authorization_endpoint())
         return responses.redirect(location, cookies=cookies)
 
-    def callback(
-        self, provider: str, params: Mapping[str, str], environ: Environ, known: RequestSession
-    ) -> Response:
-        """Act upon the provider's answer.
+    # Back from the provider
 
-        :raises RequestError, StateError: when the answer is not one to an attempt of ours.
-        :raises FailedAttempt: when it is, and does not lead to a session.
+    def callback(self, request: Request, current: RequestSession, *, name: str) -> Response:
+        """``login/callback/NAME/``: act upon the provider's answer.
+
+        :raises MethodNotAllowedError: for another method than the provider's ``response_mode`` uses.
+        :raises BadRequestError, StateError: when the answer belongs to no attempt of ours.
+        :raises SignInFailedError: when it belongs to one, and leads to no session.
         """
-        state = self._state(provider, params)
-        attempt = self._attempts.find(state, known.cookies)
-        if attempt is None or not attempt.fresh(self._sessions.now()) or not self._attempts.use(attempt):
-            return self._late(state, attempt, environ, known)
+        provider = self._settings.providers[name]
+        # The response mode that was requested is the only one that is answered: neither the query beside a form nor a
+        # form in place of a query is read. A HEAD would use up the code and show nobody the result.
+        if provider.response_mode == "form_post":
+            require_method(request, "POST")
+            params = read_form(request, _CALLBACK_PARAMETERS, prose=_CALLBACK_PROSE)
+        else:
+            require_method(request, "GET")
+            params = read_query(request, _CALLBACK_PARAMETERS, prose=_CALLBACK_PROSE)
+        state = self._read_state(name, params)
+        attempt = self._attempts.find(state, current.cookies)
+        if (
+            attempt is None
+            or not attempt.is_pending(self._sessions.now())
+            or not self._attempts.consume(attempt)
+        ):
+            return self._answer_late(state, attempt, request.environ, current)
         try:
-            return self._finish(self._settings.providers[provider], params, attempt, environ, known)
+            return self._finish(provider, params, attempt, request.environ, current)
         except Exception as error:
-            raise AttemptFailedError(error, attempt, self._attempts.spend(attempt, known.cookies)) from error
+            cookies = self._attempts.close_failed(attempt, current.cookies)
+            raise SignInFailedError(error, attempt=attempt, cookies=cookies) from error
 
-    def _state(self, provider: str, params: Mapping[str, str]) -> State:
+    def _read_state(self, provider: str, params: Mapping[str, str]) -> State:
         text = params.get("state", "")
         if not text:
             raise StateError("the answer carries no state", code="state_missing")
-        if len(text) > _MOST_STATE or len(params.get("code", "")) > _MOST_CODE:
-            raise RequestError(
+        if len(text) > _MAX_STATE or len(params.get("code", "")) > _MAX_CODE:
+            raise BadRequestError(
                 "the state or the code is longer than any of ours or of a provider's", code="too_long"
             )
         state = self._attempts.open_state(text)
@@ -169,31 +248,26 @@ class Login:
             )
         return state
 
-    def _late(
-        self, state: State, attempt: Attempt | None, environ: Environ, known: RequestSession
+    def _answer_late(
+        self, state: State, attempt: Attempt | None, environ: Environ, current: RequestSession
     ) -> Response:
-        """An answer of ours that cannot be acted upon: a tab restored, the back button, a cookie that is gone."""
+        """Answer what cannot be acted upon any more: a restored tab, the back button, a cookie that is gone."""
         destination = attempt.destination if attempt is not None else None
-        if known.session is not None:
-            return responses.redirect(
-                self._urls.to_destination(destination), cookies=self._attempts.broken(known.cookies)
-            )
-        if state.restarts >= _MOST_RESTARTS or not is_top_level(environ):
+        expired = self._attempts.expire_unusable(current.cookies)
+        if current.session is not None:
+            return responses.redirect(self._urls.to_destination(destination), cookies=expired)
+        if state.restarts >= _MAX_RESTARTS or not is_top_level(environ):
+            reason = "its cookie is gone" if attempt is None else "the attempt was used or has expired"
             raise AttemptLostError(
-                f"an answer for provider {state.provider!r} did not fit an attempt of this browser: "
-                + (
-                    "no cookie of that attempt"
-                    if attempt is None
-                    else "it was used or is older than its time"
-                )
+                f"an answer for provider {state.provider!r} fits no attempt of this browser: {reason}"
             )
         audit(
             "login_restarted",
             provider=state.provider,
             detail="the attempt was used, has expired or has no cookie",
         )
-        response = self.begin(state.provider, destination, known, restarts=state.restarts + 1)
-        return responses.add_cookies(response, self._attempts.broken(known.cookies))
+        response = self.begin(state.provider, destination, current, restarts=state.restarts + 1)
+        return responses.add_cookies(response, expired)
 
     def _finish(
         self,
@@ -201,69 +275,59 @@ class Login:
         params: Mapping[str, str],
         attempt: Attempt,
         environ: Environ,
-        known: RequestSession,
+        current: RequestSession,
     ) -> Response:
         client = self._clients(provider.name)
-        # Before the provider is asked: a logout that comes while it answers is later.
-        begun = int(self._sessions.now())
+        # Taken before the provider is called, so that a logout that arrives in the meantime is later.
+        started = int(self._sessions.now())
         client.check_issuer(params.get("iss"))
-        code = self._code(params)
-        sign_in = client.redeem(code=code, nonce=attempt.nonce, code_verifier=attempt.code_verifier)
+        code = _authorization_code(params)
+        authentication = client.redeem(code=code, nonce=attempt.nonce, code_verifier=attempt.code_verifier)
         identity = self._admission.admit(
             provider,
-            issuer=sign_in.issuer,
-            subject=sign_in.subject,
-            claims=sign_in.claims,
+            issuer=authentication.issuer,
+            subject=authentication.subject,
+            claims=authentication.claims,
             now=int(self._sessions.now()),
         )
         tokens = {
-            "id_token": sign_in.tokens.id_token,
-            "access_token": sign_in.tokens.access_token,
-            "refresh_token": sign_in.tokens.refresh_token,
+            "id_token": authentication.tokens.id_token,
+            "access_token": authentication.tokens.access_token,
+            "refresh_token": authentication.tokens.refresh_token,
         }
-        kept = self._sessions.create(
+        session_cookies = self._sessions.create(
             provider,
             identity,
             tokens,
-            known.cookies,
+            current.cookies,
             origin=SignInDetails(
-                issued_at=sign_in.issued_at if sign_in.issued_at is not None else begun,
-                sid=sign_in.sid,
+                issued_at=authentication.issued_at if authentication.issued_at is not None else started,
+                sid=authentication.sid,
                 device=device(environ.get("HTTP_USER_AGENT")),
                 remote_addr=address(environ.get("REMOTE_ADDR")),
             ),
-            expires_at=sign_in.tokens.expires_at,
+            expires_at=authentication.tokens.expires_at,
         )
-        before = known.session or attempt.before
-        if before is not None:
-            self._sessions.end(before)
+        previous = current.session or attempt.previous_session
+        if previous is not None:
+            self._sessions.end(previous)
         audit("login", user=identity.id, username=identity.username, provider=provider.name)
-        cookies = [*kept, *self._attempts.spend(attempt, known.cookies, session_bytes=sum(map(len, kept)))]
-        return responses.redirect(self._urls.to_destination(attempt.destination), cookies=cookies)
-
-    def _code(self, params: Mapping[str, str]) -> str:
-        error, code = params.get("error"), params.get("code")
-        if error is not None and code is not None:
-            raise RequestError("the answer carries an error and a code", code="error_and_code")
-        if error == "access_denied":
-            raise SignInDeclinedError(
-                f"the provider answered access_denied: {params.get('error_description', '')}"
-            )
-        if error is not None:
-            raise ProviderError(
-                f"the provider answered {error}: {params.get('error_description', '')}", code="error_response"
-            )
-        if not code:
-            raise ProviderError("the answer carries neither a code nor an error", code="code_missing")
-        return code
+        session_bytes = sum(map(len, session_cookies))
+        attempt_cookies = self._attempts.close_signed_in(attempt, current.cookies, session_bytes)
+        return responses.redirect(
+            self._urls.to_destination(attempt.destination), cookies=[*session_cookies, *attempt_cookies]
+        )
 
 
-def claims_needed(settings: Settings, provider: ProviderSettings) -> frozenset[AttributePath]:
-    """The claims that settings refer to: when the ID token lacks one of them, userinfo is asked."""
-    paths = {*provider.attribute_map.values(), provider.subject, *settings.environ_claims}
-    for term in settings.allow or ():
-        if term.field == "claim":
-            paths.add(term.claim()[0])
-        elif term.field in ("email", "email_domain"):
-            paths.add(AttributePath.parse("email_verified"))
-    return frozenset(paths)
+def _authorization_code(params: Mapping[str, str]) -> str:
+    error, code = params.get("error"), params.get("code")
+    if error is not None and code is not None:
+        raise BadRequestError("the answer carries an error and a code", code="error_and_code")
+    description = params.get("error_description", "")
+    if error == "access_denied":
+        raise SignInDeclinedError(f"the provider answered access_denied: {description}")
+    if error is not None:
+        raise ProviderError(f"the provider answered {error}: {description}", code="error_response")
+    if not code:
+        raise ProviderError("the answer carries neither a code nor an error", code="code_missing")
+    return code

@@ -1,41 +1,51 @@
-"""Signing out: here at once, and at the provider when Sync Logout says so.
+"""Signing out: here at once, and at the provider where ``sync_logout`` is on.
 
 Another site must not be able to sign a person out by an image or a link, so only two requests do it without asking: a
-form of our own with its token, and a navigation that the browser vouches came from this application or was typed
-(Fetch Metadata). Every other GET is answered by a page that asks.
+form of our own with its token, and a navigation of which the browser says that it came from this application or was
+typed (Fetch Metadata). Every other GET is answered by a page that asks.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from webob import Response
+from webob import Request, Response
 
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.observe import audit
+from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.csrf import FormTokens
+from oauth2_mw.web.http.forms import (
+    form_destination,
+    query_destination,
+    read_form,
+    read_query,
+    require_method,
+)
 from oauth2_mw.web.http.urls import Location, Urls
 from oauth2_mw.web.pages.pages import Pages
-from oauth2_mw.web.signin.challenge import Environ, is_ahead
+from oauth2_mw.web.signin.challenge import is_prefetch
 
+_FORM = frozenset({"next", "csrf_token"})
+_DONE_QUERY = frozenset({"state"})
+#: The purpose for which the state of a provider's logout is sealed.
 _STATE = "logout-state"
 #: Characters of an ID token that still fit into an address.
-_MOST_HINT = 3000
+_MAX_HINT = 3000
 
 
 class Logout:
     """The logout URLs of one application.
 
-    :param endpoint_of: the logout endpoint of a provider, or ``None`` when it has none or cannot be asked.
-    :param revoke: takes a session's tokens back at the provider.
+    :param clients: returns the client of a provider, by its NAME.
+    :param revoke: revokes a session's tokens at the provider.
     """
 
     def __init__(
@@ -46,52 +56,58 @@ class Logout:
         providers: Mapping[str, ProviderSettings],
         *,
         tokens: FormTokens,
-        endpoint_of: Callable[[str], str | None],
+        clients: Callable[[str], ProviderClient],
         revoke: Callable[[Session], None],
     ) -> None:
         self._sessions = sessions
         self._urls = urls
         self._pages = pages
         self._providers = providers
-        self._endpoint_of = endpoint_of
+        self._clients = clients
         self._revoke = revoke
         self._tokens = tokens
 
-    def get(self, environ: Environ, known: RequestSession, destination: str | None) -> Response:
-        """``GET logout/``: sign out when the browser vouches for the request, else ask."""
-        session = known.session
-        if session is None:
-            return responses.redirect(self._after(destination), cookies=self._forget(known))
-        if (
-            environ.get("HTTP_SEC_FETCH_SITE") in ("same-origin", "none")
-            and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
-            and environ.get("HTTP_SEC_FETCH_DEST") == "document"
-            and not is_ahead(environ)
-        ):
-            return self.sign_out(session, known, destination)
-        return self._ask(session, destination, status=200)
+    def answer(self, request: Request, current: RequestSession) -> Response:
+        """``logout/``: sign out a request that the person meant, else ask.
 
-    def post(self, known: RequestSession, form: Mapping[str, str], destination: str | None) -> Response:
-        """``POST logout/``: sign out when the form carries the token of this session."""
-        session = known.session
+        :raises MethodNotAllowedError: for anything but GET, HEAD and POST.
+        :raises BadRequestError: when the query or the form cannot be read.
+        :raises StoreUnavailableError: when the session cannot be ended in its store.
+        """
+        if request.method == "POST":
+            form = read_form(request, _FORM)
+            destination = form_destination(request, form, self._urls)
+        else:
+            require_method(request, "GET", "HEAD", "POST")
+            form = {}
+            destination = query_destination(request, self._urls)
+        session = current.session
         if session is None:
-            return responses.redirect(self._after(destination), cookies=self._forget(known))
-        if not self._tokens.fits(form.get("csrf_token", ""), session):
-            audit(
-                "logout_not_confirmed",
-                user=session.identity.id,
-                detail="the form carried no token of this session",
-            )
-            return self._ask(session, destination, status=400)
-        return self.sign_out(session, known, destination)
+            return responses.redirect(self._destination_url(destination))
+        if request.method == "POST":
+            if not self._tokens.fits(form.get("csrf_token", ""), session):
+                audit(
+                    "logout_not_confirmed",
+                    user=session.identity.id,
+                    detail="the form carried no token of this session",
+                )
+                return self._ask(session, destination, status=400)
+        elif not _is_meant(request):
+            return self._ask(session, destination, status=200)
+        return self.sign_out(session, current, destination)
 
-    def done(self, params: Mapping[str, str]) -> Response:
-        """``GET logout/done/``: back from the provider. Whatever it sends along, the person is signed out here."""
-        wanted = self._opened(params.get("state", ""))
-        destination = self._urls.destination(wanted) if isinstance(wanted, str) else None
+    def done(self, request: Request, _current: RequestSession) -> Response:
+        """``GET logout/done/``: back from the provider. Whatever it sends along, the person is signed out here.
+
+        :raises MethodNotAllowedError: for anything but GET and HEAD.
+        :raises BadRequestError: when the query cannot be read.
+        """
+        require_method(request, "GET", "HEAD")
+        state = read_query(request, _DONE_QUERY).get("state", "")
+        destination = self._urls.destination(self._open_state(state))
         if destination is not None:
             return responses.redirect(self._urls.to_destination(destination))
-        return self._signed_out(None)
+        return self._show_signed_out(None)
 
     # Asking
 
@@ -107,49 +123,49 @@ class Logout:
         )
         return responses.form_page(html, status=status, plain_http=self._urls.leads_over_http(provider))
 
-    def _opened(self, state: str) -> Any:
-        """What was sealed for the way back; ``None`` for anything else, another version's included."""
-        payload = self._sessions.sealer.open(_STATE, "", state)
+    def _open_state(self, text: str) -> str | None:
+        """Return the destination in a ``state``, or ``None`` if it has none or is not ours."""
+        payload = self._sessions.sealer.open(_STATE, "", text)
         try:
-            return None if payload is None else json.loads(payload)
+            destination = None if payload is None else json.loads(payload)
         except ValueError:
+            # Made by another version of this package.
             return None
+        return destination if isinstance(destination, str) else None
 
-    # Doing
+    # Signing out
 
-    def sign_out(self, session: Session, known: RequestSession, destination: str | None) -> Response:
-        """End that session here, and go on to the provider where Sync Logout says so.
+    def sign_out(self, session: Session, current: RequestSession, destination: str | None) -> Response:
+        """End that session without asking, and go on to the provider where ``sync_logout`` is on.
 
-        For a request that the person meant: nothing is asked any more.
-
-        :raises StoreUnavailable: when the session lives in a store, and that cannot be told.
+        :raises StoreUnavailableError: when the session lives in a store that cannot be reached.
         """
-        who = session.identity
+        identity = session.identity
         detail = None
         try:
             self._sessions.end(session)
         except StoreUnavailableError as error:
-            if known.cached is not None:
-                # It goes on for whoever has the cookie, and so this was no sign-out; the person can try again.
+            if current.cached is not None:
+                # Whoever has the cookie still has the session: the person is not signed out, and can try again.
                 raise
-            # The browser forgets in any case; a copy of its cookie may serve elsewhere until it ends by itself.
+            # The browser forgets in any case; a copy of its cookie may serve elsewhere until it expires.
             detail = f"the cookie was deleted, but other hosts could not be told: {error.detail}"
-        audit("logout", user=who.id, username=who.username, provider=who.provider, detail=detail)
-        self._revoke(session)
-        cookies = self._sessions.cookies.expire_all(known.cookies)
-        provider = self._providers[who.provider]
-        if not provider.sync_logout:
-            return responses.redirect(self._after(destination), cookies=cookies)
-        endpoint = self._endpoint_of(provider.name)
-        if endpoint is None and destination is None:
-            return self._signed_out(provider.label, cookies=cookies)
-        if endpoint is None:
-            return responses.redirect(self._after(destination), cookies=cookies)
-        return responses.redirect(
-            self._at_provider(provider, endpoint, session, destination), cookies=cookies
+        audit(
+            "logout", user=identity.id, username=identity.username, provider=identity.provider, detail=detail
         )
+        self._revoke(session)
+        cookies = self._sessions.cookies.expire_all(current.cookies)
+        provider = self._providers[identity.provider]
+        if provider.sync_logout:
+            endpoint = self._clients(provider.name).logout_endpoint()
+            if endpoint is not None:
+                location = self._provider_url(provider, endpoint, session, destination)
+                return responses.redirect(location, cookies=cookies)
+            if destination is None:
+                return self._show_signed_out(provider.label, cookies=cookies)
+        return responses.redirect(self._destination_url(destination), cookies=cookies)
 
-    def _at_provider(
+    def _provider_url(
         self, provider: ProviderSettings, endpoint: str, session: Session, destination: str | None
     ) -> Location:
         if not provider.is_oidc:
@@ -160,20 +176,28 @@ class Logout:
             "post_logout_redirect_uri": self._urls.logout_done,
             "state": self._sessions.sealer.seal(_STATE, "", json.dumps(destination).encode()),
         }
-        # It is a recommendation; an address too long for a server on the way would end the logout.
+        # Recommended, not required: with too long an address the logout would fail on the way.
         id_token = session.tokens.get("id_token")
-        if id_token is not None and len(id_token) <= _MOST_HINT:
+        if id_token is not None and len(id_token) <= _MAX_HINT:
             params["id_token_hint"] = id_token
         parts = urlsplit(endpoint)
         query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *params.items()])
         return self._urls.to_provider(urlunsplit(parts._replace(query=query)), endpoint=endpoint)
 
-    def _after(self, destination: str | None) -> Location:
+    def _destination_url(self, destination: str | None) -> Location:
         return self._urls.logout_done if destination is None else self._urls.to_destination(destination)
 
-    def _forget(self, known: RequestSession) -> list[str]:
-        return self._sessions.cookies.expire_session(known.cookies) if known.invalid else []
-
-    def _signed_out(self, still_signed_in_at: str | None, *, cookies: list[str] | None = None) -> Response:
+    def _show_signed_out(self, still_signed_in_at: str | None, *, cookies: Iterable[str] = ()) -> Response:
         html = self._pages.signed_out(login_url=self._urls.login(), still_signed_in_at=still_signed_in_at)
-        return responses.page(html, cookies=cookies or ())
+        return responses.page(html, cookies=cookies)
+
+
+def _is_meant(request: Request) -> bool:
+    """Return whether the browser says that the person opened this address, or a link of this application to it."""
+    environ = request.environ
+    return (
+        environ.get("HTTP_SEC_FETCH_SITE") in ("same-origin", "none")
+        and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+        and environ.get("HTTP_SEC_FETCH_DEST") == "document"
+        and not is_prefetch(environ)
+    )

@@ -59,7 +59,7 @@ class Host:
     def wait_until_ready(self) -> None:
         """Until it answers, and all its workers are there.
 
-        :raises ChildFailed: when it does not start, with what it printed.
+        :raises ChildFailedError: when it does not start, with what it printed.
         """
         self.process.wait_until(lambda: answers(self.listens_at, self._site.mount))
         self.process.wait_until(lambda: len(self.workers()) == self._workers)
@@ -127,7 +127,7 @@ def deployment(
 
     :param settings: as for one server; ``secret_keys`` are the same on all hosts.
     :param threads: of each worker.
-    :raises ChildFailed: when one does not start.
+    :raises ChildFailedError: when one does not start.
     """
     settings = {"secret_keys": new_key(), **settings}
     with ExitStack() as stack:

@@ -24,7 +24,7 @@ DEADLINE = 60.0
 KEPT_LINES = 2000
 
 
-class ChildFailed(AssertionError):
+class ChildFailedError(AssertionError):
     """A child process ended, or was not ready in time. The message carries what it printed."""
 
 
@@ -188,8 +188,8 @@ class Child:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def _failure(self, what: str) -> ChildFailed:
-        return ChildFailed(
+    def _failure(self, what: str) -> ChildFailedError:
+        return ChildFailedError(
             f"{self.name} (process {self.pid}) {what}. It printed:\n{self.output or '(nothing)'}"
         )
 

@@ -186,7 +186,7 @@ def serve(
     With ``settings = None`` the application stands there alone. Under gunicorn a mount is a composite in the
     PasteDeploy file; under waitress it is the server's ``url_prefix``.
 
-    :raises ChildFailed: when it does not start, with what it printed.
+    :raises ChildFailedError: when it does not start, with what it printed.
     """
     in_file = site.mount if server == "gunicorn" else ""
     write_files(folder, site, settings, mount=in_file, app=app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -48,15 +47,6 @@ def test_a_built_in_icon_is_served_as_svg(name: str) -> None:
     assert found(f"icons/{name}.svg").content_type == "image/svg+xml"
 
 
-@pytest.mark.parametrize("name", ICONS)
-def test_a_built_in_icon_is_found_by_its_name_in_the_settings(name: str) -> None:
-    assert Assets().icon(name) == found(f"icons/{name}.svg")
-
-
-def test_the_names_of_the_icons_are_known() -> None:
-    assert Assets().icon_names == set(ICONS)
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -89,26 +79,13 @@ def test_no_other_name_is_found(name: str) -> None:
     assert Assets().get(name) is None
 
 
-@pytest.mark.parametrize(
-    "name", ["", "missing", "../oauth2_mw", "../oauth2_mw.css\x00", "github.svg", "GitHub"]
-)
-def test_no_other_icon_is_found(name: str) -> None:
-    assert Assets().icon(name) is None
-
-
-def test_the_entity_tag_follows_the_bytes() -> None:
-    asset = found("icons/key.svg")
-    assert asset.etag == f'"{hashlib.sha256(asset.data).hexdigest()[:32]}"'
-    assert asset.etag != found("icons/company.svg").etag
-
-
 # Loading
 
 
 def test_nothing_is_read_before_the_first_request(folder: Path) -> None:
     assets = Assets(folder)
     (folder / "late.css").write_bytes(b"a")
-    assert assets.get("late.css") == Asset("text/css; charset=utf-8", b"a", assets.get("late.css").etag)
+    assert assets.get("late.css") == Asset("text/css; charset=utf-8", b"a")
 
 
 def test_files_are_read_once(folder: Path) -> None:

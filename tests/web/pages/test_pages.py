@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from jinja2 import TemplateNotFound, UndefinedError
 
 import oauth2_mw.web.pages
+from oauth2_mw.errors import AttemptLostError
 from oauth2_mw.web.pages.pages import (
     NAME_LIMIT,
     ROW_LIMIT,
-    STATE_HINTS,
     TEXT_LIMIT,
     LoginButton,
     Pages,
@@ -548,8 +548,14 @@ def test_a_failure_that_another_try_cannot_mend_offers_none() -> None:
 
 
 def test_a_lost_attempt_is_explained_by_clock_cookies_and_address() -> None:
+    error = AttemptLostError("detail")
     html = plain_pages().failure(
-        title="t", message="m", reference="r", retry_url=LOGIN, home_url=HOME, hints=STATE_HINTS
+        title=error.title,
+        message=error.message,
+        reference="r",
+        retry_url=LOGIN,
+        home_url=HOME,
+        hints=error.hints,
     )
     hints = " ".join(item.text for item in Document(html).all("li"))
     assert all(word in hints for word in ("date and time", "cookies", "usual address"))

@@ -16,7 +16,7 @@ from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.web.signin.attempt import (
     KEPT_FOR,
-    MOST_BYTES,
+    MAX_COOKIE_BYTES,
     SLOTS,
     VALID_FOR,
     Attempt,
@@ -46,11 +46,11 @@ class Browser:
 
     def begin(self, attempts: Attempts, destination: str = "/") -> tuple[Attempt, str]:
         """Start a sign-in and keep its cookie."""
-        attempt, text, cookies = attempts.begin("corp", destination, self.sent())
+        attempt, text, cookies = attempts.begin("corp", destination, self.cookies())
         self.take(cookies)
         return attempt, text
 
-    def sent(self) -> RequestCookies:
+    def cookies(self) -> RequestCookies:
         return COOKIES.read("; ".join(f"{name}={value}" for name, value in self.jar.items()))
 
 
@@ -69,8 +69,8 @@ def test_an_answer_finds_its_attempt_again(attempts: Attempts, clock: Clock) -> 
     attempt, text = browser.begin(attempts, "/deep?x=1")
     state = attempts.open_state(text)
     assert state is not None
-    assert attempts.find(state, browser.sent()) == attempt
-    assert attempt.fresh(clock())
+    assert attempts.find(state, browser.cookies()) == attempt
+    assert attempt.is_pending(clock())
 
 
 @pytest.mark.requirement("3a.1")
@@ -79,7 +79,7 @@ def test_another_browser_has_no_such_attempt(attempts: Attempts) -> None:
     _, text = attacker.begin(attempts, "/")
     state = attempts.open_state(text)
     assert state is not None
-    assert attempts.find(state, victim.sent()) is None
+    assert attempts.find(state, victim.cookies()) is None
 
 
 @pytest.mark.requirement("3a.1", "N2.1.12")
@@ -91,7 +91,7 @@ def test_two_attempts_cannot_be_crossed(attempts: Attempts) -> None:
     browser.jar[names[0]], browser.jar[names[1]] = browser.jar[names[1]], browser.jar[names[0]]
     state = attempts.open_state(first_text)
     assert state is not None
-    assert attempts.find(state, browser.sent()) is None
+    assert attempts.find(state, browser.cookies()) is None
 
 
 @given(st.text(max_size=200))
@@ -117,29 +117,29 @@ def test_an_attempt_is_valid_for_ten_minutes_and_found_for_an_hour(attempts: Att
     attempt, text = browser.begin(attempts, "/deep")
     assert VALID_FOR == 600
     clock.now += VALID_FOR - 1
-    assert attempt.fresh(clock())
+    assert attempt.is_pending(clock())
     clock.now += 1
-    assert not attempt.fresh(clock())
+    assert not attempt.is_pending(clock())
     state = attempts.open_state(text)
     assert state is not None
-    found = attempts.find(state, browser.sent())
+    found = attempts.find(state, browser.cookies())
     assert found is not None
     assert found.destination == "/deep"
 
 
 def test_an_attempt_from_the_future_is_not_valid(attempts: Attempts, clock: Clock) -> None:
     attempt, _ = Browser().begin(attempts, "/")
-    assert not attempt.fresh(clock() - 3600)
-    assert not attempt.fresh(clock() - 61)
-    assert attempt.fresh(clock() - 60)
-    assert attempt.fresh(clock() - 30)
+    assert not attempt.is_pending(clock() - 3600)
+    assert not attempt.is_pending(clock() - 61)
+    assert attempt.is_pending(clock() - 60)
+    assert attempt.is_pending(clock() - 30)
 
 
 @pytest.mark.requirement("3a.5")
 def test_an_attempt_is_used_once(attempts: Attempts) -> None:
     attempt, _ = Browser().begin(attempts, "/")
-    assert attempts.use(attempt)
-    assert not attempts.use(attempt)
+    assert attempts.consume(attempt)
+    assert not attempts.consume(attempt)
 
 
 def test_no_repr_shows_what_nonce_and_verifier_are_made_of(attempts: Attempts) -> None:
@@ -159,15 +159,15 @@ def test_the_directory_is_asked_for_the_use_and_told_how_long_to_remember_it(clo
     attempts = make(clock, consume=consume)
     attempt, _ = Browser().begin(attempts)
     clock.now += 9.5
-    assert attempts.use(attempt)
-    assert not attempts.use(attempt)
+    assert attempts.consume(attempt)
+    assert not attempts.consume(attempt)
     assert asked == [(attempt.state.id, {"expires": 1_800_003_609})] * 2
 
 
 def test_a_sign_in_that_was_begun_anew_says_how_often(attempts: Attempts) -> None:
-    sent = RequestCookies({}, None)
-    assert attempts.begin("corp", "/", sent)[0].state.restarts == 0
-    assert attempts.begin("corp", "/", sent, restarts=2)[0].state.restarts == 2
+    cookies = RequestCookies({}, None)
+    assert attempts.begin("corp", "/", cookies)[0].state.restarts == 0
+    assert attempts.begin("corp", "/", cookies, restarts=2)[0].state.restarts == 2
 
 
 @pytest.mark.requirement("K5")
@@ -176,65 +176,67 @@ def test_the_cookie_is_kept_for_an_hour_and_comes_with_a_form_where_it_must(cloc
     for provider, policy in (("apple", "None"), ("corp", "Lax")):
         attempt, _, (cookie,) = attempts.begin(provider, "/", RequestCookies({}, None))
         assert cookie.endswith(f"; Path=/; HttpOnly; SameSite={policy}; Secure; Max-Age=3600")
-        (spent,) = attempts.spend(attempt, RequestCookies({}, None))
-        assert spent.endswith(f"; Path=/; HttpOnly; SameSite={policy}; Secure; Max-Age=3600")
+        (closed,) = attempts.close_failed(attempt, RequestCookies({}, None))
+        assert closed.endswith(f"; Path=/; HttpOnly; SameSite={policy}; Secure; Max-Age=3600")
 
 
-def signed_in(attempts: Attempts, browser: Browser, times: int, *, session_bytes: int | None = 0) -> None:
+def sign_in(attempts: Attempts, browser: Browser, times: int) -> None:
     for _ in range(times):
         attempt, _ = browser.begin(attempts)
-        browser.take(attempts.spend(attempt, browser.sent(), session_bytes=session_bytes))
+        browser.take(attempts.close_signed_in(attempt, browser.cookies(), 0))
 
 
-def test_three_sign_ins_within_a_minute_that_leave_nobody_signed_in_are_a_circle(
+def test_three_sign_ins_within_a_minute_that_leave_nobody_signed_in_are_a_loop(
     attempts: Attempts, clock: Clock
 ) -> None:
     browser = Browser()
-    signed_in(attempts, browser, 2)
-    assert not attempts.going_round(browser.sent())
-    signed_in(attempts, browser, 1)
-    assert attempts.going_round(browser.sent())
+    sign_in(attempts, browser, 2)
+    assert not attempts.is_login_loop(browser.cookies())
+    sign_in(attempts, browser, 1)
+    assert attempts.is_login_loop(browser.cookies())
     clock.now += 59
-    assert attempts.going_round(browser.sent())
+    assert attempts.is_login_loop(browser.cookies())
     clock.now += 1
-    assert not attempts.going_round(browser.sent())
+    assert not attempts.is_login_loop(browser.cookies())
 
 
-def test_attempts_that_led_to_no_session_are_no_circle(attempts: Attempts) -> None:
+def test_attempts_that_led_to_no_session_are_no_loop(attempts: Attempts) -> None:
     browser = Browser()
-    signed_in(attempts, browser, 3, session_bytes=None)
+    for _ in range(3):
+        attempt, _ = browser.begin(attempts)
+        browser.take(attempts.close_failed(attempt, browser.cookies()))
     for _ in range(3):
         browser.begin(attempts)
-    assert not attempts.going_round(browser.sent())
+    assert not attempts.is_login_loop(browser.cookies())
 
 
 def test_a_destination_that_fits_into_no_header_is_left_behind(attempts: Attempts) -> None:
     def begun(session: int) -> str:
-        sent = COOKIES.read(f"{COOKIES.session}={'x' * session}")
-        attempt, _, (cookie, *_) = attempts.begin("corp", "/" + "x" * 200, sent)
+        cookies = COOKIES.read(f"{COOKIES.session}={'x' * session}")
+        attempt, _, (cookie, *_) = attempts.begin("corp", "/" + "x" * 200, cookies)
         browser = Browser()
         browser.take([cookie])
-        found = attempts.find(attempt.state, browser.sent())
+        found = attempts.find(attempt.state, browser.cookies())
         assert found is not None
         return found.destination
 
     length = len(attempts.begin("corp", "/" + "x" * 200, RequestCookies({}, None))[2][0].partition(";")[0])
     length -= len(COOKIES.attempt_prefix + "a=")
-    room = MOST_BYTES - length - len(COOKIES.session) - 3
+    room = MAX_COOKIE_BYTES - length - len(COOKIES.session) - 3
     assert begun(room) == "/" + "x" * 200
     assert begun(room + 1) == ""
 
 
-def test_a_spent_attempt_keeps_its_destination_and_nothing_else(attempts: Attempts, clock: Clock) -> None:
+def test_a_used_attempt_keeps_its_destination_and_nothing_else(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
     attempt, text = Browser().begin(attempts, "/deep")
-    browser.take(attempts.spend(attempt, browser.sent()))
+    browser.take(attempts.close_failed(attempt, browser.cookies()))
     state = attempts.open_state(text)
     assert state is not None
-    spent = attempts.find(state, browser.sent())
-    assert spent is not None
-    assert (spent.destination, spent.seed) == ("/deep", b"")
-    assert not spent.fresh(clock())
+    used = attempts.find(state, browser.cookies())
+    assert used is not None
+    assert (used.destination, used.seed) == ("/deep", b"")
+    assert not used.is_pending(clock())
 
 
 @pytest.mark.requirement("3a.7", "3a.8")
@@ -245,7 +247,7 @@ def test_at_most_eight_attempts_live_and_the_oldest_goes(attempts: Attempts, clo
         attempt, _ = browser.begin(attempts, f"/{number}")
         states.append(attempt.state)
         clock.now += 1
-    alive = [state for state in states if attempts.find(state, browser.sent()) is not None]
+    alive = [state for state in states if attempts.find(state, browser.cookies()) is not None]
     assert alive == states[3:]
 
 
@@ -263,7 +265,7 @@ def test_attempts_never_take_more_of_a_header_than_their_share(attempts: Attempt
     for number in range(20):
         browser.begin(attempts, "/" + "x" * 1500 + str(number))
         clock.now += 1
-        assert sum(len(name) + len(value) for name, value in browser.jar.items()) <= MOST_BYTES
+        assert sum(len(name) + len(value) for name, value in browser.jar.items()) <= MAX_COOKIE_BYTES
     assert len(browser.jar) >= 2
 
 
@@ -275,7 +277,7 @@ def test_a_session_and_its_attempts_fit_into_one_header(
     for number in range(8):
         attempt, _ = browser.begin(attempts, "/" + "x" * 200 + str(number))
         clock.now += 1
-    browser.take(attempts.spend(attempt, browser.sent(), session_bytes=session))
+    browser.take(attempts.close_signed_in(attempt, browser.cookies(), session))
     browser.jar[COOKIES.session] = "x" * session
     header = "; ".join(f"{name}={value}" for name, value in browser.jar.items())
     assert len(header) < 8190
@@ -292,7 +294,7 @@ def test_where_room_is_short_the_oldest_attempts_go(attempts: Attempts, clock: C
         attempt, _ = browser.begin(attempts, "/" + "x" * 1500 + str(number))
         states.append(attempt.state)
         clock.now += 1
-    alive = [state for state in states if attempts.find(state, browser.sent()) is not None]
+    alive = [state for state in states if attempts.find(state, browser.cookies()) is not None]
     assert 2 <= len(alive) < 6
     assert alive == states[-len(alive) :]
 
@@ -313,9 +315,9 @@ def test_an_attempt_stays_while_there_is_room_to_the_last_octet(
     text = len(
         attempts.begin("corp", "/", RequestCookies({}, None))[2][0].partition(";")[0].partition("=")[2]
     )
-    session = MOST_BYTES - text - cookie_bytes(old) - len(COOKIES.session) - 3
+    session = MAX_COOKIE_BYTES - text - cookie_bytes(old) - len(COOKIES.session) - 3
     browser.jar[COOKIES.session] = "x" * (session + more)
-    new, _, cookies = attempts.begin("corp", "/", browser.sent())
+    new, _, cookies = attempts.begin("corp", "/", browser.cookies())
     assert [cookie.partition("=")[0] for cookie in cookies] == [
         COOKIES.attempt_prefix + new.state.slot,
         *[old.partition("=")[0]] * leaving,
@@ -331,21 +333,21 @@ def test_no_attempt_outlives_a_newer_one_because_it_is_smaller(attempts: Attempt
     browser.jar[COOKIES.session] = "x" * 6500
     clock.now += 1
     new, _ = browser.begin(attempts, "/")
-    assert attempts.find(new.state, browser.sent()) is not None
-    assert attempts.find(large.state, browser.sent()) is None
-    assert attempts.find(small.state, browser.sent()) is None
+    assert attempts.find(new.state, browser.cookies()) is not None
+    assert attempts.find(large.state, browser.cookies()) is None
+    assert attempts.find(small.state, browser.cookies()) is None
 
 
-def test_a_spent_attempt_makes_room_before_a_living_one(attempts: Attempts, clock: Clock) -> None:
+def test_a_used_attempt_makes_room_before_a_living_one(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
     oldest, _ = browser.begin(attempts, "/oldest")
     for number in range(len(SLOTS) - 1):
         clock.now += 1
         attempt, _ = browser.begin(attempts, f"/{number}")
-    browser.take(attempts.spend(attempt, browser.sent()))
+    browser.take(attempts.close_failed(attempt, browser.cookies()))
     browser.begin(attempts, "/new")
-    assert attempts.find(oldest.state, browser.sent()) is not None
-    assert attempts.find(attempt.state, browser.sent()) is None
+    assert attempts.find(oldest.state, browser.cookies()) is not None
+    assert attempts.find(attempt.state, browser.cookies()) is None
 
 
 def test_attempts_that_do_not_open_or_are_past_their_hour_are_expired(
@@ -355,10 +357,10 @@ def test_attempts_that_do_not_open_or_are_past_their_hour_are_expired(
     old, _ = browser.begin(attempts, "/old")
     other = COOKIES.attempt_prefix + ("a" if old.state.slot != "a" else "b")
     browser.jar[other] = "rubbish"
-    assert [h.partition("=")[0] for h in attempts.broken(browser.sent())] == [other]
+    assert [h.partition("=")[0] for h in attempts.expire_unusable(browser.cookies())] == [other]
     clock.now += KEPT_FOR
     new, _ = browser.begin(attempts, "/new")
-    assert list(COOKIES.attempts(browser.sent())) == [new.state.slot]
+    assert list(COOKIES.attempts(browser.cookies())) == [new.state.slot]
 
 
 @pytest.mark.requirement("3c.12")
@@ -378,37 +380,37 @@ def test_an_attempt_whose_destination_is_no_text_is_none(attempts: Attempts) -> 
         assert (found is not None) == opens
 
 
-# The session before
+# The previous session
 
 
-BEFORE = SessionRef("session-1", 1_800_030_000)
+PREVIOUS = SessionRef("session-1", 1_800_030_000)
 
 
 def test_where_the_answer_comes_as_a_form_the_session_before_is_remembered_until_it_has_come(
     clock: Clock,
 ) -> None:
     attempts, browser = make(clock, form_post=["corp"]), Browser()
-    attempt, text, cookies = attempts.begin("corp", "/", browser.sent(), before=BEFORE)
+    attempt, text, cookies = attempts.begin("corp", "/", browser.cookies(), previous_session=PREVIOUS)
     browser.take(cookies)
     state = attempts.open_state(text)
     assert state is not None
-    found = attempts.find(state, browser.sent())
+    found = attempts.find(state, browser.cookies())
     assert found == attempt
-    assert found.before == BEFORE
-    browser.take(attempts.spend(found, browser.sent()))
-    spent = attempts.find(state, browser.sent())
-    assert spent is not None
-    assert spent.before is None
+    assert found.previous_session == PREVIOUS
+    browser.take(attempts.close_failed(found, browser.cookies()))
+    used = attempts.find(state, browser.cookies())
+    assert used is not None
+    assert used.previous_session is None
 
 
-@pytest.mark.parametrize(("provider", "before"), [("other", BEFORE), ("corp", None)])
-def test_elsewhere_no_session_is_remembered(clock: Clock, provider: str, before: SessionRef | None) -> None:
+@pytest.mark.parametrize(("provider", "previous"), [("other", PREVIOUS), ("corp", None)])
+def test_elsewhere_no_session_is_remembered(clock: Clock, provider: str, previous: SessionRef | None) -> None:
     attempts, browser = make(clock, form_post=["corp"]), Browser()
-    attempt, _, cookies = attempts.begin(provider, "/", browser.sent(), before=before)
+    attempt, _, cookies = attempts.begin(provider, "/", browser.cookies(), previous_session=previous)
     browser.take(cookies)
-    found = attempts.find(attempt.state, browser.sent())
+    found = attempts.find(attempt.state, browser.cookies())
     assert found is not None
-    assert found.before is None
+    assert found.previous_session is None
 
 
 @pytest.mark.requirement("3c.12")

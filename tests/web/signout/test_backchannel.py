@@ -453,7 +453,7 @@ def test_with_neither_directory_nor_store_there_is_no_address(provider: StandIn)
 
 def test_a_provider_whose_keys_cannot_be_had_is_told_to_come_again(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
-    site.middleware._site()._clients.clear()
+    site.middleware._site()._clients._clients.clear()
     provider.answers["jwks"] = Answer(status=500)
     told = tell(site, provider.logout_token())
     assert (told.status, told.error) == (503, "temporarily_unavailable")

@@ -293,7 +293,7 @@ def test_a_provider_that_is_down_does_not_hold_up_a_logout(provider: StandIn) ->
         jwks_uri=provider.url + "/jwks",
     ) as site:
         browser = signed_in(site)
-        site.middleware._site()._clients.clear()
+        site.middleware._site()._clients._clients.clear()
         provider.close()
         page = browser.navigate(LOGOUT, initiator=ORIGIN)
         assert page.status == 200
