@@ -14,6 +14,7 @@ from oauth2_mw.web.account.sessions import SessionsPage
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.assets import AssetHandler
 from oauth2_mw.web.http.urls import DEFAULT, Urls
+from oauth2_mw.web.signin.callback import Callback
 from oauth2_mw.web.signin.login import Login
 from oauth2_mw.web.signout.backchannel import BackChannelLogout
 from oauth2_mw.web.signout.frontchannel import FrontChannelLogout
@@ -36,6 +37,7 @@ class Router:
         providers: Mapping[str, ProviderSettings],
         *,
         login: Login,
+        callback: Callback,
         logout: Logout,
         assets: AssetHandler,
         back_channel: BackChannelLogout | None,
@@ -55,7 +57,7 @@ class Router:
             # The provider of [oauth2_mw] itself has no name in the URLs that are registered at it.
             suffix = "" if name == DEFAULT else f"{name}/"
             self._routes[f"/login/{name}/"] = partial(login.get_at, name=name)
-            self._routes[f"/login/callback/{suffix}"] = partial(login.callback, name=name)
+            self._routes[f"/login/callback/{suffix}"] = partial(callback.answer, name=name)
             if provider.is_oidc and back_channel is not None:
                 self._routes[_BACK_CHANNEL + suffix] = partial(back_channel.post, name=name)
             if provider.is_oidc and front_channel is not None:

@@ -28,6 +28,7 @@ from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.router import Router
 from oauth2_mw.web.signin.attempt import Attempts
+from oauth2_mw.web.signin.callback import Callback
 from oauth2_mw.web.signin.challenge import Environ, requested_destination
 from oauth2_mw.web.signin.login import Login, SignInFailedError
 from oauth2_mw.web.signout.backchannel import BackChannelLogout
@@ -49,7 +50,6 @@ class Site:
         self._urls = urls
         providers, registry = settings.providers, sessions.ledger
         pages = Pages(static_url=urls.static, site=settings.public_url.partition("://")[2])
-        admission = Admission(settings, directory)
         attempts = Attempts(
             sessions.sealer,
             sessions.cookies,
@@ -58,13 +58,15 @@ class Site:
             clock=sessions.now,
         )
         tokens = FormTokens(sessions.sealer, clock=sessions.now)
+        admission = Admission(settings, directory)
         self._clients = ProviderClients(settings, urls)
         clients = self._clients.get
         self._refresher = Refresher(settings, sessions, clients, admission)
         revoke = self._refresher.revoke
         self._failures = Failures(pages, urls, providers)
-        self._login = login = Login(
-            settings, sessions, attempts, urls, pages, clients=clients, admission=admission
+        self._login = login = Login(settings, attempts, urls, pages, clients=clients)
+        callback = Callback(
+            providers, sessions, attempts, urls, login=login, clients=clients, admission=admission
         )
         logout = Logout(sessions, urls, pages, providers, tokens=tokens, clients=clients, revoke=revoke)
         back_channel = front_channel = sessions_page = None
@@ -78,6 +80,7 @@ class Site:
             urls,
             providers,
             login=login,
+            callback=callback,
             logout=logout,
             assets=AssetHandler(Assets(), providers),
             back_channel=back_channel,

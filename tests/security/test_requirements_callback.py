@@ -457,15 +457,15 @@ def test_the_verifier_is_in_no_address_and_in_no_readable_cookie(site: Guarded, 
 
 @pytest.mark.requirement("N2.1.19")
 def test_no_token_can_be_read_in_a_cookie(provider: StandIn) -> None:
-    told: list[dict[str, str]] = []
-    provider.answers["token"] = lambda good: told.append(good) or good
+    token_responses: list[dict[str, str]] = []
+    provider.answers["token"] = lambda good: token_responses.append(good) or good
     with guarded(issuer=provider.issuer, client_secret=SECRET, keep_tokens="id access") as site:
         browser = site.browser()
         browser.navigate(site.url + "/")
         cookies = "".join(cookie.value for cookie in browser.jar)
         for name in ("access_token", "refresh_token", "id_token"):
-            assert told[0][name] not in cookies
-            assert told[0][name].split(".")[-1] not in cookies
+            assert token_responses[0][name] not in cookies
+            assert token_responses[0][name].split(".")[-1] not in cookies
         assert all(cookie.secure for cookie in browser.jar)
 
 

@@ -383,8 +383,8 @@ def test_no_page_sees_where_a_person_came_from(site: Guarded, provider: StandIn)
     browser = site.browser()
     browser.navigate(site.url + "/deep?token=secret")
     browser.navigate(LOGOUT, initiator=ORIGIN)
-    sent = [request.headers.get("Referer", "") for request in provider.requests]
-    assert all("secret" not in referer and "code=" not in referer for referer in sent)
+    referers = [request.headers.get("Referer", "") for request in provider.requests]
+    assert all("secret" not in referer and "code=" not in referer for referer in referers)
 
 
 @pytest.mark.requirement("V18")

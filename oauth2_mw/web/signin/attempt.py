@@ -167,14 +167,14 @@ class Attempts:
         :param writing: the slot that the response sets.
         """
         sealed = self._cookies.attempts(cookies)
-        kept = {self._cookies.attempt_prefix + writing}
+        keep = {self._cookies.attempt_prefix + writing}
         others = attempts.keys() - {writing}
         for slot in sorted(others, key=lambda slot: (attempts[slot].used, -attempts[slot].state.started)):
             room -= len(self._cookies.attempt_prefix) + len(sealed[slot]) + 4
             if room < 0:
                 break
-            kept.add(self._cookies.attempt_prefix + slot)
-        return self._expire_others(cookies, kept)
+            keep.add(self._cookies.attempt_prefix + slot)
+        return self._expire_others(cookies, keep)
 
     def open_state(self, text: str) -> State | None:
         """Return the content of a ``state`` parameter, or ``None`` if it is not ours."""
@@ -220,9 +220,9 @@ class Attempts:
         usable = {self._cookies.attempt_prefix + slot for slot in self._open_all(cookies)}
         return self._expire_others(cookies, usable)
 
-    def _expire_others(self, cookies: RequestCookies, kept: Collection[str]) -> list[str]:
+    def _expire_others(self, cookies: RequestCookies, keep: Collection[str]) -> list[str]:
         return [
-            self._cookies.expire(name) for name in self._cookies.attempt_names(cookies) if name not in kept
+            self._cookies.expire(name) for name in self._cookies.attempt_names(cookies) if name not in keep
         ]
 
     def is_login_loop(self, cookies: RequestCookies) -> bool:

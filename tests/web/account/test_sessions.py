@@ -72,7 +72,7 @@ def forms_of_others(page: Page) -> list[Form]:
 # What it shows
 
 
-def test_it_shows_where_a_person_is_signed_in_and_which_one_this_is(site: Guarded) -> None:
+def test_the_page_shows_where_a_person_is_signed_in_and_which_session_is_this(site: Guarded) -> None:
     signed_in(site, User_Agent="curl/8.5.0")
     page = opened(signed_in(site))
     assert "You are signed in as jane" in page.visible_text
@@ -83,7 +83,7 @@ def test_it_shows_where_a_person_is_signed_in_and_which_one_this_is(site: Guarde
     assert page.visible_text.count("this browser") == 1
 
 
-def test_it_shows_nobody_elses(site: Guarded, provider: StandIn) -> None:
+def test_the_page_shows_no_session_of_somebody_else(site: Guarded, provider: StandIn) -> None:
     signed_in(site, User_Agent="curl/8.5.0")
     provider.userinfo = {"sub": "user-2", "preferred_username": "joe"}
     page = opened(signed_in(site))
@@ -107,7 +107,7 @@ def test_what_a_browser_calls_itself_stays_text(site: Guarded) -> None:
     assert "<script" not in page.text
 
 
-def test_it_can_be_neither_stored_nor_framed(site: Guarded) -> None:
+def test_the_page_can_be_neither_stored_nor_framed(site: Guarded) -> None:
     page = opened(signed_in(site))
     assert page.header("Cache-Control") == "no-store"
     assert page.header("Referrer-Policy") == "same-origin"
@@ -116,7 +116,7 @@ def test_it_can_be_neither_stored_nor_framed(site: Guarded) -> None:
 
 
 @pytest.mark.parametrize("word", ["", "unknown", "<b>", "%3Cscript%3E"])
-def test_an_address_puts_no_words_on_it(site: Guarded, word: str) -> None:
+def test_an_address_puts_no_words_on_the_page(site: Guarded, word: str) -> None:
     browser = signed_in(site)
     plain = opened(browser)
     page = browser.navigate(f"{URL}?done={word}", initiator="https://evil.example")
@@ -163,7 +163,7 @@ def test_this_browser_is_signed_out_the_usual_way(site: Guarded, provider: Stand
     assert not is_signed_in(browser, site)
 
 
-def test_so_it_is_when_a_form_names_its_session(site: Guarded, provider: StandIn) -> None:
+def test_a_form_that_names_this_browsers_session_signs_it_out(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     page = opened(browser)
     (entry,) = entries(site)
@@ -240,7 +240,7 @@ def test_a_form_that_asks_for_nothing_is_400(site: Guarded, fields: dict[str, st
 # Who may see it
 
 
-def test_who_is_not_signed_in_signs_in_and_comes_back(site: Guarded) -> None:
+def test_a_person_who_is_not_signed_in_signs_in_and_comes_back(site: Guarded) -> None:
     browser = site.browser()
     assert browser.navigate(URL, follow=False).status == 303
     page = browser.navigate(URL)
@@ -248,7 +248,7 @@ def test_who_is_not_signed_in_signs_in_and_comes_back(site: Guarded) -> None:
     assert "Where you are signed in" in page.visible_text
 
 
-def test_a_link_to_the_login_may_lead_to_it_and_to_no_other_url_of_ours(site: Guarded) -> None:
+def test_a_link_to_the_login_may_lead_to_the_sessions_page_and_to_no_other_url_of_ours(site: Guarded) -> None:
     for wanted, expected in {
         "/auth/oauth2/sessions/": URL,
         URL: URL,
@@ -262,7 +262,7 @@ def test_a_link_to_the_login_may_lead_to_it_and_to_no_other_url_of_ours(site: Gu
         assert page.url == expected, wanted
 
 
-def test_whose_session_was_ended_meanwhile_is_sent_to_sign_in(site: Guarded) -> None:
+def test_a_person_whose_session_has_ended_meanwhile_is_sent_to_sign_in(site: Guarded) -> None:
     other, browser = signed_in(site), signed_in(site)
     opened(other)
     opened(browser)
@@ -272,13 +272,13 @@ def test_whose_session_was_ended_meanwhile_is_sent_to_sign_in(site: Guarded) -> 
     assert is_signed_in(browser, site)
 
 
-def test_a_program_is_told_401(site: Guarded) -> None:
+def test_a_program_gets_a_401(site: Guarded) -> None:
     page = site.browser().fetch(URL, initiator=ORIGIN)
     assert page.status == 401
     assert page.json()["login_url"].endswith("/login/?next=/auth/oauth2/sessions/")
 
 
-def test_it_is_there_without_its_slash(site: Guarded) -> None:
+def test_the_page_is_found_without_its_slash(site: Guarded) -> None:
     assert signed_in(site).navigate(URL.rstrip("/")).url == URL
 
 
@@ -288,12 +288,12 @@ def test_other_methods_are_405(site: Guarded, method: str) -> None:
     assert (page.status, page.header("Allow")) == (405, "GET, HEAD, POST")
 
 
-def test_with_neither_directory_nor_store_it_is_404(provider: StandIn) -> None:
+def test_with_neither_directory_nor_store_the_page_is_404(provider: StandIn) -> None:
     with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
         assert signed_in(site).navigate(URL).status == 404
 
 
-def test_when_the_store_is_away_it_says_so(site: Guarded) -> None:
+def test_when_the_store_is_away_the_page_says_so(site: Guarded) -> None:
     browser = signed_in(site)
     ledger = site.middleware._sessions.ledger
     assert ledger is not None
@@ -304,7 +304,7 @@ def test_when_the_store_is_away_it_says_so(site: Guarded) -> None:
     assert page.header("Retry-After")
 
 
-def test_it_works_under_a_mount(provider: StandIn, tmp_path: Path) -> None:
+def test_the_page_works_under_a_mount(provider: StandIn, tmp_path: Path) -> None:
     keys = settings(provider, tmp_path, public_url=f"{ORIGIN}/core", insecure_http=None)
     with guarded(**keys) as site:
         assert site.middleware._urls.sessions() == f"{ORIGIN}/core/auth/oauth2/sessions/"

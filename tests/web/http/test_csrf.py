@@ -17,8 +17,8 @@ from tests.support.settings.minimal import make_settings
 
 
 def session(session_id: str) -> Session:
-    who = Identity("u", "default", "https://id.example", "s", "jane")
-    return Session(session_id, who, MappingProxyType({}), 0, 2_000_000_000, 0, 3600)
+    identity = Identity("u", "default", "https://id.example", "s", "jane")
+    return Session(session_id, identity, MappingProxyType({}), 0, 2_000_000_000, 0, 3600)
 
 
 @pytest.fixture
@@ -36,11 +36,11 @@ def test_a_token_fits_the_session_that_it_was_made_for(tokens: FormTokens) -> No
     assert tokens.fits(tokens.make(session("one")), session("one"))
 
 
-def test_it_fits_no_other(tokens: FormTokens) -> None:
+def test_a_token_fits_no_other_session(tokens: FormTokens) -> None:
     assert not tokens.fits(tokens.make(session("one")), session("two"))
 
 
-def test_it_serves_for_an_hour(tokens: FormTokens, clock: Clock) -> None:
+def test_a_token_is_valid_for_an_hour(tokens: FormTokens, clock: Clock) -> None:
     token = tokens.make(session("one"))
     clock.now += VALID_FOR - 1
     assert tokens.fits(token, session("one"))

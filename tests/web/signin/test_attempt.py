@@ -386,7 +386,7 @@ def test_an_attempt_whose_destination_is_no_text_is_none(attempts: Attempts) -> 
 PREVIOUS = SessionRef("session-1", 1_800_030_000)
 
 
-def test_where_the_answer_comes_as_a_form_the_session_before_is_remembered_until_it_has_come(
+def test_where_the_answer_comes_as_a_form_the_previous_session_is_remembered_until_it_has_come(
     clock: Clock,
 ) -> None:
     attempts, browser = make(clock, form_post=["corp"]), Browser()
@@ -404,7 +404,9 @@ def test_where_the_answer_comes_as_a_form_the_session_before_is_remembered_until
 
 
 @pytest.mark.parametrize(("provider", "previous"), [("other", PREVIOUS), ("corp", None)])
-def test_elsewhere_no_session_is_remembered(clock: Clock, provider: str, previous: SessionRef | None) -> None:
+def test_an_attempt_without_form_or_session_remembers_none(
+    clock: Clock, provider: str, previous: SessionRef | None
+) -> None:
     attempts, browser = make(clock, form_post=["corp"]), Browser()
     attempt, _, cookies = attempts.begin(provider, "/", browser.cookies(), previous_session=previous)
     browser.take(cookies)

@@ -42,7 +42,7 @@ def test_a_browser_is_called_what_its_owner_calls_it(user_agent: str | None, wor
 
 
 @given(st.text(max_size=2000))
-def test_whatever_it_says_the_words_are_short_and_plain(user_agent: str) -> None:
+def test_whatever_a_user_agent_says_the_words_are_short_and_plain(user_agent: str) -> None:
     words = device(user_agent)
     assert words is None or (0 < len(words) <= 60 and words.isascii() and words.isprintable())
 

@@ -59,9 +59,9 @@ def assert_refused(page: Page, browser: Browser, site: Guarded, *, status: int, 
     assert page.content_type == "text/html"
     reference = re.search(r"\b[0-9a-f]{8}\b", page.visible_text)
     assert reference is not None, page.visible_text
-    told = [line for line in site.audit if f"ref={reference[0]}" in line]
-    assert len(told) == 1
-    assert f"code={code}" in told[0], told
+    lines = [line for line in site.audit if f"ref={reference[0]}" in line]
+    assert len(lines) == 1
+    assert f"code={code}" in lines[0], lines
     assert "Traceback" not in page.text
     assert site.session_cookie not in browser.jar.names(site.url)
     assert whoami(browser, site) is None

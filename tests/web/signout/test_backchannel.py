@@ -63,7 +63,7 @@ def is_signed_in(browser: Browser, site: Guarded) -> bool:
 
 
 @dataclass
-class Told:
+class LogoutResponse:
     """What a provider hears."""
 
     status: int
@@ -80,24 +80,24 @@ class Told:
 
 def request(
     site: Guarded, method: str, path: str = PATH, body: bytes = b"", headers: Mapping[str, str] = FORM
-) -> Told:
+) -> LogoutResponse:
     connection = HTTPConnection(urlsplit(site.loopback).netloc, timeout=30)
     try:
         connection.request(method, path, body, dict(headers))
         answer = connection.getresponse()
-        told = Told(
+        response = LogoutResponse(
             answer.status,
             {name.lower(): value for name, value in answer.getheaders()},
             answer.read(),
         )
     finally:
         connection.close()
-    assert told.headers["cache-control"] == "no-store"
-    assert "set-cookie" not in told.headers
-    return told
+    assert response.headers["cache-control"] == "no-store"
+    assert "set-cookie" not in response.headers
+    return response
 
 
-def tell(site: Guarded, token: str, path: str = PATH) -> Told:
+def tell(site: Guarded, token: str, path: str = PATH) -> LogoutResponse:
     return request(site, "POST", path, urlencode({"logout_token": token}).encode())
 
 
@@ -115,21 +115,21 @@ def watch(site: Guarded) -> WatchedStore:
 @pytest.mark.requirement("L6", "N2.7.5")
 def test_a_token_in_order_ends_the_session(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
-    told = tell(site, provider.logout_token())
-    assert (told.status, told.body) == (200, b"")
+    answer = tell(site, provider.logout_token())
+    assert (answer.status, answer.body) == (200, b"")
     assert not is_signed_in(browser, site)
     (line,) = [line for line in site.audit if line.startswith("event=logout_by_provider")]
     assert "provider=default how=sid count=1 user=" in line
 
 
-def test_a_copied_cookie_is_worth_nothing_after_it(site: Guarded, provider: StandIn) -> None:
+def test_a_copied_cookie_is_worth_nothing_after_a_logout(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     thief = Browser(jar=browser.jar.copy(), behind_tls=browser.behind_tls)
     tell(site, provider.logout_token())
     assert not is_signed_in(thief, site)
 
 
-def test_by_sid_it_ends_that_session_alone(site: Guarded, provider: StandIn) -> None:
+def test_by_sid_a_token_ends_that_session_alone(site: Guarded, provider: StandIn) -> None:
     one = signed_in(site)
     provider.sid = "session-2"
     two = signed_in(site)
@@ -147,7 +147,9 @@ def test_a_session_that_came_twice_from_one_of_the_providers_ends_twice(
 
 
 @pytest.mark.requirement("N2.7.13")
-def test_by_sub_it_ends_every_session_of_that_user_and_of_no_other(site: Guarded, provider: StandIn) -> None:
+def test_by_sub_a_token_ends_every_session_of_that_user_and_of_no_other(
+    site: Guarded, provider: StandIn
+) -> None:
     one = signed_in(site)
     provider.sid = "session-2"
     two = signed_in(site)
@@ -158,14 +160,14 @@ def test_by_sub_it_ends_every_session_of_that_user_and_of_no_other(site: Guarded
     assert any("how=sub count=2" in line for line in site.audit)
 
 
-def test_by_sub_it_ends_no_session_that_is_newer(site: Guarded, provider: StandIn) -> None:
+def test_by_sub_a_token_ends_no_session_that_is_newer(site: Guarded, provider: StandIn) -> None:
     earlier = int(time.time()) - 30
     browser = signed_in(site)
     assert tell(site, provider.logout_token(sid=LEFT_OUT, iat=earlier)).status == 200
     assert is_signed_in(browser, site)
 
 
-def test_it_counts_in_every_process(provider: StandIn, tmp_path: Path) -> None:
+def test_a_logout_token_counts_in_every_process(provider: StandIn, tmp_path: Path) -> None:
     for where in ("directory", "session"):
         keys = settings(provider, tmp_path / where, where=where)
         (tmp_path / where).mkdir()
@@ -208,8 +210,8 @@ def test_a_token_whose_logout_failed_half_way_works_when_it_comes_again(
     # Each time that it comes, and not the first time alone.
     for _ in range(3):
         watched.before["find"] = fail
-        told = tell(site, token)
-        assert (told.status, told.error) == (503, "temporarily_unavailable")
+        answer = tell(site, token)
+        assert (answer.status, answer.error) == (503, "temporarily_unavailable")
     assert tell(site, token).status == 200
     assert not is_signed_in(browser, site)
 
@@ -258,14 +260,14 @@ def test_a_logout_before_the_session_is_written_ends_it(
 def refused(site: Guarded, provider: StandIn, token: str, code: str | None = None) -> None:
     """It ends nothing, and the provider learns no more than that."""
     browser = signed_in(site)
-    told = tell(site, token)
-    assert (told.status, told.error) == (400, "invalid_request")
+    answer = tell(site, token)
+    assert (answer.status, answer.error) == (400, "invalid_request")
     assert is_signed_in(browser, site)
     assert site.audit[-1].startswith("event=refused ref=")
     assert "provider=default code=" in site.audit[-1]
     if code is not None:
         assert f"code={code} " in site.audit[-1]
-    assert site.audit[-1].split("ref=")[1][:8] in told.body.decode()
+    assert site.audit[-1].split("ref=")[1][:8] in answer.body.decode()
 
 
 @pytest.mark.parametrize(
@@ -344,11 +346,11 @@ def test_a_user_who_is_known_by_another_claim_is_not_found_by_sub(provider: Stan
 
 @pytest.mark.requirement("N2.7.4")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-def test_it_comes_by_post(site: Guarded, provider: StandIn, method: str) -> None:
+def test_other_methods_than_post_are_405(site: Guarded, provider: StandIn, method: str) -> None:
     browser = signed_in(site)
     query = urlencode({"logout_token": provider.logout_token()})
-    told = request(site, method, f"{PATH}?{query}", headers={})
-    assert (told.status, told.headers["allow"]) == (405, "POST")
+    answer = request(site, method, f"{PATH}?{query}", headers={})
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
     assert is_signed_in(browser, site)
 
 
@@ -376,12 +378,14 @@ def as_form(*tokens: str, **more: str) -> bytes:
         pytest.param("?{}", lambda _token: b"", FORM, id="in the query"),
     ],
 )
-def test_it_comes_as_one_form_field(
+def test_a_logout_token_comes_as_one_form_field(
     site: Guarded, provider: StandIn, path: str, body: Callable[[str], bytes], headers: dict[str, str]
 ) -> None:
     browser, token = signed_in(site), provider.logout_token()
-    told = request(site, "POST", PATH + path.format(urlencode({"logout_token": token})), body(token), headers)
-    assert (told.status, told.error) == (400, "invalid_request")
+    answer = request(
+        site, "POST", PATH + path.format(urlencode({"logout_token": token})), body(token), headers
+    )
+    assert (answer.status, answer.error) == (400, "invalid_request")
     assert is_signed_in(browser, site)
 
 
@@ -455,9 +459,9 @@ def test_a_provider_whose_keys_cannot_be_had_is_told_to_come_again(site: Guarded
     browser = signed_in(site)
     site.middleware._site()._clients._clients.clear()
     provider.answers["jwks"] = Answer(status=500)
-    told = tell(site, provider.logout_token())
-    assert (told.status, told.error) == (503, "temporarily_unavailable")
-    assert int(told.headers["retry-after"]) > 0
+    answer = tell(site, provider.logout_token())
+    assert (answer.status, answer.error) == (503, "temporarily_unavailable")
+    assert int(answer.headers["retry-after"]) > 0
     assert is_signed_in(browser, site)
     assert "code=provider_unavailable" in site.audit[-1]
 
@@ -465,9 +469,9 @@ def test_a_provider_whose_keys_cannot_be_had_is_told_to_come_again(site: Guarded
 def test_a_store_that_is_away_tells_the_provider_to_come_again(site: Guarded, provider: StandIn) -> None:
     browser, token, watched = signed_in(site), provider.logout_token(), watch(site)
     watched.away = True
-    told = tell(site, token)
-    assert (told.status, told.error) == (503, "temporarily_unavailable")
-    assert int(told.headers["retry-after"]) > 0
+    answer = tell(site, token)
+    assert (answer.status, answer.error) == (503, "temporarily_unavailable")
+    assert int(answer.headers["retry-after"]) > 0
     assert "code=store_unavailable" in site.audit[-1]
     watched.away = False
     assert tell(site, token).status == 200

@@ -97,7 +97,7 @@ def test_a_logout_that_began_here_passes_the_frame_and_comes_back(site: Guarded,
     assert not is_signed_in(browser, site)
 
 
-def test_it_ends_that_session_alone(site: Guarded, provider: StandIn) -> None:
+def test_a_frame_ends_only_the_session_of_its_sid(site: Guarded, provider: StandIn) -> None:
     one = signed_in(site)
     provider.sid = "session-2"
     two = signed_in(site)
@@ -223,7 +223,7 @@ def ancestors(page: Page) -> list[str]:
 
 
 @pytest.mark.requirement("N2.7.14")
-def test_the_provider_alone_may_frame_it(site: Guarded, provider: StandIn) -> None:
+def test_the_provider_alone_may_frame_the_page(site: Guarded, provider: StandIn) -> None:
     page = site.browser().frame(address(provider), initiator=provider.url)
     assert ancestors(page) == [provider.url]
 
@@ -257,7 +257,7 @@ def test_nothing_else_may_be_framed(site: Guarded, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "PUT"])
-def test_it_is_loaded_and_not_sent(site: Guarded, provider: StandIn, method: str) -> None:
+def test_other_methods_than_get_are_405(site: Guarded, provider: StandIn, method: str) -> None:
     browser = signed_in(site)
     page = browser.fetch(address(provider), method=method, credentials="include")
     assert (page.status, page.header("Allow")) == (405, "GET")
@@ -269,7 +269,7 @@ def test_a_query_that_cannot_be_read_is_400(site: Guarded, query: str) -> None:
     assert site.browser().frame(f"{URL}?{query}", initiator=ORIGIN).status == 400
 
 
-def test_with_neither_directory_nor_store_it_is_404(provider: StandIn) -> None:
+def test_with_neither_directory_nor_store_the_url_is_404(provider: StandIn) -> None:
     with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
         assert site.browser().frame(address(provider), initiator=ORIGIN).status == 404
 
@@ -288,7 +288,7 @@ def test_a_provider_that_cannot_tell_has_no_address(provider: StandIn, tmp_path:
             assert site.browser().frame(f"{URL}{name}/", initiator=ORIGIN).status == 404
 
 
-def test_when_the_store_is_away_the_provider_sees_it(site: Guarded, provider: StandIn) -> None:
+def test_when_the_store_is_away_the_provider_sees_a_failure(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     ledger = site.middleware._sessions.ledger
     assert ledger is not None

@@ -178,7 +178,7 @@ def test_a_form_that_breaks_off_is_400(site: Guarded, what: str) -> None:
 
 
 @pytest.mark.requirement("L1", "N2.7.1")
-def test_it_reaches_the_provider_and_comes_back(site: Guarded, provider: StandIn) -> None:
+def test_a_logout_reaches_the_provider_and_comes_back(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     page = browser.navigate(LOGOUT, initiator=ORIGIN)
     asked = provider.asked("/end_session")[-1].query

@@ -1,0 +1,198 @@
+"""The way back from a provider: an answer is checked before it is used.
+
+It is one way: attempt, answer, identity, permission, directory, session, redirect. A step that fails raises, and no
+later step has been taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from webob import Request, Response
+
+from oauth2_mw.errors import AttemptLostError, BadRequestError, ProviderError, SignInDeclinedError, StateError
+from oauth2_mw.identity.admission import Admission
+from oauth2_mw.observe import audit
+from oauth2_mw.provider.client import ProviderClient
+from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.manager import SessionManager
+from oauth2_mw.session.model import SignInDetails
+from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.forms import read_form, read_query, require_method
+from oauth2_mw.web.http.urls import Urls
+from oauth2_mw.web.signin.attempt import Attempt, Attempts, State
+from oauth2_mw.web.signin.challenge import Environ, is_top_level
+from oauth2_mw.web.signin.device import address, device
+from oauth2_mw.web.signin.login import Login, SignInFailedError
+
+#: The parameters of an authorization response (RFC 6749, 4.1.2; RFC 9207; OpenID Connect Session Management).
+_PARAMETERS = frozenset({"code", "state", "iss", "error", "error_description", "error_uri", "session_state"})
+#: Those that are sentences for people: providers break their lines.
+_PROSE = frozenset({"error_description"})
+_MAX_STATE = 512
+_MAX_CODE = 4096
+#: How often an answer that does not fit begins a sign-in anew before a page explains.
+_MAX_RESTARTS = 1
+
+
+class Callback:
+    """The callback URLs of one application.
+
+    :param login: begins a sign-in anew when an answer fits no attempt.
+    :param clients: returns the client of a provider, by its NAME.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, ProviderSettings],
+        sessions: SessionManager,
+        attempts: Attempts,
+        urls: Urls,
+        *,
+        login: Login,
+        clients: Callable[[str], ProviderClient],
+        admission: Admission,
+    ) -> None:
+        self._providers = providers
+        self._sessions = sessions
+        self._attempts = attempts
+        self._urls = urls
+        self._login = login
+        self._clients = clients
+        self._admission = admission
+
+    def answer(self, request: Request, current: RequestSession, *, name: str) -> Response:
+        """``login/callback/NAME/``: act upon the provider's answer.
+
+        :raises MethodNotAllowedError: for another method than the provider's ``response_mode`` uses.
+        :raises BadRequestError, StateError: when the answer belongs to no attempt of ours.
+        :raises SignInFailedError: when it belongs to one, and leads to no session.
+        """
+        provider = self._providers[name]
+        # The response mode that was requested is the only one that is answered: neither the query beside a form nor a
+        # form in place of a query is read. A HEAD would use up the code and show nobody the result.
+        if provider.response_mode == "form_post":
+            require_method(request, "POST")
+            params = read_form(request, _PARAMETERS, prose=_PROSE)
+        else:
+            require_method(request, "GET")
+            params = read_query(request, _PARAMETERS, prose=_PROSE)
+        state = self._read_state(name, params)
+        attempt = self._attempts.find(state, current.cookies)
+        if (
+            attempt is None
+            or not attempt.is_pending(self._sessions.now())
+            or not self._attempts.consume(attempt)
+        ):
+            return self._answer_late(state, attempt, request.environ, current)
+        try:
+            return self._finish(provider, params, attempt, request.environ, current)
+        except Exception as error:
+            cookies = self._attempts.close_failed(attempt, current.cookies)
+            raise SignInFailedError(error, attempt=attempt, cookies=cookies) from error
+
+    def _read_state(self, provider: str, params: Mapping[str, str]) -> State:
+        text = params.get("state", "")
+        if not text:
+            raise StateError("the answer carries no state", code="state_missing")
+        if len(text) > _MAX_STATE or len(params.get("code", "")) > _MAX_CODE:
+            raise BadRequestError(
+                "the state or the code is longer than any of ours or of a provider's", code="too_long"
+            )
+        state = self._attempts.open_state(text)
+        if state is None:
+            raise StateError(
+                "the state was not made here, or with a key that has been retired", code="state_foreign"
+            )
+        if state.provider != provider:
+            # Mix-up (RFC 9700, section 4.4): an answer that arrives at another provider's callback.
+            raise StateError(
+                f"the state belongs to provider {state.provider!r} and came to the callback of {provider!r}",
+                code="state_of_other_provider",
+            )
+        return state
+
+    def _answer_late(
+        self, state: State, attempt: Attempt | None, environ: Environ, current: RequestSession
+    ) -> Response:
+        """Answer what cannot be acted upon any more: a restored tab, the back button, a cookie that is gone."""
+        destination = attempt.destination if attempt is not None else None
+        expired = self._attempts.expire_unusable(current.cookies)
+        if current.session is not None:
+            return responses.redirect(self._urls.to_destination(destination), cookies=expired)
+        if state.restarts >= _MAX_RESTARTS or not is_top_level(environ):
+            reason = "its cookie is gone" if attempt is None else "the attempt was used or has expired"
+            raise AttemptLostError(
+                f"an answer for provider {state.provider!r} fits no attempt of this browser: {reason}"
+            )
+        audit(
+            "login_restarted",
+            provider=state.provider,
+            detail="the attempt was used, has expired or has no cookie",
+        )
+        response = self._login.begin(state.provider, destination, current, restarts=state.restarts + 1)
+        return responses.add_cookies(response, expired)
+
+    def _finish(
+        self,
+        provider: ProviderSettings,
+        params: Mapping[str, str],
+        attempt: Attempt,
+        environ: Environ,
+        current: RequestSession,
+    ) -> Response:
+        client = self._clients(provider.name)
+        # Taken before the provider is called, so that a logout that arrives in the meantime is later.
+        started = int(self._sessions.now())
+        client.check_issuer(params.get("iss"))
+        code = _authorization_code(params)
+        authentication = client.redeem(code=code, nonce=attempt.nonce, code_verifier=attempt.code_verifier)
+        identity = self._admission.admit(
+            provider,
+            issuer=authentication.issuer,
+            subject=authentication.subject,
+            claims=authentication.claims,
+            now=int(self._sessions.now()),
+        )
+        tokens = {
+            "id_token": authentication.tokens.id_token,
+            "access_token": authentication.tokens.access_token,
+            "refresh_token": authentication.tokens.refresh_token,
+        }
+        session_cookies = self._sessions.create(
+            provider,
+            identity,
+            tokens,
+            current.cookies,
+            origin=SignInDetails(
+                issued_at=authentication.issued_at if authentication.issued_at is not None else started,
+                sid=authentication.sid,
+                device=device(environ.get("HTTP_USER_AGENT")),
+                remote_addr=address(environ.get("REMOTE_ADDR")),
+            ),
+            expires_at=authentication.tokens.expires_at,
+        )
+        previous = current.session or attempt.previous_session
+        if previous is not None:
+            self._sessions.end(previous)
+        audit("login", user=identity.id, username=identity.username, provider=provider.name)
+        session_bytes = sum(map(len, session_cookies))
+        attempt_cookies = self._attempts.close_signed_in(attempt, current.cookies, session_bytes)
+        return responses.redirect(
+            self._urls.to_destination(attempt.destination), cookies=[*session_cookies, *attempt_cookies]
+        )
+
+
+def _authorization_code(params: Mapping[str, str]) -> str:
+    error, code = params.get("error"), params.get("code")
+    if error is not None and code is not None:
+        raise BadRequestError("the answer carries an error and a code", code="error_and_code")
+    description = params.get("error_description", "")
+    if error == "access_denied":
+        raise SignInDeclinedError(f"the provider answered access_denied: {description}")
+    if error is not None:
+        raise ProviderError(f"the provider answered {error}: {description}", code="error_response")
+    if not code:
+        raise ProviderError("the answer carries neither a code nor an error", code="code_missing")
+    return code
