@@ -37,7 +37,7 @@ def site(provider: StandIn) -> Iterator[Guarded]:
 
 @contextmanager
 def two_providers(**changes: Any) -> Iterator[tuple[Guarded, StandIn, StandIn]]:
-    """An application at which people may sign in with either of two providers, under one client id."""
+    """An application with two providers, both under one client id."""
     with (
         StandIn(client_id="app", client_secret="one") as one,
         StandIn(
@@ -78,14 +78,14 @@ def user_of(browser: Browser, site: Guarded) -> str | None:
 
 
 def changed(answer: str, **changes: str | None) -> str:
-    """The address of an answer with some of its parameters changed, or left out where ``None``."""
+    """Return the URL of an answer with some of its parameters changed, or left out where ``None``."""
     url = urlsplit(answer)
     query = {**dict(parse_qsl(url.query)), **changes}
     return url._replace(query=urlencode({k: v for k, v in query.items() if v is not None})).geturl()
 
 
 def refused(page: Page, browser: Browser, site: Guarded, provider: StandIn, code: str) -> None:
-    """A page, one line that names it, no code sent, no session."""
+    """Check for a page, one audit line that names it, no code sent and no session."""
     assert 400 <= page.status < 500 or page.status == 502
     assert re.search(r"\b[0-9a-f]{8}\b", page.visible_text)
     assert f"code={code}" in site.audit[-1]
@@ -112,7 +112,7 @@ def test_a_parameter_that_comes_twice_makes_the_answer_malformed(
 
 @pytest.mark.requirement("3a.5", "V10")
 def test_a_used_answer_is_used_whatever_became_of_it(site: Guarded, provider: StandIn) -> None:
-    """Its one use is taken before the code leaves, so a second copy of it finds nothing left to use."""
+    """The one use of an attempt is taken before the code is sent, so none is left for a copy of the answer."""
     browser = site.browser()
     answer = at_callback(browser, site)
     seen: list[bool] = []
@@ -183,7 +183,7 @@ def test_an_error_without_our_state_is_no_error_of_ours(
     answer = at_callback(browser, site)
     page = browser.navigate(changed(answer, code=None, error="access_denied", state=state))
     refused(page, browser, site, provider, "state_missing" if not state else "state_foreign")
-    # The attempt was not used up by it.
+    # The bad answer has not used up the attempt.
     assert browser.navigate(answer).url == site.url + "/deep"
 
 
@@ -238,7 +238,7 @@ def test_a_code_goes_to_the_provider_whose_sign_in_was_begun() -> None:
 @pytest.mark.requirement("N2.5.14", "3a.3", "N2.5.8")
 def test_a_provider_that_lends_anothers_authorization_endpoint_gets_no_code() -> None:
     with two_providers() as (site, one, two):
-        # Its metadata lead the person to the honest provider, whose answer it wants for its own token endpoint.
+        # Its metadata names the honest provider's authorization endpoint, and its own token endpoint.
         two.metadata = {"authorization_endpoint": one.url + "/authorize"}
         one.sends_iss = True
         browser = site.browser()
@@ -312,7 +312,7 @@ def test_a_sign_in_that_another_site_begins_gains_nothing(site: Guarded, provide
     page = browser.navigate(
         LOGIN + "?next=https://evil.example/", initiator="https://evil.example", stop_before=CALLBACK
     )
-    # It was only begun: who is signed in, and as whom, is as before, and it leads nowhere else.
+    # The sign-in has only begun: the session is as before, and the browser is at the provider.
     assert user_of(browser, site) == "jane"
     assert site.app.calls == seen + 1
     assert browser.navigate(page.location or "").url == site.url + "/"
@@ -346,7 +346,7 @@ def test_every_way_of_starting_binds_the_sign_in_to_the_browser(
     page = victim.navigate(answer, initiator="https://evil.example", stop_before=provider.url)
     assert provider.asked("/token") == []
     assert user_of(victim, site) is None
-    # The new start that it gets instead is bound to it as well.
+    # The new attempt that it gets instead is bound to this browser as well.
     again = victim.navigate(page.location or "", stop_before=CALLBACK).location or ""
     attacker.navigate(again, stop_before=provider.url)
     assert provider.asked("/token") == []

@@ -1,4 +1,4 @@
-"""Pages, as a browser gets them: nothing that anybody says of themselves becomes markup, link or script."""
+"""Pages as a browser gets them: no claim of a person becomes markup, link or script."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ TAGS = {
 
 
 class Reader(HTMLParser):
-    """What a browser makes of a page."""
+    """A page as a browser parses it."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -99,7 +99,7 @@ class Reader(HTMLParser):
 
 
 def assert_harmless(page: Page) -> Reader:
-    """Our elements and addresses alone, nothing that runs, no form that leads elsewhere."""
+    """Check for our own elements and addresses only, no script, and no form that leads elsewhere."""
     assert page.content_type == "text/html"
     reader = Reader(page.text)
     for tag, attributes in reader.elements:

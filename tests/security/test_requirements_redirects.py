@@ -30,7 +30,7 @@ PREFIX = "/auth/oauth2"
 LOGOUT = f"{ORIGIN}{PREFIX}/logout/"
 DONE = f"{ORIGIN}{PREFIX}/logout/done/"
 NAVIGATION = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document", "HTTP_ACCEPT": HTML}
-#: One of each family; the corpus itself stands with the validator's own tests.
+#: One of each family; the whole corpus is with the validator's own tests.
 AWAY = [
     "https://evil.example/",
     "HTTPS://EVIL.example",
@@ -71,7 +71,7 @@ def judged(value: str | None) -> str | None:
 
 
 def is_here(location: str | None) -> bool:
-    """Whether a browser that is sent to *location* stays on our origin."""
+    """Return whether a browser that is redirected to *location* stays on our origin."""
     return location is not None and ada_url.URL(location, ORIGIN).origin == ORIGIN
 
 
@@ -82,7 +82,7 @@ def guard(app: Any = None, **keys: Any) -> OAuth2Middleware:
 
 
 def destination_shown(answer: Answer) -> str | None:
-    """The ``next`` of the button on the login page."""
+    """Return ``next`` of the button on the login page."""
     (link,) = [part.partition('"')[0] for part in answer.text.split('href="') if "/login/default/" in part]
     return parse_qs(urlsplit(unescape(link)).query).get("next", [None])[0]
 
@@ -101,7 +101,7 @@ def test_a_destination_has_between_1_and_2048_characters() -> None:
 
 @pytest.mark.requirement("3d.2", "V39")
 def test_a_destination_is_visible_ascii_without_a_backslash() -> None:
-    """Every character of the first plane, in every place; none is stripped as URL parsers do."""
+    """Every character of the first plane, in every place: none is stripped, as URL parsers do."""
     good = {chr(code) for code in range(0x21, 0x7F)} - {"\\"}
     for code in range(0x3000):
         character = chr(code)
@@ -223,7 +223,7 @@ def test_next_at_the_logout_leads_nowhere_else(method: str, value: str) -> None:
 @pytest.mark.requirement("3d.10")
 @pytest.mark.parametrize("value", [*AWAY, f"{PREFIX}/logout/", None], ids=ascii)
 def test_a_destination_in_the_logouts_state_is_judged_again(value: str | None) -> None:
-    """Even one that was sealed, as another version of this package may have done it."""
+    """Also a destination that another version of this package has sealed."""
     middleware = guard()
     state = middleware._sessions.sealer.seal("logout-state", "", json.dumps(value).encode())
     answer = call(middleware, environ_for(f"{PREFIX}/logout/done/", QUERY_STRING=urlencode({"state": state})))
@@ -453,7 +453,7 @@ def test_to_a_provider_means_to_its_endpoint(url: str) -> None:
 
 @pytest.mark.requirement("V29")
 def test_no_address_signs_anybody_in_or_out(site: Guarded) -> None:
-    """Tokens count in our forms and cookies alone, never in a query."""
+    """Tokens count only in our forms and cookies, never in a query."""
     browser = site.browser()
     browser.navigate(site.url + "/")
     token = browser.navigate(LOGOUT, initiator="https://evil.example").form().value("csrf_token") or ""

@@ -69,7 +69,7 @@ def forms_of_others(page: Page) -> list[Form]:
     return [form for form in page.forms if form.value("session")]
 
 
-# What it shows
+# What the page shows
 
 
 def test_the_page_shows_where_a_person_is_signed_in_and_which_session_is_this(site: Guarded) -> None:
@@ -184,7 +184,7 @@ def test_a_session_of_somebody_else_is_not_ended(site: Guarded, provider: StandI
     provider.userinfo = {"sub": "user-2", "preferred_username": "joe"}
     browser = signed_in(site)
     page = browser.post(URL, {"csrf_token": token(opened(browser)), "session": entry}, initiator=ORIGIN)
-    # The answer is that for one that does not exist.
+    # The same answer as for a session that does not exist.
     assert page.url == f"{URL}?done=gone"
     assert "signed out already" in page.visible_text
     assert is_signed_in(victim, site)
@@ -237,7 +237,7 @@ def test_a_form_that_asks_for_nothing_is_400(site: Guarded, fields: dict[str, st
     assert is_signed_in(other, site)
 
 
-# Who may see it
+# Who may see the page
 
 
 def test_a_person_who_is_not_signed_in_signs_in_and_comes_back(site: Guarded) -> None:

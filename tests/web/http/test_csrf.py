@@ -1,4 +1,4 @@
-"""The token of a form: for one session, for an hour, and from nobody else."""
+"""The token of a form: for one session, for an hour, and only if we made it."""
 
 from __future__ import annotations
 

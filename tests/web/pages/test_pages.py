@@ -54,7 +54,7 @@ class Element:
 
 
 class Document(HTMLParser):
-    """A page as a browser takes it apart; an element that is not closed where it must be is an error."""
+    """A page as a browser parses it; an element that is not closed where it must be is an error."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -99,12 +99,12 @@ class Document(HTMLParser):
 
     @property
     def shape(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Elements and the names of their attributes: what a text must not be able to change."""
+        """Return the elements and the names of their attributes, which no text may change."""
         return [(element.tag, tuple(element.attributes)) for element in self.elements]
 
     @property
     def values(self) -> str:
-        """All that the page says, in text and in attributes."""
+        """Return all texts of the page, those of attributes included."""
         said = [value or "" for element in self.elements for value in element.attributes.values()]
         return "\n".join(["".join(self.one("html").words), *said])
 

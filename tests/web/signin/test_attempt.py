@@ -30,7 +30,7 @@ COOKIES = Cookies("oauth2_mw", secure=True)
 
 
 class Browser:
-    """Keeps what Set-Cookie says."""
+    """A jar of cookies."""
 
     def __init__(self) -> None:
         self.jar: dict[str, str] = {}
@@ -300,7 +300,7 @@ def test_where_room_is_short_the_oldest_attempts_go(attempts: Attempts, clock: C
 
 
 def cookie_bytes(cookie: str) -> int:
-    """What a cookie takes of a header that has others."""
+    """Return the octets that a cookie takes of a header with others."""
     return len(cookie.partition(";")[0]) + len("; ")
 
 

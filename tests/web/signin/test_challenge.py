@@ -1,4 +1,4 @@
-"""A person is sent to sign in; a program is told 401 and begins nothing."""
+"""A person is sent to sign in; a program gets a 401, and no attempt is begun."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which browser a sign-in came from, for its owner to know it again."""
+"""The browser and the address of a sign-in, in words that their owner recognises."""
 
 from __future__ import annotations
 

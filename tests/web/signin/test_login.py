@@ -40,7 +40,7 @@ def site(provider: StandIn) -> Iterator[Guarded]:
 
 
 def whoami(browser: Browser, site: Guarded) -> str | None:
-    """The user that the application sees, ``None`` when it is not reached."""
+    """Return the user that the application sees, or ``None`` if the request does not reach it."""
     page = browser.fetch(site.url + "/whoami")
     return page.json()["user"] if page.status == 200 else None
 
@@ -54,7 +54,7 @@ def at_callback(browser: Browser, site: Guarded, path: str = "/deep?x=1") -> str
 
 
 def assert_refused(page: Page, browser: Browser, site: Guarded, *, status: int, code: str) -> None:
-    """A page with a reference, one audit line that names it, no session."""
+    """Check for a page with a reference, one audit line that names it, and no session."""
     assert page.status == status
     assert page.content_type == "text/html"
     reference = re.search(r"\b[0-9a-f]{8}\b", page.visible_text)
@@ -436,7 +436,7 @@ def with_directory(provider: StandIn, tmp_path: Path) -> Iterator[Guarded]:
 
 
 def users(tmp_path: Path) -> int:
-    """How many users the directory holds."""
+    """Return the number of users in the directory."""
     path = tmp_path / "users.db"
     return len(list(Directory(Secret.literal(f"sqlite:///{path}")).users())) if path.exists() else 0
 
@@ -712,7 +712,7 @@ def test_a_late_form_is_begun_anew(form_post: Guarded, provider: StandIn) -> Non
     assert len(provider.asked("/token")) == 1
 
 
-# What a link to our login may say
+# The parameters of a link to our login
 
 
 def test_a_login_hint_reaches_the_provider(site: Guarded) -> None:
@@ -737,7 +737,7 @@ def test_a_link_to_our_login_changes_nothing_else_of_the_request(site: Guarded) 
     assert query["state"] != ["s"]
 
 
-# What the rules ask for
+# The claims that rules need
 
 
 @pytest.mark.parametrize(("tier", "status"), [("gold", 200), ("lead", 403)])

@@ -1,4 +1,4 @@
-"""The provider says that somebody signed out there: a signed token ends their sessions, and nothing else does."""
+"""A provider tells of a sign-out there: a signed token ends sessions, and nothing else does."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def is_signed_in(browser: Browser, site: Guarded) -> bool:
 
 @dataclass
 class LogoutResponse:
-    """What a provider hears."""
+    """The answer that a provider gets."""
 
     status: int
     headers: dict[str, str]
@@ -102,14 +102,14 @@ def tell(site: Guarded, token: str, path: str = PATH) -> LogoutResponse:
 
 
 def watch(site: Guarded) -> WatchedStore:
-    """A look at every call to the store from now on."""
+    """Watch every call to the store from now on."""
     ledger = site.middleware._sessions.ledger
     assert ledger is not None
     ledger.store = watched = WatchedStore(ledger.store)
     return watched
 
 
-# A logout token in order
+# A valid logout token
 
 
 @pytest.mark.requirement("L6", "N2.7.5")
@@ -207,7 +207,7 @@ def test_a_token_whose_logout_failed_half_way_works_when_it_comes_again(
         watched.before.clear()
         raise StoreUnavailableError("the store went away")
 
-    # Each time that it comes, and not the first time alone.
+    # Each time, not only the first.
     for _ in range(3):
         watched.before["find"] = fail
         answer = tell(site, token)
@@ -237,7 +237,7 @@ def test_tokens_of_one_name_from_two_providers_are_two(provider: StandIn, tmp_pa
 def test_a_logout_before_the_session_is_written_ends_it(
     site: Guarded, provider: StandIn, changes: dict[str, Any]
 ) -> None:
-    # A directory knows a user from their first sign-in on.
+    # The directory knows a user from the first sign-in on.
     signed_in(site)
     answers: list[int] = []
 
@@ -254,11 +254,11 @@ def test_a_logout_before_the_session_is_written_ends_it(
     assert "code=signed_out" in site.audit[-1]
 
 
-# What is no logout token
+# What is not a logout token
 
 
 def refused(site: Guarded, provider: StandIn, token: str, code: str | None = None) -> None:
-    """It ends nothing, and the provider learns no more than that."""
+    """Check that a token ends nothing, and that the provider learns no more than that."""
     browser = signed_in(site)
     answer = tell(site, token)
     assert (answer.status, answer.error) == (400, "invalid_request")
@@ -341,7 +341,7 @@ def test_a_user_who_is_known_by_another_claim_is_not_found_by_sub(provider: Stan
         assert tell(site, provider.logout_token()).status == 200
 
 
-# How it comes
+# How a logout token is sent
 
 
 @pytest.mark.requirement("N2.7.4")
@@ -406,7 +406,7 @@ def test_cookies_are_neither_read_nor_set(site: Guarded, provider: StandIn) -> N
         assert request(site, "POST", body=as_form(provider.logout_token()), headers=headers).status == 200
 
 
-# When it cannot be heard
+# When a logout token cannot be acted upon
 
 
 def several(provider: StandIn, other: StandIn, folder: Path) -> dict[str, Any]:
@@ -436,7 +436,7 @@ def test_each_provider_has_an_address_of_its_own(provider: StandIn, tmp_path: Pa
         browser = site.browser()
         browser.navigate(f"{ORIGIN}/auth/oauth2/login/corp/")
         assert is_signed_in(browser, site)
-        # A token of one provider at the address of another, and what it says is the other's.
+        # A token of one provider at the URL of another, with the claims of the other.
         assert tell(site, other.logout_token()).status == 400
         assert tell(site, provider.logout_token(iss=other.issuer), f"{PATH}corp/").status == 400
         assert is_signed_in(browser, site)

@@ -1,4 +1,4 @@
-"""The provider signs people out by frames: the session it names, or the browser's own, and nothing for anybody else."""
+"""A provider signs people out by frames: the session that it names or the browser's own, and no other."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def is_signed_in(browser: Browser, site: Guarded) -> bool:
 
 
 def address(provider: StandIn, **changed: str | None) -> str:
-    """The address that a provider's frame loads; a parameter ``None`` is left out."""
+    """Return the URL that a provider's frame loads, without the parameters that are ``None``."""
     query = {"iss": provider.issuer, "sid": provider.sid, **changed}
     return f"{URL}?{urlencode({name: value for name, value in query.items() if value is not None})}"
 
 
 def calm(page: Page) -> str:
-    """The page, which is the same whatever came of it."""
+    """Return the page, which is the same whatever the request has ended."""
     assert page.status == 200
     assert page.header("Cache-Control") == "no-store"
     assert page.header("X-Frame-Options") is None
@@ -72,14 +72,14 @@ def calm(page: Page) -> str:
     return page.text
 
 
-# What it does
+# Sessions that a frame ends
 
 
 @pytest.mark.requirement("L5")
 def test_a_frame_with_the_sessions_name_ends_it(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     calm(browser.frame(address(provider), initiator=provider.url))
-    # From another site the browser has sent no cookie: the name alone did it.
+    # From another site the browser sends no cookie: the sid alone did it.
     assert browser.steps[-1].cookies_sent == ()
     assert not is_signed_in(browser, site)
     assert any("logout_by_provider provider=default how=frame count=1 user=" in line for line in site.audit)
@@ -131,7 +131,7 @@ def test_the_refresh_token_of_the_browsers_own_session_is_revoked(provider: Stan
         assert asked.form["token_type_hint"] == "refresh_token"
 
 
-# What it does not do
+# Sessions that a frame leaves alone
 
 
 @pytest.mark.requirement("N2.7.15")
@@ -211,7 +211,7 @@ def corp(provider: StandIn) -> dict[str, Any]:
     return {"provider:corp": named}
 
 
-# Who may show it in a frame
+# Who may frame the page
 
 
 def ancestors(page: Page) -> list[str]:
@@ -253,7 +253,7 @@ def test_nothing_else_may_be_framed(site: Guarded, path: str) -> None:
     assert page.header("X-Frame-Options") == "DENY"
 
 
-# When it is not there
+# When there is no answer
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "PUT"])

@@ -1,4 +1,4 @@
-"""Signing out: only when the person means it, here at once, and at the provider when Sync Logout says so."""
+"""Signing out: only when the person means it, here at once, and at the provider where ``sync_logout`` is on."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_a_form_that_breaks_off_is_400(site: Guarded, what: str) -> None:
     assert "code=bad_form" in site.audit[-1]
 
 
-# Where it leads
+# Where a logout leads
 
 
 @pytest.mark.requirement("L1", "N2.7.1")
@@ -308,7 +308,7 @@ def test_without_a_session_nothing_is_asked(site: Guarded, provider: StandIn) ->
     assert provider.asked("/end_session") == []
 
 
-# That it holds
+# A session that has ended stays ended
 
 
 @pytest.mark.requirement("3c.5")
