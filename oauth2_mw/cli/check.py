@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from oauth2_mw.cli.terminal import plain, span
+from oauth2_mw.cli.terminal import format_duration, printable
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings import redis_address
 from oauth2_mw.settings.model import Settings
@@ -50,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _session_place(settings: Settings) -> str:
     """Return where sessions are kept, and who can end them."""
-    notices = f"every worker notices within {span(settings.revocation_sync)} when one ends"
+    notices = f"every worker notices within {format_duration(settings.revocation_sync)} when one ends"
     if settings.session is not None:
-        return f"Sessions are kept in {plain(_without_credentials(settings.session.value()))}: {notices}."
+        return f"Sessions are kept in {printable(_without_credentials(settings.session.value()))}: {notices}."
     if settings.directory is not None:
         return f"Sessions are kept in cookies, and listed in the directory's database: {notices}."
     return (

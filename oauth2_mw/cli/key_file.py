@@ -1,4 +1,4 @@
-"""Changing a key file: its readers see the old one or the new one, and of two changes at once none is lost."""
+"""Change a key file so that readers see the old one or the new one, and no concurrent change is lost."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line, parse_
 
 
 def read(path: Path) -> str:
-    """The text of the file as a worker reads it.
+    """Return the text of the file as a worker reads it.
 
-    :raises OSError: when a worker could not.
+    :raises OSError: if a worker could not read it.
     """
     return Secret.file(path).value()
 
 
 def parse(path: Path, text: str) -> tuple[KeyEntry, ...]:
-    """The keys of the file at *path*, in the order of its lines.
+    """Return the keys of the file at *path*, in the order of its lines.
 
-    :raises Refusal: naming the line that is none.
+    :raises CommandError: naming the line that is not a key.
     """
     try:
         return parse_key_file(text)
@@ -41,42 +41,41 @@ class KeyFile:
         self.entries = parse(path, self.text)
 
     def append(self, entry: KeyEntry) -> None:
-        """Add a key behind the others."""
+        """Add a key after the others."""
         self.text += f"\n{format_key_line(entry)}"
 
     def remove(self, kid: str) -> None:
-        """Take the line of one key out."""
+        """Remove the line of a key."""
         lines = self.text.splitlines(keepends=True)
         self.text = "".join(line for line in lines if line.split()[:1] != [kid]).rstrip()
 
 
 @contextmanager
-def changing(path: Path) -> Iterator[KeyFile]:
-    """Hold the file, hand it out to be changed, and put the new one in its place when the block ends well.
+def edit(path: Path) -> Iterator[KeyFile]:
+    """Lock the file, hand out its text to be changed, and replace it when the block ends without an exception.
 
-    The new file has the mode and the owner of the old one. A file that is reached by a symbolic link is changed where
-    it lies.
+    The new file has the mode and the owner of the old one. If *path* is a symbolic link, its target is replaced.
 
-    :raises Refusal: when the file holds something that is no key, or could not be given its owner.
-    :raises OSError: when the file or its folder cannot be read or written.
+    :raises CommandError: if a line of the file is not a key, or the new file could not have the same owner.
+    :raises OSError: if the file or its folder cannot be read or written.
     """
     path = path.resolve(strict=True)
-    with _locked(path) as status:
+    with _lock(path) as status:
         file = KeyFile(path)
-        before = file.text
+        old_text = file.text
         yield file
-        if file.text != before:
+        if file.text != old_text:
             _replace(path, file.text, status)
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[os.stat_result]:
-    """Be the only one who changes the file.
+def _lock(path: Path) -> Iterator[os.stat_result]:
+    """Be the only process that changes the file, and yield its status.
 
-    The lock lies on the file itself, so that nothing is left behind. Whoever waited while the file was replaced holds
-    the lock of one that is gone, and tries again with the new one.
+    The lock is on the file itself, so that nothing is left behind. A process that waited while the file was replaced
+    holds the lock of the old file, and tries again with the new one.
     """
-    # Windows has none; there, nothing but changing a key file fails.
+    # Windows has no fcntl: only changing a key file fails there.
     import fcntl
 
     while True:
@@ -92,12 +91,12 @@ def _locked(path: Path) -> Iterator[os.stat_result]:
 
 
 def _open(path: Path) -> int:
-    # Without O_NONBLOCK a pipe under that name would hold the command up for ever.
+    # Without O_NONBLOCK a pipe at that path would block the command for ever.
     try:
-        # Over NFS only who may write can lock.
+        # Over NFS a lock needs write access.
         return os.open(path, os.O_RDWR | os.O_NONBLOCK)
     except PermissionError:
-        # The file may be closed even to its owner; the folder decides whether it can be replaced.
+        # Even its owner may not write the file; whether it can be replaced depends on the folder.
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
 
 
@@ -106,11 +105,11 @@ def _replace(path: Path, text: str, status: os.stat_result) -> None:
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            _give(descriptor, path, status)
+            _copy_owner_and_mode(descriptor, path, status)
             file.write(f"{text}\n")
             file.flush()
             os.fsync(descriptor)
-        # What no worker could read must not take the place of what they all can.
+        # A file that no worker could read must not replace one that they can.
         parse(path, read(temporary))
         temporary.replace(path)
     except BaseException:
@@ -119,10 +118,10 @@ def _replace(path: Path, text: str, status: os.stat_result) -> None:
     _sync_folder(path.parent)
 
 
-def _give(descriptor: int, path: Path, status: os.stat_result) -> None:
-    """Give the new file the owner and the mode of the old one; first the owner, so that no other may ever read it."""
-    own = os.fstat(descriptor)
-    if (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
+def _copy_owner_and_mode(descriptor: int, path: Path, status: os.stat_result) -> None:
+    """Set the owner, then the mode: in that order nobody else can ever read the new file."""
+    new = os.fstat(descriptor)
+    if (new.st_uid, new.st_gid) != (status.st_uid, status.st_gid):
         try:
             os.fchown(descriptor, status.st_uid, status.st_gid)
         except PermissionError:
@@ -134,7 +133,7 @@ def _give(descriptor: int, path: Path, status: os.stat_result) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the new name of the file survive a power failure, where the file system can promise that."""
+    """Make the replacement survive a power failure, if the file system supports that."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):

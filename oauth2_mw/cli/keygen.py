@@ -1,4 +1,4 @@
-"""Make a key for secret_keys: printed, or as the first line of a new key file."""
+"""Make a key for secret_keys, and print it or write it into a new key file."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "path",
         nargs="?",
         type=Path,
-        help="write a key file there, readable by its owner alone (secret_keys = file:PATH); without it a key for "
-        "secret_keys itself is printed",
+        help="write a key file there, readable by its owner alone (secret_keys = file:PATH); without it, print a key "
+        "for secret_keys itself",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a key, or write a key file; a file that is there already is left as it is."""
+    """Print a key, or write a key file. An existing file is never overwritten."""
     key = secrets.token_bytes(32)
     if options.path is None:
         print(base64url(key))

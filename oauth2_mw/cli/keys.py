@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oauth2_mw.cli import key_file
-from oauth2_mw.cli.terminal import CommandError, moment, read_span, row, span, word
+from oauth2_mw.cli.terminal import CommandError, format_duration, format_time, read_duration, row, shell_word
 from oauth2_mw.session.keyring import SEAL_DELAY, Key, latest_first, sealing
 from oauth2_mw.settings.grammar import KeyEntry
 from oauth2_mw.settings.model import Settings
@@ -19,20 +19,24 @@ from oauth2_mw.web.signin.attempt import KEPT_FOR
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """The key file that is meant."""
+    """The key file that a command line names."""
 
     path: Path
-    #: ``None``: the key file itself was named, and how long sessions live is not known
+    #: ``None`` if the key file itself was named, so that nobody knows how long sessions live
     settings: Settings | None
 
     @property
-    def sync(self) -> str:
-        """Until when running workers have read a change."""
-        return f"within {span(self.settings.revocation_sync)}" if self.settings else "within revocation_sync"
+    def delay(self) -> str:
+        """Within what time running workers read a change."""
+        return (
+            f"within {format_duration(self.settings.revocation_sync)}"
+            if self.settings
+            else "within revocation_sync"
+        )
 
     @property
-    def longest(self) -> int | None:
-        """Seconds after which nothing counts any more that a key sealed."""
+    def longest_lifetime(self) -> int | None:
+        """Seconds after which everything that a key sealed has expired, or ``None`` if that is not known."""
         if self.settings is None:
             return None
         lifetimes = (provider.session_lifetime for provider in self.settings.providers.values())
@@ -58,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "rotate":
             command.add_argument(
                 "--after",
-                type=read_span,
+                type=read_duration,
                 default=0,
                 metavar="DURATION",
                 help="have it take over that much later (like 2h): time to copy the file to other hosts",
@@ -71,10 +75,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what the ACTION says.
+    """Carry out the ACTION.
 
-    :raises Refusal: when it would do harm, or cannot be done; nothing was changed then.
-    :raises ConfigError: when the INI file cannot be used.
+    :raises CommandError: if it would do harm, or is not possible; nothing is changed then.
+    :raises ConfigError: if the INI file cannot be used.
     """
     source = _source(options.path)
     options.action(options, source)
@@ -82,9 +86,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _source(path: Path) -> _Source:
-    """The key file that *path* is, or that the INI file there names."""
-    written = (line.strip() for line in key_file.read(path).splitlines())
-    first = next((line for line in written if line and not line.startswith(("#", ";"))), "")
+    """Return the key file that *path* is, or that the INI file there names."""
+    lines = (line.strip() for line in key_file.read(path).splitlines())
+    first = next((line for line in lines if line and not line.startswith(("#", ";"))), "")
     if not first.startswith("["):
         return _Source(path, None)
     settings = Settings.from_ini(path)
@@ -99,44 +103,48 @@ def _source(path: Path) -> _Source:
     return _Source(settings.secret_keys.path, settings)
 
 
-def _dated(entries: Sequence[KeyEntry]) -> list[tuple[int, KeyEntry]]:
+def _with_seal_times(entries: Sequence[KeyEntry]) -> list[tuple[int, KeyEntry]]:
     return latest_first((entry.not_before + SEAL_DELAY, entry) for entry in entries)
 
 
 def _list(_options: argparse.Namespace, source: _Source) -> None:
     now = int(time.time())
     entries = key_file.parse(source.path, key_file.read(source.path))
-    seals = sealing(_dated(entries), now)
+    seals = sealing(_with_seal_times(entries), now)
     print(row("kid", "id", "not before", "state"))
     for entry in entries:
         since = entry.not_before + SEAL_DELAY
-        state = "seals now" if entry is seals else f"seals from {moment(since)}" if since > now else "opens"
-        print(row(entry.kid, Key(entry.key).id.hex(), moment(entry.not_before), state))
+        state = (
+            "seals now" if entry is seals else f"seals from {format_time(since)}" if since > now else "opens"
+        )
+        print(row(entry.kid, Key(entry.key).id.hex(), format_time(entry.not_before), state))
 
 
 def _rotate(options: argparse.Namespace, source: _Source) -> None:
     now = int(time.time())
-    with key_file.changing(source.path) as file:
+    with key_file.edit(source.path) as file:
         taken = {entry.not_before for entry in file.entries}
         not_before = now + options.after
-        # Of two keys with one moment the first in the file would go on sealing.
+        # Of two keys with the same not-before, the first in the file would go on sealing.
         while not_before in taken:
             not_before += 1
         entry = KeyEntry(_free_kid(file.entries, not_before), not_before, secrets.token_bytes(32))
         file.append(entry)
     since = not_before + SEAL_DELAY
     print(f"added {entry.kid} to {source.path}")
-    print(f"It opens at once and seals from {moment(since)}. Running workers read it {source.sync}.")
+    print(f"It opens at once and seals from {format_time(since)}. Running workers read it {source.delay}.")
     print("If there are other hosts, they need the file before that moment: copy it there now.")
     for other in file.entries:
         if other.not_before > not_before:
             print(
-                f"From {moment(other.not_before + SEAL_DELAY)} on {other.kid} seals, which was there before."
+                f"From {format_time(other.not_before + SEAL_DELAY)} on {other.kid} seals, which was there before."
             )
-    replaced = sealing(_dated(file.entries), since)
-    if source.longest is not None and replaced.not_before < not_before:
-        print(f"When nothing lives that {replaced.kid} sealed, from {moment(since + source.longest)} on:")
-        print(f"  oauth2-mw keys retire {word(options.path)} {replaced.kid}")
+    replaced = sealing(_with_seal_times(file.entries), since)
+    if source.longest_lifetime is not None and replaced.not_before < not_before:
+        print(
+            f"When nothing lives that {replaced.kid} sealed, from {format_time(since + source.longest_lifetime)} on:"
+        )
+        print(f"  oauth2-mw keys retire {shell_word(options.path)} {replaced.kid}")
 
 
 def _free_kid(entries: Sequence[KeyEntry], not_before: int) -> str:
@@ -151,35 +159,35 @@ def _free_kid(entries: Sequence[KeyEntry], not_before: int) -> str:
 
 def _retire(options: argparse.Namespace, source: _Source) -> None:
     now, kid = int(time.time()), options.kid
-    with key_file.changing(source.path) as file:
-        dated = _dated(file.entries)
+    with key_file.edit(source.path) as file:
+        timeline = _with_seal_times(file.entries)
         if not any(entry.kid == kid for entry in file.entries):
-            known = ", ".join(entry.kid for entry in file.entries)
-            raise CommandError(f"{source.path}: there is no key {kid!r}; there are {known}")
+            kids = ", ".join(entry.kid for entry in file.entries)
+            raise CommandError(f"{source.path}: there is no key {kid!r}; there are {kids}")
         if len(file.entries) == 1:
             raise CommandError(
                 f"{kid} is the only key: without one nobody could sign in. First: oauth2-mw keys rotate "
-                f"{word(options.path)}"
+                f"{shell_word(options.path)}"
             )
-        if sealing(dated, now).kid == kid:
+        if sealing(timeline, now).kid == kid:
             raise CommandError(
                 f"{kid} seals now: whoever signs in would be signed out. Let another take over first (oauth2-mw keys "
-                f"rotate {word(options.path)}, and {SEAL_DELAY} seconds; oauth2-mw keys list shows when)"
+                f"rotate {shell_word(options.path)}, and {SEAL_DELAY} seconds; oauth2-mw keys list shows when)"
             )
-        until = _sealed_until(dated, kid, now)
+        until = _sealed_until(timeline, kid, now)
         if until is not None and not options.now:
             _refuse_early(kid, until, now, source)
         file.remove(kid)
     print(f"removed {kid} from {source.path}")
     print(
-        f"Running workers forget it {source.sync}; what it sealed opens no more. Other hosts need the file too."
+        f"Running workers forget it {source.delay}; what it sealed opens no more. Other hosts need the file too."
     )
 
 
-def _sealed_until(dated: list[tuple[int, KeyEntry]], kid: str, now: int) -> int | None:
-    """When a key that does not seal now stopped doing so; ``None``: it never began."""
+def _sealed_until(timeline: list[tuple[int, KeyEntry]], kid: str, now: int) -> int | None:
+    """Return when a key that does not seal now stopped sealing, or ``None`` if it never began."""
     until = None
-    for since, entry in dated:
+    for since, entry in timeline:
         if entry.kid == kid:
             return until if since <= now else None
         until = since
@@ -187,19 +195,19 @@ def _sealed_until(dated: list[tuple[int, KeyEntry]], kid: str, now: int) -> int 
 
 
 def _refuse_early(kid: str, until: int, now: int, source: _Source) -> None:
-    """Say who would be signed out, if anybody can be."""
-    longest = source.longest
-    who = (
-        f"{kid} sealed cookies until {moment(until)}. Whoever signed in before then, and whose cookie has not been "
-        "renewed by use since, would have to sign in again"
+    """Refuse to retire a key while sessions may live that it sealed."""
+    lifetime = source.longest_lifetime
+    reason = (
+        f"{kid} sealed cookies until {format_time(until)}. Whoever signed in before then, and whose cookie has not "
+        "been renewed by use since, would have to sign in again"
     )
-    if longest is None:
+    if lifetime is None:
         raise CommandError(
-            f"{who}, unless the session is over anyway: how long sessions live stands in the INI file. Name that in "
-            "place of the key file, or add --now"
+            f"{reason}, unless the session is over anyway: how long sessions live stands in the INI file. Name that "
+            "in place of the key file, or add --now"
         )
-    if now < until + longest:
+    if now < until + lifetime:
         raise CommandError(
-            f"{who}: sessions live up to {span(longest)}. Wait until {moment(until + longest)}, or add --now to sign "
-            "these people out"
+            f"{reason}: sessions live up to {format_duration(lifetime)}. Wait until "
+            f"{format_time(until + lifetime)}, or add --now to sign these people out"
         )

@@ -1,4 +1,4 @@
-"""``oauth2-mw``: what an operator types. Each command is a module of its own; this one finds it."""
+"""The command line ``oauth2-mw``: find the module of a command and run it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oauth2_mw.errors import OAuth2Error
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    :returns: the exit code: 0 done, 1 a problem was found and told, 2 the command line was wrong.
+    :returns: the exit code: 0 if it is done, 1 if there was a problem, 2 if the command line was wrong.
     """
     parser = argparse.ArgumentParser(
         prog="oauth2-mw", description="Single sign-on for WSGI applications: the operator's commands."
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Whoever read has seen enough. What is still to be written must not fail once more when Python ends.
+        # The reader has closed the pipe. What is still buffered must not fail once more when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The sessions that all workers of an INI file know of, and how an operator ends them."""
+"""The session registry of an INI file, and how an operator ends sessions in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oauth2_mw.cli.directory import refuse_absent
+from oauth2_mw.cli.directory import require_database
 from oauth2_mw.cli.terminal import CommandError
 from oauth2_mw.observe import audit
 from oauth2_mw.session.opening import open_sessions
@@ -20,50 +20,56 @@ if TYPE_CHECKING:
     from oauth2_mw.identity.directory import Directory
 
 
-def open_ledger(ini: Path, settings: Settings, directory: Directory | None) -> SessionRegistry:
-    """What the workers have written down about their sessions.
+def open_registry(ini: Path, settings: Settings, directory: Directory | None) -> SessionRegistry:
+    """Return the session registry that the workers write.
 
-    :raises Refusal: when they write nothing down.
-    :raises NotThere: when nobody has signed in yet.
-    :raises ConfigError: when the store cannot be used.
+    :raises CommandError: if they write none.
+    :raises NoDatabaseError: if nobody has signed in yet.
+    :raises ConfigError: if the store cannot be used.
     """
     if settings.session is not None:
-        refuse_absent(ini, "session", settings.session)
-    ledger = open_sessions(settings, directory).ledger
-    if ledger is None:
+        require_database(ini, "session", settings.session)
+    registry = open_sessions(settings, directory).ledger
+    if registry is None:
         raise CommandError(
             f"{ini}: sessions are in cookies alone, and nothing lists them. Write a directory, like directory = "
             "sqlite:///users.db, or name a session store in session, and each sign-in from then on is listed. To "
             "end all sessions that there are now, replace the keys that seal them (oauth2-mw keys)"
         )
-    return ledger
+    return registry
 
 
-def end_user(ledger: SessionRegistry, user_id: str) -> list[SessionInfo]:
-    """End every session of a user, also one that is being created just now; those that have ended.
+def end_user(registry: SessionRegistry, user_id: str) -> list[SessionInfo]:
+    """End every session of a user, also one that is just being created. Return those that have ended.
 
-    :raises StoreUnavailable: when that could not be written down; some may have ended.
+    :raises StoreUnavailableError: if the store cannot be used; some sessions may have ended.
     """
-    with told() as ended:
-        ended += ledger.end_user(user_id, moment=int(time.time()))
+    with audited() as ended:
+        ended += registry.end_user(user_id, moment=int(time.time()))
         # A provider whose clock is ahead has dated a sign-in later than now.
         ended += (
-            entry for entry in ledger.entries(user_id) if ledger.end(entry.id, expires=entry.expires_at)
+            session
+            for session in registry.entries(user_id)
+            if registry.end(session.id, expires=session.expires_at)
         )
     return ended
 
 
-def counted(number: int) -> str:
-    """So many sessions, in words."""
+def format_count(number: int) -> str:
+    """Return a number of sessions in words: ``2 sessions``."""
     return f"{number} session{'' if number == 1 else 's'}"
 
 
 @contextmanager
-def told() -> Iterator[list[SessionInfo]]:
-    """A list for what a command ends. The audit log has it afterwards, a line a user, also when the command fails."""
+def audited() -> Iterator[list[SessionInfo]]:
+    """Hand out a list for the sessions that a command ends, then audit one event for each user in it.
+
+    They are audited also if the command fails halfway.
+    """
     ended: list[SessionInfo] = []
     try:
         yield ended
     finally:
-        for (user_id, username), count in Counter((entry.user_id, entry.username) for entry in ended).items():
+        counts = Counter((session.user_id, session.username) for session in ended)
+        for (user_id, username), count in counts.items():
             audit("sessions_revoked", user=user_id, username=username, count=count)

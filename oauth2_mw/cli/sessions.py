@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oauth2_mw.cli.directory import WHO, find_user, issuer_of, named, open_directory
-from oauth2_mw.cli.registry import counted, end_user, open_ledger, told
-from oauth2_mw.cli.terminal import CommandError, moment, plain, print_json, row, span
+from oauth2_mw.cli.directory import USER_HELP, find_user, issuer_of, name_and_id, open_directory
+from oauth2_mw.cli.registry import audited, end_user, format_count, open_registry
+from oauth2_mw.cli.terminal import CommandError, format_duration, format_time, print_json, printable, row
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.settings.model import Settings
@@ -24,11 +24,11 @@ _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the sessions are that a command is about."""
+class _Context:
+    """What every action works with."""
 
     settings: Settings
-    ledger: SessionRegistry
+    registry: SessionRegistry
     directory: Directory | None
 
 
@@ -41,10 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "revoke",
             _revoke,
             "(--session ID ... | --user USER | --all)",
-            "end sessions: whoever had them signs in again",
+            "end sessions: the people who had them sign in again",
         ),
     ):
-        # Behind an option with several words the file would be taken for one more of them.
+        # After an option with several words, the file would be read as one more of them.
         usage = f"%(prog)s [-h] INI {words}"
         command = actions.add_parser(name, help=summary, description=summary, usage=usage)
         command.add_argument(
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--user",
             nargs="+",
             metavar="USER",
-            help=f"the sessions of this user: {WHO}; one that begins with a dash as --user=USER",
+            help=f"the sessions of this user: {USER_HELP}; one that begins with a dash as --user=USER",
         )
         if name == "list":
             command.add_argument("--json", action="store_true", help="as JSON, for programs")
@@ -75,120 +75,125 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what the ACTION says.
+    """Carry out the ACTION.
 
-    :returns: 1 when a session that was named is not there.
-    :raises Refusal: when nothing lists the sessions, or there is no such user.
-    :raises ConfigError: when the INI file cannot be used.
-    :raises StoreUnavailable: when the store or the directory cannot be used.
+    :returns: 1 if a session that was named does not exist.
+    :raises CommandError: if nothing lists the sessions, or there is no such user.
+    :raises ConfigError: if the INI file cannot be used.
+    :raises StoreUnavailableError: if the store or the directory cannot be used.
     """
     settings = Settings.from_ini(options.ini)
     directory = open_directory(options.ini, settings) if settings.directory is not None else None
-    place = _Place(settings, open_ledger(options.ini, settings, directory), directory)
-    code: int = options.action(options, place)
+    context = _Context(settings, open_registry(options.ini, settings, directory), directory)
+    code: int = options.action(options, context)
     return code
 
 
-# Which user is meant
+# The user who is named
 
 
-def _find(options: argparse.Namespace, place: _Place) -> tuple[str, str]:
-    """The id of the user whom an operator means, and how messages call them."""
+def _find(options: argparse.Namespace, context: _Context) -> tuple[str, str]:
+    """Return the id of the user whom an operator names, and the name that messages use."""
     words: Sequence[str] = options.user
-    if place.directory is not None:
-        user = find_user(place.directory, place.settings, words, options.parser)
-        return user.id, named(user)
+    if context.directory is not None:
+        user = find_user(context.directory, context.settings, words, options.parser)
+        return user.id, name_and_id(user)
     if len(words) > 2:
-        options.parser.error(f"a user is {WHO}")
+        options.parser.error(f"a user is {USER_HELP}")
     if len(words) == 2:
-        return user_key(issuer_of(place.settings, words[0]), words[1]), " ".join(map(plain, words))
-    # Nobody but the sessions themselves knows names, and two users may have one.
+        return user_key(issuer_of(context.settings, words[0]), words[1]), " ".join(map(printable, words))
+    # Without a directory only sessions know usernames, and two users may have the same one.
     [word] = words
-    found = {
-        entry.user_id: entry.username
-        for entry in place.ledger.all()
-        if word in (entry.user_id, entry.username, plain(entry.username))
+    usernames = {
+        session.user_id: session.username
+        for session in context.registry.all()
+        if word in (session.user_id, session.username, printable(session.username))
     }
-    people = [_named(*one) for one in found.items()]
-    if len(people) > 1:
-        raise CommandError(f"{plain(word)} could be any of {', '.join(sorted(people))}; write the id of one")
-    if not people:
-        raise CommandError(f"nobody is signed in as {plain(word)}; oauth2-mw sessions list shows all who are")
-    return next(iter(found)), people[0]
+    users = [_name_and_id(*each) for each in usernames.items()]
+    if len(users) > 1:
+        raise CommandError(
+            f"{printable(word)} could be any of {', '.join(sorted(users))}; write the id of one"
+        )
+    if not users:
+        raise CommandError(
+            f"nobody is signed in as {printable(word)}; oauth2-mw sessions list shows everybody who is"
+        )
+    return next(iter(usernames)), users[0]
 
 
-def _named(user_id: str, username: str) -> str:
-    return f"{plain(username)} ({plain(user_id)})"
+def _name_and_id(user_id: str, username: str) -> str:
+    return f"{printable(username)} ({printable(user_id)})"
 
 
 # What is printed
 
 
-def _list(options: argparse.Namespace, place: _Place) -> int:
-    entries: Iterable[SessionInfo] = place.ledger.all()
+def _list(options: argparse.Namespace, context: _Context) -> int:
+    sessions: Iterable[SessionInfo] = context.registry.all()
     if options.user is not None:
-        entries = place.ledger.entries(_find(options, place)[0])
+        sessions = context.registry.entries(_find(options, context)[0])
     if options.json:
         print_json(
             {
-                "id": entry.id,
-                "user_id": entry.user_id,
-                "username": entry.username,
-                "provider": entry.provider,
-                "device": entry.device,
-                "address": entry.remote_addr,
-                "created": entry.created_at,
-                "seen": entry.last_used_at,
-                "expires": entry.expires_at,
+                "id": session.id,
+                "user_id": session.user_id,
+                "username": session.username,
+                "provider": session.provider,
+                "device": session.device,
+                "address": session.remote_addr,
+                "created": session.created_at,
+                "seen": session.last_used_at,
+                "expires": session.expires_at,
             }
-            for entry in entries
+            for session in sessions
         )
         return 0
     print(row("id", "user", "username", "provider", "device", "address", "since", "last seen", "ends"))
-    for entry in entries:
-        who = entry.user_id, entry.username, entry.provider
-        times = moment(entry.created_at), moment(entry.last_used_at), moment(entry.expires_at)
-        print(row(entry.id, *who, entry.device or "", entry.remote_addr or "", *times))
+    for session in sessions:
+        names = session.id, session.user_id, session.username, session.provider
+        client = session.device or "", session.remote_addr or ""
+        times = map(format_time, (session.created_at, session.last_used_at, session.expires_at))
+        print(row(*names, *client, *times))
     return 0
 
 
 # What is ended
 
 
-def _revoke(options: argparse.Namespace, place: _Place) -> int:
+def _revoke(options: argparse.Namespace, context: _Context) -> int:
     ended, code = 0, 0
     if options.all:
-        ended = _end_all(place.ledger)
+        ended = _end_all(context.registry)
     elif options.user is not None:
-        user_id, name = _find(options, place)
-        ended = len(end_user(place.ledger, user_id))
-        print(f"ended {counted(ended)} of {name}")
+        user_id, name = _find(options, context)
+        ended = len(end_user(context.registry, user_id))
+        print(f"ended {format_count(ended)} of {name}")
     else:
-        wanted = dict.fromkeys(options.session)
-        ended = _end_each(place.ledger, wanted)
-        code = 0 if ended == len(wanted) else 1
+        session_ids = dict.fromkeys(options.session)
+        ended = _end_each(context.registry, session_ids)
+        code = 0 if ended == len(session_ids) else 1
     if ended:
-        print(f"Every worker notices within {span(place.settings.revocation_sync)}.")
+        print(f"Every worker notices within {format_duration(context.settings.revocation_sync)}.")
     return code
 
 
-def _end_all(ledger: SessionRegistry) -> int:
-    with told() as ended:
-        for entry in ledger.all():
-            if ledger.end(entry.id, expires=entry.expires_at):
-                ended.append(entry)
-    people = len({entry.user_id for entry in ended})
-    print(f"ended {counted(len(ended))} of {people} {'user' if people == 1 else 'users'}")
+def _end_all(registry: SessionRegistry) -> int:
+    with audited() as ended:
+        for session in registry.all():
+            if registry.end(session.id, expires=session.expires_at):
+                ended.append(session)
+    users = len({session.user_id for session in ended})
+    print(f"ended {format_count(len(ended))} of {users} {'user' if users == 1 else 'users'}")
     return len(ended)
 
 
-def _end_each(ledger: SessionRegistry, wanted: Iterable[str]) -> int:
-    with told() as ended:
-        for word in wanted:
-            entry = ledger.entry(word) if _ID.fullmatch(word) else None
-            if entry is None or not ledger.end(entry.id, expires=entry.expires_at):
-                print(f"there is no session {plain(word)}; it may have ended", file=sys.stderr)
+def _end_each(registry: SessionRegistry, session_ids: Iterable[str]) -> int:
+    with audited() as ended:
+        for session_id in session_ids:
+            session = registry.entry(session_id) if _ID.fullmatch(session_id) else None
+            if session is None or not registry.end(session.id, expires=session.expires_at):
+                print(f"there is no session {printable(session_id)}; it may have ended", file=sys.stderr)
                 continue
-            ended.append(entry)
-            print(f"ended {entry.id} of {_named(entry.user_id, entry.username)}")
+            ended.append(session)
+            print(f"ended {session.id} of {_name_and_id(session.user_id, session.username)}")
     return len(ended)

@@ -1,4 +1,4 @@
-"""What passes between a command and the person who typed it: plain lines, moments, time spans, refusals."""
+"""What passes between a command and a terminal: printable text, times, durations, refusals."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from oauth2_mw.errors import OAuth2Error
 from oauth2_mw.observe import has_hidden
 from oauth2_mw.settings.text import parse_duration
 
-#: The last second that a date of four digits can name.
-_LAST_MOMENT = 253402300799
-#: The longest span that an option takes: beyond a year it is a slip of the keyboard.
-_LONGEST_SPAN = 366 * 86400
+#: The last second of the year 9999.
+_LAST_TIME = 253402300799
+#: The longest duration that an option takes: one of more than a year is a typing error.
+_LONGEST_DURATION = 366 * 86400
 
 
 class CommandError(OAuth2Error):
-    """A command that was not carried out. The text says why, and what to do instead; nothing was changed."""
+    """A command that was not carried out, and changed nothing. The text says why, and what to do instead."""
 
 
-def plain(text: str) -> str:
-    """*text* as it may be printed: what could steer a terminal, hide or break a line is escaped as in Python.
+def printable(text: str) -> str:
+    """Return *text* with everything that could steer a terminal, hide or break a line escaped as in Python.
 
     So is what the terminal's encoding does not have. A backslash is doubled, so that no name looks like an escape.
     """
@@ -40,18 +40,18 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 
 
-def word(value: object) -> str:
-    """A path or an id as it can be typed."""
+def shell_word(value: object) -> str:
+    """Return a path or an id quoted for a shell."""
     return shlex.quote(str(value))
 
 
 def row(*cells: str) -> str:
-    """A line of a table: cells with tabs between them, none of which holds one itself."""
-    return "\t".join(map(plain, cells))
+    """Return a line of a table: printable cells, separated by tabs."""
+    return "\t".join(map(printable, cells))
 
 
 def print_json(items: Iterable[Mapping[str, Any]]) -> None:
-    """Print a JSON list, an object a line, as the objects come."""
+    """Print a JSON list, one object a line, as the objects come."""
     before = "[\n"
     for item in items:
         print(before, json.dumps(item), sep="", end="")
@@ -59,29 +59,29 @@ def print_json(items: Iterable[Mapping[str, Any]]) -> None:
     print("[]" if before == "[\n" else "\n]")
 
 
-def moment(seconds: int) -> str:
-    """Seconds since the epoch as key files write them: ``2026-11-23T18:00:00Z``."""
-    shown = datetime.fromtimestamp(min(seconds, _LAST_MOMENT), tz=UTC).replace(tzinfo=None)
+def format_time(seconds: int) -> str:
+    """Return seconds since the epoch as key files write them: ``2026-11-23T18:00:00Z``."""
+    shown = datetime.fromtimestamp(min(seconds, _LAST_TIME), tz=UTC).replace(tzinfo=None)
     return f"{shown.isoformat()}Z"
 
 
-def span(seconds: int) -> str:
-    """Seconds as settings write them: ``8h``."""
+def format_duration(seconds: int) -> str:
+    """Return seconds as settings write them: ``8h``."""
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds and seconds % length == 0:
             return f"{seconds // length}{unit}"
     return f"{seconds}s"
 
 
-def read_span(text: str) -> int:
-    """The inverse of :func:`span`, for an option.
+def read_duration(text: str) -> int:
+    """Return the seconds of an option's value, such as ``8h``.
 
-    :raises argparse.ArgumentTypeError: when *text* is none, or is longer than a year.
+    :raises argparse.ArgumentTypeError: if *text* is not a valid duration, or is longer than a year.
     """
     try:
         seconds = parse_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    if seconds > _LONGEST_SPAN:
+    if seconds > _LONGEST_DURATION:
         raise argparse.ArgumentTypeError("that is more than a year")
     return seconds

@@ -8,9 +8,24 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oauth2_mw.cli.directory import WHO, NoDatabaseError, find_user, issuer_of, named, open_directory
-from oauth2_mw.cli.registry import counted, end_user, open_ledger
-from oauth2_mw.cli.terminal import CommandError, moment, plain, print_json, row, span, word
+from oauth2_mw.cli.directory import (
+    USER_HELP,
+    NoDatabaseError,
+    find_user,
+    issuer_of,
+    name_and_id,
+    open_directory,
+)
+from oauth2_mw.cli.registry import end_user, format_count, open_registry
+from oauth2_mw.cli.terminal import (
+    CommandError,
+    format_duration,
+    format_time,
+    print_json,
+    printable,
+    row,
+    shell_word,
+)
 from oauth2_mw.errors import ProviderError, StoreUnavailableError
 from oauth2_mw.settings.model import Settings
 
@@ -43,23 +58,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 "words",
                 nargs="+",
                 metavar="USER ISSUER SUBJECT",
-                help=f"USER is {WHO}; then the issuer and the subject that are to sign this user in",
+                help=f"USER is {USER_HELP}; then the issuer and the subject that are to sign this user in",
             )
         elif name == "unlink":
             command.add_argument("issuer", metavar="ISSUER", help="as it was linked, or a provider's NAME")
             command.add_argument("subject", metavar="SUBJECT", help="as it was linked")
         elif name != "list":
-            command.add_argument("words", nargs="+", metavar="USER", help=WHO)
+            command.add_argument("words", nargs="+", metavar="USER", help=USER_HELP)
         if name in ("list", "show"):
             command.add_argument("--json", action="store_true", help="as JSON, for programs")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what the ACTION says.
+    """Carry out the ACTION.
 
-    :raises Refusal: when there is no directory, no such user, or it cannot be done.
-    :raises ConfigError: when the INI file cannot be used.
-    :raises StoreUnavailable: when the directory or the session store cannot be used.
+    :raises CommandError: if there is no directory, no such user, or the change is not possible.
+    :raises ConfigError: if the INI file cannot be used.
+    :raises StoreUnavailableError: if the directory or the session store cannot be used.
     """
     settings = Settings.from_ini(options.ini)
     options.action(options, settings, open_directory(options.ini, settings))
@@ -78,7 +93,7 @@ def _list(options: argparse.Namespace, _settings: Settings, directory: Directory
         since = user.disabled_since
         texts = user.id, user.username, user.name or "", user.email or ""
         lists = ",".join(user.groups), ",".join(user.organizations)
-        print(row(*texts, *lists, moment(since) if since is not None else ""))
+        print(row(*texts, *lists, format_time(since) if since is not None else ""))
 
 
 def _show(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
@@ -101,12 +116,15 @@ def _show(options: argparse.Namespace, settings: Settings, directory: Directory)
         *(("group", group) for group in user.groups),
         *(("organization", organization) for organization in user.organizations),
         ("identity", f"{user.issuer} {user.subject}"),
-        *(("identity", f"{link.issuer} {link.subject} (linked {moment(link.linked_at)})") for link in links),
-        ("disabled since", moment(since) if since is not None else None),
+        *(
+            ("identity", f"{link.issuer} {link.subject} (linked {format_time(link.linked_at)})")
+            for link in links
+        ),
+        ("disabled since", format_time(since) if since is not None else None),
     ]
-    for what, value in lines:
+    for label, value in lines:
         if value is not None:
-            print(f"{what + ':':<16}{plain(value)}")
+            print(f"{label + ':':<16}{printable(value)}")
 
 
 def _as_json(user: User) -> dict[str, Any]:
@@ -130,75 +148,76 @@ def _as_json(user: User) -> dict[str, Any]:
 
 def _disable(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
     user = find_user(directory, settings, options.words, options.parser)
-    before = user.disabled_since
-    # First the user, then the sessions: nobody makes a new one in between.
-    if before is None:
+    since = user.disabled_since
+    # First the user, then the sessions: no new session begins in between.
+    if since is None:
         directory.set_disabled(user.id, disabled=True, now=int(time.time()))
-        print(f"disabled {named(user)}")
+        print(f"disabled {name_and_id(user)}")
     else:
-        print(f"{named(user)} is disabled already, since {moment(before)}")
+        print(f"{name_and_id(user)} is disabled already, since {format_time(since)}")
     ended = _end_sessions(options, settings, directory, user)
     if ended:
-        print(f"ended {counted(ended)}")
-    if before is None:
+        print(f"ended {format_count(ended)}")
+    if since is None:
+        delay = format_duration(settings.revocation_sync)
         print(
-            f"Nobody can sign in as this user from now on. Sessions end within {span(settings.revocation_sync)}, on "
-            "every host that reaches the directory."
+            f"Nobody can sign in as this user from now on. Sessions end within {delay}, on every host that reaches the "
+            "directory."
         )
 
 
 def _end_sessions(options: argparse.Namespace, settings: Settings, directory: Directory, user: User) -> int:
-    """End what would go on when the user is enabled again; how many that were."""
+    """End the sessions that would go on if the user were enabled again. Return how many there were."""
     try:
-        return len(end_user(open_ledger(options.ini, settings, directory), user.id))
+        return len(end_user(open_registry(options.ini, settings, directory), user.id))
     except NoDatabaseError:
         return 0
     except StoreUnavailableError as error:
         raise StoreUnavailableError(
-            f"the sessions of {named(user)} could not be ended: {error.detail}. None of them counts while the user is "
-            f"disabled; before you enable the user again: oauth2-mw sessions revoke {word(options.ini)} "
-            f"--user={word(user.id)}"
+            f"the sessions of {name_and_id(user)} could not be ended: {error.detail}. None of them counts while the "
+            f"user is disabled; before you enable the user again: oauth2-mw sessions revoke {shell_word(options.ini)} "
+            f"--user={shell_word(user.id)}"
         ) from None
 
 
 def _enable(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
     user = find_user(directory, settings, options.words, options.parser)
     if user.disabled_since is None:
-        print(f"{named(user)} is not disabled")
+        print(f"{name_and_id(user)} is not disabled")
         return
     directory.set_disabled(user.id, disabled=False, now=int(time.time()))
-    print(f"enabled {named(user)}")
+    print(f"enabled {name_and_id(user)}")
+    delay = format_duration(settings.revocation_sync)
     print(
-        f"They can sign in from now on, and use the application within {span(settings.revocation_sync)}. The sessions "
-        "that they had have ended."
+        f"They can sign in from now on, and use the application within {delay}. The sessions that they had have "
+        "ended."
     )
 
 
 def _link(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
     if len(options.words) not in (3, 4):
-        options.parser.error(f"write USER ISSUER SUBJECT; USER is {WHO}")
+        options.parser.error(f"write USER ISSUER SUBJECT; USER is {USER_HELP}")
     *words, issuer, subject = options.words
     user = find_user(directory, settings, words, options.parser)
     issuer = issuer_of(settings, issuer)
     provider = next((other for other in settings.providers.values() if other.user_issuer == issuer), None)
     if provider is None:
-        known = ", ".join(f"{name} ({other.user_issuer})" for name, other in settings.providers.items())
+        issuers = ", ".join(f"{name} ({other.user_issuer})" for name, other in settings.providers.items())
         raise CommandError(
-            f"no enabled provider signs people in for the issuer {plain(issuer)}; there is {known or 'none'}. It "
-            "must be the same to the letter"
+            f"no enabled provider has the issuer {printable(issuer)}, to the letter; there are: {issuers or 'none'}"
         )
-    before = directory.find(issuer, subject)
+    previous_owner = directory.find(issuer, subject)
     try:
         owner = directory.link(user.id, issuer, subject, now=int(time.time()))
     except ProviderError as error:
         raise CommandError(error.detail) from None
-    pair = f"{plain(issuer)} {plain(subject)}"
+    pair = f"{printable(issuer)} {printable(subject)}"
     if owner is None or owner.id != user.id:
-        raise CommandError(_taken(pair, owner, issuer, subject))
-    if before is not None:
-        print(f"{pair} signs in {named(user)} already")
+        raise CommandError(_why_not_linked(pair, owner, issuer, subject))
+    if previous_owner is not None:
+        print(f"{pair} signs in {name_and_id(user)} already")
         return
-    print(f"linked {pair}: it signs in {named(user)} from now on")
+    print(f"linked {pair}: it signs in {name_and_id(user)} from now on")
     if provider.always_update:
         print(
             f"Provider {provider.name} has always_update on: such a sign-in replaces username, name and address of "
@@ -208,7 +227,7 @@ def _link(options: argparse.Namespace, settings: Settings, directory: Directory)
 
 def _unlink(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
     issuer, subject = issuer_of(settings, options.issuer), options.subject
-    pair = f"{plain(issuer)} {plain(subject)}"
+    pair = f"{printable(issuer)} {printable(subject)}"
     try:
         user_id = directory.unlink(issuer, subject)
     except ProviderError as error:
@@ -216,26 +235,29 @@ def _unlink(options: argparse.Namespace, settings: Settings, directory: Director
     if user_id is None:
         owner = directory.find(issuer, subject)
         if owner is not None:
-            raise CommandError(f"{pair} is the user {named(owner)} itself, and no link; nothing was changed")
+            raise CommandError(
+                f"{pair} is the user {name_and_id(owner)} itself, not a link; nothing was changed"
+            )
         raise CommandError(
             f"{pair} is not linked to anybody; oauth2-mw users show tells what is linked to a user"
         )
     owner = directory.get(user_id)
-    print(f"unlinked {pair}: it signs in {named(owner) if owner is not None else plain(user_id)} no more")
+    user_name = name_and_id(owner) if owner is not None else printable(user_id)
+    print(f"unlinked {pair}: it signs in {user_name} no more")
     if owner is not None:
         print(
-            "Who signed in that way goes on until the session ends. To end all sessions of the user: oauth2-mw "
-            f"sessions revoke {word(options.ini)} --user={word(user_id)}"
+            "Sessions begun that way go on. To end all sessions of the user: oauth2-mw sessions revoke "
+            f"{shell_word(options.ini)} --user={shell_word(user_id)}"
         )
 
 
-def _taken(pair: str, owner: User | None, issuer: str, subject: str) -> str:
+def _why_not_linked(pair: str, owner: User | None, issuer: str, subject: str) -> str:
     if owner is None:
         return "the user was removed from the directory meanwhile"
     if (owner.issuer, owner.subject) != (issuer, subject):
-        return f"{pair} is linked to {named(owner)}, and signs in one user only"
+        return f"{pair} is linked to {name_and_id(owner)}, and signs in one user only"
     return (
-        f"{pair} is a user of its own: {named(owner)}. Two users cannot be made one. You can disable that one "
-        f"(oauth2-mw users disable), so that this person goes on as the other alone; the name {plain(owner.username)} "
-        "stays with it all the same, because a name once given is never given to another"
+        f"{pair} is a user of its own: {name_and_id(owner)}. Two users cannot be made one. You can disable that one "
+        f"(oauth2-mw users disable), so that this person goes on as the other alone; the name "
+        f"{printable(owner.username)} stays with it all the same, because a name once given is never given to another"
     )

@@ -64,7 +64,7 @@ class Directory:
         with self._db.reading() as connection:
             return self._select_one(connection, self._users.has_id(user_id))
 
-    def named(self, username: str) -> User | None:
+    def find_by_name(self, username: str) -> User | None:
         """Return the user to whom that name was given, also if they have another one now, or ``None``."""
         with self._db.reading() as connection:
             owner = self._users.owner_of_name(connection, username)
@@ -188,7 +188,7 @@ class Directory:
     def links(self, user_id: str) -> list[Link]:
         """Return the pairs that are linked to a user, without the user's own, oldest first."""
         with self._db.reading() as connection:
-            return self._links.of(connection, user_id)
+            return self._links.of_user(connection, user_id)
 
     def set_disabled(self, user_id: str, *, disabled: bool, now: int) -> bool:
         """Keep a user out, or let them in again. Return ``False`` if there is no such user.

@@ -59,7 +59,7 @@ class LinkTable:
         """Remove the link of a pair, if there is one."""
         connection.execute(sa.delete(self._table).where(self._table.c.user_key == key))
 
-    def of(self, connection: Connection, user_id: str) -> list[Link]:
+    def of_user(self, connection: Connection, user_id: str) -> list[Link]:
         """Return the links of a user, oldest first."""
         columns = self._table.c
         query = (

@@ -201,7 +201,7 @@ def test_a_file_whose_owner_cannot_be_kept_is_not_replaced(
 
     monkeypatch.setattr(os, "fchown", only_for_root)
     with operator.keys.open() as file, pytest.raises(CommandError, match="run this as that user, or as root"):
-        key_file._give(file.fileno(), operator.keys, os.stat_result(of_another))
+        key_file._copy_owner_and_mode(file.fileno(), operator.keys, os.stat_result(of_another))
 
 
 def test_a_key_file_behind_a_link_is_changed_where_it_lies(operator: Operator) -> None:

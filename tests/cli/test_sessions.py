@@ -417,7 +417,7 @@ def test_a_command_makes_no_database(operator: Operator, kind: str) -> None:
     operator.write_ini(secret_keys=text_key(), **KINDS[kind])
     answer = operator.run("sessions", "list", operator.ini)
     assert answer.code == 1
-    assert "is not there yet; the first sign-in makes it" in answer.err
+    assert "does not exist yet; the first sign-in creates it" in answer.err
     assert list(operator.folder.glob("*.db")) == []
 
 

@@ -10,7 +10,7 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from oauth2_mw.cli.terminal import moment, plain, read_span, row, span
+from oauth2_mw.cli.terminal import format_duration, format_time, printable, read_duration, row
 from tests.support.hosts.processes import ROOT, child_environment
 
 
@@ -26,12 +26,12 @@ from tests.support.hosts.processes import ROOT, child_environment
     ],
 )
 def test_what_is_printed_holds_nothing_but_what_it_shows(text: str, shown: str) -> None:
-    assert plain(text) == shown
+    assert printable(text) == shown
 
 
 def test_what_the_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
-    assert plain("é測") == r"é\u6e2c"
+    assert printable("é測") == r"é\u6e2c"
 
 
 def test_cells_cannot_make_others() -> None:
@@ -43,14 +43,14 @@ def test_cells_cannot_make_others() -> None:
     [(1, "1s"), (90, "90s"), (60, "1m"), (5400, "90m"), (28800, "8h"), (86400, "1d"), (0, "0s")],
 )
 def test_spans_are_written_as_settings_are(seconds: int, text: str) -> None:
-    assert span(seconds) == text
-    assert read_span(text) == seconds
+    assert format_duration(seconds) == text
+    assert read_duration(text) == seconds
 
 
 def test_a_span_ends_at_a_year() -> None:
-    assert read_span("366d") == 366 * 86400
+    assert read_duration("366d") == 366 * 86400
     with pytest.raises(ArgumentTypeError):
-        read_span("367d")
+        read_duration("367d")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_span_ends_at_a_year() -> None:
     [(0, "1970-01-01T00:00:00Z"), (253402300799, "9999-12-31T23:59:59Z"), (2**40, "9999-12-31T23:59:59Z")],
 )
 def test_moments_are_written_as_key_files_have_them(seconds: int, text: str) -> None:
-    assert moment(seconds) == text
+    assert format_time(seconds) == text
 
 
 def test_a_reader_who_has_seen_enough_is_no_failure_to_talk_about() -> None:

@@ -214,7 +214,7 @@ def test_without_a_directory_the_setting_is_named(operator: Operator) -> None:
 def test_a_command_makes_no_database(operator: Operator) -> None:
     answer = operator.run("users", "list", operator.ini)
     assert answer.code == 1
-    assert "users.db: is not there yet; the first sign-in makes it" in answer.err
+    assert "users.db: does not exist yet; the first sign-in creates it" in answer.err
     assert not (operator.folder / "users.db").exists()
 
 

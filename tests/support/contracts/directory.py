@@ -378,14 +378,14 @@ class DirectoryContract:
     def test_a_user_is_found_by_every_name_that_was_ever_theirs(self, directory: Directory) -> None:
         sign_in(directory, "1", "jane")
         user = sign_in(directory, "1", "janet")
-        found = [directory.named(name) for name in ("janet", "JANE", "ｊａｎｅ")]
+        found = [directory.find_by_name(name) for name in ("janet", "JANE", "ｊａｎｅ")]
         assert [other and other.id for other in found] == [user.id] * 3
-        assert directory.named("joan") is None
+        assert directory.find_by_name("joan") is None
 
     def test_the_name_of_a_user_who_is_gone_finds_nobody(self, directory: Directory, rows: Rows) -> None:
         sign_in(directory, "1", "jane")
         rows.run("DELETE FROM oauth2_mw_users")
-        assert directory.named("jane") is None
+        assert directory.find_by_name("jane") is None
 
     # Links
 
@@ -609,7 +609,7 @@ class DirectoryContract:
         with statements() as seen:
             directory.find(ISSUER, "1")
             directory.get(user.id)
-            directory.named("jane")
+            directory.find_by_name("jane")
             directory.link(user.id, OTHER, "77", now=NOW)
             directory.links(user.id)
             directory.unlink(OTHER, "77")

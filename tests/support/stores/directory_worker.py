@@ -55,7 +55,7 @@ def link_or_sign_in(directory: Directory, _worker: str, thread: str) -> Any:
     """First sign-ins of one person, and an administrator who links that person to the user ``jane``."""
     if int(thread) % 2:
         return directory.record_sign_in(provider(), ISSUER, "2", attributes("joan"), create=True, now=NOW).id
-    jane = directory.named("jane")
+    jane = directory.find_by_name("jane")
     linked = directory.link(jane.id, ISSUER, "2", now=NOW) if jane is not None else None
     return linked and linked.id
 
