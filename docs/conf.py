@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from docutils import nodes
@@ -12,6 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 # Before the import: the pages describe the code beside them, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from oauth2_mw import audit
 from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.fields import describe
 
@@ -92,8 +95,27 @@ class BuiltInIcons(SphinxDirective):
         return [paragraph]
 
 
+class AuditEvents(SphinxDirective):
+    """``.. audit-events::``: the events of the audit log as they are declared, below what their fields mean."""
+
+    def run(self) -> list[nodes.Node]:
+        fields = [("field", "what it says"), *((f"``{name}``", text) for name, text in audit.FIELDS.items())]
+        events = [("event", "level", "fields", "what happened")]
+        for event in audit.EVENTS.values():
+            level, names = logging.getLevelName(event.level), ", ".join(event.fields)
+            events.append((f"``{event.name}``", level, names, event.meaning))
+        return [*self._table(fields, "15 85"), *self._table(events, "20 10 20 50")]
+
+    def _table(self, rows: Sequence[Sequence[str]], widths: str) -> list[nodes.Node]:
+        lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+        for first, *others in rows:
+            lines += [f"   * - {first}", *(f"     - {cell}" for cell in others)]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 def setup(app: Sphinx) -> None:
     """Make the directives known."""
     app.add_directive("settings-reference", SettingsReference)
     app.add_directive("presets", Presets)
     app.add_directive("built-in-icons", BuiltInIcons)
+    app.add_directive("audit-events", AuditEvents)

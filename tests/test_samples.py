@@ -166,7 +166,7 @@ def test_the_sample_logging_writes_routine_events_and_warnings_into_the_audit_fi
     program = (
         "import logging.config, sys; sys.path.insert(0, sys.argv[2])\n"
         "logging.config.fileConfig(sys.argv[1], disable_existing_loggers=False)\n"
-        "from oauth2_mw.observe import audit\n"
+        "from oauth2_mw.audit import audit\n"
         "audit('login', user='u1')\n"
         "audit('login_failed', code='token_nonce')\n"
     )

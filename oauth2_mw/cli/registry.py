@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oauth2_mw.audit import audit
 from oauth2_mw.cli.directory import require_database
 from oauth2_mw.cli.terminal import CommandError
-from oauth2_mw.observe import audit
 from oauth2_mw.session.opening import open_sessions
 from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.settings.model import Settings

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement
 from sqlalchemy.engine import Connection
 
+from oauth2_mw.audit import audit
 from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.identity import enrolment
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import User, user_key
 from oauth2_mw.identity.users import PAGE, UserTable
-from oauth2_mw.observe import audit
 from oauth2_mw.sql import Database
 
 if TYPE_CHECKING:
@@ -133,10 +133,10 @@ class Directory:
         if refused is not None:
             audit(
                 "rename_refused",
+                provider=provider.name,
                 user=user.id,
                 username=user.username,
                 wanted=attributes.username,
-                provider=provider.name,
                 detail=refused,
             )
         return user

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from oauth2_mw.audit import audit
 from oauth2_mw.errors import LoginError
 from oauth2_mw.identity.model import freeze
-from oauth2_mw.observe import audit
 from oauth2_mw.session.cookies import Cookies
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.sealing import Sealer, sealed_length
@@ -71,7 +71,7 @@ class CookieSessions:
             session = smaller
         who = session.identity
         if dropped:
-            audit("session_reduced", provider=who.provider, user=who.id, dropped=", ".join(dropped))
+            audit("session_reduced", identity=who, dropped=", ".join(dropped))
         if not self._fits(session):
             raise LoginError(
                 f"the session of user {who.id} exceeds session_max_bytes = {self._most}: configure a session store, or "

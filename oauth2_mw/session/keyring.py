@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from oauth2_mw.audit import audit
 from oauth2_mw.encoding import base64url
-from oauth2_mw.observe import audit
 from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
 
 log = logging.getLogger(__name__)

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from oauth2_mw.audit import audit
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.errors import (
     AccessDeniedError,
@@ -33,7 +34,6 @@ from oauth2_mw.errors import (
 )
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import Identity
-from oauth2_mw.observe import audit
 from oauth2_mw.provider.client import ProviderClient, RefreshResult
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
@@ -258,7 +258,7 @@ class Refresher:
                 id_token=session.tokens.get("id_token"),
             )
         except ProviderUnavailableError as error:
-            audit("refresh_postponed", provider=provider.name, user=session.identity.id, detail=error.detail)
+            audit("refresh_postponed", identity=session.identity, detail=error.detail)
             return self._later(session)
         except TokenError as error:
             # The provider says something that cannot be true of this session, such as another subject.
@@ -269,13 +269,7 @@ class Refresher:
         try:
             return self._sessions.fitted(self._renewed(session, provider, answer))
         except LoginError as error:
-            audit(
-                "access_withdrawn",
-                provider=provider.name,
-                user=session.identity.id,
-                code=error.code,
-                detail=error.detail,
-            )
+            audit("access_withdrawn", code=error.code, identity=session.identity, detail=error.detail)
             return None
 
     def _renewed(self, session: Session, provider: ProviderSettings, answer: RefreshResult) -> Session:
@@ -308,7 +302,7 @@ class Refresher:
             )
         except StoreUnavailableError as error:
             # The tokens must not be lost for that: the old refresh token is spent.
-            audit("refresh_without_directory", provider=provider.name, user=before.id, detail=error.detail)
+            audit("refresh_without_directory", identity=before, detail=error.detail)
             return before
         if identity.id != before.id:
             raise AccessDeniedError(
@@ -343,10 +337,10 @@ class Refresher:
 
     def _tell_refused(self, session: Session, error: OAuth2Error) -> None:
         who = session.identity
-        audit("refresh_refused", provider=who.provider, user=who.id, code=error.code, detail=error.detail)
+        audit("refresh_refused", code=error.code, identity=who, detail=error.detail)
 
     def _end(self, session: Session) -> None:
-        audit("session_ended", provider=session.identity.provider, user=session.identity.id)
+        audit("session_ended", identity=session.identity)
         self._sessions.end(session)
 
     def revoke(self, session: Session) -> None:
@@ -358,12 +352,7 @@ class Refresher:
             try:
                 self._clients(session.identity.provider).revoke(token, kind=kind)
             except OAuth2Error as error:
-                audit(
-                    "revocation_failed",
-                    provider=session.identity.provider,
-                    code=error.code,
-                    detail=error.detail,
-                )
+                audit("revocation_failed", code=error.code, identity=session.identity, detail=error.detail)
             # With the refresh token go the access tokens that came of it (section 2.1).
             return
 

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.engine import Connection
 
+from oauth2_mw.audit import audit
 from oauth2_mw.encoding import MAX_NUMBER
-from oauth2_mw.observe import audit
 from oauth2_mw.sql import Database
 from oauth2_mw.sql.purge import Purge
 
@@ -129,6 +129,6 @@ def _valid(rows: Iterable[Any]) -> Iterator[Revocation]:
         else:
             audit(
                 "store_value_unusable",
-                row=row.id,
+                revocation=row.id,
                 detail="this revocation was not written by oauth2_mw; it is ignored",
             )

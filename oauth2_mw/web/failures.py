@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from webob import Response
 
+from oauth2_mw.audit import audit
 from oauth2_mw.errors import (
     AccessDeniedError,
     MethodNotAllowedError,
@@ -19,7 +20,7 @@ from oauth2_mw.errors import (
     UnavailableError,
     UnexpectedError,
 )
-from oauth2_mw.observe import audit, new_reference
+from oauth2_mw.observe import new_reference
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.http import responses
@@ -84,8 +85,13 @@ class Failures:
         if not isinstance(error, OAuth2Error):
             error = _unexpected(error, reference)
         provider = attempt.state.provider if attempt is not None else error.provider
-        event = "refused" if attempt is None else "login_failed"
-        audit(event, ref=reference, provider=provider, code=error.code, detail=error.detail)
+        audit(
+            "refused" if attempt is None else "login_failed",
+            ref=reference,
+            code=error.code,
+            provider=provider,
+            detail=error.detail,
+        )
         retry_url = self._urls.login(destination=attempt.destination if attempt is not None else destination)
         if isinstance(error, SwitchedOffError):
             html = self._pages.switched_off(reference=reference)

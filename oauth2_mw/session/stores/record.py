@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
+from oauth2_mw.audit import audit
 from oauth2_mw.encoding import MAX_NUMBER, base64url
 from oauth2_mw.errors import StoreUnavailableError
-from oauth2_mw.observe import audit
 
 #: Characters of :attr:`Record.data` and :attr:`Record.summary`; sealed texts are ASCII, a byte each.
 MAX_DATA = 256 * 1024

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from webob import Request, Response
 
+from oauth2_mw.audit import audit
 from oauth2_mw.errors import BadRequestError
-from oauth2_mw.observe import audit
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.registry import SessionInfo, SessionRegistry
@@ -76,7 +76,7 @@ class SessionsPage:
         if not self._tokens.fits(form.get("csrf_token", ""), session):
             audit(
                 "logout_not_confirmed",
-                user=session.identity.id,
+                identity=session.identity,
                 detail="the form of the sessions page carried no token of this session",
             )
             return self._show(session, message=_EXPIRED, status=400)
@@ -92,12 +92,7 @@ class SessionsPage:
             if info.id != session.id and session_id in (None, "", info.id)
         ]
         ended = [info for info in others if self._registry.end(info.id, expires=info.expires_at)]
-        audit(
-            "signed_out_elsewhere",
-            user=session.identity.id,
-            username=session.identity.username,
-            count=len(ended),
-        )
+        audit("signed_out_elsewhere", identity=session.identity, count=len(ended))
         done = "others" if not session_id else "one" if ended else "gone"
         return responses.redirect(self._urls.sessions(done=done))
 

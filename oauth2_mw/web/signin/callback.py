@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 
 from webob import Request, Response
 
+from oauth2_mw.audit import audit
 from oauth2_mw.errors import AttemptLostError, BadRequestError, ProviderError, SignInDeclinedError, StateError
 from oauth2_mw.identity.admission import Admission
-from oauth2_mw.observe import audit
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
@@ -176,7 +176,7 @@ class Callback:
         previous = current.session or attempt.previous_session
         if previous is not None:
             self._sessions.end(previous)
-        audit("login", user=identity.id, username=identity.username, provider=provider.name)
+        audit("login", identity=identity)
         session_bytes = sum(map(len, session_cookies))
         attempt_cookies = self._attempts.close_signed_in(attempt, current.cookies, session_bytes)
         return responses.redirect(

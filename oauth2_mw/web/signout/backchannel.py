@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from webob import Request, Response
 
+from oauth2_mw.audit import audit
 from oauth2_mw.encoding import pair_hash
 from oauth2_mw.errors import (
     RETRY_AFTER,
@@ -22,7 +23,7 @@ from oauth2_mw.errors import (
     UnavailableError,
 )
 from oauth2_mw.identity.model import user_key
-from oauth2_mw.observe import audit, new_reference
+from oauth2_mw.observe import new_reference
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.tokens.logout_token import LogoutToken
 from oauth2_mw.session.cookie_cache import RequestSession
@@ -82,7 +83,15 @@ class BackChannelLogout:
                 retry_after=RETRY_AFTER,
             )
         users = sorted({info.user_id for info in ended})
-        audit("logout_by_provider", provider=name, how=how, count=len(ended), user=users or None)
+        usernames = sorted({info.username for info in ended})
+        audit(
+            "logout_by_provider",
+            provider=name,
+            user=users or None,
+            username=usernames or None,
+            count=len(ended),
+            how=how,
+        )
         return responses.empty_ok()
 
     def _act(self, token: LogoutToken) -> tuple[str, list[SessionInfo]]:
@@ -122,5 +131,5 @@ def _logout_token(request: Request) -> str:
 def _audit_refusal(name: str, error: OAuth2Error) -> str:
     """Write the audit line of a refusal. Return its reference."""
     reference = new_reference()
-    audit("refused", ref=reference, provider=name, code=error.code, detail=error.detail)
+    audit("refused", ref=reference, code=error.code, provider=name, detail=error.detail)
     return reference

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from webob import Request, Response
 
-from oauth2_mw.observe import audit
+from oauth2_mw.audit import audit
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
@@ -77,7 +77,15 @@ class FrontChannelLogout:
     def _end_by_sid(self, name: str, issuer: str, sid: str) -> list[str]:
         ended = self._registry.end_by_sid(issuer, sid)
         users = sorted({info.user_id for info in ended})
-        audit("logout_by_provider", provider=name, how="frame", count=len(ended), user=users or None)
+        usernames = sorted({info.username for info in ended})
+        audit(
+            "logout_by_provider",
+            provider=name,
+            user=users or None,
+            username=usernames or None,
+            count=len(ended),
+            how="frame",
+        )
         return [info.id for info in ended]
 
     def _end_own(self, request: Request, current: RequestSession, name: str) -> list[str]:
@@ -86,7 +94,7 @@ class FrontChannelLogout:
         if session is None or session.identity.provider != name or not in_frame:
             return []
         self._sessions.end(session)
-        audit("logout_by_provider", provider=name, how="frame", count=1, user=session.identity.id)
+        audit("logout_by_provider", identity=session.identity, count=1, how="frame")
         return [session.id]
 
 

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from webob import Request, Response
 
+from oauth2_mw.audit import audit
 from oauth2_mw.errors import StoreUnavailableError
-from oauth2_mw.observe import audit
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
@@ -88,7 +88,7 @@ class Logout:
             if not self._tokens.fits(form.get("csrf_token", ""), session):
                 audit(
                     "logout_not_confirmed",
-                    user=session.identity.id,
+                    identity=session.identity,
                     detail="the form carried no token of this session",
                 )
                 return self._ask(session, destination, status=400)
@@ -150,9 +150,7 @@ class Logout:
                 raise
             # The browser forgets in any case; a copy of its cookie may serve elsewhere until it expires.
             detail = f"the cookie was deleted, but other hosts could not be told: {error.detail}"
-        audit(
-            "logout", user=identity.id, username=identity.username, provider=identity.provider, detail=detail
-        )
+        audit("logout", identity=identity, detail=detail)
         self._revoke(session)
         cookies = self._sessions.cookies.expire_all(current.cookies)
         provider = self._providers[identity.provider]

@@ -309,7 +309,7 @@ def test_an_overwritten_revocation_lets_nobody_in(
     with pytest.raises(StoreUnavailableError, match="delete it"):
         store.revoked("user:1")
     store.revoke("user:1", moment=6, expires=later)
-    assert "event=store_value_unusable name=user:1" in caplog.text
+    assert "event=store_value_unusable revocation=user:1" in caplog.text
     assert store.revoked("user:1") == 6
 
 

@@ -351,7 +351,7 @@ class DirectoryContract:
             user = sign_in(directory, "2", "JANE", name="Joan")
         assert (user.id, user.username, user.name) == (joan.id, "joan", "Joan")
         [line] = caplog.messages
-        assert line.startswith(f"event=rename_refused user={joan.id} username=joan wanted=JANE provider=corp")
+        assert line.startswith(f"event=rename_refused provider=corp user={joan.id} username=joan wanted=JANE")
 
     @pytest.mark.requirement("3k.6")
     def test_a_rename_onto_a_name_that_cannot_be_used_keeps_the_old_one(

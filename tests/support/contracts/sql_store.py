@@ -147,7 +147,7 @@ class SqlStoreContract(StoreContract):
         audit_lines(caplog)
         assert [(entry.name, entry.moment) for entry in sql.revocations(0)] == [("user:2", 5)]
         [line] = audit_lines(caplog)
-        assert line.startswith("event=store_value_unusable row=")
+        assert line.startswith("event=store_value_unusable revocation=")
         assert len(line) < 300
         assert sql.revoked("user:1") is None
         sql.revoke("user:1", moment=7, expires=later)

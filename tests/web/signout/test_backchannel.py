@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -119,7 +120,9 @@ def test_a_token_in_order_ends_the_session(site: Guarded, provider: StandIn) -> 
     assert (answer.status, answer.body) == (200, b"")
     assert not is_signed_in(browser, site)
     (line,) = [line for line in site.audit if line.startswith("event=logout_by_provider")]
-    assert "provider=default how=sid count=1 user=" in line
+    assert re.fullmatch(
+        "event=logout_by_provider provider=default user=.* username=jane count=1 how=sid", line
+    )
 
 
 def test_a_copied_cookie_is_worth_nothing_after_a_logout(site: Guarded, provider: StandIn) -> None:
@@ -157,7 +160,7 @@ def test_by_sub_a_token_ends_every_session_of_that_user_and_of_no_other(
     other = signed_in(site)
     assert tell(site, provider.logout_token(sub="user-1", sid=LEFT_OUT)).status == 200
     assert [is_signed_in(browser, site) for browser in (one, two, other)] == [False, False, True]
-    assert any("how=sub count=2" in line for line in site.audit)
+    assert any("count=2 how=sub" in line for line in site.audit)
 
 
 def test_by_sub_a_token_ends_no_session_that_is_newer(site: Guarded, provider: StandIn) -> None:
@@ -195,7 +198,7 @@ def test_a_token_that_comes_twice_has_one_effect(site: Guarded, provider: StandI
     assert tell(site, token).status == 200
     assert watched.calls == ["revoked"]
     assert not is_signed_in(browser, site)
-    assert "how=repeated count=0" in site.audit[-1]
+    assert "count=0 how=repeated" in site.audit[-1]
 
 
 def test_a_token_whose_logout_failed_half_way_works_when_it_comes_again(
@@ -263,8 +266,7 @@ def refused(site: Guarded, provider: StandIn, token: str, code: str | None = Non
     answer = tell(site, token)
     assert (answer.status, answer.error) == (400, "invalid_request")
     assert is_signed_in(browser, site)
-    assert site.audit[-1].startswith("event=refused ref=")
-    assert "provider=default code=" in site.audit[-1]
+    assert re.match("event=refused ref=[0-9a-f]{8} code=.* provider=default detail=", site.audit[-1])
     if code is not None:
         assert f"code={code} " in site.audit[-1]
     assert site.audit[-1].split("ref=")[1][:8] in answer.body.decode()

@@ -8,9 +8,9 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import Literal
 
+from oauth2_mw.audit import audit
 from oauth2_mw.encoding import MAX_NUMBER, base64url
 from oauth2_mw.errors import StoreUnavailableError
-from oauth2_mw.observe import audit
 from oauth2_mw.session.stores.record import (
     EXPIRY_GRACE,
     Record,
@@ -188,7 +188,7 @@ class RedisStore:
         match self._run("r", hashed, scripts.REVOKE, *arguments, durable=True):
             case [bytes(problem)]:
                 detail = f"{values.message(problem)}; it was overwritten"
-                audit("store_value_unusable", name=name, detail=detail)
+                audit("store_value_unusable", revocation=name, detail=detail)
             case answer:
                 values.require_done(answer)
 

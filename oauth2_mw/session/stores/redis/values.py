@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from oauth2_mw.audit import audit
 from oauth2_mw.errors import StoreUnavailableError
-from oauth2_mw.observe import audit
 from oauth2_mw.session.stores.record import Record, is_valid_number, read_back
 
 _NUMBER = re.compile(rb"[0-9]{1,16}")

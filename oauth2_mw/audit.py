@@ -1,0 +1,246 @@
+"""The audit log: every event that operators read, declared once, and lines that nobody can forge."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from logging import INFO, WARNING
+from types import MappingProxyType
+from typing import Protocol
+
+from oauth2_mw.observe import has_hidden
+
+_log = logging.getLogger("oauth2_mw.audit")
+
+#: Characters of one value in a line, escapes included.
+MAX_VALUE = 500
+_CUT = "..."
+_PLAIN = re.compile(r"[^\s\"'=\\]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of event. What it means, like the meaning of a field, is reStructuredText for the documentation."""
+
+    name: str
+    #: routine at ``INFO``; what asks for an operator's eye at ``WARNING``, which Python prints even without logging
+    level: int
+    #: those of :data:`FIELDS` that it may have
+    fields: tuple[str, ...]
+    meaning: str
+
+
+def _info(name: str, fields: str, meaning: str) -> Event:
+    return Event(name, INFO, tuple(fields.split()), meaning)
+
+
+def _warning(name: str, fields: str, meaning: str) -> Event:
+    return Event(name, WARNING, tuple(fields.split()), meaning)
+
+
+#: field -> its meaning, in the order of a line
+FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "ref": "The reference on the page that the person saw.",
+        "code": "What failed; see the tables below.",
+        "provider": "The NAME of the provider.",
+        "user": "The id of the user, or the ids of several.",
+        "username": "The user's name, or the names of several.",
+        "session": "The session, by its key in the store.",
+        "count": "How many sessions ended.",
+        "how": (
+            "Whose sessions ended: those of the claim ``sid`` or ``sub`` of a logout token, or of a ``frame`` for the "
+            "front channel; ``repeated`` for a logout token that had come before."
+        ),
+        "wanted": "The username that the provider has.",
+        "dropped": "What was left out of the session.",
+        "revocation": "The revocation, by its name or the id of its row in the store.",
+        "detail": "What happened, and often what to do.",
+    }
+)
+
+#: name -> event, in the order of the documentation
+EVENTS: Mapping[str, Event] = MappingProxyType(
+    {
+        event.name: event
+        for event in (
+            _info("login", "provider user username", "Somebody signed in."),
+            _info(
+                "logout",
+                "provider user username detail",
+                "Somebody signed out here. With a ``detail``: other hosts could not be told.",
+            ),
+            _info(
+                "login_restarted",
+                "provider detail",
+                "An answer of the provider did not fit a live attempt (a restored tab, the back button, a cookie that "
+                "was gone), and the sign-in began once more. If there are many, look at clocks and cookies.",
+            ),
+            _warning(
+                "login_failed",
+                "ref code provider detail",
+                "A sign-in that this browser had begun did not lead to a session. See ``code``.",
+            ),
+            _warning(
+                "refused",
+                "ref code provider detail",
+                "Another request was answered with an error page. See ``code``.",
+            ),
+            _warning(
+                "logout_not_confirmed",
+                "provider user username detail",
+                "A sign-out form, or one of the page ``sessions/``, came without a token of this session: an old page, "
+                "or another site's attempt. The person was asked again.",
+            ),
+            _info(
+                "logout_by_provider",
+                "provider user username count how",
+                "The provider told us of a logout. A ``count`` of 0 means that nobody was signed in any more. If it is "
+                "always 0, the provider leaves ``sid`` out of ID tokens.",
+            ),
+            _warning(
+                "logout_ignored",
+                "provider detail",
+                "A frame asked for a logout with another issuer's ``iss``, or with one of ``iss`` and ``sid`` alone. "
+                "Nobody was signed out.",
+            ),
+            _info(
+                "signed_out_elsewhere",
+                "provider user username count",
+                "Somebody ended other sessions of theirs on the page ``sessions/``.",
+            ),
+            _warning(
+                "sessions_revoked",
+                "user username count",
+                "An operator ended sessions of a user: ``oauth2-mw sessions revoke``, or ``users disable``. The line "
+                "is on that command's stderr.",
+            ),
+            _warning(
+                "rename_refused",
+                "provider user username wanted detail",
+                "The provider has a new username for a user, but it belongs to somebody else or cannot be used. The "
+                "old one stays.",
+            ),
+            _warning(
+                "session_reduced",
+                "provider user username dropped",
+                "A session exceeded ``session_max_bytes``, and something was left out of it.",
+            ),
+            _warning(
+                "refresh_failed",
+                "ref code detail",
+                "A fault of ours while tokens were refreshed; the log has its traceback under the same reference. The "
+                "request went on with the old tokens. Please report it.",
+            ),
+            _warning(
+                "refresh_postponed",
+                "provider user username detail",
+                "The provider could not be reached to refresh a session's tokens. The session goes on; the next try is "
+                "half a minute later.",
+            ),
+            _warning(
+                "refresh_refused",
+                "code provider user username detail",
+                "The provider does not accept a session's refresh token (``invalid_grant``), or answered with tokens "
+                "that do not belong to the session. The setting ``refresh_failure`` decides what happens to the "
+                "session; if the answer was about somebody else, it ends in any case. ``refresh_lost``: with sessions "
+                "in cookies, the token was used and the response with the new one never arrived.",
+            ),
+            _warning(
+                "refresh_without_directory",
+                "provider user username detail",
+                "Tokens were refreshed, but the directory could not be reached: names and groups stay as they were.",
+            ),
+            _warning(
+                "access_withdrawn",
+                "code provider user username detail",
+                "After what the provider or the directory says of a person at a refresh, they may no longer enter. The "
+                "session ended.",
+            ),
+            _warning(
+                "session_ended",
+                "provider user username",
+                "A session ended because it could not be refreshed; another line says why.",
+            ),
+            _warning(
+                "revocation_failed",
+                "code provider user username detail",
+                "The provider did not revoke a token at a sign-out. The person is signed out here all the same.",
+            ),
+            _warning(
+                "store_value_unusable",
+                "session revocation detail",
+                "The session store holds a value that oauth2_mw did not write. A session counts as ended. Who "
+                "else can write into the store?",
+            ),
+            _warning(
+                "key_file_unusable",
+                "detail",
+                "The key file holds a line that is not a key. The keys read before stay in force. Repair the file "
+                "before a worker restarts.",
+            ),
+        )
+    }
+)
+_UNDECLARED = Event("", WARNING, (), "")
+
+
+class Subject(Protocol):
+    """What an identity says of a person to the audit log."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def username(self) -> str: ...
+
+
+def audit(event: str, *, identity: Subject | None = None, **fields: object) -> None:
+    """Write one event as one line on the logger ``oauth2_mw.audit``.
+
+    The line is ``event=login_failed ref=1a2b3c4d detail="..."``, with the fields in the order of :data:`FIELDS`.
+    Fields that are ``None`` are left out, lists are joined by commas. What could start a new line or hide is escaped
+    as in Python (``\\n``, ``\\u202e``). A value that is empty or contains a blank, a quote, ``=`` or a backslash is
+    quoted; one of more than 500 characters is cut.
+
+    :param event: one of :data:`EVENTS`.
+    :param identity: whom the event is about: the fields ``provider``, ``user`` and ``username``.
+    :param fields: others that the event declares; never a secret.
+
+    An event or a field that is not declared is a mistake, but it is logged all the same: no request fails for it.
+    """
+    level = EVENTS.get(event, _UNDECLARED).level
+    if not _log.isEnabledFor(level):
+        return
+    if identity is not None:
+        fields |= {"provider": identity.provider, "user": identity.id, "username": identity.username}
+    ordered = {name: fields[name] for name in FIELDS if name in fields} | fields
+    texts = (f"{name}={_shown(value)}" for name, value in ordered.items() if value is not None)
+    _log.log(level, "%s", " ".join((f"event={_shown(event)}", *texts)))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (frozenset, set)):
+        value = sorted(map(str, value))
+    text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    if len(text) <= MAX_VALUE and _PLAIN.fullmatch(text) and not has_hidden(text):
+        return text
+    # Cut between escapes, never inside one.
+    pieces = [_escaped(char) for char in text[:MAX_VALUE]]
+    length = sum(map(len, pieces))
+    if length > MAX_VALUE or len(text) > MAX_VALUE:
+        while length > MAX_VALUE - len(_CUT):
+            length -= len(pieces.pop())
+        pieces.append(_CUT)
+    return f'"{"".join(pieces)}"'
+
+
+def _escaped(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    if has_hidden(char):
+        return char.encode("unicode_escape").decode("ascii")
+    return char
