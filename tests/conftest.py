@@ -15,7 +15,9 @@ from jinja2.bccache import Bucket
 
 from tests.security import requirements
 from tests.support.clock import Clock
+from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.hosts.loopback import stay_here
+from tests.support.providers.standin import StandIn
 
 # What several modules run as their own tests explains its assertions like theirs.
 pytest.register_assert_rewrite(
@@ -65,6 +67,20 @@ def _no_settings_of_the_shell() -> Iterator[None]:
 def clock() -> Clock:
     """The time that the test sets, for what takes a clock."""
     return Clock()
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    """A provider that knows the client of the tests' settings."""
+    with StandIn(client_id="app", sends_iss=True) as provider:
+        yield provider
+
+
+@pytest.fixture
+def site(provider: StandIn) -> Iterator[Guarded]:
+    """An application at which people sign in with that provider."""
+    with guarded(issuer=provider.issuer) as site:
+        yield site
 
 
 class _Compiled(jinja2.BytecodeCache):

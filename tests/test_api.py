@@ -10,8 +10,10 @@ import pytest
 
 import oauth2_mw
 from oauth2_mw.errors import OAuth2Error
+from tests.support.hosts.guarded import guard
+from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.settings.minimal import ORIGIN
-from tests.test_middleware import JANE, App, call, environ_for, guard, sign_in
+from tests.test_middleware import JANE, App, sign_in
 
 
 def seen_by_the_application(**keys: Any) -> dict[str, Any]:

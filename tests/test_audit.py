@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from logging.handlers import BufferingHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -61,7 +62,7 @@ def test_an_event_with_a_user_has_the_username_too() -> None:
         assert ("user" in event.fields) == ("username" in event.fields), event.name
 
 
-def line(event: str, **fields: object) -> str:
+def line(event: str, **fields: Any) -> str:
     handler, logger = BufferingHandler(capacity=10_000), logging.getLogger("oauth2_mw.audit")
     level = logger.level
     logger.addHandler(handler)

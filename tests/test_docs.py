@@ -133,7 +133,7 @@ def codes() -> set[str]:
     for tree in trees():
         for node in ast.walk(tree):
             if isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.Constant):
-                found.add(node.value.value)
+                found.add(str(node.value.value))
     return found
 
 

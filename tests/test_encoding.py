@@ -52,11 +52,11 @@ def test_no_spelling_of_the_standard_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["Zg==", "Zh", "Zm9", "Zm+v", "Zm/v", "Zm9v\n", " Zm9v", "A", "\u00e9\u00e9", "Zm9v="]
 )
-def test_another_spelling_is_none(text: str) -> None:
+def test_any_other_spelling_is_refused(text: str) -> None:
     assert base64url_octets(text) is None
 
 
-def test_a_pair_is_not_the_same_text_cut_elsewhere() -> None:
+def test_two_pairs_whose_texts_run_together_alike_have_different_hashes() -> None:
     assert pair_hash("https://a", "b1") != pair_hash("https://a1", "b")
     assert pair_hash("https://ab", "1") != pair_hash("https://a", "b1")
     assert len(pair_hash("", "")) == len(pair_hash("https://a" * 100, "\ud800")) == 43

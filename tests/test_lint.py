@@ -188,18 +188,18 @@ def shared_state(tree: ast.Module) -> Iterator[ast.AST]:
         for name in ast.walk(node)
         if isinstance(name, ast.Name) and name.id.isupper()
     }
-    for node in ast.walk(tree):
-        match node:
+    for part in ast.walk(tree):
+        match part:
             case ast.Global():
-                yield node
+                yield part
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attr)) if (
                 name in constants and attr in _CHANGING
             ):
-                yield node
+                yield part
             case ast.Assign(targets=[ast.Subscript(value=ast.Name(id=name))]) if name in constants:
-                yield node
+                yield part
             case ast.Delete(targets=[ast.Subscript(value=ast.Name(id=name))]) if name in constants:
-                yield node
+                yield part
             case _:
                 pass
 
@@ -233,7 +233,9 @@ def early_breaks(code: str) -> Iterator[int]:
     """
     lines = code.split("\n")
     for node in ast.walk(ast.parse(code)):
-        if not isinstance(node, ast.JoinedStr) and not isinstance(getattr(node, "value", None), str):
+        if not isinstance(node, ast.JoinedStr | ast.Constant):
+            continue
+        if isinstance(node, ast.Constant) and not isinstance(node.value, str):
             continue
         if _TRIPLE_QUOTED.match(lines[node.lineno - 1].encode()[node.col_offset :].decode()):
             continue

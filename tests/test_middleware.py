@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +16,8 @@ from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from tests.support.clock import ShiftedClock
-from tests.support.hosts.wsgi_call import Answer, call, environ_for
+from tests.support.hosts.guarded import guard
+from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.settings.minimal import ORIGIN, make_settings
 
 HTML = "text/html,*/*;q=0.8"
@@ -50,13 +51,6 @@ class App:
 @pytest.fixture
 def app() -> App:
     return App()
-
-
-def guard(app: App, **keys: Any) -> OAuth2Middleware:
-    """The middleware with a page of buttons, so that nothing has to be asked of a provider."""
-    return OAuth2Middleware(
-        app, make_settings(**{"issuer": "https://id.example", "login_page": True, **keys})
-    )
 
 
 def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE, **tokens: str) -> str:
@@ -286,7 +280,7 @@ def test_basic_credentials_do_not_outlive_us(app: App) -> None:
 
 
 @pytest.mark.requirement("3c.4")
-def test_a_session_of_another_application_is_none_here(app: App) -> None:
+def test_a_session_of_another_application_signs_nobody_in(app: App) -> None:
     elsewhere = guard(app, public_url="https://app.example/other")
     assert call(guard(app), environ_for("/", HTTP_COOKIE=sign_in(elsewhere))).status == 401
 
@@ -343,7 +337,12 @@ def test_a_renewed_session_of_an_exception_page_keeps_exc_info(app: App) -> None
         return []
 
     middleware._app = failing
-    middleware(environ_for("/", HTTP_COOKIE=cookie), lambda *a: told.append(a))
+
+    def start_response(*arguments: Any) -> Callable[[bytes], object]:
+        told.append(arguments)
+        return lambda _: None
+
+    middleware(environ_for("/", HTTP_COOKIE=cookie), start_response)
     assert [len(arguments) for arguments in told] == [2, 3]
     assert all(any(name == "Set-Cookie" for name, _ in arguments[1]) for arguments in told)
 
@@ -447,7 +446,7 @@ def test_a_query_that_cannot_be_read_is_400_on_our_urls(app: App, path: str, que
 
 
 @pytest.mark.parametrize("query", ["next=%ff", "%zz", "a&a", "\x00"])
-def test_elsewhere_a_query_is_passed_on_unread(app: App, query: str) -> None:
+def test_a_query_on_the_applications_urls_is_passed_on_unread(app: App, query: str) -> None:
     middleware = guard(app)
     environ = environ_for("/", QUERY_STRING=query, HTTP_HOST="any thing", HTTP_COOKIE=sign_in(middleware))
     assert call(middleware, environ).status == 200
@@ -521,7 +520,7 @@ def clock_of(middleware: OAuth2Middleware) -> ShiftedClock:
     return clock
 
 
-def cookie_of(answer: Answer, before: str = "") -> str:
+def cookie_of(answer: WsgiResponse, before: str = "") -> str:
     """The session cookie after an answer."""
     new = answer.cookies.get(COOKIE)
     return new.partition(";")[0] if new else before

@@ -65,7 +65,7 @@ def test_a_token_request_at_debug_logs_no_secret(
 
 
 @pytest.mark.requirement("O5")
-def test_every_logger_of_these_libraries_is_silent_at_debug(
+def test_every_logger_of_the_http_libraries_is_silent_at_debug(
     everything_logged: Callable[[], list[logging.LogRecord]],
 ) -> None:
     quiet_libraries()
@@ -78,7 +78,7 @@ def test_every_logger_of_these_libraries_is_silent_at_debug(
     assert everything_logged() == []
 
 
-def test_what_they_say_above_debug_is_still_heard(
+def test_what_libraries_say_above_debug_is_still_heard(
     everything_logged: Callable[[], list[logging.LogRecord]],
 ) -> None:
     quiet_libraries()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import pytest
 from paste.deploy import loadapp, loadfilter
@@ -16,12 +18,12 @@ from oauth2_mw.settings.model import Settings
 from tests.support.settings.keys import text_key
 
 
-def application(environ, start_response):
+def application(_environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"the application"]
 
 
-def app_factory(global_conf, **local_conf):
+def app_factory(_global_conf: dict[str, str], **_local_conf: str) -> WSGIApplication:
     return application
 
 
@@ -70,12 +72,12 @@ def write(
         "paste.filter_factory = oauth2_mw.paste:filter_factory",
     ],
 )
-def test_the_keys_may_stand_in_the_filters_section(tmp_path, entry):
+def test_the_keys_may_stand_in_the_filters_section(tmp_path: Path, entry: str) -> None:
     app = loadapp(write(tmp_path, INLINE, entry=entry))
     assert isinstance(app, OAuth2Middleware)
 
 
-def test_the_keys_of_the_filters_section_are_those_of_the_file():
+def test_the_keys_of_the_filters_section_are_those_of_the_file() -> None:
     conf = {
         "public_url": "https://app.example.com/core",
         "secret_keys": text_key(),
@@ -88,25 +90,27 @@ def test_the_keys_of_the_filters_section_are_those_of_the_file():
     }
     settings = Settings.from_paste({}, conf)
     assert settings.providers["corp"].client_id == "app"
-    assert settings.providers["corp"].client_secret.value() == "100%"
+    secret = settings.providers["corp"].client_secret
+    assert secret is not None
+    assert secret.value() == "100%"
     assert dict(settings.environ) == {"REMOTE_EMAIL": "email"}
     assert settings.login_page
 
 
-def test_config_names_an_ini_file_beside_the_deployment_file(tmp_path):
+def test_config_names_an_ini_file_beside_the_deployment_file(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("s3cret")
     (tmp_path / "oauth2.ini").write_text(FILE)
     assert isinstance(loadapp(write(tmp_path, "config = %(here)s/oauth2.ini")), OAuth2Middleware)
     assert isinstance(loadapp(write(tmp_path, "config = oauth2.ini")), OAuth2Middleware)
 
 
-def test_a_filter_can_be_loaded_on_its_own(tmp_path):
+def test_a_filter_can_be_loaded_on_its_own(tmp_path: Path) -> None:
     entry = "paste.filter_factory = oauth2_mw.paste:filter_factory"
     wrap = loadfilter(write(tmp_path, INLINE, entry=entry), name="sso")
     assert isinstance(wrap(application), OAuth2Middleware)
 
 
-def test_both_factories_take_what_pastedeploy_hands_them(tmp_path):
+def test_both_factories_take_what_pastedeploy_hands_them(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("s3cret")
     (tmp_path / "oauth2.ini").write_text(FILE)
     global_conf = {"here": str(tmp_path), "__file__": str(tmp_path / "app.ini"), "debug": "true"}
@@ -114,12 +118,13 @@ def test_both_factories_take_what_pastedeploy_hands_them(tmp_path):
     assert isinstance(filter_factory(global_conf, config="oauth2.ini")(application), OAuth2Middleware)
 
 
-def test_the_signed_out_visitor_does_not_reach_the_application(tmp_path):
+def test_the_signed_out_visitor_does_not_reach_the_application(tmp_path: Path) -> None:
     app = loadapp(write(tmp_path, INLINE))
     statuses: list[str] = []
 
-    def start_response(status, _headers, _exc_info=None):
+    def start_response(status: str, *_: object) -> Callable[[bytes], object]:
         statuses.append(status)
+        return lambda _: None
 
     environ = {
         "REQUEST_METHOD": "GET",
@@ -153,7 +158,7 @@ def test_the_signed_out_visitor_does_not_reach_the_application(tmp_path):
         (INLINE + "provider.corp.isuer = x", "[provider:corp] isuer: unknown key"),
     ],
 )
-def test_what_is_wrong_is_told_with_the_deployment_file(tmp_path, section, problem):
+def test_what_is_wrong_is_told_with_the_deployment_file(tmp_path: Path, section: str, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         loadapp(write(tmp_path, section))
     assert problem in str(caught.value)
@@ -161,6 +166,6 @@ def test_what_is_wrong_is_told_with_the_deployment_file(tmp_path, section, probl
         assert caught.value.source == str(tmp_path / "app.ini")
 
 
-def test_pastedeploy_is_never_imported_by_us():
+def test_pastedeploy_is_never_imported_by_us() -> None:
     code = "import sys, oauth2_mw.paste; sys.exit('paste.deploy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

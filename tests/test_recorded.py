@@ -21,7 +21,7 @@ import time_machine
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings.model import Settings
 from tests.support.hosts.operator import Operator
-from tests.support.hosts.wsgi_call import Answer, call, environ_for
+from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.providers.standin import StandIn
 from tests.support.stores.redis_servers import RedisServer
 
@@ -100,7 +100,7 @@ class Host:
             "jwks_uri": f"{self._provider.url}/jwks",
         }
 
-    def request(self, name: str, path: str = "/", *, cookie: str | None = None, **keys: Any) -> Answer:
+    def request(self, name: str, path: str = "/", *, cookie: str | None = None, **keys: Any) -> WsgiResponse:
         """One request with that cookie; :attr:`environ` is what the application was given."""
         self.environ = None
         if name not in self._middlewares:
@@ -112,7 +112,7 @@ class Host:
 
     def answer(
         self, name: str, request: dict[str, str] | None = None, *, cookie: str | None = None
-    ) -> Answer:
+    ) -> WsgiResponse:
         """What becomes of the provider's answer to the attempt that was recorded, or to *request*."""
         request = request or COOKIES[name]["request"]
         query = urlencode({"code": self._provider.issue_code(request), "state": request["state"]})
@@ -148,7 +148,7 @@ def write_ini(operator: Operator, host: Host, name: str) -> None:
     operator.write_ini(**flat)
 
 
-def header_of(answer: Answer) -> str:
+def header_of(answer: WsgiResponse) -> str:
     """The ``Cookie`` header of a browser that had no cookies before *answer*."""
     return "; ".join(text.partition(";")[0] for text in answer.cookies.values() if "Max-Age=0" not in text)
 

@@ -13,7 +13,7 @@ import pytest
 from oauth2_mw.cli.main import main
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
-from tests.support.hosts.wsgi_call import Answer, call, environ_for
+from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.settings.keys import text_key
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def cookie(middleware: OAuth2Middleware, identity: Identity) -> str:
 
 def get(
     middleware: OAuth2Middleware, path: str = "/", *, cookies: str | None = None, query: str = ""
-) -> Answer:
+) -> WsgiResponse:
     answer = call(middleware, environ_for(path, QUERY_STRING=query, HTTP_COOKIE=cookies))
     answer.iterable = list(answer.iterable)
     return answer
@@ -113,7 +113,7 @@ def django_users() -> dict[str, Any]:
     return {user.username: user for user in models.User.objects.all()}
 
 
-def django_session(answer: Answer) -> str:
+def django_session(answer: WsgiResponse) -> str:
     """Django's own session cookie, as the browser sends it back."""
     found = (value.strip() for name, value in answer.headers if name == "Set-Cookie")
     return next(text.partition(";")[0] for text in found if text.startswith("sessionid="))

@@ -190,12 +190,12 @@ def test_psycopg_3_is_taken_or_with_an_old_sqlalchemy_explained() -> None:
 # When it is opened
 
 
-def test_making_one_opens_nothing(url: str, path: Path) -> None:
+def test_a_new_database_object_opens_nothing(url: str, path: Path) -> None:
     database(url)
     assert not path.exists()
 
 
-def test_the_file_is_readable_for_its_owner_alone(url: str, path: Path) -> None:
+def test_a_sqlite_file_is_readable_for_its_owner_alone(url: str, path: Path) -> None:
     with database(url).writing():
         assert {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {
             "users.db": 0o600,
@@ -364,7 +364,7 @@ def test_no_log_holds_the_password_or_what_people_are_called(
     assert CANARY not in caplog.text
 
 
-def test_it_recovers_by_itself(tmp_path: Path) -> None:
+def test_a_database_that_was_away_recovers_by_itself(tmp_path: Path) -> None:
     directory = Directory(Secret.literal(f"sqlite:///{tmp_path}/later/users.db"))
     with pytest.raises(StoreUnavailableError):
         directory.find(ISSUER, "1")
@@ -477,7 +477,7 @@ def test_an_error_of_the_caller_is_not_taken_for_one_of_the_database(url: str) -
 
 
 @pytest.mark.requirement("3l.8")
-def test_children_of_a_process_that_used_it_open_their_own_connections(url: str) -> None:
+def test_children_of_a_process_that_used_a_database_open_their_own_connections(url: str) -> None:
     assert in_a_child("import tests.support.stores.directory_forking", DIRECTORY_URL=url) == "[0, 0, 0, 0]\n"
 
 

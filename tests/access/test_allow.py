@@ -54,7 +54,7 @@ def test_the_star_lets_everybody_in() -> None:
     assert may_enter("*")
 
 
-def test_one_term_suffices() -> None:
+def test_one_term_of_allow_suffices() -> None:
     assert may_enter("group:staff", "user:jane")
     assert may_enter("user:jane", "group:staff")
     assert not may_enter("user:john", "group:staff")
@@ -197,7 +197,7 @@ def test_an_address_that_is_verified_or_of_which_nothing_is_said_counts(verified
     assert may_enter("email_domain:example.com", email="jane@example.com", verified=verified)
 
 
-def test_the_other_terms_need_no_verified_address() -> None:
+def test_terms_about_anything_but_addresses_need_no_verified_address() -> None:
     assert may_enter("user:jane", email="jane@example.com", verified=False)
 
 

@@ -72,8 +72,10 @@ def test_check_says_what_to_register(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_check_says_where_a_provider_can_tell_of_logouts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], shared: str
 ) -> None:
-    another = ("[provider:corp]", "preset = keycloak", "issuer = https://corp.example", "client_id = app")
-    another = (*another, "client_secret = s3cret", "username_prefix = corp-")
+    another = [
+        *("[provider:corp]", "preset = keycloak", "issuer = https://corp.example", "client_id = app"),
+        *("client_secret = s3cret", "username_prefix = corp-"),
+    ]
     assert main(["check", str(write_ini(tmp_path, *GOOD, "username_prefix = one-", shared, *another))]) == 0
     out = capsys.readouterr().out
     for path in ("backchannel-logout/", "frontchannel-logout/"):

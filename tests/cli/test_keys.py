@@ -94,7 +94,7 @@ def test_keys_that_stand_in_the_setting_are_left_to_the_operator(operator: Opera
         assert text_key() not in answer.err
 
 
-def test_a_file_that_is_neither_is_told_by_its_line(operator: Operator) -> None:
+def test_list_names_the_broken_line_of_a_key_file(operator: Operator) -> None:
     operator.keys.write_text("# keys\nnonsense\n")
     answer = operator.run("keys", "list", operator.keys)
     assert answer.code == 1
@@ -176,7 +176,7 @@ def test_rotate_tells_of_a_key_that_will_take_over_from_the_new_one(operator: Op
     assert "From 2027-01-16T08:01:00Z on later seals" in operator.run("keys", "rotate", operator.ini).out
 
 
-def test_the_new_file_has_the_mode_and_the_owner_of_the_old_one(operator: Operator) -> None:
+def test_a_changed_key_file_has_the_mode_and_the_owner_of_the_old_one(operator: Operator) -> None:
     operator.write_keys(("a", NOW))
     operator.keys.chmod(0o640)
     # Only root can give files away.
@@ -249,7 +249,7 @@ def test_retire_removes_one_key_and_its_line_alone(operator: Operator) -> None:
 
 
 @pytest.mark.usefixtures("clock")
-def test_the_last_line_can_be_retired(operator: Operator) -> None:
+def test_the_last_line_of_a_key_file_can_be_retired(operator: Operator) -> None:
     first = f"new 2027-01-01T00:00:00Z {text_key(0)}\n"
     operator.keys.write_text(f"{first}old 2026-01-01T00:00:00Z {text_key(1)}")
     assert operator.run("keys", "retire", operator.ini, "old").code == 0
@@ -264,7 +264,7 @@ def test_a_key_that_is_not_there_is_told_with_those_that_are(operator: Operator)
 
 
 @pytest.mark.parametrize("now", [(), ("--now",)])
-def test_the_only_key_stays(operator: Operator, now: tuple[str, ...]) -> None:
+def test_retire_keeps_the_only_key(operator: Operator, now: tuple[str, ...]) -> None:
     operator.write_keys(("a", NOW - DAY))
     answer = operator.run("keys", "retire", operator.ini, "a", *now)
     assert answer.code == 1

@@ -129,7 +129,9 @@ def test_list_prints_json_for_programs(operator: Operator, make_site: MakeSite, 
     assert listed["seen"] == pytest.approx(time.time(), abs=120)
 
 
-def test_list_of_nobody(operator: Operator, make_site: MakeSite, kind: str) -> None:
+def test_list_without_sessions_prints_an_empty_table(
+    operator: Operator, make_site: MakeSite, kind: str
+) -> None:
     site = make_site(kind)
     site.sign_in()
     operator.run("sessions", "revoke", operator.ini, "--all")
@@ -181,7 +183,7 @@ def test_no_name_steers_the_terminal(operator: Operator, make_site: MakeSite, ki
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set("".join(answer.out + answer.err for answer in said))
 
 
-def test_the_list_holds_no_secret(operator: Operator, make_site: MakeSite, kind: str) -> None:
+def test_list_prints_no_secret(operator: Operator, make_site: MakeSite, kind: str) -> None:
     site = make_site(kind)
     cookie = site.sign_in(sid="canary-sid")
     for how in ([], ["--json"]):

@@ -95,7 +95,7 @@ def test_list_prints_json_for_programs(operator: Operator, directory: Directory,
     }
 
 
-def test_list_of_nobody(operator: Operator, directory: Directory) -> None:
+def test_list_without_users_prints_an_empty_table(operator: Operator, directory: Directory) -> None:
     assert directory.find(ISSUER, "1") is None
     assert operator.run("users", "list", operator.ini).rows == []
     assert json.loads(operator.run("users", "list", operator.ini, "--json").out) == []
@@ -177,7 +177,7 @@ def test_an_earlier_name_finds_the_user_and_says_so(
 @pytest.mark.usefixtures("jane")
 @pytest.mark.parametrize("words", [["joan"], [ISSUER, "2"], ["https://elsewhere.example", "1"], ["j\udcffx"]])
 @pytest.mark.parametrize("action", ["show", "disable", "enable"])
-def test_somebody_unknown_is_told(operator: Operator, action: str, words: list[str]) -> None:
+def test_show_tells_that_a_user_is_unknown(operator: Operator, action: str, words: list[str]) -> None:
     answer = operator.run("users", action, operator.ini, *words)
     assert (answer.code, answer.out) == (1, "")
     assert "there is no user" in answer.err
@@ -228,7 +228,7 @@ def test_a_database_that_cannot_be_used_is_told(operator: Operator) -> None:
 # disable, enable
 
 
-def test_disable_says_from_when_it_holds(operator: Operator, directory: Directory, jane: User) -> None:
+def test_disable_says_from_when_the_user_is_out(operator: Operator, directory: Directory, jane: User) -> None:
     answer = operator.run("users", "disable", operator.ini, "jane")
     assert answer.out.startswith(f"disabled jane ({jane.id})\n")
     assert "Sessions end within 5s" in answer.out
@@ -440,7 +440,7 @@ def test_a_link_to_a_user_who_is_gone_can_be_undone(
 
 
 @pytest.mark.usefixtures("jane")
-def test_what_is_not_linked_is_told(operator: Operator) -> None:
+def test_unlink_tells_that_a_sign_in_is_not_linked(operator: Operator) -> None:
     answer = operator.run("users", "unlink", operator.ini, CORP, "77")
     assert (answer.code, answer.out) == (1, "")
     assert f"{CORP} 77 is not linked to anybody" in answer.err

@@ -268,8 +268,7 @@ def _refreshing(answer: Response, needs: str) -> ProviderClient:
         needs=frozenset(AttributePath.parse(path) for path in needs.split()),
         clock=lambda: NOW,
     )
-    client._transport.get_json = get
-    client._transport.post_form = FixedTransport(answer).post_form
+    vars(client._transport).update(get_json=get, post_form=FixedTransport(answer).post_form)
     return client
 
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.session.cookies import MAX_CHUNKS, MAX_COPIES, Cookies
@@ -29,7 +30,7 @@ def sessions() -> SessionManager:
     return SessionManager(settings, clock=lambda: float(NOW))
 
 
-def identity(subject: str, **more: object) -> Identity:
+def identity(subject: str, **more: Any) -> Identity:
     """Somebody whom the provider of these tests vouches for."""
     return Identity(subject, "default", "https://id.example", subject, "jane", **more)
 

@@ -86,21 +86,21 @@ def _allow_term(text: str) -> None:
             assert _allowed(term, claims=_nested(path, wanted))
             assert _allowed(term, claims=_nested(path, [wanted]))
     elif term.field != "email":
-        given = {
+        people: dict[str, dict[str, Any]] = {
             "user": {"username": term.value},
             "group": {"groups": (term.value,)},
             "organization": {"organizations": (term.value,)},
             "email_domain": {"email": f"x@{term.value}"},
             "*": {},
-        }[term.field]
-        assert _allowed(term, **given) or len(term.value) > 253
+        }
+        assert _allowed(term, **people[term.field]) or len(term.value) > 253
     else:
         _allowed(term, email=term.value)
     assert not _allowed(term) or term.field == "*"
 
 
 def _allowed(term: AllowTerm, **person: Any) -> bool:
-    nobody = {"username": "", "email": None, "groups": (), "organizations": (), "claims": {}}
+    nobody: dict[str, Any] = {"username": "", "email": None, "groups": (), "organizations": (), "claims": {}}
     try:
         check_allowed((term,), email_verified=None, **{**nobody, **person})
     except AccessDeniedError:
@@ -127,7 +127,7 @@ def key_file(data: bytes) -> None:
     text = any_text(data)
     for reader in (parse_key_file, parse_secret_keys, decode_key):
         try:
-            found = reader(text)
+            found: Any = reader(text)
         except ValueError as error:
             _explained(error)
             assert all(word not in str(error) for word in text.split() if len(word) > _LONGEST_SHOWN)

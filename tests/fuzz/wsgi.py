@@ -153,6 +153,9 @@ class App:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"hello"]
 
+    def forget(self) -> None:
+        self.environ = None
+
 
 class Service:
     """One application behind the middleware, whose provider is never far away."""
@@ -175,8 +178,10 @@ class Service:
         self.middleware = OAuth2Middleware(self.app, self.settings)
         site = self.middleware._site()
         for name in self.settings.providers:
-            transport = site._clients.get(name)._transport
-            transport.get_json = transport.post_form = FixedTransport(_json_answer()).get_json
+            fixed = FixedTransport(_json_answer())
+            vars(site._clients.get(name)._transport).update(
+                get_json=fixed.get_json, post_form=fixed.post_form
+            )
         self.site = site
         sessions = self.middleware._sessions
         person = Identity("u1", "corp", "https://id.example", "7", "jane", groups=("staff",))
@@ -243,7 +248,7 @@ def middleware(data: bytes) -> None:
             and names[f"@attempt.{name}@"] in header
             for name in service.settings.providers
         )
-        service.app.environ = None
+        service.app.forget()
         answer = call(service.middleware, environ)
         for name, value in answer.headers:
             assert not _CONTROL.search(name + value), "a header holds a control character"

@@ -183,7 +183,7 @@ def test_a_target_never_costs_the_application_a_standard_key(key: str) -> None:
 
 
 def test_keys_that_are_no_text_are_left_alone() -> None:
-    environ = {**ORDINARY, 1: "a", b"REMOTE_USER": "b", None: "c", ("REMOTE_USER",): "d"}
+    environ: dict[Any, Any] = {**ORDINARY, 1: "a", b"REMOTE_USER": "b", None: "c", ("REMOTE_USER",): "d"}
     assert scrubbed(environ) == environ
 
 
@@ -289,7 +289,7 @@ def test_a_leftover_basic_header_is_deleted(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["Bearer basic", "Digest username=x", "Negotiate x", "Bas", ""])
-def test_another_scheme_is_kept(value: str) -> None:
+def test_an_authorization_header_of_another_scheme_is_kept(value: str) -> None:
     assert scrubbed({"HTTP_AUTHORIZATION": value}) == {"HTTP_AUTHORIZATION": value}
 
 

@@ -157,7 +157,7 @@ def test_a_whole_number_is_a_phone_number(value: int, text: str | None) -> None:
 
 
 @pytest.mark.parametrize("field", ["name", "email", "comment"])
-def test_a_number_is_no_name(field: str) -> None:
+def test_a_number_is_no_name_email_or_comment(field: str) -> None:
     assert getattr(mapped({field: 4711}), field) is None
 
 
@@ -264,7 +264,7 @@ def test_the_log_names_the_path_and_the_claims_and_no_value() -> None:
     )
 
 
-def test_the_log_says_when_there_were_no_claims() -> None:
+def test_the_log_of_a_missing_username_says_when_there_were_no_claims() -> None:
     assert "The claims sent: none." in refusal({}).detail
 
 

@@ -42,7 +42,7 @@ def test_folding_what_is_folded_changes_nothing(text: str) -> None:
 
 
 @given(st.text())
-def test_neither_case_nor_form_makes_another_name(text: str) -> None:
+def test_neither_case_nor_unicode_form_makes_another_username(text: str) -> None:
     assert name_key(normalize("NFKD", text).casefold()) == name_key(text)
     assert {name_key(normalize(form, text)) for form in ("NFC", "NFD", "NFKC", "NFKD")} == {name_key(text)}
 

@@ -94,7 +94,7 @@ def test_the_providers_logout_page_ends_the_session(
 
 
 @pytest.mark.requirement("L4")
-def test_a_logout_that_began_here_shows_the_frame_and_comes_back(
+def test_a_logout_that_began_at_the_application_shows_the_frame_and_comes_back(
     person: Page, application: Application
 ) -> None:
     # Who types the address is not asked.

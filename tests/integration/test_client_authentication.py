@@ -135,7 +135,9 @@ def test_private_key_jwt_without_an_issuer(stage: Stage, browser: Browser, tmp_p
 
 
 @pytest.mark.requirement("N2.8.3")
-def test_a_key_that_is_replaced_while_it_runs(stage: Stage, browser: Browser, tmp_path: Path) -> None:
+def test_a_client_key_is_replaced_while_the_server_runs(
+    stage: Stage, browser: Browser, tmp_path: Path
+) -> None:
     path = tmp_path / "client-key.pem"
     path.write_text(pem(ec_key().private))
     client = stage.register(auth_method="private_key_jwt", jwks=keys(ed_key()))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -16,7 +14,6 @@ from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
 from tests.support.contracts.directory import (
     DirectoryContract,
-    Rows,
     directory,
     nothing_written,
     rows,
@@ -37,15 +34,6 @@ def url(postgres_url: str) -> str:
 
 
 class TestOnPostgreSQL(DirectoryContract):
-    def explain(self, rows: Rows, seen: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        with rows.engine.connect() as connection:
-            for statement, parameters in seen.items():
-                several = isinstance(parameters, list)
-                plan = connection.exec_driver_sql(
-                    f"EXPLAIN {statement}", parameters[0] if several else parameters
-                )
-                yield statement, "\n".join(row[0] for row in plan)
-
     def reads_everything(self, plan: str) -> bool:
         return "Seq Scan on" in plan
 
@@ -108,7 +96,7 @@ def test_a_missing_database_is_named(url: str) -> None:
 
 
 @pytest.mark.requirement("3l.8")
-def test_children_of_a_process_that_used_it_open_their_own_connections(url: str) -> None:
+def test_children_of_a_process_that_used_the_directory_open_their_own_connections(url: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import tests.support.stores.directory_forking"],
         env=child_environment({"DIRECTORY_URL": url}),

@@ -135,7 +135,7 @@ def test_a_link_waits_for_a_first_sign_in_in_flight_and_leaves_it_alone(
 
     def link() -> None:
         owner = directory.link(jane.id, ISSUER, "2", now=NOW)
-        owners.append(owner and owner.username)
+        owners.append(owner.username if owner else None)
 
     thread = threading.Thread(target=link)
     with slow.writing() as connection:

@@ -251,6 +251,7 @@ def test_logout_endpoint(stage: Stage, browser: Browser) -> None:
 
 
 def test_mapped_attributes(stage: Stage, browser: Browser) -> None:
+    named_by_url: dict[str, Any] = {"https://acme.example/roles": [{"name": "chief"}]}
     stage.provider.add_account(
         "mapped",
         preferred_username="mapped",
@@ -258,7 +259,7 @@ def test_mapped_attributes(stage: Stage, browser: Browser) -> None:
         email="mapped@example.com",
         phone_number="+49 1",
         realm_access={"roles": ["a", "b,c"]},
-        **{"https://acme.example/roles": [{"name": "chief"}]},
+        **named_by_url,
     )
     stage.run(
         scope="openid profile email phone groups",
@@ -315,8 +316,18 @@ def test_always_update_user_info(stage: Stage, browser: Browser, tmp_path: Path,
         scope="openid profile email phone groups",
     )
     login = f"changing-{update}"
-    before = {"preferred_username": login, "name": "Before", "email": "b@example.com", "groups": ["one"]}
-    after = {"preferred_username": login + "2", "name": "After", "email": "a@example.com", "groups": ["two"]}
+    before: dict[str, Any] = {
+        "preferred_username": login,
+        "name": "Before",
+        "email": "b@example.com",
+        "groups": ["one"],
+    }
+    after: dict[str, Any] = {
+        "preferred_username": login + "2",
+        "name": "After",
+        "email": "a@example.com",
+        "groups": ["two"],
+    }
     stage.provider.add_account(login, **before)
     first = stage.sign_in(browser, login)["identity"]
     assert (first["username"], first["name"], first["email"], first["groups"]) == (

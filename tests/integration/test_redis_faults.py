@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from signal import Signals
@@ -91,9 +92,11 @@ class Load:
         """How many acknowledged sessions, cut-offs and used names are not there."""
         later = int(time.time()) + 60
         return (
-            sum(_in_the_end(lambda key=key: store.read(key) is None) for key in self.sessions),
-            sum(_in_the_end(lambda name=name: store.revoked(name) is None) for name in self.cut_offs),
-            sum(_in_the_end(lambda name=name: store.first_use(name, expires=later)) for name in self.used),
+            sum(_in_the_end(partial(lambda key: store.read(key) is None, key)) for key in self.sessions),
+            sum(
+                _in_the_end(partial(lambda name: store.revoked(name) is None, name)) for name in self.cut_offs
+            ),
+            sum(_in_the_end(partial(store.first_use, name, expires=later)) for name in self.used),
         )
 
     def _run(self) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.settings.grammar import Secret
-from tests.support.contracts.store import Clock, MakeStore, StoreContract, clock, store
+from tests.support.clock import Clock
+from tests.support.contracts.store import MakeStore, StoreContract, clock, store
 from tests.support.stores.redis_servers import Cluster, Watched, cluster, watched
 
 __all__ = ["clock", "store"]

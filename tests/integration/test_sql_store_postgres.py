@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -16,17 +14,9 @@ from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
 from oauth2_mw.sql.purge import PURGE_EVERY
 from oauth2_mw.sql.revocations import RevocationTable
+from tests.support.clock import Clock
 from tests.support.contracts.sql_store import SqlStoreContract, make_store, rows, sql
-from tests.support.contracts.store import (
-    APP,
-    Clock,
-    clock,
-    everything,
-    fails_everywhere,
-    next_of,
-    record,
-    store,
-)
+from tests.support.contracts.store import APP, clock, everything, fails_everywhere, next_of, record, store
 from tests.support.stores.database import Rows
 from tests.support.stores.postgres import PostgresServer, postgres_server, postgres_url
 
@@ -51,15 +41,6 @@ class TestOnPostgreSQL(SqlStoreContract):
         ):
             for column in columns.split():
                 rows.run(f"ALTER TABLE oauth2_mw_{table} ALTER COLUMN {column} DROP NOT NULL")
-
-    def explain(self, rows: Rows, seen: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        with rows.engine.connect() as connection:
-            for statement, parameters in seen.items():
-                several = isinstance(parameters, list)
-                plan = connection.exec_driver_sql(
-                    f"EXPLAIN {statement}", parameters[0] if several else parameters
-                )
-                yield statement, "\n".join(row[0] for row in plan)
 
     def reads_everything(self, plan: str) -> bool:
         return "Seq Scan on" in plan

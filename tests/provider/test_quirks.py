@@ -79,7 +79,7 @@ def test_an_unproven_address_is_no_address(plain: StandIn, emails: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_without_the_scope_for_it_there_is_no_address(plain: StandIn, status: int) -> None:
+def test_github_gives_no_address_without_its_scope(plain: StandIn, status: int) -> None:
     plain.answers["emails"] = Answer(b"{}", status)
     assert sign_in(plain, "github").claims["email"] is None
 

@@ -367,7 +367,7 @@ def sealed(head: Mapping[str, Any], body: Mapping[str, Any], sign: Callable[[byt
 def with_signature(change: Callable[[bytes], bytes]) -> Change:
     """The right ID token with another signature."""
 
-    def make(_: Hostile, token: str) -> str:
+    def make(_provider: Hostile, token: str) -> str:
         text, _, signature = token.rpartition(".")
         return f"{text}.{base64url(change(from_base64url(signature)))}"
 

@@ -583,7 +583,9 @@ def test_a_slow_provider_holds_nobody_for_long(
 ) -> None:
     # The limits of a deployment are seconds; no test waits that long.
     short = Timeouts(connect=1, read=0.3, total=0.6)
-    monkeypatch.setitem(ProviderClient.__init__.__kwdefaults__, "timeouts", short)
+    defaults = ProviderClient.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "timeouts", short)
     enough = threading.Event()
 
     def body() -> Iterator[bytes]:

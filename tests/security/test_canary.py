@@ -25,8 +25,7 @@ from oauth2_mw.session.cookies import RequestCookies
 from oauth2_mw.session.model import Session
 from oauth2_mw.web.signin.attempt import Attempt, State
 from tests.support.hosts.guarded import App
-from tests.support.hosts.wsgi_call import Answer as Reply
-from tests.support.hosts.wsgi_call import call, environ_for
+from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.keys import raw_key, text_key
 from tests.support.settings.minimal import make_settings
@@ -50,7 +49,7 @@ class Watched:
             App(), make_settings(**{"issuer": provider.issuer, "client_secret": CLIENT_SECRET, **keys})
         )
         self.jar: dict[str, str] = {}
-        self.replies: list[Reply] = []
+        self.replies: list[WsgiResponse] = []
         self._shown: list[str] = []
         self._secrets = {
             "client secret": CLIENT_SECRET,
@@ -62,7 +61,7 @@ class Watched:
         answer = provider.answers["token"]
         provider.answers["token"] = lambda good: self._note_tokens(good, answer)
 
-    def get(self, path: str, query: str = "", **keys: Any) -> Reply:
+    def get(self, path: str, query: str = "", **keys: Any) -> WsgiResponse:
         """One request of the browser."""
         cookie = "; ".join(f"{name}={value}" for name, value in self.jar.items())
         environ = environ_for(path, **{**TYPED, "QUERY_STRING": query, "HTTP_COOKIE": cookie or None, **keys})
@@ -88,7 +87,7 @@ class Watched:
             self._note("code", answer["code"])
         return urlencode(answer)
 
-    def post_logout_token(self, token: str) -> Reply:
+    def post_logout_token(self, token: str) -> WsgiResponse:
         """What the provider sends when somebody signs out there."""
         self._note("logout token of the provider", token)
         body = urlencode({"logout_token": token}).encode()
@@ -103,7 +102,7 @@ class Watched:
         self._show(reply)
         return reply
 
-    def sign_in(self) -> Reply:
+    def sign_in(self) -> WsgiResponse:
         """There and back."""
         return self.get(f"{PREFIX}/login/callback/", self.start())
 
@@ -128,7 +127,7 @@ class Watched:
                 self._note(name, good[name])
         return answer(good) if callable(answer) else answer
 
-    def _show(self, reply: Reply) -> None:
+    def _show(self, reply: WsgiResponse) -> None:
         """Keep what must not hold a secret: all but ``Set-Cookie`` and the way to the provider."""
         token = re.search(r'name="csrf_token" value="([^"]+)"', reply.text)
         if token is not None:

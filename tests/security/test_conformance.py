@@ -174,7 +174,7 @@ def test_client_secret_basic_is_the_one_way_the_secret_travels(mode: str, tmp_pa
 
 
 @pytest.mark.requirement("N2.8.12")
-def test_the_form_is_asked_for_and_nothing_of_it_stays_in_an_address(tmp_path: Path) -> None:
+def test_form_post_is_asked_for_and_nothing_of_the_form_stays_in_an_address(tmp_path: Path) -> None:
     with stage(tmp_path, response_mode="form_post") as there:
         assert_signed_in(there, there.sign_in())
         assert there.provider.asked("/authorize")[0].query["response_mode"] == "form_post"

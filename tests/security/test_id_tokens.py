@@ -479,7 +479,7 @@ def as_another_kind(members: dict[str, Any], **head: Any) -> Change:
     return forged(make)
 
 
-LOGOUT_EVENT = {"http://schemas.openid.net/event/backchannel-logout": {}}
+LOGOUT_EVENT: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
 KINDS = [
     refused(
         "3b.15",
@@ -604,7 +604,7 @@ def test_a_user_is_the_subject_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.mark.requirement("N2.6.17")
 def test_what_is_configured_of_the_request_is_passed_on(tmp_path: Path) -> None:
-    asked_for = {"prompt": "login", "acr_values": "loa2 loa3", "ui_locales": "nb en"}
+    asked_for: dict[str, Any] = {"prompt": "login", "acr_values": "loa2 loa3", "ui_locales": "nb en"}
     with stage(tmp_path, **asked_for, max_age="90s", auth_params='{"hd": "example.com"}') as there:
         there.provider.claims = {"acr": "loa2"}
         assert_signed_in(there, there.sign_in())
@@ -640,7 +640,7 @@ def test_the_page_does_not_tell_which_check_failed(tmp_path: Path) -> None:
 
 @pytest.mark.requirement("J8")
 @pytest.mark.parametrize("error", [TypeError, RecursionError, OverflowError, MemoryError, UnicodeError])
-def test_whatever_goes_wrong_inside_the_library_is_a_refusal(
+def test_any_exception_inside_the_library_is_a_refusal(
     error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from oauth2_mw.middleware import OAuth2Middleware
 from tests.support.hosts.guarded import App
-from tests.support.hosts.wsgi_call import Answer, call, environ_for
+from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.providers.standin import StandIn
 from tests.support.settings.minimal import make_settings
 
@@ -38,7 +38,7 @@ class Stage:
     middleware: OAuth2Middleware
     cookie: str
 
-    def ask(self, **keys: Any) -> Answer:
+    def ask(self, **keys: Any) -> WsgiResponse:
         return call(self.middleware, environ_for(**keys))
 
     def is_signed_in(self) -> bool:
@@ -88,7 +88,7 @@ WORDS = st.sampled_from(["", "session-1", "forged", "1", "\x00", "ü", "https://
     dest=st.sampled_from([None, "document", "empty"]),
     with_cookie=st.booleans(),
 )
-def test_whatever_comes_ends_no_session(
+def test_no_request_to_a_logout_url_ends_a_session(
     stage: Stage,
     *,
     path: str,

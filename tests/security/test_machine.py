@@ -35,7 +35,7 @@ from hypothesis.stateful import (
 
 from oauth2_mw.middleware import OAuth2Middleware
 from tests.support.hosts.guarded import App
-from tests.support.hosts.wsgi_call import Answer, call, environ_for
+from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.providers.standin import StandIn
 from tests.support.settings.keys import text_key
 from tests.support.settings.minimal import make_settings
@@ -144,7 +144,7 @@ class Machine(RuleBasedStateMachine):
 
     # What a browser does
 
-    def _send(self, browser: int, worker: int, path: str, **keys: Any) -> Answer:
+    def _send(self, browser: int, worker: int, path: str, **keys: Any) -> WsgiResponse:
         """One request. Everything that must hold of every request is held here."""
         jar = self._jars[browser]
         target, _, query = path.partition("?")
@@ -191,7 +191,13 @@ class Machine(RuleBasedStateMachine):
         return "yes"
 
     def _take(
-        self, browser: int, worker: int, answer: Answer, *, renewed_from: str | None, app_was_reached: bool
+        self,
+        browser: int,
+        worker: int,
+        answer: WsgiResponse,
+        *,
+        renewed_from: str | None,
+        app_was_reached: bool,
     ) -> None:
         """Keep what ``Set-Cookie`` says, and know which session a new value stands for."""
         jar = self._jars[browser]
@@ -220,7 +226,7 @@ class Machine(RuleBasedStateMachine):
         self._sessions.append(session)
         return session
 
-    def _location(self, answer: Answer, browser: int) -> Attempt | None:
+    def _location(self, answer: WsgiResponse, browser: int) -> Attempt | None:
         """The attempt that a redirect to the provider began, if the answer is one."""
         location = answer.header("Location") or ""
         if not location.startswith(self.provider.url):
@@ -412,7 +418,7 @@ class Machine(RuleBasedStateMachine):
         if started is not None:
             yield started
 
-    def _callback(self, browser: int, worker: int, query: str, *, signing_in: bool = False) -> Answer:
+    def _callback(self, browser: int, worker: int, query: str, *, signing_in: bool = False) -> WsgiResponse:
         if not signing_in:
             self._signing_in = None
         answer = self._send(browser, worker, f"{PREFIX}/login/callback/?{query}", **NAVIGATION)
@@ -456,7 +462,7 @@ def test_whatever_happens_nobody_gets_in_who_should_not() -> None:
         run_state_machine_as_test(
             type("Here", (Machine,), {"provider": provider}),
             settings=settings(
-                max_examples=settings.default.max_examples * 4 // 5,
+                max_examples=settings().max_examples * 4 // 5,
                 stateful_step_count=35,
                 deadline=None,
                 suppress_health_check=[

@@ -84,7 +84,7 @@ def test_a_list_that_cannot_be_read_is_an_error(tmp_path: Path, line: str) -> No
         read_list(path)
 
 
-def test_an_unknown_rule_and_a_fourth_one_are_mistakes() -> None:
+def test_an_unknown_requirement_and_a_fourth_requirement_are_mistakes() -> None:
     assert mistake(["a", "b"], KNOWN) is None
     assert mistake([], KNOWN) is None
     assert "z" in (mistake(["a", "z"], KNOWN) or "")
@@ -130,7 +130,7 @@ def test_a_rule_may_be_held_by_another_test(tmp_path: Path) -> None:
     assert run(tmp_path, ("f.py::test_x", ("a",), "failed"), ("f.py::test_y", ("a",), "passed")) == {"a"}
 
 
-def test_the_two_kinds_of_run_are_kept_beside_each_other(tmp_path: Path) -> None:
+def test_results_of_in_process_and_integration_runs_add_up(tmp_path: Path) -> None:
     run(tmp_path, ("f.py::test_x", ("a",), "passed"))
     assert run(tmp_path, ("g.py::test_x", ("b",), "passed"), kind="integration") == {"a", "b"}
     assert run(tmp_path, ("f.py::test_x", ("a",), "failed")) == {"b"}

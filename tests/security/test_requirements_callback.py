@@ -15,24 +15,11 @@ from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
 from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
-from tests.support.settings.minimal import ORIGIN
+from tests.support.settings.minimal import CLIENT_SECRET, ORIGIN
 from tests.support.settings.providers import oidc_settings, provider_settings
 
-SECRET = "s3cret: %+&ü"
 CALLBACK = f"{ORIGIN}/auth/oauth2/login/callback/"
 LOGIN = f"{ORIGIN}/auth/oauth2/login/"
-
-
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn(client_id="app", client_secret=SECRET, sends_iss=True) as provider:
-        yield provider
-
-
-@pytest.fixture
-def site(provider: StandIn) -> Iterator[Guarded]:
-    with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
-        yield site
 
 
 @contextmanager
@@ -204,7 +191,7 @@ def test_an_answer_of_another_issuer_is_refused_code_or_error(
 @pytest.mark.requirement("N2.4.3")
 def test_an_issuer_that_nobody_announced_is_compared(provider: StandIn) -> None:
     provider.sends_iss = False
-    with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
+    with guarded(issuer=provider.issuer) as site:
         browser = site.browser()
         answer = at_callback(browser, site)
         refused(
@@ -354,7 +341,7 @@ def test_every_way_of_starting_binds_the_sign_in_to_the_browser(
 
 @pytest.mark.requirement("V10", "3a.1", "V6")
 def test_a_form_is_bound_to_the_browser_as_well(provider: StandIn) -> None:
-    with guarded(issuer=provider.issuer, client_secret=SECRET, response_mode="form_post") as site:
+    with guarded(issuer=provider.issuer, response_mode="form_post") as site:
         attacker, victim = site.browser(), site.browser()
         fields = provider.follow(attacker.navigate(site.url + "/", follow=False).location or "")
         victim.post(CALLBACK, fields, initiator="https://evil.example", follow=False)
@@ -401,14 +388,14 @@ def test_a_token_endpoint_that_checks_the_verifier_refuses_another(site: Guarded
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 def test_a_client_authenticates_in_one_way_and_never_in_an_address(provider: StandIn, method: str) -> None:
     provider.auth_method = method
-    with guarded(issuer=provider.issuer, client_secret=SECRET, client_auth_method=method) as site:
+    with guarded(issuer=provider.issuer, client_auth_method=method) as site:
         site.browser().navigate(site.url + "/")
     (request,) = provider.asked("/token")
     assert ("Authorization" in request.headers) == (method == "client_secret_basic")
     assert ("client_secret" in request.form) == (method == "client_secret_post")
     assert ("client_id" in request.form) == (method == "client_secret_post")
     for request in provider.requests:
-        assert SECRET not in str(request.query)
+        assert CLIENT_SECRET not in str(request.query)
 
 
 @pytest.mark.requirement("N2.1.8")
@@ -458,8 +445,13 @@ def test_the_verifier_is_in_no_address_and_in_no_readable_cookie(site: Guarded, 
 @pytest.mark.requirement("N2.1.19")
 def test_no_token_can_be_read_in_a_cookie(provider: StandIn) -> None:
     token_responses: list[dict[str, str]] = []
-    provider.answers["token"] = lambda good: token_responses.append(good) or good
-    with guarded(issuer=provider.issuer, client_secret=SECRET, keep_tokens="id access") as site:
+
+    def keep(answer: dict[str, str]) -> dict[str, str]:
+        token_responses.append(answer)
+        return answer
+
+    provider.answers["token"] = keep
+    with guarded(issuer=provider.issuer, keep_tokens="id access") as site:
         browser = site.browser()
         browser.navigate(site.url + "/")
         cookies = "".join(cookie.value for cookie in browser.jar)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import requires, version
 from typing import Any
@@ -14,23 +13,21 @@ import time_machine
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from oauth2_mw.identity.model import Identity, freeze
-from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.identity.model import freeze
 from oauth2_mw.session.cookies import Cookies
 from tests.support.browser.cookie_jar import MAX_PAIR
 from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
-from tests.support.hosts.guarded import App, Guarded, guarded
+from tests.support.hosts.guarded import JANE, App, Guarded, guard, guarded, sign_in
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.providers.standin import StandIn
-from tests.support.settings.minimal import ORIGIN, make_settings
+from tests.support.settings.minimal import ORIGIN
 
 HTML = "text/html,*/*;q=0.8"
 COOKIE = "__Host-oauth2_mw"
 PREFIX = "/auth/oauth2"
 LOGOUT = f"{ORIGIN}{PREFIX}/logout/"
 CALLBACK = f"{ORIGIN}{PREFIX}/login/callback/"
-JANE = Identity(id="u1", provider="default", issuer="https://id.example", subject="42", username="jane")
 #: What an attacker would have end up in a header.
 BREAKING = [
     "a\r\nX-Evil: 1",
@@ -41,32 +38,6 @@ BREAKING = [
     "a\x85X-Evil: 1",
     "é\r\n\r\n<html>",
 ]
-
-
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn(client_id="app", client_secret="x", sends_iss=True) as provider:
-        yield provider
-
-
-@pytest.fixture
-def site(provider: StandIn) -> Iterator[Guarded]:
-    with guarded(issuer=provider.issuer, client_secret="x") as site:
-        yield site
-
-
-def guard(app: Any = None, **keys: Any) -> OAuth2Middleware:
-    return OAuth2Middleware(
-        app or App(), make_settings(**{"issuer": "https://id.example", "login_page": True, **keys})
-    )
-
-
-def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE) -> str:
-    sessions = middleware._sessions
-    cookies = sessions.create(
-        middleware._settings.providers["default"], identity, {}, sessions.cookies.read("")
-    )
-    return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
 
 def walk(browser: Browser, site: Guarded) -> list[Page]:
@@ -148,9 +119,7 @@ def test_nothing_in_an_answer_reaches_a_header(
 @pytest.mark.parametrize("text", BREAKING, ids=ascii)
 def test_nothing_that_a_provider_says_reaches_a_header(provider: StandIn, text: str) -> None:
     provider.userinfo.update(name=text, phone_number=text, groups=[text], picture=text)
-    with guarded(
-        issuer=provider.issuer, client_secret="x", environ={"HTTP_X_NAME": "name", "HTTP_X_GROUPS": "groups"}
-    ) as site:
+    with guarded(issuer=provider.issuer, environ={"HTTP_X_NAME": "name", "HTTP_X_GROUPS": "groups"}) as site:
         browser = site.browser()
         browser.navigate(site.url + "/")
         assert all("X-Evil" not in str(step) for step in browser.steps)
@@ -233,9 +202,7 @@ def test_every_cookie_keeps_the_promises_of_its_name(site: Guarded) -> None:
 
 @pytest.mark.requirement("K5")
 def test_on_plain_http_cookies_have_no_prefix_that_they_could_not_keep(provider: StandIn) -> None:
-    middleware = guard(
-        public_url="http://localhost:8000", issuer=provider.issuer, login_page=False, client_secret="x"
-    )
+    middleware = guard(public_url="http://localhost:8000", issuer=provider.issuer, login_page=False)
     answer = call(middleware, environ_for("/", HTTP_ACCEPT=HTML))
     for name, line in answer.cookies.items():
         assert not name.startswith("__")
@@ -246,7 +213,7 @@ def test_on_plain_http_cookies_have_no_prefix_that_they_could_not_keep(provider:
 @pytest.mark.requirement("K2", "3c.15")
 def test_after_a_logout_nothing_of_the_session_is_left_in_the_browser(provider: StandIn) -> None:
     provider.claims = {"much": "x" * 2500}
-    with guarded(issuer=provider.issuer, client_secret="x") as site:
+    with guarded(issuer=provider.issuer) as site:
         browser = site.browser()
         browser.navigate(site.url + "/")
         names = browser.jar.names(site.url)
@@ -275,7 +242,7 @@ def test_no_cookie_is_larger_than_a_browser_takes(length: int) -> None:
 
 @pytest.mark.requirement("W10", "K3")
 def test_an_attempts_cookie_stays_small_however_long_its_destination(provider: StandIn) -> None:
-    middleware = guard(cookie_name="n" * 64, issuer=provider.issuer, login_page=False, client_secret="x")
+    middleware = guard(cookie_name="n" * 64, issuer=provider.issuer, login_page=False)
     for length in (1, 1000, 1900, 2047, 5000):
         answer = call(middleware, environ_for("/" + "d" * (length - 1), HTTP_ACCEPT=HTML))
         assert answer.status == 303
@@ -288,7 +255,7 @@ def test_an_attempts_cookie_stays_small_however_long_its_destination(provider: S
 def test_an_attempt_is_lax_for_an_address_and_none_for_a_form(
     provider: StandIn, mode: str, expected: str
 ) -> None:
-    with guarded(issuer=provider.issuer, client_secret="x", response_mode=mode) as site:
+    with guarded(issuer=provider.issuer, response_mode=mode) as site:
         browser = site.browser()
         page = browser.navigate(site.url + "/", follow=False)
         (line,) = page.all_headers("Set-Cookie")
@@ -329,7 +296,7 @@ def test_a_cookie_without_a_name_is_not_taken_for_ours(spell: str) -> None:
 @pytest.mark.parametrize(
     "change", [str.upper, str.lower, str.title, lambda name: name + "\x01", lambda name: "x" + name]
 )
-def test_a_name_is_ours_to_the_letter(change: Any) -> None:
+def test_the_name_of_a_cookie_is_compared_to_the_letter(change: Any) -> None:
     app = App()
     middleware = guard(app)
     name, _, value = sign_in(middleware).partition("=")

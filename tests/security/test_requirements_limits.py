@@ -18,7 +18,6 @@ import pytest
 import oauth2_mw
 from oauth2_mw.errors import ConfigError, ProviderUnavailableError
 from oauth2_mw.identity.environ import Scrubber
-from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.http.documents import (
     MAX_DEPTH,
@@ -32,7 +31,7 @@ from oauth2_mw.provider.http.messages import Timeouts
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.web.signin.attempt import LocalReplayCache
-from tests.support.hosts.guarded import App, Guarded, guarded
+from tests.support.hosts.guarded import Guarded, guard, guarded
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.providers.standin import Answer, StandIn
 from tests.support.settings.keys import text_key
@@ -43,24 +42,6 @@ HTML = "text/html,*/*;q=0.8"
 COOKIE = "__Host-oauth2_mw"
 PREFIX = "/auth/oauth2"
 PACKAGE = Path(oauth2_mw.__path__[0])
-
-
-def guard(app: Any = None, **keys: Any) -> OAuth2Middleware:
-    return OAuth2Middleware(
-        app or App(), make_settings(**{"issuer": "https://id.example", "login_page": True, **keys})
-    )
-
-
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn(client_id="app", client_secret="x") as provider:
-        yield provider
-
-
-@pytest.fixture
-def site(provider: StandIn) -> Iterator[Guarded]:
-    with guarded(issuer=provider.issuer, client_secret="x") as site:
-        yield site
 
 
 class Counted(io.RawIOBase):
@@ -252,15 +233,15 @@ def expressions() -> Iterator[Any]:
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        for node in nodes:
-            pattern = None
-            if isinstance(node, ast.Attribute):
-                of = node.value
-                pattern = names.get(of.id) if isinstance(of, ast.Name) else compiled.get(id(of))
-                if isinstance(of, ast.Name) and of.id == "re" and node.attr in METHODS:
-                    pattern = next(call_.args[0] for call_ in calls if call_.func is node)
-            if pattern is not None and isinstance(pattern, ast.Constant) and node.attr in METHODS:
-                yield pytest.param(pattern.value, node.attr, id=f"{path.stem} {node.attr} {pattern.value!a}")
+        for use in nodes:
+            if not isinstance(use, ast.Attribute) or use.attr not in METHODS:
+                continue
+            of = use.value
+            pattern = names.get(of.id) if isinstance(of, ast.Name) else compiled.get(id(of))
+            if isinstance(of, ast.Name) and of.id == "re":
+                pattern = next(call_.args[0] for call_ in calls if call_.func is use)
+            if isinstance(pattern, ast.Constant):
+                yield pytest.param(pattern.value, use.attr, id=f"{path.stem} {use.attr} {pattern.value!a}")
 
 
 METHODS = ("match", "fullmatch", "search", "sub", "finditer", "findall", "split")
@@ -432,7 +413,7 @@ def test_an_ordinary_request_without_a_session_writes_nothing(site: Guarded) -> 
 )
 def test_what_a_provider_calls_a_person_stays_on_one_line(provider: StandIn, text: str) -> None:
     provider.denies = "server_error"
-    with guarded(issuer=provider.issuer, client_secret="x") as site:
+    with guarded(issuer=provider.issuer) as site:
         browser = site.browser()
         page = browser.navigate(site.url + "/", stop_before=ORIGIN)
         browser.navigate((page.location or "") + "&error_description=" + quote(text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -116,18 +115,6 @@ def assert_harmless(page: Page) -> Reader:
     return reader
 
 
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn(client_id="app", client_secret="x", sends_iss=True) as provider:
-        yield provider
-
-
-@pytest.fixture
-def site(provider: StandIn) -> Iterator[Guarded]:
-    with guarded(issuer=provider.issuer, client_secret="x") as site:
-        yield site
-
-
 @pytest.mark.requirement("3j", "3j.7", "3j.2")
 @pytest.mark.parametrize("text", POLYGLOTS, ids=ascii)
 def test_what_an_answer_says_becomes_no_markup_and_no_link(
@@ -165,7 +152,7 @@ def test_the_address_that_an_error_names_is_never_linked(site: Guarded, uri: str
 @pytest.mark.parametrize("text", POLYGLOTS, ids=ascii)
 def test_a_persons_name_becomes_no_markup(provider: StandIn, text: str) -> None:
     provider.userinfo = {"sub": "user-1", "preferred_username": text, "name": text, "email": text}
-    with guarded(issuer=provider.issuer, client_secret="x", allow="*") as site:
+    with guarded(issuer=provider.issuer, allow="*") as site:
         browser = site.browser()
         page = browser.navigate(site.url + "/")
         if page.status != 200:
@@ -179,7 +166,7 @@ def test_a_persons_name_becomes_no_markup(provider: StandIn, text: str) -> None:
 @pytest.mark.parametrize("text", POLYGLOTS[:16], ids=ascii)
 def test_a_providers_name_and_a_hint_become_no_markup(provider: StandIn, text: str) -> None:
     provider.denies = "access_denied"
-    with guarded(issuer=provider.issuer, client_secret="x", provider=text, login_page=True) as site:
+    with guarded(issuer=provider.issuer, provider=text, login_page=True) as site:
         browser = site.browser()
         page = browser.navigate(f"{site.url}/x?" + quote(text))
         reader = assert_harmless(page)

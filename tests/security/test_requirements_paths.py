@@ -11,15 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.errors import ConfigError
-from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
-from tests.support.hosts.guarded import App
+from tests.support.hosts.guarded import JANE, App, sign_in
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.settings.minimal import make_settings
 
 COOKIE = "__Host-oauth2_mw"
 PREFIX = "/auth/oauth2"
-JANE = Identity(id="u1", provider="default", issuer="https://id.example", subject="42", username="jane")
 
 
 def guard(app: App, **keys: Any) -> OAuth2Middleware:
@@ -29,14 +27,6 @@ def guard(app: App, **keys: Any) -> OAuth2Middleware:
             **{"issuer": "https://id.example", "login_page": True, "public_paths": "/public/", **keys}
         ),
     )
-
-
-def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE) -> str:
-    sessions = middleware._sessions
-    cookies = sessions.create(
-        middleware._settings.providers["default"], identity, {}, sessions.cookies.read("")
-    )
-    return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
 
 #: Request targets that are to be refused where ``/public/`` is public.

@@ -25,12 +25,10 @@ from tests.support.settings.keys import text_key
 from tests.support.settings.minimal import ORIGIN, make_settings
 from tests.support.settings.people import ISSUER, NOW, attributes, provider
 
-SECRET = "s3cret: %+&ü"
-
 
 @pytest.fixture
 def standin() -> Iterator[StandIn]:
-    with StandIn(client_id="app", client_secret=SECRET) as standin:
+    with StandIn(client_id="app") as standin:
         yield standin
 
 
@@ -41,9 +39,7 @@ def directory(tmp_path: Path) -> Directory:
 
 @pytest.fixture
 def site(standin: StandIn, tmp_path: Path) -> Iterator[Guarded]:
-    with guarded(
-        issuer=standin.issuer, client_secret=SECRET, directory=f"sqlite:///{tmp_path / 'users.db'}"
-    ) as site:
+    with guarded(issuer=standin.issuer, directory=f"sqlite:///{tmp_path / 'users.db'}") as site:
         yield site
 
 
@@ -61,7 +57,7 @@ def seen_by_the_application(browser: Browser, site: Guarded) -> Identity | None:
         {"upn": "jane@example.com", "unique_name": "jane", "nickname": "jane"},
     ],
 )
-def test_whatever_two_people_share_they_are_two(
+def test_two_people_are_two_users_whatever_they_share(
     site: Guarded, standin: StandIn, same: dict[str, Any]
 ) -> None:
     ids = []
@@ -166,7 +162,7 @@ def test_nobody_takes_a_name_that_reads_like_anothers(site: Guarded, standin: St
 
 
 @pytest.mark.requirement("3k.9", "3k.1")
-def test_a_user_who_was_there_before_is_not_taken_over_by_an_address(directory: Directory) -> None:
+def test_an_existing_user_is_not_taken_over_by_an_address(directory: Directory) -> None:
     first = directory.record_sign_in(
         provider(),
         issuer=ISSUER,
@@ -192,10 +188,8 @@ def test_a_provider_that_was_pointed_elsewhere_under_its_old_name_brings_other_u
 ) -> None:
     before = seen_by_the_application(site.browser(), site)
     with (
-        StandIn(client_id="app", client_secret=SECRET) as other,
-        guarded(
-            issuer=other.issuer, client_secret=SECRET, directory=f"sqlite:///{tmp_path / 'users.db'}"
-        ) as moved,
+        StandIn(client_id="app") as other,
+        guarded(issuer=other.issuer, directory=f"sqlite:///{tmp_path / 'users.db'}") as moved,
     ):
         other.userinfo["preferred_username"] = "jane2"
         after = seen_by_the_application(moved.browser(), moved)
@@ -241,7 +235,7 @@ def test_a_disabled_user_neither_stays_nor_comes_back(site: Guarded, standin: St
 def test_only_the_group_itself_lets_in(standin: StandIn, groups: Any) -> None:
     if groups is not LEFT_OUT:
         standin.userinfo["groups"] = groups
-    with guarded(issuer=standin.issuer, client_secret=SECRET, allow="group:admins") as site:
+    with guarded(issuer=standin.issuer, allow="group:admins") as site:
         assert site.browser().navigate(site.url + "/").status in (403, 502)
         assert site.app.calls == 0
         standin.userinfo["groups"] = ["admins"]
@@ -254,7 +248,7 @@ def test_groups_that_cannot_be_fetched_let_nobody_in(standin: StandIn) -> None:
     standin.userinfo.update(
         _claim_names={"groups": "src1"}, _claim_sources={"src1": {"endpoint": standin.url + "/groups"}}
     )
-    with guarded(issuer=standin.issuer, client_secret=SECRET, allow="group:admins") as site:
+    with guarded(issuer=standin.issuer, allow="group:admins") as site:
         assert site.browser().navigate(site.url + "/").status == 403
     assert standin.asked("/groups") == []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -19,8 +18,8 @@ from oauth2_mw.session.cookie_cache import NO_SESSION
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.http.urls import Urls
 from tests.support.browser.jar import Browser
-from tests.support.hosts.guarded import App, Guarded, guarded
-from tests.support.hosts.wsgi_call import Answer, call, environ_for
+from tests.support.hosts.guarded import App, Guarded, guard
+from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.providers.standin import StandIn
 from tests.support.settings.keys import text_key
 from tests.support.settings.minimal import ORIGIN, make_settings
@@ -75,13 +74,7 @@ def is_here(location: str | None) -> bool:
     return location is not None and ada_url.URL(location, ORIGIN).origin == ORIGIN
 
 
-def guard(app: Any = None, **keys: Any) -> OAuth2Middleware:
-    return OAuth2Middleware(
-        app or App(), make_settings(**{"issuer": "https://id.example", "login_page": True, **keys})
-    )
-
-
-def destination_shown(answer: Answer) -> str | None:
+def destination_shown(answer: WsgiResponse) -> str | None:
     """Return ``next`` of the button on the login page."""
     (link,) = [part.partition('"')[0] for part in answer.text.split('href="') if "/login/default/" in part]
     return parse_qs(urlsplit(unescape(link)).query).get("next", [None])[0]
@@ -161,7 +154,7 @@ def test_an_absolute_destination_is_of_our_origin_to_the_letter(value: str) -> N
 
 
 @pytest.mark.requirement("3d.7")
-def test_what_is_emitted_is_not_what_came_in() -> None:
+def test_a_destination_is_built_anew_and_never_what_came_in() -> None:
     for value, built in (
         (f"{ORIGIN}/a?b#c", "/a?b"),
         ("/%61/%C3%A4?x=%zz", "/a/%C3%A4?x=%25zz"),
@@ -174,22 +167,10 @@ def test_what_is_emitted_is_not_what_came_in() -> None:
 # The places that take one
 
 
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn(client_id="app", client_secret="x") as provider:
-        yield provider
-
-
-@pytest.fixture
-def site(provider: StandIn) -> Iterator[Guarded]:
-    with guarded(issuer=provider.issuer, client_secret="x") as site:
-        yield site
-
-
 @pytest.mark.requirement("3d.8", "N2.1.13")
 @pytest.mark.parametrize("path", [f"{PREFIX}/login/", f"{PREFIX}/login/default/", f"{PREFIX}/login"])
 def test_next_at_the_login_leads_nowhere_else(provider: StandIn, path: str) -> None:
-    middleware = OAuth2Middleware(App(), make_settings(issuer=provider.issuer, client_secret="x"))
+    middleware = OAuth2Middleware(App(), make_settings(issuer=provider.issuer))
     for value in AWAY:
         answer = call(middleware, environ_for(path, QUERY_STRING="next=" + quote(value), **NAVIGATION))
         if answer.status == 303 and path.endswith("/"):
@@ -266,7 +247,7 @@ def test_an_address_that_was_asked_for_is_judged_before_it_is_kept(path: str) ->
 
 @pytest.mark.requirement("3d.15")
 def test_an_address_that_was_sealed_by_an_older_version_is_judged_again(provider: StandIn) -> None:
-    middleware = OAuth2Middleware(App(), make_settings(issuer=provider.issuer, client_secret="x"))
+    middleware = OAuth2Middleware(App(), make_settings(issuer=provider.issuer))
     for value in AWAY:
         begun = middleware._site()._login.begin("default", value, NO_SESSION)
         jar = "; ".join(cookie.partition(";")[0] for cookie in begun.headers.getall("Set-Cookie"))
@@ -297,9 +278,7 @@ def test_the_redirect_uri_is_the_configured_one_whatever_the_host(
 ) -> None:
     middleware = OAuth2Middleware(
         App(),
-        make_settings(
-            public_url=f"{ORIGIN}/core", issuer=provider.issuer, client_secret="x", public_paths="/abc/"
-        ),
+        make_settings(public_url=f"{ORIGIN}/core", issuer=provider.issuer, public_paths="/abc/"),
     )
     for path in ("/deep", f"{PREFIX}/login/"):
         answer = call(
@@ -343,7 +322,7 @@ def test_what_a_proxy_is_said_to_have_added_changes_nothing(name: str, value: st
 
 
 @pytest.mark.requirement("V11")
-def test_the_page_about_a_failure_leads_back_here() -> None:
+def test_the_page_about_a_failure_leads_back_to_this_site() -> None:
     middleware = guard(login_page=False, issuer="http://127.0.0.1:1")
     for value in AWAY:
         answer = call(
@@ -444,7 +423,7 @@ def test_a_redirect_uri_is_absolute_and_without_a_fragment(public_url: str) -> N
         "//id.example/authorize",
     ],
 )
-def test_to_a_provider_means_to_its_endpoint(url: str) -> None:
+def test_a_redirect_to_a_provider_goes_to_its_endpoint(url: str) -> None:
     endpoint = "https://id.example/authorize"
     assert Urls.to_provider(endpoint + "?a=b", endpoint=endpoint) == endpoint + "?a=b"
     with pytest.raises(ProviderError):

@@ -54,7 +54,7 @@ def of_another_token(provider: Hostile, token: str) -> str:
     return f"{token.rpartition('.')[0]}.{other.rpartition('.')[2]}"
 
 
-def with_payload_changed(_: Hostile, token: str) -> str:
+def with_payload_changed(_provider: Hostile, token: str) -> str:
     head, _, signature = token.split(".")
     return f"{head}.{base64url(to_json({**claims_of(token), 'sub': 'admin'}))}.{signature}"
 
@@ -69,6 +69,7 @@ def under_the_name_of(key: Key, kid: str) -> Change:
     return forged(lambda _, token: key.sign(claims_of(token), kid=kid))
 
 
+CRITICAL: list[Any] = [["exp"], ["b64"], ["x-unknown"], [], "exp", {}]
 SIGNATURES = [
     refused(
         "N2.6.5 B10",
@@ -404,7 +405,7 @@ HEADERS = [
     ),
     *(
         refused("3b.7 V3 J6", f"crit {crit}", header(crit=crit), "token_header", until=TOKEN)
-        for crit in (["exp"], ["b64"], ["x-unknown"], [], "exp", {})
+        for crit in CRITICAL
     ),
     refused("3b.7 V16", "b64 false", header(b64=False, crit=["b64"]), "token_header", until=TOKEN),
     refused("3b.7", "b64 false without crit", header(b64=False), "token_header", until=TOKEN),

@@ -828,7 +828,7 @@ def test_the_root_key_and_the_key_of_another_purpose_open_nothing() -> None:
         assert opened(head + NONCE + cipher.encrypt(NONCE, PAYLOAD, bound)) is None
 
 
-def test_the_small_points_are_what_they_are_called() -> None:
+def test_the_points_of_small_order_in_these_tests_have_small_order() -> None:
     """The vectors themselves: a library that took such a key would let R neutral and S zero sign for it."""
     neutral = ed25519.Ed25519PublicKey.from_public_bytes(IDENTITY)
     neutral.verify(IDENTITY + bytes(32), b"every text")

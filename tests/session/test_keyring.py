@@ -63,7 +63,7 @@ def test_a_worker_that_has_not_looked_yet_opens_what_a_new_key_sealed(path: Path
     assert slow.open("p", "n", fast.seal("p", "n", b"x")) == b"x"
 
 
-def test_unknown_keys_make_it_look_at_most_once_a_second(path: Path, clock: Clock) -> None:
+def test_unknown_keys_make_the_ring_read_its_file_at_most_once_a_second(path: Path, clock: Clock) -> None:
     write(path, ("a", T0 - 1000, key(0)))
     box = sealer(path, clock)
     assert box.keyring.find(b"12345678") is None

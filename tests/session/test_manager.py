@@ -118,7 +118,7 @@ def test_a_payload_of_another_shape_is_no_session(payload: bytes) -> None:
 
 
 @pytest.mark.requirement("3c.7")
-def test_a_session_cut_short_or_carried_on_is_none() -> None:
+def test_a_session_cut_short_or_carried_on_signs_nobody_in() -> None:
     sessions = make_sessions(keep_tokens="id")
     cookie = header(sessions, id_token="x" * 3000)
     name = sessions.cookies.session

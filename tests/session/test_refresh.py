@@ -17,6 +17,7 @@ import pytest
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.session import refresh
+from oauth2_mw.session.model import RefreshSchedule
 from oauth2_mw.session.refresh import Refresher
 from tests.support.browser.jar import Browser
 from tests.support.clock import ShiftedClock
@@ -25,7 +26,6 @@ from tests.support.providers.standin import Answer, StandIn
 from tests.support.settings.minimal import ORIGIN
 from tests.support.stores.watched_store import WatchedStore
 
-SECRET = "s3cret: %+&ü"
 HOUR = 3600
 
 MODES = ("cookie", "cookie and directory", "store")
@@ -70,12 +70,6 @@ class Scene:
         return [line for line in self.site.audit if f"event={event} " in line]
 
 
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn(client_id="app") as provider:
-        yield provider
-
-
 @contextmanager
 def scene(provider: StandIn, folder: Path, mode: str = "store", **keys: Any) -> Iterator[Scene]:
     database = f"sqlite:///{folder}/site.db"
@@ -84,7 +78,6 @@ def scene(provider: StandIn, folder: Path, mode: str = "store", **keys: Any) -> 
     ]
     settings = {
         "issuer": provider.issuer,
-        "client_secret": SECRET,
         "keep_tokens": "id refresh access",
         "session_idle": "8h",
         "environ": {"HTTP_X_ACCESS_TOKEN": "access_token", "HTTP_X_NAME": "name"},
@@ -484,7 +477,7 @@ def test_two_sessions_with_one_refresh_token_stay_two(provider: StandIn, tmp_pat
             browser.navigate(there.site.url + "/")
             known = there.sessions.resolve("; ".join(f"{one.name}={one.value}" for one in browser.jar))
             assert known is not None and known.session is not None
-            due = refresh.RefreshSchedule(int(there.clock()) // HOUR * HOUR, int(there.clock()))
+            due = RefreshSchedule(int(there.clock()) // HOUR * HOUR, int(there.clock()))
             both.append(replace(known, session=replace(known.session, refresh_schedule=due)))
         site = there.site.middleware._site()
         for known in both:

@@ -12,17 +12,14 @@ import pytest
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.revocation import GRACE, RETRY, Revocations, session_name, user_name
 from oauth2_mw.session.stores.record import EXPIRY_GRACE
+from oauth2_mw.sql.revocations import Revocation
 from tests.support.clock import Clock
 
 LATER = int(time.time()) + 3600
 
 
-@dataclass(frozen=True)
-class Line:
-    row: int
-    name: str
-    moment: int = 0
-    expires: int = LATER
+def line(row: int, name: str, moment: int = 0, expires: int = LATER) -> Revocation:
+    return Revocation(row, name, moment, expires)
 
 
 @dataclass
@@ -30,12 +27,12 @@ class Shared:
     """A directory that can go away."""
 
     away: bool = False
-    answers: list[tuple[Line, ...]] = field(default_factory=list)
+    answers: list[tuple[Revocation, ...]] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
     written: list[tuple[str, int]] = field(default_factory=list)
     disabled: frozenset[str] = frozenset()
 
-    def revocations(self, since: int) -> tuple[Line, ...]:
+    def revocations(self, since: int) -> tuple[Revocation, ...]:
         if self.away:
             raise StoreUnavailableError("the directory is away")
         self.asked.append(since)
@@ -75,7 +72,7 @@ def test_an_expired_revocation_is_forgotten_and_an_unexpired_one_never(clock: Cl
 
 
 def test_a_logout_elsewhere_is_seen_within_the_sync_time(clock: Clock) -> None:
-    source = Shared(answers=[(), (Line(7, session_name("s")),)])
+    source = Shared(answers=[(), (line(7, session_name("s")),)])
     revocations = make(source, clock)
     assert not revocations.ended("s", "u", 0)
     clock.now += 4.9
@@ -142,7 +139,7 @@ def test_while_one_request_reads_the_list_the_others_do_not_wait(clock: Clock) -
         entered = threading.Event()
         leave = threading.Event()
 
-        def revocations(self, since: int) -> tuple[Line, ...]:
+        def revocations(self, since: int) -> tuple[Revocation, ...]:
             if self.asked:
                 self.entered.set()
                 self.leave.wait(10)
@@ -173,7 +170,7 @@ def test_a_user_is_cut_off_up_to_a_moment(clock: Clock) -> None:
 
 
 def test_of_several_moments_the_latest_counts_wherever_it_comes_from(clock: Clock) -> None:
-    shared = Shared(answers=[(Line(1, user_name("u"), 200), Line(2, user_name("u"), 150))])
+    shared = Shared(answers=[(line(1, user_name("u"), 200), line(2, user_name("u"), 150))])
     revocations = make(shared, clock)
     revocations.revoke_user("u", moment=100, expires=LATER)
     assert revocations.ended("s", "u", 200)
@@ -210,7 +207,7 @@ def test_a_cut_off_that_another_thread_forgets_meanwhile_is_no_error(clock: Cloc
 
 
 def test_a_line_of_another_kind_is_left_aside(clock: Clock) -> None:
-    shared = Shared(answers=[(Line(1, "sid:x", 200), Line(2, session_name("s")))])
+    shared = Shared(answers=[(line(1, "sid:x", 200), line(2, session_name("s")))])
     assert make(shared, clock).ended("s", "u", 1)
 
 
@@ -233,11 +230,11 @@ def test_of_two_requests_that_find_the_list_old_one_asks_for_it(reading: int, aw
     class Counting(Shared):
         tries = 0
 
-        def revocations(self, since: int) -> tuple[Line, ...]:
+        def revocations(self, since: int) -> tuple[Revocation, ...]:
             self.tries += 1
             return super().revocations(since)
 
-    source, clock = Counting(answers=[(Line(1, session_name("s")),)]), Overtaken()
+    source, clock = Counting(answers=[(line(1, session_name("s")),)]), Overtaken()
     revocations = make(source, clock)
     assert revocations.ended("s", "u", 0)
     clock.now += 5

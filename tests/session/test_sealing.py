@@ -123,6 +123,6 @@ def test_rubbish_does_not_open(text: str) -> None:
     assert sealer().open("session", "name", text) is None
 
 
-def test_keys_do_not_show_themselves() -> None:
+def test_no_repr_of_a_key_shows_it() -> None:
     ring = Keyring(Secret.literal(KEY), sync=5)
     assert KEY not in repr(ring.sealing_key()) + repr(vars(ring).get("_source"))

@@ -266,7 +266,7 @@ def test_a_handle_whose_record_is_gone_is_no_session(host: Host) -> None:
     assert fresh.user(cookie) is None
 
 
-def test_a_session_in_a_cookie_is_none_where_sessions_are_in_a_store(host: Host) -> None:
+def test_a_session_in_a_cookie_signs_nobody_in_where_sessions_are_in_a_store(host: Host) -> None:
     keys = host.settings.secret_keys.value()
     carried = SessionManager(make_settings(issuer="https://id.example", secret_keys=keys), clock=host.clock)
     provider = host.settings.providers["default"]

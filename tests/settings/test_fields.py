@@ -25,16 +25,16 @@ OF_A_PROVIDER = {"name", "label", "quirk", "public"}
 ONLY_READ = {"enabled", "preset", "provider", "rules", "session_lifetime", "session_idle"}
 
 
-def test_the_local_fields_are_those_that_are_mapped():
+def test_the_local_fields_are_those_that_are_mapped() -> None:
     assert tuple(field.name for field in dataclasses.fields(Attributes)) == LOCAL_FIELDS
 
 
-def test_the_sources_of_environ_are_the_fields_of_an_identity():
+def test_the_sources_of_environ_are_the_fields_of_an_identity() -> None:
     names = {field.name for field in dataclasses.fields(Identity)}
     assert set(IDENTITY_SOURCES) == names - {"claims"}
 
 
-def test_every_key_is_declared_once_with_one_sentence():
+def test_every_key_is_declared_once_with_one_sentence() -> None:
     names = [field.name for field in FIELDS]
     assert len(names) == len(set(names))
     for field in FIELDS:
@@ -42,13 +42,13 @@ def test_every_key_is_declared_once_with_one_sentence():
         assert set(GLOBAL) | set(PROVIDER) | {"rules"} == set(names)
 
 
-def test_every_default_can_be_read(tmp_path):
+def test_every_default_can_be_read(tmp_path: Path) -> None:
     for field in FIELDS:
         if field.default is not None:
             field.read(field.default, tmp_path)
 
 
-def test_the_reference_says_which_values_come_later():
+def test_the_reference_says_which_values_come_later() -> None:
     rows = {row.key: row for row in describe()}
     assert rows["session_lifetime"] == type(rows["session_lifetime"])(
         "[oauth2_mw], provider", "session_lifetime", "8h", "How long a sign-in lasts at most."
@@ -66,25 +66,25 @@ places = st.tuples(names, st.sampled_from(sorted(PROVIDER))) | st.tuples(
 
 
 @given(places, places)
-def test_two_keys_never_share_an_environment_variable(one, other):
+def test_two_keys_never_share_an_environment_variable(one: tuple[str, str], other: tuple[str, str]) -> None:
     assert (variable_name(*one) == variable_name(*other)) == (one == other)
 
 
-def test_every_field_of_the_settings_is_declared():
+def test_every_field_of_the_settings_is_declared() -> None:
     service = {field.name for field in dataclasses.fields(Settings)}
     provider = {field.name for field in dataclasses.fields(ProviderSettings)}
     assert service - set(GLOBAL) == OF_A_SERVICE
     assert provider - set(PROVIDER) == OF_A_PROVIDER
 
 
-def test_every_setting_that_is_available_becomes_a_field():
+def test_every_setting_that_is_available_becomes_a_field() -> None:
     service = {field.name for field in dataclasses.fields(Settings)}
     provider = {field.name for field in dataclasses.fields(ProviderSettings)}
     assert {name for name, field in GLOBAL.items() if field.later != "*"} - service <= ONLY_READ
     assert {name for name, field in PROVIDER.items() if field.later != "*"} - provider <= ONLY_READ
 
 
-def test_a_setting_is_named_in_a_third_place_only_if_its_value_is_made_there():
+def test_a_setting_is_named_in_a_third_place_only_if_its_value_is_made_there() -> None:
     """What is converted as ``fields`` declares it goes into the classes of ``model`` without being named again."""
     tree = ast.parse(Path(load.__file__).read_text(encoding="utf-8"))
     named = {

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -36,7 +38,7 @@ def text_of(key: bytes) -> str:
     return base64.urlsafe_b64encode(key).rstrip(b"=").decode()
 
 
-def refused(parse, text: str, *parts: str) -> None:
+def refused(parse: Callable[[str], object], text: str, *parts: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse(text)
     for part in parts:
@@ -47,17 +49,17 @@ def refused(parse, text: str, *parts: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["true", "yes", "on", "y", "t", "1", "TRUE", "Yes", " on "])
-def test_the_words_of_pastedeploy_mean_yes(word):
+def test_the_words_of_pastedeploy_mean_yes(word: str) -> None:
     assert parse_bool(word) is True
 
 
 @pytest.mark.parametrize("word", ["false", "no", "off", "n", "f", "0", "FALSE", "No"])
-def test_the_words_of_pastedeploy_mean_no(word):
+def test_the_words_of_pastedeploy_mean_no(word: str) -> None:
     assert parse_bool(word) is False
 
 
 @pytest.mark.parametrize("word", ["", "2", "maybe", "ja", "truee"])
-def test_any_other_word_is_neither(word):
+def test_any_other_word_is_no_boolean(word: str) -> None:
     refused(parse_bool, word, "write true or false")
 
 
@@ -65,37 +67,37 @@ def test_any_other_word_is_neither(word):
     ("text", "seconds"),
     [("90", 90), ("90s", 90), ("15m", 900), ("8h", 28800), ("7d", 604800), ("0", 0), (" 5s ", 5)],
 )
-def test_a_duration_is_a_number_and_a_unit(text, seconds):
+def test_a_duration_is_a_number_and_a_unit(text: str, seconds: int) -> None:
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1", "1.5h", "8 h", "8H", "1w", "١", "1e3", "9999999999"])
-def test_anything_else_is_no_duration(text):
+def test_a_malformed_duration_is_refused(text: str) -> None:
     refused(parse_duration, text, "90, 90s, 15m, 8h or 7d")
 
 
-def test_words_are_split_at_white_space_outside_quotes():
+def test_words_are_split_at_white_space_outside_quotes() -> None:
     assert split_terms(' a\tgroup:"x y"\n "b c" ') == ("a", 'group:"x y"', '"b c"')
 
 
-def test_the_first_and_the_last_word_are_whole():
+def test_the_first_and_the_last_word_are_whole() -> None:
     assert split_terms("ab cd") == ("ab", "cd")
     assert split_terms("ab") == ("ab",)
     assert split_terms(" ") == ()
 
 
-def test_an_open_quote_is_refused():
+def test_an_open_quote_is_refused() -> None:
     refused(split_terms, 'a "b', "not closed")
 
 
-def test_a_message_shows_a_value_quoted_on_one_line_and_not_long():
+def test_a_message_shows_a_value_quoted_on_one_line_and_not_long() -> None:
     assert shown("a\nb\u202e") == r"'a\nb\u202e'"
     assert shown(["x"]) == "\"['x']\""
     assert shown("x" * 200) == repr("x" * 200)
     assert shown("x" * 201) == repr("x" * 197 + "...")
 
 
-def test_a_slip_of_the_pen_is_put_right_and_another_word_is_not():
+def test_a_slip_of_the_pen_is_put_right_and_another_word_is_not() -> None:
     known = ("client_id", "client_secret", "Issuer")
     assert did_you_mean("client-secrte", known) == "; did you mean client_secret?"
     assert did_you_mean("ISUER", known) == "; did you mean Issuer?"
@@ -105,19 +107,21 @@ def test_a_slip_of_the_pen_is_put_right_and_another_word_is_not():
 # Secrets
 
 
-def test_a_literal_secret_is_itself(tmp_path):
+def test_a_literal_secret_is_itself(tmp_path: Path) -> None:
     secret = Secret.parse("s3cret # not a comment", tmp_path)
     assert secret.value() == "s3cret # not a comment"
     assert secret.path is None
 
 
-def test_a_secret_from_the_environment(tmp_path, monkeypatch):
+def test_a_secret_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_SECRET", " from-env\n")
     assert Secret.parse("env:A_SECRET", tmp_path).value() == "from-env"
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])
-def test_an_environment_variable_that_is_not_set_is_named(tmp_path, monkeypatch, value):
+def test_an_environment_variable_that_is_not_set_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
     monkeypatch.delenv("A_SECRET", raising=False)
     if value is not None:
         monkeypatch.setenv("A_SECRET", value)
@@ -126,23 +130,23 @@ def test_an_environment_variable_that_is_not_set_is_named(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("text", ["env:", "env:1A", "env:A B", "env:A=B"])
-def test_env_needs_the_name_of_a_variable(tmp_path, text):
+def test_env_needs_the_name_of_a_variable(tmp_path: Path, text: str) -> None:
     refused(lambda value: Secret.parse(value, tmp_path), text, "env:OAUTH2_SECRET")
 
 
 @pytest.mark.parametrize("text", ["file:", "file:  ", "file:a\nb"])
-def test_file_needs_a_path(tmp_path, text):
+def test_file_needs_a_path(tmp_path: Path, text: str) -> None:
     refused(lambda value: Secret.parse(value, tmp_path), text, "file:client-secret.txt")
 
 
-def test_a_secret_file_is_looked_up_from_the_base_and_loses_its_last_newline(tmp_path):
+def test_a_secret_file_is_looked_up_from_the_base_and_loses_its_last_newline(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("in a file\n")
     secret = Secret.parse("file:s", tmp_path)
     assert secret.value() == "in a file"
     assert secret.path == tmp_path / "s"
 
 
-def test_a_secret_file_is_read_again_when_it_changes(tmp_path):
+def test_a_secret_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("old")
     secret = Secret.file(path)
@@ -151,7 +155,7 @@ def test_a_secret_file_is_read_again_when_it_changes(tmp_path):
     assert secret.value() == "newer"
 
 
-def test_a_replaced_secret_file_of_the_same_size_and_time_is_noticed(tmp_path):
+def test_a_replaced_secret_file_of_the_same_size_and_time_is_noticed(tmp_path: Path) -> None:
     path, fresh = tmp_path / "s", tmp_path / "t"
     path.write_text("one")
     secret = Secret.file(path)
@@ -162,7 +166,7 @@ def test_a_replaced_secret_file_of_the_same_size_and_time_is_noticed(tmp_path):
     assert secret.value() == "two"
 
 
-def test_a_secret_file_that_is_put_back_from_earlier_is_noticed(tmp_path):
+def test_a_secret_file_that_is_put_back_from_earlier_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("newer")
     secret = Secret.file(path)
@@ -172,7 +176,7 @@ def test_a_secret_file_that_is_put_back_from_earlier_is_noticed(tmp_path):
     assert secret.value() == "older"
 
 
-def test_a_secret_file_has_at_most_64_kib(tmp_path):
+def test_a_secret_file_has_at_most_64_kib(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("x" * 65_536)
     assert len(Secret.file(path).value()) == 65_536
@@ -181,7 +185,9 @@ def test_a_secret_file_has_at_most_64_kib(tmp_path):
         Secret.file(path).value()
 
 
-def test_whoever_has_to_know_is_told_that_a_secret_file_is_gone(tmp_path, monkeypatch):
+def test_whoever_has_to_know_is_told_that_a_secret_file_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "s"
     path.write_text("good")
     secret = Secret.file(path)
@@ -195,7 +201,7 @@ def test_whoever_has_to_know_is_told_that_a_secret_file_is_gone(tmp_path, monkey
     assert Secret.literal("text").fresh_value() == "text"
 
 
-def test_an_unchanged_secret_file_is_not_read_again(tmp_path):
+def test_an_unchanged_secret_file_is_not_read_again(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("one")
     times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
@@ -207,7 +213,7 @@ def test_an_unchanged_secret_file_is_not_read_again(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["gone", "emptied", "not text", "huge"])
-def test_a_secret_file_that_cannot_be_read_any_more_keeps_its_last_value(tmp_path, damage):
+def test_a_secret_file_that_cannot_be_read_any_more_keeps_its_last_value(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "s"
     path.write_text("good")
     secret = Secret.file(path)
@@ -226,7 +232,9 @@ def test_a_secret_file_that_cannot_be_read_any_more_keeps_its_last_value(tmp_pat
     ("content", "what"),
     [(None, "No such file"), (b"", "empty"), (b"\xff", "UTF-8"), (b"x" * 70_000, "64 KiB")],
 )
-def test_a_secret_file_that_never_could_be_read_is_an_error(tmp_path, content, what):
+def test_a_secret_file_that_never_could_be_read_is_an_error(
+    tmp_path: Path, content: bytes | None, what: str
+) -> None:
     path = tmp_path / "s"
     if content is not None:
         path.write_bytes(content)
@@ -234,12 +242,12 @@ def test_a_secret_file_that_never_could_be_read_is_an_error(tmp_path, content, w
         Secret.file(path).value()
 
 
-def test_a_directory_is_no_secret_file(tmp_path):
+def test_a_directory_is_no_secret_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"regular|directory"):
         Secret.file(tmp_path).value()
 
 
-def test_a_pipe_under_the_name_of_a_secret_does_not_hold_up_the_start(tmp_path):
+def test_a_pipe_under_the_name_of_a_secret_does_not_hold_up_the_start(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "s")
     errors: list[BaseException] = []
 
@@ -256,7 +264,7 @@ def test_a_pipe_under_the_name_of_a_secret_does_not_hold_up_the_start(tmp_path):
     assert "regular" in str(errors[0])
 
 
-def test_no_repr_shows_a_secret(tmp_path, monkeypatch):
+def test_no_repr_shows_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_SECRET", "canary")
     (tmp_path / "s").write_text("canary")
     for secret in (Secret.literal("canary"), Secret.env("A_SECRET"), Secret.file(tmp_path / "s")):
@@ -265,12 +273,12 @@ def test_no_repr_shows_a_secret(tmp_path, monkeypatch):
         assert not hasattr(secret, "__dict__")
 
 
-def test_a_repr_says_where_a_secret_comes_from():
+def test_a_repr_says_where_a_secret_comes_from() -> None:
     assert repr(Secret.env("A")) == "Secret(env:A)"
     assert repr(Secret.file("/a/b")) == "Secret(file:/a/b)"
 
 
-def test_the_error_of_an_unreadable_secret_does_not_carry_it(tmp_path):
+def test_the_error_of_an_unreadable_secret_does_not_carry_it(tmp_path: Path) -> None:
     (tmp_path / "s").write_bytes(b"canary\xff")
     with pytest.raises(OSError) as caught:
         Secret.file(tmp_path / "s").value()
@@ -279,7 +287,7 @@ def test_the_error_of_an_unreadable_secret_does_not_carry_it(tmp_path):
     assert caught.value.__suppress_context__
 
 
-def test_secrets_are_equal_when_they_come_from_the_same_place(tmp_path):
+def test_secrets_are_equal_when_they_come_from_the_same_place(tmp_path: Path) -> None:
     assert Secret.literal("a") == Secret.literal("a")
     assert Secret.literal("a") != Secret.literal("b")
     assert Secret.literal("A") != Secret.env("A")
@@ -321,7 +329,7 @@ CLAIMS = {
         ('address."country"', "NO"),
     ],
 )
-def test_a_path_finds_its_value(text, value):
+def test_a_path_finds_its_value(text: str, value: object) -> None:
     assert AttributePath.parse(text).get(CLAIMS) == value
 
 
@@ -338,7 +346,7 @@ def test_a_path_finds_its_value(text, value):
         "address[0]",
     ],
 )
-def test_what_is_missing_null_or_of_another_type_is_absent(text):
+def test_what_is_missing_null_or_of_another_type_is_absent(text: str) -> None:
     assert AttributePath.parse(text).get(CLAIMS) is None
 
 
@@ -364,37 +372,37 @@ def test_what_is_missing_null_or_of_another_type_is_absent(text):
         'a"b"',
     ],
 )
-def test_what_is_no_path_is_refused(text):
+def test_what_is_no_path_is_refused(text: str) -> None:
     refused(AttributePath.parse, text)
 
 
-def test_a_claim_named_by_a_url_needs_quotes_and_the_message_says_so():
+def test_a_claim_named_by_a_url_needs_quotes_and_the_message_says_so() -> None:
     refused(AttributePath.parse, "https://acme.example/roles", "needs quotes")
 
 
-def test_a_path_is_at_most_twenty_steps_deep():
-    assert AttributePath.parse(".".join("a" * 20))
+def test_a_path_is_at_most_twenty_steps_deep() -> None:
+    AttributePath.parse(".".join("a" * 20))
     refused(AttributePath.parse, ".".join("a" * 21), "deeper than 20")
     refused(AttributePath.parse, "a" + "[0]" * 20, "deeper than 20")
 
 
-def test_a_path_has_at_most_512_characters():
+def test_a_path_has_at_most_512_characters() -> None:
     assert AttributePath.parse("a" * 512).get({"a" * 512: 1}) == 1
 
 
 @pytest.mark.parametrize("text", ["a" * 513, "a\nb", "a\u2028b"])
-def test_a_path_is_one_short_line(text):
+def test_a_path_is_one_short_line(text: str) -> None:
     refused(AttributePath.parse, text, "512")
 
 
-def test_the_root_of_a_path_is_the_name_of_the_claim():
+def test_the_root_of_a_path_is_the_name_of_the_claim() -> None:
     assert AttributePath.parse('"https://acme.example/roles"[0].x').root == "https://acme.example/roles"
 
 
 @given(st.lists(st.text(min_size=1, max_size=8).filter(str.isprintable), min_size=1, max_size=20))
-def test_any_claim_can_be_reached_by_quoted_segments(names):
+def test_any_claim_can_be_reached_by_quoted_segments(names: list[str]) -> None:
     text = ".".join('"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in names)
-    claims: object = "found"
+    claims: Any = "found"
     for name in reversed(names):
         claims = {name: claims}
     assert AttributePath.parse(text).get(claims) == "found"
@@ -407,7 +415,7 @@ json_values = st.recursive(
 
 
 @given(st.text(alphabet='ab.[]01"\\ =', max_size=12), st.dictionaries(st.sampled_from("ab"), json_values))
-def test_no_text_and_no_claims_make_a_path_fail_otherwise(text, claims):
+def test_no_text_and_no_claims_make_a_path_fail_otherwise(text: str, claims: dict[str, Any]) -> None:
     try:
         path = AttributePath.parse(text)
     except ValueError:
@@ -419,7 +427,7 @@ def test_no_text_and_no_claims_make_a_path_fail_otherwise(text, claims):
 # Rules about paths
 
 
-def test_a_rule_is_kept_as_pep_3333_spells_paths():
+def test_a_rule_is_kept_as_pep_3333_spells_paths() -> None:
     assert PathRule.parse("/static/").native == "/static/"
     assert PathRule.parse("/bl\xe5b\xe6r/").native == "/bl\xe5b\xe6r/".encode().decode("latin-1")
 
@@ -447,7 +455,7 @@ def test_a_rule_is_kept_as_pep_3333_spells_paths():
         ("/\ud800", "control"),
     ],
 )
-def test_a_rule_that_no_ordinary_request_could_meet_is_refused(text, why):
+def test_a_rule_that_no_ordinary_request_could_meet_is_refused(text: str, why: str) -> None:
     refused(PathRule.parse, text, why)
 
 
@@ -476,19 +484,19 @@ def test_a_rule_that_no_ordinary_request_could_meet_is_refused(text, why):
         ('claim:"x=y"."z"="1 2"', "claim", '"x=y"."z"=1 2'),
     ],
 )
-def test_a_term_is_a_field_and_a_value(text, field, value):
+def test_a_term_is_a_field_and_a_value(text: str, field: str, value: str) -> None:
     term = AllowTerm.parse(text)
     assert (term.field, term.value) == (field, value)
     assert AllowTerm(term.field, term.value) == term
 
 
-def test_a_claim_term_says_where_and_what():
+def test_a_claim_term_says_where_and_what() -> None:
     path, value = AllowTerm.parse('claim:"x=y".z=1=2').claim()
     assert path.get({"x=y": {"z": "v"}}) == "v"
     assert value == "1=2"
 
 
-def test_a_term_is_shown_as_it_is_written():
+def test_a_term_is_shown_as_it_is_written() -> None:
     assert [str(AllowTerm.parse(text)) for text in ("*", "group:staff", "claim:a=b")] == [
         "*",
         "group:staff",
@@ -519,7 +527,7 @@ def test_a_term_is_shown_as_it_is_written():
         ("claim:" + "a" * 600 + "=b", "512"),
     ],
 )
-def test_what_is_no_term_is_refused(text, why):
+def test_what_is_no_term_is_refused(text: str, why: str) -> None:
     refused(AllowTerm.parse, text, why)
 
 
@@ -527,7 +535,7 @@ def test_what_is_no_term_is_refused(text, why):
 
 
 @given(st.binary(min_size=32, max_size=32))
-def test_every_random_key_can_be_written_and_read(key):
+def test_every_random_key_can_be_written_and_read(key: bytes) -> None:
     try:
         assert decode_key(text_of(key)) == key
     except ValueError as error:
@@ -535,7 +543,7 @@ def test_every_random_key_can_be_written_and_read(key):
         assert "made up" in str(error)
 
 
-def test_a_key_may_carry_its_padding():
+def test_a_key_may_carry_its_padding() -> None:
     assert decode_key(text_of(KEY) + "=") == KEY
 
 
@@ -553,13 +561,13 @@ def test_a_key_may_carry_its_padding():
         "é" * 43,
     ],
 )
-def test_what_does_not_spell_32_bytes_is_refused_without_repeating_it(text):
+def test_what_does_not_spell_32_bytes_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ValueError, match="32 random bytes") as caught:
         decode_key(text)
     assert not text.strip() or text.strip() not in str(caught.value)
 
 
-def test_a_key_has_one_spelling():
+def test_a_key_has_one_spelling() -> None:
     text = text_of(KEY)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     twin = text[:-1] + alphabet[alphabet.index(text[-1]) + 1]
@@ -580,7 +588,7 @@ def test_a_key_has_one_spelling():
         DISTINCT[:15] * 2 + DISTINCT[:2],
     ],
 )
-def test_a_key_that_nobody_drew_at_random_is_refused(key):
+def test_a_key_that_nobody_drew_at_random_is_refused(key: bytes) -> None:
     refused(decode_key, text_of(key), "made up")
 
 
@@ -592,25 +600,25 @@ def test_a_key_that_nobody_drew_at_random_is_refused(key):
         b"\x7fabcdefghijklmnopqrstuvwxyz12345",
     ],
 )
-def test_a_key_that_chance_may_just_have_drawn_is_taken(key):
+def test_a_key_that_chance_may_just_have_drawn_is_taken(key: bytes) -> None:
     assert decode_key(text_of(key)) == key
 
 
-def test_literal_keys_are_separated_by_white_space_newest_first():
+def test_literal_keys_are_separated_by_white_space_newest_first() -> None:
     assert parse_secret_keys(f"\n {text_of(KEY)}\n\t{text_of(OTHER)} ") == (KEY, OTHER)
 
 
-def test_no_key_at_all_is_refused():
+def test_no_key_at_all_is_refused() -> None:
     refused(parse_secret_keys, " \n", "no key", "keygen")
 
 
-def test_a_broken_key_is_counted_and_not_repeated():
+def test_a_broken_key_is_counted_and_not_repeated() -> None:
     with pytest.raises(ValueError, match="key 2:") as caught:
         parse_secret_keys(f"{text_of(KEY)} hunter2")
     assert "hunter2" not in str(caught.value)
 
 
-def test_the_same_key_twice_is_refused():
+def test_the_same_key_twice_is_refused() -> None:
     refused(parse_secret_keys, f"{text_of(KEY)} {text_of(KEY)}=", "key 2", "twice")
 
 
@@ -621,7 +629,7 @@ def key_file(*lines: str) -> str:
 LINE = f"k1 2026-11-23T18:00:00Z {text_of(KEY)}"
 
 
-def test_a_key_file_is_kid_not_before_and_key():
+def test_a_key_file_is_kid_not_before_and_key() -> None:
     text = key_file(
         "# two keys", "", f"  {LINE}  ", f"k-2_ 1970-01-01T00:00:01Z {text_of(OTHER)}", "  # the end"
     )
@@ -647,11 +655,11 @@ def test_a_key_file_is_kid_not_before_and_key():
         (f"k2 2026-11-23T18:00:00Z {text_of(KEY)}", "another kid"),
     ],
 )
-def test_a_broken_line_of_a_key_file_is_told_by_its_number(line, why):
+def test_a_broken_line_of_a_key_file_is_told_by_its_number(line: str, why: str) -> None:
     refused(parse_key_file, key_file("# keys", LINE, line), "line 3:", why)
 
 
-def test_a_key_file_without_a_key_is_refused():
+def test_a_key_file_without_a_key_is_refused() -> None:
     refused(parse_key_file, "# nothing\n", "no key")
 
 
@@ -660,18 +668,18 @@ moments = st.integers(min_value=0, max_value=253_402_300_799)
 
 
 @given(kids, moments)
-def test_a_line_that_we_write_is_read_as_it_was(kid, moment):
+def test_a_line_that_we_write_is_read_as_it_was(kid: str, moment: int) -> None:
     entry = KeyEntry(kid, moment, KEY)
     assert parse_key_file(format_key_line(entry)) == (entry,)
 
 
-def test_no_repr_shows_a_key():
+def test_no_repr_shows_a_key() -> None:
     assert repr(KEY) not in repr(KeyEntry("k", 0, KEY))
     assert "key=" not in repr(KeyEntry("k", 0, KEY))
 
 
 @given(st.text(max_size=60))
-def test_no_text_makes_the_parsers_fail_otherwise(text):
+def test_no_text_makes_the_parsers_fail_otherwise(text: str) -> None:
     for parse in (
         parse_bool,
         parse_duration,

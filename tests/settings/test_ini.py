@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,8 +27,11 @@ client_secret = s3cret
 """
 
 
+Write = Callable[..., Path]
+
+
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path: Path) -> Write:
     def write(text: str, name: str = "oauth2.ini") -> Path:
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
@@ -45,7 +50,7 @@ def refusal(path: Path) -> list[str]:
 # What comes out
 
 
-def test_the_smallest_file_gives_the_defaults_of_the_table(write):
+def test_the_smallest_file_gives_the_defaults_of_the_table(write: Write) -> None:
     settings = Settings.from_ini(write(SMALLEST))
     assert settings.public_url == "https://app.example.com/core"
     assert (settings.origin, settings.mount, settings.secure) == ("https://app.example.com", "/core", True)
@@ -68,7 +73,7 @@ def test_the_smallest_file_gives_the_defaults_of_the_table(write):
     assert dict(settings.environ) == {}
 
 
-def test_the_smallest_provider_gives_the_defaults_of_the_table(write):
+def test_the_smallest_provider_gives_the_defaults_of_the_table(write: Write) -> None:
     provider = Settings.from_ini(write(SMALLEST)).providers["default"]
     assert provider.label == "id.example.com"
     assert provider.client_secret == Secret.literal("s3cret")
@@ -99,7 +104,7 @@ def test_the_smallest_provider_gives_the_defaults_of_the_table(write):
     assert provider.user_issuer == "https://id.example.com"
 
 
-def test_without_an_issuer_other_defaults_hold():
+def test_without_an_issuer_other_defaults_hold() -> None:
     provider = Settings.from_mapping(service(**oauth())).providers["default"]
     assert provider.scope == ()
     assert provider.subject.text == "id"
@@ -114,7 +119,7 @@ def test_without_an_issuer_other_defaults_hold():
     assert provider.user_issuer == "https://id.example.com"
 
 
-def test_every_key_that_is_written_arrives(tmp_path):
+def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("certificates")
     settings = Settings.from_mapping(
         service(
@@ -210,7 +215,7 @@ def test_every_key_that_is_written_arrives(tmp_path):
     assert (provider.session_lifetime, provider.session_idle) == (7200, 1800)
 
 
-def test_no_repr_of_settings_shows_a_secret():
+def test_no_repr_of_settings_shows_a_secret() -> None:
     settings = Settings.from_mapping(
         service(
             directory="postgresql://u:canary-db@db/users",
@@ -221,25 +226,25 @@ def test_no_repr_of_settings_shows_a_secret():
     assert text_key() not in repr(settings)
 
 
-def test_settings_cannot_be_changed():
+def test_settings_cannot_be_changed() -> None:
     settings = Settings.from_mapping(service(**oidc()))
     with pytest.raises(dataclasses.FrozenInstanceError):
-        settings.protect = "optional"
+        settings.protect = "optional"  # type: ignore[misc]
     with pytest.raises(TypeError):
-        settings.providers["other"] = settings.providers["default"]
+        settings.providers["other"] = settings.providers["default"]  # type: ignore[index]
 
 
 # How a file is read
 
 
-def test_values_keep_their_case_their_percent_signs_and_their_hashes(write):
+def test_values_keep_their_case_their_percent_signs_and_their_hashes(write: Write) -> None:
     path = write(SMALLEST.replace("s3cret", "S3%(cret)s # ; = : %"))
     secret = Settings.from_ini(path).providers["default"].client_secret
     assert secret is not None
     assert secret.value() == "S3%(cret)s # ; = : %"
 
 
-def test_lists_and_json_may_go_on_over_several_lines(write):
+def test_lists_and_json_may_go_on_over_several_lines(write: Write) -> None:
     path = write(
         SMALLEST
         + """
@@ -258,13 +263,15 @@ public_paths =
     assert set(settings.providers["default"].attribute_map) == {"username", "name"}
 
 
-def test_a_file_may_begin_with_a_byte_order_mark_and_end_lines_with_crlf(tmp_path):
+def test_a_file_may_begin_with_a_byte_order_mark_and_end_lines_with_crlf(tmp_path: Path) -> None:
     path = tmp_path / "oauth2.ini"
     path.write_bytes(b"\xef\xbb\xbf" + SMALLEST.strip().replace("\n", "\r\n").encode())
     assert Settings.from_ini(path).public_url == "https://app.example.com/core"
 
 
-def test_relative_files_are_looked_up_from_the_files_own_folder(write, tmp_path, monkeypatch):
+def test_relative_files_are_looked_up_from_the_files_own_folder(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "secret.txt").write_text("from a file\n")
     path = write(SMALLEST.replace("s3cret", "file:secret.txt") + "directory = sqlite:///users.db\n")
     elsewhere = tmp_path / "elsewhere"
@@ -279,7 +286,7 @@ def test_relative_files_are_looked_up_from_the_files_own_folder(write, tmp_path,
     assert settings.directory == Secret.literal(f"sqlite:///{tmp_path}/users.db")
 
 
-def test_several_providers_keep_the_order_in_which_they_are_written(write):
+def test_several_providers_keep_the_order_in_which_they_are_written(write: Write) -> None:
     path = write(
         SMALLEST
         + """
@@ -304,13 +311,13 @@ session_lifetime = 1h
     assert [provider.session_lifetime for provider in providers.values()] == [28800, 28800, 3600]
 
 
-def test_without_a_key_of_a_provider_the_main_section_is_none():
+def test_without_a_key_of_a_provider_the_main_section_is_none() -> None:
     settings = Settings.from_mapping(service(session_lifetime="2h", **{"provider:corp": oidc()}))
     assert list(settings.providers) == ["corp"]
     assert settings.providers["corp"].session_lifetime == 7200
 
 
-def test_a_provider_that_is_switched_off_does_not_exist():
+def test_a_provider_that_is_switched_off_does_not_exist() -> None:
     settings = Settings.from_mapping(
         service(
             **oidc(),
@@ -320,36 +327,36 @@ def test_a_provider_that_is_switched_off_does_not_exist():
     assert list(settings.providers) == ["default"]
 
 
-def test_every_provider_may_be_switched_off():
+def test_every_provider_may_be_switched_off() -> None:
     settings = Settings.from_mapping(service(enabled="false"))
     assert dict(settings.providers) == {}
 
 
-def test_the_service_has_idle_time_at_most_as_long_as_the_session():
+def test_the_service_has_idle_time_at_most_as_long_as_the_session() -> None:
     provider = Settings.from_mapping(service(session_lifetime="20m", **oidc())).providers["default"]
     assert (provider.session_lifetime, provider.session_idle) == (1200, 1200)
 
 
-def test_a_provider_with_a_shorter_lifetime_has_a_shorter_idle_time():
+def test_a_provider_with_a_shorter_lifetime_has_a_shorter_idle_time() -> None:
     settings = Settings.from_mapping(
         service(session_idle="2h", **{"provider:corp": oidc(session_lifetime="30m")})
     )
     assert settings.providers["corp"].session_idle == 1800
 
 
-def test_a_key_file_is_named_by_its_path(tmp_path):
+def test_a_key_file_is_named_by_its_path(tmp_path: Path) -> None:
     entry = parse_key_file(f"k1 2026-11-23T18:00:00Z {text_key()}")[0]
     (tmp_path / "keys").write_text(format_key_line(entry))
     settings = Settings.from_mapping(service(**oidc(), secret_keys="file:keys"), base=tmp_path)
     assert settings.secret_keys.path == tmp_path / "keys"
 
 
-def test_several_literal_keys_may_stand_on_several_lines(write):
+def test_several_literal_keys_may_stand_on_several_lines(write: Write) -> None:
     path = write(SMALLEST.replace(text_key(), f"{text_key()}\n    {text_key(1)}"))
     assert Settings.from_ini(path).secret_keys.value().split() == [text_key(), text_key(1)]
 
 
-def test_a_written_empty_value_means_nothing():
+def test_a_written_empty_value_means_nothing() -> None:
     provider = Settings.from_mapping(
         service(**oidc(prompt="", icon="", algorithms="", auth_params="", scope="openid", max_age=""))
     ).providers["default"]
@@ -357,12 +364,12 @@ def test_a_written_empty_value_means_nothing():
 
 
 @pytest.mark.parametrize("key", ["ca_bundle", "proxy", "username_prefix", "username_transform"])
-def test_none_is_a_word_for_nothing(key):
+def test_none_is_a_word_for_nothing(key: str) -> None:
     provider = Settings.from_mapping(service(**oidc(**{key: "none"}))).providers["default"]
     assert not getattr(provider, key)
 
 
-def test_no_token_need_be_kept():
+def test_no_token_need_be_kept() -> None:
     assert Settings.from_mapping(service(keep_tokens="none", **oidc())).keep_tokens == frozenset()
 
 
@@ -374,12 +381,12 @@ def test_no_token_need_be_kept():
         ("postgresql+psycopg://u@/users", "postgresql+psycopg://u@/users"),
     ],
 )
-def test_only_a_relative_sqlite_path_is_completed(tmp_path, url, kept):
+def test_only_a_relative_sqlite_path_is_completed(tmp_path: Path, url: str, kept: str) -> None:
     settings = Settings.from_mapping(service(directory=url, **oidc()), base=tmp_path)
     assert settings.directory == Secret.literal(kept.format(base=tmp_path))
 
 
-def test_the_directory_may_be_named_by_a_file(tmp_path):
+def test_the_directory_may_be_named_by_a_file(tmp_path: Path) -> None:
     (tmp_path / "db").write_text("postgresql://u:p@db/users\n")
     settings = Settings.from_mapping(service(directory="file:db", **oidc()), base=tmp_path)
     assert settings.directory == Secret.file(tmp_path / "db")
@@ -388,7 +395,7 @@ def test_the_directory_may_be_named_by_a_file(tmp_path):
 # Mappings
 
 
-def test_a_mapping_may_hold_more_than_text():
+def test_a_mapping_may_hold_more_than_text() -> None:
     settings = Settings.from_mapping(
         service(
             login_page=True,
@@ -410,18 +417,18 @@ def test_a_mapping_may_hold_more_than_text():
     assert dict(settings.environ) == {"REMOTE_EMAIL": "email"}
 
 
-def test_the_main_section_may_be_nested_too():
+def test_the_main_section_may_be_nested_too() -> None:
     settings = Settings.from_mapping({"oauth2_mw": service(), "provider:corp": oidc()})
     assert list(settings.providers) == ["corp"]
 
 
-def test_a_mapping_gives_what_the_file_gives(write):
+def test_a_mapping_gives_what_the_file_gives(write: Write) -> None:
     from_file = Settings.from_ini(write(SMALLEST))
     from_mapping = Settings.from_mapping(service(public_url="https://app.example.com/core", **oidc()))
     assert from_file == from_mapping
 
 
-def test_a_path_object_is_a_text(tmp_path):
+def test_a_path_object_is_a_text(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("x")
     settings = Settings.from_mapping(service(**oidc(ca_bundle=tmp_path / "ca.pem")))
     assert settings.providers["default"].ca_bundle == tmp_path / "ca.pem"
@@ -441,7 +448,7 @@ def test_a_path_object_is_a_text(tmp_path):
         ({"oauth2_mw": {"issuer": "https://other.example.com"}}, "[oauth2_mw] issuer: is written twice"),
     ],
 )
-def test_a_mapping_that_cannot_be_understood_is_refused(mapping, line):
+def test_a_mapping_that_cannot_be_understood_is_refused(mapping: dict[Any, Any], line: str) -> None:
     found = problems({**service(**oidc()), **mapping})
     assert any(problem.startswith(line) for problem in found), found
 
@@ -449,29 +456,29 @@ def test_a_mapping_that_cannot_be_understood_is_refused(mapping, line):
 # Files that cannot be read
 
 
-def test_a_file_that_is_not_there_is_one_problem(tmp_path):
+def test_a_file_that_is_not_there_is_one_problem(tmp_path: Path) -> None:
     assert refusal(tmp_path / "gone.ini") == [
         "[oauth2_mw] the file cannot be read: No such file or directory"
     ]
 
 
-def test_a_file_that_is_not_utf_8_is_told_by_the_line(tmp_path):
+def test_a_file_that_is_not_utf_8_is_told_by_the_line(tmp_path: Path) -> None:
     path = tmp_path / "latin.ini"
     path.write_bytes(b"[oauth2_mw]\nprovider = K\xf8benhavn\n")
     assert refusal(path) == ["[oauth2_mw] the file is not UTF-8 (line 2): save it as UTF-8"]
 
 
-def test_a_file_with_nuls_is_refused(write):
+def test_a_file_with_nuls_is_refused(write: Write) -> None:
     assert "NUL" in refusal(write("[oauth2_mw]\nprovider = a\x00b\n"))[0]
 
 
-def test_a_file_without_a_section_is_one_problem(write):
+def test_a_file_without_a_section_is_one_problem(write: Write) -> None:
     assert refusal(write("client_id = x\n")) == [
         "[oauth2_mw] line 1 is before any section: begin with [oauth2_mw]"
     ]
 
 
-def test_all_that_stands_twice_is_reported_at_once_and_the_rest_is_still_checked(write):
+def test_all_that_stands_twice_is_reported_at_once_and_the_rest_is_still_checked(write: Write) -> None:
     found = refusal(
         write(
             SMALLEST
@@ -485,7 +492,7 @@ def test_all_that_stands_twice_is_reported_at_once_and_the_rest_is_still_checked
     assert len(found) == 4
 
 
-def test_a_colon_is_no_delimiter(write):
+def test_a_colon_is_no_delimiter(write: Write) -> None:
     found = refusal(write(SMALLEST + "prompt: login\nnonsense\n"))
     assert found == [
         "[oauth2_mw] line 8 is neither a section nor a key: write key = value",
@@ -505,13 +512,13 @@ def test_a_colon_is_no_delimiter(write):
         ("corp", "there are"),
     ],
 )
-def test_an_unknown_section_is_refused(write, section, hint):
+def test_an_unknown_section_is_refused(write: Write, section: str, hint: str) -> None:
     found = refusal(write(f"{SMALLEST}[{section}]\nenabled = false\n"))
     assert len(found) == 1
     assert hint in found[0]
 
 
-def test_every_problem_is_in_the_one_message(write):
+def test_every_problem_is_in_the_one_message(write: Write) -> None:
     path = write("[oauth2_mw]\nclient_idd = x\nleeway = soon\n[environ]\nPATH_INFO = name\n")
     with pytest.raises(ConfigError) as caught:
         Settings.from_ini(path)
@@ -527,7 +534,7 @@ def test_every_problem_is_in_the_one_message(write):
 
 
 @given(st.text(max_size=200))
-def test_no_file_makes_the_reader_fail_otherwise(tmp_path_factory, text):
+def test_no_file_makes_the_reader_fail_otherwise(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.ini"
     path.write_bytes(text.encode("utf-8", "replace"))
     with pytest.raises(ConfigError):
@@ -537,12 +544,14 @@ def test_no_file_makes_the_reader_fail_otherwise(tmp_path_factory, text):
 @given(
     st.text(alphabet="[]=:#; \n\x00abc_oauth2mw", max_size=120),
 )
-def test_no_arrangement_of_marks_makes_the_reader_fail_otherwise(tmp_path_factory, text):
+def test_no_arrangement_of_marks_makes_the_reader_fail_otherwise(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
     path = tmp_path_factory.getbasetemp() / "marks.ini"
     path.write_text("[oauth2_mw]\n" + text)
     with pytest.raises(ConfigError):
         Settings.from_ini(path)
 
 
-def test_a_service_without_any_provider_is_refused():
+def test_a_service_without_any_provider_is_refused() -> None:
     assert "no provider is written" in only_problem(service())

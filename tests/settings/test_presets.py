@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -20,7 +21,7 @@ def with_preset(name: str, **more: str) -> dict[str, object]:
     return service(preset=name, allow="*", **CLIENT, **more)
 
 
-def examples(name: str, base) -> dict[str, str]:
+def examples(name: str, base: Path) -> dict[str, str]:
     """What the preset says that every user writes, in words that can be read."""
     found = presets.read(name, base).examples
     return {
@@ -29,7 +30,7 @@ def examples(name: str, base) -> dict[str, str]:
     }
 
 
-def test_the_known_providers_are_there():
+def test_a_preset_exists_for_each_known_provider() -> None:
     assert set(presets.names()) == {
         *(
             "auth0",
@@ -48,7 +49,7 @@ def test_the_known_providers_are_there():
 
 
 @pytest.mark.parametrize("name", presets.names())
-def test_a_preset_starts_with_client_id_secret_and_what_it_asks_for(name, tmp_path):
+def test_a_preset_starts_with_client_id_secret_and_what_it_asks_for(name: str, tmp_path: Path) -> None:
     provider = Settings.from_mapping(with_preset(name, **examples(name, tmp_path))).providers["default"]
     assert provider.icon is not None
     assert provider.is_oidc or (
@@ -59,18 +60,18 @@ def test_a_preset_starts_with_client_id_secret_and_what_it_asks_for(name, tmp_pa
 
 
 @pytest.mark.parametrize("name", presets.names())
-def test_a_preset_says_what_is_missing_in_its_own_words(name, tmp_path):
+def test_a_preset_says_what_is_missing_in_its_own_words(name: str, tmp_path: Path) -> None:
     example = presets.read(name, tmp_path).examples.get("issuer")
     if example is not None:
         assert example in only_problem(with_preset(name))
 
 
-def test_the_endpoints_of_an_oauth_provider_are_asked_for_by_example():
+def test_the_endpoints_of_an_oauth_provider_are_asked_for_by_example() -> None:
     found = problems(with_preset("oauth2", token_endpoint="https://id.example.com/t"))
     assert any("like https://id.example.com/oauth2/authorize" in line for line in found)
 
 
-def test_the_github_preset():
+def test_the_github_preset() -> None:
     provider = Settings.from_mapping(with_preset("github")).providers["default"]
     assert provider.label == "GitHub"
     assert provider.authorization_endpoint == "https://github.com/login/oauth/authorize"
@@ -91,25 +92,25 @@ def test_the_github_preset():
 @pytest.mark.parametrize(
     "name", ["github", "gitlab", "google", "facebook", "linkedin", "discord", "bitbucket"]
 )
-def test_what_anyone_can_join_is_public(name):
+def test_what_anyone_can_join_is_public(name: str) -> None:
     assert Settings.from_mapping(with_preset(name)).providers["default"].public
 
 
-def test_personal_microsoft_accounts_are_public_and_a_tenant_is_not():
+def test_personal_microsoft_accounts_are_public_and_a_tenant_is_not() -> None:
     personal = "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0"
     tenant = "https://login.microsoftonline.com/0a1b/v2.0"
     assert Settings.from_mapping(with_preset("microsoft", issuer=personal)).providers["default"].public
     assert not Settings.from_mapping(with_preset("microsoft", issuer=tenant)).providers["default"].public
 
 
-def test_a_written_key_wins_over_the_preset():
+def test_a_written_key_wins_over_the_preset() -> None:
     provider = Settings.from_mapping(with_preset("github", provider="Ours", scope="", icon="")).providers[
         "default"
     ]
     assert (provider.label, provider.scope, provider.icon) == ("Ours", (), None)
 
 
-def test_the_keys_of_a_preset_alone_cannot_be_written():
+def test_the_keys_of_a_preset_alone_cannot_be_written() -> None:
     assert "public: unknown key" in only_problem(with_preset("github", public="false"))
 
 
@@ -128,7 +129,7 @@ client_id = 123
 """
 
 
-def test_a_preset_may_be_a_file_with_paths_relative_to_itself(tmp_path):
+def test_a_preset_may_be_a_file_with_paths_relative_to_itself(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "own.ini").write_text(OWN)
     (tmp_path / "sub" / "picture.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
@@ -154,19 +155,19 @@ def test_a_preset_may_be_a_file_with_paths_relative_to_itself(tmp_path):
         (b"[provider]\nquirk = gihtub\n", "quirk 'gihtub'; there are github, ok-flag, unwrap-data"),
     ],
 )
-def test_a_preset_that_is_none_is_explained(tmp_path, content, why):
+def test_a_preset_that_is_none_is_explained(tmp_path: Path, content: bytes | None, why: str) -> None:
     if content is not None:
         (tmp_path / "own.ini").write_bytes(content)
     assert why in only_problem(service(preset="own.ini", **oidc()), base=tmp_path)
 
 
-def test_a_wrong_value_names_the_preset_that_it_comes_from(tmp_path):
+def test_a_wrong_value_names_the_preset_that_it_comes_from(tmp_path: Path) -> None:
     (tmp_path / "own.ini").write_text("[provider]\nleeway = soon\n")
     found = only_problem(service(preset="own.ini", **oidc()), base=tmp_path)
     assert found.endswith("(it comes from the preset own.ini)")
 
 
-def test_an_empty_preset_is_none():
+def test_an_empty_preset_means_no_preset() -> None:
     assert Settings.from_mapping(service(preset="", **oidc())).providers["default"].quirk is None
 
 
@@ -189,7 +190,7 @@ SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><path d=''/></svg>"
         ),
     ],
 )
-def test_the_type_of_an_icon_is_what_its_bytes_say(tmp_path, data, content_type):
+def test_the_type_of_an_icon_is_what_its_bytes_say(tmp_path: Path, data: bytes, content_type: str) -> None:
     (tmp_path / "icon.png").write_bytes(data)
     icon = icons.load("icon.png", tmp_path)
     assert (icon.content_type, icon.data) == (content_type, data)
@@ -214,14 +215,14 @@ def test_the_type_of_an_icon_is_what_its_bytes_say(tmp_path, data, content_type)
         (b"<!-- a -->" * 2000 + b"no picture", "not a PNG, SVG"),
     ],
 )
-def test_what_is_no_picture_is_refused(tmp_path, data, why):
+def test_what_is_no_picture_is_refused(tmp_path: Path, data: bytes, why: str) -> None:
     (tmp_path / "icon.svg").write_bytes(data)
     with pytest.raises(ValueError, match=r".") as caught:
         icons.load("./icon.svg", tmp_path)
     assert why in str(caught.value)
 
 
-def test_every_built_in_icon_passes_the_check_of_a_users_own(tmp_path):
+def test_every_built_in_icon_passes_the_check_of_a_users_own(tmp_path: Path) -> None:
     for name in icons.names():
         drawn = icons.load(name, tmp_path)
         (tmp_path / "copy.svg").write_bytes(drawn.data)
@@ -231,11 +232,11 @@ def test_every_built_in_icon_passes_the_check_of_a_users_own(tmp_path):
 # What is allowed and seldom meant
 
 
-def test_ordinary_settings_give_no_warning():
+def test_ordinary_settings_give_no_warning() -> None:
     assert warnings(Settings.from_mapping(service(**oidc()))) == ()
 
 
-def test_a_key_or_secret_that_every_user_can_read_is_warned_of(tmp_path):
+def test_a_key_or_secret_that_every_user_can_read_is_warned_of(tmp_path: Path) -> None:
     for name, mode in (("key", 0o644), ("secret", 0o600)):
         (tmp_path / name).write_text("x" * 32)
         (tmp_path / name).chmod(mode)
@@ -252,19 +253,19 @@ def test_a_key_or_secret_that_every_user_can_read_is_warned_of(tmp_path):
 
 
 @pytest.mark.parametrize(("sync", "expected"), [("first", 1), ("always", 0)])
-def test_group_rules_under_group_sync_first_are_warned_of(tmp_path, sync, expected):
+def test_group_rules_under_group_sync_first_are_warned_of(tmp_path: Path, sync: str, expected: int) -> None:
     mapping = service(**oidc(group_sync=sync), allow="group:staff", directory="sqlite:///u.db")
     found = warnings(Settings.from_mapping(mapping, base=tmp_path))
     assert len(found) == expected
     assert all("group:staff" in sentence and "group_sync = always" in sentence for sentence in found)
 
 
-def test_an_issuer_that_anyone_can_join_is_warned_of():
+def test_an_issuer_that_anyone_can_join_is_warned_of() -> None:
     (found,) = warnings(Settings.from_mapping(service(**oidc(issuer="https://accounts.google.com"))))
     assert "anyone on earth can join https://accounts.google.com" in found
 
 
-def test_secret_files_that_everybody_can_read_are_warned_of(tmp_path):
+def test_secret_files_that_everybody_can_read_are_warned_of(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("k1 2026-11-23T18:00:00Z nU8cC-eiU4bR8Ll-LEpoUxvgnXf0yKE2XgLLlK9teBM")
     (tmp_path / "secret").write_text("x")
     (tmp_path / "keys").chmod(0o644)
@@ -286,13 +287,15 @@ def test_secret_files_that_everybody_can_read_are_warned_of(tmp_path):
     ("shared", "expected"),
     [({}, 1), ({"directory": "sqlite:///u.db"}, 0), ({"session": "sqlite:///s.db"}, 0)],
 )
-def test_refresh_tokens_that_nothing_keeps_from_being_used_twice_are_warned_of(tmp_path, shared, expected):
+def test_refresh_tokens_that_nothing_keeps_from_being_used_twice_are_warned_of(
+    tmp_path: Path, shared: dict[str, str], expected: int
+) -> None:
     found = warnings(Settings.from_mapping(service(**oidc(), keep_tokens="refresh", **shared), base=tmp_path))
     assert len(found) == expected
     assert all("keep_tokens" in sentence and "directory" in sentence for sentence in found)
 
 
-def test_other_surprises_are_warned_of():
+def test_settings_that_are_allowed_and_seldom_meant_are_warned_of() -> None:
     mapping = service(
         enabled="false",
         insecure_http="true",
@@ -308,5 +311,5 @@ def test_other_surprises_are_warned_of():
     ]
 
 
-def test_every_quirk_that_a_preset_may_ask_for_exists():
+def test_every_quirk_that_a_preset_may_ask_for_exists() -> None:
     assert QUIRKS.keys() == set(get_args(QuirkName))

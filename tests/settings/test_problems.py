@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from oauth2_mw.encoding import base64url
@@ -213,7 +215,9 @@ def main(key: str, value: object) -> dict[str, object]:
         ("icon", "./gone.png", ["cannot be read"]),
     ],
 )
-def test_a_value_that_cannot_be_used_is_explained(tmp_path, key, value, parts):
+def test_a_value_that_cannot_be_used_is_explained(
+    tmp_path: Path, key: str, value: str, parts: list[str]
+) -> None:
     found = problems(main(key, value), base=tmp_path)
     assert len(found) == 1, found
     assert found[0].startswith((f"{MAIN}{key}: ", f"{MAIN}client_secret: "))
@@ -229,7 +233,7 @@ def test_a_value_that_cannot_be_used_is_explained(tmp_path, key, value, parts):
     code_challenge_method prompt max_age acr_values ui_locales request request_uri login_hint
     """.split(),
 )
-def test_a_parameter_of_ours_cannot_be_written_in_auth_params(name):
+def test_a_parameter_of_ours_cannot_be_written_in_auth_params(name: str) -> None:
     assert f"auth_params: {name} cannot be set here" in only_problem(main("auth_params", {name: "x"}))
 
 
@@ -244,14 +248,14 @@ def test_a_parameter_of_ours_cannot_be_written_in_auth_params(name):
         "HTTPS://APP.example.com/Core/",
     ],
 )
-def test_a_public_url_on_loopback_or_over_https_is_fine(url):
+def test_a_public_url_on_loopback_or_over_https_is_fine(url: str) -> None:
     settings = Settings.from_mapping(main("public_url", url))
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     assert settings.public_url == f"{scheme.lower()}://{host.lower()}{slash}{path}".rstrip("/")
 
 
-def test_insecure_http_lets_plain_http_through():
+def test_insecure_http_lets_plain_http_through() -> None:
     settings = Settings.from_mapping(
         service(
             insecure_http="true",
@@ -266,23 +270,23 @@ def test_insecure_http_lets_plain_http_through():
 
 
 @pytest.mark.parametrize("key", ["public_urll", "Client_Id", "client-id", "secretkeys"])
-def test_a_misspelt_key_is_recognised(key):
+def test_a_misspelt_key_is_recognised(key: str) -> None:
     found = problems(service(**oidc(**{key: "x"})))
     assert len(found) == 1
     assert f"{MAIN}{key}: unknown key; did you mean " in found[0]
 
 
-def test_a_key_like_no_other_is_unknown():
+def test_a_key_like_no_other_is_unknown() -> None:
     assert only_problem(main("zzz", "x")) == f"{MAIN}zzz: unknown key"
 
 
-def test_a_key_of_the_service_has_no_place_in_a_provider():
+def test_a_key_of_the_service_has_no_place_in_a_provider() -> None:
     found = problems(service(**{"provider:corp": oidc(public_url="https://x.example.com", isuer="x")}))
     assert "[provider:corp] public_url: is a key of the whole service: move it to [oauth2_mw]" in found
     assert "[provider:corp] isuer: unknown key; did you mean issuer?" in found
 
 
-def test_the_keys_of_a_key_file_are_told_by_their_line(tmp_path):
+def test_the_keys_of_a_key_file_are_told_by_their_line(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(
         f"# keys\nk1 2026-11-23T18:00:00Z {text_key()}\nk2 yesterday {text_key(1)}\n"
     )
@@ -291,31 +295,31 @@ def test_the_keys_of_a_key_file_are_told_by_their_line(tmp_path):
     assert text_key(1) not in found
 
 
-def test_a_form_as_answer_needs_https():
+def test_a_form_as_answer_needs_https() -> None:
     keys = {**main("response_mode", "form_post"), "public_url": "http://localhost:8000"}
     assert "needs a public_url of https" in only_problem(keys)
 
 
-def test_access_rules_are_for_a_later_version():
+def test_access_rules_are_for_a_later_version() -> None:
     mapping = service(**oidc(), access={"rules": "public GET /x", "rule": ""})
     found = problems(mapping)
     assert "[access] rules: not available yet in this version: leave it out" in found
     assert "[access] rule: unknown key; did you mean rules?" in found
 
 
-def test_empty_access_rules_are_none():
+def test_empty_access_rules_mean_no_rules() -> None:
     Settings.from_mapping(service(**oidc(), access={"rules": ""}))
 
 
 # Clients
 
 
-def test_a_public_client_has_no_secret_and_cannot_do_without_pkce():
+def test_a_public_client_has_no_secret_and_cannot_do_without_pkce() -> None:
     found = problems(main("client_auth_method", "none") | {"pkce": "off"})
     assert [line.split(": ")[0] for line in found] == [f"{MAIN}client_secret", f"{MAIN}pkce"]
 
 
-def test_a_public_client_with_pkce_is_fine():
+def test_a_public_client_with_pkce_is_fine() -> None:
     provider = Settings.from_mapping(service(**oidc(client_auth_method="none", client_secret=""))).providers[
         "default"
     ]
@@ -326,14 +330,14 @@ def with_key(**more: object) -> dict[str, object]:
     return service(**oidc(**{"client_auth_method": "private_key_jwt", "client_secret": "", **more}))
 
 
-def test_private_key_jwt_has_a_key_and_no_secret(tmp_path):
+def test_private_key_jwt_has_a_key_and_no_secret(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("whether it is a key is not for the settings to know")
     settings = Settings.from_mapping(with_key(client_key="file:key.pem"), base=tmp_path)
     provider = settings.providers["default"]
     assert (provider.client_key, provider.client_secret) == (Secret.file(tmp_path / "key.pem"), None)
 
 
-def test_a_key_may_be_a_jwk_or_stand_in_the_environment(monkeypatch):
+def test_a_key_may_be_a_jwk_or_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_KEY", "-----BEGIN PRIVATE KEY-----")
     for client_key in ('{"kty": "OKP"}', "env:THE_KEY"):
         assert Settings.from_mapping(with_key(client_key=client_key)).providers["default"].client_key
@@ -347,25 +351,25 @@ def test_a_key_may_be_a_jwk_or_stand_in_the_environment(monkeypatch):
         ("env:OAUTH2_TEST_NOT_SET", ["OAUTH2_TEST_NOT_SET is not set"]),
     ],
 )
-def test_private_key_jwt_needs_a_key_that_can_be_read(tmp_path, key, parts):
+def test_private_key_jwt_needs_a_key_that_can_be_read(tmp_path: Path, key: str, parts: list[str]) -> None:
     found = only_problem(with_key(client_key=key), base=tmp_path)
     assert found.startswith(f"{MAIN}client_key: ")
     assert all(part in found for part in parts)
 
 
-def test_private_key_jwt_takes_no_secret():
+def test_private_key_jwt_takes_no_secret() -> None:
     found = only_problem(with_key(client_key="{}", client_secret="s3cret"))
     assert found.startswith(f"{MAIN}client_secret: is not used with client_auth_method = private_key_jwt")
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "client_secret_jwt", "none"])
-def test_a_key_is_for_private_key_jwt_alone(method):
+def test_a_key_is_for_private_key_jwt_alone(method: str) -> None:
     secret = "" if method == "none" else "x" * 32
     found = only_problem(with_key(client_auth_method=method, client_secret=secret, client_key="{}"))
     assert found.startswith(f"{MAIN}client_key: is not used with client_auth_method = {method}")
 
 
-def test_the_secret_of_client_secret_jwt_is_measured_in_bytes():
+def test_the_secret_of_client_secret_jwt_is_measured_in_bytes() -> None:
     def signed_with(secret: str) -> dict[str, object]:
         return with_key(client_auth_method="client_secret_jwt", client_secret=secret)
 
@@ -374,22 +378,22 @@ def test_the_secret_of_client_secret_jwt_is_measured_in_bytes():
 
 
 @pytest.mark.parametrize("missing", ["authorization_endpoint", "token_endpoint", "userinfo_endpoint"])
-def test_without_an_issuer_every_endpoint_is_needed(missing):
+def test_without_an_issuer_every_endpoint_is_needed(missing: str) -> None:
     found = only_problem(service(**oauth(**{missing: ""})))
     assert found.startswith(f"{MAIN}{missing}: is missing: without an issuer")
 
 
-def test_without_issuer_and_endpoints_both_ways_are_named():
+def test_without_issuer_and_endpoints_both_ways_are_named() -> None:
     found = only_problem(service(client_id="a", client_secret="b"))
     assert found.startswith(f"{MAIN}issuer: is missing")
     assert "authorization_endpoint, token_endpoint, userinfo_endpoint" in found
 
 
-def test_a_broken_endpoint_is_not_called_missing_as_well():
+def test_a_broken_endpoint_is_not_called_missing_as_well() -> None:
     assert "starts with https://" in only_problem(service(**oauth(token_endpoint="x")))
 
 
-def test_a_broken_issuer_does_not_make_the_endpoints_missing():
+def test_a_broken_issuer_does_not_make_the_endpoints_missing() -> None:
     assert len(problems(main("issuer", "x"))) == 1
 
 
@@ -402,11 +406,11 @@ def test_a_broken_issuer_does_not_make_the_endpoints_missing():
         ("acr_values", "a"),
     ],
 )
-def test_what_is_checked_in_an_id_token_means_nothing_without_one(key, value):
+def test_what_is_checked_in_an_id_token_means_nothing_without_one(key: str, value: str) -> None:
     assert f"{key}: means nothing without an issuer" in only_problem(service(**oauth(**{key: value})))
 
 
-def test_a_section_that_is_a_provider_by_accident_is_told_so():
+def test_a_section_that_is_a_provider_by_accident_is_told_so() -> None:
     found = problems(service(sync_logout="false", **{"provider:corp": oidc(username_prefix="c:")}))
     assert any("sync_logout in [oauth2_mw] makes that section a provider" in line for line in found)
 
@@ -415,14 +419,14 @@ def test_a_section_that_is_a_provider_by_accident_is_told_so():
 
 
 @pytest.mark.parametrize("name", ["callback", "default", "done"])
-def test_a_name_that_is_a_url_of_ours_is_refused(name):
+def test_a_name_that_is_a_url_of_ours_is_refused(name: str) -> None:
     assert f"[provider:{name}] the name {name} is taken" in only_problem(
         service(**{f"provider:{name}": oidc()})
     )
 
 
 @pytest.mark.parametrize("name", ["", "Corp", "1corp", "-corp", "co_rp", "co.rp", "a" * 33, "corp "])
-def test_a_name_that_does_not_fit_in_a_url_is_refused(name):
+def test_a_name_that_does_not_fit_in_a_url_is_refused(name: str) -> None:
     assert "a small letter, then up to 31" in only_problem(service(**{f"provider:{name}": oidc()}))
 
 
@@ -433,7 +437,7 @@ def several(**prefixes: str) -> dict[str, object]:
     return service(**{f"provider:{name}": oidc(username_prefix=prefix) for name, prefix in prefixes.items()})
 
 
-def test_several_providers_without_a_directory_need_prefixes():
+def test_several_providers_without_a_directory_need_prefixes() -> None:
     found = problems(several(a="", b=""))
     assert [line.split(": ")[0] for line in found] == [
         "[provider:a] username_prefix",
@@ -442,20 +446,20 @@ def test_several_providers_without_a_directory_need_prefixes():
     assert "like a:" in found[0]
 
 
-def test_prefixes_are_distinct():
+def test_prefixes_are_distinct() -> None:
     assert len(problems(several(a="x:", b="x:"))) == 2
 
 
-def test_no_prefix_begins_another_or_names_could_meet():
+def test_no_prefix_begins_another_or_names_could_meet() -> None:
     # "a" + "bc" and "ab" + "c" would be one name
     assert only_problem(several(a="a", b="ab")).startswith("[provider:a] username_prefix")
 
 
-def test_distinct_prefixes_are_fine():
+def test_distinct_prefixes_are_fine() -> None:
     assert len(Settings.from_mapping(several(a="a:", b="b:")).providers) == 2
 
 
-def test_with_a_directory_no_prefix_is_needed(tmp_path):
+def test_with_a_directory_no_prefix_is_needed(tmp_path: Path) -> None:
     assert (
         len(
             Settings.from_mapping(
@@ -466,18 +470,18 @@ def test_with_a_directory_no_prefix_is_needed(tmp_path):
     )
 
 
-def test_a_provider_that_is_switched_off_needs_no_prefix():
+def test_a_provider_that_is_switched_off_needs_no_prefix() -> None:
     mapping = several(a="", b="")
     mapping["provider:b"] = oidc(enabled="false")
     assert list(Settings.from_mapping(mapping).providers) == ["a"]
 
 
-def test_a_broken_prefix_is_reported_once():
+def test_a_broken_prefix_is_reported_once() -> None:
     found = problems(several(a="a\tb", b="b:"))
     assert len(found) == 1
 
 
-def test_a_provider_that_is_switched_off_still_has_its_keys_read():
+def test_a_provider_that_is_switched_off_still_has_its_keys_read() -> None:
     found = problems(
         service(**oidc(), **{"provider:off": {"enabled": "false", "isuer": "x", "leeway": "soon"}})
     )
@@ -485,46 +489,46 @@ def test_a_provider_that_is_switched_off_still_has_its_keys_read():
 
 
 @pytest.mark.parametrize("directory", ["none", "sqlite:///u.db"])
-def test_a_preset_that_anyone_can_join_needs_allow(tmp_path, directory):
+def test_a_preset_that_anyone_can_join_needs_allow(tmp_path: Path, directory: str) -> None:
     mapping = service(preset="github", client_id="a", client_secret="b", directory=directory)
     found = only_problem(mapping, base=tmp_path)
     assert found.startswith(f"{MAIN}allow: is missing: anyone on earth can join GitHub")
     assert Settings.from_mapping(mapping | {"allow": "*"}, base=tmp_path).providers["default"].public
 
 
-def test_a_broken_allow_is_not_called_missing_as_well():
+def test_a_broken_allow_is_not_called_missing_as_well() -> None:
     mapping = service(preset="github", client_id="a", client_secret="b", allow="jane")
     assert "not a valid term" in only_problem(mapping)
 
 
-def test_a_public_preset_that_is_switched_off_needs_no_allow():
+def test_a_public_preset_that_is_switched_off_needs_no_allow() -> None:
     Settings.from_mapping(service(**oidc(), **{"provider:gh": {"preset": "github", "enabled": "false"}}))
 
 
-def test_an_instance_of_ones_own_is_not_public():
+def test_an_instance_of_ones_own_is_not_public() -> None:
     mapping = service(preset="gitlab", issuer="https://git.example.com", client_id="a", client_secret="b")
     assert not Settings.from_mapping(mapping).providers["default"].public
 
 
 @pytest.mark.parametrize("term", ["email:jane@example.com", "email_domain:example.com"])
-def test_an_email_term_needs_an_email(term):
+def test_an_email_term_needs_an_email(term: str) -> None:
     mapping = main("attribute_map", {"username": "login"}) | {"allow": term}
     assert "no attribute_map maps email" in only_problem(mapping)
 
 
-def test_a_group_term_needs_groups_or_a_directory(tmp_path):
+def test_a_group_term_needs_groups_or_a_directory(tmp_path: Path) -> None:
     mapping = main("attribute_map", {"username": "login"}) | {"allow": "group:staff"}
     assert "no attribute_map maps groups" in only_problem(mapping)
     Settings.from_mapping(mapping | {"directory": "sqlite:///u.db"}, base=tmp_path)
 
 
-def test_an_organization_term_is_fine_with_a_directory(tmp_path):
+def test_an_organization_term_is_fine_with_a_directory(tmp_path: Path) -> None:
     Settings.from_mapping(
         service(**oidc(), allow="organization:A", directory="sqlite:///u.db"), base=tmp_path
     )
 
 
-def test_what_needs_a_directory_is_fine_with_one(tmp_path):
+def test_what_needs_a_directory_is_fine_with_one(tmp_path: Path) -> None:
     mapping = service(
         **oidc(organization="A", always_update="true", group_sync="never"),
         create_users="false",
@@ -533,24 +537,24 @@ def test_what_needs_a_directory_is_fine_with_one(tmp_path):
     assert not Settings.from_mapping(mapping, base=tmp_path).create_users
 
 
-def test_a_broken_directory_does_not_make_other_keys_wrong(tmp_path):
+def test_a_broken_directory_does_not_make_other_keys_wrong(tmp_path: Path) -> None:
     found = only_problem(
         service(**oidc(organization="A"), directory="env:1", create_users="false"), base=tmp_path
     )
     assert "directory: after env:" in found
 
 
-def test_a_directory_needs_its_extra(monkeypatch):
+def test_a_directory_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("oauth2_mw.settings.stores.find_spec", lambda _name: None)
     assert "pip install 'oauth2-mw[sql]'" in only_problem(main("directory", "postgresql://db/users"))
 
 
-def test_a_providers_own_times_are_compared():
+def test_a_providers_own_times_are_compared() -> None:
     found = only_problem(service(**{"provider:corp": oidc(session_lifetime="1h", session_idle="2h")}))
     assert found.startswith("[provider:corp] session_idle: is longer")
 
 
-def test_a_providers_idle_time_is_compared_with_the_services_lifetime():
+def test_a_providers_idle_time_is_compared_with_the_services_lifetime() -> None:
     found = only_problem(service(session_lifetime="1h", **{"provider:corp": oidc(session_idle="2h")}))
     assert found.startswith("[provider:corp] session_idle: is longer")
 
@@ -570,7 +574,7 @@ def test_a_providers_idle_time_is_compared_with_the_services_lifetime():
         ("ROLES", 'claims."https://acme.example/roles"'),
     ],
 )
-def test_plain_keys_of_the_environ(target, source):
+def test_plain_keys_of_the_environ(target: str, source: str) -> None:
     settings = Settings.from_mapping(service(**oidc(), environ={target: source}))
     assert dict(settings.environ) == {target: source}
 
@@ -607,7 +611,7 @@ def test_plain_keys_of_the_environ(target, source):
         ("A" * 101, "not a valid name"),
     ],
 )
-def test_a_target_that_means_something_else_is_refused(target, why):
+def test_a_target_that_means_something_else_is_refused(target: str, why: str) -> None:
     found = only_problem(service(**oidc(), environ={target: "email"}))
     assert why in found
     assert found.startswith("[environ] ")
@@ -626,24 +630,24 @@ def test_a_target_that_means_something_else_is_refused(target, why):
         ("access_token", "add access to keep_tokens"),
     ],
 )
-def test_a_source_that_is_not_there_is_refused(source, why):
+def test_a_source_that_is_not_there_is_refused(source: str, why: str) -> None:
     assert why in only_problem(service(**oidc(), environ={"X": source}))
 
 
-def test_the_access_token_can_be_handed_out_when_it_is_kept():
+def test_the_access_token_can_be_handed_out_when_it_is_kept() -> None:
     Settings.from_mapping(service(**oidc(), keep_tokens="access", environ={"X": "access_token"}))
 
 
-def test_the_id_token_cannot_be_handed_out_when_it_is_not_kept():
+def test_the_id_token_cannot_be_handed_out_when_it_is_not_kept() -> None:
     assert "add id to keep_tokens" in only_problem(
         service(**oidc(), keep_tokens="none", environ={"X": "id_token"})
     )
 
 
-def test_a_broken_keep_tokens_is_reported_once():
+def test_a_broken_keep_tokens_is_reported_once() -> None:
     assert "keep_tokens" in only_problem(service(**oidc(), keep_tokens="x", environ={"X": "id_token"}))
 
 
-def test_two_targets_that_servers_cannot_tell_apart_are_refused():
+def test_two_targets_that_servers_cannot_tell_apart_are_refused() -> None:
     found = only_problem(service(**oidc(), environ={"HTTP_X_USER": "username", "http-x-user": "email"}))
     assert "http-x-user: cannot be told from HTTP_X_USER" in found

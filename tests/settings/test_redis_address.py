@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import quote
 
 import pytest
@@ -87,7 +88,7 @@ def test_any_user_and_password_can_be_written_percent_encoded(user: str, passwor
 
 
 @given(st.ip_addresses(), st.integers(1, 65535))
-def test_any_address_and_port_can_be_written(address, port: int) -> None:
+def test_any_address_and_port_can_be_written(address: IPv4Address | IPv6Address, port: int) -> None:
     written = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
     assert parse(f"redis://{written}").hosts == (Host(str(address), port),)
     assert str(parse(f"redis+cluster://x,{written}")) == f"redis+cluster://x:6379,{written}"

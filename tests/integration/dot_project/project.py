@@ -198,8 +198,7 @@ def main(database: str, host: str = "localhost") -> None:
     from django.core.wsgi import get_wsgi_application
     from waitress import serve
 
-    global urlpatterns
-    urlpatterns = routes()
+    globals()["urlpatterns"] = routes()
     call_command("migrate", run_syncdb=True, verbosity=0)
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     threading.Thread(target=end_with_the_tests, daemon=True).start()

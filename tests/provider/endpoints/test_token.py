@@ -223,7 +223,7 @@ def test_a_huge_answer_is_refused(provider: StandIn) -> None:
     assert refusal_of(provider, b'{"access_token": "' + b"a" * 300_000).code == "answer_too_large"
 
 
-def test_a_page_in_place_of_tokens_is_called_one(provider: StandIn) -> None:
+def test_a_page_in_place_of_tokens_is_named_in_the_error(provider: StandIn) -> None:
     error = refusal_of(provider, Answer(b"<html>", content_type="text/html"))
     assert "an HTML page: check token_endpoint" in error.detail
 
@@ -304,7 +304,7 @@ def test_githubs_error_for_a_bad_code_is_understood(provider: StandIn) -> None:
 
 
 @pytest.mark.parametrize("error", ["invalid_scope", "server_error", ["invalid_grant"], {"a": 1}, 7, True])
-def test_any_other_error_is_a_refusal(provider: StandIn, error: Any) -> None:
+def test_an_error_that_blames_neither_code_nor_client_is_a_refusal(provider: StandIn, error: Any) -> None:
     assert (
         refusal_of(provider, {"error": error, "access_token": "a", "token_type": "bearer"}).code
         == "token_refused"

@@ -88,7 +88,7 @@ def test_https_and_loopback_may_be_called(url: str) -> None:
         "http://0.0.0.0/token",
     ],
 )
-def test_anything_else_is_refused_before_a_connection(url: str) -> None:
+def test_an_endpoint_that_may_not_be_called_is_refused_before_a_connection(url: str) -> None:
     assert endpoint_problem(url, insecure_http=False)
     with pytest.raises(ProviderError) as refusal:
         get(url)
@@ -168,7 +168,7 @@ def test_an_answer_is_complete_and_its_type_without_parameters() -> None:
 
 @pytest.mark.requirement("3f.5")
 @pytest.mark.parametrize("extra", [0, 1])
-def test_the_limit_is_exact(extra: int) -> None:
+def test_the_limit_of_a_body_is_exact(extra: int) -> None:
     with raw_server(ok(b"x" * (1000 + extra))) as server:
         if not extra:
             assert len(get(server.origin, limit=1000).body) == 1000
@@ -383,7 +383,7 @@ def test_the_third_failure_is_the_answer() -> None:
 
 
 @pytest.mark.parametrize("status", [b"500 Fault", b"429 Slow", b"404 Gone"])
-def test_other_answers_are_final(status: bytes) -> None:
+def test_answers_other_than_502_503_and_504_are_not_retried(status: bytes) -> None:
     with raw_server(failing(9, status)) as server:
         get(server.origin)
     assert len(server.requests) == 1
@@ -405,7 +405,7 @@ def test_a_refused_connection_says_so() -> None:
         get(origin)
 
 
-def test_an_unknown_name_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_name_that_does_not_resolve_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 

@@ -214,7 +214,11 @@ def test_critical_extensions_are_refused(header: dict[str, Any]) -> None:
 @pytest.mark.requirement("3b.4", "3b.6", "J4")
 def test_keys_in_the_header_are_ignored() -> None:
     attacker = rsa_key(66)
-    header = {"jwk": attacker.jwk(), "jku": "https://evil.example/jwks", "x5u": "https://evil.example/x"}
+    header: dict[str, Any] = {
+        "jwk": attacker.jwk(),
+        "jku": "https://evil.example/jwks",
+        "x5u": "https://evil.example/x",
+    }
     assert refusal(attacker.sign(CLAIMS, kid="rsa-1", **header)) == "token_signature"
     assert validate(RSA.sign(CLAIMS, x5c=["MIIB"], **header))
 
@@ -356,7 +360,7 @@ def test_a_wrong_signature_is_refused(key: Key) -> None:
     head, payload, signature = key.sign(CLAIMS).split(".")
     octets = bytearray(from_base64url(signature))
     octets[0] ^= 1
-    options = {"announced": (key.alg,)}
+    options: dict[str, Any] = {"announced": (key.alg,)}
     assert refusal(f"{head}.{payload}.{base64url(bytes(octets))}", key, **options) == "token_signature"
     other = base64url(json.dumps(claims(sub="admin")).encode())
     assert refusal(f"{head}.{other}.{signature}", key, **options) == "token_signature"
@@ -557,7 +561,7 @@ DIGESTS = {"RS256": "sha256", "PS256": "sha256", "ES256": "sha256", "ES384": "sh
 )
 def test_at_hash_follows_the_algorithm(key: Key) -> None:
     digest = DIGESTS.get(key.alg, "sha512")
-    options = {"announced": (key.alg,), "access_token": "token"}
+    options: dict[str, Any] = {"announced": (key.alg,), "access_token": "token"}
     assert validate(key.sign(claims(at_hash=at_hash("token", digest))), key, **options)
     for other in {"sha256", "sha384", "sha512"} - {digest}:
         token = key.sign(claims(at_hash=at_hash("token", other)))

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +29,10 @@ from tests.support.stores.redis_uses import APP, USES, record, refusal, store_at
 every_use = pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
-@pytest.fixture
-def inside(server: RedisServer) -> Iterator[Redis]:
-    with server.client() as client:
-        client.flushall()
-        yield client
-
-
 @contextmanager
 def setting(inside: Redis, **values: str) -> Iterator[None]:
     """Other settings of the server, for a while."""
-    before = {name: inside.config_get(name)[name] for name in values}
+    before = {name: str(inside.config_get(name)[name]) for name in values}
     for name, value in values.items():
         inside.config_set(name, value)
     try:
@@ -79,7 +67,7 @@ def test_what_may_have_been_carried_out_is_not_sent_again() -> None:
     with scripted_server(lambda command: b":1\r\n" if command[0] == b"PING" else None) as server:
         for use in ("replace", "first_use", "delete", "add, without index"):
             server.commands.clear()
-            refusal(lambda use=use: USES[use](store_at(server.url)))
+            refusal(partial(USES[use], store_at(server.url)))
             assert [command[0] for command in server.commands] == [b"EVALSHA"]
 
 
@@ -89,7 +77,7 @@ def test_a_server_that_stops_and_starts_again_needs_no_new_store(tmp_path: Path)
         store.add("k", kept, indexes=["user:1"])
         server.kill()
         for use in USES.values():
-            refusal(lambda use=use: use(store))
+            refusal(partial(use, store))
         server.start()
         assert store.read("k") == kept
         assert store.find("user:1") == [("k", kept)]
@@ -181,7 +169,7 @@ def test_whatever_comes_back_is_an_answer_or_a_refusal(answer: str, part: str | 
                 with suppress(StoreUnavailableError):
                     assert use(store) in (None, True, [])
             else:
-                detail = refusal(lambda use=use, store=store: use(store))
+                detail = refusal(partial(use, store))
                 assert part in detail
             assert len(server.commands) <= 6
 
@@ -219,9 +207,7 @@ def test_a_server_that_wants_another_password(server: RedisServer, inside: Redis
             with_password(server.url),
             with_password(server.url, user="canary-user"),
         ):
-            assert "check the user and the password in the URL" in refusal(
-                lambda url=url: store_at(url).read("k")
-            )
+            assert "check the user and the password in the URL" in refusal(partial(store_at(url).read, "k"))
         assert store_at(with_password(server.url, "right")).read("k") is None
         assert store_at(with_password(server.url, "right", user="default")).read("k") is None
     finally:
@@ -237,8 +223,9 @@ def test_a_password_that_nobody_asks_for(server: RedisServer) -> None:
 @contextmanager
 def user(server: RedisServer, inside: Redis, rights: str) -> Iterator[RedisStore]:
     """The store of a user with so many rights."""
-    options = {"keys": ["oauth2_mw:*"], "commands": rights.split()}
-    inside.acl_setuser("app", enabled=True, reset=True, passwords=["+pw"], **options)
+    inside.acl_setuser(
+        "app", enabled=True, reset=True, passwords=["+pw"], keys=["oauth2_mw:*"], commands=rights.split()
+    )
     try:
         yield store_at(with_password(server.url, "pw", "app"))
     finally:
@@ -259,7 +246,7 @@ def test_a_user_needs_only_the_rights_that_the_documentation_lists(
 def test_a_user_with_too_few_rights(rights: str, server: RedisServer, inside: Redis) -> None:
     with user(server, inside, rights) as store:
         for use in USES.values():
-            refusal(lambda use=use: use(store))
+            refusal(partial(use, store))
 
 
 def test_a_database_that_is_not_there(server: RedisServer) -> None:
@@ -271,7 +258,7 @@ def test_a_server_whose_memory_is_full_still_reads(server: RedisServer, inside: 
     store.add("k", kept, indexes=["user:1"])
     with setting(inside, maxmemory="1"):
         for name in ("add", "first_use", "revoke"):
-            assert "its memory is full" in refusal(lambda name=name: USES[name](store))
+            assert "its memory is full" in refusal(partial(USES[name], store))
         assert store.read("k") == kept
         assert store.find("user:1") == [("k", kept)]
         assert store.revoked("user:1") is None
@@ -280,7 +267,7 @@ def test_a_server_whose_memory_is_full_still_reads(server: RedisServer, inside: 
 def test_a_server_that_may_forget_what_has_not_expired_is_refused(server: RedisServer, inside: Redis) -> None:
     with setting(inside, **{"maxmemory": "1gb", "maxmemory-policy": "volatile-lru"}):
         for use in USES.values():
-            detail = refusal(lambda use=use: use(store_at(server.url)))
+            detail = refusal(partial(use, store_at(server.url)))
             assert "maxmemory-policy is volatile-lru" in detail
             assert detail.endswith("set noeviction there")
 
@@ -298,7 +285,7 @@ def test_a_replica_is_no_place_to_write(server: RedisServer, inside: Redis) -> N
     inside.replicaof("127.0.0.1", free_port())
     try:
         for name in ("add", "first_use", "revoke", "delete"):
-            assert "it is a replica; name the master" in refusal(lambda name=name: USES[name](store))
+            assert "it is a replica; name the master" in refusal(partial(USES[name], store))
     finally:
         inside.replicaof("NO", "ONE")
     assert store.delete("k")
@@ -353,14 +340,14 @@ def test_a_ca_bundle_that_is_not_there(tls_port: int, tmp_path: Path) -> None:
     refusal(lambda: store_at(f"rediss://127.0.0.1:{tls_port}{bundle(tmp_path / 'x.pem')}").read("k"))
 
 
-def test_tls_where_none_is_spoken(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_to_a_server_without_tls(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("oauth2_mw.session.stores.redis.server.READ_WAIT", 0.1)
     monkeypatch.setattr("oauth2_mw.session.stores.redis.server.CONNECT_WAIT", 0.1)
     detail = refusal(lambda: store_at(f"rediss://127.0.0.1:{server.port}").read("k"))
     assert "check that" in detail
 
 
-def test_no_tls_where_it_is_spoken(tls_port: int) -> None:
+def test_no_tls_to_a_server_with_tls(tls_port: int) -> None:
     assert "check that" in refusal(lambda: store_at(f"redis://127.0.0.1:{tls_port}").read("k"))
 
 

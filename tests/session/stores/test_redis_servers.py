@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,20 +20,6 @@ from tests.support.hosts.processes import free_port
 from tests.support.stores.redis_fakes import Answer, Command, scripted_server
 from tests.support.stores.redis_servers import RedisServer
 from tests.support.stores.redis_uses import USES, record, refusal, store_at, with_password
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
-@pytest.fixture
-def inside(server: RedisServer) -> Iterator[Redis]:
-    with server.client() as client:
-        client.flushall()
-        yield client
-
 
 # Who the servers are
 
@@ -78,7 +65,7 @@ def test_nodes_that_send_us_from_one_to_another_are_left(code: bytes, name: byte
     with scripted_server(answer) as node:
         for use in USES.values():
             node.commands.clear()
-            detail = refusal(lambda use=use: use(store_at(node.url.replace("redis:", "redis+cluster:"))))
+            detail = refusal(partial(use, store_at(node.url.replace("redis:", "redis+cluster:"))))
             assert "have redirected a command" in detail or use is USES["all"]
             assert len([command for command in node.commands if command[0] == b"EVALSHA"]) <= 6
 
@@ -126,7 +113,7 @@ def test_a_server_that_is_no_master_is_not_even_read(server: RedisServer, inside
     try:
         with watched_by(sentinel) as store:
             for use in USES.values():
-                assert "it is not a master; a failover is under way" in refusal(lambda use=use: use(store))
+                assert "it is not a master; a failover is under way" in refusal(partial(use, store))
     finally:
         inside.replicaof("NO", "ONE")
 
@@ -177,7 +164,7 @@ def test_a_master_without_replicas_is_asked_about_at_each_write(server: RedisSer
         USES["revoke"](careless)
 
 
-def test_now_and_then_the_sentinels_are_asked_whether_it_is_still_the_same(
+def test_now_and_then_the_sentinels_are_asked_for_the_master(
     server: RedisServer, inside: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oauth2_mw.session.stores.redis.sentinel.SEARCH_EVERY", 0)

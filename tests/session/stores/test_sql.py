@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,10 +13,10 @@ from oauth2_mw.session.stores import open_store
 from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
+from tests.support.clock import Clock
 from tests.support.contracts.sql_store import SqlStoreContract, make_store, rows, sql
 from tests.support.contracts.store import (
     APP,
-    Clock,
     MakeStore,
     clock,
     everything,
@@ -58,15 +56,6 @@ class TestOnSQLite(SqlStoreContract):
         rows.run(f"INSERT INTO other SELECT id, {columns} FROM oauth2_mw_revocations")  # noqa: S608
         rows.run("DROP TABLE oauth2_mw_revocations")
         rows.run("ALTER TABLE other RENAME TO oauth2_mw_revocations")
-
-    def explain(self, rows: Rows, seen: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        with rows.engine.connect() as connection:
-            for statement, parameters in seen.items():
-                several = isinstance(parameters, list)
-                plan = connection.exec_driver_sql(
-                    f"EXPLAIN QUERY PLAN {statement}", parameters[0] if several else parameters
-                )
-                yield statement, "\n".join(row.detail for row in plan)
 
     def reads_everything(self, plan: str) -> bool:
         return any(line.startswith("SCAN") for line in plan.splitlines())

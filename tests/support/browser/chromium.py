@@ -91,7 +91,7 @@ def installation() -> Installation:
 @contextmanager
 def chromium(found: Installation) -> Iterator[Browser]:
     """Start it headless; profiles are Playwright's temporary ones."""
-    env = {**child_environment(), **found.env}
+    env: dict[str, str | float | bool] = {**child_environment(), **found.env}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=found.executable, args=list(found.flags), env=env

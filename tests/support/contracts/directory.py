@@ -224,7 +224,7 @@ class DirectoryContract:
         fields = ("name", "email", "phone", "comment")
         assert [getattr(after, field) for field in fields] == [getattr(before, field) for field in fields]
 
-    def test_without_always_update_only_the_first_sign_in_sets_them(self, directory: Directory) -> None:
+    def test_without_always_update_only_the_first_sign_in_sets_attributes(self, directory: Directory) -> None:
         once = {"always_update": False}
         sign_in(directory, name="Jane", settings=once)
         user = sign_in(directory, "1", "janet", name="Janet", email="b@x.example", settings=once)
@@ -235,7 +235,7 @@ class DirectoryContract:
         assert sign_in(directory, groups=("admin",)).groups == ("staff",)
 
     @pytest.mark.requirement("3k.10")
-    def test_group_sync_always_replaces_them_and_an_absent_claim_empties_them(
+    def test_group_sync_always_replaces_the_groups_and_an_absent_claim_empties_them(
         self, directory: Directory
     ) -> None:
         always = {"group_sync": "always", "always_update": False}
@@ -318,7 +318,7 @@ class DirectoryContract:
         assert directory.find(ISSUER, "2") is None
 
     @pytest.mark.requirement("3k.6")
-    def test_the_same_name_from_another_provider_is_taken_too(self, directory: Directory) -> None:
+    def test_a_name_is_taken_for_every_provider(self, directory: Directory) -> None:
         sign_in(directory, "1", "jane", issuer="https://a.example")
         error = refusal(AccessDeniedError, directory, "1", "jane", issuer="https://b.example")
         assert error.code == "username_taken"
@@ -619,13 +619,9 @@ class DirectoryContract:
             sign_in(directory, "77", "jane", issuer=OTHER)
             sign_in(directory, "2", "joan")
             directory.disabled_ids()
-        plans = dict(self.explain(rows, seen))
+        plans = rows.plans(seen)
         assert len(plans) >= 12
         assert {statement: plan for statement, plan in plans.items() if self.reads_everything(plan)} == {}
-
-    def explain(self, rows: Rows, seen: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """Each statement with the database's plan for it."""
-        raise NotImplementedError
 
     def reads_everything(self, plan: str) -> bool:
         """Whether the plan goes through a whole table."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -14,10 +13,10 @@ from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, engine, schema
 from oauth2_mw.sql.purge import PURGE_EVERY
 from oauth2_mw.sql.revocations import Revocation
+from tests.support.clock import Clock
 from tests.support.contracts.store import (
     APP,
     OTHER_APP,
-    Clock,
     MakeStore,
     StoreContract,
     everything,
@@ -112,7 +111,7 @@ class SqlStoreContract(StoreContract):
         rows.run(f"UPDATE oauth2_mw_sessions SET {column} = {value}")  # noqa: S608
         for options in ({"summary": "newer"}, {"indexes": ["user:2"]}):
             later = int(clock.now) + 5
-            touched = sql.touch("k", seen=later, expires=later + 60, **options)  # type: ignore[arg-type]
+            touched = sql.touch("k", seen=later, expires=later + 60, **options)
             # What the touch itself has just written is in order again.
             assert touched is None or column in ("summary", "seen")
         replaced = sql.replace("k", next_of(record(clock)))
@@ -194,7 +193,7 @@ class SqlStoreContract(StoreContract):
         ("moment", "seconds", "expected"),
         [(9, 60, (9, 60)), (5, 90, (5, 90)), (3, 90, (5, 90)), (9, 1, (9, 60))],
     )
-    def test_one_that_goes_further_is_new_and_takes_the_place_of_the_other(
+    def test_a_revocation_that_goes_further_is_new_and_takes_the_place_of_the_other(
         self, sql: SqlStore, clock: Clock, rows: Rows, moment: int, seconds: int, expected: tuple[int, int]
     ) -> None:
         now = int(clock.now)
@@ -205,7 +204,9 @@ class SqlStoreContract(StoreContract):
         assert (second.moment, second.expires - now) == expected
         assert rows.count("revocations") == 1
 
-    def test_the_list_is_of_one_application(self, make_store: MakeStore, sql: SqlStore, clock: Clock) -> None:
+    def test_the_list_of_revocations_is_of_one_application(
+        self, make_store: MakeStore, sql: SqlStore, clock: Clock
+    ) -> None:
         other, later = make_store(OTHER_APP), int(clock.now) + 60
         assert isinstance(other, SqlStore)
         other.revoke("user:1", moment=9, expires=later)
@@ -300,7 +301,7 @@ class SqlStoreContract(StoreContract):
 
     # The schema of the first release
 
-    def test_what_the_release_before_wrote_counts_on(
+    def test_what_the_release_before_wrote_still_counts(
         self, url_without_tables: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         later = int(clock.now) + 60
@@ -381,13 +382,9 @@ class SqlStoreContract(StoreContract):
             sql.revocations(90_000)
             sql.revoked("user:1")
             sql.delete("k")
-        plans = dict(self.explain(rows, seen))
+        plans = rows.plans(seen)
         assert len(plans) >= 15
         assert {statement: plan for statement, plan in plans.items() if self.reads_everything(plan)} == {}
-
-    def explain(self, rows: Rows, seen: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """Each statement with the database's plan for it."""
-        raise NotImplementedError
 
     def reads_everything(self, plan: str) -> bool:
         """Whether the plan goes through a whole table."""

@@ -282,7 +282,7 @@ class StoreContract:
         assert store.read("k") == after
         assert found(store, "user:1") == {"k": after}
 
-    def test_an_empty_summary_is_one(self, store: Store, clock: Clock) -> None:
+    def test_an_empty_summary_is_kept(self, store: Store, clock: Clock) -> None:
         before = record(clock)
         store.add("k", before, indexes=[])
         assert store.touch("k", seen=before.seen, expires=before.expires, summary="") == replace(
@@ -363,7 +363,7 @@ class StoreContract:
         assert not store.replace("k", record(clock, version=version, data="late"))
         assert store.read("k") == there
 
-    def test_nothing_that_is_not_there_is_replaced(self, store: Store, clock: Clock) -> None:
+    def test_a_record_that_does_not_exist_is_not_replaced(self, store: Store, clock: Clock) -> None:
         assert not store.replace("k", record(clock))
         assert not store.replace("k", next_of(record(clock)))
         assert store.read("k") is None
@@ -400,7 +400,7 @@ class StoreContract:
         store.add("k", record(clock), indexes=[])
         assert [store.delete("k"), store.delete("k"), store.delete("never")] == [True, False, False]
 
-    def test_there_is_nothing_to_delete_of_what_has_expired(self, store: Store, clock: Clock) -> None:
+    def test_an_expired_record_cannot_be_deleted(self, store: Store, clock: Clock) -> None:
         store.add("k", record(clock), indexes=[])
         clock.now += 60
         assert not store.delete("k")

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from wsgiref.validate import validator
 
 from webtest import lint
 
+from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings.model import Settings
 from tests.support.browser.jar import Browser
@@ -80,6 +81,30 @@ class _Lines(logging.Handler):
         self._lines.append(record.getMessage())
 
 
+def guard(app: WSGIApplication | None = None, **keys: Any) -> OAuth2Middleware:
+    """The middleware with a page of buttons, so that nothing has to be asked of a provider."""
+    settings = make_settings(**{"issuer": "https://id.example", "login_page": True, **keys})
+    return OAuth2Middleware(app or App(), settings)
+
+
+JANE = Identity(
+    id="u1",
+    provider="default",
+    issuer="https://id.example",
+    subject="42",
+    username="jane",
+    email="jane@example.com",
+    groups=("staff",),
+)
+
+
+def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE, **tokens: str) -> str:
+    """Sign somebody in without a provider, and return the ``Cookie`` header of their browser."""
+    sessions, provider = middleware._sessions, middleware._settings.providers[identity.provider]
+    cookies = sessions.create(provider, identity, tokens, sessions.cookies.read(""))
+    return "; ".join(cookie.partition(";")[0] for cookie in cookies)
+
+
 @contextmanager
 def guarded(**keys: Any) -> Iterator[Guarded]:
     """Serve an application behind the middleware.
@@ -102,3 +127,16 @@ def guarded(**keys: Any) -> Iterator[Guarded]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+def signed_in(site: Guarded, **headers: str) -> Browser:
+    """A browser whose person has signed in; it sends *headers* with every request."""
+    browser = site.browser()
+    browser.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    browser.navigate(site.url + "/")
+    assert is_signed_in(browser, site)
+    return browser
+
+
+def is_signed_in(browser: Browser, site: Guarded) -> bool:
+    return browser.fetch(site.url + "/whoami").status == 200

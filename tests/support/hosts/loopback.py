@@ -25,7 +25,7 @@ def stay_here() -> None:
     # The class and the function that all others are made of.
     for name in ("connect", "connect_ex"):
         setattr(socket.socket, name, _judged(getattr(socket.socket, name)))
-    _socket.getaddrinfo = _judged_look_up(_socket.getaddrinfo)  # type: ignore[attr-defined]
+    _socket.getaddrinfo = _judged_look_up(_socket.getaddrinfo)
 
 
 def _judged(connect: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from tests.support.settings.keys import raw_key
 
 
 @dataclass
-class Answer:
+class CommandResult:
     """How a command ended, and what it said."""
 
     code: int
@@ -55,8 +55,8 @@ class Operator:
         )
         self.keys.write_text("# first\n" + "\n# between\n".join(lines) + "\n# last\n", encoding="utf-8")
 
-    def run(self, *words: object) -> Answer:
+    def run(self, *words: object) -> CommandResult:
         """Type a command."""
         self._capsys.readouterr()
         code = main([str(word) for word in words])
-        return Answer(code, *self._capsys.readouterr())
+        return CommandResult(code, *self._capsys.readouterr())

@@ -10,7 +10,7 @@ from wsgiref.util import setup_testing_defaults
 
 
 @dataclass
-class Answer:
+class WsgiResponse:
     """What came back."""
 
     status: int
@@ -43,7 +43,7 @@ def environ_for(path: str = "/", **keys: Any) -> dict[str, Any]:
     return {key: value for key, value in environ.items() if value is not None}
 
 
-def call(app: Any, environ: dict[str, Any]) -> Answer:
+def call(app: Any, environ: dict[str, Any]) -> WsgiResponse:
     """Call *app* once."""
     told: list[Any] = []
 
@@ -52,4 +52,4 @@ def call(app: Any, environ: dict[str, Any]) -> Answer:
         return lambda _data: None
 
     iterable = app(environ, start_response)
-    return Answer(told[0], told[1], iterable)
+    return WsgiResponse(told[0], told[1], iterable)

@@ -19,7 +19,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     def server_bind(self) -> None:
         # HTTPServer asks the resolver for this machine's name here; nobody needs the answer.
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[0], self.server_address[1]
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
 

@@ -13,7 +13,7 @@ from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
 from tests.support.hosts.processes import ROOT, Child
 from tests.support.providers.clients import PASSWORD, SECRET, AuthMethod, Client
-from tests.support.providers.control import control
+from tests.support.providers.control import control, pass_pages
 
 PROJECT = ROOT / "tests" / "integration" / "dot_project" / "project.py"
 
@@ -95,25 +95,18 @@ class DotProvider:
         self, browser: Browser, username: str = "jane", *, password: str = PASSWORD, deny: bool = False
     ) -> Page:
         """Drive the provider's pages until the browser is somewhere else; nothing to do when it already is."""
-        for _ in range(4):
-            assert browser.page is not None
-            if browser.origin != self.origin or not browser.page.forms:
-                break
-            if browser.page.form().value("username") is not None:
-                browser.submit(username=username, password=password)
-            else:
-                browser.submit(button="Deny" if deny else "Allow")
-        assert browser.page is not None
-        assert browser.origin != self.origin, (
-            f"still at the provider:\n{browser.transcript}\n{browser.page.text}"
+        return pass_pages(
+            browser,
+            self.origin,
+            login={"username": username, "password": password},
+            consent="Deny" if deny else "Allow",
         )
-        return browser.page
 
 
 @contextmanager
 def dot_provider(folder: Path, *, host: str = "localhost") -> Iterator[DotProvider]:
     """Start a provider; its SQLite file lives in ``folder``."""
-    command = [sys.executable, PROJECT, folder / "provider.sqlite3", host]
+    command: list[str | Path] = [sys.executable, PROJECT, folder / "provider.sqlite3", host]
     with Child("django-oauth-toolkit", command) as process:
         origin = process.wait_for_line(r"^ready (\S+)")[1]
         yield DotProvider(origin, process)

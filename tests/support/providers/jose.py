@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt import get_algorithm_by_name
 
-_CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
+_CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def rsa_key(number: int = 1, *, bits: int = 2048, alg: str = "RS256") -> Key:
 @cache
 def ec_key(alg: str = "ES256") -> Key:
     """A key on the curve that *alg* is for."""
-    return Key(ec.generate_private_key(_CURVES[alg]()), alg, alg.lower())
+    return Key(ec.generate_private_key(_CURVES[alg]), alg, alg.lower())
 
 
 @cache

@@ -11,7 +11,7 @@ from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
 from tests.support.hosts.processes import Child
 from tests.support.providers.clients import PASSWORD, SECRET, SECRETLESS, AuthMethod, Client
-from tests.support.providers.control import control
+from tests.support.providers.control import control, pass_pages
 from tests.support.providers.node import start_script
 
 EventKind = Literal["refresh_granted", "refresh_refused", "revocation", "backchannel_logout"]
@@ -159,19 +159,12 @@ class OidcProvider:
 
         :param deny: sign in, and then refuse to share anything.
         """
-        for _ in range(4):
-            assert browser.page is not None
-            if browser.origin != self.issuer or not browser.page.forms:
-                break
-            if browser.page.form().value("login") is not None:
-                browser.submit(login=login, password=password)
-            else:
-                browser.submit(button="abort" if deny else "consent")
-        assert browser.page is not None
-        assert browser.origin != self.issuer, (
-            f"still at the provider:\n{browser.transcript}\n{browser.page.text}"
+        return pass_pages(
+            browser,
+            self.issuer,
+            login={"login": login, "password": password},
+            consent="abort" if deny else "consent",
         )
-        return browser.page
 
     def sign_out(self, browser: Browser) -> Page:
         """Answer the provider's question whether to sign out there too, and follow where it leads."""

@@ -19,7 +19,7 @@ from tests.support.providers.clients import Client
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpResponse:
     status: int
     content_type: str
     body: bytes
@@ -30,7 +30,7 @@ class Answer:
 
 def http(
     method: str, url: str, *, body: str | None = None, headers: Mapping[str, str] | None = None
-) -> Answer:
+) -> HttpResponse:
     """One request to this machine, without redirects."""
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=30)
@@ -39,7 +39,7 @@ def http(
         connection.request(method, target, body=body, headers=dict(headers or {}))
         response = connection.getresponse()
         content_type = (response.getheader("Content-Type") or "").partition(";")[0]
-        return Answer(response.status, content_type, response.read())
+        return HttpResponse(response.status, content_type, response.read())
     finally:
         connection.close()
 
@@ -77,7 +77,7 @@ class PlainClient:
         pkce: bool = True,
         headers: Mapping[str, str] | None = None,
         **changed: str,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Exchange the code of the callback's URL for tokens (RFC 6749, 4.1.3)."""
         query = parse_qs(urlsplit(callback).query)
         assert query.get("state") == [self.state], callback
@@ -90,13 +90,13 @@ class PlainClient:
             form["code_verifier"] = self.verifier
         return self.post(endpoint, {**form, **changed}, headers=headers)
 
-    def refresh(self, endpoint: str, refresh_token: str) -> Answer:
+    def refresh(self, endpoint: str, refresh_token: str) -> HttpResponse:
         """Exchange a refresh token for new tokens (RFC 6749, 6)."""
         return self.post(endpoint, {"grant_type": "refresh_token", "refresh_token": refresh_token})
 
     def post(
         self, endpoint: str, given: Mapping[str, str], *, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> HttpResponse:
         """A form, with the client's authentication (RFC 6749, 2.3)."""
         form: dict[str, str] = {}
         sent = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -117,7 +117,7 @@ def claims_of(token: str) -> dict[str, Any]:
     return found
 
 
-def userinfo(endpoint: str, access_token: str) -> Answer:
+def userinfo(endpoint: str, access_token: str) -> HttpResponse:
     return http(
         "GET", endpoint, headers={"Authorization": f"Bearer {access_token}", "Accept": "application/json"}
     )

@@ -19,11 +19,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from html import escape
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
 from tests.support.hosts.wsgi_thread import serve
 from tests.support.providers.jose import Key, at_hash, base64url, rsa_key
+from tests.support.settings.minimal import CLIENT_SECRET
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -84,7 +85,7 @@ class StandIn:
     """
 
     client_id: str = "client"
-    client_secret: str = "s3cret: %+&ü"
+    client_secret: str = CLIENT_SECRET
     #: how the client must authenticate: ``client_secret_basic``, ``client_secret_post`` or ``none``
     auth_method: str = "client_secret_basic"
     #: whether it is an OpenID provider; otherwise plain OAuth 2.0 with userinfo alone
@@ -142,7 +143,7 @@ class StandIn:
         self._access_tokens: set[str] = set()
         self._lock = threading.Lock()
 
-    def __enter__(self) -> StandIn:
+    def __enter__(self) -> Self:
         self.url = self._open.enter_context(serve(self)).replace("127.0.0.1", self.host)
         return self
 

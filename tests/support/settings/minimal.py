@@ -11,6 +11,8 @@ from oauth2_mw.settings.model import Settings
 from tests.support.settings.keys import text_key
 
 ORIGIN = "https://app.example"
+#: the client secret of the middleware and the stand-in, with what a form encoding changes (RFC 6749, section 2.3.1)
+CLIENT_SECRET = "s3cret: %+&ü"
 
 
 def make_settings(**keys: Any) -> Settings:
@@ -19,7 +21,7 @@ def make_settings(**keys: Any) -> Settings:
         "public_url": ORIGIN,
         "secret_keys": text_key(),
         "client_id": "app",
-        "client_secret": "s3cret: %&+/ä",
+        "client_secret": CLIENT_SECRET,
         **keys,
     }
     return Settings.from_mapping({name: value for name, value in given.items() if value is not None})

@@ -10,9 +10,9 @@ from oauth2_mw.settings.model import ProviderSettings
 from tests.support.providers.standin import StandIn
 from tests.support.settings.minimal import make_settings
 
-_DEFAULTS = make_settings(
-    provider="Corp", issuer="https://op.example", client_id="client", client_secret="s3cret: %+&ü"
-).providers["default"]
+_DEFAULTS = make_settings(provider="Corp", issuer="https://op.example", client_id="client").providers[
+    "default"
+]
 
 
 def provider_settings(**changes: Any) -> ProviderSettings:

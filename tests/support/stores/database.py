@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,17 @@ class Rows:
     def everything(self, tables: Iterable[str]) -> dict[str, list[Any]]:
         """All rows of those of our tables."""
         return {table: sorted(self.run(f"SELECT * FROM oauth2_mw_{table}"), key=repr) for table in tables}  # noqa: S608
+
+    def plans(self, statements: Mapping[str, Any]) -> dict[str, str]:
+        """The database's plan for each of these statements with its parameters."""
+        explain = "EXPLAIN QUERY PLAN" if self.engine.dialect.name == "sqlite" else "EXPLAIN"
+        plans = {}
+        with self.engine.connect() as connection:
+            for statement, parameters in statements.items():
+                one = parameters[0] if isinstance(parameters, list) else parameters
+                rows = connection.exec_driver_sql(f"{explain} {statement}", one)
+                plans[statement] = "\n".join(str(row[-1]) for row in rows)
+        return plans
 
     def close(self) -> None:
         """Give the connections back."""

@@ -10,12 +10,12 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from signal import Signals
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -182,7 +182,7 @@ class Watched:
         self.sentinels = [stack.enter_context(_Sentinel(folder, master, make=make)) for _ in range(3)]
         # Before they know each other and the replicas they could replace nobody.
         for sentinel in self.sentinels:
-            wait_for(lambda sentinel=sentinel: self._complete(sentinel, replicas))
+            wait_for(partial(self._complete, sentinel, replicas))
 
     @property
     def url(self) -> str:
@@ -198,24 +198,28 @@ class Watched:
     @property
     def master(self) -> RedisServer:
         """The server that the Sentinels name now."""
-        port = self.sentinels[0].client().sentinel_get_master_addr_by_name(SERVICE)[1]
+        port = self._named_by(self.sentinels[0])
         return next(server for server in self.servers if server.port == port)
 
     def wait_for_another_master(self, old: RedisServer) -> RedisServer:
         """The one that follows *old*, as soon as all Sentinels name it and it is one."""
 
         def replaced() -> bool:
-            named = {
-                sentinel.client().sentinel_get_master_addr_by_name(SERVICE)[1] for sentinel in self.sentinels
-            }
+            named = {self._named_by(sentinel) for sentinel in self.sentinels}
             return len(named) == 1 and named != {old.port} and self.master.client().role()[0] == b"master"
 
         wait_for(replaced)
         return self.master
 
     @staticmethod
+    def _named_by(sentinel: RedisServer) -> int:
+        """The port of the master that a Sentinel names."""
+        address: Any = sentinel.client().sentinel_get_master_addr_by_name(SERVICE)
+        return int(address[1])
+
+    @staticmethod
     def _complete(sentinel: RedisServer, replicas: int) -> bool:
-        state = sentinel.client().sentinel_master(SERVICE)
+        state: Any = sentinel.client().sentinel_master(SERVICE)
         return state["num-other-sentinels"] == 2 and state["num-slaves"] == replicas
 
 
@@ -232,7 +236,7 @@ class Cluster:
             client.execute_command("CLUSTER", "ADDSLOTS", *range(bounds[number], bounds[number + 1]))
             client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.servers[0].port)
         for server in self.servers:
-            wait_for(lambda server=server: self._complete(server))
+            wait_for(partial(self._complete, server))
 
     @property
     def url(self) -> str:

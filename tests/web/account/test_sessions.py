@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from tests.support.browser.jar import Browser
 from tests.support.browser.page import Form, Page
-from tests.support.hosts.guarded import Guarded, guarded
+from tests.support.hosts.guarded import Guarded, guarded, is_signed_in, signed_in
+from tests.support.hosts.shared_sessions import settings, site
 from tests.support.providers.standin import StandIn
 from tests.support.settings.minimal import ORIGIN
 from tests.support.stores.watched_store import WatchedStore
 
-SECRET = "s3cret: %+&ü"
+__all__ = ["site"]
+
 URL = f"{ORIGIN}/auth/oauth2/sessions/"
-
-
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn(client_id="app", client_secret=SECRET) as provider:
-        yield provider
-
-
-@pytest.fixture(params=["directory", "session"])
-def site(request: pytest.FixtureRequest, provider: StandIn, tmp_path: Path) -> Iterator[Guarded]:
-    """Sessions in cookies beside a directory, and in a store."""
-    with guarded(**settings(provider, tmp_path, where=request.param)) as site:
-        yield site
-
-
-def settings(provider: StandIn, folder: Path, *, where: str = "directory", **more: Any) -> dict[str, Any]:
-    return {
-        "issuer": provider.issuer,
-        "client_secret": SECRET,
-        where: f"sqlite:///{folder / 'shared.db'}",
-        **more,
-    }
-
-
-def signed_in(site: Guarded, **headers: str) -> Browser:
-    browser = site.browser()
-    browser.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    browser.navigate(site.url + "/")
-    assert is_signed_in(browser, site)
-    return browser
-
-
-def is_signed_in(browser: Browser, site: Guarded) -> bool:
-    return browser.fetch(site.url + "/whoami").status == 200
 
 
 def opened(browser: Browser) -> Page:
@@ -126,7 +92,7 @@ def test_an_address_puts_no_words_on_the_page(site: Guarded, word: str) -> None:
 # Ending sessions
 
 
-def test_another_session_is_ended_and_this_one_goes_on(site: Guarded) -> None:
+def test_another_session_is_ended_and_the_current_one_goes_on(site: Guarded) -> None:
     other, browser = signed_in(site, User_Agent="curl/8.5.0"), signed_in(site)
     (form,) = forms_of_others(opened(browser))
     page = browser.submit(form)
@@ -139,7 +105,7 @@ def test_another_session_is_ended_and_this_one_goes_on(site: Guarded) -> None:
     assert line.endswith("username=jane count=1")
 
 
-def test_all_others_are_ended_at_once(site: Guarded, provider: StandIn) -> None:
+def test_all_other_sessions_are_ended_at_once(site: Guarded, provider: StandIn) -> None:
     others = [signed_in(site), signed_in(site)]
     provider.userinfo = {"sub": "user-2", "preferred_username": "joe"}
     strangers = signed_in(site)
@@ -154,7 +120,7 @@ def test_all_others_are_ended_at_once(site: Guarded, provider: StandIn) -> None:
     assert is_signed_in(strangers, site)
 
 
-def test_this_browser_is_signed_out_the_usual_way(site: Guarded, provider: StandIn) -> None:
+def test_the_current_browser_is_signed_out_the_usual_way(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     opened(browser)
     page = browser.submit()
@@ -222,7 +188,7 @@ def test_a_token_is_good_for_its_own_session_only(site: Guarded) -> None:
     assert is_signed_in(other, site)
 
 
-def test_an_address_ends_nothing(site: Guarded) -> None:
+def test_opening_an_address_ends_no_session(site: Guarded) -> None:
     other, browser = signed_in(site), signed_in(site)
     query = f"?csrf_token={quote(token(opened(browser)))}&others=1"
     browser.navigate(URL + query, initiator="https://evil.example")
@@ -283,13 +249,13 @@ def test_the_page_is_found_without_its_slash(site: Guarded) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS"])
-def test_other_methods_are_405(site: Guarded, method: str) -> None:
+def test_the_page_answers_other_methods_with_405(site: Guarded, method: str) -> None:
     page = signed_in(site).fetch(URL, method=method)
     assert (page.status, page.header("Allow")) == (405, "GET, HEAD, POST")
 
 
 def test_with_neither_directory_nor_store_the_page_is_404(provider: StandIn) -> None:
-    with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
+    with guarded(issuer=provider.issuer) as site:
         assert signed_in(site).navigate(URL).status == 404
 
 

@@ -75,7 +75,7 @@ def test_a_built_in_icon_is_served_as_svg(name: str) -> None:
         "\udcff",
     ],
 )
-def test_no_other_name_is_found(name: str) -> None:
+def test_files_are_found_by_exact_name_only(name: str) -> None:
     assert Assets().get(name) is None
 
 
@@ -109,7 +109,9 @@ def test_a_folder_is_not_served(folder: Path) -> None:
 
 def test_a_file_of_the_largest_size_is_served(folder: Path) -> None:
     (folder / "a.css").write_bytes(b"x" * MAX_BYTES)
-    assert len(Assets(folder).get("a.css").data) == MAX_BYTES
+    asset = Assets(folder).get("a.css")
+    assert asset is not None
+    assert len(asset.data) == MAX_BYTES
 
 
 def test_a_larger_file_is_not_read_into_memory(folder: Path) -> None:

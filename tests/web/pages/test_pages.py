@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -134,19 +135,19 @@ def plain_pages(folder: Path | None = None) -> Pages:
     return Pages(static_url=STATIC, template_folder=folder)
 
 
-def login(**given: str | None) -> Callable[[Pages], str]:
+def login(**given: Any) -> Callable[[Pages], str]:
     button = {"label": "GitHub", "url": LOGIN, "icon_url": ICON}
     button.update({name: given.pop(name) for name in tuple(given) if name in button})
     return lambda pages: pages.login(buttons=[LoginButton(**button)], **given)
 
 
-def failure(hint: str | None = None, **given: str | None) -> Callable[[Pages], str]:
+def failure(hint: str | None = None, **given: Any) -> Callable[[Pages], str]:
     fields = {"title": "The sign-in failed", "message": "It took too long.", "reference": "1a2b3c4d"}
     fields.update({"retry_url": LOGIN, "home_url": HOME} | given)
     return lambda pages: pages.failure(**fields, hints=() if hint is None else (hint,))
 
 
-def denied(**given: str | None) -> Callable[[Pages], str]:
+def denied(**given: Any) -> Callable[[Pages], str]:
     fields = {
         "message": "You may not enter.",
         "username": "jane",
@@ -157,18 +158,18 @@ def denied(**given: str | None) -> Callable[[Pages], str]:
     return lambda pages: pages.denied(**fields)
 
 
-def confirm_logout(**given: str | None) -> Callable[[Pages], str]:
+def confirm_logout(**given: Any) -> Callable[[Pages], str]:
     fields = {"action": LOGOUT, "token": "t0ken", "username": "jane", "provider": "GitHub", "home_url": HOME}
     fields.update({"destination": "/core/page"} | given)
     return lambda pages: pages.confirm_logout(**fields)
 
 
-def signed_out(**given: str | None) -> Callable[[Pages], str]:
+def signed_out(**given: Any) -> Callable[[Pages], str]:
     fields = {"login_url": LOGIN, "still_signed_in_at": "GitHub"} | given
     return lambda pages: pages.signed_out(**fields)
 
 
-def sessions(**given: str | None) -> Callable[[Pages], str]:
+def sessions(**given: Any) -> Callable[[Pages], str]:
     row = {"id": "other", "device": "Firefox on Linux", "address": "192.0.2.7"}
     row.update({name: given.pop(name) for name in tuple(given) if name in row})
     rows = [SessionRow("mine", "Chrome on Windows", "2001:db8::7", 1_700_000_000, 1_700_003_600, True)]
@@ -264,7 +265,7 @@ ADDRESS_FIELDS = [
 ]
 
 
-def named(fields: list[tuple[Callable[..., object], str]]) -> list[object]:
+def named(fields: Sequence[tuple[Callable[..., object], str]]) -> list[object]:
     return [pytest.param(page, name, id=f"{page.__name__}-{name}") for page, name in fields]
 
 
@@ -444,7 +445,7 @@ def test_a_page_leads_only_to_the_addresses_it_was_given(render: Callable[[Pages
     assert addresses <= OURS | {LOGIN, LOGOUT, HOME, ICON, SESSIONS}
 
 
-def test_the_static_address_may_lack_its_last_slash() -> None:
+def test_the_address_of_static_files_may_lack_its_last_slash() -> None:
     assert Document(Pages(static_url=STATIC.rstrip("/")).not_found(home_url=HOME)).addresses == OURS | {HOME}
 
 
@@ -644,7 +645,7 @@ def fields_of(form: Element, document: Document) -> dict[str | None, str | None]
     return {i.attributes["name"]: i.attributes["value"] for i in inputs}
 
 
-def test_each_session_has_a_form_and_this_browser_goes_the_usual_way_out() -> None:
+def test_each_session_has_a_form_and_the_current_browser_goes_the_usual_way_out() -> None:
     document = Document(sessions()(plain_pages()))
     forms = document.all("form")
     assert [form.attributes["method"] for form in forms] == ["post"] * 3
@@ -678,12 +679,12 @@ def test_whoever_listens_to_the_sessions_hears_a_table_and_which_button_is_which
     ]
 
 
-def test_what_is_not_known_of_a_session_is_said_so() -> None:
+def test_what_is_not_known_of_a_session_is_called_unknown() -> None:
     document = Document(own_session(plain_pages()))
     assert "Unknown browser this browser unknown 2023" in document.text
 
 
-def test_who_is_signed_in_here_alone_is_offered_no_everywhere_else() -> None:
+def test_who_has_one_session_is_not_offered_to_end_all_others() -> None:
     assert "everywhere else" in Document(sessions()(plain_pages())).text
     assert "everywhere else" not in Document(own_session(plain_pages())).text
 

@@ -74,7 +74,7 @@ def test_an_answer_finds_its_attempt_again(attempts: Attempts, clock: Clock) -> 
 
 
 @pytest.mark.requirement("3a.1")
-def test_another_browser_has_no_such_attempt(attempts: Attempts) -> None:
+def test_an_attempt_is_unknown_to_another_browser(attempts: Attempts) -> None:
     victim, attacker = Browser(), Browser()
     _, text = attacker.begin(attempts, "/")
     state = attempts.open_state(text)

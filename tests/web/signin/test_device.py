@@ -60,5 +60,5 @@ def test_whatever_a_user_agent_says_the_words_are_short_and_plain(user_agent: st
         ("<b>", None),
     ],
 )
-def test_an_address_is_one_or_nothing(remote: str | None, shown: str | None) -> None:
+def test_an_address_is_an_ip_address_or_nothing(remote: str | None, shown: str | None) -> None:
     assert address(remote) == shown

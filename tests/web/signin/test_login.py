@@ -21,22 +21,9 @@ from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
 from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.standin import Answer, StandIn
-from tests.support.settings.minimal import ORIGIN
+from tests.support.settings.minimal import CLIENT_SECRET, ORIGIN
 
 CALLBACK = f"{ORIGIN}/auth/oauth2/login/callback/"
-SECRET = "s3cret: %+&ü"
-
-
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn(client_id="app", client_secret=SECRET, sends_iss=True) as provider:
-        yield provider
-
-
-@pytest.fixture
-def site(provider: StandIn) -> Iterator[Guarded]:
-    with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
-        yield site
 
 
 def whoami(browser: Browser, site: Guarded) -> str | None:
@@ -163,7 +150,6 @@ def test_with_two_providers_a_page_offers_both_and_each_has_its_own_callback(pro
         ) as second,
         guarded(
             issuer=provider.issuer,
-            client_secret=SECRET,
             provider="First & Co",
             username_prefix="one-",
             **{
@@ -195,7 +181,7 @@ def test_with_two_providers_a_page_offers_both_and_each_has_its_own_callback(pro
 
 @pytest.mark.requirement("3a.2", "3b.16", "3a.3")
 def test_an_answer_at_another_providers_callback_is_refused(provider: StandIn) -> None:
-    named = {"issuer": provider.issuer, "client_id": "app", "client_secret": SECRET}
+    named = {"issuer": provider.issuer, "client_id": "app", "client_secret": CLIENT_SECRET}
     with guarded(
         client_id=None,
         client_secret=None,
@@ -213,9 +199,7 @@ def test_an_answer_at_another_providers_callback_is_refused(provider: StandIn) -
 
 
 def test_a_providers_picture_stands_on_its_button(provider: StandIn, tmp_path: Path) -> None:
-    with guarded(
-        issuer=provider.issuer, client_secret=SECRET, provider="Example", icon="github", login_page=True
-    ) as site:
+    with guarded(issuer=provider.issuer, provider="Example", icon="github", login_page=True) as site:
         browser = site.browser()
         page = browser.navigate(site.url + "/")
         assert f'<img src="{ORIGIN}/auth/oauth2/icon/default"' in page.text
@@ -365,7 +349,6 @@ def test_a_session_too_big_gives_up_tokens_first_then_claims_that_nobody_reads(p
     provider.claims = {"junk": "x" * 3000, "kept": "y" * 100}
     with guarded(
         issuer=provider.issuer,
-        client_secret=SECRET,
         keep_tokens="id access",
         session_max_bytes="2000",
         environ={"HTTP_X_KEPT": "claims.kept"},
@@ -381,7 +364,7 @@ def test_a_session_too_big_gives_up_tokens_first_then_claims_that_nobody_reads(p
 @pytest.mark.requirement("3c.8")
 def test_a_session_that_cannot_be_made_to_fit_is_refused(provider: StandIn) -> None:
     provider.userinfo["groups"] = [f"group-{number}" for number in range(400)]
-    with guarded(issuer=provider.issuer, client_secret=SECRET, session_max_bytes="2000") as site:
+    with guarded(issuer=provider.issuer, session_max_bytes="2000") as site:
         browser = site.browser()
         page = browser.navigate(site.url + "/")
         assert_refused(page, browser, site, status=400, code="session_too_big")
@@ -390,7 +373,7 @@ def test_a_session_that_cannot_be_made_to_fit_is_refused(provider: StandIn) -> N
 @pytest.mark.requirement("3c.7")
 def test_a_session_in_two_cookies_works_and_shrinks_again(provider: StandIn) -> None:
     provider.claims = {"much": "x" * 2500}
-    with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
+    with guarded(issuer=provider.issuer) as site:
         browser = site.browser()
         browser.navigate(site.url + "/")
         assert f"{site.session_cookie}.1" in browser.jar.names(site.url)
@@ -429,9 +412,7 @@ TOKEN_ANSWERS: dict[str, Any] = {
 
 @pytest.fixture
 def with_directory(provider: StandIn, tmp_path: Path) -> Iterator[Guarded]:
-    with guarded(
-        issuer=provider.issuer, client_secret=SECRET, directory=f"sqlite:///{tmp_path / 'users.db'}"
-    ) as site:
+    with guarded(issuer=provider.issuer, directory=f"sqlite:///{tmp_path / 'users.db'}") as site:
         yield site
 
 
@@ -450,7 +431,7 @@ def assert_nothing_happened(page: Page, browser: Browser, site: Guarded, tmp_pat
     assert len(site.audit) == 1
     assert f"ref={reference[0]}" in site.audit[0]
     assert "\n" not in site.audit[0]
-    assert SECRET not in site.audit[0]
+    assert CLIENT_SECRET not in site.audit[0]
     assert site.session_cookie not in browser.jar.names(site.url)
     assert users(tmp_path) == 0
     assert site.app.calls == 0
@@ -545,9 +526,7 @@ def test_a_provider_that_goes_down_in_the_middle(
 
 
 def test_a_directory_that_is_away(provider: StandIn, tmp_path: Path) -> None:
-    with guarded(
-        issuer=provider.issuer, client_secret=SECRET, directory=f"sqlite:///{tmp_path / 'no' / 'folder.db'}"
-    ) as site:
+    with guarded(issuer=provider.issuer, directory=f"sqlite:///{tmp_path / 'no' / 'folder.db'}") as site:
         browser = site.browser()
         page = browser.navigate(site.url + "/")
         assert page.status == 503
@@ -558,7 +537,6 @@ def test_a_directory_that_is_away(provider: StandIn, tmp_path: Path) -> None:
 def test_nobody_outside_allow_gets_in_or_leaves_a_trace(provider: StandIn, tmp_path: Path) -> None:
     with guarded(
         issuer=provider.issuer,
-        client_secret=SECRET,
         allow="email_domain:example.org user:joe",
         directory=f"sqlite:///{tmp_path / 'users.db'}",
     ) as site:
@@ -616,7 +594,7 @@ def test_an_error_description_of_several_lines_is_one_audit_line(site: Guarded) 
 
 @pytest.fixture
 def form_post(provider: StandIn) -> Iterator[Guarded]:
-    with guarded(issuer=provider.issuer, client_secret=SECRET, response_mode="form_post") as site:
+    with guarded(issuer=provider.issuer, response_mode="form_post") as site:
         yield site
 
 
@@ -746,7 +724,7 @@ def test_a_claim_that_a_rule_names_is_fetched_where_the_id_token_lacks_it(
 ) -> None:
     provider.claims = {**provider.userinfo, "phone_number": "1", "groups": []}
     provider.userinfo["plan"] = {"tier": tier}
-    with guarded(issuer=provider.issuer, client_secret=SECRET, allow="claim:plan.tier=gold") as site:
+    with guarded(issuer=provider.issuer, allow="claim:plan.tier=gold") as site:
         assert site.browser().navigate(site.url + "/").status == status
     assert len(provider.asked("/userinfo")) == 1
 
@@ -761,7 +739,6 @@ def test_an_address_that_is_not_verified_opens_no_door(provider: StandIn, verifi
     del provider.userinfo["email"]
     with guarded(
         issuer=provider.issuer,
-        client_secret=SECRET,
         allow="email_domain:example.com",
         attribute_map='{"username": "preferred_username", "email": "mail"}',
     ) as site:

@@ -16,13 +16,15 @@ import pytest
 
 from oauth2_mw.errors import StoreUnavailableError
 from tests.support.browser.jar import Browser
-from tests.support.hosts.guarded import Guarded, guarded
+from tests.support.hosts.guarded import Guarded, guarded, is_signed_in, signed_in
+from tests.support.hosts.shared_sessions import settings, site
 from tests.support.providers.jose import base64url, rsa_key
 from tests.support.providers.standin import LEFT_OUT, LOGOUT_EVENT, Answer, StandIn
-from tests.support.settings.minimal import ORIGIN
+from tests.support.settings.minimal import CLIENT_SECRET, ORIGIN
 from tests.support.stores.watched_store import WatchedStore
 
-SECRET = "s3cret: %+&ü"
+__all__ = ["site"]
+
 PATH = "/auth/oauth2/backchannel-logout/"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -31,36 +33,8 @@ Kept = Callable[[StandIn], dict[str, Any]]
 
 @pytest.fixture
 def provider() -> Iterator[StandIn]:
-    with StandIn(client_id="app", client_secret=SECRET, sid="session-1") as provider:
+    with StandIn(client_id="app", sid="session-1") as provider:
         yield provider
-
-
-@pytest.fixture(params=["directory", "session"])
-def site(request: pytest.FixtureRequest, provider: StandIn, tmp_path: Path) -> Iterator[Guarded]:
-    """Sessions in cookies beside a directory, and in a store."""
-    with guarded(**settings(provider, tmp_path, where=request.param)) as site:
-        yield site
-
-
-def settings(provider: StandIn, folder: Path, *, where: str = "directory", **more: Any) -> dict[str, Any]:
-    return {
-        "issuer": provider.issuer,
-        "client_secret": SECRET,
-        where: f"sqlite:///{folder / 'shared.db'}",
-        "revocation_sync": "1s",
-        **more,
-    }
-
-
-def signed_in(site: Guarded) -> Browser:
-    browser = site.browser()
-    browser.navigate(site.url + "/")
-    assert is_signed_in(browser, site)
-    return browser
-
-
-def is_signed_in(browser: Browser, site: Guarded) -> bool:
-    return browser.fetch(site.url + "/whoami").status == 200
 
 
 @dataclass
@@ -172,7 +146,7 @@ def test_by_sub_a_token_ends_no_session_that_is_newer(site: Guarded, provider: S
 
 def test_a_logout_token_counts_in_every_process(provider: StandIn, tmp_path: Path) -> None:
     for where in ("directory", "session"):
-        keys = settings(provider, tmp_path / where, where=where)
+        keys = settings(provider, tmp_path / where, where=where, revocation_sync="1s")
         (tmp_path / where).mkdir()
         with guarded(**keys) as one, guarded(**keys) as two:
             browser = signed_in(one)
@@ -186,7 +160,9 @@ def test_a_logout_token_counts_in_every_process(provider: StandIn, tmp_path: Pat
 @pytest.mark.parametrize(
     "changes", [{}, {"sid": "unknown"}, {"sub": "unknown", "sid": LEFT_OUT}, {"sub": LEFT_OUT}]
 )
-def test_who_is_out_already_is_out(site: Guarded, provider: StandIn, changes: dict[str, Any]) -> None:
+def test_a_token_that_names_nobody_signed_in_succeeds(
+    site: Guarded, provider: StandIn, changes: dict[str, Any]
+) -> None:
     assert tell(site, provider.logout_token(**changes)).status == 200
 
 
@@ -221,7 +197,7 @@ def test_a_token_whose_logout_failed_half_way_works_when_it_comes_again(
 
 def test_tokens_of_one_name_from_two_providers_are_two(provider: StandIn, tmp_path: Path) -> None:
     with (
-        StandIn(client_id="app", client_secret=SECRET, sid="session-1") as other,
+        StandIn(client_id="app", sid="session-1") as other,
         guarded(**several(provider, other, tmp_path)) as site,
     ):
         browser = site.browser()
@@ -391,7 +367,7 @@ def test_a_logout_token_comes_as_one_form_field(
     assert is_signed_in(browser, site)
 
 
-def test_other_fields_of_the_form_say_nothing(site: Guarded, provider: StandIn) -> None:
+def test_fields_beside_the_logout_token_say_nothing(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     body = as_form(provider.logout_token(), state="x", client_id="another")
     assert request(site, "POST", body=body).status == 200
@@ -417,12 +393,12 @@ def several(provider: StandIn, other: StandIn, folder: Path) -> dict[str, Any]:
         "provider:corp": {
             "issuer": other.issuer,
             "client_id": "app",
-            "client_secret": SECRET,
+            "client_secret": CLIENT_SECRET,
             "username_prefix": "corp-",
         },
         "provider:plain": {
             "client_id": "app",
-            "client_secret": SECRET,
+            "client_secret": CLIENT_SECRET,
             "authorization_endpoint": other.url + "/authorize",
             "token_endpoint": other.url + "/token",
             "userinfo_endpoint": other.url + "/userinfo",
@@ -432,7 +408,7 @@ def several(provider: StandIn, other: StandIn, folder: Path) -> dict[str, Any]:
 
 def test_each_provider_has_an_address_of_its_own(provider: StandIn, tmp_path: Path) -> None:
     with (
-        StandIn(client_id="app", client_secret=SECRET, sid="session-1", key=rsa_key(2)) as other,
+        StandIn(client_id="app", sid="session-1", key=rsa_key(2)) as other,
         guarded(**several(provider, other, tmp_path)) as site,
     ):
         browser = site.browser()
@@ -452,8 +428,8 @@ def test_a_provider_that_cannot_tell_has_no_address(provider: StandIn, tmp_path:
         assert tell(site, provider.logout_token(), f"{PATH}{name}/").status in (400, 404)
 
 
-def test_with_neither_directory_nor_store_there_is_no_address(provider: StandIn) -> None:
-    with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
+def test_with_neither_directory_nor_store_no_address_takes_logout_tokens(provider: StandIn) -> None:
+    with guarded(issuer=provider.issuer) as site:
         assert tell(site, provider.logout_token()).status == 404
 
 

@@ -10,14 +10,15 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
-from tests.support.hosts.guarded import Guarded, guarded
+from tests.support.hosts.guarded import Guarded, guarded, is_signed_in, signed_in
+from tests.support.hosts.shared_sessions import settings, site
 from tests.support.providers.standin import StandIn
-from tests.support.settings.minimal import ORIGIN
+from tests.support.settings.minimal import CLIENT_SECRET, ORIGIN
 from tests.support.stores.watched_store import WatchedStore
 
-SECRET = "s3cret: %+&ü"
+__all__ = ["site"]
+
 URL = f"{ORIGIN}/auth/oauth2/frontchannel-logout/"
 LOGOUT = f"{ORIGIN}/auth/oauth2/logout/"
 DONE = f"{ORIGIN}/auth/oauth2/logout/done/"
@@ -27,35 +28,8 @@ NEIGHBOUR = "https://id.app.example"
 
 @pytest.fixture
 def provider() -> Iterator[StandIn]:
-    with StandIn(client_id="app", client_secret=SECRET, sid="session-1") as provider:
+    with StandIn(client_id="app", sid="session-1") as provider:
         yield provider
-
-
-@pytest.fixture(params=["directory", "session"])
-def site(request: pytest.FixtureRequest, provider: StandIn, tmp_path: Path) -> Iterator[Guarded]:
-    """Sessions in cookies beside a directory, and in a store."""
-    with guarded(**settings(provider, tmp_path, where=request.param)) as site:
-        yield site
-
-
-def settings(provider: StandIn, folder: Path, *, where: str = "directory", **more: Any) -> dict[str, Any]:
-    return {
-        "issuer": provider.issuer,
-        "client_secret": SECRET,
-        where: f"sqlite:///{folder / 'shared.db'}",
-        **more,
-    }
-
-
-def signed_in(site: Guarded) -> Browser:
-    browser = site.browser()
-    browser.navigate(site.url + "/")
-    assert is_signed_in(browser, site)
-    return browser
-
-
-def is_signed_in(browser: Browser, site: Guarded) -> bool:
-    return browser.fetch(site.url + "/whoami").status == 200
 
 
 def address(provider: StandIn, **changed: str | None) -> str:
@@ -77,7 +51,7 @@ def calm(page: Page) -> str:
 
 
 @pytest.mark.requirement("L5")
-def test_a_frame_with_the_sessions_name_ends_it(site: Guarded, provider: StandIn) -> None:
+def test_a_frame_with_the_sessions_name_ends_the_session(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     calm(browser.frame(address(provider), initiator=provider.url))
     # From another site the browser sends no cookie: the sid alone did it.
@@ -88,7 +62,9 @@ def test_a_frame_with_the_sessions_name_ends_it(site: Guarded, provider: StandIn
 
 
 @pytest.mark.requirement("L4")
-def test_a_logout_that_began_here_passes_the_frame_and_comes_back(site: Guarded, provider: StandIn) -> None:
+def test_a_logout_that_began_at_the_application_passes_the_frame_and_comes_back(
+    site: Guarded, provider: StandIn
+) -> None:
     browser = signed_in(site)
     page = browser.navigate(LOGOUT, initiator=ORIGIN, stop_before=DONE)
     assert page.url.startswith(provider.url)
@@ -189,7 +165,7 @@ def test_whoever_opens_the_address_sees_the_same_page(site: Guarded, provider: S
 
 def test_a_provider_ends_no_session_of_another(provider: StandIn, tmp_path: Path) -> None:
     with (
-        StandIn(client_id="app", client_secret=SECRET, sid="session-1") as other,
+        StandIn(client_id="app", sid="session-1") as other,
         guarded(**settings(provider, tmp_path, **corp(other))) as site,
     ):
         browser = site.browser()
@@ -207,7 +183,7 @@ def corp(provider: StandIn) -> dict[str, Any]:
     named = {
         "issuer": provider.issuer,
         "client_id": "app",
-        "client_secret": SECRET,
+        "client_secret": CLIENT_SECRET,
         "username_prefix": "corp-",
     }
     return {"provider:corp": named}
@@ -231,7 +207,7 @@ def test_the_provider_alone_may_frame_the_page(site: Guarded, provider: StandIn)
 
 
 @pytest.mark.requirement("N2.7.14")
-def test_every_origin_of_the_provider_that_is_written_down_may(provider: StandIn, tmp_path: Path) -> None:
+def test_every_origin_of_a_written_endpoint_may_frame_the_page(provider: StandIn, tmp_path: Path) -> None:
     elsewhere = {
         "authorization_endpoint": "https://login.example.com/authorize",
         "logout_endpoint": "https://bye.example.com:8443/logout?a=b",
@@ -272,20 +248,20 @@ def test_a_query_that_cannot_be_read_is_400(site: Guarded, query: str) -> None:
 
 
 def test_with_neither_directory_nor_store_the_url_is_404(provider: StandIn) -> None:
-    with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
+    with guarded(issuer=provider.issuer) as site:
         assert site.browser().frame(address(provider), initiator=ORIGIN).status == 404
 
 
 def test_a_provider_that_cannot_tell_has_no_address(provider: StandIn, tmp_path: Path) -> None:
-    plain = {
+    plain: dict[str, Any] = {
         "client_id": "app",
-        "client_secret": SECRET,
+        "client_secret": CLIENT_SECRET,
         "authorization_endpoint": provider.url + "/authorize",
         "token_endpoint": provider.url + "/token",
         "userinfo_endpoint": provider.url + "/userinfo",
         "username_prefix": "plain-",
     }
-    with guarded(**settings(provider, tmp_path, **{"provider:plain": plain})) as site:
+    with guarded(**settings(provider, tmp_path), **{"provider:plain": plain}) as site:
         for name in ("plain", "default", "unknown"):
             assert site.browser().frame(f"{URL}{name}/", initiator=ORIGIN).status == 404
 

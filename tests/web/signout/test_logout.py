@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -10,38 +9,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.support.browser.jar import Browser
-from tests.support.hosts.guarded import Guarded, guarded
+from tests.support.hosts.guarded import Guarded, guarded, is_signed_in, signed_in
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.providers.standin import StandIn
-from tests.support.settings.minimal import ORIGIN
+from tests.support.settings.minimal import CLIENT_SECRET, ORIGIN
 from tests.support.stores.watched_store import WatchedStore
 
-SECRET = "s3cret: %+&ü"
 LOGOUT = f"{ORIGIN}/auth/oauth2/logout/"
 DONE = f"{ORIGIN}/auth/oauth2/logout/done/"
-
-
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn(client_id="app", client_secret=SECRET) as provider:
-        yield provider
-
-
-@pytest.fixture
-def site(provider: StandIn) -> Iterator[Guarded]:
-    with guarded(issuer=provider.issuer, client_secret=SECRET) as site:
-        yield site
-
-
-def signed_in(site: Guarded) -> Browser:
-    browser = site.browser()
-    browser.navigate(site.url + "/")
-    assert is_signed_in(browser, site)
-    return browser
-
-
-def is_signed_in(browser: Browser, site: Guarded) -> bool:
-    return browser.fetch(site.url + "/whoami").status == 200
 
 
 # Who may sign a person out
@@ -233,17 +208,17 @@ def test_a_confirmed_logout_keeps_its_destination(site: Guarded) -> None:
     assert page.location == site.url + "/bye"
 
 
-def test_sync_logout_off_stays_here(provider: StandIn) -> None:
-    with guarded(issuer=provider.issuer, client_secret=SECRET, sync_logout=False) as site:
+def test_with_sync_logout_off_a_logout_stays_at_the_application(provider: StandIn) -> None:
+    with guarded(issuer=provider.issuer, sync_logout=False) as site:
         browser = signed_in(site)
         page = browser.navigate(LOGOUT, initiator=ORIGIN)
         assert page.url == DONE
         assert provider.asked("/end_session") == []
 
 
-def test_without_an_endpoint_it_stays_here_and_says_so(provider: StandIn) -> None:
+def test_without_an_endpoint_a_logout_stays_at_the_application_and_says_so(provider: StandIn) -> None:
     provider.metadata = {"end_session_endpoint": None}
-    with guarded(issuer=provider.issuer, client_secret=SECRET, provider="Example ID") as site:
+    with guarded(issuer=provider.issuer, provider="Example ID") as site:
         browser = signed_in(site)
         page = browser.navigate(LOGOUT, initiator=ORIGIN)
         assert page.status == 200
@@ -256,11 +231,8 @@ def test_without_an_endpoint_it_stays_here_and_says_so(provider: StandIn) -> Non
 
 def test_a_written_endpoint_of_a_plain_provider_is_used_as_it_stands() -> None:
     with (
-        StandIn(
-            client_id="app", client_secret=SECRET, oidc=False, userinfo={"id": 1, "username": "jane"}
-        ) as provider,
+        StandIn(client_id="app", oidc=False, userinfo={"id": 1, "username": "jane"}) as provider,
         guarded(
-            client_secret=SECRET,
             authorization_endpoint=provider.url + "/authorize",
             token_endpoint=provider.url + "/token",
             userinfo_endpoint=provider.url + "/userinfo",
@@ -274,7 +246,6 @@ def test_a_written_endpoint_of_a_plain_provider_is_used_as_it_stands() -> None:
 def test_a_query_of_the_endpoint_is_kept(provider: StandIn) -> None:
     with guarded(
         issuer=provider.issuer,
-        client_secret=SECRET,
         logout_endpoint=provider.url + "/end_session?tenant=a%20b",
     ) as site:
         page = signed_in(site).navigate(LOGOUT, initiator=ORIGIN, follow=False)
@@ -286,7 +257,6 @@ def test_a_query_of_the_endpoint_is_kept(provider: StandIn) -> None:
 def test_a_provider_that_is_down_does_not_hold_up_a_logout(provider: StandIn) -> None:
     with guarded(
         issuer=provider.issuer,
-        client_secret=SECRET,
         authorization_endpoint=provider.url + "/authorize",
         token_endpoint=provider.url + "/token",
         userinfo_endpoint=provider.url + "/userinfo",
@@ -322,7 +292,7 @@ def test_a_copied_cookie_is_worth_nothing_after_the_logout(site: Guarded) -> Non
 def test_with_a_directory_a_logout_counts_in_every_process(provider: StandIn, tmp_path: Path) -> None:
     keys = {
         "issuer": provider.issuer,
-        "client_secret": SECRET,
+        "client_secret": CLIENT_SECRET,
         "directory": f"sqlite:///{tmp_path / 'users.db'}",
         "revocation_sync": "1s",
     }
@@ -341,9 +311,7 @@ def test_a_logout_that_the_directory_does_not_take_is_one_for_this_browser_and_s
     (tmp_path / "data").mkdir()
     url = tmp_path / "url"
     url.write_text(f"sqlite:///{tmp_path / 'data' / 'users.db'}")
-    with guarded(
-        issuer=provider.issuer, client_secret=SECRET, directory=f"file:{url}", sync_logout=False
-    ) as site:
+    with guarded(issuer=provider.issuer, directory=f"file:{url}", sync_logout=False) as site:
         browser = signed_in(site)
         url.write_text(f"sqlite:///{tmp_path / 'away' / 'users.db'}")
         assert browser.navigate(LOGOUT, initiator=ORIGIN).url == DONE
@@ -358,7 +326,7 @@ def test_a_store_that_is_away_refuses_a_logout_that_works_when_it_is_back(
     provider: StandIn, tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path}/sessions.db"
-    with guarded(issuer=provider.issuer, client_secret=SECRET, session=url) as site:
+    with guarded(issuer=provider.issuer, session=url) as site:
         browser = signed_in(site)
         ledger = site.middleware._sessions.ledger
         assert ledger is not None
@@ -377,9 +345,7 @@ def test_a_store_that_is_away_refuses_a_logout_that_works_when_it_is_back(
 
 
 def test_a_disabled_user_is_out(provider: StandIn, tmp_path: Path) -> None:
-    with guarded(
-        issuer=provider.issuer, client_secret=SECRET, directory=f"sqlite:///{tmp_path / 'users.db'}"
-    ) as site:
+    with guarded(issuer=provider.issuer, directory=f"sqlite:///{tmp_path / 'users.db'}") as site:
         browser = signed_in(site)
         directory = site.middleware._directory
         assert directory is not None

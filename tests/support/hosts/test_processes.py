@@ -91,7 +91,7 @@ def test_a_refused_connection_means_not_yet() -> None:
         child.wait_until(ready)
 
 
-def test_both_streams_are_kept() -> None:
+def test_what_a_child_prints_on_both_streams_is_kept() -> None:
     with python("import sys; print('one', flush=True); print('two', file=sys.stderr)") as child:
         assert child.wait() == 0
         assert set(child.output.split()) == {"one", "two"}

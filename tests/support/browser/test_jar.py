@@ -128,7 +128,7 @@ def test_a_cookie_is_deleted_by_an_end_in_the_past(jar: CookieJar, ending: str) 
     assert list(jar) == []
 
 
-def test_another_path_deletes_nothing(jar: CookieJar) -> None:
+def test_a_cookie_is_not_deleted_by_one_of_another_path(jar: CookieJar) -> None:
     jar.store(PLAIN, "a=1; Path=/", MINE)
     jar.store(PLAIN, "a=; Path=/core; Max-Age=0", MINE)
     assert jar.header(PLAIN, MINE) == "a=1"
@@ -308,8 +308,8 @@ def test_a_form_is_filled_and_sent_with_its_button(server: str) -> None:
 def test_the_second_button_can_be_pressed_and_an_unknown_input_is_an_error(server: str) -> None:
     browser = Browser()
     browser.navigate(f"{server}/form")
-    with pytest.raises(AssertionError, match="no input 'pass'"):
-        browser.submit(**{"pass": "x"})
+    with pytest.raises(AssertionError, match="no input 'password'"):
+        browser.submit(password="x")
     assert browser.submit(button="No").json()["body"] == "login=&t=%261"
 
 
