@@ -77,7 +77,7 @@ class OAuth2Middleware:
             return self._answer(environ, start_response, path)
         if here and self._public(path):
             if header is not None and self._hide_cookies:
-                self._cut_cookies(environ, self._sessions.without_ours(header))
+                self._cut_cookies(environ, self._sessions.remaining_cookies(header))
             return self._app(environ, start_response)
 
         known = None
@@ -101,7 +101,7 @@ class OAuth2Middleware:
                     environ["oauth2_mw.session"] = known.session
                     environ["oauth2_mw.urls"] = self._urls
                     # New tokens that no cookie brings home are lost.
-                    urgent = known.needs_new_cookie and known.cached is None
+                    urgent = known.needs_new_cookie and self._sessions.in_cookies
                     cookies = self._sessions.renewal(known)
                     return self._app(environ, _private(start_response, cookies, urgent=urgent))
         if self._optional:
@@ -124,7 +124,7 @@ class OAuth2Middleware:
 
     def _refreshed(self, known: RequestSession) -> RequestSession:
         """The same, with its tokens refreshed if that is due."""
-        return self._site().refreshed(known) if self._sessions.is_due(known) else known
+        return self._site().refreshed(known) if self._sessions.is_refresh_due(known) else known
 
     @staticmethod
     def _cut_cookies(environ: WSGIEnvironment, rest: str | None) -> None:

@@ -517,7 +517,7 @@ def test_a_client_key_that_cannot_sign_stops_the_start(app: App) -> None:
 def clock_of(middleware: OAuth2Middleware) -> ShiftedClock:
     """A clock that moves the time by which sessions live."""
     sessions = middleware._sessions
-    clock = sessions._clock = ShiftedClock(sessions._clock)
+    clock = sessions._clock = sessions._backend._clock = ShiftedClock(sessions._clock)  # type: ignore[attr-defined]
     return clock
 
 

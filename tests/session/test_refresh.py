@@ -16,7 +16,8 @@ import pytest
 
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.identity.admission import Admission
-from oauth2_mw.session import refresh
+from oauth2_mw.session import refresh, token_refresh
+from oauth2_mw.session.model import RefreshSchedule
 from oauth2_mw.session.refresh import Refresher
 from tests.support.browser.jar import Browser
 from tests.support.clock import ShiftedClock
@@ -40,8 +41,7 @@ class Scene:
         self.sessions = site.middleware._sessions
         self.clock = ShiftedClock(self.sessions._clock)
         self.sessions._clock = self.clock
-        if self.sessions._stored is not None:
-            self.sessions._stored._clock = self.clock
+        self.sessions._backend._clock = self.clock  # type: ignore[attr-defined]
         self.browser = site.browser()
         self.browser.navigate(site.url + "/")
         assert self.refreshes == 0
@@ -239,7 +239,7 @@ def test_a_refresh_that_took_too_long_overwrites_nothing_newer(provider: StandIn
         provider.refreshes_id_token = False
         seen = there.see()
         assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] == "fast"
-        there.sessions._stored._cache._entries.clear()  # type: ignore[union-attr]
+        there.sessions._backend._cache._entries.clear()  # type: ignore[attr-defined]
         seen = there.see()
         assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] == "fast"
 
@@ -308,7 +308,7 @@ def test_a_provider_that_is_down_keeps_nobody_out_and_is_asked_again_later(
         assert there.refreshes == 1
         assert there.audit("refresh_postponed")
         del provider.answers["token"]
-        there.clock.ahead += refresh.RETRY + 1
+        there.clock.ahead += token_refresh.RETRY + 1
         seen = there.see()
         assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] != before["HTTP_X_ACCESS_TOKEN"]
         assert there.refreshes == 2
@@ -484,8 +484,9 @@ def test_two_sessions_with_one_refresh_token_stay_two(provider: StandIn, tmp_pat
             browser.navigate(there.site.url + "/")
             known = there.sessions.resolve("; ".join(f"{one.name}={one.value}" for one in browser.jar))
             assert known is not None and known.session is not None
-            due = refresh.RefreshSchedule(int(there.clock()) // HOUR * HOUR, int(there.clock()))
-            both.append(replace(known, session=replace(known.session, refresh_schedule=due)))
+            due = RefreshSchedule(int(there.clock()) // HOUR * HOUR, int(there.clock()))
+            session = replace(known.session, refresh_schedule=due)
+            both.append(replace(known, session=session, cached=session))
         site = there.site.middleware._site()
         for known in both:
             seen = site.refreshed(known).session

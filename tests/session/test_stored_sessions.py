@@ -17,6 +17,7 @@ from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import SignInDetails
 from oauth2_mw.session.revocation import user_name
+from oauth2_mw.session.stored_sessions import CachedSession, StoredSessions
 from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line
 from oauth2_mw.sql import Database
@@ -40,17 +41,17 @@ class Host:
         self.clock = clock
         self.sessions = SessionManager(self.settings, store=self.store, clock=clock)
         # What a worker has read counts by a clock that nobody sets; here one that tests do.
-        assert self.sessions._stored is not None
-        self.sessions._stored.monotonic = clock
+        assert isinstance(self.sessions._backend, StoredSessions)
+        self.sessions._backend.monotonic = clock
 
-    def sign_in(self, identity: Identity = JANE, origin: SignInDetails | None = None, **tokens: str) -> str:
+    def sign_in(self, identity: Identity = JANE, sign_in: SignInDetails | None = None, **tokens: str) -> str:
         sent = self.sessions.cookies.read("")
         lines = self.sessions.create(
             self.settings.providers["default"],
             identity,
             tokens,
             sent,
-            origin=origin or SignInDetails(int(self.clock())),
+            sign_in=sign_in or SignInDetails(int(self.clock())),
         )
         return "; ".join(line.partition(";")[0] for line in lines)
 
@@ -203,7 +204,7 @@ def test_a_sign_in_that_cannot_be_written_down_is_none(host: Host) -> None:
 @pytest.mark.requirement("3c.13")
 def test_who_reads_the_store_reads_nothing_of_the_person(host: Host, tmp_path: Path) -> None:
     host.sign_in(
-        id_token="canary-token", origin=SignInDetails(NOW, "canary-sid", "canary-device", "192.0.2.77")
+        id_token="canary-token", sign_in=SignInDetails(NOW, "canary-sid", "canary-device", "192.0.2.77")
     )
     octets = b"".join(path.read_bytes() for path in tmp_path.glob("sessions.db*"))
     for secret in (b"canary", b"jane", b"192.0.2", b"u1\x00", b"id.example"):
@@ -241,10 +242,10 @@ def test_a_poisoned_record_signs_nobody_in(host: Host, clock: Clock, data: str) 
 def test_a_handle_needs_the_key_that_it_was_made_with(host: Host) -> None:
     cookie = host.sign_in()
     held = host.known(cookie).cached
-    assert held is not None
+    assert isinstance(held, CachedSession)
     forged = replace(held.handle, secret=b"\x00" * 32)
-    assert host.sessions._stored is not None
-    assert host.sessions._stored.find(forged) is None
+    assert isinstance(host.sessions._backend, StoredSessions)
+    assert host.sessions._backend._find(forged) is None
     assert host.user(cookie) == "jane"
 
 
@@ -281,8 +282,8 @@ def test_a_cookie_with_two_sessions_means_neither(host: Host) -> None:
 
 
 def test_memory_is_bounded_in_entries_and_characters(host: Host) -> None:
-    assert host.sessions._stored is not None
-    cache = host.sessions._stored._cache
+    assert isinstance(host.sessions._backend, StoredSessions)
+    cache = host.sessions._backend._cache
     cache.max_entries = 10
     cookies = [host.sign_in() for _ in range(30)]
     assert len(cache) == 10
@@ -343,7 +344,7 @@ def test_a_rotation_ends_no_session_and_retiring_ends_those_that_were_not_used(
 def test_after_a_rotation_a_session_in_use_is_still_found_by_its_user(tmp_path: Path, clock: Clock) -> None:
     old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
     host = Host(tmp_path, clock, secret_keys=f"file:{key_file(tmp_path, old)}")
-    cookie = host.sign_in(origin=SignInDetails(NOW, "sid-1"))
+    cookie = host.sign_in(sign_in=SignInDetails(NOW, "sid-1"))
     key_file(tmp_path, old, new)
     clock.now += 120
     host.sessions._keyring.look()
@@ -366,7 +367,7 @@ def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
 ) -> None:
     old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
     host = Host(tmp_path, clock, secret_keys=f"file:{key_file(tmp_path, old)}")
-    cookie = host.sign_in(origin=SignInDetails(NOW, "sid-1"))
+    cookie = host.sign_in(sign_in=SignInDetails(NOW, "sid-1"))
     key_file(tmp_path, old, new)
     clock.now += 120
     host.sessions._keyring.look()
@@ -398,12 +399,12 @@ def test_a_logout_of_the_user_beats_a_sign_in_in_flight(host: Host, other: Host)
     assert ledger is not None
     host.store.before["add"] = lambda: ledger.end_user("u1", moment=NOW)
     with pytest.raises(AccessDeniedError, match="signed out") as refused:
-        host.sign_in(origin=SignInDetails(NOW))
+        host.sign_in(sign_in=SignInDetails(NOW))
     assert refused.value.code == "signed_out"
     assert ledger.entries("u1") == []
     # Whoever signs in after that moment is somebody who has come back.
     host.store.before.clear()
-    assert host.user(host.sign_in(origin=SignInDetails(NOW + 1))) == "jane"
+    assert host.user(host.sign_in(sign_in=SignInDetails(NOW + 1))) == "jane"
 
 
 @pytest.mark.requirement("3l.6")
@@ -412,20 +413,20 @@ def test_a_logout_of_the_providers_session_beats_a_sign_in_in_flight(host: Host,
     assert ledger is not None
     host.store.before["add"] = lambda: ledger.end_by_sid("https://id.example", "s1", coming=True)
     with pytest.raises(AccessDeniedError):
-        host.sign_in(origin=SignInDetails(NOW, "s1"))
+        host.sign_in(sign_in=SignInDetails(NOW, "s1"))
     host.store.before.clear()
-    assert host.user(host.sign_in(origin=SignInDetails(NOW, "s2"))) == "jane"
+    assert host.user(host.sign_in(sign_in=SignInDetails(NOW, "s2"))) == "jane"
 
 
 def test_a_forged_sid_is_not_remembered(host: Host) -> None:
     ledger = host.sessions.ledger
     assert ledger is not None
     assert ledger.end_by_sid("https://id.example", "s1") == []
-    assert host.user(host.sign_in(origin=SignInDetails(NOW, "s1"))) == "jane"
+    assert host.user(host.sign_in(sign_in=SignInDetails(NOW, "s1"))) == "jane"
 
 
 def test_a_cut_off_spares_later_sign_ins(host: Host) -> None:
-    early, late = host.sign_in(origin=SignInDetails(NOW)), host.sign_in(origin=SignInDetails(NOW + 10))
+    early, late = host.sign_in(sign_in=SignInDetails(NOW)), host.sign_in(sign_in=SignInDetails(NOW + 10))
     ledger = host.sessions.ledger
     assert ledger is not None
     ended = ledger.end_user("u1", moment=NOW + 5)
@@ -438,7 +439,7 @@ def test_a_cut_off_spares_later_sign_ins(host: Host) -> None:
 def test_entries_show_where_a_session_is_used(host: Host, clock: Clock) -> None:
     ledger = host.sessions.ledger
     assert ledger is not None
-    cookie = host.sign_in(origin=SignInDetails(NOW, None, "Firefox on Linux", "192.0.2.1"))
+    cookie = host.sign_in(sign_in=SignInDetails(NOW, None, "Firefox on Linux", "192.0.2.1"))
     host.sign_in(replace(JANE, id="u2", username="eve"))
     clock.now += 30 * 60
     host.user(cookie)
@@ -483,8 +484,8 @@ def told(host: Host, cookie: str, change: Callable[[list[Any]], Any]) -> None:
 def test_a_session_told_of_in_another_shape_hides_no_other(
     host: Host, change: Callable[[list[Any]], Any]
 ) -> None:
-    told(host, host.sign_in(origin=SignInDetails(NOW, "sid-1")), change)
-    cookie = host.sign_in(origin=SignInDetails(NOW, "sid-1"))
+    told(host, host.sign_in(sign_in=SignInDetails(NOW, "sid-1")), change)
+    cookie = host.sign_in(sign_in=SignInDetails(NOW, "sid-1"))
     ledger = host.sessions.ledger
     assert ledger is not None
     assert len(ledger.entries("u1")) == len(list(ledger.all())) == 1
@@ -493,7 +494,7 @@ def test_a_session_told_of_in_another_shape_hides_no_other(
 
 
 def test_a_session_of_which_a_later_version_tells_more_can_be_ended(host: Host) -> None:
-    cookie = host.sign_in(origin=SignInDetails(NOW, "sid-1"))
+    cookie = host.sign_in(sign_in=SignInDetails(NOW, "sid-1"))
     told(host, cookie, lambda fields: [*fields, "more"])
     ledger = host.sessions.ledger
     assert ledger is not None
@@ -536,9 +537,9 @@ class Carried:
         self.sessions = SessionManager(self.settings, store=self.store, shared=beside, clock=clock)
         self.sessions.revocations._clock = clock
 
-    def sign_in(self, origin: SignInDetails) -> str:
+    def sign_in(self, sign_in: SignInDetails) -> str:
         sent = self.sessions.cookies.read("")
-        [line] = self.sessions.create(self.settings.providers["default"], JANE, {}, sent, origin=origin)
+        [line] = self.sessions.create(self.settings.providers["default"], JANE, {}, sent, sign_in=sign_in)
         return line.partition(";")[0]
 
 

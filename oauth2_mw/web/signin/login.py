@@ -226,7 +226,7 @@ class Login:
             identity,
             tokens,
             known.cookies,
-            origin=SignInDetails(
+            sign_in=SignInDetails(
                 issued_at=sign_in.issued if sign_in.issued is not None else begun,
                 sid=sign_in.sid,
                 device=device(environ.get("HTTP_USER_AGENT")),

@@ -129,7 +129,7 @@ class Logout:
         try:
             self._sessions.end(session)
         except StoreUnavailableError as error:
-            if known.cached is not None:
+            if not self._sessions.in_cookies:
                 # It goes on for whoever has the cookie, and so this was no sign-out; the person can try again.
                 raise
             # The browser forgets in any case; a copy of its cookie may serve elsewhere until it ends by itself.

@@ -11,6 +11,7 @@ import pytest
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.model import SignInDetails
+from oauth2_mw.session.stored_sessions import StoredSessions
 from oauth2_mw.settings.model import Settings
 from tests.support.hosts.wsgi_call import call, environ_for
 
@@ -40,8 +41,8 @@ class Worker:
         self._middleware = OAuth2Middleware(_application, self.settings)
         self._sessions = self._middleware._sessions
         self._sessions.revocations._clock = clock
-        if self._sessions._stored is not None:
-            self._sessions._stored.monotonic = clock
+        if isinstance(self._sessions._backend, StoredSessions):
+            self._sessions._backend.monotonic = clock
 
     def sign_in(self, user_id: str, username: str, subject: str = "1", **details: Any) -> str:
         """Sign somebody in, and return the ``Cookie`` header of their browser from then on."""
@@ -51,7 +52,7 @@ class Worker:
             who,
             {"id_token": "canary-token"},
             self._sessions.cookies.read(""),
-            origin=SignInDetails(**{"issued_at": int(time.time()), **details}),
+            sign_in=SignInDetails(**{"issued_at": int(time.time()), **details}),
         )
         return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
