@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import inf
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from oauth2_mw.session.model import Session
 
@@ -11,20 +12,21 @@ from oauth2_mw.session.model import Session
 Cached = TypeVar("Cached")
 
 
-class OpenedSession(NamedTuple, Generic[Cached]):
-    """A session as its backend found it."""
+@dataclass(slots=True)
+class OpenedSession(Generic[Cached]):
+    """A session as its backend found it. Never changed after construction; freezing it would slow every opening."""
 
     session: Session
     #: what the backend is given back when it is asked about the session again
     cached: Cached
-    #: whether the browser must be given a new cookie, however recent its own is
-    needs_new_cookie: bool = False
     #: from when a use of the session is worth a new cookie, in seconds since the epoch
     renew_at: float = inf
     #: monotonic time up to which the backend need not be asked again
     fresh_until: float = inf
     #: until when another worker may be refreshing it, in seconds since the epoch; 0 if none is
     lease_expires: int = 0
+    #: whether the browser must be given a new cookie, however recent its own is
+    needs_new_cookie: bool = False
 
 
 class SessionBackend(Protocol[Cached]):

@@ -33,18 +33,18 @@ class RequestSession:
     remaining_cookies: str | None = field(repr=False)
     #: our cookies
     cookies: RequestCookies = field(repr=False)
-    #: whether there was a session cookie that stands for no session
-    invalid: bool
     #: what the session's backend is given back when it is asked about the session again
     cached: object = None
-    #: whether the browser must be given a new cookie, however recent its own is
-    needs_new_cookie: bool = False
     #: from when a use of the session is worth a new cookie, in seconds since the epoch
     renew_at: float = inf
     #: monotonic time up to which the backend need not be asked again
     fresh_until: float = inf
     #: until when another worker may be refreshing the session, in seconds since the epoch; 0 if none is
     lease_expires: int = 0
+    #: whether the browser must be given a new cookie, however recent its own is
+    needs_new_cookie: bool = False
+    #: whether there was a session cookie that stands for no session
+    invalid: bool = False
 
     def without_session(self) -> RequestSession:
         """Return the same request with a session that has ended."""
@@ -52,7 +52,7 @@ class RequestSession:
 
 
 #: What a request without any cookie of ours stands for.
-NO_SESSION = RequestSession(None, {}, None, RequestCookies({}, None), invalid=False)
+NO_SESSION = RequestSession(None, {}, None, RequestCookies({}, None))
 
 
 class CookieHeaderCache(BoundedCache[str, RequestSession]):

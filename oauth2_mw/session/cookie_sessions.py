@@ -57,7 +57,7 @@ class CookieSessions:
         except (ValueError, KeyError, TypeError):
             log.info("a session cookie of another version was left aside")
             return None
-        return self.recall(session)
+        return OpenedSession(session, session, session.renew_at())
 
     def create(self, session: Session) -> str:
         """List a new session, and return the value of its cookie."""
@@ -81,11 +81,11 @@ class CookieSessions:
         lease: int = 0,  # noqa: ARG002 (a cookie has none)
     ) -> OpenedSession[Session]:
         """Return *session*, which exists from now on in the response alone: its cookie must be set."""
-        return OpenedSession(session, session, needs_new_cookie=True, renew_at=session.renew_at())
+        return OpenedSession(session, session, session.renew_at(), needs_new_cookie=True)
 
     def recall(self, session: Session) -> OpenedSession[Session]:
         """Return the session as it is: its cookie says everything."""
-        return OpenedSession(session, session, renew_at=session.renew_at())
+        return OpenedSession(session, session, session.renew_at())
 
     reload = recall
 

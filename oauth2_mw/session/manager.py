@@ -109,9 +109,11 @@ class SessionManager:
 
         :raises StoreUnavailableError: when it cannot be known whether the session was ended elsewhere.
         """
-        self._keyring.refresh()
-        if self._generation != self._keyring.generation:
-            self._generation, self._opened = self._keyring.generation, CookieHeaderCache()
+        keyring, now = self._keyring, monotonic()
+        if now >= keyring.next_look:
+            keyring.look()
+        if self._generation != keyring.generation:
+            self._generation, self._opened = keyring.generation, CookieHeaderCache()
         cache = self._opened
         current = cache.get(cookie_header)
         if current is None:
@@ -120,7 +122,7 @@ class SessionManager:
             current = self._open(cookie_header)
             if current.session is not None:
                 cache.put_unless_busy(cookie_header, current)
-        elif monotonic() >= current.fresh_until:
+        elif now >= current.fresh_until:
             current = self.recall(current)
             if current.session is not None:
                 cache.put_unless_busy(cookie_header, current)
@@ -207,12 +209,11 @@ class SessionManager:
             environ,
             cookies.other_header,
             cookies,
-            invalid=False,
-            cached=opened.cached,
+            opened.cached,
+            opened.renew_at,
+            opened.fresh_until,
+            opened.lease_expires,
             needs_new_cookie=opened.needs_new_cookie or needs_new_cookie,
-            renew_at=opened.renew_at,
-            fresh_until=opened.fresh_until,
-            lease_expires=opened.lease_expires,
         )
 
     # Writing
@@ -286,7 +287,9 @@ class SessionManager:
     def is_refresh_due(self, current: RequestSession) -> bool:
         """Return whether the tokens of a session are to be refreshed by now."""
         session = current.session
-        return session is not None and session.is_refresh_due(self._clock())
+        if session is None or session.refresh_schedule is None:
+            return False
+        return session.is_refresh_due(self._clock())
 
     # Ending
 
