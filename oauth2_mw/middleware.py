@@ -18,6 +18,7 @@ from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.jose.client_key import client_key_problems
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
@@ -37,20 +38,21 @@ class OAuth2Middleware:
     :param app: any WSGI application (PEP 3333); it is called for allowed requests alone, and what it returns is passed
         on untouched.
     :param settings: see :class:`oauth2_mw.Settings`.
+    :param clocks: what tells the time to sessions; a test may hand in clocks of its own.
     :raises ConfigError: when the settings cannot be put to work, such as a directory without SQLAlchemy or a
         ``client_key`` that is damaged.
 
     Construction opens no connection.
     """
 
-    def __init__(self, app: WSGIApplication, settings: Settings) -> None:
+    def __init__(self, app: WSGIApplication, settings: Settings, *, clocks: Clocks = SYSTEM_CLOCKS) -> None:
         quiet_libraries()
         self._app = app
         self._settings = settings
         self._urls = Urls(settings)
         _check_client_keys(settings)
         self._directory = open_directory(settings)
-        self._sessions = open_sessions(settings, self._directory)
+        self._sessions = open_sessions(settings, self._directory, clocks=clocks)
         self._resolve = self._sessions.resolve
         self._scrub = Scrubber(settings.environ, settings.strip_authorization)
         self._is_public = PublicPaths(settings.public_paths)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from oauth2_mw.errors import LoginError, StoreUnavailableError
 from oauth2_mw.identity.model import freeze
 from oauth2_mw.observe import audit
 from oauth2_mw.session.backend import OpenedSession
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookies import Cookies
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.registry import SessionRegistry
@@ -37,14 +37,14 @@ class CookieSessions:
         *,
         max_bytes: int,
         claims: frozenset[str],
-        clock: Callable[[], float] = time.time,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         self._sealer = sealer
         self._cookies = cookies
         self._registry = registry
         self._max_bytes = max_bytes
         self._claims = claims
-        self._clock = clock
+        self._wall = clocks.wall
 
     def open(self, chunk_count: int, sealed: str) -> OpenedSession[Session] | None:
         """Return the session that a cookie holds, or ``None`` if it was not sealed here."""
@@ -68,7 +68,7 @@ class CookieSessions:
 
     def renew(self, session: Session) -> str:
         """Return the value of a cookie that notes the session's use."""
-        session = session.touched(self._clock())
+        session = session.touched(self._wall())
         if self._registry is not None:
             self._note_use(self._registry, session)
         return self._seal(session)

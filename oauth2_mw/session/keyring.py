@@ -9,8 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import threading
-import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from oauth2_mw.encoding import base64url
 from oauth2_mw.observe import audit
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
 
 log = logging.getLogger(__name__)
@@ -103,21 +103,20 @@ class Keyring:
         source: Secret,
         *,
         sync: int,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         self._source = source
         self._sync = sync
-        self._clock = clock
-        self._monotonic = monotonic
+        self._wall = clocks.wall
+        self._monotonic = clocks.monotonic
         self._reading = threading.Lock()
         self._text = source.value()
         self._ring = self._parse(self._text)
         #: Grows with every change of the keys; what was opened with an earlier ring must be opened again.
         self.generation = 0
         self._unknown_pause = 0.0
-        #: ``monotonic()`` value from which the file is looked at again; never for keys that are not in a file.
-        self.next_look = monotonic() + sync if source.path is not None else float("inf")
+        #: monotonic time from which the file is looked at again; never for keys that are not in a file.
+        self.next_look = self._monotonic() + sync if source.path is not None else float("inf")
 
     def _parse(self, text: str) -> _Ring:
         if self._source.path is None:
@@ -174,4 +173,4 @@ class Keyring:
     def sealing_key(self) -> Key:
         """The key that seals now."""
         self.refresh()
-        return sealing(self._ring.sealing, self._clock())
+        return sealing(self._ring.sealing, self._wall())

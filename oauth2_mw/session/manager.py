@@ -8,9 +8,7 @@ in the cookie or in a store is the affair of its :class:`~oauth2_mw.session.back
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
-from time import monotonic
 from typing import Any
 
 from oauth2_mw.errors import ProviderError
@@ -18,6 +16,7 @@ from oauth2_mw.identity.environ import EnvironWriter
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.observe import new_id
 from oauth2_mw.session.backend import OpenedSession, SessionBackend
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookie_cache import CookieHeaderCache, RequestSession
 from oauth2_mw.session.cookie_sessions import CookieSessions
 from oauth2_mw.session.cookies import MAX_COPIES, Cookies, RequestCookies
@@ -50,16 +49,20 @@ class SessionManager:
         store: Store | None = None,
         shared: RevocationList | None = None,
         disabled: Callable[[], frozenset[str]] | None = None,
-        clock: Callable[[], float] = time.time,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         self._settings = settings
-        self._clock = clock
+        self.clocks = clocks
+        self._wall = clocks.wall
+        self._monotonic = clocks.monotonic
         #: whether the cookies hold the sessions themselves, and not handles of those in a store
         self.in_cookies = settings.session is None
         self.cookies = Cookies(settings.cookie_name, secure=settings.secure)
-        self._keyring = Keyring(settings.secret_keys, sync=settings.revocation_sync, clock=clock)
+        self._keyring = Keyring(settings.secret_keys, sync=settings.revocation_sync, clocks=clocks)
         self.sealer = Sealer(self._keyring, app_id=settings.public_url)
-        self.revocations = Revocations(shared=shared, disabled=disabled, sync=settings.revocation_sync)
+        self.revocations = Revocations(
+            shared=shared, disabled=disabled, sync=settings.revocation_sync, clocks=clocks
+        )
         #: what all workers know of sessions; ``None`` if each worker knows its own alone
         self.ledger = self._open_registry(store) if store is not None else None
         self._backend = self._open_backend()
@@ -76,7 +79,7 @@ class SessionManager:
             self.revocations,
             data_in_cookie=self.in_cookies,
             longest=max((p.session_lifetime for p in self._settings.providers.values()), default=0),
-            clock=self._clock,
+            clocks=self.clocks,
         )
 
     def _open_backend(self) -> SessionBackend[Any]:
@@ -88,19 +91,19 @@ class SessionManager:
                 self.ledger,
                 max_bytes=settings.session_max_bytes,
                 claims=frozenset(path.root for path in settings.environ_claims),
-                clock=self._clock,
+                clocks=self.clocks,
             )
         return StoredSessions(
             self.ledger,
             self.sealer,
             cookie_name=self.cookies.session,
             sync=settings.revocation_sync,
-            clock=self._clock,
+            clocks=self.clocks,
         )
 
     def now(self) -> float:
         """Return the time by which sessions live, in seconds since the epoch."""
-        return self._clock()
+        return self._wall()
 
     # Reading
 
@@ -109,7 +112,7 @@ class SessionManager:
 
         :raises StoreUnavailableError: when it cannot be known whether the session was ended elsewhere.
         """
-        keyring, now = self._keyring, monotonic()
+        keyring, now = self._keyring, self._monotonic()
         if now >= keyring.next_look:
             keyring.look()
         if self._generation != keyring.generation:
@@ -129,7 +132,7 @@ class SessionManager:
         session = current.session
         if session is None:
             return current
-        if not session.is_alive(self._clock()) or self.revocations.ended(
+        if not session.is_alive(self._wall()) or self.revocations.ended(
             session.id, session.identity.id, session.sign_in.issued_at
         ):
             return current.without_session()
@@ -237,7 +240,7 @@ class SessionManager:
         :raises AccessDeniedError: code ``signed_out``, when a logout came for it meanwhile.
         :raises StoreUnavailableError: when it could not be written to the store.
         """
-        now = int(self._clock())
+        now = int(self._wall())
         kept_tokens = self.select_tokens(tokens)
         session = Session(
             id=new_id(),
@@ -271,7 +274,7 @@ class SessionManager:
 
     def renewal(self, current: RequestSession) -> list[str]:
         """Return the ``Set-Cookie`` values for a browser whose cookie has fallen behind; mostly none."""
-        if current.session is None or (not current.needs_new_cookie and self._clock() < current.renew_at):
+        if current.session is None or (not current.needs_new_cookie and self._wall() < current.renew_at):
             return []
         sealed = self._backend.renew(current.cached)
         return self.cookies.set_session(sealed, current.cookies) if sealed is not None else []
@@ -289,7 +292,7 @@ class SessionManager:
         session = current.session
         if session is None or session.refresh_schedule is None:
             return False
-        return session.is_refresh_due(self._clock())
+        return session.is_refresh_due(self._wall())
 
     # Ending
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from oauth2_mw.errors import ConfigError, Problem
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.settings.model import Settings
 
@@ -31,7 +32,9 @@ def open_directory(settings: Settings) -> Directory | None:
         raise ConfigError([problem]) from error
 
 
-def open_sessions(settings: Settings, directory: Directory | None) -> SessionManager:
+def open_sessions(
+    settings: Settings, directory: Directory | None, *, clocks: Clocks = SYSTEM_CLOCKS
+) -> SessionManager:
     """The sessions: in their store, or in cookies with a list beside the users, or in cookies alone.
 
     :param directory: what :func:`open_directory` returned for the same settings.
@@ -47,10 +50,10 @@ def open_sessions(settings: Settings, directory: Directory | None) -> SessionMan
         except ImportError as error:
             problem = Problem("oauth2_mw", "session", f"needs a package that cannot be imported: {error}")
             raise ConfigError([problem]) from error
-        return SessionManager(settings, store=store, disabled=disabled)
+        return SessionManager(settings, store=store, disabled=disabled, clocks=clocks)
     if directory is not None:
         from oauth2_mw.session.stores.sql import SqlStore
 
         beside = SqlStore(directory.database, app=settings.public_url)
-        return SessionManager(settings, store=beside, shared=beside, disabled=disabled)
-    return SessionManager(settings)
+        return SessionManager(settings, store=beside, shared=beside, disabled=disabled, clocks=clocks)
+    return SessionManager(settings, clocks=clocks)

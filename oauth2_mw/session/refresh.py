@@ -78,12 +78,10 @@ class Refresher:
         sessions: SessionManager,
         clients: Callable[[str], ProviderClient],
         admission: Admission,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
         self._tokens = TokenRefresher(settings, sessions, clients, admission)
-        self._monotonic = monotonic
+        self._monotonic = sessions.clocks.monotonic
         self._lock = threading.Lock()
         #: refresh key -> set when the leader of this worker is done
         self._in_progress: dict[str, threading.Event] = {}

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from oauth2_mw.encoding import pair_hash
 from oauth2_mw.errors import AccessDeniedError
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.revocation import Revocations, user_name
 from oauth2_mw.session.sealing import Sealer
@@ -66,14 +66,14 @@ class SessionRegistry:
         *,
         data_in_cookie: bool,
         longest: int,
-        clock: Callable[[], float] = time.time,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         self.store = store
         self._sealer = sealer
         self._revocations = revocations
         self._data_in_cookie = data_in_cookie
         self._longest = longest
-        self._clock = clock
+        self._wall = clocks.wall
 
     # Writing
 
@@ -187,7 +187,7 @@ class SessionRegistry:
         return self._read(found.items())
 
     def _read(self, found: Iterable[tuple[str, Record]]) -> Iterator[SessionInfo]:
-        now = self._clock()
+        now = self._wall()
         for entry_id, record in found:
             told = self._sealer.open(_SUMMARY, entry_id, record.summary)
             if told is None:
@@ -211,7 +211,7 @@ class SessionRegistry:
             if record is None:
                 return False
             expires = record.expires
-        until = expires or int(self._clock()) + self._longest
+        until = expires or int(self._wall()) + self._longest
         if self._data_in_cookie:
             # The list before the record: what fails in between leaves a session that counts no more.
             self._revocations.revoke(entry_id, expires=until)
@@ -230,7 +230,7 @@ class SessionRegistry:
         """
         name = _sid_name(issuer, sid)
         if coming:
-            now = int(self._clock())
+            now = int(self._wall())
             self.store.revoke(name, moment=now, expires=now + COMING)
         return self._end_all(self._find(name))
 
@@ -239,7 +239,7 @@ class SessionRegistry:
 
         :param moment: seconds since the epoch, by the clock of the provider that says so.
         """
-        until = int(self._clock()) + self._longest
+        until = int(self._wall()) + self._longest
         self._revocations.revoke_user(user_id, moment=moment, expires=until)
         if not self._data_in_cookie:
             self.store.revoke(user_name(user_id), moment=moment, expires=until)
@@ -263,7 +263,7 @@ class SessionRegistry:
 
         :param expires: until when :meth:`is_done` must know it, in seconds since the epoch.
         """
-        self.store.revoke(name, moment=int(self._clock()), expires=expires)
+        self.store.revoke(name, moment=int(self._wall()), expires=expires)
 
     def is_processed(self, name: str) -> bool:
         """Whether :meth:`note_done` has noted that."""

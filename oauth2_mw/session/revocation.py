@@ -11,11 +11,11 @@ since it last looked, and the users whom the directory has disabled.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.stores.record import EXPIRY_GRACE
 
 if TYPE_CHECKING:
@@ -63,23 +63,24 @@ class Revocations:
         shared: RevocationList | None = None,
         disabled: Callable[[], frozenset[str]] | None = None,
         sync: int,
-        clock: Callable[[], float] = time.monotonic,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         self._shared = shared
         self._read_disabled = disabled
         self._sync = sync
-        self._clock = clock
+        self._wall = clocks.wall
+        self._monotonic = clocks.monotonic
         self._refreshing = threading.Lock()
-        #: session id -> ``clock()`` value until which it is remembered
+        #: session id -> monotonic time until which it is remembered
         self._revoked: dict[str, float] = {}
-        #: user id -> (moment up to which issued sessions have ended, ``clock()`` value until which it is remembered)
+        #: user id -> (moment up to which issued sessions have ended, monotonic time until which it is remembered)
         self._cut_off: dict[str, tuple[int, float]] = {}
         self._disabled: frozenset[str] = frozenset()
         self._last_row = 0
         self._retry_at = float("-inf")
         self._failure = ""
         self._read_at: float | None = None
-        #: ``clock()`` value from which :meth:`refresh` has something to do
+        #: monotonic time from which :meth:`refresh` has something to do
         self.due = 0.0 if shared is not None or disabled is not None else float("inf")
 
     def ended(self, session_id: str, user_id: str, issued: int) -> bool:
@@ -88,7 +89,7 @@ class Revocations:
         :param issued: the moment of its sign-in, by the provider's clock where it told us.
         :raises StoreUnavailable: when the list cannot be read and the copy is too old to serve.
         """
-        if self._clock() >= self.due:
+        if self._monotonic() >= self.due:
             self._refresh()
         if session_id in self._revoked or user_id in self._disabled:
             return True
@@ -125,23 +126,23 @@ class Revocations:
         if not self._refreshing.acquire(blocking=not self._serves()):
             return
         try:
-            if self._clock() < self._retry_at:
+            if self._monotonic() < self._retry_at:
                 # Somebody has just tried, and all who waited for it share the answer.
                 if not self._serves():
                     raise StoreUnavailableError(self._failure)
                 return
-            if self._clock() < self.due:
+            if self._monotonic() < self.due:
                 return
             try:
                 self._read()
             except StoreUnavailableError as error:
-                self._retry_at, self._failure = self._clock() + RETRY, error.detail
+                self._retry_at, self._failure = self._monotonic() + RETRY, error.detail
                 if not self._serves():
                     raise
                 self.due = self._retry_at
                 return
             self._forget_expired()
-            self._read_at = self._clock()
+            self._read_at = self._monotonic()
             self.due = self._read_at + self._sync
         finally:
             self._refreshing.release()
@@ -160,7 +161,7 @@ class Revocations:
         self._disabled = disabled
 
     def _serves(self) -> bool:
-        return self._read_at is not None and self._clock() < self._read_at + GRACE
+        return self._read_at is not None and self._monotonic() < self._read_at + GRACE
 
     def _cut(self, user_id: str, moment: int, expires: int) -> None:
         before = self._cut_off.get(user_id, (moment, 0.0))
@@ -168,10 +169,10 @@ class Revocations:
 
     def _until(self, expires: int) -> float:
         # Counted on a clock that nobody sets: one that was ahead for a moment must not revive what has ended.
-        return self._clock() + max(expires - time.time(), 0) + EXPIRY_GRACE
+        return self._monotonic() + max(expires - self._wall(), 0) + EXPIRY_GRACE
 
     def _forget_expired(self) -> None:
-        now = self._clock()
+        now = self._monotonic()
         for session_id, until in list(self._revoked.items()):
             if until < now:
                 self._revoked.pop(session_id, None)

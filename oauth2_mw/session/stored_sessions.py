@@ -11,13 +11,12 @@ import hmac
 import logging
 import os
 import struct
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.backend import OpenedSession
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.keyring import Key
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.registry import SessionRegistry
@@ -95,15 +94,14 @@ class StoredSessions:
         *,
         cookie_name: str,
         sync: int,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         self._registry = registry
         self._sealer = sealer
         self._cookie_name = cookie_name
         self._sync = sync
-        self._clock = clock
-        self.monotonic = monotonic
+        self._wall = clocks.wall
+        self._monotonic = clocks.monotonic
         self._cache: BoundedCache[str, CachedSession] = BoundedCache(
             max_entries=MAX_ENTRIES, max_cost=MAX_CHARACTERS, cost=lambda _id, session: session.size
         )
@@ -179,12 +177,12 @@ class StoredSessions:
         cached = self._cache.get(handle.id)
         if cached is not None and not hmac.compare_digest(cached.handle.secret, handle.secret):
             return None
-        if cached is not None and self.monotonic() < cached.fresh_until:
+        if cached is not None and self._monotonic() < cached.fresh_until:
             return cached
         return self._read(handle, cached)
 
     def _read(self, handle: Handle, cached: CachedSession | None) -> CachedSession | None:
-        now, fresh_until = int(self._clock()), self._fresh_until()
+        now, fresh_until = int(self._wall()), self._fresh_until()
         if cached is None:
             # This worker has not seen the session yet: its use is noted where that is due, without reading it first.
             record = self._registry.touch(
@@ -202,7 +200,7 @@ class StoredSessions:
 
     def _fresh_until(self) -> float:
         # Taken before the store is asked: a slow answer was true earlier, and does not count for longer.
-        return self.monotonic() + self._sync
+        return self._monotonic() + self._sync
 
     def _open_record(self, handle: Handle, record: Record | None, fresh_until: float) -> CachedSession | None:
         payload = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +19,7 @@ from oauth2_mw.session import refresh, token_refresh
 from oauth2_mw.session.model import RefreshSchedule
 from oauth2_mw.session.refresh import Refresher
 from tests.support.browser.jar import Browser
-from tests.support.clock import ShiftedClock
+from tests.support.clock import ShiftedClocks
 from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.standin import Answer, StandIn
 from tests.support.settings.minimal import ORIGIN
@@ -35,13 +34,11 @@ MODES = ("cookie", "cookie and directory", "store")
 class Scene:
     """A person signed in at a site whose access tokens last an hour."""
 
-    def __init__(self, site: Guarded, provider: StandIn) -> None:
+    def __init__(self, site: Guarded, provider: StandIn, clock: ShiftedClocks) -> None:
         self.site = site
         self.provider = provider
         self.sessions = site.middleware._sessions
-        self.clock = ShiftedClock(self.sessions._clock)
-        self.sessions._clock = self.clock
-        self.sessions._backend._clock = self.clock  # type: ignore[attr-defined]
+        self.clock = clock
         self.browser = site.browser()
         self.browser.navigate(site.url + "/")
         assert self.refreshes == 0
@@ -63,7 +60,6 @@ class Scene:
             self.sessions,
             site.client,
             Admission(self.site.settings, self.site.middleware._directory),
-            monotonic=lambda: time.monotonic() + self.clock.ahead,
         )
 
     def audit(self, event: str) -> list[str]:
@@ -91,8 +87,9 @@ def scene(provider: StandIn, folder: Path, mode: str = "store", **keys: Any) -> 
         **where,
         **keys,
     }
-    with guarded(**settings) as site:
-        yield Scene(site, provider)
+    clock = ShiftedClocks()
+    with guarded(clocks=clock.clocks, **settings) as site:
+        yield Scene(site, provider, clock)
 
 
 def at_once(number: int, work: Any) -> list[Any]:
@@ -333,6 +330,8 @@ def test_who_does_not_refresh_asks_the_store_no_more_often_for_that(
             assert seen is not None
             return str(seen["HTTP_X_ACCESS_TOKEN"])
 
+        # Read shortly before the refresh is due, so that nothing else is a reason to ask the store.
+        there.clock.ahead = HOUR - 70
         first, watched = token(), watch(there)
         asked, answer = threading.Event(), threading.Event()
 
@@ -484,7 +483,7 @@ def test_two_sessions_with_one_refresh_token_stay_two(provider: StandIn, tmp_pat
             browser.navigate(there.site.url + "/")
             known = there.sessions.resolve("; ".join(f"{one.name}={one.value}" for one in browser.jar))
             assert known is not None and known.session is not None
-            due = RefreshSchedule(int(there.clock()) // HOUR * HOUR, int(there.clock()))
+            due = RefreshSchedule(int(there.clock.wall()) // HOUR * HOUR, int(there.clock.wall()))
             session = replace(known.session, refresh_schedule=due)
             both.append(replace(known, session=session, cached=session))
         site = there.site.middleware._site()

@@ -15,6 +15,7 @@ from wsgiref.validate import validator
 from webtest import lint
 
 from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.settings.model import Settings
 from tests.support.browser.jar import Browser
 from tests.support.hosts.wsgi_thread import serve
@@ -81,14 +82,15 @@ class _Lines(logging.Handler):
 
 
 @contextmanager
-def guarded(**keys: Any) -> Iterator[Guarded]:
+def guarded(*, clocks: Clocks = SYSTEM_CLOCKS, **keys: Any) -> Iterator[Guarded]:
     """Serve an application behind the middleware.
 
+    :param clocks: what tells the time to its sessions.
     :param keys: settings, as ``Settings.from_mapping`` takes them.
     """
     settings = make_settings(**keys)
     app = App()
-    middleware = OAuth2Middleware(validator(app), settings)
+    middleware = OAuth2Middleware(validator(app), settings, clocks=clocks)
     outer = validator(lint.middleware(middleware))
     audit: list[str] = []
     handler = _Lines(audit)
