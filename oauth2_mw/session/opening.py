@@ -1,6 +1,6 @@
-"""The sessions and the directory that settings name: made for the middleware and for the operator's commands alike.
+"""Open the sessions and the directory that settings name, for the middleware and for the operator's commands.
 
-Nothing is connected by it, and a package that is missing is told as a problem of the setting that needs it.
+Nothing is connected yet. A missing package is reported as a problem of the setting that needs it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_directory(settings: Settings) -> Directory | None:
-    """The directory; ``None``: the settings name none.
+    """Return the directory, or ``None`` if the settings name none.
 
     :raises ConfigError: when its URL cannot be used, or SQLAlchemy is missing.
     """
@@ -35,7 +35,7 @@ def open_directory(settings: Settings) -> Directory | None:
 def open_sessions(
     settings: Settings, directory: Directory | None, *, clocks: Clocks = SYSTEM_CLOCKS
 ) -> SessionManager:
-    """The sessions: in their store, or in cookies with a list beside the users, or in cookies alone.
+    """Return the sessions: in their store, in cookies and listed in the directory's database, or in cookies alone.
 
     :param directory: what :func:`open_directory` returned for the same settings.
     :raises ConfigError: when the store's URL cannot be used, or a package for it is missing.
@@ -54,6 +54,8 @@ def open_sessions(
     if directory is not None:
         from oauth2_mw.session.stores.sql import SqlStore
 
-        beside = SqlStore(directory.database, app=settings.public_url)
-        return SessionManager(settings, store=beside, shared=beside, disabled=disabled, clocks=clocks)
+        registry_store = SqlStore(directory.database, app=settings.public_url)
+        return SessionManager(
+            settings, store=registry_store, shared=registry_store, disabled=disabled, clocks=clocks
+        )
     return SessionManager(settings, clocks=clocks)

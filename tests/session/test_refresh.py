@@ -531,7 +531,7 @@ def test_the_refresh_token_of_a_session_that_the_provider_ended_serves_nobody(
         old = _copy(there, there.browser.jar)
         ledger = there.sessions.ledger
         assert ledger is not None
-        assert len(ledger.end_by_sid(provider.issuer, "there-1", coming=True)) == 1
+        assert len(ledger.end_by_sid(provider.issuer, "there-1", include_pending=True)) == 1
         there.clock.ahead = HOUR - 50
         assert there.see() is None
         assert there.see(old) is None

@@ -405,7 +405,7 @@ def test_a_logout_of_the_user_beats_a_sign_in_in_flight(host: Host, other: Host)
 def test_a_logout_of_the_providers_session_beats_a_sign_in_in_flight(host: Host, other: Host) -> None:
     ledger = other.sessions.ledger
     assert ledger is not None
-    host.store.before["add"] = lambda: ledger.end_by_sid("https://id.example", "s1", coming=True)
+    host.store.before["add"] = lambda: ledger.end_by_sid("https://id.example", "s1", include_pending=True)
     with pytest.raises(AccessDeniedError):
         host.sign_in(sign_in=SignInDetails(NOW, "s1"))
     host.store.before.clear()
