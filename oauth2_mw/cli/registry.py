@@ -29,7 +29,7 @@ def open_ledger(ini: Path, settings: Settings, directory: Directory | None) -> S
     """
     if settings.session is not None:
         refuse_absent(ini, "session", settings.session)
-    ledger = open_sessions(settings, directory).ledger
+    ledger = open_sessions(settings, directory).registry
     if ledger is None:
         raise CommandError(
             f"{ini}: sessions are in cookies alone, and nothing lists them. Write a directory, like directory = "

@@ -64,7 +64,7 @@ class SessionManager:
             shared=shared, disabled=disabled, sync=settings.revocation_sync, clocks=clocks
         )
         #: what all workers know of sessions; ``None`` if each worker knows its own alone
-        self.ledger = self._open_registry(store) if store is not None else None
+        self.registry = self._open_registry(store) if store is not None else None
         self._backend = self._open_backend()
         self._writer = EnvironWriter(settings.environ)
         self._issuers = {name: provider.user_issuer for name, provider in settings.providers.items()}
@@ -84,17 +84,17 @@ class SessionManager:
 
     def _open_backend(self) -> SessionBackend[Any]:
         settings = self._settings
-        if self.in_cookies or self.ledger is None:
+        if self.in_cookies or self.registry is None:
             return CookieSessions(
                 self.sealer,
                 self.cookies,
-                self.ledger,
+                self.registry,
                 max_bytes=settings.session_max_bytes,
                 claims=frozenset(path.root for path in settings.environ_claims),
                 clocks=self.clocks,
             )
         return StoredSessions(
-            self.ledger,
+            self.registry,
             self.sealer,
             cookie_name=self.cookies.session,
             sync=settings.revocation_sync,
@@ -308,7 +308,7 @@ class SessionManager:
 
         :raises StoreUnavailableError: when other hosts could not be told.
         """
-        if self.ledger is not None:
-            self.ledger.end(session.id, expires=session.expires_at)
+        if self.registry is not None:
+            self.registry.end(session.id, expires=session.expires_at)
         else:
             self.revocations.revoke(session.id, expires=session.expires_at)

@@ -209,7 +209,7 @@ class Refresher:
         return self._with_session(current, refreshed)
 
     def _is_first_use(self, session: Session, key: str) -> bool:
-        registry = self._sessions.ledger
+        registry = self._sessions.registry
         return registry is None or registry.consume_once(f"refresh:{key}", expires=session.expires_at)
 
     def _awaiting_other_worker(self, key: str) -> bool:

@@ -71,7 +71,7 @@ class Site:
         self._attempts = Attempts(
             sessions.sealer,
             sessions.cookies,
-            consume=partial(_use_attempt, sessions.ledger) if sessions.ledger is not None else None,
+            consume=partial(_use_attempt, sessions.registry) if sessions.registry is not None else None,
             form_post=[name for name, p in settings.providers.items() if p.response_mode == "form_post"],
             clock=sessions.now,
         )
@@ -91,7 +91,7 @@ class Site:
         self._back_channel: BackChannelLogout | None = None
         self._front_channel: FrontChannelLogout | None = None
         self._own_sessions: SessionsPage | None = None
-        if (ledger := sessions.ledger) is not None:
+        if (ledger := sessions.registry) is not None:
             self._back_channel = BackChannelLogout(ledger, self.client, directory)
             self._front_channel = FrontChannelLogout(
                 ledger, sessions, self._pages, self._providers, revoke=self._refresher.revoke

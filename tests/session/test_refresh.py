@@ -313,7 +313,7 @@ def test_a_provider_that_is_down_keeps_nobody_out_and_is_asked_again_later(
 
 def watch(there: Scene) -> WatchedStore:
     """A look at every call to the store from now on."""
-    ledger = there.sessions.ledger
+    ledger = there.sessions.registry
     assert ledger is not None
     ledger.store = watched = WatchedStore(ledger.store)
     return watched
@@ -529,7 +529,7 @@ def test_the_refresh_token_of_a_session_that_the_provider_ended_serves_nobody(
     provider.sid = "there-1"
     with scene(provider, tmp_path, mode) as there:
         old = _copy(there, there.browser.jar)
-        ledger = there.sessions.ledger
+        ledger = there.sessions.registry
         assert ledger is not None
         assert len(ledger.end_by_sid(provider.issuer, "there-1", include_pending=True)) == 1
         there.clock.ahead = HOUR - 50

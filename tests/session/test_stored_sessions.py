@@ -346,7 +346,7 @@ def test_after_a_rotation_a_session_in_use_is_still_found_by_its_user(tmp_path: 
     assert host.user(cookie) == "jane"
     clock.now += 5
     assert host.user(cookie) == "jane"
-    ledger = host.sessions.ledger
+    ledger = host.sessions.registry
     assert ledger is not None
     # While both keys are there, it can be found by either, and is one all the same.
     assert [entry.username for entry in ledger.entries("u1")] == ["jane"]
@@ -379,7 +379,7 @@ def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
     host.sessions._keyring.look()
     renewed = line.partition(";")[0]
     assert host.user(renewed) == "jane"
-    ledger = host.sessions.ledger
+    ledger = host.sessions.registry
     assert ledger is not None
     assert len(ledger.end_by_sid("https://id.example", "sid-1")) == 1
     assert host.user(renewed) is None
@@ -389,7 +389,7 @@ def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
 
 
 def test_a_logout_of_the_user_beats_a_sign_in_in_flight(host: Host, other: Host) -> None:
-    ledger = other.sessions.ledger
+    ledger = other.sessions.registry
     assert ledger is not None
     host.store.before["add"] = lambda: ledger.end_user("u1", moment=NOW)
     with pytest.raises(AccessDeniedError, match="signed out") as refused:
@@ -403,7 +403,7 @@ def test_a_logout_of_the_user_beats_a_sign_in_in_flight(host: Host, other: Host)
 
 @pytest.mark.requirement("3l.6")
 def test_a_logout_of_the_providers_session_beats_a_sign_in_in_flight(host: Host, other: Host) -> None:
-    ledger = other.sessions.ledger
+    ledger = other.sessions.registry
     assert ledger is not None
     host.store.before["add"] = lambda: ledger.end_by_sid("https://id.example", "s1", include_pending=True)
     with pytest.raises(AccessDeniedError):
@@ -413,7 +413,7 @@ def test_a_logout_of_the_providers_session_beats_a_sign_in_in_flight(host: Host,
 
 
 def test_a_forged_sid_is_not_remembered(host: Host) -> None:
-    ledger = host.sessions.ledger
+    ledger = host.sessions.registry
     assert ledger is not None
     assert ledger.end_by_sid("https://id.example", "s1") == []
     assert host.user(host.sign_in(sign_in=SignInDetails(NOW, "s1"))) == "jane"
@@ -421,7 +421,7 @@ def test_a_forged_sid_is_not_remembered(host: Host) -> None:
 
 def test_a_cut_off_spares_later_sign_ins(host: Host) -> None:
     early, late = host.sign_in(sign_in=SignInDetails(NOW)), host.sign_in(sign_in=SignInDetails(NOW + 10))
-    ledger = host.sessions.ledger
+    ledger = host.sessions.registry
     assert ledger is not None
     ended = ledger.end_user("u1", moment=NOW + 5)
     assert [entry.issued_at for entry in ended] == [NOW]
@@ -431,7 +431,7 @@ def test_a_cut_off_spares_later_sign_ins(host: Host) -> None:
 
 
 def test_entries_show_where_a_session_is_used(host: Host, clock: Clock) -> None:
-    ledger = host.sessions.ledger
+    ledger = host.sessions.registry
     assert ledger is not None
     cookie = host.sign_in(sign_in=SignInDetails(NOW, None, "Firefox on Linux", "192.0.2.1"))
     host.sign_in(replace(JANE, id="u2", username="eve"))
@@ -450,7 +450,7 @@ def test_entries_show_where_a_session_is_used(host: Host, clock: Clock) -> None:
 
 def told(host: Host, cookie: str, change: Callable[[list[Any]], Any]) -> None:
     """Another version of this package seals what it tells of a session in another shape."""
-    session, ledger = host.known(cookie).session, host.sessions.ledger
+    session, ledger = host.known(cookie).session, host.sessions.registry
     assert session is not None and ledger is not None
     record = host.store.read(session.id)
     assert record is not None
@@ -480,7 +480,7 @@ def test_a_session_told_of_in_another_shape_hides_no_other(
 ) -> None:
     told(host, host.sign_in(sign_in=SignInDetails(NOW, "sid-1")), change)
     cookie = host.sign_in(sign_in=SignInDetails(NOW, "sid-1"))
-    ledger = host.sessions.ledger
+    ledger = host.sessions.registry
     assert ledger is not None
     assert len(ledger.entries("u1")) == len(list(ledger.all())) == 1
     assert len(ledger.end_by_sid("https://id.example", "sid-1")) == 1
@@ -490,7 +490,7 @@ def test_a_session_told_of_in_another_shape_hides_no_other(
 def test_a_session_of_which_a_later_version_tells_more_can_be_ended(host: Host) -> None:
     cookie = host.sign_in(sign_in=SignInDetails(NOW, "sid-1"))
     told(host, cookie, lambda fields: [*fields, "more"])
-    ledger = host.sessions.ledger
+    ledger = host.sessions.registry
     assert ledger is not None
     assert len(ledger.end_by_sid("https://id.example", "sid-1")) == 1
     assert host.user(cookie) is None
@@ -500,13 +500,13 @@ def test_the_same_store_shows_another_application_nothing(tmp_path: Path, clock:
     keys = host.settings.secret_keys.value()
     neighbour = Host(tmp_path, clock, secret_keys=keys, public_url="https://other.example")
     cookie = host.sign_in()
-    assert neighbour.sessions.ledger is not None
-    assert list(neighbour.sessions.ledger.all()) == []
+    assert neighbour.sessions.registry is not None
+    assert list(neighbour.sessions.registry.all()) == []
     assert neighbour.user(cookie) is None
 
 
 def test_what_is_looked_up_by_is_no_plain_hash(host: Host) -> None:
-    ledger = host.sessions.ledger
+    ledger = host.sessions.registry
     assert ledger is not None
     host.sign_in()
     session = host.known(host.sign_in()).session
@@ -557,7 +557,7 @@ def test_a_session_in_a_cookie_is_found_after_a_rotation_and_ended_on_every_host
     renewed = line.partition(";")[0]
     known = first.sessions.resolve(renewed)
     assert known is not None and known.session is not None
-    ledger = second.sessions.ledger
+    ledger = second.sessions.registry
     assert ledger is not None
     [entry] = ledger.end_by_sid("https://id.example", "sid-1")
     assert entry.last_used_at == NOW + 30 * 60

@@ -173,7 +173,7 @@ def test_so_it_is_when_a_form_names_its_session(site: Guarded, provider: StandIn
 
 
 def entries(site: Guarded) -> list[str]:
-    ledger = site.middleware._sessions.ledger
+    ledger = site.middleware._sessions.registry
     assert ledger is not None
     return [entry.id for entry in ledger.all()]
 
@@ -295,7 +295,7 @@ def test_with_neither_directory_nor_store_it_is_404(provider: StandIn) -> None:
 
 def test_when_the_store_is_away_it_says_so(site: Guarded) -> None:
     browser = signed_in(site)
-    ledger = site.middleware._sessions.ledger
+    ledger = site.middleware._sessions.registry
     assert ledger is not None
     ledger.store = watched = WatchedStore(ledger.store)
     watched.away = True

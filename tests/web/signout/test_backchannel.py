@@ -103,7 +103,7 @@ def tell(site: Guarded, token: str, path: str = PATH) -> Told:
 
 def watch(site: Guarded) -> WatchedStore:
     """A look at every call to the store from now on."""
-    ledger = site.middleware._sessions.ledger
+    ledger = site.middleware._sessions.registry
     assert ledger is not None
     ledger.store = watched = WatchedStore(ledger.store)
     return watched

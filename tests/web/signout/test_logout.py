@@ -360,7 +360,7 @@ def test_a_store_that_is_away_refuses_a_logout_that_works_when_it_is_back(
     url = f"sqlite:///{tmp_path}/sessions.db"
     with guarded(issuer=provider.issuer, client_secret=SECRET, session=url) as site:
         browser = signed_in(site)
-        ledger = site.middleware._sessions.ledger
+        ledger = site.middleware._sessions.registry
         assert ledger is not None
         ledger.store = watched = WatchedStore(ledger.store)
         watched.away = True
