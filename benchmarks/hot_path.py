@@ -98,7 +98,7 @@ def environ_of(cookie: str, *, path: str = "/reports/2026") -> Environ:
 
 
 def variants() -> dict[str, tuple[Callable[[Environ, Any], object], Environ]]:
-    """What takes turns: name -> (callable, the environ that each call gets a copy of)."""
+    """Return what is measured: name -> (callable, the environ that each call gets a copy of)."""
     middleware = OAuth2Middleware(null_app, Settings.from_mapping(SETTINGS))
     sessions = middleware._sessions
     identity = Identity(
@@ -115,9 +115,9 @@ def variants() -> dict[str, tuple[Callable[[Environ, Any], object], Environ]]:
     provider = middleware._settings.providers["default"]
     [header] = sessions.create(provider, identity, {"id_token": "e" * 600}, sessions.cookies.read(""))
     cookie = header.partition(";")[0].partition("=")[2]
-    known = sessions.resolve(header.partition(";")[0])
-    assert known is not None and known.session is not None
-    limit = Limit(null_app, known.session.to_payload())
+    current = sessions.resolve(header.partition(";")[0])
+    assert current is not None and current.session is not None
+    limit = Limit(null_app, current.session.to_payload())
 
     opened = sessions._opened
 
@@ -137,18 +137,18 @@ def variants() -> dict[str, tuple[Callable[[Environ, Any], object], Environ]]:
 
 
 def measure(calls: int, rounds: int) -> dict[str, list[float]]:
-    """Microseconds a call, for each variant and round."""
-    told: dict[str, list[float]] = {}
-    taking_turns = variants()
-    for function, environ in taking_turns.values():
+    """Return the microseconds that one call takes, for each variant and round."""
+    timings: dict[str, list[float]] = {}
+    measured = variants()
+    for function, environ in measured.values():
         function(environ.copy(), start_response)
     for _ in range(rounds):
-        for name, (function, environ) in taking_turns.items():
+        for name, (function, environ) in measured.items():
             begin = time.thread_time()
             for _ in range(calls):
                 function(environ.copy(), start_response)
-            told.setdefault(name, []).append((time.thread_time() - begin) / calls * 1e6)
-    return told
+            timings.setdefault(name, []).append((time.thread_time() - begin) / calls * 1e6)
+    return timings
 
 
 def main() -> int:
@@ -157,10 +157,10 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
-    told = measure(options.calls, options.rounds)
+    timings = measure(options.calls, options.rounds)
     added = {
-        name: [value - null for value, null in zip(values, told["null"], strict=True)]
-        for name, values in told.items()
+        name: [value - null for value, null in zip(values, timings["null"], strict=True)]
+        for name, values in timings.items()
         if name != "null"
     }
     print(f"{'':14}{'added, us (min)':>18}{'(median)':>12}")

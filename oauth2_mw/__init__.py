@@ -24,7 +24,7 @@ __all__ = [
     "logout_url",
 ]
 
-_HOMES = {
+_MODULES = {
     "Identity": "oauth2_mw.identity.model",
     "OAuth2Middleware": "oauth2_mw.middleware",
     "Settings": "oauth2_mw.settings.model",
@@ -32,9 +32,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Each name is imported when it is first used, so that a command or a test pays for what it needs alone.
+    # Each name is imported when it is first used, so that a command or a test loads no more than it needs.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES.get(name, "oauth2_mw.api")), name)
+    return getattr(import_module(_MODULES.get(name, "oauth2_mw.api")), name)

@@ -1,4 +1,4 @@
-"""What an application calls: who is signed in, where to sign in and out, a session that carries the access token."""
+"""What an application calls: who is signed in, where to sign in and out, an HTTP session with the access token."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def get_identity(environ: Mapping[str, Any]) -> Identity | None:
-    """Who is signed in; ``None``: nobody is."""
+    """Return who is signed in, or ``None`` if nobody is."""
     identity: Identity | None = environ.get("oauth2_mw.identity")
     return identity
 
 
 def login_url(environ: Mapping[str, Any], *, destination: str | None = None) -> str:
-    """Where a link "Sign in" leads.
+    """Return the URL for a link "Sign in".
 
-    :param destination: the path to return to, as the browser sees it; what leads elsewhere is left out.
+    :param destination: the path to return to, as the browser sees it; one that leads to another site is left out.
     :raises OAuth2Error: when the middleware did not see this request.
     """
     urls = _urls(environ)
@@ -30,13 +30,13 @@ def login_url(environ: Mapping[str, Any], *, destination: str | None = None) -> 
 
 
 def logout_url(environ: Mapping[str, Any], *, destination: str | None = None) -> str:
-    """Where a link "Sign out" leads; parameters and errors as with :func:`login_url`."""
+    """Return the URL for a link "Sign out"; parameters and errors as with :func:`login_url`."""
     urls = _urls(environ)
     return urls.logout(destination=urls.destination(destination))
 
 
 def authorized_session(environ: Mapping[str, Any]) -> OAuth2Session:
-    """A ``requests`` session that sends the signed-in person's access token (RFC 6750, section 2.1).
+    """Return a ``requests`` session that sends the signed-in user's access token (RFC 6750, section 2.1).
 
     It needs ``keep_tokens = id access`` (or ``access``).
 

@@ -1,7 +1,7 @@
 """The WSGI callable: every request passes here, most of them straight through.
 
-Nothing slow happens in :meth:`OAuth2Middleware.__call__`. What is costly is done in the constructor, or on our own
-URLs by :mod:`oauth2_mw.web.site`, which is imported when the first of them is asked for.
+Nothing slow happens in :meth:`OAuth2Middleware.__call__`. What is costly is done in the constructor, or for our own
+URLs by :mod:`oauth2_mw.web.site`, which is imported with the first request for one of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.jose.client_key import client_key_problems
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.http.urls import Urls
@@ -26,37 +28,38 @@ from oauth2_mw.web.http.urls import Urls
 if TYPE_CHECKING:
     from oauth2_mw.web.site import Site
 
-#: What tells caches, those of a network of servers included, whether they may keep a response.
-_FOR_CACHES = frozenset({"cache-control", "cdn-cache-control", "surrogate-control"})
+#: The header fields that tell caches, those of content delivery networks included, whether they may keep a response.
+_CACHE_HEADERS = frozenset({"cache-control", "cdn-cache-control", "surrogate-control"})
 
 
 class OAuth2Middleware:
     """Puts a sign-in in front of a WSGI application.
 
-    :param app: any WSGI application (PEP 3333); it is called for allowed requests alone, and its iterable is returned
-        as it came.
+    :param app: any WSGI application (PEP 3333); it is called for allowed requests alone, and what it returns is passed
+        on untouched.
     :param settings: see :class:`oauth2_mw.Settings`.
-    :raises ConfigError: when the settings cannot be put to work, such as a directory without SQLAlchemy
-        or a client_key that is none.
+    :param clocks: what tells the time to sessions; a test may hand in clocks of its own.
+    :raises ConfigError: when the settings cannot be put to work, such as a directory without SQLAlchemy or a
+        ``client_key`` that is damaged.
 
     Construction opens no connection.
     """
 
-    def __init__(self, app: WSGIApplication, settings: Settings) -> None:
+    def __init__(self, app: WSGIApplication, settings: Settings, *, clocks: Clocks = SYSTEM_CLOCKS) -> None:
         quiet_libraries()
         self._app = app
         self._settings = settings
         self._urls = Urls(settings)
         _check_client_keys(settings)
         self._directory = open_directory(settings)
-        self._sessions = open_sessions(settings, self._directory)
-        self._look_up = self._sessions.resolve
+        self._sessions = open_sessions(settings, self._directory, clocks=clocks)
+        self._resolve = self._sessions.resolve
         self._scrub = Scrubber(settings.environ, settings.strip_authorization)
-        self._public = PublicPaths(settings.public_paths)
-        self._own = settings.prefix + "/"
-        self._own_exact = settings.prefix
-        #: what a page about an outage is made of
-        self._assets = (self._own + "static/", self._own + "icon/")
+        self._is_public = PublicPaths(settings.public_paths)
+        self._own_path = settings.prefix
+        self._own_prefix = settings.prefix + "/"
+        #: what the page about an outage is made of: served without asking for a session
+        self._asset_prefixes = (self._own_prefix + "static/", self._own_prefix + "icon/")
         self._mount = settings.mount
         self._optional = settings.protect == "optional"
         self._hide_cookies = settings.hide_cookies
@@ -66,75 +69,90 @@ class OAuth2Middleware:
             self._preload()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # First of all, whatever becomes of the request: nobody but us says who is signed in.
+        # Before anything else, whatever becomes of the request: nobody but us says who is signed in.
         self._scrub(environ)
         script_name = environ.get("SCRIPT_NAME", "")
-        here = not script_name or script_name == self._mount
+        is_mounted_here = not script_name or script_name == self._mount
         path = environ.get("PATH_INFO", "")
-        header = environ.get("HTTP_COOKIE")
+        if is_mounted_here and (path.startswith(self._own_prefix) or path == self._own_path):
+            return self._serve_own(environ, start_response, path)
+        if is_mounted_here and self._is_public(path):
+            return self._serve_public(environ, start_response)
+        try:
+            current = self._current_session(environ.get("HTTP_COOKIE"))
+        except StoreUnavailableError as error:
+            return _send(self._site().service_unavailable(error, environ), environ, start_response)
+        if current is not None:
+            if self._hide_cookies:
+                self._set_cookies(environ, current.remaining_cookies)
+            if current.session is not None:
+                return self._serve_session(environ, start_response, current, current.session)
+        return self._serve_anonymous(environ, start_response, current)
 
-        if here and (path.startswith(self._own) or path == self._own_exact):
-            return self._answer(environ, start_response, path)
-        if here and self._public(path):
-            if header is not None and self._hide_cookies:
-                self._cut_cookies(environ, self._sessions.without_ours(header))
-            return self._app(environ, start_response)
-
-        known = None
-        if header is not None:
-            try:
-                known = self._look_up(header)
-                if (
-                    known is not None
-                    and known.session is not None
-                    and known.session.refresh_schedule is not None
-                ):
-                    known = self._refreshed(known)
-            except StoreUnavailableError as error:
-                return _send(self._site().service_unavailable(error, environ), environ, start_response)
-            if known is not None:
-                if self._hide_cookies:
-                    self._cut_cookies(environ, known.remaining_cookies)
-                if known.session is not None:
-                    environ.update(known.environ)
-                    environ["oauth2_mw.identity"] = known.session.identity
-                    environ["oauth2_mw.session"] = known.session
-                    environ["oauth2_mw.urls"] = self._urls
-                    # New tokens that no cookie brings home are lost.
-                    urgent = known.needs_new_cookie and known.cached is None
-                    cookies = self._sessions.renewal(known)
-                    return self._app(environ, _private(start_response, cookies, urgent=urgent))
-        if self._optional:
-            environ["oauth2_mw.urls"] = self._urls
-            if known is not None and known.invalid:
-                start_response = _private(
-                    start_response, self._sessions.cookies.expire_session(known.cookies)
-                )
-            return self._app(environ, start_response)
-        return _send(self._site().challenge(environ, known), environ, start_response)
-
-    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse, path: str) -> Iterable[bytes]:
-        header = environ.get("HTTP_COOKIE")
+    def _serve_own(
+        self, environ: WSGIEnvironment, start_response: StartResponse, path: str
+    ) -> Iterable[bytes]:
+        cookie_header = environ.get("HTTP_COOKIE")
         site = self._site()
         try:
-            known = self._look_up(header) if header and not path.startswith(self._assets) else None
+            is_asset = path.startswith(self._asset_prefixes)
+            current = self._resolve(cookie_header) if cookie_header and not is_asset else None
         except StoreUnavailableError as error:
             return _send(site.service_unavailable(error, environ), environ, start_response)
-        return _send(site.answer(environ, known, path[len(self._own_exact) :]), environ, start_response)
+        return _send(site.answer(environ, current, path[len(self._own_path) :]), environ, start_response)
 
-    def _refreshed(self, known: RequestSession) -> RequestSession:
-        """The same, with its tokens refreshed if that is due."""
-        return self._site().refreshed(known) if self._sessions.is_due(known) else known
+    def _serve_public(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        cookie_header = environ.get("HTTP_COOKIE")
+        if cookie_header is not None and self._hide_cookies:
+            self._set_cookies(environ, self._sessions.remaining_cookies(cookie_header))
+        return self._app(environ, start_response)
+
+    def _serve_session(
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        current: RequestSession,
+        session: Session,
+    ) -> Iterable[bytes]:
+        environ.update(current.environ)
+        environ["oauth2_mw.identity"] = session.identity
+        environ["oauth2_mw.session"] = session
+        environ["oauth2_mw.urls"] = self._urls
+        # A refreshed session that lives in the cookie exists in this response alone: if a cache stripped the cookie,
+        # the new refresh token would be lost.
+        must_set_cookie = current.needs_new_cookie and self._sessions.in_cookies
+        cookies = self._sessions.renewal(current)
+        return self._app(environ, _private(start_response, cookies, must_set_cookie=must_set_cookie))
+
+    def _serve_anonymous(
+        self, environ: WSGIEnvironment, start_response: StartResponse, current: RequestSession | None
+    ) -> Iterable[bytes]:
+        if not self._optional:
+            return _send(self._site().challenge(environ, current), environ, start_response)
+        environ["oauth2_mw.urls"] = self._urls
+        if current is not None and current.invalid:
+            expired = self._sessions.cookies.expire_session(current.cookies)
+            start_response = _private(start_response, expired)
+        return self._app(environ, start_response)
+
+    def _current_session(self, cookie_header: str | None) -> RequestSession | None:
+        """Return what a request's cookies stand for, with tokens that are good where that can be had."""
+        if cookie_header is None:
+            return None
+        current = self._resolve(cookie_header)
+        if current is not None and self._sessions.is_refresh_due(current):
+            return self._site().refreshed(current)
+        return current
 
     @staticmethod
-    def _cut_cookies(environ: WSGIEnvironment, rest: str | None) -> None:
-        if rest is None:
+    def _set_cookies(environ: WSGIEnvironment, cookie_header: str | None) -> None:
+        if cookie_header is None:
             del environ["HTTP_COOKIE"]
         else:
-            environ["HTTP_COOKIE"] = rest
+            environ["HTTP_COOKIE"] = cookie_header
 
     def _site(self) -> Site:
-        """What answers our own URLs; built in the process that uses it, because servers fork."""
+        """Return what answers our own URLs. It is built in the process that uses it, because servers fork."""
         built = self._built
         if built is not None and built[0] == os.getpid():
             return built[1]
@@ -147,7 +165,7 @@ class OAuth2Middleware:
 
     @staticmethod
     def _preload() -> None:
-        """Import what the first sign-in would; build nothing, because what is built must not cross a fork."""
+        """Import what the first sign-in needs. Build nothing, because what is built must not cross a fork."""
         for name in (
             "jinja2",
             "jwt",
@@ -159,7 +177,7 @@ class OAuth2Middleware:
 
 
 def _check_client_keys(settings: Settings) -> None:
-    # The settings see that a key is there; whether it can be used, the provider package knows.
+    # The settings check that a key is there; only the provider package can tell whether it can be used.
     if problems := client_key_problems(settings.providers.values()):
         raise ConfigError(problems)
 
@@ -167,17 +185,19 @@ def _check_client_keys(settings: Settings) -> None:
 def _send(
     response: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """Answer with a response of ours; a server that names no method meant GET."""
+    """Answer with a response of ours. A server that names no method meant GET."""
     environ.setdefault("REQUEST_METHOD", "GET")
     return response(environ, start_response)
 
 
-def _private(start_response: StartResponse, cookies: list[str], *, urgent: bool = False) -> StartResponse:
-    """Keep a person's page out of shared caches where the application says nothing, and add cookies of ours.
+def _private(
+    start_response: StartResponse, cookies: list[str], *, must_set_cookie: bool = False
+) -> StartResponse:
+    """Keep a user's page out of shared caches where the application says nothing, and add cookies of ours.
 
     A response that the application declares public is left as it is, and carries no cookie: anybody may keep it.
 
-    :param urgent: the cookies cannot wait for another response; a public one becomes private, this once.
+    :param must_set_cookie: whether the cookies cannot wait for another response: a public one becomes private then.
     """
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
@@ -185,8 +205,8 @@ def _private(start_response: StartResponse, cookies: list[str], *, urgent: bool 
             value.lower() for name, value in headers if len(name) == 13 and name.lower() == "cache-control"
         ]
         public = any("public" in value or "s-maxage" in value for value in caching)
-        if public and urgent:
-            headers = [(name, value) for name, value in headers if name.lower() not in _FOR_CACHES]
+        if public and must_set_cookie:
+            headers = [(name, value) for name, value in headers if name.lower() not in _CACHE_HEADERS]
             caching, public = [], False
         if not caching:
             headers = [*headers, ("Cache-Control", "private")]

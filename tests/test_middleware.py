@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
-from tests.support.clock import ShiftedClock
+from tests.support.clock import ShiftedClocks
 from tests.support.hosts.guarded import guard
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.settings.minimal import ORIGIN, make_settings
@@ -297,8 +297,8 @@ def test_a_session_ends_with_its_provider(app: App) -> None:
 
 @pytest.mark.requirement("3c.14")
 def test_a_session_ends_after_its_idle_time_and_after_its_lifetime(app: App) -> None:
-    middleware = guard(app, session_lifetime="2h", session_idle="30m")
-    clock = clock_of(middleware)
+    clock = ShiftedClocks()
+    middleware = guard(app, clocks=clock.clocks, session_lifetime="2h", session_idle="30m")
     cookie = sign_in(middleware)
     clock.ahead += 29 * 60
     answer = call(middleware, environ_for("/", HTTP_COOKIE=cookie))
@@ -315,8 +315,8 @@ def test_a_session_ends_after_its_idle_time_and_after_its_lifetime(app: App) -> 
 
 
 def test_use_is_written_down_now_and_then_and_not_with_every_response(app: App) -> None:
-    middleware = guard(app, session_idle="1h")
-    clock = clock_of(middleware)
+    clock = ShiftedClocks()
+    middleware = guard(app, clocks=clock.clocks, session_idle="1h")
     cookie = sign_in(middleware)
     assert set(call(middleware, environ_for("/", HTTP_COOKIE=cookie)).cookies) == {"app"}
     clock.ahead += 8 * 60
@@ -325,8 +325,8 @@ def test_use_is_written_down_now_and_then_and_not_with_every_response(app: App) 
 
 
 def test_a_renewed_session_of_an_exception_page_keeps_exc_info(app: App) -> None:
-    middleware = guard(app, session_idle="1h")
-    clock = clock_of(middleware)
+    clock = ShiftedClocks()
+    middleware = guard(app, clocks=clock.clocks, session_idle="1h")
     cookie = sign_in(middleware)
     clock.ahead += 10 * 60
     told: list[Any] = []
@@ -511,13 +511,6 @@ def test_a_client_key_that_cannot_sign_stops_the_start(app: App) -> None:
     (problem,) = refusal.value.problems
     assert str(problem).startswith("[oauth2_mw] client_key: cannot be used: it is damaged")
     assert "canary" not in str(refusal.value)
-
-
-def clock_of(middleware: OAuth2Middleware) -> ShiftedClock:
-    """A clock that moves the time by which sessions live."""
-    sessions = middleware._sessions
-    clock = sessions._clock = ShiftedClock(sessions._clock)
-    return clock
 
 
 def cookie_of(answer: WsgiResponse, before: str = "") -> str:

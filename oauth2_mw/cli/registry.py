@@ -29,7 +29,7 @@ def open_registry(ini: Path, settings: Settings, directory: Directory | None) ->
     """
     if settings.session is not None:
         require_database(ini, "session", settings.session)
-    registry = open_sessions(settings, directory).ledger
+    registry = open_sessions(settings, directory).registry
     if registry is None:
         raise CommandError(
             f"{ini}: sessions are in cookies alone, and nothing lists them. Write a directory, like directory = "

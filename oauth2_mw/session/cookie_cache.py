@@ -1,8 +1,9 @@
-"""What ``Cookie`` headers say: worked out once, and remembered for the next request with the same one."""
+"""What ``Cookie`` headers stand for, remembered for the next request with the same header."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.session.cookies import RequestCookies
@@ -19,26 +20,39 @@ _STORED_FACTOR = 4
 
 @dataclass(slots=True)
 class RequestSession:
-    """What a ``Cookie`` header said, worked out once and never changed (freezing it would show in every opening)."""
+    """The session that a ``Cookie`` header stands for, and what a request needs of it.
 
-    #: ``None``: nobody is signed in by it
+    Never changed after construction; freezing it would show in the time that opening a session takes.
+    """
+
+    #: ``None`` if nobody is signed in by these cookies
     session: Session | None
-    #: what the application finds in its environ for that session
+    #: the variables that the application finds in its environ
     environ: dict[str, str] = field(repr=False)
-    #: the header without our cookies
+    #: the ``Cookie`` header without our cookies; ``None`` if nothing is left of it
     remaining_cookies: str | None = field(repr=False)
     #: our cookies
     cookies: RequestCookies = field(repr=False)
-    #: a session cookie was there and is none of ours
-    invalid: bool
-    #: with a store: what stands there
-    cached: CachedSession | None = None
-    #: whether the browser is to be handed a new cookie, whatever its age
+    #: what the session's backend is given back when it is asked about the session again
+    cached: object = None
+    #: from when a use of the session is worth a new cookie, in seconds since the epoch
+    renew_at: float = inf
+    #: monotonic time up to which the backend need not be asked again
+    fresh_until: float = inf
+    #: until when another worker may be refreshing the session, in seconds since the epoch; 0 if none is
+    lease_expires: int = 0
+    #: whether the browser must be given a new cookie, however recent its own is
     needs_new_cookie: bool = False
+    #: whether there was a session cookie that stands for no session
+    invalid: bool = False
+
+    def without_session(self) -> RequestSession:
+        """Return the same request with a session that has ended."""
+        return replace(self, session=None, invalid=True)
 
 
-#: What a request without any cookie of ours says.
-NO_SESSION = RequestSession(None, {}, None, RequestCookies({}, None), invalid=False)
+#: What a request without any cookie of ours stands for.
+NO_SESSION = RequestSession(None, {}, None, RequestCookies({}, None))
 
 
 class CookieHeaderCache(BoundedCache[str, RequestSession]):
@@ -55,5 +69,5 @@ class CookieHeaderCache(BoundedCache[str, RequestSession]):
 
 def _size(header: str, current: RequestSession) -> int:
     # Each entry is taken for the only one of its session, which it may be: each reading makes an object of its own.
-    stored = current.cached.size if current.cached is not None else 0
+    stored = current.cached.size if isinstance(current.cached, CachedSession) else 0
     return len(header) * _HEADER_FACTOR + stored * _STORED_FACTOR

@@ -1,4 +1,4 @@
-"""Sessions that browsers carry themselves, sealed: nothing is kept here, so what fits into a cookie is all there is."""
+"""Sessions that the browsers keep themselves, sealed in their cookies: there is room for a few kilobytes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from oauth2_mw.audit import audit
-from oauth2_mw.errors import LoginError
+from oauth2_mw.errors import LoginError, StoreUnavailableError
 from oauth2_mw.identity.model import freeze
+from oauth2_mw.session.backend import OpenedSession
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookies import Cookies
 from oauth2_mw.session.model import Session
+from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.sealing import Sealer, sealed_length
 
 log = logging.getLogger(__name__)
@@ -21,68 +24,119 @@ _PURPOSE = "session"
 class CookieSessions:
     """The sessions of one application in its cookies.
 
-    :param most: the setting ``session_max_bytes``.
-    :param claims: the names of the claims that settings refer to; a session keeps them whatever it gives up.
+    :param registry: lists the sessions beside a directory; ``None`` if there is none.
+    :param max_bytes: the setting ``session_max_bytes``.
+    :param claims: the names of the claims that settings refer to; a session always keeps them.
     """
 
-    def __init__(self, sealer: Sealer, cookies: Cookies, *, most: int, claims: frozenset[str]) -> None:
+    def __init__(
+        self,
+        sealer: Sealer,
+        cookies: Cookies,
+        registry: SessionRegistry | None,
+        *,
+        max_bytes: int,
+        claims: frozenset[str],
+        clocks: Clocks = SYSTEM_CLOCKS,
+    ) -> None:
         self._sealer = sealer
         self._cookies = cookies
-        self._most = most
+        self._registry = registry
+        self._max_bytes = max_bytes
         self._claims = claims
+        self._wall = clocks.wall
 
-    def open(self, count: int, text: str) -> Session | None:
-        """The session that a cookie's text holds; ``None``: it is none of ours.
-
-        :param count: the number of chunks that the text came in.
-        """
-        payload = self._sealer.open(_PURPOSE, self._cookies.session, text)
-        # The number of chunks stands inside: a text cannot be cut short or carried on.
-        if not payload or payload[0] != count:
+    def open(self, chunk_count: int, sealed: str) -> OpenedSession[Session] | None:
+        """Return the session that a cookie holds, or ``None`` if it was not sealed here."""
+        payload = self._sealer.open(_PURPOSE, self._cookies.session, sealed)
+        # The number of chunks stands inside: a value can be neither cut short nor continued.
+        if not payload or payload[0] != chunk_count:
             return None
         try:
-            return Session.from_payload(payload[1:])
+            session = Session.from_payload(payload[1:])
         except (ValueError, KeyError, TypeError):
             log.info("a session cookie of another version was left aside")
             return None
+        return OpenedSession(session, session, session.renew_at())
 
-    def seal(self, session: Session) -> str:
-        """The text that a cookie holds."""
-        payload = session.to_payload()
-        count = self._cookies.chunk_count(sealed_length(1 + len(payload)))
-        return self._sealer.seal(_PURPOSE, self._cookies.session, bytes([count]) + payload)
+    def create(self, session: Session) -> str:
+        """List a new session, and return the value of its cookie."""
+        session = self.shrink_to_fit(session)
+        if self._registry is not None:
+            self._registry.write(session)
+        return self._seal(session)
 
-    def cut_down(self, session: Session) -> Session:
-        """The session without what it can do without, as far as that is needed for it to fit.
+    def renew(self, session: Session) -> str:
+        """Return the value of a cookie that notes the session's use."""
+        session = session.touched(self._wall())
+        if self._registry is not None:
+            self._note_use(self._registry, session)
+        return self._seal(session)
+
+    def replace(
+        self,
+        cached: Session,  # noqa: ARG002 (nobody else can have replaced it)
+        session: Session,
+        *,
+        lease: int = 0,  # noqa: ARG002 (a cookie has none)
+    ) -> OpenedSession[Session]:
+        """Return *session*, which exists from now on in the response alone: its cookie must be set."""
+        return OpenedSession(session, session, session.renew_at(), needs_new_cookie=True)
+
+    def recall(self, session: Session) -> OpenedSession[Session]:
+        """Return the session as it is: its cookie says everything."""
+        return OpenedSession(session, session, session.renew_at())
+
+    reload = recall
+
+    def shrink_to_fit(self, session: Session) -> Session:
+        """Return the session without its access token, ID token and unmapped claims, as far as it is too large.
 
         :raises LoginError: code ``session_too_big``, when even the least does not fit.
         """
         dropped = []
-        for what, cut in (
+        for what, shrink in (
             ("access_token", _without_token("access_token")),
             ("id_token", _without_token("id_token")),
             ("unmapped claims", _without_claims(self._claims)),
         ):
             if self._fits(session):
                 break
-            smaller = cut(session)
+            smaller = shrink(session)
             if smaller != session:
                 dropped.append(what)
             session = smaller
-        who = session.identity
+        identity = session.identity
         if dropped:
-            audit("session_reduced", identity=who, dropped=", ".join(dropped))
+            audit("session_reduced", identity=identity, dropped=", ".join(dropped))
         if not self._fits(session):
             raise LoginError(
-                f"the session of user {who.id} exceeds session_max_bytes = {self._most}: configure a session store, or "
-                "have the provider send fewer claims",
+                f"the session of user {identity.id} exceeds session_max_bytes = {self._max_bytes}: configure a session "
+                "store, or have the provider send fewer claims",
                 code="session_too_big",
                 message="Your sign-in carries more information than this application can keep.",
             )
         return session
 
+    def _seal(self, session: Session) -> str:
+        payload = session.to_payload()
+        chunk_count = self._cookies.chunk_count(sealed_length(1 + len(payload)))
+        return self._sealer.seal(_PURPOSE, self._cookies.session, bytes([chunk_count]) + payload)
+
+    def _note_use(self, registry: SessionRegistry, session: Session) -> None:
+        try:
+            record = registry.touch(session.id, seen=session.last_used_at, expires=session.expires_at)
+            if record is not None and not registry.is_current(record):
+                # Once the key that it is listed by is retired, neither its user nor a logout would find it.
+                registry.touch(
+                    session.id, seen=session.last_used_at, expires=session.expires_at, reseal=session
+                )
+        except StoreUnavailableError as error:
+            # The cookie is what counts; the list of sessions shows an earlier moment for a while.
+            log.info("the use of a session was not written down: %s", error.detail)
+
     def _fits(self, session: Session) -> bool:
-        return sealed_length(1 + len(session.to_payload())) <= self._most
+        return sealed_length(1 + len(session.to_payload())) <= self._max_bytes
 
 
 def _without_token(kind: str) -> Callable[[Session], Session]:
@@ -90,8 +144,8 @@ def _without_token(kind: str) -> Callable[[Session], Session]:
 
 
 def _without_claims(kept: frozenset[str]) -> Callable[[Session], Session]:
-    def cut(session: Session) -> Session:
+    def shrink(session: Session) -> Session:
         claims = {name: value for name, value in session.identity.claims.items() if name in kept}
         return replace(session, identity=replace(session.identity, claims=freeze(claims)))
 
-    return cut
+    return shrink

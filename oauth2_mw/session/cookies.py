@@ -1,4 +1,4 @@
-"""Our cookies on the wire: their names, their attributes, and how a value too long for one cookie is cut.
+"""Our cookies on the wire: their names, their attributes, and how a long value is spread over several.
 
 The names and attributes are decided here alone, so that a cookie is always deleted with the attributes it was set
 with (RFC 6265bis, section 4.1.3: a ``__Host-`` cookie is only replaced by one that is a ``__Host-`` cookie too).
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 #: Browsers drop a cookie whose name and value exceed 4096 octets (RFC 6265bis, section 5.6).
 CHUNK_BYTES = 3800
-#: Two chunks carry the largest ``session_max_bytes``; what a browser may have left from elsewhere is expired too.
+#: Two chunks carry the largest ``session_max_bytes``.
 MAX_CHUNKS = 2
-#: A request that carries more copies of one of our cookies than this is not worth untangling.
+#: A request that carries one of our cookies more often than this is not taken apart.
 MAX_COPIES = 3
 
 _is_slot = re.compile("[a-h]").fullmatch
@@ -22,16 +22,16 @@ _is_slot = re.compile("[a-h]").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class RequestCookies:
-    """Those cookies of a request that are ours, and what is left of the header without them."""
+    """The cookies of a request: those that are ours, and the rest of the header."""
 
-    #: name -> the values sent under it, in the order of the header
+    #: name -> its values, in the order of the header
     own: dict[str, list[str]] = field(repr=False)
-    #: the ``Cookie`` header as the application may see it; ``None``: no cookie is left
+    #: the ``Cookie`` header without our cookies; ``None`` if nothing is left of it
     other_header: str | None = field(repr=False)
 
 
 class Cookies:
-    """Names and writes the cookies of one application.
+    """The names and attributes of one application's cookies.
 
     :param name: the setting ``cookie_name``.
     :param secure: whether browsers reach us over https.
@@ -45,7 +45,7 @@ class Cookies:
         self._chunk_names = frozenset(self._chunks)
         self._stale = re.compile(re.escape(self.session) + r"\.\d{1,2}")
 
-    def _is_ours(self, name: str) -> bool:
+    def _is_own(self, name: str) -> bool:
         return (
             name in self._chunk_names
             or (name.startswith(self.attempt_prefix) and bool(_is_slot(name[len(self.attempt_prefix) :])))
@@ -53,11 +53,11 @@ class Cookies:
         )
 
     def read(self, header: str) -> RequestCookies:
-        """Take our cookies out of a ``Cookie`` header; the others are handed on as they came."""
+        """Take our cookies out of a ``Cookie`` header, and leave the others as they are."""
         return self._read_one(header) or self._read_any(header)
 
     def _read_one(self, header: str) -> RequestCookies | None:
-        """The usual header, which names us once: found by hand, without taking the others apart."""
+        """Read the usual header, which has one cookie of ours, without taking the others apart."""
         name = self.session
         start = header.find(name)
         if (
@@ -72,97 +72,97 @@ class Cookies:
         if ";" in value:
             return None
         before, after = header[: max(start - 2, 0)], header[end + 2 :] if end >= 0 else ""
-        rest = f"{before}; {after}" if before and after else before or after
-        return RequestCookies({name: [value.strip(" \t").strip('"')]}, rest or None)
+        other_header = f"{before}; {after}" if before and after else before or after
+        return RequestCookies({name: [value.strip(" \t").strip('"')]}, other_header or None)
 
     def _read_any(self, header: str) -> RequestCookies:
-        ours: dict[str, list[str]] = {}
-        rest: list[str] = []
+        own: dict[str, list[str]] = {}
+        others: list[str] = []
         for pair in header.split(";"):
-            # Only what separates cookies: other blanks may be octets of an application's own value.
+            # Only these two separate cookies: other blanks may belong to a value of the application's.
             pair = pair.strip(" \t")
-            # A nameless cookie "=__Host-x=..." does not begin with our name; it never becomes ours.
+            # A nameless cookie "=__Host-x=..." does not begin with our name, and is not ours.
             name, separator, value = pair.partition("=") if pair.startswith(self.session) else ("", "", "")
-            if separator and self._is_ours(name := name.rstrip(" \t")):
-                ours.setdefault(name, []).append(value.lstrip(" \t").strip('"'))
+            if separator and self._is_own(name := name.rstrip(" \t")):
+                own.setdefault(name, []).append(value.lstrip(" \t").strip('"'))
             elif pair:
-                rest.append(pair)
-        return RequestCookies(ours, "; ".join(rest) or None)
+                others.append(pair)
+        return RequestCookies(own, "; ".join(others) or None)
 
-    def session_values(self, sent: RequestCookies) -> Iterator[tuple[int, str]]:
-        """The joined session texts that a request may mean, each with its number of chunks.
+    def session_values(self, cookies: RequestCookies) -> Iterator[tuple[int, str]]:
+        """Yield the sealed texts that a request's session cookies may stand for, each with its number of chunks.
 
-        More than one only when a cookie of ours was sent twice, as a neighbouring host can bring about over http.
+        There are several only if a cookie of ours came twice, which a neighbouring host can bring about over http.
         """
-        first = sent.own.get(self.session, [])
-        if len(first) > MAX_COPIES:
+        first_chunks = cookies.own.get(self.session, [])
+        if len(first_chunks) > MAX_COPIES:
             return
-        rest = ""
-        count = 1
+        further_chunks = ""
+        chunk_count = 1
         for name in self._chunks[1:]:
-            values = sent.own.get(name)
+            values = cookies.own.get(name)
             if not values:
                 break
             if len(values) > 1:
                 return
-            rest += values[0]
-            count += 1
-        for value in first:
-            yield count, value + rest
-            if count > 1:
+            further_chunks += values[0]
+            chunk_count += 1
+        for value in first_chunks:
+            yield chunk_count, value + further_chunks
+            if chunk_count > 1:
                 # Chunks left by an earlier, longer session do not hide a short one that stands alone.
                 yield 1, value
 
-    def session_names(self, sent: RequestCookies) -> list[str]:
-        """The names of all session cookies of a request, chunks that nothing reads any more included."""
-        return [name for name in sent.own if not name.startswith(self.attempt_prefix)]
+    def session_names(self, cookies: RequestCookies) -> list[str]:
+        """Return the names of a request's session cookies, including chunks that are not read any more."""
+        return [name for name in cookies.own if not name.startswith(self.attempt_prefix)]
 
-    def attempts(self, sent: RequestCookies) -> dict[str, str]:
-        """Slot -> sealed text. A name sent twice is left out: it proves nothing."""
+    def attempts(self, cookies: RequestCookies) -> dict[str, str]:
+        """Return the sealed text of each attempt by its slot, without those whose name came twice."""
         start = len(self.attempt_prefix)
         return {
             name[start:]: values[0]
-            for name, values in sent.own.items()
+            for name, values in cookies.own.items()
             if name.startswith(self.attempt_prefix) and len(values) == 1
         }
 
-    def attempt_names(self, sent: RequestCookies) -> list[str]:
-        """The names of all attempt cookies of a request."""
-        return [name for name in sent.own if name.startswith(self.attempt_prefix)]
+    def attempt_names(self, cookies: RequestCookies) -> list[str]:
+        """Return the names of a request's attempt cookies."""
+        return [name for name in cookies.own if name.startswith(self.attempt_prefix)]
 
-    def session_bytes(self, sent: RequestCookies) -> int:
-        """How much of a request's header its session takes."""
+    def session_bytes(self, cookies: RequestCookies) -> int:
+        """Return how many octets of a request's header its session takes."""
         return sum(
-            len(name) + len(value) + 3 for name in self.session_names(sent) for value in sent.own[name]
+            len(name) + len(value) + 3 for name in self.session_names(cookies) for value in cookies.own[name]
         )
 
     def chunk_count(self, length: int) -> int:
-        """How many cookies a sealed text of that many characters takes."""
+        """Return how many cookies a sealed text of that many characters takes."""
         return -(-length // CHUNK_BYTES)
 
-    def set_session(self, text: str, sent: RequestCookies) -> list[str]:
-        """``Set-Cookie`` values that store a session text and expire what is left of a longer one."""
+    def set_session(self, text: str, cookies: RequestCookies) -> list[str]:
+        """Return the ``Set-Cookie`` values that store a sealed session and expire what is left of a longer one."""
         chunks = [text[start : start + CHUNK_BYTES] for start in range(0, len(text), CHUNK_BYTES)]
         if len(chunks) > MAX_CHUNKS:
             raise ValueError(f"a session of {len(text)} characters does not fit into {MAX_CHUNKS} cookies")
         named = dict(zip(self._chunks, chunks, strict=False))
-        stale = [self.expire(name) for name in self.session_names(sent) if name not in named]
+        stale = [self.expire(name) for name in self.session_names(cookies) if name not in named]
         return [self._set(name, value) for name, value in named.items()] + stale
 
-    def expire_session(self, sent: RequestCookies) -> list[str]:
-        """``Set-Cookie`` values that end the session on the browser."""
-        return [self.expire(name) for name in dict.fromkeys((self.session, *self.session_names(sent)))]
+    def expire_session(self, cookies: RequestCookies) -> list[str]:
+        """Return the ``Set-Cookie`` values that delete the session."""
+        return [self.expire(name) for name in dict.fromkeys((self.session, *self.session_names(cookies)))]
 
-    def expire_all(self, sent: RequestCookies) -> list[str]:
-        """The same, with the attempts of that browser: what was begun before a logout does not outlive it."""
-        return [*self.expire_session(sent), *map(self.expire, self.attempt_names(sent))]
+    def expire_all(self, cookies: RequestCookies) -> list[str]:
+        """Return the ``Set-Cookie`` values that delete the session and all attempts, which do not outlive a logout."""
+        return [*self.expire_session(cookies), *map(self.expire, self.attempt_names(cookies))]
 
     def set_attempt(self, slot: str, text: str, *, max_age: int, cross_site: bool = False) -> str:
-        """The ``Set-Cookie`` value of one sign-in attempt.
+        """Return the ``Set-Cookie`` value of one sign-in attempt.
 
         :param max_age: seconds.
-        :param cross_site: whether the answer comes as a form of the provider's site (``form_post``): a cookie that
-            is not ``SameSite=None`` stays behind then.
+        :param cross_site: whether the response comes as a form from the provider's site (``form_post``), with which
+            browsers send only cookies that are ``SameSite=None``.
         """
         cookie = self._set(self.attempt_prefix + slot, text) + f"; Max-Age={max_age}"
         return cookie.replace("; SameSite=Lax", "; SameSite=None") if cross_site else cookie
@@ -171,5 +171,5 @@ class Cookies:
         return f"{name}={value}{self._attributes}"
 
     def expire(self, name: str) -> str:
-        """The ``Set-Cookie`` value that deletes a cookie of ours."""
+        """Return the ``Set-Cookie`` value that deletes a cookie of ours."""
         return f"{name}={self._attributes}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"

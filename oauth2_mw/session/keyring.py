@@ -1,7 +1,7 @@
 """The keys that seal and open our cookies, and how a new one takes over without logging anybody out.
 
-Every key opens from the moment it is known. Only one seals: the newest that every worker has had a minute to learn
-about, so that no worker is handed a cookie whose key it has not read yet.
+Every key opens from the moment it is read. Only one seals: the newest that every worker has had a minute to read, so
+that no worker receives a cookie whose key it does not have yet.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import threading
-import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from oauth2_mw.audit import audit
 from oauth2_mw.encoding import base64url
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
 
 log = logging.getLogger(__name__)
@@ -34,14 +34,17 @@ _Item = TypeVar("_Item")
 
 
 def latest_first(dated: Iterable[tuple[int, _Item]]) -> list[tuple[int, _Item]]:
-    """Keys with the moments (seconds since the epoch) from which they seal, in the order in which they are asked."""
+    """Return dated keys in the order in which they are considered for sealing.
+
+    :param dated: each key with the time from which it seals, in seconds since the epoch.
+    """
     return sorted(dated, key=lambda item: item[0], reverse=True)
 
 
 def sealing(dated: Sequence[tuple[int, _Item]], now: float) -> _Item:
-    """The key that seals at a moment: the latest that is old enough, or the oldest where none is.
+    """Return the key that seals at the time *now*: the latest that is old enough, or the oldest if none is.
 
-    :param dated: as :func:`latest_first` puts them.
+    :param dated: as :func:`latest_first` returns them.
     """
     return next((key for since, key in dated if since <= now), dated[-1][1])
 
@@ -51,7 +54,7 @@ def _derive(root: bytes, info: bytes, length: int) -> bytes:
 
 
 class Key:
-    """One root key and the sub-keys made from it, one for each purpose (HKDF, RFC 5869)."""
+    """One root key, and the sub-keys derived from it, one for each purpose (HKDF, RFC 5869)."""
 
     __slots__ = ("_aeads", "_root", "id")
 
@@ -62,15 +65,16 @@ class Key:
         self.id = _derive(root, b"oauth2_mw key id", ID_BYTES)
 
     def aead(self, purpose: str) -> AESGCM:
-        """The AES-256-GCM cipher of this key for *purpose*."""
-        found = self._aeads.get(purpose)
-        if found is None:
-            found = AESGCM(_derive(self._root, b"oauth2_mw seal " + purpose.encode(), 32))
-            self._aeads[purpose] = found
-        return found
+        """Return the AES-256-GCM cipher of this key for *purpose*."""
+        aead = self._aeads.get(purpose)
+        if aead is None:
+            aead = self._aeads[purpose] = AESGCM(
+                _derive(self._root, b"oauth2_mw seal " + purpose.encode(), 32)
+            )
+        return aead
 
     def mac(self, purpose: str, text: str) -> str:
-        """A name for *text* that says nothing about it to whoever lacks the key (HMAC-SHA-256, RFC 2104)."""
+        """Return a hash of *text* that tells nothing to whoever lacks the key (HMAC-SHA-256, RFC 2104)."""
         secret = _derive(self._root, b"oauth2_mw name " + purpose.encode(), 32)
         digest = hmac.digest(secret, text.encode("utf-8", "surrogatepass"), "sha256")
         return base64url(digest)
@@ -86,7 +90,7 @@ class _Ring:
 
     def __init__(self, dated: list[tuple[int, Key]]) -> None:
         self.by_id = {key.id: key for _, key in dated}
-        #: (moment from which it seals, key), latest first; the last seals when none is old enough.
+        #: (time from which it seals, key), latest first; the last seals if none is old enough
         self.sealing = latest_first(dated)
 
 
@@ -103,21 +107,20 @@ class Keyring:
         source: Secret,
         *,
         sync: int,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         self._source = source
         self._sync = sync
-        self._clock = clock
-        self._monotonic = monotonic
+        self._wall = clocks.wall
+        self._monotonic = clocks.monotonic
         self._reading = threading.Lock()
         self._text = source.value()
         self._ring = self._parse(self._text)
-        #: Grows with every change of the keys; what was opened with an earlier ring must be opened again.
+        #: grows with every change of the keys; what was opened with an earlier ring must be opened again
         self.generation = 0
         self._unknown_pause = 0.0
-        #: ``monotonic()`` value from which the file is looked at again; never for keys that are not in a file.
-        self.next_look = monotonic() + sync if source.path is not None else float("inf")
+        #: monotonic time from which the file is looked at again; infinite for keys that are not in a file
+        self.next_look = self._monotonic() + sync if source.path is not None else float("inf")
 
     def _parse(self, text: str) -> _Ring:
         if self._source.path is None:
@@ -128,13 +131,13 @@ class Keyring:
         return _Ring([(entry.not_before + SEAL_DELAY, Key(entry.key)) for entry in entries])
 
     def refresh(self) -> None:
-        """Look at the file when it is time to; asked on every request."""
+        """Look at the file if it is time to."""
         if self._monotonic() >= self.next_look:
             self.look()
 
     def look(self) -> None:
-        """Read the key file again if it has changed. A file that cannot be used leaves the known keys in force."""
-        # While another request reads, this one goes on with the keys that it has.
+        """Read the key file again if it has changed. If it cannot be used, the previous keys stay in force."""
+        # While another request reads, this one goes on with the previous keys.
         if self._reading.acquire(blocking=False):
             try:
                 self._read()
@@ -155,10 +158,10 @@ class Keyring:
             self.next_look = self._monotonic() + self._sync
 
     def find(self, key_id: bytes) -> Key | None:
-        """The key of that id. An unknown id makes the ring look at the file once, at most once a second."""
+        """Return the key of that id, or ``None``. An unknown id makes the ring read the file, at most once a second."""
         key = self._ring.by_id.get(key_id)
         if key is None and self._source.path is not None:
-            # Whoever meets a new key while another request is reading it waits for that: its session is not lost.
+            # A request that comes with a new key while another one reads the file waits, so as not to lose its session.
             with self._reading:
                 key = self._ring.by_id.get(key_id)
                 if key is None and self._monotonic() >= self._unknown_pause:
@@ -168,10 +171,10 @@ class Keyring:
         return key
 
     def keys(self) -> Collection[Key]:
-        """All keys that open."""
+        """Return all keys that open."""
         return self._ring.by_id.values()
 
     def sealing_key(self) -> Key:
-        """The key that seals now."""
+        """Return the key that seals now."""
         self.refresh()
-        return sealing(self._ring.sealing, self._clock())
+        return sealing(self._ring.sealing, self._wall())

@@ -1,22 +1,22 @@
-"""Remembering who is signed in: from a ``Cookie`` header to a session, and from a sign-in to ``Set-Cookie``.
+"""The sessions of an application: from a ``Cookie`` header to a session, and from a sign-in to ``Set-Cookie``.
 
-:meth:`SessionManager.resolve` runs on every request. It works on the header's text alone: one dictionary look-up when
-the same header was seen before, otherwise a split, one opening and one ``json.loads``. With a session store the cookie
-holds a handle in place of the session, and what it stands for is asked for once in ``revocation_sync``.
+:meth:`SessionManager.resolve` runs on every request, and works on the header's text alone: one dictionary look-up when
+the same header was seen before, otherwise a split, one decryption and one JSON text. Whether the session itself lives
+in the cookie or in a store is the affair of its :class:`~oauth2_mw.session.backend.SessionBackend`.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from time import monotonic
+from typing import Any
 
-from oauth2_mw.errors import ProviderError, StoreUnavailableError
+from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.environ import EnvironWriter
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.observe import new_id
+from oauth2_mw.session.backend import OpenedSession, SessionBackend
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookie_cache import CookieHeaderCache, RequestSession
 from oauth2_mw.session.cookie_sessions import CookieSessions
 from oauth2_mw.session.cookies import MAX_COPIES, Cookies, RequestCookies
@@ -25,28 +25,20 @@ from oauth2_mw.session.model import RefreshSchedule, Session, SessionRef, SignIn
 from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.revocation import RevocationList, Revocations
 from oauth2_mw.session.sealing import Sealer
-from oauth2_mw.session.stored_sessions import CachedSession, Handle, StoredSessions
+from oauth2_mw.session.stored_sessions import StoredSessions
 from oauth2_mw.session.stores import Store
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
 log = logging.getLogger(__name__)
 
-_HANDLE = "session-handle"
-
-
-#: A session as a cookie gave it, what stands in the store for it, and whether the cookie is to be sealed anew. A plain
-#: tuple: one is made at every opening.
-_Found = tuple[Session | None, CachedSession | None, bool]
-_NONE: _Found = (None, None, False)
-
 
 class SessionManager:
-    """The sessions of one application, kept in sealed cookies or in a store.
+    """The sessions of one application, in sealed cookies or in a store.
 
-    :param store: where sessions are written down; ``None``: nowhere. With ``session = cookie`` it belongs to the
-        directory, and the sessions themselves stay in the cookies.
-    :param shared: with ``session = cookie``: where all workers write down which sessions have ended.
-    :param disabled: the ids of the users whom the directory has disabled.
+    :param store: the session store, or with ``session = cookie`` the tables beside the directory that list the
+        sessions; ``None`` if there is neither.
+    :param shared: with ``session = cookie``: where all workers note which sessions have ended.
+    :param disabled: returns the ids of the users whom the directory has disabled.
     :raises ValueError: at construction, when the keys cannot be read.
     """
 
@@ -57,151 +49,175 @@ class SessionManager:
         store: Store | None = None,
         shared: RevocationList | None = None,
         disabled: Callable[[], frozenset[str]] | None = None,
-        clock: Callable[[], float] = time.time,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         self._settings = settings
-        self._clock = clock
+        self.clocks = clocks
+        self._wall = clocks.wall
+        self._monotonic = clocks.monotonic
+        #: whether the cookies hold the sessions themselves, and not handles of those in a store
+        self.in_cookies = settings.session is None
         self.cookies = Cookies(settings.cookie_name, secure=settings.secure)
-        self._keyring = Keyring(settings.secret_keys, sync=settings.revocation_sync, clock=clock)
+        self._keyring = Keyring(settings.secret_keys, sync=settings.revocation_sync, clocks=clocks)
         self.sealer = Sealer(self._keyring, app_id=settings.public_url)
-        in_cookie = settings.session is None
-        self.revocations = Revocations(shared=shared, disabled=disabled, sync=settings.revocation_sync)
-        #: what all workers know of sessions; ``None``: each worker knows its own
-        self.ledger: SessionRegistry | None = None
-        self._carried = CookieSessions(
-            self.sealer,
-            self.cookies,
-            most=settings.session_max_bytes,
-            claims=frozenset(path.root for path in settings.environ_claims),
+        self.revocations = Revocations(
+            shared=shared, disabled=disabled, sync=settings.revocation_sync, clocks=clocks
         )
-        self._stored: StoredSessions | None = None
-        if store is not None:
-            self.ledger = SessionRegistry(
-                store,
-                self.sealer,
-                self.revocations,
-                data_in_cookie=in_cookie,
-                longest=max((p.session_lifetime for p in settings.providers.values()), default=0),
-                clock=clock,
-            )
-            if not in_cookie:
-                self._stored = StoredSessions(
-                    self.ledger, self.sealer, sync=settings.revocation_sync, clock=clock
-                )
+        #: what all workers know of sessions; ``None`` if each worker knows its own alone
+        self.registry = self._open_registry(store) if store is not None else None
+        self._backend = self._open_backend()
         self._writer = EnvironWriter(settings.environ)
         self._issuers = {name: provider.user_issuer for name, provider in settings.providers.items()}
-        self._mark = self.cookies.session
+        self._cookie_name = self.cookies.session
         self._opened = CookieHeaderCache()
         self._generation = self._keyring.generation
 
+    def _open_registry(self, store: Store) -> SessionRegistry:
+        return SessionRegistry(
+            store,
+            self.sealer,
+            self.revocations,
+            data_in_cookie=self.in_cookies,
+            longest=max((p.session_lifetime for p in self._settings.providers.values()), default=0),
+            clocks=self.clocks,
+        )
+
+    def _open_backend(self) -> SessionBackend[Any]:
+        settings = self._settings
+        if self.in_cookies or self.registry is None:
+            return CookieSessions(
+                self.sealer,
+                self.cookies,
+                self.registry,
+                max_bytes=settings.session_max_bytes,
+                claims=frozenset(path.root for path in settings.environ_claims),
+                clocks=self.clocks,
+            )
+        return StoredSessions(
+            self.registry,
+            self.sealer,
+            cookie_name=self.cookies.session,
+            sync=settings.revocation_sync,
+            clocks=self.clocks,
+        )
+
     def now(self) -> float:
-        """The clock by which sessions live, in seconds since the epoch."""
-        return self._clock()
+        """Return the time by which sessions live, in seconds since the epoch."""
+        return self._wall()
 
     # Reading
 
-    def resolve(self, header: str) -> RequestSession | None:
-        """What a ``Cookie`` header says; ``None`` when none of our cookies is in it.
+    def resolve(self, cookie_header: str) -> RequestSession | None:
+        """Return what a ``Cookie`` header stands for, or ``None`` if none of our cookies is in it.
 
-        :raises StoreUnavailable: when it cannot be known whether the session was ended elsewhere.
+        :raises StoreUnavailableError: when it cannot be known whether the session was ended elsewhere.
         """
-        self._keyring.refresh()
-        if self._generation != self._keyring.generation:
-            self._generation, self._opened = self._keyring.generation, CookieHeaderCache()
-        opened = self._opened
-        known = opened.get(header)
-        if known is None:
-            if self._mark not in header:
+        keyring, now = self._keyring, self._monotonic()
+        if now >= keyring.next_look:
+            keyring.look()
+        if self._generation != keyring.generation:
+            self._generation, self._opened = keyring.generation, CookieHeaderCache()
+        cache = self._opened
+        current = cache.get(cookie_header)
+        if current is None:
+            if self._cookie_name not in cookie_header:
                 return None
-            known = self._work_out(header)
-            if known.session is not None:
-                opened.put_unless_busy(header, known)
-        elif known.cached is not None and monotonic() >= known.cached.fresh_until:
-            known = self._look_again(header, known, known.cached)
-        session = known.session
+            current = self._open(cookie_header)
+            if current.session is not None:
+                cache.put_unless_busy(cookie_header, current)
+        elif now >= current.fresh_until:
+            current = self.recall(current)
+            if current.session is not None:
+                cache.put_unless_busy(cookie_header, current)
+        session = current.session
         if session is None:
-            return known
-        if not session.is_alive(self._clock()) or self.revocations.ended(
+            return current
+        if not session.is_alive(self._wall()) or self.revocations.ended(
             session.id, session.identity.id, session.sign_in.issued_at
         ):
-            return replace(known, session=None, invalid=True)
-        return known
+            return current.without_session()
+        return current
 
-    def without_ours(self, header: str) -> str | None:
-        """A ``Cookie`` header as the application may see it; ``None``: nothing is left of it."""
-        if self._mark not in header:
-            return header
-        known = self._opened.get(header)
-        return known.remaining_cookies if known is not None else self.cookies.read(header).other_header
+    def remaining_cookies(self, cookie_header: str) -> str | None:
+        """Return a ``Cookie`` header as the application may see it, or ``None`` if nothing is left of it."""
+        if self._cookie_name not in cookie_header:
+            return cookie_header
+        current = self._opened.get(cookie_header)
+        if current is not None:
+            return current.remaining_cookies
+        return self.cookies.read(cookie_header).other_header
 
-    def _work_out(self, header: str) -> RequestSession:
-        sent = self.cookies.read(header)
-        session, held, stale = self._find(sent)
-        if session is not None:
-            known = self._described(session, sent, held=held, stale=stale)
-            if known is not None:
-                return known
-        return RequestSession(
-            None, {}, sent.other_header, sent, invalid=bool(self.cookies.session_names(sent))
-        )
+    def recall(self, current: RequestSession) -> RequestSession:
+        """Return what this worker knows of a session by now; a store is asked when ``revocation_sync`` has passed.
 
-    def _described(
-        self, session: Session, sent: RequestCookies, *, held: CachedSession | None, stale: bool
+        :raises StoreUnavailableError: when the store gives no answer.
+        """
+        return self._ask_again(self._backend.recall, current)
+
+    def reload(self, current: RequestSession) -> RequestSession:
+        """Return a session as it is at this moment.
+
+        :raises StoreUnavailableError: when the store gives no answer.
+        """
+        return self._ask_again(self._backend.reload, current)
+
+    def _ask_again(
+        self, ask: Callable[[Any], OpenedSession[Any] | None], current: RequestSession
+    ) -> RequestSession:
+        return self._update(current, ask(current.cached)) or current.without_session()
+
+    def _update(self, current: RequestSession, opened: OpenedSession[Any] | None) -> RequestSession | None:
+        if opened is None:
+            return None
+        return self._request_session(opened, current.cookies, needs_new_cookie=current.needs_new_cookie)
+
+    def _open(self, cookie_header: str) -> RequestSession:
+        cookies = self.cookies.read(cookie_header)
+        opened = self._find(cookies)
+        current = self._request_session(opened, cookies) if opened is not None else None
+        if current is not None:
+            return current
+        invalid = bool(self.cookies.session_names(cookies))
+        return RequestSession(None, {}, cookies.other_header, cookies, invalid=invalid)
+
+    def _find(self, cookies: RequestCookies) -> OpenedSession[Any] | None:
+        """Return the one session that a request's cookies stand for."""
+        found: OpenedSession[Any] | None = None
+        for tries, (chunk_count, sealed) in enumerate(self.cookies.session_values(cookies)):
+            if tries > MAX_COPIES:
+                break
+            opened = self._backend.open(chunk_count, sealed)
+            if opened is None:
+                continue
+            if found is not None and found.session.id != opened.session.id:
+                # Somebody else's session was slipped in beside this one: nobody can tell which is meant.
+                return None
+            found = opened
+        return found
+
+    def _request_session(
+        self, opened: OpenedSession[Any], cookies: RequestCookies, *, needs_new_cookie: bool = False
     ) -> RequestSession | None:
+        session = opened.session
         # A provider that was taken away, or now points elsewhere, signs nobody in any more.
         if self._issuers.get(session.identity.provider) != session.identity.issuer:
             return None
         try:
-            plain = self._writer.plain(session.identity, session.tokens)
+            environ = self._writer.plain(session.identity, session.tokens)
         except ProviderError as error:
             log.warning("a session was left aside: %s", error.detail)
             return None
         return RequestSession(
-            session, plain, sent.other_header, sent, invalid=False, cached=held, needs_new_cookie=stale
+            session,
+            environ,
+            cookies.other_header,
+            cookies,
+            opened.cached,
+            opened.renew_at,
+            opened.fresh_until,
+            opened.lease_expires,
+            needs_new_cookie=opened.needs_new_cookie or needs_new_cookie,
         )
-
-    def _find(self, sent: RequestCookies) -> _Found:
-        """The one session that a request's cookies mean."""
-        found = _NONE
-        for tries, (count, text) in enumerate(self.cookies.session_values(sent)):
-            if tries > MAX_COPIES:
-                break
-            one = self._open(count, text)
-            session = one[0]
-            if session is None:
-                continue
-            if found[0] is not None and found[0].id != session.id:
-                # Somebody else's session was slipped in beside this one: nobody can tell which is meant.
-                return _NONE
-            found = one
-        return found
-
-    def _open(self, count: int, text: str) -> _Found:
-        if self._stored is None:
-            return self._carried.open(count, text), None, False
-        payload = self.sealer.open(_HANDLE, self.cookies.session, text) if count == 1 else None
-        try:
-            held = self._stored.find(Handle.from_payload(payload)) if payload is not None else None
-        except ValueError:
-            return _NONE
-        if held is None:
-            return _NONE
-        return held.session, held, not self.sealer.is_current(text)
-
-    def _look_again(self, header: str, known: RequestSession, held: CachedSession) -> RequestSession:
-        """What the store says by now of a session that was asked for before."""
-        again = self._again(known, self._stored.find(held.handle) if self._stored is not None else None)
-        if again.session is not None:
-            self._opened.put_unless_busy(header, again)
-        return again
-
-    def _again(self, known: RequestSession, held: CachedSession | None) -> RequestSession:
-        if held is not None:
-            stale = known.needs_new_cookie or not held.sealed_with_current_key
-            described = self._described(held.session, known.cookies, held=held, stale=stale)
-            if described is not None:
-                return described
-        return replace(known, session=None, invalid=True)
 
     # Writing
 
@@ -210,144 +226,89 @@ class SessionManager:
         provider: ProviderSettings,
         identity: Identity,
         tokens: Mapping[str, str | None],
-        sent: RequestCookies,
+        cookies: RequestCookies,
         *,
-        origin: SignInDetails | None = None,
+        sign_in: SignInDetails | None = None,
         expires_at: int | None = None,
     ) -> list[str]:
-        """The ``Set-Cookie`` values that carry a fresh session.
+        """Return the ``Set-Cookie`` values of a new session.
 
         :param tokens: those that ``keep_tokens`` names are kept, as far as there is room.
-        :param expires_at: the end of the access token, if that is known.
+        :param cookies: those that came with the request.
+        :param expires_at: the end of the access token, in seconds since the epoch, if it is known.
         :raises LoginError: code ``session_too_big``, when even the least does not fit into a cookie.
-        :raises AccessDenied: code ``signed_out``, when a logout came for it meanwhile.
-        :raises StoreUnavailable: when it could not be written down.
+        :raises AccessDeniedError: code ``signed_out``, when a logout came for it meanwhile.
+        :raises StoreUnavailableError: when it could not be written to the store.
         """
-        now = int(self._clock())
-        kept = self.kept(tokens)
+        now = int(self._wall())
+        kept_tokens = self.select_tokens(tokens)
         session = Session(
             id=new_id(),
             identity=identity,
-            tokens=kept,
+            tokens=kept_tokens,
             created_at=now,
             expires_at=now + provider.session_lifetime,
             last_used_at=now,
             idle_timeout=provider.session_idle,
-            refresh_schedule=RefreshSchedule.of(expires_at, now=now) if "refresh_token" in kept else None,
-            sign_in=origin or SignInDetails(now),
+            refresh_schedule=RefreshSchedule.of(expires_at, now=now)
+            if "refresh_token" in kept_tokens
+            else None,
+            sign_in=sign_in or SignInDetails(now),
         )
-        if self._stored is not None:
-            return self._hand_out(self._stored.add(session), sent)
-        session = self._carried.cut_down(session)
-        if self.ledger is not None:
-            self.ledger.write(session)
-        return self.cookies.set_session(self._carried.seal(session), sent)
+        return self.cookies.set_session(self._backend.create(session), cookies)
 
-    def fitted(self, session: Session) -> Session:
-        """A session that has grown, cut down to what has room.
-
-        :raises LoginError: code ``session_too_big``, when even the least does not fit into a cookie.
-        """
-        return session if self._stored is not None else self._carried.cut_down(session)
-
-    def kept(self, tokens: Mapping[str, str | None]) -> dict[str, str]:
-        """Those of *tokens* that are there and that ``keep_tokens`` names."""
+    def select_tokens(self, tokens: Mapping[str, str | None]) -> dict[str, str]:
+        """Return those of *tokens* that are there and that ``keep_tokens`` names."""
         return {
             kind: text
             for kind, text in tokens.items()
             if text is not None and kind.removesuffix("_token") in self._settings.keep_tokens
         }
 
-    def _hand_out(self, handle: Handle, sent: RequestCookies) -> list[str]:
-        # The number of cookies that it comes in has no place inside: it always fits into one.
-        text = self.sealer.seal(_HANDLE, self.cookies.session, handle.to_payload())
-        return self.cookies.set_session(text, sent)
+    def shrink_to_fit(self, session: Session) -> Session:
+        """Return a session that has grown without what there is no room for.
 
-    def renewal(self, known: RequestSession) -> list[str]:
-        """``Set-Cookie`` values for a browser whose cookie has fallen behind; mostly none.
-
-        In a cookie the last use is written down when that was not done lately.
+        :raises LoginError: code ``session_too_big``, when even the least does not fit into a cookie.
         """
-        session = known.session
-        if session is None:
+        return self._backend.shrink_to_fit(session)
+
+    def renewal(self, current: RequestSession) -> list[str]:
+        """Return the ``Set-Cookie`` values for a browser whose cookie has fallen behind; mostly none."""
+        if current.session is None or (not current.needs_new_cookie and self._wall() < current.renew_at):
             return []
-        if known.cached is not None:
-            # Once the old key is gone, nobody would find a record that only it can name: no list, and no logout.
-            if (
-                not known.needs_new_cookie
-                or self._stored is None
-                or not self._stored.sealed_anew(known.cached)
-            ):
-                return []
-            return self._hand_out(known.cached.handle, known.cookies)
-        now = self._clock()
-        if not known.needs_new_cookie and now < session.renew_at():
-            return []
-        session = session.touched(now)
-        self._write_down(session)
-        return self.cookies.set_session(self._carried.seal(session), known.cookies)
+        sealed = self._backend.renew(current.cached)
+        return self.cookies.set_session(sealed, current.cookies) if sealed is not None else []
 
-    def _write_down(self, session: Session) -> None:
-        """Tell the ledger of the use of a session that its browser carries."""
-        if self.ledger is None:
-            return
-        try:
-            record = self.ledger.touch(session.id, seen=session.last_used_at, expires=session.expires_at)
-            if record is not None and not self.ledger.is_current(record):
-                # By a key that is about to be retired nobody would find it any more, a logout of the provider neither.
-                self.ledger.touch(
-                    session.id, seen=session.last_used_at, expires=session.expires_at, reseal=session
-                )
-        except StoreUnavailableError as error:
-            # The cookie is what counts; the list of sessions shows an earlier moment for a while.
-            log.info("the use of a session was not written down: %s", error.detail)
+    def replace(self, current: RequestSession, session: Session, *, lease: int = 0) -> RequestSession | None:
+        """Put *session* in the place of the current one, or return ``None`` if somebody else was faster.
 
-    def replace(self, known: RequestSession, session: Session, *, lease: int = 0) -> RequestSession | None:
-        """What is known once *session* has taken the place of the one before; ``None``: somebody was faster.
-
-        :param lease: in a store: until when nobody else is to refresh it, in seconds since the epoch.
-        :raises StoreUnavailable: when it could not be written down.
+        :param lease: in a store: until when nobody else may refresh it, in seconds since the epoch.
+        :raises StoreUnavailableError: when it could not be written to the store.
         """
-        if self._stored is None or known.cached is None:
-            return self._described(session, known.cookies, held=None, stale=True)
-        held = self._stored.replace(known.cached, session, lease=lease)
-        if held is None:
-            return None
-        return self._described(held.session, known.cookies, held=held, stale=known.needs_new_cookie)
+        return self._update(current, self._backend.replace(current.cached, session, lease=lease))
 
-    def fresh(self, known: RequestSession) -> RequestSession:
-        """What a store says of a session at this moment.
+    def is_refresh_due(self, current: RequestSession) -> bool:
+        """Return whether the tokens of a session are to be refreshed by now."""
+        session = current.session
+        if session is None or session.refresh_schedule is None:
+            return False
+        return session.is_refresh_due(self._wall())
 
-        :raises StoreUnavailable: when it says nothing.
-        """
-        if self._stored is None or known.cached is None:
-            return known
-        return self._again(known, self._stored.fresh(known.cached.handle))
-
-    def current(self, known: RequestSession) -> RequestSession:
-        """What this worker has heard of a session since; asks the store only when that is due."""
-        if self._stored is None or known.cached is None:
-            return known
-        return self._again(known, self._stored.find(known.cached.handle))
-
-    def is_due(self, known: RequestSession) -> bool:
-        """Whether the tokens of a session are to be refreshed by now."""
-        session = known.session
-        return session is not None and session.is_refresh_due(self._clock())
+    # Ending
 
     def has_ended(self, session: Session) -> bool:
-        """Whether a session was ended before its time.
+        """Return whether a session was ended before its time.
 
-        :raises StoreUnavailable: when that cannot be known.
+        :raises StoreUnavailableError: when that cannot be known.
         """
         return self.revocations.ended(session.id, session.identity.id, session.sign_in.issued_at)
 
     def end(self, session: Session | SessionRef) -> None:
-        """Make a session count no more, also where its cookie was copied.
+        """End a session everywhere, copies of its cookie included.
 
-        :raises StoreUnavailable: when other hosts could not be told.
+        :raises StoreUnavailableError: when other hosts could not be told.
         """
-        if self.ledger is not None:
-            self.ledger.end(session.id, expires=session.expires_at)
+        if self.registry is not None:
+            self.registry.end(session.id, expires=session.expires_at)
         else:
             self.revocations.revoke(session.id, expires=session.expires_at)

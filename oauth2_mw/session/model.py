@@ -14,15 +14,15 @@ _read = json.JSONDecoder().raw_decode
 
 
 class SignInDetails(NamedTuple):
-    """Where a session comes from."""
+    """The circumstances of the sign-in that a session comes from."""
 
-    #: the moment of the sign-in by the provider's clock (``iat`` of the ID token), else by ours
+    #: when the user signed in: ``iat`` of the ID token, or else by our clock, in seconds since the epoch
     issued_at: int = 0
     #: the provider's name for its own session (OpenID Connect Back-Channel Logout 1.0, section 2.1)
     sid: str | None = None
-    #: the browser, in words for its owner
+    #: the browser, described for its user
     device: str | None = None
-    #: the address that the sign-in came from
+    #: the IP address of the browser
     remote_addr: str | None = None
 
 
@@ -30,23 +30,23 @@ class RefreshSchedule(NamedTuple):
     """When the tokens of a session are to be refreshed, in seconds since the epoch."""
 
     refresh_at: int
-    #: the end of the access token; until then nobody has to wait
+    #: the end of the access token; before it no request waits for the refresh
     token_expires_at: int
 
     @classmethod
     def of(cls, expires_at: int | None, *, now: float) -> RefreshSchedule | None:
-        """When an access token is due that ends at *expires_at*; ``None``: never, because nobody knows its end."""
+        """Return the schedule of an access token that ends at *expires_at*, or ``None`` if its end is unknown."""
         if expires_at is None:
             return None
-        # A minute ahead, and a quarter of the life of what is short-lived.
+        # A minute before its end, or a quarter of its remaining life if that is shorter.
         return cls(int(expires_at - min(60, max(expires_at - now, 0) / 4)), expires_at)
 
 
 class SessionRef(NamedTuple):
-    """What it takes to end a session."""
+    """What is needed to end a session."""
 
     id: str
-    #: the end of the session, whatever its use
+    #: the end of the session, however recently it was used
     expires_at: int
 
 
@@ -57,29 +57,29 @@ _UNKNOWN = SignInDetails()
 class Session:
     """One sign-in of one browser. All times in whole seconds since the epoch."""
 
-    #: 128 random bits, fresh at every sign-in; what a logout revokes
+    #: 128 random bits, new at every sign-in; what a logout revokes
     id: str
     identity: Identity
-    #: ``id_token``, ``access_token``, ``refresh_token``: those that ``keep_tokens`` names and that had room
+    #: ``id_token``, ``access_token``, ``refresh_token``: those that ``keep_tokens`` names, as far as there was room
     tokens: Mapping[str, str] = field(repr=False)
     created_at: int
-    #: the end of the session, whatever its use
+    #: the end of the session, however recently it was used
     expires_at: int
-    #: the last moment of use that was written down
+    #: the latest use that was noted
     last_used_at: int
     #: seconds without use after which the session ends
     idle_timeout: int
-    #: ``None``: there is nothing to refresh
+    #: ``None`` if there is nothing to refresh
     refresh_schedule: RefreshSchedule | None = None
     sign_in: SignInDetails = _UNKNOWN
 
     @property
     def ref(self) -> SessionRef:
-        """What it takes to end it."""
+        """What is needed to end the session."""
         return SessionRef(self.id, self.expires_at)
 
     def is_alive(self, now: float) -> bool:
-        """Whether neither the absolute nor the idle limit has passed."""
+        """Return whether neither the lifetime nor the idle timeout has passed."""
         return now < self.expires_at and now < self.last_used_at + self.idle_timeout
 
     def is_refresh_due(self, now: float) -> bool:
@@ -87,55 +87,55 @@ class Session:
         return self.refresh_schedule is not None and now >= self.refresh_schedule.refresh_at
 
     def is_access_token_over(self, now: float) -> bool:
-        """Return whether the access token has ended, as far as its end is known."""
+        """Return whether the access token has ended. One whose end is unknown counts as ended."""
         return self.refresh_schedule is None or now >= self.refresh_schedule.token_expires_at
 
     def renew_at(self) -> float:
-        """From when a use is worth writing down: an eighth of the idle time, so that few responses set a cookie."""
+        """Return from when a use is worth noting: an eighth of the idle timeout, so that few responses set a cookie."""
         return self.last_used_at + self.idle_timeout / 8
 
     def touched(self, now: float) -> Session:
-        """The same session, used now."""
+        """Return the session with *now* as its latest use."""
         return replace(self, last_used_at=int(now))
 
     def to_payload(self) -> bytes:
-        """JSON with one-letter keys: a cookie's bytes travel with every request."""
-        who = self.identity
+        """Return the session as JSON, with short keys because a cookie travels with every request."""
+        identity = self.identity
         record = {
             "s": self.id,
-            "u": who.id,
-            "p": who.provider,
-            "i": who.issuer,
-            "b": who.subject,
-            "n": who.username,
-            "f": who.name,
-            "e": who.email,
-            "h": who.phone,
-            "m": who.comment,
-            "g": list(who.groups),
-            "o": list(who.organizations),
-            "r": who.acr,
-            "a": who.auth_time,
-            "c": thaw(who.claims),
+            "u": identity.id,
+            "p": identity.provider,
+            "i": identity.issuer,
+            "b": identity.subject,
+            "n": identity.username,
+            "f": identity.name,
+            "e": identity.email,
+            "h": identity.phone,
+            "m": identity.comment,
+            "g": list(identity.groups),
+            "o": list(identity.organizations),
+            "r": identity.acr,
+            "a": identity.auth_time,
+            "c": thaw(identity.claims),
             "t": dict(self.tokens),
             "0": self.created_at,
             "1": self.expires_at,
             "2": self.last_used_at,
             "3": self.idle_timeout,
             "x": self.refresh_schedule,
-            "w": _without_end(self.sign_in),
+            "w": _without_trailing_defaults(self.sign_in),
         }
         kept = {key: value for key, value in record.items() if value or value == 0}
-        # No text may break it: half a character, which JSON can spell, becomes a question mark.
+        # A lone surrogate, which JSON can spell and UTF-8 cannot, becomes a question mark.
         return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Session:
-        """The inverse of :meth:`to_payload`.
+        """Return the session that :meth:`to_payload` was called on.
 
         :raises ValueError, KeyError, TypeError: for a payload of another shape, such as another version's.
         """
-        # What json.loads does beside, guessing an encoding and skipping blanks, is for texts that others wrote.
+        # json.loads would also guess an encoding and skip blanks, which our own texts do not need.
         text = payload.decode()
         record, end = _read(text)
         if type(record) is not dict or end != len(text):
@@ -157,10 +157,11 @@ class Session:
             get("a"),
             freeze(get("c", {})),
         )
-        # What is compared and counted later must be text and numbers: joining and adding up others is a TypeError.
-        "".join((record["s"], record["u"], record["p"], record["i"], record["b"], record["n"]))
-        origin = SignInDetails(*get("w", ()))
-        _ = record["0"] + record["1"] + record["2"] + record["3"] + origin.issued_at
+        _require(record, str, "supbin")
+        _require(record, (int, float), "0123")
+        sign_in = SignInDetails(*get("w", ()))
+        if not isinstance(sign_in.issued_at, (int, float)):
+            raise TypeError("a session's time of issue is not a number")
         return cls(
             record["s"],
             identity,
@@ -169,13 +170,23 @@ class Session:
             record["1"],
             record["2"],
             record["3"],
-            RefreshSchedule(*map(int, due)) if (due := get("x")) is not None else None,
-            origin,
+            RefreshSchedule(*map(int, schedule)) if (schedule := get("x")) is not None else None,
+            sign_in,
         )
 
 
-def _without_end(values: Sequence[object]) -> list[object]:
-    """*values* without those missing at its end."""
+def _require(record: Mapping[str, object], kind: type | tuple[type, ...], keys: str) -> None:
+    """Check the types of what is compared and counted with later.
+
+    :raises KeyError, TypeError: when one of the one-letter *keys* is missing, or its value is not of that *kind*.
+    """
+    for key in keys:
+        if not isinstance(record[key], kind):
+            raise TypeError(f"a session's {key!r} is not {kind}")
+
+
+def _without_trailing_defaults(values: Sequence[object]) -> list[object]:
+    """Return *values* without trailing ``None`` and 0."""
     kept = list(values)
     while kept and kept[-1] in (None, 0):
         kept.pop()

@@ -1,6 +1,6 @@
-"""The sessions and the directory that settings name: made for the middleware and for the operator's commands alike.
+"""Open the sessions and the directory that settings name, for the middleware and for the operator's commands.
 
-Nothing is connected by it, and a package that is missing is told as a problem of the setting that needs it.
+Nothing is connected yet. A missing package is reported as a problem of the setting that needs it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from oauth2_mw.errors import ConfigError, Problem
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.settings.model import Settings
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_directory(settings: Settings) -> Directory | None:
-    """The directory; ``None``: the settings name none.
+    """Return the directory, or ``None`` if the settings name none.
 
     :raises ConfigError: when its URL cannot be used, or SQLAlchemy is missing.
     """
@@ -31,8 +32,10 @@ def open_directory(settings: Settings) -> Directory | None:
         raise ConfigError([problem]) from error
 
 
-def open_sessions(settings: Settings, directory: Directory | None) -> SessionManager:
-    """The sessions: in their store, or in cookies with a list beside the users, or in cookies alone.
+def open_sessions(
+    settings: Settings, directory: Directory | None, *, clocks: Clocks = SYSTEM_CLOCKS
+) -> SessionManager:
+    """Return the sessions: in their store, in cookies and listed in the directory's database, or in cookies alone.
 
     :param directory: what :func:`open_directory` returned for the same settings.
     :raises ConfigError: when the store's URL cannot be used, or a package for it is missing.
@@ -47,10 +50,12 @@ def open_sessions(settings: Settings, directory: Directory | None) -> SessionMan
         except ImportError as error:
             problem = Problem("oauth2_mw", "session", f"needs a package that cannot be imported: {error}")
             raise ConfigError([problem]) from error
-        return SessionManager(settings, store=store, disabled=disabled)
+        return SessionManager(settings, store=store, disabled=disabled, clocks=clocks)
     if directory is not None:
         from oauth2_mw.session.stores.sql import SqlStore
 
-        beside = SqlStore(directory.database, app=settings.public_url)
-        return SessionManager(settings, store=beside, shared=beside, disabled=disabled)
-    return SessionManager(settings)
+        registry_store = SqlStore(directory.database, app=settings.public_url)
+        return SessionManager(
+            settings, store=registry_store, shared=registry_store, disabled=disabled, clocks=clocks
+        )
+    return SessionManager(settings, clocks=clocks)

@@ -1,27 +1,27 @@
 """Which sessions have ended before their time: logged out, or their user disabled.
 
-A sealed cookie cannot be taken back, so every worker keeps the list of what no longer counts in memory. Where
-sessions live in cookies and there is a directory, the list is shared through it: the request that finds its worker's
-copy older than ``revocation_sync`` reads what is new. When the directory cannot be reached, a copy up to a minute old
-serves; after that requests are refused. Without a directory each worker knows only the logouts that it has seen
-itself. Where sessions live in a store, what has ended is no longer there, and the list holds what this worker ended
-since it last looked, and the users whom the directory has disabled.
+A sealed cookie cannot be taken back, so every worker keeps a list of revocations in memory. Where sessions live in
+cookies and there is a directory, the list is shared through it: the request that finds its worker's copy older than
+``revocation_sync`` reads what is new. When the directory cannot be reached, a copy up to a minute old is used; after
+that requests are refused. Without a directory each worker knows only the logouts that it has served itself. Where
+sessions live in a store, an ended session is deleted there, and the list holds those that this worker has ended since
+it last read the store, and the users whom the directory has disabled.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.stores.record import EXPIRY_GRACE
 
 if TYPE_CHECKING:
     from oauth2_mw.sql.revocations import Revocation
 
-#: Seconds for which a copy of the list serves while the directory is away.
+#: Seconds for which a copy of the list is used while the directory is away.
 GRACE = 60
 #: Seconds between two tries while the directory is away.
 RETRY = 1
@@ -30,12 +30,12 @@ _SESSION, _USER = "session:", "user:"
 
 
 def session_name(session_id: str) -> str:
-    """What a revocation of one session is called."""
+    """Return the name of the revocation of one session."""
     return _SESSION + session_id
 
 
 def user_name(user_id: str) -> str:
-    """What a revocation of all sessions of a user, up to a moment, is called."""
+    """Return the name of the revocation of all sessions of a user up to a moment."""
     return _USER + user_id
 
 
@@ -43,17 +43,17 @@ class RevocationList(Protocol):
     """The list that all workers share."""
 
     def revocations(self, since: int) -> Sequence[Revocation]:
-        """The lines behind row *since*, in their order."""
+        """Return the rows after number *since*, in their order."""
 
     def revoke(self, name: str, *, moment: int, expires: int) -> None:
-        """Add a line, to be kept until *expires*."""
+        """Add a row, to be kept until *expires*."""
 
 
 class Revocations:
     """The list of one worker.
 
-    :param shared: where all workers write down what has ended; ``None``: nowhere.
-    :param disabled: the ids of all users whom the directory has disabled.
+    :param shared: the list that all workers share; ``None`` if there is none.
+    :param disabled: returns the ids of all users whom the directory has disabled.
     :param sync: seconds after which both are read again.
     """
 
@@ -63,118 +63,121 @@ class Revocations:
         shared: RevocationList | None = None,
         disabled: Callable[[], frozenset[str]] | None = None,
         sync: int,
-        clock: Callable[[], float] = time.monotonic,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         self._shared = shared
         self._read_disabled = disabled
         self._sync = sync
-        self._clock = clock
+        self._wall = clocks.wall
+        self._monotonic = clocks.monotonic
         self._refreshing = threading.Lock()
-        #: session id -> ``clock()`` value until which it is remembered
+        #: session id -> monotonic time until which it is remembered
         self._revoked: dict[str, float] = {}
-        #: user id -> (moment up to which issued sessions have ended, ``clock()`` value until which it is remembered)
-        self._cut_off: dict[str, tuple[int, float]] = {}
+        #: user id -> (up to when the revoked sessions were issued, monotonic time until which it is remembered)
+        self._revoked_before: dict[str, tuple[int, float]] = {}
         self._disabled: frozenset[str] = frozenset()
         self._last_row = 0
         self._retry_at = float("-inf")
         self._failure = ""
         self._read_at: float | None = None
-        #: ``clock()`` value from which :meth:`refresh` has something to do
-        self.due = 0.0 if shared is not None or disabled is not None else float("inf")
+        #: monotonic time from which the shared list and the directory are to be read again
+        self._next_sync_at = 0.0 if shared is not None or disabled is not None else float("inf")
 
     def ended(self, session_id: str, user_id: str, issued: int) -> bool:
-        """Whether that session counts no more.
+        """Return whether a session has ended.
 
-        :param issued: the moment of its sign-in, by the provider's clock where it told us.
-        :raises StoreUnavailable: when the list cannot be read and the copy is too old to serve.
+        :param issued: when it was issued (``iat`` of the ID token where there is one), in seconds since the epoch.
+        :raises StoreUnavailableError: when the list cannot be read and the copy is too old to be used.
         """
-        if self._clock() >= self.due:
+        if self._monotonic() >= self._next_sync_at:
             self._refresh()
         if session_id in self._revoked or user_id in self._disabled:
             return True
         # Looked up once: another thread may forget it meanwhile.
-        cut_off = self._cut_off.get(user_id)
-        return cut_off is not None and issued <= cut_off[0]
+        revoked_before = self._revoked_before.get(user_id)
+        return revoked_before is not None and issued <= revoked_before[0]
 
     def revoke(self, session_id: str, *, expires: int) -> None:
         """End a session everywhere.
 
-        :param expires: the moment (seconds since the epoch) at which the session would have ended by itself.
-        :raises StoreUnavailable: when the others could not be told; this worker ends the session all the same.
+        :param expires: when the session would have expired, in seconds since the epoch.
+        :raises StoreUnavailableError: when the other workers could not be told; this one ends the session all the same.
         """
-        self._revoked[session_id] = self._until(expires)
-        self._tell(session_name(session_id), 0, expires)
+        self._revoked[session_id] = self._remember_until(expires)
+        self._publish(session_name(session_id), 0, expires)
 
     def revoke_user(self, user_id: str, *, moment: int, expires: int) -> None:
         """End all sessions of a user that were issued up to *moment*.
 
-        :param expires: when the last of them would have ended by itself.
-        :raises StoreUnavailable: as above.
+        :param expires: when the last of them would have expired, in seconds since the epoch.
+        :raises StoreUnavailableError: as :meth:`revoke`.
         """
-        self._cut(user_id, moment, expires)
-        self._tell(user_name(user_id), moment, expires)
+        self._remember_user(user_id, moment, expires)
+        self._publish(user_name(user_id), moment, expires)
 
-    def _tell(self, name: str, moment: int, expires: int) -> None:
+    def _publish(self, name: str, moment: int, expires: int) -> None:
         if self._shared is not None:
             self._shared.revoke(name, moment=moment, expires=expires)
         else:
             self._forget_expired()
 
     def _refresh(self) -> None:
-        # While a copy is there, one request reads and the others go on with what is known.
-        if not self._refreshing.acquire(blocking=not self._serves()):
+        # While the copy is usable, one request reads the list and the others go on.
+        if not self._refreshing.acquire(blocking=not self._copy_is_usable()):
             return
         try:
-            if self._clock() < self._retry_at:
-                # Somebody has just tried, and all who waited for it share the answer.
-                if not self._serves():
+            if self._monotonic() < self._retry_at:
+                # Another request has just tried: those that waited for it share its failure.
+                if not self._copy_is_usable():
                     raise StoreUnavailableError(self._failure)
                 return
-            if self._clock() < self.due:
+            if self._monotonic() < self._next_sync_at:
                 return
             try:
                 self._read()
             except StoreUnavailableError as error:
-                self._retry_at, self._failure = self._clock() + RETRY, error.detail
-                if not self._serves():
+                self._retry_at, self._failure = self._monotonic() + RETRY, error.detail
+                if not self._copy_is_usable():
                     raise
-                self.due = self._retry_at
+                self._next_sync_at = self._retry_at
                 return
             self._forget_expired()
-            self._read_at = self._clock()
-            self.due = self._read_at + self._sync
+            self._read_at = self._monotonic()
+            self._next_sync_at = self._read_at + self._sync
         finally:
             self._refreshing.release()
 
     def _read(self) -> None:
         new = self._shared.revocations(self._last_row) if self._shared is not None else ()
         disabled = self._read_disabled() if self._read_disabled is not None else frozenset()
-        for line in new:
-            if line.name.startswith(_SESSION):
-                self._revoked[line.name.removeprefix(_SESSION)] = self._until(line.expires)
-            elif line.name.startswith(_USER):
-                self._cut(line.name.removeprefix(_USER), line.moment, line.expires)
+        for revocation in new:
+            if revocation.name.startswith(_SESSION):
+                session_id = revocation.name.removeprefix(_SESSION)
+                self._revoked[session_id] = self._remember_until(revocation.expires)
+            elif revocation.name.startswith(_USER):
+                user_id = revocation.name.removeprefix(_USER)
+                self._remember_user(user_id, revocation.moment, revocation.expires)
         if new:
-            # Not the highest ever seen: a database that was put back counts from an earlier row again.
-            self._last_row = max(line.row for line in new)
+            # Not the highest ever seen: a database that was restored counts from an earlier row again.
+            self._last_row = max(revocation.row for revocation in new)
         self._disabled = disabled
 
-    def _serves(self) -> bool:
-        return self._read_at is not None and self._clock() < self._read_at + GRACE
+    def _copy_is_usable(self) -> bool:
+        return self._read_at is not None and self._monotonic() < self._read_at + GRACE
 
-    def _cut(self, user_id: str, moment: int, expires: int) -> None:
-        before = self._cut_off.get(user_id, (moment, 0.0))
-        self._cut_off[user_id] = max(before[0], moment), max(before[1], self._until(expires))
+    def _remember_user(self, user_id: str, moment: int, expires: int) -> None:
+        previous, until = self._revoked_before.get(user_id, (moment, 0.0))
+        self._revoked_before[user_id] = max(previous, moment), max(until, self._remember_until(expires))
 
-    def _until(self, expires: int) -> float:
-        # Counted on a clock that nobody sets: one that was ahead for a moment must not revive what has ended.
-        return self._clock() + max(expires - time.time(), 0) + EXPIRY_GRACE
+    def _remember_until(self, expires: int) -> float:
+        # Monotonic: stepping the wall clock must not drop a revocation early.
+        return self._monotonic() + max(expires - self._wall(), 0) + EXPIRY_GRACE
 
     def _forget_expired(self) -> None:
-        now = self._clock()
+        now = self._monotonic()
         for session_id, until in list(self._revoked.items()):
             if until < now:
                 self._revoked.pop(session_id, None)
-        for user_id, (_, until) in list(self._cut_off.items()):
+        for user_id, (_, until) in list(self._revoked_before.items()):
             if until < now:
-                self._cut_off.pop(user_id, None)
+                self._revoked_before.pop(user_id, None)

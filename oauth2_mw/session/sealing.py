@@ -2,7 +2,7 @@
 
 A sealed text is base64url, without padding, of ``version (1) | key id (8) | nonce (12) | ciphertext and tag``. The
 additional data binds the application, the purpose, the version, the key and the name under which the text travels, so
-that a text of another application, another use or another cookie is no text at all. Nothing is compressed.
+that a text of another application, purpose or cookie cannot be opened. Nothing is compressed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HEADER_BYTES = len(VERSION) + ID_BYTES + NONCE_BYTES
 
 
 def sealed_length(payload: int) -> int:
-    """How many characters a payload of that many bytes takes when sealed."""
+    """Return how many characters a payload of that many bytes takes when sealed."""
     octets = _HEADER_BYTES + payload + TAG_BYTES
     return (octets * 4 + 2) // 3
 
@@ -49,14 +49,14 @@ class Sealer:
         return header + bound + name.encode()
 
     def is_current(self, text: str) -> bool:
-        """Whether a sealed text was made with the key that seals now."""
+        """Return whether a text was sealed with the key that seals now."""
         octets = base64url_octets(text)
         return octets is not None and octets[1 : 1 + ID_BYTES] == self.keyring.sealing_key().id
 
     def seal(self, purpose: str, name: str, payload: bytes, *, key: Key | None = None) -> str:
         """Encrypt *payload* for *purpose*, to travel under *name* (a cookie's name, or what stands for one).
 
-        :param key: a key of its own in place of the ring's.
+        :param key: the key to seal with, if it is not the ring's.
         """
         key = key or self.keyring.sealing_key()
         # 96 random bits: safe for 2^32 seals a key, far beyond the logins of a key's life (NIST SP 800-38D, 8.3).
@@ -66,9 +66,9 @@ class Sealer:
         return base64url(header + nonce + sealed)
 
     def open(self, purpose: str, name: str, text: str, *, key: Key | None = None) -> bytes | None:
-        """What :meth:`seal` was given, or ``None`` for anything that it did not make for just this use.
+        """Return the payload that :meth:`seal` was given, or ``None`` for whatever it did not seal for this purpose.
 
-        :param key: the key of its own that it was sealed with.
+        :param key: the key that it was sealed with, if it is not one of the ring's.
         """
         octets = base64url_octets(text)
         if octets is None or len(octets) < _HEADER_BYTES + TAG_BYTES or octets[:1] != VERSION:

@@ -2,7 +2,7 @@
 
 The record's tokens and claims are sealed with a key of that one session, which only the browser's cookie holds: the
 store alone says nothing, and neither does the cookie. A session that was read within ``revocation_sync`` is not read
-again; one that is, costs one round trip, which writes down its use where that is due.
+again. Reading one takes one round trip, which also notes its use where that is due.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import hmac
 import logging
 import os
 import struct
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.session.backend import OpenedSession
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.keyring import Key
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.registry import SessionRegistry
@@ -25,10 +25,10 @@ from oauth2_mw.session.stores import Record
 
 log = logging.getLogger(__name__)
 
-_DATA = "session-data"
+_HANDLE_PURPOSE, _DATA_PURPOSE = "session-handle", "session-data"
 _SECRET_BYTES = 32
 _ID_CHARACTERS = 22
-#: id, the session's own key, seconds of idle time, end of the session: what is needed to ask for it in one go
+#: id, the session's own key, seconds of idle time, end of the session: enough to read and touch it in one round trip
 _HANDLE = struct.Struct(f">{_ID_CHARACTERS}s{_SECRET_BYTES}sLQ")
 #: The most that one worker remembers of the sessions that it has read.
 MAX_ENTRIES = 2000
@@ -37,22 +37,24 @@ MAX_CHARACTERS = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """What the cookie says: which session, and how its record is opened."""
+    """What the cookie holds: which session it is, and the key that opens its record."""
 
     id: str
     secret: bytes = field(repr=False)
+    #: seconds without use after which the session ends
     idle: int
+    #: the end of the session, in seconds since the epoch
     expires: int
 
     def to_payload(self) -> bytes:
-        """The octets that a cookie seals."""
+        """Return the octets that a cookie seals."""
         return _HANDLE.pack(self.id.encode("ascii"), self.secret, self.idle, self.expires)
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Handle:
-        """The inverse of :meth:`to_payload`.
+        """Return the handle that :meth:`to_payload` was called on.
 
-        :raises ValueError: for anything else.
+        :raises ValueError: for octets of another shape.
         """
         try:
             session_id, secret, idle, expires = _HANDLE.unpack(payload)
@@ -63,143 +65,149 @@ class Handle:
 
 @dataclass(frozen=True, slots=True)
 class CachedSession:
-    """A session as it was read."""
+    """A session as it was read from its store."""
 
     handle: Handle
     session: Session
     version: int
-    #: until when somebody refreshes it, in seconds since the epoch; 0: nobody
+    #: until when another worker may be refreshing it, in seconds since the epoch; 0 if none is
     lease_expires: int
-    #: whether what can be read without the cookie is sealed with the key that seals now
+    #: whether the record's summary and indexes were made with the key that seals now
     sealed_with_current_key: bool
-    #: ``monotonic()`` value up to which nobody asks the store again
+    #: monotonic time up to which the store is not asked again
     fresh_until: float
-    #: characters, to keep the memory of all bounded
+    #: characters of its data in the store
     size: int
 
 
 class StoredSessions:
     """The sessions of one application in its store.
 
+    :param cookie_name: the name of the session cookie.
     :param sync: seconds for which what was read is believed.
     """
 
     def __init__(
         self,
-        ledger: SessionRegistry,
+        registry: SessionRegistry,
         sealer: Sealer,
         *,
+        cookie_name: str,
         sync: int,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
-        self._ledger = ledger
+        self._registry = registry
         self._sealer = sealer
+        self._cookie_name = cookie_name
         self._sync = sync
-        self._clock = clock
-        self.monotonic = monotonic
+        self._wall = clocks.wall
+        self._monotonic = clocks.monotonic
         self._cache: BoundedCache[str, CachedSession] = BoundedCache(
             max_entries=MAX_ENTRIES, max_cost=MAX_CHARACTERS, cost=lambda _id, session: session.size
         )
 
-    def add(self, session: Session) -> Handle:
-        """Write a new session down.
-
-        :raises AccessDenied: when a logout came for it meanwhile.
-        :raises StoreUnavailable: when it could not be written.
-        """
-        handle = Handle(session.id, os.urandom(_SECRET_BYTES), session.idle_timeout, session.expires_at)
-        until = self._until()
-        data = self._seal(handle, session)
-        self._ledger.write(session, data=data)
-        self._remember(CachedSession(handle, session, 1, 0, True, until, len(data)))
-        return handle
-
-    def find(self, handle: Handle) -> CachedSession | None:
-        """The session of a handle; ``None``: there is none any more.
-
-        :raises StoreUnavailable: when the store cannot be asked.
-        """
-        held = self._cache.get(handle.id)
-        if held is not None and not hmac.compare_digest(held.handle.secret, handle.secret):
+    def open(self, chunk_count: int, sealed: str) -> OpenedSession[CachedSession] | None:
+        """Return the session whose handle a cookie holds, or ``None`` if there is none."""
+        # A handle always fits into one cookie, so that it need not hold the number of chunks as a session does.
+        if chunk_count != 1:
             return None
-        if held is not None and self.monotonic() < held.fresh_until:
-            return held
-        return self._read(handle, held)
+        payload = self._sealer.open(_HANDLE_PURPOSE, self._cookie_name, sealed)
+        if payload is None:
+            return None
+        try:
+            cached = self._find(Handle.from_payload(payload))
+        except ValueError:
+            return None
+        if cached is None:
+            return None
+        return _opened(cached, needs_new_cookie=not self._sealer.is_current(sealed))
 
-    def fresh(self, handle: Handle) -> CachedSession | None:
-        """The session of a handle as it is in the store at this moment."""
-        until = self._until()
-        return self._open(handle, self._ledger.read(handle.id), until)
+    def create(self, session: Session) -> str:
+        """Write a new session to the store, and return the value of its cookie."""
+        handle = Handle(session.id, os.urandom(_SECRET_BYTES), session.idle_timeout, session.expires_at)
+        fresh_until = self._fresh_until()
+        data = self._seal_data(handle, session)
+        self._registry.write(session, data=data)
+        self._remember(CachedSession(handle, session, 1, 0, True, fresh_until, len(data)))
+        return self._seal_handle(handle)
 
-    def replace(self, held: CachedSession, session: Session, *, lease: int = 0) -> CachedSession | None:
-        """Put *session* in the place of *held*, unless another version stands there by now: then ``None``."""
-        until = self._until()
-        data = self._seal(held.handle, session)
+    def renew(self, cached: CachedSession) -> str | None:
+        """Return the handle sealed with the current key, or ``None`` if the record cannot follow at the moment."""
+        # Once the old key is retired, neither the user nor a logout would find a record that only it can name.
+        return self._seal_handle(cached.handle) if self._reseal(cached) else None
+
+    def replace(
+        self, cached: CachedSession, session: Session, *, lease: int = 0
+    ) -> OpenedSession[CachedSession] | None:
+        """Write *session* in the place of the version that was *cached*, if the store still has that version."""
+        fresh_until = self._fresh_until()
+        data = self._seal_data(cached.handle, session)
         record = Record(
-            version=held.version + 1,
+            version=cached.version + 1,
             data=data,
-            summary=self._ledger.summary(session),
+            summary=self._registry.summary(session),
             seen=session.last_used_at,
-            expires=self._ledger.expires(session, session.last_used_at),
+            expires=self._registry.expires(session, session.last_used_at),
             lease=lease,
         )
-        if not self._ledger.store.replace(session.id, record):
-            self.forget(session.id)
+        if not self._registry.store.replace(session.id, record):
+            self._cache.pop(session.id)
             return None
-        return self._remember(
-            CachedSession(held.handle, session, record.version, lease, True, until, len(data))
+        replacement = CachedSession(
+            cached.handle, session, record.version, lease, True, fresh_until, len(data)
         )
+        return _opened(self._remember(replacement))
 
-    def sealed_anew(self, held: CachedSession) -> bool:
-        """See to it that what can be read without the cookie is sealed with the key that seals now.
+    def recall(self, cached: CachedSession) -> OpenedSession[CachedSession] | None:
+        """Return the session as it was read within ``revocation_sync``, or read it."""
+        latest = self._find(cached.handle)
+        return _opened(latest) if latest is not None else None
 
-        :returns: ``False``: that cannot be done at the moment, or the session is gone.
-        """
-        # Perhaps another request has done it, and this one remembers what was before.
-        if (self._cache.get(held.handle.id) or held).sealed_with_current_key:
-            return True
-        until = self._until()
-        try:
-            record = self._resealed(held.handle, held.session)
-        except StoreUnavailableError as error:
-            log.info("a session was not sealed anew: %s", error.detail)
-            return False
-        return self._open(held.handle, record, until) is not None
+    def reload(self, cached: CachedSession) -> OpenedSession[CachedSession] | None:
+        """Read the session, whenever it was read before."""
+        fresh_until = self._fresh_until()
+        latest = self._open_record(cached.handle, self._registry.read(cached.handle.id), fresh_until)
+        return _opened(latest) if latest is not None else None
 
-    def _resealed(self, handle: Handle, session: Session) -> Record | None:
-        expires = self._ledger.expires(session, session.last_used_at)
-        return self._ledger.touch(handle.id, seen=session.last_used_at, expires=expires, reseal=session)
+    def shrink_to_fit(self, session: Session) -> Session:
+        """Return the session as it is: a store has room."""
+        return session
 
-    def forget(self, session_id: str) -> None:
-        """Ask the store when the session is needed next."""
-        self._cache.pop(session_id)
+    def _find(self, handle: Handle) -> CachedSession | None:
+        cached = self._cache.get(handle.id)
+        if cached is not None and not hmac.compare_digest(cached.handle.secret, handle.secret):
+            return None
+        if cached is not None and self._monotonic() < cached.fresh_until:
+            return cached
+        return self._read(handle, cached)
 
-    def _read(self, handle: Handle, held: CachedSession | None) -> CachedSession | None:
-        now, until = int(self._clock()), self._until()
-        if held is None:
-            # Nobody here has seen it yet: its use is written down where that is due, without asking first.
-            record = self._ledger.touch(
+    def _read(self, handle: Handle, cached: CachedSession | None) -> CachedSession | None:
+        now, fresh_until = int(self._wall()), self._fresh_until()
+        if cached is None:
+            # This worker has not seen the session yet: its use is noted where that is due, without reading it first.
+            record = self._registry.touch(
                 handle.id, seen=now, expires=min(handle.expires, now + handle.idle), step=handle.idle // 8
             )
-        elif not held.sealed_with_current_key:
-            record = self._resealed(handle, held.session.touched(now))
-        elif now >= held.session.renew_at():
-            record = self._ledger.touch(handle.id, seen=now, expires=self._ledger.expires(held.session, now))
+        elif not cached.sealed_with_current_key:
+            record = self._touch_resealed(handle, cached.session.touched(now))
+        elif now >= cached.session.renew_at():
+            record = self._registry.touch(
+                handle.id, seen=now, expires=self._registry.expires(cached.session, now)
+            )
         else:
-            record = self._ledger.read(handle.id)
-        return self._open(handle, record, until)
+            record = self._registry.read(handle.id)
+        return self._open_record(handle, record, fresh_until)
 
-    def _until(self) -> float:
-        """Up to when the answer to a question of now counts: a slow one was true earlier, not for longer."""
-        return self.monotonic() + self._sync
+    def _fresh_until(self) -> float:
+        # Taken before the store is asked: a slow answer was true earlier, and does not count for longer.
+        return self._monotonic() + self._sync
 
-    def _open(self, handle: Handle, record: Record | None, until: float) -> CachedSession | None:
+    def _open_record(self, handle: Handle, record: Record | None, fresh_until: float) -> CachedSession | None:
         payload = None
         if record is not None:
-            payload = self._sealer.open(_DATA, handle.id, record.data, key=Key(handle.secret))
+            payload = self._sealer.open(_DATA_PURPOSE, handle.id, record.data, key=Key(handle.secret))
         if record is None or payload is None:
-            self.forget(handle.id)
+            self._cache.pop(handle.id)
             return None
         try:
             session = Session.from_payload(payload)
@@ -214,17 +222,50 @@ class StoredSessions:
                 session,
                 record.version,
                 record.lease,
-                self._ledger.is_current(record),
-                until,
+                self._registry.is_current(record),
+                fresh_until,
                 len(record.data),
             )
         )
 
-    def _seal(self, handle: Handle, session: Session) -> str:
-        return self._sealer.seal(_DATA, handle.id, session.to_payload(), key=Key(handle.secret))
+    def _reseal(self, cached: CachedSession) -> bool:
+        """Seal the record's summary with the current key. Return whether it is sealed with that now."""
+        # Another request may have done it after this one read the session.
+        latest = self._cache.get(cached.handle.id) or cached
+        if latest.sealed_with_current_key:
+            return True
+        fresh_until = self._fresh_until()
+        try:
+            record = self._touch_resealed(cached.handle, cached.session)
+        except StoreUnavailableError as error:
+            log.info("a session was not sealed anew: %s", error.detail)
+            return False
+        return self._open_record(cached.handle, record, fresh_until) is not None
+
+    def _touch_resealed(self, handle: Handle, session: Session) -> Record | None:
+        expires = self._registry.expires(session, session.last_used_at)
+        return self._registry.touch(handle.id, seen=session.last_used_at, expires=expires, reseal=session)
+
+    def _seal_handle(self, handle: Handle) -> str:
+        return self._sealer.seal(_HANDLE_PURPOSE, self._cookie_name, handle.to_payload())
+
+    def _seal_data(self, handle: Handle, session: Session) -> str:
+        return self._sealer.seal(_DATA_PURPOSE, handle.id, session.to_payload(), key=Key(handle.secret))
 
     def _remember(self, session: CachedSession) -> CachedSession:
         return self._cache.put_latest(session.handle.id, session, latest=_newer)
+
+
+def _opened(cached: CachedSession, *, needs_new_cookie: bool | None = None) -> OpenedSession[CachedSession]:
+    if needs_new_cookie is None:
+        needs_new_cookie = not cached.sealed_with_current_key
+    return OpenedSession(
+        cached.session,
+        cached,
+        needs_new_cookie=needs_new_cookie,
+        fresh_until=cached.fresh_until,
+        lease_expires=cached.lease_expires,
+    )
 
 
 def _newer(previous: CachedSession, session: CachedSession) -> CachedSession:

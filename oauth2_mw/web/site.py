@@ -48,7 +48,7 @@ class Site:
         self._mount = settings.mount
         self._sessions = sessions
         self._urls = urls
-        providers, registry = settings.providers, sessions.ledger
+        providers, registry = settings.providers, sessions.registry
         pages = Pages(static_url=urls.static, site=settings.public_url.partition("://")[2])
         attempts = Attempts(
             sessions.sealer,

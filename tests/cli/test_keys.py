@@ -18,6 +18,7 @@ from oauth2_mw.cli.main import main
 from oauth2_mw.cli.terminal import CommandError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.keyring import Key
 from oauth2_mw.settings.grammar import parse_key_file
 from oauth2_mw.settings.model import Settings
@@ -351,11 +352,11 @@ class Worker:
     """A middleware whose clocks a test sets."""
 
     def __init__(self, ini: Path) -> None:
-        self.middleware = OAuth2Middleware(_application, Settings.from_ini(ini))
+        self.middleware = OAuth2Middleware(
+            _application, Settings.from_ini(ini), clocks=Clocks(time.time, time.time)
+        )
         self.sessions = self.middleware._sessions
         self.ring = self.sessions._keyring
-        self.ring._monotonic = time.time
-        self.ring.next_look = time.time() + 5
 
     def sign_in(self) -> str:
         """The ``Cookie`` header of a new session."""

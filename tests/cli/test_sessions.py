@@ -15,8 +15,9 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.settings.grammar import Secret
+from tests.support.clock import ShiftedClocks
 from tests.support.hosts.operator import Operator
-from tests.support.hosts.worker import ISSUER, Clock, Worker
+from tests.support.hosts.worker import ISSUER, Worker
 from tests.support.settings.keys import text_key
 from tests.support.settings.people import attributes, provider
 from tests.support.stores.directory_file import empty_database
@@ -41,14 +42,14 @@ def operator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Operator:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
+def clock() -> ShiftedClocks:
+    return ShiftedClocks()
 
 
 class Site:
     """An application with a server of its own: an INI file, users, workers."""
 
-    def __init__(self, operator: Operator, clock: Clock, **settings: str) -> None:
+    def __init__(self, operator: Operator, clock: ShiftedClocks, **settings: str) -> None:
         operator.write_ini(secret_keys=text_key(), **settings)
         for url in {settings[key] for key in ("directory", "session") if key in settings}:
             if not (file := operator.folder / url.removeprefix("sqlite:///")).exists():
@@ -87,7 +88,7 @@ MakeSite = Callable[..., Site]
 
 
 @pytest.fixture
-def make_site(operator: Operator, clock: Clock) -> MakeSite:
+def make_site(operator: Operator, clock: ShiftedClocks) -> MakeSite:
     return lambda kind, **settings: Site(operator, clock, **KINDS[kind], **settings)
 
 
@@ -156,14 +157,14 @@ def test_list_of_one_user(operator: Operator, make_site: MakeSite, kind: str, wo
 
 
 def test_sessions_of_another_application_in_the_same_store_are_not_listed(
-    operator: Operator, clock: Clock, make_site: MakeSite, kind: str
+    operator: Operator, clock: ShiftedClocks, make_site: MakeSite, kind: str
 ) -> None:
     site = make_site(kind)
     cookie = site.sign_in()
     Site(operator, clock, **KINDS[kind], public_url="https://other.example")
     assert site.ids() == []
     assert operator.run("sessions", "revoke", operator.ini, "--all").out == "ended 0 sessions of 0 users\n"
-    clock.forward(5)
+    clock.ahead += 5
     assert site.worker.lets_in(cookie)
 
 
@@ -193,7 +194,7 @@ def test_list_prints_no_secret(operator: Operator, make_site: MakeSite, kind: st
 
 
 def test_a_key_that_has_not_been_retired_still_tells_whose_a_session_is(
-    operator: Operator, clock: Clock
+    operator: Operator, clock: ShiftedClocks
 ) -> None:
     now = time.time()
     operator.write_keys(("old", now - 5000))
@@ -216,7 +217,7 @@ def test_a_hostile_name_can_be_typed_as_the_list_shows_it(operator: Operator, ma
 
 @pytest.mark.parametrize("how", ["--session", "--user", "--all"])
 def test_what_is_revoked_is_out_of_running_workers_within_revocation_sync(
-    operator: Operator, clock: Clock, make_site: MakeSite, kind: str, how: str
+    operator: Operator, clock: ShiftedClocks, make_site: MakeSite, kind: str, how: str
 ) -> None:
     site = make_site(kind)
     workers = [site.worker, site.start()]
@@ -225,13 +226,13 @@ def test_what_is_revoked_is_out_of_running_workers_within_revocation_sync(
     words = {"--session": site.ids(), "--user": ["jane"], "--all": []}[how]
     answer = operator.run("sessions", "revoke", operator.ini, how, *words)
     assert (answer.code, answer.out.splitlines()[-1]) == (0, "Every worker notices within 5s.")
-    clock.forward(5)
+    clock.ahead += 5
     assert [worker.lets_in(cookie) for worker in workers for cookie in cookies] == [False] * 4
     assert site.ids() == []
 
 
 def test_revoking_a_session_leaves_the_others(
-    operator: Operator, clock: Clock, make_site: MakeSite, kind: str
+    operator: Operator, clock: ShiftedClocks, make_site: MakeSite, kind: str
 ) -> None:
     site = make_site(kind)
     gone = site.sign_in()
@@ -239,7 +240,7 @@ def test_revoking_a_session_leaves_the_others(
     stays = site.sign_in()
     answer = operator.run("sessions", "revoke", operator.ini, "--session", gone_id)
     assert answer.out.startswith(f"ended {gone_id} of jane ({site.user('jane')})\n")
-    clock.forward(5)
+    clock.ahead += 5
     assert (site.worker.lets_in(gone), site.worker.lets_in(stays)) == (False, True)
     assert gone_id not in site.ids()
 
@@ -269,7 +270,7 @@ def test_a_user_whose_id_begins_with_a_dash_can_be_named(operator: Operator, mak
 
 @pytest.mark.parametrize("words", [["{id}"], ["jane"], ["default", "1"], [ISSUER, "1"]])
 def test_revoking_a_user_ends_theirs_alone(
-    operator: Operator, clock: Clock, make_site: MakeSite, kind: str, words: list[str]
+    operator: Operator, clock: ShiftedClocks, make_site: MakeSite, kind: str, words: list[str]
 ) -> None:
     site = make_site(kind)
     gone = [site.sign_in() for _ in range(3)]
@@ -279,40 +280,40 @@ def test_revoking_a_user_ends_theirs_alone(
     answer = operator.run("sessions", "revoke", operator.ini, "--user", *words)
     assert answer.code == 0
     assert answer.out.startswith("ended 3 sessions of ")
-    clock.forward(5)
+    clock.ahead += 5
     assert [site.worker.lets_in(cookie) for cookie in (*gone, stays)] == [False, False, False, True]
 
 
 def test_a_sign_in_that_a_fast_clock_has_dated_later_is_revoked_as_well(
-    operator: Operator, clock: Clock, make_site: MakeSite, kind: str
+    operator: Operator, clock: ShiftedClocks, make_site: MakeSite, kind: str
 ) -> None:
     site = make_site(kind)
     cookie = site.sign_in(issued_at=int(time.time()) + 60)
     assert operator.run("sessions", "revoke", operator.ini, "--user", "jane").out.startswith(
         "ended 1 session of"
     )
-    clock.forward(5)
+    clock.ahead += 5
     assert not site.worker.lets_in(cookie)
 
 
 def test_whoever_was_revoked_can_sign_in_again(
-    operator: Operator, clock: Clock, make_site: MakeSite, kind: str
+    operator: Operator, clock: ShiftedClocks, make_site: MakeSite, kind: str
 ) -> None:
     site = make_site(kind)
     site.sign_in()
     operator.run("sessions", "revoke", operator.ini, "--user", "jane")
-    clock.forward(5)
+    clock.ahead += 5
     assert site.worker.lets_in(site.sign_in(issued_at=int(time.time()) + 1))
 
 
 def test_revoking_all_says_how_many_users_that_were(
-    operator: Operator, clock: Clock, make_site: MakeSite, kind: str
+    operator: Operator, clock: ShiftedClocks, make_site: MakeSite, kind: str
 ) -> None:
     site = make_site(kind)
     cookies = [site.sign_in(), site.sign_in(), site.sign_in("joan", "2")]
     answer = operator.run("sessions", "revoke", operator.ini, "--all")
     assert answer.out == "ended 3 sessions of 2 users\nEvery worker notices within 5s.\n"
-    clock.forward(5)
+    clock.ahead += 5
     assert not any(map(site.worker.lets_in, cookies))
 
 

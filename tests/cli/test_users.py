@@ -13,9 +13,10 @@ import pytest
 from oauth2_mw.identity.directory import Directory, Link, User
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
+from tests.support.clock import ShiftedClocks
 from tests.support.hosts.guarded import guarded
 from tests.support.hosts.operator import Operator
-from tests.support.hosts.worker import Clock, Worker
+from tests.support.hosts.worker import Worker
 from tests.support.providers.standin import StandIn
 from tests.support.settings.keys import text_key
 from tests.support.settings.people import NOW, attributes, provider
@@ -51,8 +52,8 @@ def sign_in(
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
+def clock() -> ShiftedClocks:
+    return ShiftedClocks()
 
 
 @pytest.fixture
@@ -257,7 +258,7 @@ def cookie_of(worker: Worker, user: User, **origin: Any) -> str:
 @pytest.mark.requirement("3k.8")
 @pytest.mark.parametrize("store", [{}, {"session": "sqlite:///sessions.db"}])
 def test_a_disabled_user_is_out_of_running_workers_within_revocation_sync(
-    operator: Operator, clock: Clock, jane: User, store: dict[str, str]
+    operator: Operator, clock: ShiftedClocks, jane: User, store: dict[str, str]
 ) -> None:
     operator.write_ini(secret_keys=text_key(), directory="sqlite:///users.db", **store)
     workers = [Worker(operator.ini, clock), Worker(operator.ini, clock)]
@@ -265,13 +266,13 @@ def test_a_disabled_user_is_out_of_running_workers_within_revocation_sync(
     assert [worker.lets_in(cookie) for worker in workers] == [True, True]
     answer = operator.run("users", "disable", operator.ini, "jane")
     assert (answer.code, answer.out.splitlines()[1]) == (0, "ended 1 session")
-    clock.forward(5)
+    clock.ahead += 5
     assert [worker.lets_in(cookie) for worker in workers] == [False, False]
 
 
 @pytest.mark.parametrize("store", [{}, {"session": "sqlite:///sessions.db"}])
 def test_an_enabled_user_signs_in_again_and_no_earlier_session_comes_back(
-    operator: Operator, clock: Clock, jane: User, store: dict[str, str]
+    operator: Operator, clock: ShiftedClocks, jane: User, store: dict[str, str]
 ) -> None:
     operator.write_ini(secret_keys=text_key(), directory="sqlite:///users.db", **store)
     workers = [Worker(operator.ini, clock), Worker(operator.ini, clock)]
@@ -279,14 +280,14 @@ def test_an_enabled_user_signs_in_again_and_no_earlier_session_comes_back(
     cookies = [cookie_of(workers[0], jane), cookie_of(workers[0], jane, issued_at=int(time.time()) + 60)]
     operator.run("users", "disable", operator.ini, "jane")
     operator.run("users", "enable", operator.ini, "jane")
-    clock.forward(5)
+    clock.ahead += 5
     assert not any(worker.lets_in(cookie) for worker in workers for cookie in cookies)
     again = cookie_of(workers[0], jane, issued_at=int(time.time()) + 1)
     assert [worker.lets_in(again) for worker in workers] == [True, True]
 
 
 def test_disabling_again_ends_what_could_not_be_ended_before(
-    operator: Operator, clock: Clock, directory: Directory, jane: User
+    operator: Operator, clock: ShiftedClocks, directory: Directory, jane: User
 ) -> None:
     url = f"sqlite:///{operator.folder / 'sessions.db'}"
     operator.write_ini(secret_keys=text_key(), directory="sqlite:///users.db", session=url)
@@ -317,7 +318,7 @@ def test_disabling_makes_no_session_store(operator: Operator, jane: User) -> Non
 
 
 def test_the_sessions_of_a_disabled_user_are_in_the_audit_log(
-    operator: Operator, clock: Clock, jane: User, caplog: pytest.LogCaptureFixture
+    operator: Operator, clock: ShiftedClocks, jane: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     cookie_of(Worker(operator.ini, clock), jane)
     caplog.clear()

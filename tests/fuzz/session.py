@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from oauth2_mw.identity.model import Identity
+from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.cookies import MAX_CHUNKS, MAX_COPIES, Cookies
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.web.signin.attempt import SLOTS, Attempts
@@ -27,7 +28,7 @@ _PURPOSES = ("session", "attempt", "state")
 @cache
 def sessions() -> SessionManager:
     settings = make_settings(issuer="https://id.example", cookie_name="oauth2_mw")
-    return SessionManager(settings, clock=lambda: float(NOW))
+    return SessionManager(settings, clocks=Clocks(wall=lambda: float(NOW)))
 
 
 def identity(subject: str, **more: Any) -> Identity:

@@ -45,7 +45,7 @@ SWITCHED_OFF = [
         "settings.keys._MAKE_ONE",
         "this is none: Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZSEhISE",
     ),
-    ("cookies", "long", "session.cookies.Cookies._is_ours", always(value=False)),
+    ("cookies", "long", "session.cookies.Cookies._is_own", always(value=False)),
     ("sealing", "text", "session.sealing.Sealer._additional_data", always(b"")),
     ("documents", "twice-escaped", "provider.http.documents._object", dict),
     ("documents", "surrogate", "provider.http.documents._check_sizes", always(None)),

@@ -30,6 +30,7 @@ from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import freeze
 from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.keyring import Key, Keyring
 from oauth2_mw.session.revocation import Revocations, session_name
 from oauth2_mw.settings.grammar import Secret
@@ -489,7 +490,7 @@ def test_a_clock_that_was_ahead_for_a_moment_does_not_hide_a_new_key(tmp_path: P
     file = tmp_path / "keys"
     write_keys(file, 0)
     wall, ticks = 1_900_086_400.0, 100.0
-    ring = Keyring(Secret.file(file), sync=5, clock=lambda: wall, monotonic=lambda: ticks)
+    ring = Keyring(Secret.file(file), sync=5, clocks=Clocks(lambda: wall, lambda: ticks))
     ring.look()
     ring.find(b"unknown!")
     wall, ticks = 1_900_000_000.0, 110.0
@@ -528,7 +529,7 @@ class Restored:
 
 def test_no_logout_is_missed_after_the_database_was_put_back() -> None:
     source, now, end = Restored(), 0.0, int(time.time()) + 3600
-    revocations = Revocations(shared=source, sync=5, clock=lambda: now)
+    revocations = Revocations(shared=source, sync=5, clocks=Clocks(monotonic=lambda: now))
     for name, rows in (("old", 100), ("new", 95), ("new", 105)):
         source.rows = [Revocation(row, session_name(f"{name}{row}"), 0, end) for row in range(1, rows + 1)]
         revocations.ended("", "", 0)

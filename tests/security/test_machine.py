@@ -34,6 +34,7 @@ from hypothesis.stateful import (
 )
 
 from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.session.clocks import Clocks
 from tests.support.hosts.guarded import App
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.providers.standin import StandIn
@@ -128,14 +129,11 @@ class Machine(RuleBasedStateMachine):
                     sync_logout="false",
                     **more,
                 ),
+                # This machine sets one clock, by which intervals are counted too.
+                clocks=Clocks(time.time, time.time),
             )
             for app in self._apps
         ]
-        for worker in self._workers:
-            ring, revocations = worker._sessions._keyring, worker._sessions.revocations
-            # What is counted by the clock that nobody sets goes with the one that this machine sets.
-            ring._monotonic = revocations._clock = time.time
-            ring.next_look = time.time() + SYNC
         self._purge_of_providers()
 
     def _purge_of_providers(self) -> None:

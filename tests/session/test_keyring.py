@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line
@@ -31,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 def sealer(path: Path, clock: Clock) -> Sealer:
     return Sealer(
-        Keyring(Secret.file(path), sync=5, clock=clock, monotonic=clock), app_id="https://app.example"
+        Keyring(Secret.file(path), sync=5, clocks=Clocks(clock, clock)), app_id="https://app.example"
     )
 
 

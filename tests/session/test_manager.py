@@ -38,8 +38,8 @@ def test_a_header_seen_before_is_not_opened_again(monkeypatch: pytest.MonkeyPatc
     assert signed_in(sessions, cookie)
     monkeypatch.setattr(sessions.sealer, "open", lambda *_: pytest.fail("opened again"))
     assert signed_in(sessions, cookie)
-    assert sessions.without_ours(cookie) is None
-    assert sessions.without_ours("a=1") == "a=1"
+    assert sessions.remaining_cookies(cookie) is None
+    assert sessions.remaining_cookies("a=1") == "a=1"
 
 
 @pytest.mark.requirement("3h.3")
@@ -78,7 +78,7 @@ def test_a_crowd_of_copies_costs_few_openings(monkeypatch: pytest.MonkeyPatch) -
 def test_two_threads_that_work_out_the_same_header_keep_it_once() -> None:
     sessions = make_sessions()
     cookie = header(sessions)
-    known = sessions._work_out(cookie)
+    known = sessions._open(cookie)
     sessions._opened.put(cookie, known)
     assert len(sessions._opened) == 1
 

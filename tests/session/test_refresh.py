@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,11 +15,11 @@ import pytest
 
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.identity.admission import Admission
-from oauth2_mw.session import refresh
+from oauth2_mw.session import refresh, token_refresh
 from oauth2_mw.session.model import RefreshSchedule
 from oauth2_mw.session.refresh import Refresher
 from tests.support.browser.jar import Browser
-from tests.support.clock import ShiftedClock
+from tests.support.clock import ShiftedClocks
 from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.standin import Answer, StandIn
 from tests.support.settings.minimal import ORIGIN
@@ -34,14 +33,11 @@ MODES = ("cookie", "cookie and directory", "store")
 class Scene:
     """A person signed in at a site whose access tokens last an hour."""
 
-    def __init__(self, site: Guarded, provider: StandIn) -> None:
+    def __init__(self, site: Guarded, provider: StandIn, clock: ShiftedClocks) -> None:
         self.site = site
         self.provider = provider
         self.sessions = site.middleware._sessions
-        self.clock = ShiftedClock(self.sessions._clock)
-        self.sessions._clock = self.clock
-        if self.sessions._stored is not None:
-            self.sessions._stored._clock = self.clock
+        self.clock = clock
         self.browser = site.browser()
         self.browser.navigate(site.url + "/")
         assert self.refreshes == 0
@@ -63,7 +59,6 @@ class Scene:
             self.sessions,
             site._clients.get,
             Admission(self.site.settings, self.site.middleware._directory),
-            monotonic=lambda: time.monotonic() + self.clock.ahead,
         )
 
     def audit(self, event: str) -> list[str]:
@@ -84,8 +79,9 @@ def scene(provider: StandIn, folder: Path, mode: str = "store", **keys: Any) -> 
         **where,
         **keys,
     }
-    with guarded(**settings) as site:
-        yield Scene(site, provider)
+    clock = ShiftedClocks()
+    with guarded(clocks=clock.clocks, **settings) as site:
+        yield Scene(site, provider, clock)
 
 
 def at_once(number: int, work: Any) -> list[Any]:
@@ -232,7 +228,7 @@ def test_a_refresh_that_took_too_long_overwrites_nothing_newer(provider: StandIn
         provider.refreshes_id_token = False
         seen = there.see()
         assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] == "fast"
-        there.sessions._stored._cache._entries.clear()  # type: ignore[union-attr]
+        there.sessions._backend._cache._entries.clear()  # type: ignore[attr-defined]
         seen = there.see()
         assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] == "fast"
 
@@ -301,7 +297,7 @@ def test_a_provider_that_is_down_keeps_nobody_out_and_is_asked_again_later(
         assert there.refreshes == 1
         assert there.audit("refresh_postponed")
         del provider.answers["token"]
-        there.clock.ahead += refresh.RETRY + 1
+        there.clock.ahead += token_refresh.RETRY + 1
         seen = there.see()
         assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] != before["HTTP_X_ACCESS_TOKEN"]
         assert there.refreshes == 2
@@ -309,7 +305,7 @@ def test_a_provider_that_is_down_keeps_nobody_out_and_is_asked_again_later(
 
 def watch(there: Scene) -> WatchedStore:
     """A look at every call to the store from now on."""
-    ledger = there.sessions.ledger
+    ledger = there.sessions.registry
     assert ledger is not None
     ledger.store = watched = WatchedStore(ledger.store)
     return watched
@@ -326,6 +322,8 @@ def test_who_does_not_refresh_asks_the_store_no_more_often_for_that(
             assert seen is not None
             return str(seen["HTTP_X_ACCESS_TOKEN"])
 
+        # Read shortly before the refresh is due, so that nothing else is a reason to ask the store.
+        there.clock.ahead = HOUR - 70
         first, watched = token(), watch(there)
         asked, answer = threading.Event(), threading.Event()
 
@@ -477,8 +475,9 @@ def test_two_sessions_with_one_refresh_token_stay_two(provider: StandIn, tmp_pat
             browser.navigate(there.site.url + "/")
             known = there.sessions.resolve("; ".join(f"{one.name}={one.value}" for one in browser.jar))
             assert known is not None and known.session is not None
-            due = RefreshSchedule(int(there.clock()) // HOUR * HOUR, int(there.clock()))
-            both.append(replace(known, session=replace(known.session, refresh_schedule=due)))
+            due = RefreshSchedule(int(there.clock.wall()) // HOUR * HOUR, int(there.clock.wall()))
+            session = replace(known.session, refresh_schedule=due)
+            both.append(replace(known, session=session, cached=session))
         site = there.site.middleware._site()
         for known in both:
             seen = site.refreshed(known).session
@@ -522,9 +521,9 @@ def test_the_refresh_token_of_a_session_that_the_provider_ended_serves_nobody(
     provider.sid = "there-1"
     with scene(provider, tmp_path, mode) as there:
         old = _copy(there, there.browser.jar)
-        ledger = there.sessions.ledger
+        ledger = there.sessions.registry
         assert ledger is not None
-        assert len(ledger.end_by_sid(provider.issuer, "there-1", coming=True)) == 1
+        assert len(ledger.end_by_sid(provider.issuer, "there-1", include_pending=True)) == 1
         there.clock.ahead = HOUR - 50
         assert there.see() is None
         assert there.see(old) is None

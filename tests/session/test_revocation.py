@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.revocation import GRACE, RETRY, Revocations, session_name, user_name
 from oauth2_mw.session.stores.record import EXPIRY_GRACE
 from oauth2_mw.sql.revocations import Revocation
@@ -48,11 +49,11 @@ class Shared:
 
 
 def make(shared: Shared, clock: Clock) -> Revocations:
-    return Revocations(shared=shared, disabled=shared.disabled_ids, sync=5, clock=clock)
+    return Revocations(shared=shared, disabled=shared.disabled_ids, sync=5, clocks=Clocks(monotonic=clock))
 
 
 def test_without_a_directory_a_logout_ends_the_session_in_this_process(clock: Clock) -> None:
-    revocations = Revocations(sync=5, clock=clock)
+    revocations = Revocations(sync=5, clocks=Clocks(monotonic=clock))
     assert not revocations.ended("s", "u", 0)
     revocations.revoke("s", expires=LATER)
     assert revocations.ended("s", "u", 0)
@@ -60,7 +61,7 @@ def test_without_a_directory_a_logout_ends_the_session_in_this_process(clock: Cl
 
 
 def test_an_expired_revocation_is_forgotten_and_an_unexpired_one_never(clock: Clock) -> None:
-    revocations = Revocations(sync=5, clock=clock)
+    revocations = Revocations(sync=5, clocks=Clocks(monotonic=clock))
     revocations.revoke("kept", expires=LATER + 3600)
     for number in range(100):
         revocations.revoke(f"old{number}", expires=1)
@@ -178,7 +179,7 @@ def test_of_several_moments_the_latest_counts_wherever_it_comes_from(clock: Cloc
 
 
 def test_a_cut_off_is_forgotten_with_the_last_session_that_it_ended(clock: Clock) -> None:
-    revocations = Revocations(sync=5, clock=clock)
+    revocations = Revocations(sync=5, clocks=Clocks(monotonic=clock))
     revocations.revoke_user("u", moment=100, expires=1)
     clock.now += EXPIRY_GRACE + 1
     revocations.revoke_user("v", moment=100, expires=LATER)
@@ -196,12 +197,12 @@ def test_a_cut_off_that_another_thread_forgets_meanwhile_is_no_error(clock: Cloc
             # The first time among the disabled users.
             self.looked_up += 1
             if self.looked_up > 2:
-                revocations._cut_off.clear()
+                revocations._revoked_before.clear()
             return str.__hash__(self)
 
         __eq__ = str.__eq__
 
-    revocations = Revocations(sync=5, clock=clock)
+    revocations = Revocations(sync=5, clocks=Clocks(monotonic=clock))
     revocations.revoke_user("u", moment=100, expires=1)
     assert revocations.ended("s", Name("u"), 100)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+
+from oauth2_mw.session.clocks import Clocks
 
 
 class Clock:
@@ -15,12 +17,15 @@ class Clock:
         return self.now
 
 
-class ShiftedClock:
-    """A clock that runs like *real*, and ``ahead`` of it by as many seconds as a test says."""
+class ShiftedClocks:
+    """Both clocks of an application, ``ahead`` of the machine's by as many seconds as a test says."""
 
-    def __init__(self, real: Callable[[], float]) -> None:
-        self._real = real
+    def __init__(self) -> None:
         self.ahead = 0.0
+        self.clocks = Clocks(wall=self.wall, monotonic=self.monotonic)
 
-    def __call__(self) -> float:
-        return self._real() + self.ahead
+    def wall(self) -> float:
+        return time.time() + self.ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead

@@ -165,7 +165,7 @@ class Callback:
             identity,
             tokens,
             current.cookies,
-            origin=SignInDetails(
+            sign_in=SignInDetails(
                 issued_at=authentication.issued_at if authentication.issued_at is not None else started,
                 sid=authentication.sid,
                 device=device(environ.get("HTTP_USER_AGENT")),

@@ -108,7 +108,7 @@ class BackChannelLogout:
     def _end(self, token: LogoutToken) -> tuple[str, list[SessionInfo]]:
         if token.sid is not None:
             # sid names one session, even where sub stands beside it (section 2.4).
-            return "sid", self._registry.end_by_sid(token.issuer, token.sid, coming=True)
+            return "sid", self._registry.end_by_sid(token.issuer, token.sid, include_pending=True)
         user_id = self._user_id(token.issuer, token.subject or "")
         if user_id is None:
             return "sub", []

@@ -145,7 +145,7 @@ class Logout:
         try:
             self._sessions.end(session)
         except StoreUnavailableError as error:
-            if current.cached is not None:
+            if not self._sessions.in_cookies:
                 # Whoever has the cookie still has the session: the person is not signed out, and can try again.
                 raise
             # The browser forgets in any case; a copy of its cookie may serve elsewhere until it expires.

@@ -16,6 +16,7 @@ from webtest import lint
 
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.session.clocks import SYSTEM_CLOCKS
 from oauth2_mw.settings.model import Settings
 from tests.support.browser.jar import Browser
 from tests.support.hosts.wsgi_thread import serve
@@ -81,10 +82,12 @@ class _Lines(logging.Handler):
         self._lines.append(record.getMessage())
 
 
-def guard(app: WSGIApplication | None = None, **keys: Any) -> OAuth2Middleware:
+def guard(
+    app: WSGIApplication | None = None, *, clocks: Any = SYSTEM_CLOCKS, **keys: Any
+) -> OAuth2Middleware:
     """The middleware with a page of buttons, so that nothing has to be asked of a provider."""
     settings = make_settings(**{"issuer": "https://id.example", "login_page": True, **keys})
-    return OAuth2Middleware(app or App(), settings)
+    return OAuth2Middleware(app or App(), settings, clocks=clocks)
 
 
 JANE = Identity(
@@ -106,14 +109,15 @@ def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE, **tokens: s
 
 
 @contextmanager
-def guarded(**keys: Any) -> Iterator[Guarded]:
+def guarded(*, clocks: Any = SYSTEM_CLOCKS, **keys: Any) -> Iterator[Guarded]:
     """Serve an application behind the middleware.
 
+    :param clocks: what tells the time to its sessions.
     :param keys: settings, as ``Settings.from_mapping`` takes them.
     """
     settings = make_settings(**keys)
     app = App()
-    middleware = OAuth2Middleware(validator(app), settings)
+    middleware = OAuth2Middleware(validator(app), settings, clocks=clocks)
     outer = validator(lint.middleware(middleware))
     audit: list[str] = []
     handler = _Lines(audit)

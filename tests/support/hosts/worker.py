@@ -1,4 +1,4 @@
-"""Workers of one INI file in this process, each with its own memory, and the clock by which that grows old."""
+"""Workers of one INI file in this process, each with its own memory, which grows old by a clock of the test."""
 
 from __future__ import annotations
 
@@ -6,42 +6,23 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.model import SignInDetails
 from oauth2_mw.settings.model import Settings
+from tests.support.clock import ShiftedClocks
 from tests.support.hosts.wsgi_call import call, environ_for
 
 ISSUER = "https://id.example"
 
 
-class Clock:
-    """The clock that nobody sets, but that a test can put forward."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._ahead = 0.0
-        monkeypatch.setattr("oauth2_mw.session.manager.monotonic", self)
-
-    def __call__(self) -> float:
-        return time.monotonic() + self._ahead
-
-    def forward(self, seconds: float) -> None:
-        """Let so much time pass."""
-        self._ahead += seconds
-
-
 class Worker:
     """A middleware as one worker of a server has it."""
 
-    def __init__(self, ini: Path, clock: Clock) -> None:
+    def __init__(self, ini: Path, clock: ShiftedClocks) -> None:
         self.settings = Settings.from_ini(ini)
-        self._middleware = OAuth2Middleware(_application, self.settings)
+        self._middleware = OAuth2Middleware(_application, self.settings, clocks=clock.clocks)
         self._sessions = self._middleware._sessions
-        self._sessions.revocations._clock = clock
-        if self._sessions._stored is not None:
-            self._sessions._stored.monotonic = clock
 
     def sign_in(self, user_id: str, username: str, subject: str = "1", **details: Any) -> str:
         """Sign somebody in, and return the ``Cookie`` header of their browser from then on."""
@@ -51,7 +32,7 @@ class Worker:
             who,
             {"id_token": "canary-token"},
             self._sessions.cookies.read(""),
-            origin=SignInDetails(**{"issued_at": int(time.time()), **details}),
+            sign_in=SignInDetails(**{"issued_at": int(time.time()), **details}),
         )
         return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 

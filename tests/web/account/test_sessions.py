@@ -139,7 +139,7 @@ def test_a_form_that_names_this_browsers_session_signs_it_out(site: Guarded, pro
 
 
 def entries(site: Guarded) -> list[str]:
-    ledger = site.middleware._sessions.ledger
+    ledger = site.middleware._sessions.registry
     assert ledger is not None
     return [entry.id for entry in ledger.all()]
 
@@ -261,7 +261,7 @@ def test_with_neither_directory_nor_store_the_page_is_404(provider: StandIn) -> 
 
 def test_when_the_store_is_away_the_page_says_so(site: Guarded) -> None:
     browser = signed_in(site)
-    ledger = site.middleware._sessions.ledger
+    ledger = site.middleware._sessions.registry
     assert ledger is not None
     ledger.store = watched = WatchedStore(ledger.store)
     watched.away = True

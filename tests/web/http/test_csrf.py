@@ -8,6 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from oauth2_mw.identity.model import Identity
+from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.sealing import Sealer
@@ -24,7 +25,9 @@ def session(session_id: str) -> Session:
 @pytest.fixture
 def sealer(clock: Clock) -> Sealer:
     settings = make_settings(issuer="https://id.example")
-    return Sealer(Keyring(settings.secret_keys, sync=5, clock=clock), app_id=settings.public_url)
+    return Sealer(
+        Keyring(settings.secret_keys, sync=5, clocks=Clocks(wall=clock)), app_id=settings.public_url
+    )
 
 
 @pytest.fixture

@@ -301,7 +301,7 @@ def test_with_a_directory_a_logout_counts_in_every_process(provider: StandIn, tm
         elsewhere = Browser(jar=browser.jar.copy(), behind_tls={ORIGIN: two.loopback})
         assert is_signed_in(elsewhere, two)
         browser.navigate(LOGOUT, initiator=ORIGIN)
-        two.middleware._sessions.revocations.due = 0.0
+        two.middleware._sessions.revocations._next_sync_at = 0.0
         assert not is_signed_in(elsewhere, two)
 
 
@@ -328,7 +328,7 @@ def test_a_store_that_is_away_refuses_a_logout_that_works_when_it_is_back(
     url = f"sqlite:///{tmp_path}/sessions.db"
     with guarded(issuer=provider.issuer, session=url) as site:
         browser = signed_in(site)
-        ledger = site.middleware._sessions.ledger
+        ledger = site.middleware._sessions.registry
         assert ledger is not None
         ledger.store = watched = WatchedStore(ledger.store)
         watched.away = True
@@ -351,7 +351,7 @@ def test_a_disabled_user_is_out(provider: StandIn, tmp_path: Path) -> None:
         assert directory is not None
         (user,) = directory.users()
         directory.set_disabled(user.id, disabled=True, now=1)
-        site.middleware._sessions.revocations.due = 0.0
+        site.middleware._sessions.revocations._next_sync_at = 0.0
         assert not is_signed_in(browser, site)
         page = browser.navigate(site.url + "/")
         assert page.status == 403

@@ -1,0 +1,71 @@
+"""What the session manager asks of whatever keeps the sessions: the browsers' cookies, or a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Generic, Protocol, TypeVar
+
+from oauth2_mw.session.model import Session
+
+#: What a backend keeps of a session between two questions.
+Cached = TypeVar("Cached")
+
+
+@dataclass(slots=True)
+class OpenedSession(Generic[Cached]):
+    """A session as its backend found it. Never changed after construction; freezing it would slow every opening."""
+
+    session: Session
+    #: what the backend is given back when it is asked about the session again
+    cached: Cached
+    #: from when a use of the session is worth a new cookie, in seconds since the epoch
+    renew_at: float = inf
+    #: monotonic time up to which the backend need not be asked again
+    fresh_until: float = inf
+    #: until when another worker may be refreshing it, in seconds since the epoch; 0 if none is
+    lease_expires: int = 0
+    #: whether the browser must be given a new cookie, however recent its own is
+    needs_new_cookie: bool = False
+
+
+class SessionBackend(Protocol[Cached]):
+    """Where the sessions of an application live.
+
+    Every method but :meth:`shrink_to_fit` raises :class:`~oauth2_mw.errors.StoreUnavailableError` when a store is
+    needed and cannot be used.
+    """
+
+    def open(self, chunk_count: int, sealed: str) -> OpenedSession[Cached] | None:
+        """Return the session that a cookie stands for, or ``None`` if it stands for none.
+
+        :param chunk_count: the number of cookies that *sealed* was joined from.
+        """
+
+    def create(self, session: Session) -> str:
+        """Keep a new session, and return the value of its cookie.
+
+        :raises LoginError: code ``session_too_big``.
+        :raises AccessDeniedError: code ``signed_out``, when a logout came for it meanwhile.
+        """
+
+    def renew(self, cached: Cached) -> str | None:
+        """Return a new value for the session's cookie, or ``None`` if the browser had better keep the one it has."""
+
+    def replace(self, cached: Cached, session: Session, *, lease: int = 0) -> OpenedSession[Cached] | None:
+        """Keep *session* in the place of its previous state, or return ``None`` if that was replaced before.
+
+        :param lease: until when nobody else may refresh it, in seconds since the epoch.
+        """
+
+    def recall(self, cached: Cached) -> OpenedSession[Cached] | None:
+        """Return what this worker knows of a session by now, or ``None`` if it has ended."""
+
+    def reload(self, cached: Cached) -> OpenedSession[Cached] | None:
+        """Return a session as it is at this moment, or ``None`` if it has ended."""
+
+    def shrink_to_fit(self, session: Session) -> Session:
+        """Return the session without what there is no room for.
+
+        :raises LoginError: code ``session_too_big``, when even the least does not fit.
+        """

@@ -1,0 +1,148 @@
+"""What a provider is asked for when a session's tokens end, and what becomes of the session (RFC 6749, section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import MappingProxyType
+
+from oauth2_mw.audit import audit
+from oauth2_mw.errors import (
+    AccessDeniedError,
+    LoginError,
+    OAuth2Error,
+    ProviderError,
+    ProviderUnavailableError,
+    StoreUnavailableError,
+    TokenError,
+)
+from oauth2_mw.identity.admission import Admission
+from oauth2_mw.identity.model import Identity
+from oauth2_mw.provider.client import ProviderClient, RefreshResult
+from oauth2_mw.session.manager import SessionManager
+from oauth2_mw.session.model import RefreshSchedule, Session
+from oauth2_mw.settings.model import ProviderSettings, Settings
+
+#: Seconds until a provider that could not be reached is tried again.
+RETRY = 30
+
+
+class TokenRefresher:
+    """Refreshes and revokes the tokens of sessions at their providers.
+
+    :param clients: finds the client of a provider by its NAME.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: SessionManager,
+        clients: Callable[[str], ProviderClient],
+        admission: Admission,
+    ) -> None:
+        self._providers = settings.providers
+        self._sessions = sessions
+        self._clients = clients
+        self._admission = admission
+
+    def refresh(self, session: Session) -> Session | None:
+        """Return the session with new tokens, or as it was if the provider is away, or ``None`` if it has to end."""
+        provider = self._providers[session.identity.provider]
+        try:
+            response = self._clients(provider.name).refresh(
+                session.tokens["refresh_token"],
+                subject=session.identity.subject,
+                auth_time=session.identity.auth_time,
+                id_token=session.tokens.get("id_token"),
+            )
+        except ProviderUnavailableError as error:
+            audit("refresh_postponed", identity=session.identity, detail=error.detail)
+            return self._postponed(session)
+        except TokenError as error:
+            # The provider says something that cannot be true of this session, such as another subject.
+            _audit_refusal(session, error)
+            return None
+        except ProviderError as error:
+            return self.give_up(session, error.detail, code=error.code)
+        try:
+            return self._sessions.shrink_to_fit(self._updated(session, provider, response))
+        except LoginError as error:
+            audit("access_withdrawn", code=error.code, identity=session.identity, detail=error.detail)
+            return None
+
+    def give_up(self, session: Session, detail: str, *, code: str = "refresh_lost") -> Session | None:
+        """Return the session without its refresh token, or ``None`` if ``refresh_failure`` says that it has to end."""
+        _audit_refusal(session, ProviderError(detail, code=code))
+        if self._providers[session.identity.provider].refresh_failure == "end":
+            return None
+        tokens = {kind: text for kind, text in session.tokens.items() if kind != "refresh_token"}
+        return replace(session, tokens=MappingProxyType(tokens), refresh_schedule=None)
+
+    def revoke(self, session: Session) -> None:
+        """Revoke a session's tokens (RFC 7009), as far as the provider can. Never raises."""
+        for kind in ("refresh_token", "access_token"):
+            token = session.tokens.get(kind)
+            if token is None:
+                continue
+            try:
+                self._clients(session.identity.provider).revoke(token, kind=kind)
+            except OAuth2Error as error:
+                audit("revocation_failed", code=error.code, identity=session.identity, detail=error.detail)
+            # With the refresh token go the access tokens that came of it (section 2.1).
+            return
+
+    def _updated(self, session: Session, provider: ProviderSettings, response: RefreshResult) -> Session:
+        now = self._sessions.now()
+        tokens = {
+            **session.tokens,
+            **self._sessions.select_tokens(
+                {
+                    "access_token": response.tokens.access_token,
+                    "id_token": response.tokens.id_token,
+                    "refresh_token": response.tokens.refresh_token,
+                }
+            ),
+        }
+        return replace(
+            session.touched(now),
+            identity=self._identity(session.identity, provider, response, now=int(now)),
+            tokens=MappingProxyType(tokens),
+            refresh_schedule=RefreshSchedule.of(response.tokens.expires_at, now=now),
+        )
+
+    def _identity(
+        self, previous: Identity, provider: ProviderSettings, response: RefreshResult, *, now: int
+    ) -> Identity:
+        if response.claims is None:
+            return previous
+        try:
+            identity = self._admission.admit_again(
+                provider, issuer=previous.issuer, subject=previous.subject, claims=response.claims, now=now
+            )
+        except StoreUnavailableError as error:
+            # The old refresh token is used up: the new one must not be lost because the directory is away.
+            audit("refresh_without_directory", identity=previous, detail=error.detail)
+            return previous
+        if identity.id != previous.id:
+            raise AccessDeniedError(
+                f"({previous.issuer}, {previous.subject}) is user {identity.id} by now and was {previous.id}",
+                code="user_changed",
+            )
+        # How and when the user authenticated is a matter of the sign-in.
+        return replace(
+            identity,
+            acr=identity.acr if identity.acr is not None else previous.acr,
+            auth_time=identity.auth_time if identity.auth_time is not None else previous.auth_time,
+        )
+
+    def _postponed(self, session: Session) -> Session:
+        schedule = session.refresh_schedule
+        if schedule is None:
+            return session
+        refresh_at = int(self._sessions.now()) + RETRY
+        return replace(session, refresh_schedule=RefreshSchedule(refresh_at, schedule.token_expires_at))
+
+
+def _audit_refusal(session: Session, error: OAuth2Error) -> None:
+    identity = session.identity
+    audit("refresh_refused", code=error.code, identity=identity, detail=error.detail)
