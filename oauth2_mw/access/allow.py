@@ -8,6 +8,7 @@ from typing import Any
 
 from oauth2_mw.boundary import contains_control
 from oauth2_mw.errors import AccessDeniedError
+from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.grammar import AllowTerm
 
 # RFC 1035, section 2.3.4.
@@ -15,32 +16,32 @@ _MAX_DOMAIN = 253
 
 
 def check_allowed(
-    allow: tuple[AllowTerm, ...] | None,
+    allow: AllowList | None,
     *,
+    provider: str,
     username: str,
     email: str | None,
-    email_verified: object,
+    email_counts: bool,
     groups: Collection[str],
     organizations: Collection[str],
     claims: Mapping[str, Any],
 ) -> None:
-    """Refuse a person to whom no term of ``allow`` applies; one term that applies is enough.
+    """Refuse a person to whom no alternative of ``allow`` applies; one that does is enough.
 
     :param allow: ``None`` lets in everybody whom a provider vouches for; an empty tuple nobody.
-    :param email_verified: the claim as it came, ``None`` if it is absent. The address counts if the claim is absent
-        or is JSON ``true`` (OpenID Connect Core, section 5.1); the text ``"true"`` is not.
+    :param email_counts: whether the address may be taken for the person's own.
+    :param provider: its NAME.
     :param claims: those of the latest sign-in.
     :raises AccessDeniedError: ``not_allowed``.
     """
     if allow is None:
         return
-    counts = email_verified is None or email_verified is True
-    address = _address(email) if email is not None and counts else None
-    person = _Person(username, address, groups, organizations, claims)
-    if any(_applies(term, person) for term in allow):
+    address = _address(email) if email is not None and email_counts else None
+    person = _Person(provider, username, address, groups, organizations, claims)
+    if any(all(_applies(term, person) for term in alternative) for alternative in allow.alternatives()):
         return
-    terms = " ".join(map(str, allow)) or "it has no terms"
-    hint = "" if counts else "; the e-mail address is not verified and does not count"
+    terms = str(allow) or "it has no terms"
+    hint = "" if email_counts else "; the e-mail address is not verified and does not count"
     raise AccessDeniedError(
         f"{username!a} may not enter: no term of allow applies ({terms}){hint}", code="not_allowed"
     )
@@ -48,6 +49,7 @@ def check_allowed(
 
 @dataclass(frozen=True, slots=True)
 class _Person:
+    provider: str
     username: str
     #: local part and canonical domain
     address: tuple[str, str] | None
@@ -62,6 +64,8 @@ def _applies(term: AllowTerm, person: _Person) -> bool:
             return True
         case "user":
             return term.value == person.username
+        case "provider":
+            return term.value == person.provider
         case "group":
             return term.value in person.groups
         case "organization":

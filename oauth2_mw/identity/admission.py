@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from oauth2_mw.access.allow import check_allowed
 from oauth2_mw.identity.mapping import Attributes, map_claims
 from oauth2_mw.identity.model import Identity, User, freeze, user_key
+from oauth2_mw.identity.verification import check_username_verified, is_verified
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ class Admission:
     """
 
     def __init__(self, settings: Settings, directory: Directory | None) -> None:
-        self._allow = settings.allow
         self._create = settings.create_users
         self._directory = directory
 
@@ -61,13 +61,14 @@ class Admission:
         create: bool,
     ) -> Identity:
         attributes = map_claims(provider, claims)
+        check_username_verified(provider, claims)
         directory = self._directory
         stored = directory.find(issuer, subject) if directory is not None else None
         user = _expected(provider, stored, attributes, issuer=issuer, subject=subject)
         if directory is None:
             # Organizations are memberships in the directory.
             user = replace(user, organizations=())
-        self._judge(user, attributes, claims)
+        self._judge(provider, user, attributes, claims)
         if directory is not None:
             expected = user.username
             user = directory.record_sign_in(
@@ -75,16 +76,19 @@ class Admission:
             )
             if user.username != expected:
                 # The directory refused a rename: judged was the user by another name than the one that enters.
-                self._judge(user, attributes, claims)
+                self._judge(provider, user, attributes, claims)
         return _identity(provider, user, claims, issuer=issuer, subject=subject)
 
-    def _judge(self, user: User, attributes: Attributes, claims: Mapping[str, Any]) -> None:
+    def _judge(
+        self, provider: ProviderSettings, user: User, attributes: Attributes, claims: Mapping[str, Any]
+    ) -> None:
         # Only the address of this sign-in counts: the directory does not say whether its own was ever verified.
         check_allowed(
-            self._allow,
+            provider.allow,
+            provider=provider.name,
             username=user.username,
             email=attributes.email,
-            email_verified=claims.get("email_verified"),
+            email_counts=is_verified(provider, "email", claims) is not False,
             groups=user.groups,
             organizations=user.organizations,
             claims=claims,

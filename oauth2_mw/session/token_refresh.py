@@ -18,6 +18,7 @@ from oauth2_mw.errors import (
 )
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import Identity
+from oauth2_mw.identity.verification import keep_verification
 from oauth2_mw.provider.client import ProviderClient, RefreshResult
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import RefreshSchedule, Session
@@ -115,9 +116,10 @@ class TokenRefresher:
     ) -> Identity:
         if response.claims is None:
             return previous
+        claims = keep_verification(response.claims, previous.claims)
         try:
             identity = self._admission.admit_again(
-                provider, issuer=previous.issuer, subject=previous.subject, claims=response.claims, now=now
+                provider, issuer=previous.issuer, subject=previous.subject, claims=claims, now=now
             )
         except StoreUnavailableError as error:
             # The old refresh token is used up: the new one must not be lost because the directory is away.

@@ -10,6 +10,8 @@ import re
 
 from oauth2_mw.settings.grammar import AttributePath
 
+#: The claim of which ``email_verified`` speaks (OpenID Connect Core, section 5.1).
+EMAIL_CLAIM = ("email",)
 # ``sAMAccountName`` has the words s, AM, Account and Name; ``URLName`` has URL and Name.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _ADDRESS = re.compile(r".*mail.*|eposta|smtp.*|rfc822.*")

@@ -15,11 +15,9 @@ from typing import Any
 
 from oauth2_mw.boundary import contains_control
 from oauth2_mw.settings.grammar import (
-    AllowTerm,
     AttributePath,
     Secret,
     parse_duration,
-    split_terms,
 )
 from oauth2_mw.settings.text import did_you_mean, shown
 
@@ -196,21 +194,6 @@ def session(text: str, base: Path) -> Secret | None:
 def directory(text: str, base: Path) -> Secret | None:
     """Return a database URL, which may hold a password, or ``None`` for ``none``."""
     return None if text == "none" else secret(text, base)
-
-
-def allow(text: str, _base: Path) -> tuple[AllowTerm, ...]:
-    """Return the terms of ``allow``."""
-    terms = []
-    for word in split_terms(text):
-        quoted = len(word) > 2 and word[0] == word[-1] == '"' and '"' not in word[1:-1]
-        terms.append(AllowTerm.parse(word[1:-1] if quoted else word))
-    if not terms:
-        raise ValueError(
-            "nothing is written here: write * for everybody, or terms like email_domain:example.com"
-        )
-    if len(terms) > 1 and any(term.field == "*" for term in terms):
-        raise ValueError("* lets everybody in and must be alone: take it out, or take the other terms out")
-    return tuple(terms)
 
 
 def cookie_name(text: str, _base: Path) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from oauth2_mw.settings import addresses, converters
+from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
 from oauth2_mw.settings.grammar import AttributePath, PathRule, parse_bool
 from oauth2_mw.settings.text import shown
@@ -66,6 +67,11 @@ _boolean = plain(parse_bool)
 _line = optional(converters.line)
 _url = optional(addresses.parse_endpoint)
 
+
+def _allow(text: str, base: Path) -> AllowList:
+    return AllowList.parse(text, base)
+
+
 FIELDS: tuple[Field, ...] = (
     # What a service has once
     _service(
@@ -100,12 +106,14 @@ FIELDS: tuple[Field, ...] = (
         words(PathRule.parse),
         "Paths of the application that need nobody; one that ends in / covers everything below it.",
     ),
-    _service(
+    _both(
         "allow",
-        converters.allow,
+        _allow,
         "Who may enter at all: * for everybody, or terms of which one suffices, like email_domain:example.com "
-        "group:staff user:jane email:jane@example.com organization:DEFAULT claim:address.country=NO; a value with "
-        "spaces needs quotes.",
+        "group:staff user:jane email:jane@example.com organization:DEFAULT claim:address.country=NO; terms with and "
+        "between them must all apply, like provider:corp and group:staff; a value with spaces needs quotes. file:PATH "
+        "has such terms in a file, one line each, which is read again when it changes. A provider's own allow takes "
+        "the place of the one in [oauth2_mw].",
         default=None,
         note="everybody whom a provider vouches for",
     ),
@@ -321,6 +329,20 @@ FIELDS: tuple[Field, ...] = (
         optional(AttributePath.parse),
         "Where the provider's unchanging name for a user stands.",
         note="sub with an issuer, id without",
+    ),
+    _provider(
+        "same_users_as",
+        _line,
+        "The NAME of another provider that has the same users: the same issuer (or token endpoint's origin), and the "
+        "same subject for each person.",
+    ),
+    _provider(
+        "email_verified",
+        choice("claim", "text", "always", "never"),
+        'When an address counts as verified: claim (the claim email_verified is true), text (or the text "true"), '
+        "always (every address of this provider is proven), never. An address that does not count is nobody's "
+        "username.",
+        default="claim",
     ),
     _provider(
         "username_prefix",

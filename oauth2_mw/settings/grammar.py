@@ -174,7 +174,7 @@ class PathRule:
 
 # Who may enter
 
-ALLOW_FIELDS = ("email_domain", "email", "group", "user", "organization", "claim")
+ALLOW_FIELDS = ("email_domain", "email", "group", "user", "organization", "provider", "claim")
 _HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
 

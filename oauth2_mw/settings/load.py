@@ -118,6 +118,7 @@ def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
         if section["enabled"] is not False:
             checks.check_provider(section, main)
             _complete(section, name, main)
+            checks.check_username(section, main)
             enabled[name] = section
     checks.check_together(main, enabled)
     if document.problems:
@@ -160,6 +161,7 @@ def _complete(section: Section, name: str, main: Section) -> None:
         _replace(section, "icon", icons.load, section.base("icon"))
     section.values |= {
         "name": name,
+        "allow": section["allow"] if "allow" in section.sources else main["allow"],
         "label": section["provider"] or _label(name, section),
         "subject": section["subject"] or AttributePath.parse("sub" if oidc else "id"),
         "username_prefix": section["username_prefix"] or "",
@@ -167,6 +169,7 @@ def _complete(section: Section, name: str, main: Section) -> None:
         "session_idle": idle,
         "quirk": section.preset.quirk if section.preset is not None else None,
         "public": checks.is_public(section),
+        "unique_usernames": checks.has_unique_usernames(section),
     }
 
 

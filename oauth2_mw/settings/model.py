@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 from oauth2_mw.settings import load
 from oauth2_mw.settings.addresses import origin_of
-from oauth2_mw.settings.grammar import AllowTerm, AttributePath, PathRule, Secret
+from oauth2_mw.settings.allow_list import AllowList
+from oauth2_mw.settings.claim_names import is_address
+from oauth2_mw.settings.grammar import AttributePath, PathRule, Secret
 from oauth2_mw.settings.icons import Icon
 from oauth2_mw.settings.presets import QuirkName
 
@@ -20,6 +22,7 @@ Protect = Literal["required", "optional"]
 ClientAuthMethod = Literal[
     "client_secret_basic", "client_secret_post", "none", "client_secret_jwt", "private_key_jwt"
 ]
+EmailVerified = Literal["claim", "text", "always", "never"]
 ResponseMode = Literal["query", "form_post"]
 GroupSync = Literal["first", "always", "never"]
 RefreshFailure = Literal["end", "keep"]
@@ -46,6 +49,10 @@ class ProviderSettings:
     jwks_uri: str | None
     attribute_map: Mapping[str, AttributePath]
     subject: AttributePath
+    same_users_as: str | None
+    #: its own, or the one of all providers; ``None``: everybody whom the provider vouches for
+    allow: AllowList | None
+    email_verified: EmailVerified
     username_prefix: str
     username_transform: tuple[str, ...]
     icon: Icon | None
@@ -77,6 +84,8 @@ class ProviderSettings:
     quirk: QuirkName | None
     #: whether anyone on earth can join it
     public: bool
+    #: whether it promises that the username is one person's alone
+    unique_usernames: bool
 
     @property
     def section(self) -> str:
@@ -87,6 +96,12 @@ class ProviderSettings:
     def is_oidc(self) -> bool:
         """Whether an ID token proves a sign-in (OpenID Connect), and not userinfo alone (OAuth 2.0)."""
         return self.issuer is not None
+
+    @property
+    def username_is_address(self) -> bool:
+        """Whether usernames are e-mail addresses, judged by the claim that they are read from."""
+        path = self.attribute_map.get("username")
+        return path is not None and (path == self.attribute_map.get("email") or is_address(path))
 
     @property
     def user_issuer(self) -> str:
@@ -109,7 +124,7 @@ class Settings:
     prefix: str
     protect: Protect
     public_paths: tuple[PathRule, ...]
-    allow: tuple[AllowTerm, ...] | None
+    allow: AllowList | None
     login_page: bool
     #: the URL of a session store, or ``None`` if sessions live in cookies
     session: Secret | None

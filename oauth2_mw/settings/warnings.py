@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from oauth2_mw.boundary import normalised_key
 from oauth2_mw.settings import presets
-from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.allow_list import AllowList
+from oauth2_mw.settings.grammar import AllowTerm, Secret
+from oauth2_mw.settings.model import ProviderSettings, Settings
+
+#: Claims that are chosen freely: two people of one provider may have the same.
+_NICKNAMES = frozenset({"nickname", "name", "display_name", "displayName", "given_name"})
 
 
 def warnings(settings: Settings) -> tuple[str, ...]:
@@ -18,15 +22,32 @@ def warnings(settings: Settings) -> tuple[str, ...]:
 
 
 def _warnings(settings: Settings) -> Iterator[str]:
-    groups = [str(term) for term in settings.allow or () if term.field == "group"]
+    several = len(settings.providers) > 1
     for name, provider in settings.providers.items():
+        groups = [str(term) for term in _terms(provider.allow) if term.field == "group"]
         if groups and settings.directory is not None and provider.group_sync == "first":
             yield (
                 f"allow: {' '.join(groups)} reads the directory's groups, which under group_sync = first (provider "
                 f"{name}) never follow the provider's: write group_sync = always, or keep them by hand"
             )
-        if settings.allow is None and not provider.public and provider.user_issuer in _public_issuers():
+        if provider.allow is None and not provider.public and provider.user_issuer in _public_issuers():
             yield f"provider {name}: anyone on earth can join {provider.user_issuer}; write allow to say who may enter"
+        if (
+            provider.allow is not None
+            and provider.allow.is_everybody
+            and provider.allow is not settings.allow
+        ):
+            yield f"allow of provider {name}: * lets in all of its people, whatever allow in [oauth2_mw] says"
+        if several and settings.directory is not None and not provider.username_prefix:
+            yield (
+                f"username_prefix of provider {name} is missing: whoever comes first from any provider takes a name, "
+                "and who has it elsewhere is refused"
+            )
+        if (shared := _shared_name(settings, provider)) is not None:
+            yield (
+                f"username of provider {name} is read from {shared}, which two people may share: map a claim that is "
+                "one person's alone, or set a directory, which gives a name to one user"
+            )
         for key, secret in (("client_secret", provider.client_secret), ("client_key", provider.client_key)):
             if secret is not None and _open_to_all(secret):
                 yield f"{key} of provider {name}: every user of this machine can read {secret.path}"
@@ -48,6 +69,20 @@ def _warnings(settings: Settings) -> Iterator[str]:
         yield "insecure_http: passwords and sessions may cross the network in the clear"
     if not settings.providers:
         yield "no provider is enabled: protected paths answer 503"
+
+
+def _terms(allow: AllowList | None) -> Iterable[AllowTerm]:
+    return () if allow is None else allow.terms()
+
+
+def _shared_name(settings: Settings, provider: ProviderSettings) -> str | None:
+    """Return the claim that usernames are read from if its provider does not promise that it is unique."""
+    path = provider.attribute_map.get("username")
+    if path is None or provider.unique_usernames:
+        return None
+    if "localpart" in provider.username_transform or str(path.segments[-1]) in _NICKNAMES:
+        return path.text
+    return path.text if settings.directory is None and path.segments == ("preferred_username",) else None
 
 
 def _public_issuers() -> Collection[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from oauth2_mw.identity.verification import verification_claims
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings, Settings
@@ -36,7 +37,8 @@ class ProviderClients:
 def _required_claims(settings: Settings, provider: ProviderSettings) -> frozenset[AttributePath]:
     """Return the claims that settings refer to: where the ID token lacks one of them, userinfo is requested."""
     paths = {*provider.attribute_map.values(), provider.subject, *settings.environ_claims}
-    for term in settings.allow or ():
+    paths |= verification_claims(provider)
+    for term in provider.allow.terms() if provider.allow is not None else ():
         if term.field == "claim":
             paths.add(term.claim()[0])
         elif term.field in ("email", "email_domain"):

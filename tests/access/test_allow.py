@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 
 from oauth2_mw.access.allow import check_allowed
 from oauth2_mw.errors import AccessDeniedError
+from oauth2_mw.identity.verification import is_verified
+from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.grammar import AllowTerm
+from tests.support.settings.providers import provider_settings
+
+
+def allow_list(*terms: str) -> AllowList:
+    return AllowList(tuple((AllowTerm.parse(term),) for term in terms))
+
+
+def counts(verified: object) -> bool:
+    """Whether an address counts that comes with this ``email_verified``."""
+    return is_verified(provider_settings(), "email", {"email_verified": verified}) is not False
 
 
 def may_enter(
@@ -24,10 +36,11 @@ def may_enter(
 ) -> bool:
     try:
         check_allowed(
-            tuple(map(AllowTerm.parse, terms)),
+            allow_list(*terms),
+            provider="default",
             username=username,
             email=email,
-            email_verified=verified,
+            email_counts=counts(verified),
             groups=groups,
             organizations=organizations,
             claims=claims or {},
@@ -43,7 +56,16 @@ def may_enter(
 
 
 def test_without_allow_everybody_enters() -> None:
-    check_allowed(None, username="x", email=None, email_verified=None, groups=(), organizations=(), claims={})
+    check_allowed(
+        None,
+        provider="default",
+        username="x",
+        email=None,
+        email_counts=True,
+        groups=(),
+        organizations=(),
+        claims={},
+    )
 
 
 def test_an_empty_allow_lets_nobody_in() -> None:
@@ -254,10 +276,11 @@ def test_a_quoted_path_may_contain_the_equals_sign() -> None:
 def test_a_term_of_an_unknown_field_lets_nobody_in() -> None:
     with pytest.raises(AccessDeniedError):
         check_allowed(
-            (AllowTerm("tomorrow", "jane"),),
+            AllowList(((AllowTerm("tomorrow", "jane"),),)),
+            provider="jane",
             username="jane",
             email=None,
-            email_verified=None,
+            email_counts=True,
             groups=("jane",),
             organizations=("jane",),
             claims={},
@@ -267,11 +290,12 @@ def test_a_term_of_an_unknown_field_lets_nobody_in() -> None:
 def refusal(**person: Any) -> str:
     with pytest.raises(AccessDeniedError) as caught:
         check_allowed(
-            (AllowTerm.parse("email_domain:example.com"), AllowTerm.parse("group:staff")),
+            allow_list("email_domain:example.com", "group:staff"),
+            provider="default",
             **{
                 "username": "jane",
                 "email": None,
-                "email_verified": None,
+                "email_counts": True,
                 "groups": (),
                 "organizations": (),
                 **person,
@@ -288,7 +312,7 @@ def test_the_log_says_which_terms_were_tried() -> None:
 
 
 def test_the_log_says_that_an_unverified_address_does_not_count() -> None:
-    assert "the e-mail address is not verified" in refusal(email="jane@example.com", email_verified=False)
+    assert "the e-mail address is not verified" in refusal(email="jane@example.com", email_counts=False)
 
 
 def test_the_log_shows_a_strange_name_on_one_line() -> None:

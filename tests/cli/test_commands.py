@@ -29,6 +29,7 @@ GOOD = (
     "provider = Example",
     "client_id = app",
     "client_secret = s3cret",
+    'attribute_map = {"username": "login"}',
 )
 
 

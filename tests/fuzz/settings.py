@@ -10,6 +10,7 @@ from oauth2_mw.access.allow import check_allowed
 from oauth2_mw.access.rules import PublicPaths
 from oauth2_mw.boundary import contains_control, is_ambiguous_path
 from oauth2_mw.errors import AccessDeniedError
+from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.fields import FIELDS
 from oauth2_mw.settings.grammar import (
     AllowTerm,
@@ -88,6 +89,7 @@ def _allow_term(text: str) -> None:
     elif term.field != "email":
         people: dict[str, dict[str, Any]] = {
             "user": {"username": term.value},
+            "provider": {"provider": term.value},
             "group": {"groups": (term.value,)},
             "organization": {"organizations": (term.value,)},
             "email_domain": {"email": f"x@{term.value}"},
@@ -100,9 +102,17 @@ def _allow_term(text: str) -> None:
 
 
 def _allowed(term: AllowTerm, **person: Any) -> bool:
-    nobody: dict[str, Any] = {"username": "", "email": None, "groups": (), "organizations": (), "claims": {}}
+    nobody: dict[str, Any] = {
+        "provider": "",
+        "username": "",
+        "email": None,
+        "email_counts": True,
+        "groups": (),
+        "organizations": (),
+        "claims": {},
+    }
     try:
-        check_allowed((term,), email_verified=None, **{**nobody, **person})
+        check_allowed(AllowList(((term,),)), **{**nobody, **person})
     except AccessDeniedError:
         return False
     return True

@@ -172,7 +172,12 @@ class Service:
             client_secret=None,
             **{
                 "provider:corp": {**_PROVIDER, "username_prefix": "c-"},
-                "provider:post": {**_PROVIDER, "username_prefix": "p-", "response_mode": "form_post"},
+                "provider:post": {
+                    **_PROVIDER,
+                    "username_prefix": "p-",
+                    "response_mode": "form_post",
+                    "same_users_as": "corp",
+                },
             },
         )
         self.middleware = OAuth2Middleware(self.app, self.settings)

@@ -13,6 +13,7 @@ from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.mapping import Attributes, map_claims
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
+from tests.support.settings.providers import provider_settings
 
 DEFAULT_MAP = {field: field for field in ("username", "name", "email", "phone", "comment", "groups")}
 
@@ -20,49 +21,12 @@ DEFAULT_MAP = {field: field for field in ("username", "name", "email", "phone", 
 def provider(
     attribute_map: dict[str, str] | None = None, *, prefix: str = "", transform: tuple[str, ...] = ()
 ) -> ProviderSettings:
-    return ProviderSettings(
+    paths = DEFAULT_MAP if attribute_map is None else attribute_map
+    return provider_settings(
         name="corp",
-        label="Corp",
-        client_id="id",
-        client_secret=None,
-        client_auth_method="none",
-        client_key=None,
-        scope=(),
-        issuer="https://id.example",
-        authorization_endpoint=None,
-        token_endpoint=None,
-        userinfo_endpoint=None,
-        logout_endpoint=None,
-        jwks_uri=None,
-        attribute_map={
-            field: AttributePath.parse(path)
-            for field, path in (DEFAULT_MAP if attribute_map is None else attribute_map).items()
-        },
-        subject=AttributePath.parse("sub"),
+        attribute_map={field: AttributePath.parse(path) for field, path in paths.items()},
         username_prefix=prefix,
         username_transform=transform,
-        icon=None,
-        organization=(),
-        always_update=True,
-        group_sync="first",
-        sync_logout=True,
-        pkce=True,
-        algorithms=None,
-        leeway=60,
-        response_mode="query",
-        prompt=None,
-        max_age=None,
-        acr_values=(),
-        ui_locales=None,
-        auth_params={},
-        session_lifetime=1,
-        session_idle=1,
-        refresh_failure="end",
-        ca_bundle=None,
-        proxy=None,
-        trust_env=False,
-        quirk=None,
-        public=False,
     )
 
 

@@ -114,6 +114,7 @@ def test_a_person_of_a_microsoft_tenant_is_their_object_id() -> None:
             "issuer": "https://login.microsoftonline.com/00000000-0000-0000-0000-000000000001/v2.0",
             "client_id": "app",
             "client_secret": "x",
+            "directory": "sqlite:///users.db",
         }
     )
     microsoft = settings.providers["default"]

@@ -21,7 +21,7 @@ from oauth2_mw.session.refresh import Refresher
 from tests.support.browser.jar import Browser
 from tests.support.clock import ShiftedClocks
 from tests.support.hosts.guarded import Guarded, guarded
-from tests.support.providers.standin import Answer, StandIn
+from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.minimal import ORIGIN
 from tests.support.stores.watched_store import WatchedStore
 
@@ -405,6 +405,26 @@ def test_who_may_no_longer_enter_is_out_with_the_refresh(provider: StandIn, tmp_
         there.clock.ahead = HOUR - 50
         assert there.see() is None
         assert "code=not_allowed" in there.audit("access_withdrawn")[0]
+
+
+@pytest.mark.parametrize(
+    ("says", "stays"),
+    [(LEFT_OUT, True), (True, True), (False, False), ("true", False)],
+    ids=["nothing", "yes", "no", "text"],
+)
+def test_a_username_that_is_an_address_stays_while_nothing_takes_its_proof_back(
+    provider: StandIn, tmp_path: Path, says: object, stays: object
+) -> None:
+    provider.claims = {"email": "jane@example.com", "email_verified": True}
+    provider.refreshes_id_token = False
+    if says is not LEFT_OUT:
+        provider.userinfo["email_verified"] = says
+    by_address = {"username": "email", "email": "email", "name": "name"}
+    with scene(provider, tmp_path, attribute_map=by_address) as there:
+        assert there.see() is not None
+        there.clock.ahead = HOUR
+        assert (there.see() is not None) is stays
+        assert there.refreshes == 1
 
 
 def test_a_directory_that_is_away_costs_no_tokens(provider: StandIn, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from oauth2_mw.settings.model import ProviderSettings, Settings
 
 # Fields that are no setting, or have another name than their key.
 OF_A_SERVICE = {"environ", "providers"}
-OF_A_PROVIDER = {"name", "label", "quirk", "public"}
+OF_A_PROVIDER = {"name", "label", "quirk", "public", "unique_usernames"}
 # Keys that are of use while settings are read, and no longer. The last two a service has for its providers.
 ONLY_READ = {"enabled", "preset", "provider", "rules", "session_lifetime", "session_idle"}
 
@@ -95,6 +95,6 @@ def test_a_setting_is_named_in_a_third_place_only_if_its_value_is_made_there() -
     named |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
     made_there = """
         directory session keep_tokens enabled provider issuer authorization_endpoint scope attribute_map subject icon
-        username_prefix session_lifetime session_idle
+        allow username_prefix session_lifetime session_idle
     """
     assert named & {field.name for field in FIELDS} == set(made_there.split())

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.errors import ConfigError
-from oauth2_mw.settings.grammar import AllowTerm, Secret, format_key_line, parse_key_file
+from oauth2_mw.settings.grammar import Secret, format_key_line, parse_key_file
 from oauth2_mw.settings.model import Settings
 from tests.support.settings.keys import text_key
 from tests.support.settings.minimal import oauth, oidc, only_problem, problems, service
@@ -126,7 +126,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
             prefix="/sso/",
             protect="optional",
             public_paths="/static/ /healthz",
-            allow="email_domain:example.com group:staff",
+            allow="email_domain:example.com and group:staff",
             login_page="yes",
             session_max_bytes="4000",
             keep_tokens="id access",
@@ -150,6 +150,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
                 logout_endpoint="https://id.example.com/l",
                 jwks_uri="https://id.example.com/j",
                 attribute_map='{"username": "login", "email": "emails[0].value", "groups": "realm_access.roles"}',
+                email_verified="text",
                 subject="oid",
                 username_prefix="ex:",
                 username_transform="lower localpart",
@@ -175,7 +176,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
     assert settings.prefix == "/sso"
     assert settings.protect == "optional"
     assert [rule.text for rule in settings.public_paths] == ["/static/", "/healthz"]
-    assert settings.allow == (AllowTerm("email_domain", "example.com"), AllowTerm("group", "staff"))
+    assert str(settings.allow) == "email_domain:example.com and group:staff"
     assert settings.login_page
     assert settings.session_max_bytes == 4000
     assert settings.keep_tokens == {"id", "access"}
@@ -407,7 +408,8 @@ def test_a_mapping_may_hold_more_than_text() -> None:
         )
     )
     assert settings.login_page
-    assert [str(term) for term in settings.allow or ()] == [
+    assert settings.allow is not None
+    assert [str(term) for term in settings.allow.terms()] == [
         "group:Domain Users",
         "group:Other Users",
         "user:jane",

@@ -17,7 +17,13 @@ from tests.support.settings.minimal import oidc, only_problem, problems, service
 CLIENT = {"client_id": "app", "client_secret": "s3cret"}
 
 
+#: A username of one person alone, of which nobody is warned.
+UNIQUE = {"attribute_map": {"username": "login", "groups": "groups"}}
+
+
 def with_preset(name: str, **more: str) -> dict[str, object]:
+    if name in presets.names() and presets.read(name, Path()).unique_usernames is False:
+        more = {"directory": "sqlite:///users.db", **more}
     return service(preset=name, allow="*", **CLIENT, **more)
 
 
@@ -101,6 +107,19 @@ def test_personal_microsoft_accounts_are_public_and_a_tenant_is_not() -> None:
     tenant = "https://login.microsoftonline.com/0a1b/v2.0"
     assert Settings.from_mapping(with_preset("microsoft", issuer=personal)).providers["default"].public
     assert not Settings.from_mapping(with_preset("microsoft", issuer=tenant)).providers["default"].public
+
+
+def test_a_preset_whose_provider_promises_no_unique_names_needs_a_directory() -> None:
+    tenant = "https://login.microsoftonline.com/0a1b/v2.0"
+    mapping = service(preset="microsoft", issuer=tenant, **CLIENT)
+    assert "set directory" in only_problem(mapping)
+    Settings.from_mapping({**mapping, "attribute_map": {"username": "oid"}})
+
+
+def test_usernames_in_a_preset_are_unique_or_shared(tmp_path: Path) -> None:
+    (tmp_path / "own.ini").write_text("[provider]\nusernames = often\n")
+    with pytest.raises(ValueError, match="unique or shared"):
+        presets.read("own.ini", tmp_path)
 
 
 def test_a_written_key_wins_over_the_preset() -> None:
@@ -233,7 +252,7 @@ def test_every_built_in_icon_passes_the_check_of_a_users_own(tmp_path: Path) -> 
 
 
 def test_ordinary_settings_give_no_warning() -> None:
-    assert warnings(Settings.from_mapping(service(**oidc()))) == ()
+    assert warnings(Settings.from_mapping(service(**oidc(**UNIQUE)))) == ()
 
 
 def test_a_key_or_secret_that_every_user_can_read_is_warned_of(tmp_path: Path) -> None:
@@ -244,8 +263,8 @@ def test_a_key_or_secret_that_every_user_can_read_is_warned_of(tmp_path: Path) -
     by_secret = oidc(client_secret="file:secret")
     mapping = service(
         **{
-            "provider:k": {**by_key, "username_prefix": "k:"},
-            "provider:s": {**by_secret, "username_prefix": "s:"},
+            "provider:k": {**by_key, **UNIQUE, "username_prefix": "k:"},
+            "provider:s": {**by_secret, **UNIQUE, "username_prefix": "s:", "same_users_as": "k"},
         }
     )
     (found,) = warnings(Settings.from_mapping(mapping, base=tmp_path))
@@ -261,7 +280,9 @@ def test_group_rules_under_group_sync_first_are_warned_of(tmp_path: Path, sync: 
 
 
 def test_an_issuer_that_anyone_can_join_is_warned_of() -> None:
-    (found,) = warnings(Settings.from_mapping(service(**oidc(issuer="https://accounts.google.com"))))
+    (found,) = warnings(
+        Settings.from_mapping(service(**oidc(issuer="https://accounts.google.com", **UNIQUE)))
+    )
     assert "anyone on earth can join https://accounts.google.com" in found
 
 
@@ -271,7 +292,7 @@ def test_secret_files_that_everybody_can_read_are_warned_of(tmp_path: Path) -> N
     (tmp_path / "keys").chmod(0o644)
     (tmp_path / "secret").chmod(0o644)
     settings = Settings.from_mapping(
-        service(**oidc(client_secret="file:secret"), secret_keys="file:keys"), base=tmp_path
+        service(**oidc(client_secret="file:secret", **UNIQUE), secret_keys="file:keys"), base=tmp_path
     )
     found = warnings(settings)
     assert [sentence.split(":")[0] for sentence in found] == [
@@ -290,7 +311,9 @@ def test_secret_files_that_everybody_can_read_are_warned_of(tmp_path: Path) -> N
 def test_refresh_tokens_that_nothing_keeps_from_being_used_twice_are_warned_of(
     tmp_path: Path, shared: dict[str, str], expected: int
 ) -> None:
-    found = warnings(Settings.from_mapping(service(**oidc(), keep_tokens="refresh", **shared), base=tmp_path))
+    found = warnings(
+        Settings.from_mapping(service(**oidc(**UNIQUE), keep_tokens="refresh", **shared), base=tmp_path)
+    )
     assert len(found) == expected
     assert all("keep_tokens" in sentence and "directory" in sentence for sentence in found)
 

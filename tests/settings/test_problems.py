@@ -434,7 +434,12 @@ def test_a_name_that_does_not_fit_in_a_url_is_refused(name: str) -> None:
 
 
 def several(**prefixes: str) -> dict[str, object]:
-    return service(**{f"provider:{name}": oidc(username_prefix=prefix) for name, prefix in prefixes.items()})
+    return service(
+        **{
+            f"provider:{name}": oidc(username_prefix=prefix, issuer=f"https://{name}.example.com")
+            for name, prefix in prefixes.items()
+        }
+    )
 
 
 def test_several_providers_without_a_directory_need_prefixes() -> None:

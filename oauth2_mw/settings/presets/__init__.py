@@ -23,6 +23,9 @@ QuirkName = Literal["github", "ok-flag", "unwrap-data"]
 _QUIRKS = get_args(QuirkName)
 
 
+_USERNAMES = MappingProxyType({"unique": True, "shared": False, "": None})
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """The content of a preset file."""
@@ -35,6 +38,8 @@ class Preset:
     #: issuers (or origins of token endpoints) that anyone on earth can join
     public: tuple[str, ...]
     quirk: QuirkName | None
+    #: whether the provider promises that its username is one person's alone, or does not (``None``: nobody has said)
+    unique_usernames: bool | None
 
 
 def names() -> tuple[str, ...]:
@@ -83,6 +88,9 @@ def _parse(text: str, name: str, base: Path) -> Preset:
     quirk = values.pop("quirk", "").strip()
     if quirk and quirk not in _QUIRKS:
         raise ValueError(f"the preset names the quirk {shown(quirk)}; there are {', '.join(_QUIRKS)}")
+    usernames = values.pop("usernames", "").strip()
+    if usernames not in _USERNAMES:
+        raise ValueError("usernames in a preset is unique or shared")
     examples = dict(parser["example"]) if parser.has_section("example") else {}
     return Preset(
         name=name,
@@ -91,4 +99,5 @@ def _parse(text: str, name: str, base: Path) -> Preset:
         examples=MappingProxyType(examples),
         public=public,
         quirk=cast(QuirkName, quirk) if quirk else None,
+        unique_usernames=_USERNAMES[usernames],
     )

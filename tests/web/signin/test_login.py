@@ -187,7 +187,7 @@ def test_an_answer_at_another_providers_callback_is_refused(provider: StandIn) -
         client_secret=None,
         **{
             "provider:a": {**named, "username_prefix": "a-"},
-            "provider:b": {**named, "username_prefix": "b-"},
+            "provider:b": {**named, "username_prefix": "b-", "same_users_as": "a"},
         },
     ) as site:
         browser = site.browser()

@@ -395,8 +395,11 @@ def several(provider: StandIn, other: StandIn, folder: Path) -> dict[str, Any]:
             "client_id": "app",
             "client_secret": CLIENT_SECRET,
             "username_prefix": "corp-",
+            **({"same_users_as": "default"} if other is provider else {}),
         },
         "provider:plain": {
+            "subject": "sub",
+            "same_users_as": "corp",
             "client_id": "app",
             "client_secret": CLIENT_SECRET,
             "authorization_endpoint": other.url + "/authorize",

@@ -260,6 +260,8 @@ def test_a_provider_that_cannot_tell_has_no_address(provider: StandIn, tmp_path:
         "token_endpoint": provider.url + "/token",
         "userinfo_endpoint": provider.url + "/userinfo",
         "username_prefix": "plain-",
+        "subject": "sub",
+        "same_users_as": "default",
     }
     with guarded(**settings(provider, tmp_path), **{"provider:plain": plain}) as site:
         for name in ("plain", "default", "unknown"):

@@ -1,0 +1,75 @@
+"""Whether an e-mail address counts as its owner's: the setting ``email_verified``, and what a provider says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from oauth2_mw.errors import AccessDeniedError
+from oauth2_mw.settings.claim_names import EMAIL_CLAIM
+from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.model import ProviderSettings
+
+
+def is_verified(provider: ProviderSettings, field: str, claims: Mapping[str, Any]) -> bool | None:
+    """Return whether the address that *field* is read from is verified, or ``None`` if nothing says so or otherwise.
+
+    The claim ``email_verified`` proves the claim ``email`` alone, and only as JSON ``true`` (OpenID Connect Core,
+    section 5.1). Anything else that it says speaks against every address.
+
+    :param field: a local field that ``attribute_map`` maps: ``email`` or ``username``.
+    """
+    if provider.email_verified in ("always", "never"):
+        return provider.email_verified == "always"
+    verified = claims.get("email_verified")
+    if verified is None:
+        return None
+    if verified is not True and not (provider.email_verified == "text" and verified == "true"):
+        return False
+    path = provider.attribute_map.get(field)
+    return True if path is not None and path.segments == EMAIL_CLAIM else None
+
+
+def check_username_verified(provider: ProviderSettings, claims: Mapping[str, Any]) -> None:
+    """Refuse a username that is an address which the provider has not verified: it may be anybody's.
+
+    :raises AccessDeniedError: ``email_not_verified``.
+    """
+    if not provider.username_is_address or is_verified(provider, "username", claims):
+        return
+    raise AccessDeniedError(
+        f"provider {provider.name}: the username is read from {provider.attribute_map['username'].text}, and "
+        f"email_verified is {_shown(claims)}: the person confirms the address at the provider; or map another claim to "
+        "username in attribute_map; or, if every address of this provider is proven, write email_verified = always",
+        code="email_not_verified",
+        message=f"Your e-mail address is not confirmed at {provider.label}. Please confirm it there and sign in again.",
+    )
+
+
+def keep_verification(claims: Mapping[str, Any], previous: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the claims of a refresh, with ``email_verified`` of the sign-in if they leave it out.
+
+    A poorer answer does not take back what an ID token has proved of the same address.
+    """
+    kept = previous.get("email_verified")
+    if (
+        kept is None
+        or claims.get("email_verified") is not None
+        or claims.get("email") != previous.get("email")
+    ):
+        return claims
+    return {**claims, "email_verified": kept}
+
+
+def verification_claims(provider: ProviderSettings) -> frozenset[AttributePath]:
+    """Return the claims that decide about the username: userinfo is asked for them if the ID token lacks one."""
+    if provider.username_is_address and provider.email_verified in ("claim", "text"):
+        return frozenset({AttributePath.parse("email_verified")})
+    return frozenset()
+
+
+def _shown(claims: Mapping[str, Any]) -> str:
+    verified = claims.get("email_verified")
+    if verified is None:
+        return "absent"
+    return "false" if verified is False else f"not a JSON boolean but {type(verified).__name__}"

@@ -1,0 +1,146 @@
+"""Who may enter at all, as it is written in ``allow``: terms with ``and`` between them, and files of such lines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from oauth2_mw.settings.grammar import AllowTerm, Secret, split_terms
+from oauth2_mw.settings.text import shown
+
+log = logging.getLogger(__name__)
+
+#: Terms that must all apply.
+Alternative = tuple[AllowTerm, ...]
+EVERYBODY: Alternative = (AllowTerm("*", ""),)
+
+
+@dataclass(frozen=True, slots=True)
+class AllowList:
+    """The alternatives of ``allow``, one of which is enough to let a person in."""
+
+    written: tuple[Alternative, ...]
+    files: tuple[AllowFile, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, base: Path) -> AllowList:
+        """Parse the setting: alternatives are separated by white space, ``and`` binds closer.
+
+        :param base: the folder from which ``file:PATH`` is looked up.
+        :raises ValueError: if it is not valid, with what to write instead.
+        """
+        words = split_terms(text)
+        names = [word for word in words if word.startswith("file:")]
+        if names and "and" in words:
+            raise ValueError("and does not join files: write the whole line into the file")
+        written = parse_alternatives([word for word in words if word not in names])
+        if not written and not names:
+            raise ValueError(
+                "nothing is written here: write * for everybody, or terms like email_domain:example.com"
+            )
+        if EVERYBODY in written and (len(written) > 1 or names):
+            raise ValueError(
+                "* lets everybody in and must be alone: take it out, or take the other terms out"
+            )
+        return cls(written, tuple(AllowFile(name, base) for name in names))
+
+    @property
+    def is_everybody(self) -> bool:
+        """Whether everybody may enter whom the provider vouches for."""
+        return self.written == (EVERYBODY,)
+
+    def alternatives(self) -> tuple[Alternative, ...]:
+        """Return the alternatives that hold now."""
+        if not self.files:
+            return self.written
+        return (*self.written, *(each for file in self.files for each in file.alternatives()))
+
+    def terms(self) -> Iterator[AllowTerm]:
+        """Yield every term that holds now."""
+        for alternative in self.alternatives():
+            yield from alternative
+
+    def __str__(self) -> str:
+        return " ".join(" and ".join(map(str, alternative)) for alternative in self.alternatives())
+
+
+class AllowFile:
+    """A file with an alternative a line, read again when it changes; ``#`` begins a comment."""
+
+    def __init__(self, name: str, base: Path) -> None:
+        """
+        :param name: ``file:PATH``.
+        :raises ValueError: if the file cannot be read or a line is not valid.
+        """
+        self._file = Secret.parse(name, base)
+        try:
+            self._text = self._file.fresh_value()
+        except OSError as error:
+            raise ValueError(f"the file cannot be read: {error}") from None
+        self._alternatives = _parse_lines(self._text)
+
+    def alternatives(self) -> tuple[Alternative, ...]:
+        """Return the alternatives; a file that is gone or not valid any more leaves the last ones in force."""
+        try:
+            text = self._file.fresh_value()
+            if text != self._text:
+                self._alternatives, self._text = _parse_lines(text), text
+        except (OSError, ValueError) as error:
+            log.warning("allow: %s keeps its last valid content: %s", self._file.path, error)
+        return self._alternatives
+
+
+def parse_alternatives(words: list[str]) -> tuple[Alternative, ...]:
+    """Parse terms with ``and`` between some of them.
+
+    :raises ValueError: if a term is not valid, or ``and`` does not stand between two terms.
+    """
+    alternatives: list[list[AllowTerm]] = []
+    is_joined = False
+    for number, word in enumerate(words):
+        if word == "or":
+            raise ValueError("or is not written: terms with a blank between them are alternatives")
+        if word == "and":
+            if not alternatives or is_joined or number == len(words) - 1:
+                raise ValueError("and stands between two terms, like provider:corp and group:staff")
+            is_joined = True
+            continue
+        term = _parse_term(word)
+        if is_joined:
+            alternatives[-1].append(term)
+        else:
+            alternatives.append([term])
+        is_joined = False
+    if any(len(each) > 1 and EVERYBODY[0] in each for each in alternatives):
+        raise ValueError("* lets everybody in and is not joined to another term")
+    return tuple(map(tuple, alternatives))
+
+
+def _parse_term(word: str) -> AllowTerm:
+    if word.endswith(","):
+        raise ValueError(f"{shown(word)}: terms are separated by blanks, not by commas")
+    is_quoted = len(word) > 2 and word[0] == word[-1] == '"' and '"' not in word[1:-1]
+    return AllowTerm.parse(word[1:-1] if is_quoted else word)
+
+
+def _parse_lines(text: str) -> tuple[Alternative, ...]:
+    alternatives: list[Alternative] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = [*split_terms(_without_comment(line))]
+        try:
+            found = parse_alternatives(words)
+            if len(found) > 1:
+                raise ValueError("a line is one term, or several with and between them")
+            if EVERYBODY in found:
+                raise ValueError("* is written in the settings, not in a file")
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+        alternatives += found
+    return tuple(alternatives)
+
+
+def _without_comment(line: str) -> str:
+    begin = 0 if line.lstrip().startswith("#") else line.find(" #")
+    return line if begin < 0 else line[:begin]
