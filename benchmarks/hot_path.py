@@ -119,7 +119,7 @@ def variants() -> dict[str, tuple[Callable[[Environ, Any], object], Environ]]:
     assert current is not None and current.session is not None
     limit = Limit(null_app, current.session.to_payload())
 
-    opened = sessions._opened
+    opened = sessions._cache
 
     def unopened(environ: Environ, start: Any) -> object:
         opened._entries.clear()

@@ -329,7 +329,7 @@ def test_a_renewed_session_of_an_exception_page_keeps_exc_info(app: App) -> None
     middleware = guard(app, clocks=clock.clocks, session_idle="1h")
     cookie = sign_in(middleware)
     clock.ahead += 10 * 60
-    told: list[Any] = []
+    calls: list[Any] = []
 
     def failing(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [])
@@ -339,12 +339,12 @@ def test_a_renewed_session_of_an_exception_page_keeps_exc_info(app: App) -> None
     middleware._app = failing
 
     def start_response(*arguments: Any) -> Callable[[bytes], object]:
-        told.append(arguments)
+        calls.append(arguments)
         return lambda _: None
 
     middleware(environ_for("/", HTTP_COOKIE=cookie), start_response)
-    assert [len(arguments) for arguments in told] == [2, 3]
-    assert all(any(name == "Set-Cookie" for name, _ in arguments[1]) for arguments in told)
+    assert [len(arguments) for arguments in calls] == [2, 3]
+    assert all(any(name == "Set-Cookie" for name, _ in arguments[1]) for arguments in calls)
 
 
 def test_a_request_is_refused_when_nobody_can_say_whether_its_session_was_ended(

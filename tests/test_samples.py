@@ -156,9 +156,9 @@ def test_the_sample_with_two_providers_passes_the_check(
     assert main(["keygen", str(tmp_path / "keys")]) == 0
     capsys.readouterr()
     assert main(["check", str(ini)]) == 0
-    told = capsys.readouterr().out
-    assert "https://app.example.com/auth/oauth2/login/callback/corp/" in told
-    assert "https://app.example.com/auth/oauth2/login/callback/github/" in told
+    output = capsys.readouterr().out
+    assert "https://app.example.com/auth/oauth2/login/callback/corp/" in output
+    assert "https://app.example.com/auth/oauth2/login/callback/github/" in output
 
 
 def test_the_sample_logging_writes_routine_events_and_warnings_into_the_audit_file(tmp_path: Path) -> None:

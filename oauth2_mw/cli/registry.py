@@ -49,7 +49,7 @@ def end_user(registry: SessionRegistry, user_id: str) -> list[SessionInfo]:
         # A provider whose clock is ahead has dated a sign-in later than now.
         ended += (
             session
-            for session in registry.entries(user_id)
+            for session in registry.find_by_user(user_id)
             if registry.end(session.id, expires=session.expires_at)
         )
     return ended

@@ -131,7 +131,7 @@ def _name_and_id(user_id: str, username: str) -> str:
 def _list(options: argparse.Namespace, context: _Context) -> int:
     sessions: Iterable[SessionInfo] = context.registry.all()
     if options.user is not None:
-        sessions = context.registry.entries(_find(options, context)[0])
+        sessions = context.registry.find_by_user(_find(options, context)[0])
     if options.json:
         print_json(
             {
@@ -190,7 +190,7 @@ def _end_all(registry: SessionRegistry) -> int:
 def _end_each(registry: SessionRegistry, session_ids: Iterable[str]) -> int:
     with audited() as ended:
         for session_id in session_ids:
-            session = registry.entry(session_id) if _ID.fullmatch(session_id) else None
+            session = registry.find(session_id) if _ID.fullmatch(session_id) else None
             if session is None or not registry.end(session.id, expires=session.expires_at):
                 print(f"there is no session {printable(session_id)}; it may have ended", file=sys.stderr)
                 continue

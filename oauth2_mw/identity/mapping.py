@@ -10,11 +10,10 @@ from unicodedata import normalize
 
 from oauth2_mw.boundary import contains_control
 from oauth2_mw.errors import ProviderError
+from oauth2_mw.identity.usernames import MAX_USERNAME
 from oauth2_mw.observe import has_hidden
 from oauth2_mw.settings.model import ProviderSettings
 
-#: Characters, prefix included.
-MAX_USERNAME = 255
 #: Further groups are dropped.
 MAX_GROUPS = 1000
 
@@ -94,11 +93,11 @@ def _username(provider: ProviderSettings, claims: Mapping[str, Any]) -> str:
     value = _number_as_text(_mapped(provider, claims, "username"))
     if not isinstance(value, str) or value == "":
         raise ProviderError(_no_username(provider, claims), code="no_username")
-    given = value
+    claim = value
     for transform in provider.username_transform:
         value = _TRANSFORMS[transform](value)
     username = provider.username_prefix + value
-    fault = _username_fault(given, value, username)
+    fault = _username_fault(claim, value, username)
     if fault is not None:
         raise ProviderError(
             f"provider {provider.name}: the username cannot be used: {fault}; correct it at the provider, or "
@@ -118,7 +117,7 @@ _TRANSFORMS: Mapping[str, Callable[[str], str]] = MappingProxyType(
 )
 
 
-def _username_fault(given: str, value: str, username: str) -> str | None:
+def _username_fault(claim: str, value: str, username: str) -> str | None:
     if not value:
         return "username_transform leaves nothing of it"
     if len(username) > MAX_USERNAME:
@@ -131,7 +130,7 @@ def _username_fault(given: str, value: str, username: str) -> str | None:
     # Full-width and other compatibility letters, and signs that are equal to a letter, such as the Kelvin sign: an
     # application that folds them would see another person, and so would our own transformations. A combining accent
     # is accepted.
-    text = given + username
+    text = claim + username
     if normalize("NFKC", text) != normalize("NFC", text) or any(
         normalize("NFC", char) != char for char in text
     ):

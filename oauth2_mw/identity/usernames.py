@@ -6,7 +6,7 @@ from unicodedata import category, name, normalize
 
 from oauth2_mw.observe import has_hidden
 
-#: Characters of a username, as given and as folded.
+#: Characters of a username, prefix included, as written and as folded.
 MAX_USERNAME = 255
 
 # Scripts with letters that look like Latin ones. Unicode names its letters by script.

@@ -69,7 +69,7 @@ class SessionManager:
         self._writer = EnvironWriter(settings.environ)
         self._issuers = {name: provider.user_issuer for name, provider in settings.providers.items()}
         self._cookie_name = self.cookies.session
-        self._opened = CookieHeaderCache()
+        self._cache = CookieHeaderCache()
         self._generation = self._keyring.generation
 
     def _open_registry(self, store: Store) -> SessionRegistry:
@@ -116,8 +116,8 @@ class SessionManager:
         if now >= keyring.next_look:
             keyring.look()
         if self._generation != keyring.generation:
-            self._generation, self._opened = keyring.generation, CookieHeaderCache()
-        cache = self._opened
+            self._generation, self._cache = keyring.generation, CookieHeaderCache()
+        cache = self._cache
         current = cache.get(cookie_header)
         if current is None:
             if self._cookie_name not in cookie_header:
@@ -142,7 +142,7 @@ class SessionManager:
         """Return a ``Cookie`` header as the application may see it, or ``None`` if nothing is left of it."""
         if self._cookie_name not in cookie_header:
             return cookie_header
-        current = self._opened.get(cookie_header)
+        current = self._cache.get(cookie_header)
         if current is not None:
             return current.remaining_cookies
         return self.cookies.read(cookie_header).other_header

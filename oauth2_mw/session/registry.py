@@ -141,7 +141,7 @@ class SessionRegistry:
         )
 
     def summary(self, session: Session) -> str:
-        """Return what :meth:`entries` says of a session, sealed."""
+        """Return what :meth:`find_by_user` tells of a session, sealed."""
         identity = session.identity
         fields = [
             identity.id,
@@ -166,21 +166,21 @@ class SessionRegistry:
 
     # Reading
 
-    def entries(self, user_id: str) -> list[SessionInfo]:
+    def find_by_user(self, user_id: str) -> list[SessionInfo]:
         """Return the sessions of a user that have not ended, the latest first."""
-        entries = [entry for entry in self._find(user_name(user_id)) if entry.user_id == user_id]
-        return sorted(entries, key=lambda entry: (entry.created_at, entry.id), reverse=True)
+        sessions = [info for info in self._find_indexed(user_name(user_id)) if info.user_id == user_id]
+        return sorted(sessions, key=lambda info: (info.created_at, info.id), reverse=True)
 
     def all(self) -> Iterator[SessionInfo]:
         """Yield all sessions that have not ended, in no order."""
         return self._read(self.store.all())
 
-    def entry(self, entry_id: str) -> SessionInfo | None:
+    def find(self, session_id: str) -> SessionInfo | None:
         """Return the session of that id, or ``None`` if there is none or it has ended."""
-        record = self.store.read(entry_id)
-        return None if record is None else next(self._read([(entry_id, record)]), None)
+        record = self.store.read(session_id)
+        return None if record is None else next(self._read([(session_id, record)]), None)
 
-    def _find(self, name: str) -> Iterator[SessionInfo]:
+    def _find_indexed(self, name: str) -> Iterator[SessionInfo]:
         # A session is listed under each key that was the newest while it was in use: one session, several indexes.
         records: dict[str, Record] = {}
         for key in tuple(self._sealer.keyring.keys()):
@@ -189,38 +189,38 @@ class SessionRegistry:
 
     def _read(self, records: Iterable[tuple[str, Record]]) -> Iterator[SessionInfo]:
         now = self._wall()
-        for entry_id, record in records:
-            summary = self._sealer.open(_SUMMARY, entry_id, record.summary)
+        for session_id, record in records:
+            summary = self._sealer.open(_SUMMARY, session_id, record.summary)
             if summary is None:
                 log.info("a record of a session that no key opens was left aside")
                 continue
-            entry, idle = _entry(entry_id, record, summary)
-            if entry is None:
+            info, idle = _session_info(session_id, record, summary)
+            if info is None:
                 log.info("a record of a session of another version was left aside")
-            elif now < min(entry.expires_at, entry.last_used_at + idle):
-                yield entry
+            elif now < min(info.expires_at, info.last_used_at + idle):
+                yield info
 
     # Ending
 
-    def end(self, entry_id: str, *, expires: int | None = None) -> bool:
+    def end(self, session_id: str, *, expires: int | None = None) -> bool:
         """End a session. Return whether there was one of that id.
 
         :param expires: when it would have expired, in seconds since the epoch, if that is known.
         """
         if self._data_in_cookie and expires is None:
-            record = self.store.read(entry_id)
+            record = self.store.read(session_id)
             if record is None:
                 return False
             expires = record.expires
         until = expires or int(self._wall()) + self._longest
         if self._data_in_cookie:
             # The revocation before the record: a failure in between leaves a session that has ended.
-            self._revocations.revoke(entry_id, expires=until)
-            return self.store.delete(entry_id)
+            self._revocations.revoke(session_id, expires=until)
+            return self.store.delete(session_id)
         # The record is the session: if it cannot be deleted nothing has happened, and a second try ends it.
-        deleted = self.store.delete(entry_id)
+        deleted = self.store.delete(session_id)
         # This worker may have read it before.
-        self._revocations.revoke(entry_id, expires=until)
+        self._revocations.revoke(session_id, expires=until)
         return deleted
 
     def end_by_sid(self, issuer: str, sid: str, *, include_pending: bool = False) -> list[SessionInfo]:
@@ -233,7 +233,7 @@ class SessionRegistry:
         if include_pending:
             now = int(self._wall())
             self.store.revoke(name, moment=now, expires=now + PENDING)
-        return self._end_all(self._find(name))
+        return self._end_all(self._find_indexed(name))
 
     def end_user(self, user_id: str, *, moment: int) -> list[SessionInfo]:
         """End the sessions of a user that were issued up to *moment*, and return them.
@@ -246,13 +246,13 @@ class SessionRegistry:
         self._revocations.revoke_user(user_id, moment=moment, expires=until)
         if not self._data_in_cookie:
             self.store.revoke(user_name(user_id), moment=moment, expires=until)
-        entries = self._find(user_name(user_id))
+        sessions = self._find_indexed(user_name(user_id))
         return self._end_all(
-            entry for entry in entries if entry.user_id == user_id and entry.issued_at <= moment
+            info for info in sessions if info.user_id == user_id and info.issued_at <= moment
         )
 
-    def _end_all(self, entries: Iterable[SessionInfo]) -> list[SessionInfo]:
-        return [entry for entry in list(entries) if self.end(entry.id, expires=entry.expires_at)]
+    def _end_all(self, sessions: Iterable[SessionInfo]) -> list[SessionInfo]:
+        return [info for info in list(sessions) if self.end(info.id, expires=info.expires_at)]
 
     def consume_once(self, name: str, *, expires: int) -> bool:
         """Note the use of what may be used once. Return whether this is the first: of all callers one gets ``True``.
@@ -273,7 +273,7 @@ class SessionRegistry:
         return self.store.revoked(name) is not None
 
 
-def _entry(entry_id: str, record: Record, summary: bytes) -> tuple[SessionInfo | None, int]:
+def _session_info(session_id: str, record: Record, summary: bytes) -> tuple[SessionInfo | None, int]:
     """Return what a summary says of a session, or ``None`` if another version wrote it, and the session's idle time."""
     try:
         fields = json.loads(summary)
@@ -293,8 +293,8 @@ def _entry(entry_id: str, record: Record, summary: bytes) -> tuple[SessionInfo |
             int(idle),
             *_,
         ]:
-            entry = SessionInfo(
-                id=entry_id,
+            info = SessionInfo(
+                id=session_id,
                 user_id=user_id,
                 username=username,
                 provider=provider,
@@ -305,7 +305,7 @@ def _entry(entry_id: str, record: Record, summary: bytes) -> tuple[SessionInfo |
                 last_used_at=record.seen,
                 expires_at=expires,
             )
-            return entry, idle
+            return info, idle
     return None, 0
 
 

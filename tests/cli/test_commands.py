@@ -186,6 +186,6 @@ def test_the_package_itself_can_be_run_where_no_script_is_installed(
         with pytest.raises(SystemExit) as ended:
             runpy.run_module("oauth2_mw.cli", run_name="__main__")
         assert ended.value.code == code
-    told = capsys.readouterr()
-    assert "no problem found" in told.out
-    assert "[oauth2_mw] secret_keys" in told.err
+    output = capsys.readouterr()
+    assert "no problem found" in output.out
+    assert "[oauth2_mw] secret_keys" in output.err

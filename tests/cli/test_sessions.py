@@ -358,10 +358,10 @@ def test_what_ended_before_a_failure_is_in_the_audit_log(
         site.sign_in()
     end, left = SessionRegistry.end, iter([True, True])
 
-    def end_two(ledger: SessionRegistry, entry_id: str, *, expires: int | None = None) -> bool:
+    def end_two(registry: SessionRegistry, session_id: str, *, expires: int | None = None) -> bool:
         if not next(left, False):
             raise StoreUnavailableError("the store is gone")
-        return end(ledger, entry_id, expires=expires)
+        return end(registry, session_id, expires=expires)
 
     monkeypatch.setattr(SessionRegistry, "end", end_two)
     caplog.clear()

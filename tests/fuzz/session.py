@@ -48,14 +48,14 @@ def genuine() -> Mapping[str, str]:
         for cookie in found.create(provider, person, {}, nothing)
     ]
     _, state, cookies = attempts().begin("default", "/page?x=1", nothing)
-    name, _, rest = cookies[0].partition("=")
+    name, _, value = cookies[0].partition("=")
     return {
         "@session@": values[0],
         "@long.0@": values[1],
         "@long.1@": values[2],
         "@state@": state,
         "@attempt.name@": name,
-        "@attempt@": rest.partition(";")[0],
+        "@attempt@": value.partition(";")[0],
     }
 
 
@@ -76,17 +76,17 @@ def cookies(data: bytes) -> None:
     header = expand(data.decode("latin-1"), genuine())
     for secure in (True, False):
         _read(Cookies("oauth2_mw", secure=secure), header)
-    known = sessions().resolve(header)
-    if known is None:
+    current = sessions().resolve(header)
+    if current is None:
         assert COOKIE not in header
         return
-    assert known.remaining_cookies == sessions().cookies.read(header).other_header
-    if known.session is not None:
-        subject = known.session.identity.subject
+    assert current.remaining_cookies == sessions().cookies.read(header).other_header
+    if current.session is not None:
+        subject = current.session.identity.subject
         needed = {"short": ["@session@"], "long": ["@long.0@", "@long.1@"]}[subject]
         assert all(genuine()[name] in header for name in needed), "a session out of nothing"
-        assert not known.invalid
-        assert known.environ["REMOTE_USER"] == "jane"
+        assert not current.invalid
+        assert current.environ["REMOTE_USER"] == "jane"
 
 
 def _pairs(header: str) -> list[str]:
@@ -94,25 +94,25 @@ def _pairs(header: str) -> list[str]:
 
 
 def _read(reader: Cookies, header: str) -> None:
-    sent = reader.read(header)
+    cookies = reader.read(header)
     pairs = _pairs(header)
-    rest = _pairs(sent.other_header or "")
-    assert all(pair in pairs for pair in rest)
-    assert len(rest) + sum(map(len, sent.own.values())) >= len(pairs)
+    others = _pairs(cookies.other_header or "")
+    assert all(pair in pairs for pair in others)
+    assert len(others) + sum(map(len, cookies.own.values())) >= len(pairs)
     ours = re.compile(re.escape(reader.session) + r"(?:\.[0-9]{1,2}|-a-[a-h])?[ \t]*=")
-    assert not any(ours.match(pair) for pair in rest), "the application sees a cookie of ours"
-    again = reader.read(sent.other_header or "")
+    assert not any(ours.match(pair) for pair in others), "the application sees a cookie of ours"
+    again = reader.read(cookies.other_header or "")
     assert not again.own
-    assert _pairs(again.other_header or "") == rest
-    assert {*reader.session_names(sent), *reader.attempt_names(sent)} == set(sent.own)
-    values = list(reader.session_values(sent))
+    assert _pairs(again.other_header or "") == others
+    assert {*reader.session_names(cookies), *reader.attempt_names(cookies)} == set(cookies.own)
+    values = list(reader.session_values(cookies))
     assert len(values) <= 2 * MAX_COPIES
     for count, text in values:
         assert 1 <= count <= MAX_CHUNKS
         assert len(text) <= len(header)
-    for name in sent.own:
+    for name in cookies.own:
         assert name.startswith(reader.session)
-    for cookie in (*reader.expire_session(sent), *map(reader.expire, sent.own)):
+    for cookie in (*reader.expire_session(cookies), *map(reader.expire, cookies.own)):
         assert cookie.isascii()
         assert cookie.isprintable()
 
@@ -142,17 +142,17 @@ def attempt(data: bytes) -> None:
     text, header = (expand(part, genuine()) for part in (first, second))
     state = attempts().open_state(text)
     assert (state is not None) == (text == genuine()["@state@"]), "a state that nobody sealed"
-    sent = sessions().cookies.read(header)
+    cookies = sessions().cookies.read(header)
     if state is not None:
-        found = attempts().find(state, sent)
+        found = attempts().find(state, cookies)
         if found is not None:
             assert f"{genuine()['@attempt.name@']}=" in header, "an attempt of another browser"
             assert genuine()["@attempt@"] in header
             assert found.destination == "/page?x=1"
-    for cookie in attempts().expire_unusable(sent):
+    for cookie in attempts().expire_unusable(cookies):
         assert cookie.isascii()
         assert cookie.isprintable()
-    attempts().is_login_loop(sent)
+    attempts().is_login_loop(cookies)
 
 
 def other_version(data: bytes) -> None:
@@ -173,21 +173,21 @@ def other_version(data: bytes) -> None:
     if state is not None and state.slot in SLOTS:
         assert [*map(type, (state.id, state.started, state.provider, state.restarts))] == [str, int, str, int]
         name = f"{COOKIE}-a-{state.slot}"
-        sent = sessions().cookies.read(f"{name}={sealer.seal('attempt', name, data)}")
-        found = attempts().find(state, sent)
+        cookies = sessions().cookies.read(f"{name}={sealer.seal('attempt', name, data)}")
+        found = attempts().find(state, cookies)
         if found is not None:
             assert type(found.destination) is str
             assert type(found.seed) is bytes
             found.is_pending(NOW)
-        attempts().expire_unusable(sent)
-        attempts().is_login_loop(sent)
+        attempts().expire_unusable(cookies)
+        attempts().is_login_loop(cookies)
 
 
 def _other_session(data: bytes) -> None:
     sealed = sessions().sealer.seal("session", COOKIE, bytes([1]) + data)
-    known = sessions().resolve(f"{COOKIE}={sealed}")
-    assert known is not None
-    if known.session is not None:
-        sessions().renewal(known)
-        assert json.loads(known.session.to_payload())
-        assert all(type(value) is str for value in known.environ.values())
+    current = sessions().resolve(f"{COOKIE}={sealed}")
+    assert current is not None
+    if current.session is not None:
+        sessions().renewal(current)
+        assert json.loads(current.session.to_payload())
+        assert all(type(value) is str for value in current.environ.values())

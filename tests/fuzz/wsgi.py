@@ -112,8 +112,8 @@ def writer(data: bytes) -> None:
         assert text
         assert not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", text)
     groups = keys.get("HTTP_X_REMOTE_GROUPS")
-    told = groups.encode("latin-1").decode("utf-8").split(",") if groups is not None else []
-    assert [unquote(group.replace("%2C", ",")) for group in told] == [
+    listed = groups.encode("latin-1").decode("utf-8").split(",") if groups is not None else []
+    assert [unquote(group.replace("%2C", ",")) for group in listed] == [
         unquote(group.replace("%", "%25")) for group in mapped.groups
     ], "a group is told wrongly"
 

@@ -42,8 +42,8 @@ class Stage:
         browser.navigate(self.site.url("/"))
         page = self.provider.sign_in(browser)
         assert page.status == 200, f"{browser.transcript}\n{page.visible_text}"
-        told: dict[str, Any] = page.json()
-        return told
+        report: dict[str, Any] = page.json()
+        return report
 
     def assertions(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """(header, claims) of what the token endpoint was sent."""

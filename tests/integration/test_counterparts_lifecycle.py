@@ -163,8 +163,8 @@ def test_revoking_a_refresh_token_ends_the_access_token_too(
 
 def logout_claims(flow: Flow, landing: Landing) -> dict[str, Any]:
     (token,) = landing.logout_tokens
-    (told,) = flow.provider.events(flow.client, "backchannel_logout")
-    assert (told["logout_token"], told["status"]) == (token, 200)
+    (event,) = flow.provider.events(flow.client, "backchannel_logout")
+    assert (event["logout_token"], event["status"]) == (token, 200)
     return claims_of(token)
 
 
@@ -220,5 +220,5 @@ def test_what_became_of_a_logout_token_is_told(
     uri = uri.format(landing=landing.origin)
     flow = Flow(oidc_provider, landing, browser, backchannel_logout_uri=uri)
     oidc_provider.end_sessions(sid=claims_of(flow.tokens["id_token"])["sid"])
-    (told,) = oidc_provider.events(flow.client, "backchannel_logout")
-    assert told["status"] == status
+    (event,) = oidc_provider.events(flow.client, "backchannel_logout")
+    assert event["status"] == status

@@ -113,12 +113,12 @@ class Crowd:
         self.client = client
         self.people = {login: stage.sign_in(login).jar for login in PEOPLE}
         leaving = stage.sign_in("fred")
-        self.spent = leaving.jar.copy()
+        self.signed_out = leaving.jar.copy()
         assert stage.sign_out(leaving).status == 303
-        wait_until(lambda: stage.users(self.spent) == {None})
+        wait_until(lambda: stage.users(self.signed_out) == {None})
         urls = [stage.site.url("/")]
         self._signed_in = [Profile(jar, urls) for jar in self.people.values()]
-        self._strangers = [Profile(CookieJar(), urls, keeps=True), Profile(self.spent, urls, keeps=True)]
+        self._strangers = [Profile(CookieJar(), urls, keeps=True), Profile(self.signed_out, urls, keeps=True)]
 
     @contextmanager
     def at_work(self) -> Iterator[Load]:
@@ -204,4 +204,4 @@ def test_a_store_that_dies_and_comes_back_lets_nobody_in_and_loses_nobody(
     assert stage.provider.events(crowd.client, "refresh_refused") == []
     for login, jar in crowd.people.items():
         assert stage.users(jar) == {login}
-    assert stage.users(crowd.spent) == {None}
+    assert stage.users(crowd.signed_out) == {None}

@@ -44,8 +44,8 @@ class Stage:
         browser.navigate(self.site.url(path))
         page = self.provider.sign_in(browser, login)
         assert page.status == 200, f"{browser.transcript}\n{page.visible_text}"
-        told: dict[str, Any] = page.json()
-        return told
+        report: dict[str, Any] = page.json()
+        return report
 
     def asked(self, path: str) -> dict[str, Any]:
         """The provider's latest request at a path."""
@@ -213,9 +213,9 @@ def test_client_authentication_method_none(
 
 def test_scope(stage: Stage, browser: Browser) -> None:
     stage.run(scope="openid email", attribute_map='{"username": "email"}')
-    told = stage.sign_in(browser)
+    report = stage.sign_in(browser)
     assert stage.asked("/auth")["query"]["scope"] == "openid email"
-    assert "preferred_username" not in told["identity"]["claims"]
+    assert "preferred_username" not in report["identity"]["claims"]
 
 
 def test_authorization_endpoint_keeps_its_query(stage: Stage, browser: Browser) -> None:
@@ -234,10 +234,10 @@ def test_token_endpoint(stage: Stage, browser: Browser) -> None:
 
 def test_user_info_endpoint(stage: Stage, browser: Browser) -> None:
     stage.run(**explicit(stage.provider))
-    told = stage.sign_in(browser)
+    report = stage.sign_in(browser)
     assert stage.asked("/me")["authorization"].startswith("Bearer ")
-    assert told["identity"]["email"] == "jane@example.com"
-    assert told["identity"]["issuer"] == stage.provider.issuer
+    assert report["identity"]["email"] == "jane@example.com"
+    assert report["identity"]["issuer"] == stage.provider.issuer
 
 
 def test_logout_endpoint(stage: Stage, browser: Browser) -> None:
@@ -267,13 +267,13 @@ def test_mapped_attributes(stage: Stage, browser: Browser) -> None:
         ' "comment": "\\"https://acme.example/roles\\"[0].name"}',
         environ={"HTTP_X_GROUPS": "groups", "REMOTE_COMMENT": "comment", "REMOTE_NAME": "name"},
     )
-    told = stage.sign_in(browser, "mapped")
-    assert told["user"] == "mapped@example.com"
-    assert told["identity"]["phone"] == "+49 1"
-    assert told["identity"]["email"] is None
-    assert told["environ"]["HTTP_X_GROUPS"] == "a,b%2Cc"
-    assert told["environ"]["REMOTE_COMMENT"] == "chief"
-    assert told["environ"]["REMOTE_NAME"] == "Mapped Örson".encode().decode("latin-1")
+    report = stage.sign_in(browser, "mapped")
+    assert report["user"] == "mapped@example.com"
+    assert report["identity"]["phone"] == "+49 1"
+    assert report["identity"]["email"] is None
+    assert report["environ"]["HTTP_X_GROUPS"] == "a,b%2Cc"
+    assert report["environ"]["REMOTE_COMMENT"] == "chief"
+    assert report["environ"]["REMOTE_NAME"] == "Mapped Örson".encode().decode("latin-1")
 
 
 # Organization, Always Update User Info

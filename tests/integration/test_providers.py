@@ -30,11 +30,11 @@ def test_plain_oauth_2_signs_in_by_userinfo(
     browser.navigate(site.url("/deep?x=1"))
     page = dot_provider.sign_in(browser)
     assert page.url == site.url("/deep?x=1")
-    told = page.json()
-    assert told["auth_type"] == "OAuth2"
-    assert told["identity"]["subject"].isdigit()
-    assert told["identity"]["issuer"] == dot_provider.origin
-    assert told["user"] == told["identity"]["username"]
+    report = page.json()
+    assert report["auth_type"] == "OAuth2"
+    assert report["identity"]["subject"].isdigit()
+    assert report["identity"]["issuer"] == dot_provider.origin
+    assert report["user"] == report["identity"]["username"]
 
 
 def test_plain_oauth_2_tells_when_a_person_declines(
@@ -65,9 +65,9 @@ def test_the_github_preset_signs_in(github: GitHub, at_github: Any, browser: Bro
     browser.navigate(at_github.url("/"))
     page = github.sign_in(browser, "octocat")
     assert page.url == at_github.url("/")
-    told = page.json()
-    assert told["user"] == "octocat"
-    assert told["identity"]["subject"].isdigit()
+    report = page.json()
+    assert report["user"] == "octocat"
+    assert report["identity"]["subject"].isdigit()
 
 
 def test_githubs_errors_with_http_200_are_errors(
@@ -118,11 +118,11 @@ def test_a_form_encoded_answer_and_a_null_email_are_understood(
         "userinfo_endpoint": old_fashioned.url + "/userinfo",
     }
     serve(site, settings)
-    told = browser.navigate(site.url("/")).json()
-    assert told["user"] == "octocat"
-    assert told["identity"]["subject"] == "583231"
-    assert told["identity"]["name"] is None
-    assert told["identity"]["email"] == "octocat@example.com"
+    report = browser.navigate(site.url("/")).json()
+    assert report["user"] == "octocat"
+    assert report["identity"]["subject"] == "583231"
+    assert report["identity"]["name"] is None
+    assert report["identity"]["email"] == "octocat@example.com"
 
 
 # Two workers, one session
@@ -140,14 +140,14 @@ def test_every_worker_knows_the_session_and_the_forged_header_is_gone(
     browser.navigate(site.url("/"))
     oidc_provider.sign_in(browser)
     for _ in range(30):
-        told = browser.fetch(
+        report = browser.fetch(
             site.url("/"),
             headers={"X-Remote-User": "root", "Remote-User": "root", "X-Forwarded-User": "root"},
         ).json()
-        assert told["user"] == "jane"
-        assert told["environ"]["HTTP_X_REMOTE_USER"] == "jane"
-        assert "root" not in told["environ"].values()
-        assert "oauth2_mw" not in (told["cookies"] or "")
+        assert report["user"] == "jane"
+        assert report["environ"]["HTTP_X_REMOTE_USER"] == "jane"
+        assert "root" not in report["environ"].values()
+        assert "oauth2_mw" not in (report["cookies"] or "")
 
 
 def test_a_body_reaches_the_application_untouched(

@@ -33,15 +33,15 @@ def test_the_quickstart_works_as_it_stands(tmp_path: Path) -> None:
     # Its two ports may be taken on this machine; nothing else is changed.
     provider_port, app_port = str(free_port()), str(free_port())
 
-    def here(text: str) -> str:
+    def with_free_ports(text: str) -> str:
         return text.replace("9400", provider_port).replace("8000", app_port)
 
     for name in ("hello.py", "oauth2.ini", "app.ini"):
-        (tmp_path / name).write_text(here(block(name)), encoding="utf-8")
+        (tmp_path / name).write_text(with_free_ports(block(name)), encoding="utf-8")
     for beginning in ("oauth2-mw keygen", "oauth2-mw check"):
         subprocess.run(command(beginning), cwd=tmp_path, check=True, timeout=60)
-    provider = [here(word) for word in command("oidc-provider-mock")]
-    server = [here(word) for word in command("gunicorn --paste")]
+    provider = [with_free_ports(word) for word in command("oidc-provider-mock")]
+    server = [with_free_ports(word) for word in command("gunicorn --paste")]
     browser = Browser()
     with (
         Child("provider", provider, cwd=tmp_path) as provider_child,

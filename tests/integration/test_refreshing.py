@@ -55,16 +55,22 @@ def signed_in(
 def test_a_certified_provider_takes_and_replaces_a_refresh_token(
     oidc_provider: OidcProvider, browser: Browser, method: AuthMethod
 ) -> None:
-    client, who = signed_in(oidc_provider, browser, method)
-    token = who.tokens.refresh_token or ""
-    auth_time = who.claims.get("auth_time")
+    client, authentication = signed_in(oidc_provider, browser, method)
+    token = authentication.tokens.refresh_token or ""
+    auth_time = authentication.claims.get("auth_time")
     tokens = set()
     for _ in range(3):
         refreshed = client.refresh(
-            token, subject=who.subject, auth_time=auth_time, id_token=who.tokens.id_token
+            token,
+            subject=authentication.subject,
+            auth_time=auth_time,
+            id_token=authentication.tokens.id_token,
         )
         assert refreshed.claims is not None
-        assert (refreshed.claims["sub"], refreshed.claims["email"]) == (who.subject, who.claims["email"])
+        assert (refreshed.claims["sub"], refreshed.claims["email"]) == (
+            authentication.subject,
+            authentication.claims["email"],
+        )
         assert refreshed.tokens.id_token
         token = refreshed.tokens.refresh_token or token
         tokens.add(token)
@@ -74,13 +80,15 @@ def test_a_certified_provider_takes_and_replaces_a_refresh_token(
 @pytest.mark.requirement("N2.5.11")
 def test_a_certified_provider_notices_a_second_use(oidc_provider: OidcProvider, browser: Browser) -> None:
     # Without a secret, for then it rotates whatever the age of the token.
-    client, who = signed_in(oidc_provider, browser, "none")
-    token = who.tokens.refresh_token or ""
-    successor = client.refresh(token, subject=who.subject, auth_time=None).tokens.refresh_token or ""
+    client, authentication = signed_in(oidc_provider, browser, "none")
+    token = authentication.tokens.refresh_token or ""
+    successor = (
+        client.refresh(token, subject=authentication.subject, auth_time=None).tokens.refresh_token or ""
+    )
     assert successor != token
     for each in (token, successor):
         with pytest.raises(ProviderError) as refusal:
-            client.refresh(each, subject=who.subject, auth_time=None)
+            client.refresh(each, subject=authentication.subject, auth_time=None)
         assert refusal.value.code == "invalid_grant"
 
 
@@ -88,10 +96,10 @@ def test_a_certified_provider_notices_a_second_use(oidc_provider: OidcProvider, 
 def test_a_certified_provider_takes_a_token_back(
     oidc_provider: OidcProvider, browser: Browser, method: AuthMethod
 ) -> None:
-    client, who = signed_in(oidc_provider, browser, method)
-    token = who.tokens.refresh_token or ""
+    client, authentication = signed_in(oidc_provider, browser, method)
+    token = authentication.tokens.refresh_token or ""
     assert client.revoke(token, kind="refresh_token") is True
     assert client.revoke(token, kind="refresh_token") is True
     with pytest.raises(ProviderError) as refusal:
-        client.refresh(token, subject=who.subject, auth_time=None)
+        client.refresh(token, subject=authentication.subject, auth_time=None)
     assert refusal.value.code == "invalid_grant"

@@ -58,7 +58,7 @@ class Runner:
         self._tests = tests
         self.source = self._path.read_text(encoding="utf-8")
         imported = copy / "imported.txt"
-        if not self._passes(600, told=imported):
+        if not self._passes(600, imports=imported):
             raise BrokenTestsError(f"the tests of {path} fail without a fault")
         for name in imported.read_text(encoding="utf-8").split():
             _import_again(name)
@@ -81,16 +81,16 @@ class Runner:
         finally:
             self._path.write_text(self.source, encoding="utf-8")
 
-    def _passes(self, limit: int, *, told: Path | None = None) -> bool:
+    def _passes(self, limit: int, *, imports: Path | None = None) -> bool:
         """
         :param limit: seconds of processor time; a fault may run for ever. Waiting may take three times as long.
-        :param told: where to write which modules the tests imported.
+        :param imports: where to write which modules the tests imported.
         """
         child = os.fork()
         if child == 0:
             code = 1
             try:
-                code = self._run(limit, told)
+                code = self._run(limit, imports)
             finally:
                 os._exit(code)
         deadline = time.monotonic() + 3 * limit
@@ -108,7 +108,7 @@ class Runner:
                 os.killpg(child, signal.SIGKILL)
                 os.waitpid(child, 0)
 
-    def _run(self, limit: int, told: Path | None) -> int:
+    def _run(self, limit: int, imports: Path | None) -> int:
         os.setsid()
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
@@ -121,14 +121,14 @@ class Runner:
             del sys.modules[name]
         importlib.invalidate_caches()
         # A compiled file is believed by its date and size, and faults of one size come many in a second.
-        sys.dont_write_bytecode = told is None
+        sys.dont_write_bytecode = imports is None
         os.environ["HYPOTHESIS_PROFILE"] = "quick"
         import pytest
 
         code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *self._tests]))
-        if told is not None:
+        if imports is not None:
             names = (name for name in sys.modules if name.partition(".")[0] not in _OURS)
-            told.write_text("\n".join(names), encoding="utf-8")
+            imports.write_text("\n".join(names), encoding="utf-8")
         return code
 
 

@@ -264,9 +264,9 @@ def test_a_cookie_sealed_for_another_use_does_not_open() -> None:
 def test_a_session_of_another_shape_signs_nobody_in(changes: dict[str, Any]) -> None:
     middleware = guard()
     sessions = middleware._sessions
-    known = sessions.resolve(sign_in(middleware))
-    assert known is not None and known.session is not None
-    record = {**json.loads(known.session.to_payload()), **changes}
+    current = sessions.resolve(sign_in(middleware))
+    assert current is not None and current.session is not None
+    record = {**json.loads(current.session.to_payload()), **changes}
     sealed = sessions.sealer.seal("session", COOKIE, b"\x01" + json.dumps(record).encode())
     answer = call(middleware, environ_for("/", HTTP_COOKIE=f"{COOKIE}={sealed}"))
     assert answer.status == 401
@@ -461,7 +461,7 @@ def test_the_memory_of_opened_sessions_is_bounded() -> None:
         environ = environ_for("/", HTTP_COOKIE=f"app={number}; {cookie}")
         environ[f"HTTP_X_{number}"] = "1"
         call(middleware, environ)
-    opened = middleware._sessions._opened
+    opened = middleware._sessions._cache
     assert len(opened) <= 2000
     assert sum(map(len, opened._entries)) <= 8 * 1024 * 1024 / 4
 
@@ -503,10 +503,10 @@ def test_a_clock_that_was_ahead_for_a_moment_revives_no_ended_session() -> None:
     middleware = guard()
     with time_machine.travel(1_900_000_000, tick=False) as clock:
         cookie = sign_in(middleware)
-        known = middleware._sessions.resolve(cookie)
-        assert known is not None
-        assert known.session is not None
-        middleware._sessions.end(known.session)
+        current = middleware._sessions.resolve(cookie)
+        assert current is not None
+        assert current.session is not None
+        middleware._sessions.end(current.session)
         clock.shift(9 * 3600)
         middleware._sessions.revocations.revoke("another", expires=2_000_000_000)
         clock.shift(-9 * 3600)

@@ -30,8 +30,8 @@ KNOWN = {
 def run(folder: Path, *tests: tuple[str, tuple[str, ...], str], kind: str = "in-process") -> set[str]:
     """The rules that a run of these tests has held: (node, rules, outcome of the call)."""
     plugin = plugin_for(folder)
-    for told in reports_of(plugin, *tests, kind=kind):
-        plugin.pytest_runtest_logreport(told)
+    for phase in reports_of(plugin, *tests, kind=kind):
+        plugin.pytest_runtest_logreport(phase)
     plugin.pytest_sessionfinish()
     return set(read_seen(folder))
 
@@ -48,14 +48,14 @@ def reports_of(plugin: Plugin, *tests: tuple[str, tuple[str, ...], str], kind: s
     plugin.pytest_collection_modifyitems(items)
     for (node, _, outcome), collected in zip(tests, items, strict=True):
         for when in ("setup", "call", "teardown") if outcome != "left out" else ():
-            told = SimpleNamespace(
+            phase = SimpleNamespace(
                 nodeid=node,
                 passed=when != "call" or outcome.endswith("passed"),
                 user_properties=list(collected.user_properties),
             )
             if when == "call" and outcome == "unexpectedly passed":
-                told.wasxfail = ""
-            yield told
+                phase.wasxfail = ""
+            yield phase
 
 
 def item(node: str, ids: tuple[str, ...], kind: str) -> Any:
@@ -148,9 +148,9 @@ def test_where_several_processes_run_the_tests_the_one_that_hears_of_all_of_them
         (one, [("f.py::test_x[1]", ("a",), "passed"), ("f.py::test_y[1]", ("b",), "passed")]),
         (another, [("f.py::test_x[2]", ("a",), "failed"), ("f.py::test_y[2]", ("b",), "passed")]),
     ):
-        for told in reports_of(worker, *tests, kind="in-process"):
-            worker.pytest_runtest_logreport(told)
-            controller.pytest_runtest_logreport(told)
+        for phase in reports_of(worker, *tests, kind="in-process"):
+            worker.pytest_runtest_logreport(phase)
+            controller.pytest_runtest_logreport(phase)
         worker.pytest_sessionfinish()
     assert set(read_seen(tmp_path)) == set()
     controller.pytest_sessionfinish()

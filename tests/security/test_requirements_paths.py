@@ -277,8 +277,8 @@ def test_a_name_that_the_server_needs_cannot_be_handed_on(target: str) -> None:
 def test_a_comma_in_a_group_cannot_make_two_of_one() -> None:
     app = App()
     middleware = guard(app, environ={"HTTP_X_GROUPS": "groups"})
-    told = []
+    groups = []
     for identity in (replace(JANE, groups=("staff,admin",)), replace(JANE, groups=("staff", "admin"))):
         call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware, identity)))
-        told.append(app.seen[-1]["environ"]["HTTP_X_GROUPS"])
-    assert told == ["staff%2Cadmin", "staff,admin"]
+        groups.append(app.seen[-1]["environ"]["HTTP_X_GROUPS"])
+    assert groups == ["staff%2Cadmin", "staff,admin"]

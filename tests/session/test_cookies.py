@@ -20,15 +20,15 @@ def test_names_carry_the_host_prefix_on_https_and_not_on_http() -> None:
 
 
 def test_our_cookies_are_told_from_the_others() -> None:
-    sent = SECURE.read(f"x=1; __Host-oauth2_mw=S; y=2; __Host-oauth2_mw.1=T; __Host-oauth2_mw-a-{ID}=A; z")
-    assert sent.other_header == "x=1; y=2; z"
-    assert sent.own == {
+    cookies = SECURE.read(f"x=1; __Host-oauth2_mw=S; y=2; __Host-oauth2_mw.1=T; __Host-oauth2_mw-a-{ID}=A; z")
+    assert cookies.other_header == "x=1; y=2; z"
+    assert cookies.own == {
         "__Host-oauth2_mw": ["S"],
         "__Host-oauth2_mw.1": ["T"],
         f"__Host-oauth2_mw-a-{ID}": ["A"],
     }
-    assert SECURE.attempts(sent) == {ID: "A"}
-    assert SECURE.session_names(sent) == ["__Host-oauth2_mw", "__Host-oauth2_mw.1"]
+    assert SECURE.attempts(cookies) == {ID: "A"}
+    assert SECURE.session_names(cookies) == ["__Host-oauth2_mw", "__Host-oauth2_mw.1"]
 
 
 @pytest.mark.requirement("W8", "K6")
@@ -47,8 +47,8 @@ def test_only_an_attempts_own_names_are_ours(end: str) -> None:
 
 
 def test_no_repr_shows_a_cookie() -> None:
-    sent = SECURE.read("__Host-oauth2_mw=canary; other=canary")
-    assert "canary" not in repr(sent)
+    cookies = SECURE.read("__Host-oauth2_mw=canary; other=canary")
+    assert "canary" not in repr(cookies)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_no_repr_shows_a_cookie() -> None:
     [("x=1", 0), ("__Host-oauth2_mw=", 19), ("__Host-oauth2_mw=abc; x=1", 22), ("sso.1=b; sso=a", 0)],
 )
 def test_a_session_takes_its_name_its_value_and_what_separates_it(header: str, octets: int) -> None:
-    sent = SECURE.read(header)
-    assert SECURE.session_bytes(sent) == octets
+    cookies = SECURE.read(header)
+    assert SECURE.session_bytes(cookies) == octets
 
 
 def test_all_chunks_and_copies_of_a_session_are_counted() -> None:
@@ -72,14 +72,14 @@ def test_nothing_is_left_of_a_header_that_was_ours_alone() -> None:
 
 @given(st.text(max_size=200))
 def test_any_header_can_be_read(header: str) -> None:
-    sent = SECURE.read(header)
-    list(SECURE.session_values(sent))
-    SECURE.attempts(sent)
+    cookies = SECURE.read(header)
+    list(SECURE.session_values(cookies))
+    SECURE.attempts(cookies)
 
 
 def test_chunks_are_joined_in_order() -> None:
-    sent = SECURE.read("__Host-oauth2_mw.1=B; __Host-oauth2_mw=A")
-    assert list(SECURE.session_values(sent)) == [(2, "AB"), (1, "A")]
+    cookies = SECURE.read("__Host-oauth2_mw.1=B; __Host-oauth2_mw=A")
+    assert list(SECURE.session_values(cookies)) == [(2, "AB"), (1, "A")]
 
 
 def test_a_chunk_without_the_first_is_no_session() -> None:
@@ -116,8 +116,8 @@ def test_a_text_too_long_for_its_cookies_is_never_written() -> None:
 
 @pytest.mark.requirement("3c.7")
 def test_chunks_of_a_longer_session_are_expired() -> None:
-    sent = SECURE.read("__Host-oauth2_mw=A; __Host-oauth2_mw.1=B; __Host-oauth2_mw.7=C")
-    written = SECURE.set_session("short", sent)
+    cookies = SECURE.read("__Host-oauth2_mw=A; __Host-oauth2_mw.1=B; __Host-oauth2_mw.7=C")
+    written = SECURE.set_session("short", cookies)
     assert [cookie.partition("=")[0] for cookie in written] == [
         "__Host-oauth2_mw",
         "__Host-oauth2_mw.1",
@@ -129,10 +129,10 @@ def test_chunks_of_a_longer_session_are_expired() -> None:
 @pytest.mark.requirement("3c.15", "K2", "K5")
 def test_cookies_are_deleted_with_the_attributes_they_were_set_with() -> None:
     for cookies in (SECURE, PLAIN):
-        sent = cookies.read(f"{cookies.session}=x")
+        request = cookies.read(f"{cookies.session}=x")
         for written in (
-            *cookies.set_session("x", sent),
-            *cookies.expire_session(sent),
+            *cookies.set_session("x", request),
+            *cookies.expire_session(request),
             cookies.set_attempt(ID, "x", max_age=3600),
             cookies.expire(cookies.attempt_prefix + ID),
         ):
@@ -151,9 +151,9 @@ def test_cookies_are_deleted_with_the_attributes_they_were_set_with() -> None:
     ],
 )
 def test_a_separator_without_its_blank_ends_a_cookie_as_well(header: str, rest: str | None) -> None:
-    sent = SECURE.read(header)
-    assert sent.own == {"__Host-oauth2_mw": ["S"]}
-    assert sent.other_header == rest
+    cookies = SECURE.read(header)
+    assert cookies.own == {"__Host-oauth2_mw": ["S"]}
+    assert cookies.other_header == rest
 
 
 NEIGHBOURS = st.lists(

@@ -28,8 +28,8 @@ def header(sessions: SessionManager, identity: Identity = JANE, **tokens: str) -
 
 
 def signed_in(sessions: SessionManager, cookie: str) -> bool:
-    known = sessions.resolve(cookie)
-    return known is not None and known.session is not None
+    current = sessions.resolve(cookie)
+    return current is not None and current.session is not None
 
 
 def test_a_header_seen_before_is_not_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,25 +46,25 @@ def test_a_header_seen_before_is_not_opened_again(monkeypatch: pytest.MonkeyPatc
 def test_the_cache_is_bounded_in_entries_and_in_bytes() -> None:
     sessions = make_sessions()
     cookie = header(sessions)
-    sessions._opened.max_entries = 10
+    sessions._cache.max_entries = 10
     for number in range(50):
         assert signed_in(sessions, f"other={number}; {cookie}")
-    assert len(sessions._opened) == 10
-    sessions._opened.max_cost = 20_000
+    assert len(sessions._cache) == 10
+    sessions._cache.max_cost = 20_000
     for number in range(50):
         assert signed_in(sessions, f"more={number}{'x' * 1000}; {cookie}")
-    assert 0 < len(sessions._opened) < 10
+    assert 0 < len(sessions._cache) < 10
 
 
 def test_nobody_waits_for_the_cache() -> None:
     """Least of all a process that was forked while another thread wrote to it: the lock stays taken there."""
     sessions = make_sessions()
     cookie = header(sessions)
-    with sessions._opened._lock:
+    with sessions._cache._lock:
         assert signed_in(sessions, cookie)
-    assert len(sessions._opened) == 0
+    assert len(sessions._cache) == 0
     assert signed_in(sessions, cookie)
-    assert len(sessions._opened) == 1
+    assert len(sessions._cache) == 1
 
 
 def test_a_crowd_of_copies_costs_few_openings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,9 +78,9 @@ def test_a_crowd_of_copies_costs_few_openings(monkeypatch: pytest.MonkeyPatch) -
 def test_two_threads_that_work_out_the_same_header_keep_it_once() -> None:
     sessions = make_sessions()
     cookie = header(sessions)
-    known = sessions._open(cookie)
-    sessions._opened.put(cookie, known)
-    assert len(sessions._opened) == 1
+    current = sessions._open(cookie)
+    sessions._cache.put(cookie, current)
+    assert len(sessions._cache) == 1
 
 
 @pytest.mark.requirement("3c.3")
@@ -111,10 +111,10 @@ def test_a_retired_key_ends_its_sessions_in_the_cache_too(tmp_path: Path) -> Non
 def test_a_payload_of_another_shape_is_no_session(payload: bytes) -> None:
     sessions = make_sessions()
     text = sessions.sealer.seal("session", sessions.cookies.session, payload)
-    known = sessions.resolve(f"{sessions.cookies.session}={text}")
-    assert known is not None
-    assert known.session is None
-    assert known.invalid
+    current = sessions.resolve(f"{sessions.cookies.session}={text}")
+    assert current is not None
+    assert current.session is None
+    assert current.invalid
 
 
 @pytest.mark.requirement("3c.7")
@@ -148,10 +148,10 @@ def test_what_was_signed_in_comes_back_as_it_was() -> None:
         auth_time=0,
         claims=freeze({"a": {"b": [1, {"c": None}]}, "t": True}),
     )
-    known = sessions.resolve(header(sessions, identity, id_token="t"))
-    assert known is not None
-    assert known.session is not None
-    assert known.session.identity == identity
-    assert known.session.tokens == {"id_token": "t"}
+    current = sessions.resolve(header(sessions, identity, id_token="t"))
+    assert current is not None
+    assert current.session is not None
+    assert current.session.identity == identity
+    assert current.session.tokens == {"id_token": "t"}
     with pytest.raises(TypeError):
-        known.session.identity.claims["a"]["b"] = 1
+        current.session.identity.claims["a"]["b"] = 1

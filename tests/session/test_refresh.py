@@ -305,9 +305,9 @@ def test_a_provider_that_is_down_keeps_nobody_out_and_is_asked_again_later(
 
 def watch(there: Scene) -> WatchedStore:
     """A look at every call to the store from now on."""
-    ledger = there.sessions.registry
-    assert ledger is not None
-    ledger.store = watched = WatchedStore(ledger.store)
+    registry = there.sessions.registry
+    assert registry is not None
+    registry.store = watched = WatchedStore(registry.store)
     return watched
 
 
@@ -493,16 +493,16 @@ def test_two_sessions_with_one_refresh_token_stay_two(provider: StandIn, tmp_pat
         for _ in range(2):
             browser = there.site.browser()
             browser.navigate(there.site.url + "/")
-            known = there.sessions.resolve("; ".join(f"{one.name}={one.value}" for one in browser.jar))
-            assert known is not None and known.session is not None
+            current = there.sessions.resolve("; ".join(f"{one.name}={one.value}" for one in browser.jar))
+            assert current is not None and current.session is not None
             due = RefreshSchedule(int(there.clock.wall()) // HOUR * HOUR, int(there.clock.wall()))
-            session = replace(known.session, refresh_schedule=due)
-            both.append(replace(known, session=session, cached=session))
+            session = replace(current.session, refresh_schedule=due)
+            both.append(replace(current, session=session, cached=session))
         site = there.site.middleware._site()
-        for known in both:
-            seen = site.refreshed(known).session
-            assert seen is not None and known.session is not None
-            assert seen.id == known.session.id
+        for current in both:
+            seen = site.refreshed(current).session
+            assert seen is not None and current.session is not None
+            assert seen.id == current.session.id
 
 
 def test_memory_of_refreshes_is_bounded(provider: StandIn, tmp_path: Path) -> None:
@@ -541,15 +541,15 @@ def test_the_refresh_token_of_a_session_that_the_provider_ended_serves_nobody(
     provider.sid = "there-1"
     with scene(provider, tmp_path, mode) as there:
         old = _copy(there, there.browser.jar)
-        ledger = there.sessions.registry
-        assert ledger is not None
-        assert len(ledger.end_by_sid(provider.issuer, "there-1", include_pending=True)) == 1
+        registry = there.sessions.registry
+        assert registry is not None
+        assert len(registry.end_by_sid(provider.issuer, "there-1", include_pending=True)) == 1
         there.clock.ahead = HOUR - 50
         assert there.see() is None
         assert there.see(old) is None
         assert there.refreshes == 0
         # What the store held of it is gone, and the browser is told to drop what it holds.
-        assert list(ledger.all()) == []
+        assert list(registry.all()) == []
         assert there.site.session_cookie not in {cookie.name for cookie in there.browser.jar}
 
 

@@ -43,23 +43,23 @@ class Host:
         self.sessions = SessionManager(self.settings, store=self.store, clocks=Clocks(clock, clock))
 
     def sign_in(self, identity: Identity = JANE, sign_in: SignInDetails | None = None, **tokens: str) -> str:
-        sent = self.sessions.cookies.read("")
+        cookies = self.sessions.cookies.read("")
         lines = self.sessions.create(
             self.settings.providers["default"],
             identity,
             tokens,
-            sent,
+            cookies,
             sign_in=sign_in or SignInDetails(int(self.clock())),
         )
         return "; ".join(line.partition(";")[0] for line in lines)
 
-    def known(self, cookie: str) -> RequestSession:
-        known = self.sessions.resolve(cookie)
-        assert known is not None
-        return known
+    def resolve(self, cookie: str) -> RequestSession:
+        current = self.sessions.resolve(cookie)
+        assert current is not None
+        return current
 
     def user(self, cookie: str) -> str | None:
-        session = self.known(cookie).session
+        session = self.resolve(cookie).session
         return session.identity.username if session is not None else None
 
 
@@ -75,11 +75,11 @@ def other(tmp_path: Path, clock: Clock, host: Host) -> Host:
 
 def test_what_was_signed_in_comes_back_on_another_host(host: Host, other: Host) -> None:
     cookie = host.sign_in(id_token="t" * 9000)
-    known = other.known(cookie)
-    assert known.session is not None
-    assert known.session.identity == JANE
-    assert known.session.tokens == {"id_token": "t" * 9000}
-    assert known.environ["REMOTE_USER"] == "jane"
+    current = other.resolve(cookie)
+    assert current.session is not None
+    assert current.session.identity == JANE
+    assert current.session.tokens == {"id_token": "t" * 9000}
+    assert current.environ["REMOTE_USER"] == "jane"
 
 
 def test_the_cookie_stays_small_whatever_the_session_holds(host: Host) -> None:
@@ -147,20 +147,20 @@ def test_a_logout_here_counts_at_once_and_elsewhere_within_the_sync_time(
 ) -> None:
     cookie = host.sign_in()
     assert other.user(cookie) == "jane"
-    session = host.known(cookie).session
+    session = host.resolve(cookie).session
     assert session is not None
     host.sessions.end(session)
     assert host.user(cookie) is None
     clock.now += 5
     assert other.user(cookie) is None
-    assert other.known(cookie).invalid
+    assert other.resolve(cookie).invalid
 
 
 def test_a_slow_answer_of_the_store_counts_from_when_it_was_asked(
     host: Host, other: Host, clock: Clock
 ) -> None:
     cookie = host.sign_in()
-    session = host.known(cookie).session
+    session = host.resolve(cookie).session
     assert session is not None
     clock.now += 5
 
@@ -207,7 +207,11 @@ def test_who_reads_the_store_reads_nothing_of_the_person(host: Host, tmp_path: P
 @pytest.mark.requirement("3c.13")
 def test_a_record_in_the_place_of_another_opens_nothing(host: Host, clock: Clock) -> None:
     jane, eve = host.sign_in(), host.sign_in(replace(JANE, id="u2", username="eve"))
-    ids = [known.session.id for known in (host.known(jane), host.known(eve)) if known.session is not None]
+    ids = [
+        current.session.id
+        for current in (host.resolve(jane), host.resolve(eve))
+        if current.session is not None
+    ]
     records = [host.store.read(one) for one in ids]
     assert records[1] is not None
     assert host.store.replace(ids[0], replace(records[1], version=2))
@@ -220,7 +224,7 @@ def test_a_record_in_the_place_of_another_opens_nothing(host: Host, clock: Clock
 @pytest.mark.parametrize("data", ["", "x", "AAAA" * 1000, "\x00"])
 def test_a_poisoned_record_signs_nobody_in(host: Host, clock: Clock, data: str) -> None:
     cookie = host.sign_in()
-    session = host.known(cookie).session
+    session = host.resolve(cookie).session
     assert session is not None
     record = host.store.read(session.id)
     assert record is not None
@@ -234,9 +238,9 @@ def test_a_poisoned_record_signs_nobody_in(host: Host, clock: Clock, data: str) 
 
 def test_a_handle_needs_the_key_that_it_was_made_with(host: Host) -> None:
     cookie = host.sign_in()
-    held = host.known(cookie).cached
-    assert isinstance(held, CachedSession)
-    forged = replace(held.handle, secret=b"\x00" * 32)
+    cached = host.resolve(cookie).cached
+    assert isinstance(cached, CachedSession)
+    forged = replace(cached.handle, secret=b"\x00" * 32)
     assert isinstance(host.sessions._backend, StoredSessions)
     assert host.sessions._backend._find(forged) is None
     assert host.user(cookie) == "jane"
@@ -253,7 +257,7 @@ def test_a_sealed_handle_of_another_shape_is_none(host: Host, payload: bytes) ->
 
 def test_a_handle_whose_record_is_gone_is_no_session(host: Host) -> None:
     cookie = host.sign_in()
-    session = host.known(cookie).session
+    session = host.resolve(cookie).session
     assert session is not None
     host.store.delete(session.id)
     fresh = Host(Path(host.settings.session.value().removeprefix("sqlite:///")).parent, host.clock)  # type: ignore[union-attr]
@@ -267,8 +271,8 @@ def test_a_session_in_a_cookie_signs_nobody_in_where_sessions_are_in_a_store(hos
     provider = host.settings.providers["default"]
     cookies = carried.create(provider, JANE, {}, carried.cookies.read(""))
     assert host.user("; ".join(line.partition(";")[0] for line in cookies)) is None
-    known = carried.resolve(host.sign_in())
-    assert known is not None and known.session is None
+    current = carried.resolve(host.sign_in())
+    assert current is not None and current.session is None
 
 
 def test_a_cookie_with_two_sessions_means_neither(host: Host) -> None:
@@ -291,12 +295,12 @@ def test_the_headers_of_large_sessions_are_remembered_in_small_numbers(host: Hos
     cookie = host.sign_in(id_token="t" * 100_000)
     # Whatever else a browser sends beside it makes another header of the same session.
     assert all(host.user(f"{cookie}; a={number}") == "jane" for number in range(100))
-    assert 0 < len(host.sessions._opened) < 50
+    assert 0 < len(host.sessions._cache) < 50
     # The same header again, with what has become of its session, takes the place of the one before.
-    opened = host.sessions._opened
+    opened = host.sessions._cache
     before = opened._cost
     for _ in range(100):
-        opened.put(f"{cookie}; a=99", host.known(f"{cookie}; a=99"))
+        opened.put(f"{cookie}; a=99", host.resolve(f"{cookie}; a=99"))
     assert opened._cost == before
 
 
@@ -320,11 +324,11 @@ def test_a_rotation_ends_no_session_and_retiring_ends_those_that_were_not_used(
     key_file(tmp_path, old, new)
     clock.now += 120
     host.sessions._keyring.look()
-    known = host.known(used)
-    [line] = host.sessions.renewal(known)
+    current = host.resolve(used)
+    [line] = host.sessions.renewal(current)
     renewed = line.partition(";")[0]
     assert host.user(renewed) == "jane"
-    assert host.sessions.renewal(host.known(renewed)) == []
+    assert host.sessions.renewal(host.resolve(renewed)) == []
     clock.now += 5
     assert host.user(renewed) == "jane"
     key_file(tmp_path, new)
@@ -346,14 +350,14 @@ def test_after_a_rotation_a_session_in_use_is_still_found_by_its_user(tmp_path: 
     assert host.user(cookie) == "jane"
     clock.now += 5
     assert host.user(cookie) == "jane"
-    ledger = host.sessions.registry
-    assert ledger is not None
+    registry = host.sessions.registry
+    assert registry is not None
     # While both keys are there, it can be found by either, and is one all the same.
-    assert [entry.username for entry in ledger.entries("u1")] == ["jane"]
+    assert [info.username for info in registry.find_by_user("u1")] == ["jane"]
     key_file(tmp_path, new)
     host.sessions._keyring.look()
-    assert [entry.username for entry in ledger.entries("u1")] == ["jane"]
-    assert len(ledger.end_by_sid("https://id.example", "sid-1")) == 1
+    assert [info.username for info in registry.find_by_user("u1")] == ["jane"]
+    assert len(registry.end_by_sid("https://id.example", "sid-1")) == 1
 
 
 def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
@@ -365,23 +369,23 @@ def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
     key_file(tmp_path, old, new)
     clock.now += 120
     host.sessions._keyring.look()
-    known = host.known(cookie)
+    current = host.resolve(cookie)
     # What cannot be written down now is for a later request: the cookie that there is still opens.
     host.store.away = True
-    assert host.sessions.renewal(known) == []
+    assert host.sessions.renewal(current) == []
     host.store.away = False
     # One request under the new key, and no other until the old one is gone.
-    [line] = host.sessions.renewal(known)
+    [line] = host.sessions.renewal(current)
     host.store.taken()
-    assert len(host.sessions.renewal(known)) == 1
+    assert len(host.sessions.renewal(current)) == 1
     assert host.store.taken() == []
     key_file(tmp_path, new)
     host.sessions._keyring.look()
     renewed = line.partition(";")[0]
     assert host.user(renewed) == "jane"
-    ledger = host.sessions.registry
-    assert ledger is not None
-    assert len(ledger.end_by_sid("https://id.example", "sid-1")) == 1
+    registry = host.sessions.registry
+    assert registry is not None
+    assert len(registry.end_by_sid("https://id.example", "sid-1")) == 1
     assert host.user(renewed) is None
 
 
@@ -389,13 +393,13 @@ def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
 
 
 def test_a_logout_of_the_user_beats_a_sign_in_in_flight(host: Host, other: Host) -> None:
-    ledger = other.sessions.registry
-    assert ledger is not None
-    host.store.before["add"] = lambda: ledger.end_user("u1", moment=NOW)
+    registry = other.sessions.registry
+    assert registry is not None
+    host.store.before["add"] = lambda: registry.end_user("u1", moment=NOW)
     with pytest.raises(AccessDeniedError, match="signed out") as refused:
         host.sign_in(sign_in=SignInDetails(NOW))
     assert refused.value.code == "signed_out"
-    assert ledger.entries("u1") == []
+    assert registry.find_by_user("u1") == []
     # Whoever signs in after that moment is somebody who has come back.
     host.store.before.clear()
     assert host.user(host.sign_in(sign_in=SignInDetails(NOW + 1))) == "jane"
@@ -403,9 +407,9 @@ def test_a_logout_of_the_user_beats_a_sign_in_in_flight(host: Host, other: Host)
 
 @pytest.mark.requirement("3l.6")
 def test_a_logout_of_the_providers_session_beats_a_sign_in_in_flight(host: Host, other: Host) -> None:
-    ledger = other.sessions.registry
-    assert ledger is not None
-    host.store.before["add"] = lambda: ledger.end_by_sid("https://id.example", "s1", include_pending=True)
+    registry = other.sessions.registry
+    assert registry is not None
+    host.store.before["add"] = lambda: registry.end_by_sid("https://id.example", "s1", include_pending=True)
     with pytest.raises(AccessDeniedError):
         host.sign_in(sign_in=SignInDetails(NOW, "s1"))
     host.store.before.clear()
@@ -413,45 +417,45 @@ def test_a_logout_of_the_providers_session_beats_a_sign_in_in_flight(host: Host,
 
 
 def test_a_forged_sid_is_not_remembered(host: Host) -> None:
-    ledger = host.sessions.registry
-    assert ledger is not None
-    assert ledger.end_by_sid("https://id.example", "s1") == []
+    registry = host.sessions.registry
+    assert registry is not None
+    assert registry.end_by_sid("https://id.example", "s1") == []
     assert host.user(host.sign_in(sign_in=SignInDetails(NOW, "s1"))) == "jane"
 
 
 def test_a_cut_off_spares_later_sign_ins(host: Host) -> None:
     early, late = host.sign_in(sign_in=SignInDetails(NOW)), host.sign_in(sign_in=SignInDetails(NOW + 10))
-    ledger = host.sessions.registry
-    assert ledger is not None
-    ended = ledger.end_user("u1", moment=NOW + 5)
-    assert [entry.issued_at for entry in ended] == [NOW]
+    registry = host.sessions.registry
+    assert registry is not None
+    ended = registry.end_user("u1", moment=NOW + 5)
+    assert [info.issued_at for info in ended] == [NOW]
     assert host.user(early) is None
     assert host.user(late) == "jane"
     assert host.store.revoked(user_name("u1")) == NOW + 5
 
 
 def test_entries_show_where_a_session_is_used(host: Host, clock: Clock) -> None:
-    ledger = host.sessions.registry
-    assert ledger is not None
+    registry = host.sessions.registry
+    assert registry is not None
     cookie = host.sign_in(sign_in=SignInDetails(NOW, None, "Firefox on Linux", "192.0.2.1"))
     host.sign_in(replace(JANE, id="u2", username="eve"))
     clock.now += 30 * 60
     host.user(cookie)
-    [entry] = ledger.entries("u1")
-    assert (entry.device, entry.remote_addr, entry.username, entry.provider) == (
+    [info] = registry.find_by_user("u1")
+    assert (info.device, info.remote_addr, info.username, info.provider) == (
         "Firefox on Linux",
         "192.0.2.1",
         "jane",
         "default",
     )
-    assert (entry.created_at, entry.last_used_at, entry.expires_at) == (NOW, NOW + 30 * 60, NOW + 8 * 3600)
-    assert {entry.username for entry in ledger.all()} == {"jane", "eve"}
+    assert (info.created_at, info.last_used_at, info.expires_at) == (NOW, NOW + 30 * 60, NOW + 8 * 3600)
+    assert {info.username for info in registry.all()} == {"jane", "eve"}
 
 
-def told(host: Host, cookie: str, change: Callable[[list[Any]], Any]) -> None:
+def reseal_summary(host: Host, cookie: str, change: Callable[[list[Any]], Any]) -> None:
     """Another version of this package seals what it tells of a session in another shape."""
-    session, ledger = host.known(cookie).session, host.sessions.registry
-    assert session is not None and ledger is not None
+    session, registry = host.resolve(cookie).session, host.sessions.registry
+    assert session is not None and registry is not None
     record = host.store.read(session.id)
     assert record is not None
     text = host.sessions.sealer.open("session-summary", session.id, record.summary)
@@ -478,21 +482,21 @@ def told(host: Host, cookie: str, change: Callable[[list[Any]], Any]) -> None:
 def test_a_session_told_of_in_another_shape_hides_no_other(
     host: Host, change: Callable[[list[Any]], Any]
 ) -> None:
-    told(host, host.sign_in(sign_in=SignInDetails(NOW, "sid-1")), change)
+    reseal_summary(host, host.sign_in(sign_in=SignInDetails(NOW, "sid-1")), change)
     cookie = host.sign_in(sign_in=SignInDetails(NOW, "sid-1"))
-    ledger = host.sessions.registry
-    assert ledger is not None
-    assert len(ledger.entries("u1")) == len(list(ledger.all())) == 1
-    assert len(ledger.end_by_sid("https://id.example", "sid-1")) == 1
+    registry = host.sessions.registry
+    assert registry is not None
+    assert len(registry.find_by_user("u1")) == len(list(registry.all())) == 1
+    assert len(registry.end_by_sid("https://id.example", "sid-1")) == 1
     assert host.user(cookie) is None
 
 
 def test_a_session_of_which_a_later_version_tells_more_can_be_ended(host: Host) -> None:
     cookie = host.sign_in(sign_in=SignInDetails(NOW, "sid-1"))
-    told(host, cookie, lambda fields: [*fields, "more"])
-    ledger = host.sessions.registry
-    assert ledger is not None
-    assert len(ledger.end_by_sid("https://id.example", "sid-1")) == 1
+    reseal_summary(host, cookie, lambda fields: [*fields, "more"])
+    registry = host.sessions.registry
+    assert registry is not None
+    assert len(registry.end_by_sid("https://id.example", "sid-1")) == 1
     assert host.user(cookie) is None
 
 
@@ -506,12 +510,12 @@ def test_the_same_store_shows_another_application_nothing(tmp_path: Path, clock:
 
 
 def test_what_is_looked_up_by_is_no_plain_hash(host: Host) -> None:
-    ledger = host.sessions.registry
-    assert ledger is not None
+    registry = host.sessions.registry
+    assert registry is not None
     host.sign_in()
-    session = host.known(host.sign_in()).session
+    session = host.resolve(host.sign_in()).session
     assert session is not None
-    names = ledger.indexes(session)
+    names = registry.indexes(session)
     assert all(base64.urlsafe_b64decode(name + "=") for name in names)
     assert host.store.find(user_name("u1")) == []
     assert len(host.store.find(names[0])) == 2
@@ -533,8 +537,8 @@ class Carried:
         )
 
     def sign_in(self, sign_in: SignInDetails) -> str:
-        sent = self.sessions.cookies.read("")
-        [line] = self.sessions.create(self.settings.providers["default"], JANE, {}, sent, sign_in=sign_in)
+        cookies = self.sessions.cookies.read("")
+        [line] = self.sessions.create(self.settings.providers["default"], JANE, {}, cookies, sign_in=sign_in)
         return line.partition(";")[0]
 
 
@@ -548,29 +552,29 @@ def test_a_session_in_a_cookie_is_found_after_a_rotation_and_ended_on_every_host
     key_file(tmp_path, old, new)
     clock.now += 30 * 60
     first.sessions._keyring.look()
-    known = first.sessions.resolve(cookie)
-    assert known is not None
-    [line] = first.sessions.renewal(known)
+    current = first.sessions.resolve(cookie)
+    assert current is not None
+    [line] = first.sessions.renewal(current)
     key_file(tmp_path, new)
     for worker in (first, second):
         worker.sessions._keyring.look()
     renewed = line.partition(";")[0]
-    known = first.sessions.resolve(renewed)
-    assert known is not None and known.session is not None
-    ledger = second.sessions.registry
-    assert ledger is not None
-    [entry] = ledger.end_by_sid("https://id.example", "sid-1")
-    assert entry.last_used_at == NOW + 30 * 60
+    current = first.sessions.resolve(renewed)
+    assert current is not None and current.session is not None
+    registry = second.sessions.registry
+    assert registry is not None
+    [info] = registry.end_by_sid("https://id.example", "sid-1")
+    assert info.last_used_at == NOW + 30 * 60
     clock.now += 5
-    known = first.sessions.resolve(renewed)
-    assert known is not None and known.session is None
+    current = first.sessions.resolve(renewed)
+    assert current is not None and current.session is None
 
 
 def test_a_list_that_is_away_does_not_keep_a_cookie_from_being_renewed(tmp_path: Path, clock: Clock) -> None:
     host = Carried(tmp_path, clock)
     cookie = host.sign_in(SignInDetails(NOW))
     clock.now += 30 * 60
-    known = host.sessions.resolve(cookie)
-    assert known is not None
+    current = host.sessions.resolve(cookie)
+    assert current is not None
     host.store.away = True
-    assert len(host.sessions.renewal(known)) == 1
+    assert len(host.sessions.renewal(current)) == 1

@@ -88,7 +88,7 @@ class SessionsPage:
         # Another person's session is answered like one that has ended.
         others = [
             info
-            for info in self._registry.entries(session.identity.id)
+            for info in self._registry.find_by_user(session.identity.id)
             if info.id != session.id and session_id in (None, "", info.id)
         ]
         ended = [info for info in others if self._registry.end(info.id, expires=info.expires_at)]
@@ -121,7 +121,7 @@ class SessionsPage:
             session.last_used_at,
             current=True,
         )
-        others = self._registry.entries(session.identity.id)
+        others = self._registry.find_by_user(session.identity.id)
         return [own, *(_row(info) for info in others if info.id != session.id)]
 
 

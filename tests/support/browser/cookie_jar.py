@@ -211,8 +211,8 @@ class CookieJar:
     def from_json(cls, cookies: Iterable[Mapping[str, Any]]) -> Self:
         """The inverse of :meth:`to_json`."""
         jar = cls()
-        for told in cookies:
-            cookie = Cookie(**told)
+        for members in cookies:
+            cookie = Cookie(**members)
             jar._cookies[cookie.key] = cookie
             jar._count = max(jar._count, cookie.created)
         return jar

@@ -126,13 +126,13 @@ class Report:
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Self:
+    def from_json(cls, report: Mapping[str, Any]) -> Self:
         of_profile = [
             Counter({(status, user): number for status, user, number in answers})
-            for answers in told["of_profile"]
+            for answers in report["of_profile"]
         ]
-        jars = [CookieJar.from_json(jar) for jar in told["jars"]]
-        return cls(sum(of_profile, Counter()), of_profile, set(told["pids"]), told["oddities"], jars)
+        jars = [CookieJar.from_json(jar) for jar in report["jars"]]
+        return cls(sum(of_profile, Counter()), of_profile, set(report["pids"]), report["oddities"], jars)
 
 
 class Load:
@@ -260,8 +260,8 @@ class _Process:
 
     def _print_report(self) -> None:
         with self._lock:
-            told = self._report.to_json()
-        print(json.dumps(told), flush=True)
+            report = self._report.to_json()
+        print(json.dumps(report), flush=True)
 
     def _run(self, number: int) -> None:
         profile = number % len(self._jars)

@@ -30,10 +30,10 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
         )
         return [b"set"]
     start_response("200 OK", [("Content-Type", "application/json"), ("X-Sample-App", "yes")])
-    return [json.dumps(told(environ)).encode()]
+    return [json.dumps(report(environ)).encode()]
 
 
-def told(environ: WSGIEnvironment) -> dict[str, Any]:
+def report(environ: WSGIEnvironment) -> dict[str, Any]:
     """What the application was told, native strings as they are."""
     identity = environ.get("oauth2_mw.identity")
     return {

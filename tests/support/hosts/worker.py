@@ -26,10 +26,10 @@ class Worker:
 
     def sign_in(self, user_id: str, username: str, subject: str = "1", **details: Any) -> str:
         """Sign somebody in, and return the ``Cookie`` header of their browser from then on."""
-        who = Identity(user_id, "default", ISSUER, subject, username)
+        identity = Identity(user_id, "default", ISSUER, subject, username)
         cookies = self._sessions.create(
             self.settings.providers["default"],
-            who,
+            identity,
             {"id_token": "canary-token"},
             self._sessions.cookies.read(""),
             sign_in=SignInDetails(**{"issued_at": int(time.time()), **details}),

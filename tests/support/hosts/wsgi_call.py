@@ -45,11 +45,11 @@ def environ_for(path: str = "/", **keys: Any) -> dict[str, Any]:
 
 def call(app: Any, environ: dict[str, Any]) -> WsgiResponse:
     """Call *app* once."""
-    told: list[Any] = []
+    started: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        told[:] = [int(status.split()[0]), headers]
+        started[:] = [int(status.split()[0]), headers]
         return lambda _data: None
 
     iterable = app(environ, start_response)
-    return WsgiResponse(told[0], told[1], iterable)
+    return WsgiResponse(started[0], started[1], iterable)

@@ -13,18 +13,18 @@ def _sign_in(directory: Directory, name: str) -> User:
     return directory.record_sign_in(provider(), ISSUER, name, attributes(name), create=True, now=NOW)
 
 
-def _use(directory: Directory, who: str) -> None:
+def _use(directory: Directory, process: str) -> None:
     for number in range(20):
-        assert _sign_in(directory, f"{who}-{number}").created
+        assert _sign_in(directory, f"{process}-{number}").created
     assert not _sign_in(directory, "before").created
 
 
-def _child(directory: Directory, who: str) -> int:
+def _child(directory: Directory, process: str) -> int:
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            _use(directory, who)
+            _use(directory, process)
             status = 0
         finally:
             os._exit(status)

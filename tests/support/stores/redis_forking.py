@@ -9,21 +9,21 @@ from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.settings.grammar import Secret
 
 
-def _use(store: RedisStore, who: str) -> None:
+def _use(store: RedisStore, process: str) -> None:
     later = int(time.time()) + 60
     for number in range(50):
-        assert store.first_use(f"{who}-{number}", expires=later)
-        store.revoke(f"{who}-{number}", moment=number, expires=later)
-        assert store.revoked(f"{who}-{number}") == number
+        assert store.first_use(f"{process}-{number}", expires=later)
+        store.revoke(f"{process}-{number}", moment=number, expires=later)
+        assert store.revoked(f"{process}-{number}") == number
     assert not store.first_use("before the fork", expires=later)
 
 
-def _child(store: RedisStore, who: str) -> int:
+def _child(store: RedisStore, process: str) -> int:
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            _use(store, who)
+            _use(store, process)
             status = 0
         finally:
             os._exit(status)

@@ -132,34 +132,34 @@ def test_the_current_browser_is_signed_out_the_usual_way(site: Guarded, provider
 def test_a_form_that_names_this_browsers_session_signs_it_out(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
     page = opened(browser)
-    (entry,) = entries(site)
-    browser.post(URL, {"csrf_token": token(page), "session": entry}, initiator=ORIGIN, follow=False)
+    (session_id,) = session_ids(site)
+    browser.post(URL, {"csrf_token": token(page), "session": session_id}, initiator=ORIGIN, follow=False)
     assert not is_signed_in(browser, site)
     assert any(line.startswith("event=logout ") for line in site.audit)
 
 
-def entries(site: Guarded) -> list[str]:
-    ledger = site.middleware._sessions.registry
-    assert ledger is not None
-    return [entry.id for entry in ledger.all()]
+def session_ids(site: Guarded) -> list[str]:
+    registry = site.middleware._sessions.registry
+    assert registry is not None
+    return [info.id for info in registry.all()]
 
 
 def test_a_session_of_somebody_else_is_not_ended(site: Guarded, provider: StandIn) -> None:
     victim = signed_in(site)
-    (entry,) = entries(site)
+    (session_id,) = session_ids(site)
     provider.userinfo = {"sub": "user-2", "preferred_username": "joe"}
     browser = signed_in(site)
-    page = browser.post(URL, {"csrf_token": token(opened(browser)), "session": entry}, initiator=ORIGIN)
+    page = browser.post(URL, {"csrf_token": token(opened(browser)), "session": session_id}, initiator=ORIGIN)
     # The same answer as for a session that does not exist.
     assert page.url == f"{URL}?done=gone"
     assert "signed out already" in page.visible_text
     assert is_signed_in(victim, site)
 
 
-@pytest.mark.parametrize("entry", ["unknown", "x" * 300, "../x", "ü", "user:1"])
-def test_a_session_that_is_not_there_was_ended_already(site: Guarded, entry: str) -> None:
+@pytest.mark.parametrize("session_id", ["unknown", "x" * 300, "../x", "ü", "user:1"])
+def test_a_session_that_is_not_there_was_ended_already(site: Guarded, session_id: str) -> None:
     browser = signed_in(site)
-    page = browser.post(URL, {"csrf_token": token(opened(browser)), "session": entry}, initiator=ORIGIN)
+    page = browser.post(URL, {"csrf_token": token(opened(browser)), "session": session_id}, initiator=ORIGIN)
     assert page.url == f"{URL}?done=gone"
 
 
@@ -261,9 +261,9 @@ def test_with_neither_directory_nor_store_the_page_is_404(provider: StandIn) -> 
 
 def test_when_the_store_is_away_the_page_says_so(site: Guarded) -> None:
     browser = signed_in(site)
-    ledger = site.middleware._sessions.registry
-    assert ledger is not None
-    ledger.store = watched = WatchedStore(ledger.store)
+    registry = site.middleware._sessions.registry
+    assert registry is not None
+    registry.store = watched = WatchedStore(registry.store)
     watched.away = True
     page = browser.navigate(URL, initiator=ORIGIN)
     assert page.status == 503

@@ -78,9 +78,9 @@ def tell(site: Guarded, token: str, path: str = PATH) -> LogoutResponse:
 
 def watch(site: Guarded) -> WatchedStore:
     """Watch every call to the store from now on."""
-    ledger = site.middleware._sessions.registry
-    assert ledger is not None
-    ledger.store = watched = WatchedStore(ledger.store)
+    registry = site.middleware._sessions.registry
+    assert registry is not None
+    registry.store = watched = WatchedStore(registry.store)
     return watched
 
 

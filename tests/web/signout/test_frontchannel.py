@@ -270,9 +270,9 @@ def test_a_provider_that_cannot_tell_has_no_address(provider: StandIn, tmp_path:
 
 def test_when_the_store_is_away_the_provider_sees_a_failure(site: Guarded, provider: StandIn) -> None:
     browser = signed_in(site)
-    ledger = site.middleware._sessions.registry
-    assert ledger is not None
-    ledger.store = watched = WatchedStore(ledger.store)
+    registry = site.middleware._sessions.registry
+    assert registry is not None
+    registry.store = watched = WatchedStore(registry.store)
     watched.away = True
     page = browser.frame(address(provider), initiator=provider.url)
     assert page.status == 503

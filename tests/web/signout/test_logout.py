@@ -328,9 +328,9 @@ def test_a_store_that_is_away_refuses_a_logout_that_works_when_it_is_back(
     url = f"sqlite:///{tmp_path}/sessions.db"
     with guarded(issuer=provider.issuer, session=url) as site:
         browser = signed_in(site)
-        ledger = site.middleware._sessions.registry
-        assert ledger is not None
-        ledger.store = watched = WatchedStore(ledger.store)
+        registry = site.middleware._sessions.registry
+        assert registry is not None
+        registry.store = watched = WatchedStore(registry.store)
         watched.away = True
         page = browser.navigate(LOGOUT, initiator=ORIGIN, follow=False)
         assert (page.status, page.header("Retry-After")) == (503, "5")
@@ -341,7 +341,7 @@ def test_a_store_that_is_away_refuses_a_logout_that_works_when_it_is_back(
         copy.jar = browser.jar.copy()
         assert browser.navigate(LOGOUT, initiator=ORIGIN, follow=False).status == 303
         assert not is_signed_in(copy, site)
-        assert list(ledger.all()) == []
+        assert list(registry.all()) == []
 
 
 def test_a_disabled_user_is_out(provider: StandIn, tmp_path: Path) -> None:
