@@ -1,7 +1,7 @@
 """The WSGI callable: every request passes here, most of them straight through.
 
-Nothing slow happens in :meth:`OAuth2Middleware.__call__`. What is costly is done in the constructor, or for our own
-URLs by :mod:`oauth2_mw.web.site`, which is imported with the first request for one of them.
+Nothing slow happens in :meth:`OAuth2Middleware.__call__`. Costly work is done in the constructor, or by
+:mod:`oauth2_mw.web.site`, which answers our own URLs and is imported when it is first needed.
 """
 
 from __future__ import annotations
@@ -35,12 +35,11 @@ _CACHE_HEADERS = frozenset({"cache-control", "cdn-cache-control", "surrogate-con
 class OAuth2Middleware:
     """Puts a sign-in in front of a WSGI application.
 
-    :param app: any WSGI application (PEP 3333); it is called for allowed requests alone, and what it returns is passed
-        on untouched.
+    :param app: any WSGI application (PEP 3333), called for allowed requests only, its answers passed on untouched.
     :param settings: see :class:`oauth2_mw.Settings`.
-    :param clocks: what tells the time to sessions; a test may hand in clocks of its own.
-    :raises ConfigError: when the settings cannot be put to work, such as a directory without SQLAlchemy or a
-        ``client_key`` that is damaged.
+    :param clocks: the clocks that sessions go by; tests pass their own.
+    :raises ConfigError: if the settings cannot be used: with a directory, but without SQLAlchemy, or with a damaged
+        ``client_key``.
 
     Construction opens no connection.
     """
@@ -58,12 +57,13 @@ class OAuth2Middleware:
         self._is_public = PublicPaths(settings.public_paths)
         self._own_path = settings.prefix
         self._own_prefix = settings.prefix + "/"
-        #: what the page about an outage is made of: served without asking for a session
+        #: files of the outage page: served without looking up a session, because the store may be what has failed
         self._asset_prefixes = (self._own_prefix + "static/", self._own_prefix + "icon/")
         self._mount = settings.mount
         self._optional = settings.protect == "optional"
         self._hide_cookies = settings.hide_cookies
         self._building = threading.Lock()
+        #: the process that built the site, and the site
         self._built: tuple[int, Site] | None = None
         if settings.preload:
             self._preload()
@@ -136,12 +136,12 @@ class OAuth2Middleware:
         return self._app(environ, start_response)
 
     def _current_session(self, cookie_header: str | None) -> RequestSession | None:
-        """Return what a request's cookies stand for, with tokens that are good where that can be had."""
+        """Return the session that a request's cookies stand for, with its tokens refreshed if that is due."""
         if cookie_header is None:
             return None
         current = self._resolve(cookie_header)
         if current is not None and self._sessions.is_refresh_due(current):
-            return self._site().refreshed(current)
+            return self._site().refresh(current)
         return current
 
     @staticmethod
@@ -152,7 +152,7 @@ class OAuth2Middleware:
             environ["HTTP_COOKIE"] = cookie_header
 
     def _site(self) -> Site:
-        """Return what answers our own URLs. It is built in the process that uses it, because servers fork."""
+        """Return the site of this process. Each process builds its own, because servers fork."""
         built = self._built
         if built is not None and built[0] == os.getpid():
             return built[1]
@@ -165,7 +165,7 @@ class OAuth2Middleware:
 
     @staticmethod
     def _preload() -> None:
-        """Import what the first sign-in needs. Build nothing, because what is built must not cross a fork."""
+        """Import what the first sign-in needs, but build nothing: connections and locks must not cross a fork."""
         for name in (
             "jinja2",
             "jwt",
@@ -185,7 +185,7 @@ def _check_client_keys(settings: Settings) -> None:
 def _send(
     response: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """Answer with a response of ours. A server that names no method meant GET."""
+    """Answer with a response of ours. WebOb needs a request method; a server that gives none means GET."""
     environ.setdefault("REQUEST_METHOD", "GET")
     return response(environ, start_response)
 

@@ -46,26 +46,26 @@ class SessionBackend(Protocol[Cached]):
         """Keep a new session, and return the value of its cookie.
 
         :raises LoginError: code ``session_too_big``.
-        :raises AccessDeniedError: code ``signed_out``, when a logout came for it meanwhile.
+        :raises AccessDeniedError: code ``signed_out``, if a logout arrived while the session was being created.
         """
 
     def renew(self, cached: Cached) -> str | None:
-        """Return a new value for the session's cookie, or ``None`` if the browser had better keep the one it has."""
+        """Return a new value for the session's cookie, or ``None`` if the browser keeps the one it has."""
 
     def replace(self, cached: Cached, session: Session, *, lease: int = 0) -> OpenedSession[Cached] | None:
-        """Keep *session* in the place of its previous state, or return ``None`` if that was replaced before.
+        """Replace a session by *session*, or return ``None`` if another worker has replaced it first.
 
-        :param lease: until when nobody else may refresh it, in seconds since the epoch.
+        :param lease: until when no other worker may refresh it, in seconds since the epoch.
         """
 
     def recall(self, cached: Cached) -> OpenedSession[Cached] | None:
-        """Return what this worker knows of a session by now, or ``None`` if it has ended."""
+        """Return a session as this worker knows it, or ``None`` if it has ended."""
 
     def reload(self, cached: Cached) -> OpenedSession[Cached] | None:
-        """Return a session as it is at this moment, or ``None`` if it has ended."""
+        """Return a session as its store holds it at this moment, or ``None`` if it has ended."""
 
     def shrink_to_fit(self, session: Session) -> Session:
-        """Return the session without what there is no room for.
+        """Return the session, without the tokens and claims that a cookie cannot hold.
 
-        :raises LoginError: code ``session_too_big``, when even the least does not fit.
+        :raises LoginError: code ``session_too_big``, if it does not fit even when reduced.
         """

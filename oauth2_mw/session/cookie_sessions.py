@@ -1,4 +1,4 @@
-"""Sessions that the browsers keep themselves, sealed in their cookies: there is room for a few kilobytes."""
+"""Sessions that the browsers keep themselves, sealed in their cookies: a few kilobytes each."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class CookieSessions:
         try:
             session = Session.from_payload(payload[1:])
         except (ValueError, KeyError, TypeError):
-            log.info("a session cookie of another version was left aside")
+            log.info("a session cookie of another version was ignored")
             return None
         return OpenedSession(session, session, session.renew_at())
 
@@ -92,10 +92,10 @@ class CookieSessions:
     def shrink_to_fit(self, session: Session) -> Session:
         """Return the session without its access token, ID token and unmapped claims, as far as it is too large.
 
-        :raises LoginError: code ``session_too_big``, when even the least does not fit.
+        :raises LoginError: code ``session_too_big``, if it does not fit even when reduced.
         """
         dropped = []
-        for what, shrink in (
+        for name, shrink in (
             ("access_token", _without_token("access_token")),
             ("id_token", _without_token("id_token")),
             ("unmapped claims", _without_claims(self._claims)),
@@ -104,7 +104,7 @@ class CookieSessions:
                 break
             smaller = shrink(session)
             if smaller != session:
-                dropped.append(what)
+                dropped.append(name)
             session = smaller
         identity = session.identity
         if dropped:

@@ -1,8 +1,8 @@
 """The sessions of an application: from a ``Cookie`` header to a session, and from a sign-in to ``Set-Cookie``.
 
 :meth:`SessionManager.resolve` runs on every request, and works on the header's text alone: one dictionary look-up when
-the same header was seen before, otherwise a split, one decryption and one JSON text. Whether the session itself lives
-in the cookie or in a store is the affair of its :class:`~oauth2_mw.session.backend.SessionBackend`.
+the same header was seen before, otherwise a split, one decryption and one JSON text to parse. Where the session itself
+lives, in the cookie or in a store, only its :class:`~oauth2_mw.session.backend.SessionBackend` knows.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 class SessionManager:
     """The sessions of one application, in sealed cookies or in a store.
 
-    :param store: the session store, or with ``session = cookie`` the tables beside the directory that list the
-        sessions; ``None`` if there is neither.
-    :param shared: with ``session = cookie``: where all workers note which sessions have ended.
+    :param store: the session store; with ``session = cookie`` the list of sessions in the directory's database, or
+        ``None`` without a directory.
+    :param shared: with ``session = cookie``: the list of ended sessions that all workers share.
     :param disabled: returns the ids of the users whom the directory has disabled.
     :raises ValueError: at construction, when the keys cannot be read.
     """
@@ -55,7 +55,7 @@ class SessionManager:
         self.clocks = clocks
         self._wall = clocks.wall
         self._monotonic = clocks.monotonic
-        #: whether the cookies hold the sessions themselves, and not handles of those in a store
+        #: whether cookies hold the sessions themselves, rather than handles of sessions in a store
         self.in_cookies = settings.session is None
         self.cookies = Cookies(settings.cookie_name, secure=settings.secure)
         self._keyring = Keyring(settings.secret_keys, sync=settings.revocation_sync, clocks=clocks)
@@ -63,7 +63,7 @@ class SessionManager:
         self.revocations = Revocations(
             shared=shared, disabled=disabled, sync=settings.revocation_sync, clocks=clocks
         )
-        #: what all workers know of sessions; ``None`` if each worker knows its own alone
+        #: what all workers know of sessions; ``None`` if they share nothing
         self.registry = self._open_registry(store) if store is not None else None
         self._backend = self._open_backend()
         self._writer = EnvironWriter(settings.environ)
@@ -110,7 +110,7 @@ class SessionManager:
     def resolve(self, cookie_header: str) -> RequestSession | None:
         """Return what a ``Cookie`` header stands for, or ``None`` if none of our cookies is in it.
 
-        :raises StoreUnavailableError: when it cannot be known whether the session was ended elsewhere.
+        :raises StoreUnavailableError: if the store that knows whether the session has ended cannot be used.
         """
         keyring, now = self._keyring, self._monotonic()
         if now >= keyring.next_look:
@@ -148,23 +148,18 @@ class SessionManager:
         return self.cookies.read(cookie_header).other_header
 
     def recall(self, current: RequestSession) -> RequestSession:
-        """Return what this worker knows of a session by now; a store is asked when ``revocation_sync`` has passed.
+        """Return a session as this worker knows it; a store is asked once in ``revocation_sync`` seconds.
 
         :raises StoreUnavailableError: when the store gives no answer.
         """
-        return self._ask_again(self._backend.recall, current)
+        return self._update(current, self._backend.recall(current.cached)) or current.without_session()
 
     def reload(self, current: RequestSession) -> RequestSession:
-        """Return a session as it is at this moment.
+        """Return a session as its store holds it at this moment.
 
         :raises StoreUnavailableError: when the store gives no answer.
         """
-        return self._ask_again(self._backend.reload, current)
-
-    def _ask_again(
-        self, ask: Callable[[Any], OpenedSession[Any] | None], current: RequestSession
-    ) -> RequestSession:
-        return self._update(current, ask(current.cached)) or current.without_session()
+        return self._update(current, self._backend.reload(current.cached)) or current.without_session()
 
     def _update(self, current: RequestSession, opened: OpenedSession[Any] | None) -> RequestSession | None:
         if opened is None:
@@ -181,31 +176,31 @@ class SessionManager:
         return RequestSession(None, {}, cookies.other_header, cookies, invalid=invalid)
 
     def _find(self, cookies: RequestCookies) -> OpenedSession[Any] | None:
-        """Return the one session that a request's cookies stand for."""
-        found: OpenedSession[Any] | None = None
+        """Return the session that a request's cookies stand for, of which there may be several copies."""
+        result: OpenedSession[Any] | None = None
         for tries, (chunk_count, sealed) in enumerate(self.cookies.session_values(cookies)):
             if tries > MAX_COPIES:
                 break
-            opened = self._backend.open(chunk_count, sealed)
-            if opened is None:
+            copy = self._backend.open(chunk_count, sealed)
+            if copy is None:
                 continue
-            if found is not None and found.session.id != opened.session.id:
+            if result is not None and result.session.id != copy.session.id:
                 # Somebody else's session was slipped in beside this one: nobody can tell which is meant.
                 return None
-            found = opened
-        return found
+            result = copy
+        return result
 
     def _request_session(
         self, opened: OpenedSession[Any], cookies: RequestCookies, *, needs_new_cookie: bool = False
     ) -> RequestSession | None:
         session = opened.session
-        # A provider that was taken away, or now points elsewhere, signs nobody in any more.
+        # A session does not outlive the provider that it came from: one removed, or one whose issuer has changed.
         if self._issuers.get(session.identity.provider) != session.identity.issuer:
             return None
         try:
             environ = self._writer.plain(session.identity, session.tokens)
         except ProviderError as error:
-            log.warning("a session was left aside: %s", error.detail)
+            log.warning("a session was ignored: %s", error.detail)
             return None
         return RequestSession(
             session,
@@ -233,12 +228,12 @@ class SessionManager:
     ) -> list[str]:
         """Return the ``Set-Cookie`` values of a new session.
 
-        :param tokens: those that ``keep_tokens`` names are kept, as far as there is room.
+        :param tokens: those that ``keep_tokens`` names are kept, as far as the cookie can hold them.
         :param cookies: those that came with the request.
-        :param expires_at: the end of the access token, in seconds since the epoch, if it is known.
-        :raises LoginError: code ``session_too_big``, when even the least does not fit into a cookie.
-        :raises AccessDeniedError: code ``signed_out``, when a logout came for it meanwhile.
-        :raises StoreUnavailableError: when it could not be written to the store.
+        :param expires_at: when the access token expires, in seconds since the epoch, or ``None`` if that is unknown.
+        :raises LoginError: code ``session_too_big``, if it does not fit into a cookie even when reduced.
+        :raises AccessDeniedError: code ``signed_out``, if a logout arrived while the session was being created.
+        :raises StoreUnavailableError: if it cannot be written to the store.
         """
         now = int(self._wall())
         kept_tokens = self.select_tokens(tokens)
@@ -258,7 +253,7 @@ class SessionManager:
         return self.cookies.set_session(self._backend.create(session), cookies)
 
     def select_tokens(self, tokens: Mapping[str, str | None]) -> dict[str, str]:
-        """Return those of *tokens* that are there and that ``keep_tokens`` names."""
+        """Return those of *tokens* that the provider issued and ``keep_tokens`` names."""
         return {
             kind: text
             for kind, text in tokens.items()
@@ -266,29 +261,29 @@ class SessionManager:
         }
 
     def shrink_to_fit(self, session: Session) -> Session:
-        """Return a session that has grown without what there is no room for.
+        """Return a session that has grown, without the tokens and claims that its cookie cannot hold.
 
-        :raises LoginError: code ``session_too_big``, when even the least does not fit into a cookie.
+        :raises LoginError: code ``session_too_big``, if it does not fit into a cookie even when reduced.
         """
         return self._backend.shrink_to_fit(session)
 
     def renewal(self, current: RequestSession) -> list[str]:
-        """Return the ``Set-Cookie`` values for a browser whose cookie has fallen behind; mostly none."""
+        """Return the ``Set-Cookie`` values that renew the browser's cookie, mostly an empty list."""
         if current.session is None or (not current.needs_new_cookie and self._wall() < current.renew_at):
             return []
         sealed = self._backend.renew(current.cached)
         return self.cookies.set_session(sealed, current.cookies) if sealed is not None else []
 
     def replace(self, current: RequestSession, session: Session, *, lease: int = 0) -> RequestSession | None:
-        """Put *session* in the place of the current one, or return ``None`` if somebody else was faster.
+        """Replace the current session by *session*, or return ``None`` if another worker has replaced it first.
 
-        :param lease: in a store: until when nobody else may refresh it, in seconds since the epoch.
-        :raises StoreUnavailableError: when it could not be written to the store.
+        :param lease: in a store: until when no other worker may refresh it, in seconds since the epoch.
+        :raises StoreUnavailableError: if it cannot be written to the store.
         """
         return self._update(current, self._backend.replace(current.cached, session, lease=lease))
 
     def is_refresh_due(self, current: RequestSession) -> bool:
-        """Return whether the tokens of a session are to be refreshed by now."""
+        """Return whether it is time to refresh the tokens of a session."""
         session = current.session
         if session is None or session.refresh_schedule is None:
             return False
@@ -299,14 +294,14 @@ class SessionManager:
     def has_ended(self, session: Session) -> bool:
         """Return whether a session was ended before its time.
 
-        :raises StoreUnavailableError: when that cannot be known.
+        :raises StoreUnavailableError: if the store that knows it cannot be used.
         """
         return self.revocations.ended(session.id, session.identity.id, session.sign_in.issued_at)
 
     def end(self, session: Session | SessionRef) -> None:
         """End a session everywhere, copies of its cookie included.
 
-        :raises StoreUnavailableError: when other hosts could not be told.
+        :raises StoreUnavailableError: if the store through which other hosts learn of it cannot be used.
         """
         if self.registry is not None:
             self.registry.end(session.id, expires=session.expires_at)

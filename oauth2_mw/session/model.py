@@ -86,7 +86,7 @@ class Session:
         """Return whether the tokens are to be refreshed by now."""
         return self.refresh_schedule is not None and now >= self.refresh_schedule.refresh_at
 
-    def is_access_token_over(self, now: float) -> bool:
+    def has_access_token_expired(self, now: float) -> bool:
         """Return whether the access token has ended. One whose end is unknown counts as ended."""
         return self.refresh_schedule is None or now >= self.refresh_schedule.token_expires_at
 

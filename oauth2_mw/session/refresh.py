@@ -1,7 +1,7 @@
-r"""Who refreshes a session's tokens before they end, and what everybody else does meanwhile.
+r"""Which request refreshes a session's tokens before they expire, and what the others do meanwhile.
 
 A provider that rotates refresh tokens takes the second use of one for a theft, and revokes all of them (RFC 9700,
-section 4.14). So of all requests that come with a session one refreshes it, the leader, and the others follow:
+section 4.14). So when several requests bring one session, one of them, the leader, refreshes it; the others follow:
 
 =========  =====================================================  =================================================
 \           session in a cookie                                    session in a store
@@ -12,12 +12,12 @@ leader     first in its worker, and with a directory the first    first in its w
            requests that were sent with the old one
 follower   in the same worker: waits for the leader's result;     goes on while the access token is good, and then
            in another: goes on, because the browser is about      waits for the leader in the same worker, or for
-           to bring the new cookie; if it never comes the         the record that another worker writes
+           to bring the new cookie; if that never arrives, the    the record that another worker writes
            refresh token is lost
 =========  =====================================================  =================================================
 
-A lease that its holder did not give back expires, and what a late holder brings is thrown away. For the same reason
-nothing revives a session that ended meanwhile.
+A lease expires if its holder does not give it back, and a result that arrives after that is thrown away. So is the
+result for a session that has ended meanwhile: a refresh never revives one.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ from oauth2_mw.settings.model import Settings
 
 #: Seconds for which one worker may refresh a session: longer than all calls to the provider may take together.
 LEASE = 60
-#: Seconds for which a request waits for the leader once the access token has ended: less than the 30 after which
+#: Seconds for which a request waits for the leader once the access token has expired: less than the 30 after which
 #: gunicorn ends a worker.
 WAIT = 20
 #: Seconds between two looks at the store while another worker refreshes.
 POLL = 0.2
 #: Seconds for which a worker keeps the result for requests with the previous cookie, and waits for another's result.
 GRACE = 60
-#: Seconds for which a request tries to write new tokens to a store that is away.
-WRITING = 10
-#: Seconds for which the worker keeps tokens after that, for the next request with that session.
-UNWRITTEN = 3600
-#: The most results, and the most awaited ones, that a worker remembers.
+#: Seconds for which a request tries to write new tokens to a store that cannot be reached.
+WRITE_TIMEOUT = 10
+#: Seconds for which the worker keeps such tokens, so that the next request with that session can write them.
+UNWRITTEN_LIFETIME = 3600
+#: The most results that a worker remembers, and the most that it waits for.
 MAX_RESULTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What came of a refresh."""
+    """The outcome of a refresh."""
 
     #: ``None`` if the session has ended
     session: Session | None
@@ -90,10 +90,10 @@ class Refresher:
         #: refresh key -> monotonic time up to which another worker's result is awaited
         self._awaited: BoundedCache[str, float] = BoundedCache(max_entries=MAX_RESULTS)
 
-    def refreshed(self, current: RequestSession) -> RequestSession:
-        """Return the session with tokens that are good, as far as they can be had, or without one if it has ended.
+    def refresh(self, current: RequestSession) -> RequestSession:
+        """Return the request with its session's tokens refreshed, if possible, or without a session if it has ended.
 
-        :param current: a session whose tokens are to be refreshed by now.
+        :param current: a request whose session's tokens are due for a refresh.
         :raises StoreUnavailableError: when the session's store cannot be used.
         """
         # Another request may have refreshed it after this one looked its cookie up.
@@ -110,12 +110,12 @@ class Refresher:
                     done = self._in_progress[key] = threading.Event()
             if leader_done is None:
                 try:
-                    return self._run(current, session, key, deadline)
+                    return self._refresh_as_leader(current, session, key, deadline)
                 finally:
                     with self._lock:
                         del self._in_progress[key]
                     done.set()
-            if not session.is_access_token_over(self._sessions.now()):
+            if not session.has_access_token_expired(self._sessions.now()):
                 return current
             if not leader_done.wait(max(deadline - self._monotonic(), 0)):
                 return current
@@ -128,7 +128,9 @@ class Refresher:
         """Revoke a session's tokens (RFC 7009), as far as the provider can. Never raises."""
         self._tokens.revoke(session)
 
-    def _run(self, current: RequestSession, session: Session, key: str, deadline: float) -> RequestSession:
+    def _refresh_as_leader(
+        self, current: RequestSession, session: Session, key: str, deadline: float
+    ) -> RequestSession:
         if self._sessions.in_cookies:
             return self._refresh_in_cookie(current, session, key)
         return self._refresh_in_store(current, deadline)
@@ -152,7 +154,7 @@ class Refresher:
                 leased = self._sessions.replace(current, session.touched(now), lease=int(now) + LEASE)
                 if leased is not None:
                     return self._refresh_with_lease(leased, session)
-            elif not session.is_access_token_over(now) or self._monotonic() >= deadline:
+            elif not session.has_access_token_expired(now) or self._monotonic() >= deadline:
                 return current
             elif reloaded:
                 time.sleep(POLL)
@@ -163,13 +165,13 @@ class Refresher:
         if refreshed is None:
             self._end(session)
             return leased.without_session()
-        give_up_at = self._monotonic() + WRITING
+        give_up_at = self._monotonic() + WRITE_TIMEOUT
         while True:
             try:
                 return self._write(leased, refreshed)
             except StoreUnavailableError:
                 # The old refresh token is used up: without the result nobody could refresh the session any more.
-                self._remember(_refresh_key(session), refreshed, seconds=UNWRITTEN)
+                self._remember(_refresh_key(session), refreshed, seconds=UNWRITTEN_LIFETIME)
                 if self._monotonic() >= give_up_at:
                     raise
                 time.sleep(POLL)
@@ -178,7 +180,7 @@ class Refresher:
         written = self._sessions.replace(leased, refreshed)
         if written is not None:
             return written
-        # The session was ended, or another worker wrote it after this lease had expired: that counts, and not this.
+        # The session was ended, or another worker wrote it after this lease had expired: its result counts.
         latest = self._sessions.reload(leased)
         if latest.session is None:
             self._tokens.revoke(refreshed)
@@ -192,7 +194,7 @@ class Refresher:
             return self._with_session(current, recent.session)
         if self._is_first_use(session, key):
             refreshed = self._tokens.refresh(session)
-        elif self._awaiting_other_worker(key) or not session.is_access_token_over(
+        elif self._is_result_awaited(key) or not session.has_access_token_expired(
             self._sessions.now() - GRACE
         ):
             return current
@@ -212,11 +214,11 @@ class Refresher:
         registry = self._sessions.registry
         return registry is None or registry.consume_once(f"refresh:{key}", expires=session.expires_at)
 
-    def _awaiting_other_worker(self, key: str) -> bool:
-        """Return whether the browser may yet bring the cookie that another worker has set.
+    def _is_result_awaited(self, key: str) -> bool:
+        """Return whether the browser may still bring the cookie that another worker has set.
 
-        The time counts from when this worker first missed it. A browser that comes back after hours sends several
-        requests at once, so that the end of the access token says nothing of when the others were sent.
+        The time counts from when this worker first missed it, not from when the access token expired: a browser that
+        comes back after hours sends several requests at once.
         """
         now = self._monotonic()
         self._awaited.add(key, now + GRACE)
@@ -241,9 +243,9 @@ class Refresher:
 
 
 def _refresh_key(session: Session) -> str:
-    """Return what stands for one use of a session's refresh token; after a postponement it is another use.
+    """Return a key for one use of a session's refresh token. A refresh that was postponed gets another key.
 
-    The session is part of it, because some providers give one refresh token to several sign-ins of a user.
+    The session's id is part of it, because some providers give one refresh token to several sign-ins of a user.
     """
     schedule = session.refresh_schedule
     use = f"{session.id} {schedule and schedule.refresh_at} {session.tokens.get('refresh_token')}"

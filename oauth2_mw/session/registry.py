@@ -192,11 +192,11 @@ class SessionRegistry:
         for session_id, record in records:
             summary = self._sealer.open(_SUMMARY, session_id, record.summary)
             if summary is None:
-                log.info("a record of a session that no key opens was left aside")
+                log.info("a record of a session that no key opens was ignored")
                 continue
             info, idle = _session_info(session_id, record, summary)
             if info is None:
-                log.info("a record of a session of another version was left aside")
+                log.info("a record of a session of another version was ignored")
             elif now < min(info.expires_at, info.last_used_at + idle):
                 yield info
 

@@ -170,7 +170,7 @@ class StoredSessions:
         return _opened(latest) if latest is not None else None
 
     def shrink_to_fit(self, session: Session) -> Session:
-        """Return the session as it is: a store has room."""
+        """Return the session as it is: a store has no such limit."""
         return session
 
     def _find(self, handle: Handle) -> CachedSession | None:
@@ -212,7 +212,7 @@ class StoredSessions:
         try:
             session = Session.from_payload(payload)
         except (ValueError, KeyError, TypeError):
-            log.info("a session of another version was left aside")
+            log.info("a session of another version was ignored")
             return None
         if session.last_used_at < record.seen:
             session = replace(session, last_used_at=record.seen)

@@ -300,7 +300,7 @@ def _string_object(text: str, *, example: str) -> dict[str, str]:
     for name, value in members.items():
         if not isinstance(value, str):
             raise ValueError(
-                f"the value of {shown(name)} is not a text: write it in double quotes, like {example}"
+                f"the value of {shown(name)} is not a string: write it in double quotes, like {example}"
             )
     return members
 

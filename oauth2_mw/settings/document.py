@@ -135,7 +135,7 @@ def read_mapping(mapping: Mapping[Any, Any], base: Path) -> Document:
     document = Document()
     for name, value in mapping.items():
         if not isinstance(name, str):
-            document.add_problem(MAIN, "", f"the name {shown(repr(name))} is not a text")
+            document.add_problem(MAIN, "", f"the name {shown(repr(name))} is not a string")
         elif name in SECTIONS or name.startswith(PROVIDER_PREFIX):
             if isinstance(value, Mapping):
                 document.add_section(name)
@@ -152,7 +152,7 @@ def read_mapping(mapping: Mapping[Any, Any], base: Path) -> Document:
 
 def _put(document: Document, section: str, key: object, value: Any, base: Path) -> None:
     if not isinstance(key, str):
-        document.add_problem(section, "", f"the key {shown(repr(key))} is not a text")
+        document.add_problem(section, "", f"the key {shown(repr(key))} is not a string")
         return
     if key in document.section(section):
         document.add_problem(section, key, "is written twice: keep one of them")

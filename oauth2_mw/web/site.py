@@ -108,13 +108,13 @@ class Site:
         """Answer a request that cannot be judged because what is needed for it cannot be reached."""
         return self._failures.service_unavailable(error, environ)
 
-    def refreshed(self, current: RequestSession) -> RequestSession:
+    def refresh(self, current: RequestSession) -> RequestSession:
         """Return the session of a request with its tokens refreshed, or without a session if it has ended.
 
         :raises StoreUnavailableError: when its store cannot be used.
         """
         try:
-            return self._refresher.refreshed(current)
+            return self._refresher.refresh(current)
         except StoreUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - a session that is good until its end does not depend on this

@@ -356,7 +356,7 @@ def test_who_does_not_refresh_asks_the_store_no_more_often_for_that(
 def test_new_tokens_that_the_store_does_not_take_are_written_down_later(
     provider: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, failures: int
 ) -> None:
-    monkeypatch.setattr(refresh, "WRITING", seconds)
+    monkeypatch.setattr(refresh, "WRITE_TIMEOUT", seconds)
     monkeypatch.setattr(refresh, "POLL", 0.01)
     with scene(provider, tmp_path) as there:
         watched, left = watch(there), [StoreUnavailableError("the store is away")] * failures
@@ -500,7 +500,7 @@ def test_two_sessions_with_one_refresh_token_stay_two(provider: StandIn, tmp_pat
             both.append(replace(current, session=session, cached=session))
         site = there.site.middleware._site()
         for current in both:
-            seen = site.refreshed(current).session
+            seen = site.refresh(current).session
             assert seen is not None and current.session is not None
             assert seen.id == current.session.id
 

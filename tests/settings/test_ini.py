@@ -439,9 +439,9 @@ def test_a_path_object_is_a_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mapping", "line"),
     [
-        ({1: "x"}, "[oauth2_mw] the name '1' is not a text"),
+        ({1: "x"}, "[oauth2_mw] the name '1' is not a string"),
         ({"environ": "x"}, "[environ] a section is a mapping of its keys"),
-        ({"environ": {1: "email"}}, "[environ] the key '1' is not a text"),
+        ({"environ": {1: "email"}}, "[environ] the key '1' is not a string"),
         ({"leeway": 1.5}, "[oauth2_mw] leeway: a float is not allowed here"),
         ({"scope": ["openid", 1]}, "[oauth2_mw] scope: a list is not allowed here"),
         ({"client_id": {"a": "b"}}, "[oauth2_mw] client_id: a dict is not allowed here"),

@@ -90,7 +90,9 @@ def parse_metadata(document: Mapping[str, Any], *, issuer: str, insecure_http: b
         if url is None:
             continue
         problem = (
-            endpoint_problem(url, insecure_http=insecure_http) if isinstance(url, str) else "it is not a text"
+            endpoint_problem(url, insecure_http=insecure_http)
+            if isinstance(url, str)
+            else "it is not a string"
         )
         if problem is not None:
             raise ProviderError(f"{name} in the metadata is {shown(url)}: {problem}", code="metadata")
@@ -100,7 +102,7 @@ def parse_metadata(document: Mapping[str, Any], *, issuer: str, insecure_http: b
         if values is None:
             continue
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise ProviderError(f"{name} in the metadata is not a list of texts", code="metadata")
+            raise ProviderError(f"{name} in the metadata is not a list of strings", code="metadata")
         members[name] = tuple(values)
     name = "authorization_response_iss_parameter_supported"
     members[name] = document.get(name, False)

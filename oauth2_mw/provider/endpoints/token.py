@@ -166,7 +166,7 @@ def _is_token_text(value: Any) -> bool:
 
 def _token_text(value: Any, name: str, response: EndpointResponse) -> str:
     if not _is_token_text(value):
-        raise _unusable(response, f"its {name} is not a text of 1 to {MAX_TOKEN_TEXT} visible characters")
+        raise _unusable(response, f"its {name} is not a string of 1 to {MAX_TOKEN_TEXT} visible characters")
     return str(value)
 
 

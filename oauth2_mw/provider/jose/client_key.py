@@ -118,7 +118,7 @@ def _from_jwk(text: str) -> ClientKey:
         raise ValueError("its use or key_ops say that it is not for signing: take a key that is")
     kid = jwk.get("kid")
     if kid is not None and not isinstance(kid, str):
-        raise ValueError("its kid is not a text: write it as the provider knows it, in quotes")
+        raise ValueError("its kid is not a string: write it as the provider knows it, in quotes")
     private = _load_jwk({name: value for name, value in jwk.items() if name in _JWK_MEMBERS})
     if private is None:
         raise ValueError(_DAMAGED)

@@ -110,7 +110,7 @@ def _check_header(header: Mapping[str, Any], kind: TokenKind, algorithms: frozen
     kid = header.get("kid")
     if kid is not None and not (isinstance(kid, str) and 0 < len(kid) <= MAX_KID):
         raise TokenError(
-            f"the kid of the {kind.name} is not a text of 1 to {MAX_KID} characters", code="token_header"
+            f"the kid of the {kind.name} is not a string of 1 to {MAX_KID} characters", code="token_header"
         )
     return alg
 

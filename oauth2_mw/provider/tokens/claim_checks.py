@@ -103,7 +103,7 @@ def check_subject(subject: Any) -> str:
     :raises TokenError: ``token_subject``.
     """
     if not is_identifier(subject):
-        raise TokenError(f"sub must be a printable text of 1 to {MAX_ID} characters", code="token_subject")
+        raise TokenError(f"sub must be a printable string of 1 to {MAX_ID} characters", code="token_subject")
     return subject
 
 
@@ -119,5 +119,5 @@ def read_subject(path: AttributePath, claims: Mapping[str, Any]) -> str:
 
 
 def is_identifier(value: Any) -> TypeGuard[str]:
-    """Return whether *value* is a text of 1 to 255 printable characters."""
+    """Return whether *value* is a string of 1 to 255 printable characters."""
     return isinstance(value, str) and 0 < len(value) <= MAX_ID and value.isprintable()

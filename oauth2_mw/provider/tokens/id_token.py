@@ -21,12 +21,13 @@ ID_TOKEN = TokenKind("ID token", frozenset({"jwt"}))
 #: seconds; an ID token comes straight from the provider, so an old one is likely to be stolen
 MAX_AGE = 3600
 
+# By the last three characters of ``alg``.
 _HASHES: Mapping[str, Callable[[bytes], Any]] = MappingProxyType(
     {
         "256": hashlib.sha256,
         "384": hashlib.sha384,
         "512": hashlib.sha512,
-        # Ed25519 uses SHA-512 itself (RFC 8032), and at_hash follows it.
+        # EdDSA: Ed25519 uses SHA-512 itself (RFC 8032), and at_hash follows it.
         "DSA": hashlib.sha512,
     }
 )
@@ -41,7 +42,7 @@ def validate_id_token(
     :param access_token: the one that came with the token, for ``at_hash``.
     :param now: seconds since the epoch.
     :raises TokenError: with a code ``token_...`` that names the failed check.
-    :raises ProviderUnavailableError, ProviderError: if the provider's keys cannot be fetched.
+    :raises ProviderUnavailableError, ProviderError: if the provider's keys are needed and cannot be fetched.
     """
     provider = validator.provider
     verified = _verify(token, validator)
@@ -64,11 +65,11 @@ def validate_refreshed_id_token(
 ) -> dict[str, Any]:
     """Return the claims of the ID token of a refresh (OpenID Connect Core, section 12.2).
 
-    The checks are those of a sign-in, but for two. ``max_age`` is not checked again, since nobody signed in anew. A
-    nonce may be missing; otherwise it must be that of the sign-in, if that is known. The caller compares ``sub``.
+    The checks are those of a sign-in, with two exceptions: ``max_age`` is not checked again, since nobody signed in
+    anew, and the token need not have a nonce. The caller compares ``sub``.
 
     :param nonce: the one in the ID token of the sign-in, or ``None`` if it is unknown.
-    :param auth_time: the claim of the ID token of the sign-in, or ``None`` if it was missing.
+    :param auth_time: the one in the ID token of the sign-in, or ``None`` if it had none.
     :raises TokenError: with a code ``token_...`` that names the failed check; otherwise as :func:`validate_id_token`.
     """
     provider = validator.provider
@@ -96,8 +97,8 @@ def read_nonce(token: str) -> str | None:
 def read_sid(claims: Mapping[str, Any]) -> str | None:
     """Return ``sid``, the session at the provider (OpenID Connect Front-Channel Logout 1.0, section 3), or ``None``.
 
-    A malformed one is ignored, because no specification has the ID token refused for it: a logout by ``sid`` will just
-    not find this session.
+    A malformed one is ignored, because no specification demands that the ID token be refused for it; a logout by
+    ``sid`` then does not find this session.
     """
     sid = claims.get("sid")
     return sid if is_identifier(sid) else None
@@ -142,7 +143,7 @@ def _check_same_auth_time(token: VerifiedToken, auth_time: int | None) -> None:
     claim = int(numeric_date(token, "auth_time"))
     if auth_time is not None and claim != auth_time:
         raise TokenError(
-            "the ID token is about another sign-in at the provider than the one before: its auth_time differs",
+            "the ID token belongs to another sign-in at the provider: its auth_time differs",
             code="token_auth_time",
         )
 

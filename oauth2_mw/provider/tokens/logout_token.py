@@ -96,7 +96,7 @@ def _check_identifier(claims: Mapping[str, Any], name: str, *, code: str) -> str
     value = claims.get(name)
     if not is_identifier(value):
         raise TokenError(
-            f"{name} in the logout token is not a printable text of 1 to {MAX_ID} characters",
+            f"{name} in the logout token is not a printable string of 1 to {MAX_ID} characters",
             code=code,
         )
     return value

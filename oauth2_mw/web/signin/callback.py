@@ -1,7 +1,7 @@
-"""The way back from a provider: an answer is checked before it is used.
+"""The callback URLs: a provider's answer to a sign-in is checked before it is used.
 
-It is one way: attempt, answer, identity, permission, directory, session, redirect. A step that fails raises, and no
-later step has been taken.
+The steps are attempt, answer, identity, permission, directory, session, redirect, always in this order. A step that
+fails raises, and none of the later ones is taken.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from oauth2_mw.web.signin.login import Login, SignInFailedError
 
 #: The parameters of an authorization response (RFC 6749, 4.1.2; RFC 9207; OpenID Connect Session Management).
 _PARAMETERS = frozenset({"code", "state", "iss", "error", "error_description", "error_uri", "session_state"})
-#: Those that are sentences for people: providers break their lines.
+#: Those that are prose for people, in which line breaks are accepted because some providers wrap it.
 _PROSE = frozenset({"error_description"})
 _MAX_STATE = 512
 _MAX_CODE = 4096
-#: How often an answer that does not fit begins a sign-in anew before a page explains.
+#: How often a sign-in is begun anew because its answer fits no attempt; after that an error page explains.
 _MAX_RESTARTS = 1
 
 
 class Callback:
     """The callback URLs of one application.
 
-    :param login: begins a sign-in anew when an answer fits no attempt.
+    :param login: begins a sign-in anew if an answer fits no attempt.
     :param clients: returns the client of a provider, by its NAME.
     """
 
@@ -63,15 +63,15 @@ class Callback:
         self._admission = admission
 
     def answer(self, request: Request, current: RequestSession, *, name: str) -> Response:
-        """``login/callback/NAME/``: act upon the provider's answer.
+        """``login/callback/NAME/``: sign the person in whom the provider's answer names.
 
         :raises MethodNotAllowedError: for another method than the provider's ``response_mode`` uses.
-        :raises BadRequestError, StateError: when the answer belongs to no attempt of ours.
-        :raises SignInFailedError: when it belongs to one, and leads to no session.
+        :raises BadRequestError, StateError: if the answer belongs to no attempt of ours.
+        :raises SignInFailedError: if it belongs to one, but does not lead to a session.
         """
         provider = self._providers[name]
-        # The response mode that was requested is the only one that is answered: neither the query beside a form nor a
-        # form in place of a query is read. A HEAD would use up the code and show nobody the result.
+        # Only the response mode that was requested is accepted: a query beside a form is not read, nor a form in place
+        # of a query. A HEAD would use up the code and show nobody the result.
         if provider.response_mode == "form_post":
             require_method(request, "POST")
             params = read_form(request, _PARAMETERS, prose=_PROSE)
@@ -97,9 +97,7 @@ class Callback:
         if not text:
             raise StateError("the answer carries no state", code="state_missing")
         if len(text) > _MAX_STATE or len(params.get("code", "")) > _MAX_CODE:
-            raise BadRequestError(
-                "the state or the code is longer than any of ours or of a provider's", code="too_long"
-            )
+            raise BadRequestError("the state or the code is too long", code="too_long")
         state = self._attempts.open_state(text)
         if state is None:
             raise StateError(
@@ -116,7 +114,7 @@ class Callback:
     def _answer_late(
         self, state: State, attempt: Attempt | None, environ: Environ, current: RequestSession
     ) -> Response:
-        """Answer what cannot be acted upon any more: a restored tab, the back button, a cookie that is gone."""
+        """Handle an answer that comes too late: from a restored tab, the back button, or without its cookie."""
         destination = attempt.destination if attempt is not None else None
         expired = self._attempts.expire_unusable(current.cookies)
         if current.session is not None:
@@ -143,8 +141,8 @@ class Callback:
         current: RequestSession,
     ) -> Response:
         client = self._clients(provider.name)
-        # Taken before the provider is called, so that a logout that arrives in the meantime is later.
-        started = int(self._sessions.now())
+        # Read before the provider is called, so that a logout that arrives in the meantime counts as later.
+        started_at = int(self._sessions.now())
         client.check_issuer(params.get("iss"))
         code = _authorization_code(params)
         authentication = client.redeem(code=code, nonce=attempt.nonce, code_verifier=attempt.code_verifier)
@@ -166,7 +164,7 @@ class Callback:
             tokens,
             current.cookies,
             sign_in=SignInDetails(
-                issued_at=authentication.issued_at if authentication.issued_at is not None else started,
+                issued_at=authentication.issued_at if authentication.issued_at is not None else started_at,
                 sid=authentication.sid,
                 device=device(environ.get("HTTP_USER_AGENT")),
                 remote_addr=address(environ.get("REMOTE_ADDR")),
@@ -187,7 +185,7 @@ class Callback:
 def _authorization_code(params: Mapping[str, str]) -> str:
     error, code = params.get("error"), params.get("code")
     if error is not None and code is not None:
-        raise BadRequestError("the answer carries an error and a code", code="error_and_code")
+        raise BadRequestError("the answer carries both an error and a code", code="error_and_code")
     description = params.get("error_description", "")
     if error == "access_denied":
         raise SignInDeclinedError(f"the provider answered access_denied: {description}")

@@ -126,7 +126,7 @@ def test_a_pem_that_cannot_sign_is_explained(case: str) -> None:
         ({"use": "enc"}, "not for signing"),
         ({"key_ops": ["verify"]}, "not for signing"),
         ({"key_ops": "sign"}, "not for signing"),
-        ({"kid": 7}, "its kid is not a text"),
+        ({"kid": 7}, "its kid is not a string"),
         ({"alg": "ES384"}, "its alg does not fit the key: write ES256, or leave it out"),
         ({"alg": "HS256"}, "its alg does not fit the key"),
         ({"alg": "none"}, "its alg does not fit the key"),
