@@ -21,9 +21,9 @@ def base64url(octets: bytes) -> str:
 
 
 def base64url_octets(text: str) -> bytes | None:
-    """Return the octets of an unpadded base64url text, or ``None`` if it is not the one spelling of them.
+    """Return the octets of an unpadded base64url text, or ``None`` if it is malformed.
 
-    One value, one spelling: otherwise a copy that looks different passes any list of texts seen.
+    Each value has only one accepted spelling: otherwise a copy spelt differently would get past a list of used ones.
     """
     remainder = len(text) & 3
     if remainder == 1 or (remainder and text[-1] not in _LAST[remainder]):
@@ -32,15 +32,15 @@ def base64url_octets(text: str) -> bytes | None:
         octets = a2b_base64(text.encode("ascii").translate(_ALPHABET) + _PADDING[remainder])
     except ValueError:
         return None
-    # The decoder drops what is not base64; then something is missing at the end.
+    # The decoder drops characters that are not base64, so that the result is too short.
     return octets if len(octets) == len(text) * 3 // 4 else None
 
 
 def pair_hash(issuer: str, name: str) -> str:
-    """Return a text of fixed length that stands for a name which means something at one issuer alone.
+    """Return a hash of fixed length of an issuer and a name that is unique only at this issuer.
 
-    No other pair has the same one: the issuer's length goes into the hash. It is compared octet by octet, whatever a
-    database's collation is.
+    No two pairs share one: the issuer's length goes into the hash. It tells pairs apart octet by octet, whichever texts
+    a database's collation takes for equal.
     """
     pair = f"{len(issuer)}:{issuer}{name}".encode("utf-8", "surrogatepass")
     return base64url(hashlib.sha256(pair).digest())

@@ -119,7 +119,7 @@ class Directory:
                 created = enrolment.create(
                     self._users, connection, provider, issuer, subject, attributes, now
                 )
-                # If another sign-in of this person was faster, this one is their second.
+                # If another sign-in has added this person first, this one is their second.
                 row = self._users.lock(connection, has_key)
             if row is None:
                 raise StoreUnavailableError(

@@ -45,7 +45,7 @@ def create(
     attributes: Attributes,
     now: int,
 ) -> bool:
-    """Add a user. Return ``False``, with nothing written, if another sign-in of the same person was faster.
+    """Add a user. Return ``False``, with nothing written, if another sign-in of the same person has added them first.
 
     :raises AccessDeniedError: ``bad_username`` or ``username_taken``; the caller must roll back.
     :raises ProviderError: ``bad_attribute``; the caller must roll back.

@@ -58,9 +58,9 @@ NO_SESSION = RequestSession(None, {}, None, RequestCookies({}, None))
 class CookieHeaderCache(BoundedCache[str, RequestSession]):
     """What ``Cookie`` headers stand for under one ring of keys.
 
-    Another ring gets a cache of its own, so that nothing opened with old keys ends up among what the new ones opened.
-    A request puts what it worked out with :meth:`put_unless_busy`: it waits for nobody, least of all in a process that
-    was forked while another thread held the lock.
+    Another ring gets a cache of its own, so that nothing opened with a retired key outlives it. Requests add entries
+    with :meth:`put_unless_busy`, so that none waits for a lock, least of all in a process that was forked while another
+    thread held it.
     """
 
     def __init__(self) -> None:
@@ -68,6 +68,6 @@ class CookieHeaderCache(BoundedCache[str, RequestSession]):
 
 
 def _size(header: str, current: RequestSession) -> int:
-    # Each entry is taken for the only one of its session, which it may be: each reading makes an object of its own.
+    # Counted as if no other entry shared the session, which may be so: each reading makes an object of its own.
     stored = current.cached.size if isinstance(current.cached, CachedSession) else 0
     return len(header) * _HEADER_FACTOR + stored * _STORED_FACTOR

@@ -83,11 +83,11 @@ class Session:
         return now < self.expires_at and now < self.last_used_at + self.idle_timeout
 
     def is_refresh_due(self, now: float) -> bool:
-        """Return whether the tokens are to be refreshed by now."""
+        """Return whether it is time to refresh the tokens."""
         return self.refresh_schedule is not None and now >= self.refresh_schedule.refresh_at
 
     def has_access_token_expired(self, now: float) -> bool:
-        """Return whether the access token has ended. One whose end is unknown counts as ended."""
+        """Return whether the access token has expired. One of unknown lifetime counts as expired."""
         return self.refresh_schedule is None or now >= self.refresh_schedule.token_expires_at
 
     def renew_at(self) -> float:

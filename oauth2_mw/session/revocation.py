@@ -21,9 +21,9 @@ from oauth2_mw.session.stores.record import EXPIRY_GRACE
 if TYPE_CHECKING:
     from oauth2_mw.sql.revocations import Revocation
 
-#: Seconds for which a copy of the list is used while the directory is away.
+#: Seconds for which a copy of the list is used while the directory cannot be reached.
 GRACE = 60
-#: Seconds between two tries while the directory is away.
+#: Seconds between two tries while the directory cannot be reached.
 RETRY = 1
 
 _SESSION, _USER = "session:", "user:"

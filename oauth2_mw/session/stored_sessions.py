@@ -2,7 +2,7 @@
 
 The record's tokens and claims are sealed with a key of that one session, which only the browser's cookie holds: the
 store alone says nothing, and neither does the cookie. A session that was read within ``revocation_sync`` is not read
-again. Reading one takes one round trip, which also notes its use where that is due.
+again. Reading one takes one round trip, which also notes its use if the last one noted is long enough ago.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class StoredSessions:
     def _read(self, handle: Handle, cached: CachedSession | None) -> CachedSession | None:
         now, fresh_until = int(self._wall()), self._fresh_until()
         if cached is None:
-            # This worker has not seen the session yet: its use is noted where that is due, without reading it first.
+            # This worker has not seen the session yet: reading it and noting its use takes one round trip.
             record = self._registry.touch(
                 handle.id, seen=now, expires=min(handle.expires, now + handle.idle), step=handle.idle // 8
             )
@@ -199,7 +199,7 @@ class StoredSessions:
         return self._open_record(handle, record, fresh_until)
 
     def _fresh_until(self) -> float:
-        # Taken before the store is asked: a slow answer was true earlier, and does not count for longer.
+        # Computed before the store is asked: a slow answer is as old as its question.
         return self._monotonic() + self._sync
 
     def _open_record(self, handle: Handle, record: Record | None, fresh_until: float) -> CachedSession | None:

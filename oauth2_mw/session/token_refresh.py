@@ -47,7 +47,7 @@ class TokenRefresher:
         self._admission = admission
 
     def refresh(self, session: Session) -> Session | None:
-        """Return the session with new tokens, or as it was if the provider is away, or ``None`` if it has to end."""
+        """Return the session with new tokens, unchanged if the provider is unreachable, or ``None`` if it must end."""
         provider = self._providers[session.identity.provider]
         try:
             response = self._clients(provider.name).refresh(
@@ -122,7 +122,7 @@ class TokenRefresher:
                 provider, issuer=previous.issuer, subject=previous.subject, claims=claims, now=now
             )
         except StoreUnavailableError as error:
-            # The old refresh token is used up: the new one must not be lost because the directory is away.
+            # The old refresh token is used up: the new one must not be lost because the directory cannot be reached.
             audit("refresh_without_directory", identity=previous, detail=error.detail)
             return previous
         if identity.id != previous.id:

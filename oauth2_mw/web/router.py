@@ -65,15 +65,15 @@ class Router:
 
     @staticmethod
     def is_back_channel(path_suffix: str) -> bool:
-        """Return whether a provider speaks at that path, and not a browser: no cookie means anything there."""
+        """Return whether a provider calls that path rather than a browser, so that cookies mean nothing there."""
         return path_suffix.startswith(_BACK_CHANNEL)
 
     def find(self, request: Request, path_suffix: str) -> Handler:
         """Return the handler of a path.
 
         :param path_suffix: what follows ``prefix`` in ``PATH_INFO``.
-        :raises BadRequestError: when the path is not UTF-8 or holds control characters.
-        :raises NotFoundError: when it is none of the fixed names.
+        :raises BadRequestError: if the path is not UTF-8 or holds control characters.
+        :raises NotFoundError: if there is nothing at the path.
         """
         try:
             path_suffix.encode("latin-1").decode("utf-8")

@@ -60,7 +60,7 @@ class Store(Protocol):
         summary: str | None = None,
         indexes: Collection[str] = (),
     ) -> Record | None:
-        """Read a record that is in use, and write its use down where that is due.
+        """Read a record that is in use, and note its use if the last one noted is long enough ago.
 
         This is one atomic step: a :meth:`replace` at the same moment is not lost, and a record that was deleted or has
         expired does not come back. One round trip when *indexes* is empty.
@@ -74,11 +74,11 @@ class Store(Protocol):
         """
 
     def replace(self, key: str, record: Record) -> bool:
-        """Put *record* in the place of the one whose version is one less (compare and set).
+        """Replace the record whose version is one less by *record* (compare and set).
 
         Its indexes stay. Of any number of callers with the same version exactly one gets ``True``.
 
-        :returns: ``False``, with nothing written, if another caller was faster or the record is gone.
+        :returns: ``False``, with nothing written, if another caller has replaced the record first, or it is gone.
         """
 
     def delete(self, key: str) -> bool:

@@ -85,7 +85,7 @@ class SqlStore:
         summary: str | None = None,
         indexes: Collection[str] = (),
     ) -> Record | None:
-        """Read a record that is in use, and write its use down where that is due."""
+        """Read a record that is in use, and note its use if the last one noted is long enough ago."""
         check_name(key)
         check(Record(1, "", summary or "", seen, expires, step))
         names = _checked(indexes)

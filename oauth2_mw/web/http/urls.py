@@ -107,13 +107,13 @@ class Urls:
         return any(url.startswith("http:") for url in urls)
 
     def is_mount_in_path_info(self, path: str) -> bool:
-        """Return whether *path*, a ``PATH_INFO``, is one of our own with the mount still before it."""
+        """Return whether *path*, a ``PATH_INFO``, is one of our own that still begins with the mount."""
         return self._own_prefix != self._prefix and path.startswith(self._own_prefix + "/")
 
     # Destinations
 
     def destination(self, value: str | None) -> str | None:
-        """Return the local path that *value* names, built anew, or ``None`` if it leads out of this application.
+        """Return the local path that *value* names, rebuilt, or ``None`` if it leads out of this application.
 
         The sessions page is the only one of our own URLs to which a person may return.
         """

@@ -241,7 +241,7 @@ class RedisStore:
             values.require_done(answer)
 
     def _extend_listing(self, key: str, listing: values.Listing, expires: int, now: int) -> None:
-        """List a session anew that lives on for longer than its indexes would list it."""
+        """List a session again if it may outlive its entries in the indexes."""
         if expires <= listing.until:
             return
         until = self._listed_until(expires, now)
