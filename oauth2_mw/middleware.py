@@ -23,13 +23,11 @@ from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
+from oauth2_mw.shared_caches import is_shared, personal_headers
 from oauth2_mw.web.http.urls import Urls
 
 if TYPE_CHECKING:
     from oauth2_mw.web.site import Site
-
-#: The header fields that tell caches, those of content delivery networks included, whether they may keep a response.
-_CACHE_HEADERS = frozenset({"cache-control", "cdn-cache-control", "surrogate-control"})
 
 
 class OAuth2Middleware:
@@ -62,6 +60,7 @@ class OAuth2Middleware:
         self._mount = settings.mount
         self._optional = settings.protect == "optional"
         self._hide_cookies = settings.hide_cookies
+        self._respect_caching = settings.shared_caches == "respect"
         self._building = threading.Lock()
         #: the process that built the site, and the site
         self._built: tuple[int, Site] | None = None
@@ -122,7 +121,12 @@ class OAuth2Middleware:
         # the new refresh token would be lost.
         must_set_cookie = current.needs_new_cookie and self._sessions.in_cookies
         cookies = self._sessions.renewal(current)
-        return self._app(environ, _private(start_response, cookies, must_set_cookie=must_set_cookie))
+        return self._app(
+            environ,
+            _personal(
+                start_response, cookies, respect=self._respect_caching, must_set_cookie=must_set_cookie
+            ),
+        )
 
     def _serve_anonymous(
         self, environ: WSGIEnvironment, start_response: StartResponse, current: RequestSession | None
@@ -132,7 +136,7 @@ class OAuth2Middleware:
         environ["oauth2_mw.urls"] = self._urls
         if current is not None and current.invalid:
             expired = self._sessions.cookies.expire_session(current.cookies)
-            start_response = _private(start_response, expired)
+            start_response = _personal(start_response, expired, respect=True)
         return self._app(environ, start_response)
 
     def _current_session(self, cookie_header: str | None) -> RequestSession | None:
@@ -190,28 +194,23 @@ def _send(
     return response(environ, start_response)
 
 
-def _private(
-    start_response: StartResponse, cookies: list[str], *, must_set_cookie: bool = False
+def _personal(
+    start_response: StartResponse, cookies: list[str], *, respect: bool, must_set_cookie: bool = False
 ) -> StartResponse:
-    """Keep a user's page out of shared caches where the application says nothing, and add cookies of ours.
+    """Keep a user's page out of everybody else's caches, and add cookies of ours.
 
-    A response that the application declares public is left as it is, and carries no cookie: anybody may keep it.
+    A response that shared caches may keep carries no cookie.
 
-    :param must_set_cookie: whether the cookies cannot wait for another response: a public one becomes private then.
+    :param respect: whether the application may open its response to shared caches.
+    :param must_set_cookie: whether the cookies cannot wait for another response, which closes this one.
     """
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-        caching = [
-            value.lower() for name, value in headers if len(name) == 13 and name.lower() == "cache-control"
-        ]
-        public = any("public" in value or "s-maxage" in value for value in caching)
-        if public and must_set_cookie:
-            headers = [(name, value) for name, value in headers if name.lower() not in _CACHE_HEADERS]
-            caching, public = [], False
-        if not caching:
-            headers = [*headers, ("Cache-Control", "private")]
-        if cookies and not public:
-            headers = [*headers, *(("Set-Cookie", cookie) for cookie in cookies), ("Vary", "Cookie")]
+        added = cookies
+        keep_open = respect and not must_set_cookie
+        if added and keep_open and is_shared(headers):
+            added = []
+        headers = personal_headers(headers, added, respect=keep_open)
         return (
             start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
         )

@@ -19,7 +19,7 @@ TREES = {
 RESPONSES = "web/http/responses.py"
 #: The one other place: the renewed session cookie that goes along with a response of the application, and what keeps
 #: caches from it. The hot path does not import WebOb, and an application's response is no object of ours.
-RENEWAL = ("middleware.py", "_private")
+RENEWAL = ("shared_caches.py", "personal_headers")
 #: Where a ``Location`` is made.
 URLS = "web/http/urls.py"
 

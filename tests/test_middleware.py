@@ -18,7 +18,7 @@ from oauth2_mw.middleware import OAuth2Middleware
 from tests.support.clock import ShiftedClocks
 from tests.support.hosts.guarded import guard
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
-from tests.support.settings.minimal import ORIGIN, make_settings
+from tests.support.settings.minimal import ORIGIN
 
 HTML = "text/html,*/*;q=0.8"
 COOKIE = "__Host-oauth2_mw"
@@ -219,18 +219,51 @@ def test_the_applications_own_iterable_comes_back(app: App) -> None:
     assert call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware))).iterable is app.iterable
 
 
-@pytest.mark.requirement("3i.4")
-@pytest.mark.parametrize("own", [None, "public, max-age=60", "max-age=0", "no-store"])
-def test_a_persons_page_stays_out_of_shared_caches_unless_the_application_says_otherwise(
-    own: str | None,
-) -> None:
-    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        start_response("200 OK", [("Content-Type", "text/plain"), *([("cache-control", own)] if own else [])])
+class CachingApp:
+    """Says to caches what it is told to."""
+
+    def __init__(self, *headers: tuple[str, str]) -> None:
+        self.headers = headers
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain"), *self.headers])
         return [b""]
 
-    middleware = OAuth2Middleware(app, make_settings(issuer="https://id.example"))
+
+@pytest.mark.requirement("3i.4", "V34")
+@pytest.mark.parametrize(
+    ("own", "refused"),
+    [
+        ("public, max-age=60", "private, max-age=60"),
+        ("s-maxage=60", "private"),
+        ("max-age=60", "private, max-age=60"),
+        ("no-store", "no-store"),
+    ],
+)
+@pytest.mark.parametrize("protect", ["required", "optional"])
+def test_a_persons_page_stays_out_of_shared_caches_unless_a_setting_says_otherwise(
+    own: str, refused: str, protect: str
+) -> None:
+    app = CachingApp(("Cache-Control", own), ("CDN-Cache-Control", "max-age=9"), ("Vary", "Accept"))
+    middleware = guard(app, protect=protect)
     answer = call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware)))
-    assert answer.header("Cache-Control") == (own or "private")
+    assert answer.all_headers("Cache-Control") == [refused]
+    assert answer.all_headers("CDN-Cache-Control") == []
+    assert answer.all_headers("Vary") == ["Accept, Cookie"]
+    middleware = guard(app, protect=protect, shared_caches="respect")
+    answer = call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware)))
+    assert answer.all_headers("Cache-Control") == ["private, max-age=60" if own == "max-age=60" else own]
+    assert answer.all_headers("CDN-Cache-Control") == ["max-age=9"]
+    assert answer.all_headers("Vary") == ["Accept, Cookie"]
+
+
+def test_what_is_nobodys_page_says_to_caches_what_the_application_says() -> None:
+    app = CachingApp(("Cache-Control", "public"))
+    public = guard(app, public_paths="/")
+    answer = call(public, environ_for("/", HTTP_COOKIE=sign_in(public)))
+    assert (answer.all_headers("Cache-Control"), answer.all_headers("Vary")) == (["public"], [])
+    answer = call(guard(app, protect="optional"), environ_for("/"))
+    assert (answer.all_headers("Cache-Control"), answer.all_headers("Vary")) == (["public"], [])
 
 
 def test_our_cookies_are_hidden_unless_asked_otherwise(app: App) -> None:

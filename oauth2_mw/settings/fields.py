@@ -185,6 +185,13 @@ FIELDS: tuple[Field, ...] = (
         default="basic",
     ),
     _service(
+        "shared_caches",
+        choice("refuse", "respect"),
+        "Whether the application may let shared caches, such as a proxy's, keep a signed-in person's pages: refuse "
+        "makes them private whatever it says, respect takes its word for it.",
+        default="refuse",
+    ),
+    _service(
         "cors_origins",
         words(none=True),
         "Origins whose scripts may read our answers.",

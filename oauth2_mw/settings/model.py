@@ -137,6 +137,7 @@ class Settings:
     create_users: bool
     link_by: Literal["none", "verified_email"]
     strip_authorization: Literal["basic", "all", "none"]
+    shared_caches: Literal["refuse", "respect"]
     #: seconds
     revocation_sync: int
     insecure_http: bool

@@ -315,18 +315,20 @@ def test_cookies_of_the_application_arrive_as_they_were_sent() -> None:
 
 
 @pytest.mark.requirement("3c.17")
-def test_a_response_that_anybody_may_cache_carries_no_session() -> None:
+@pytest.mark.parametrize("setting", ["refuse", "respect"])
+def test_a_response_that_anybody_may_cache_carries_no_session(setting: str) -> None:
     def picture(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [("Content-Type", "image/png"), ("Cache-Control", "public, max-age=86400")])
         return [b""]
 
-    middleware = guard(picture)
+    middleware = guard(picture, shared_caches=setting)
     with time_machine.travel(1_900_000_000, tick=False) as clock:
         cookie = sign_in(middleware)
         clock.shift(1800)
         answer = call(middleware, environ_for("/logo.png", HTTP_COOKIE=cookie))
     cacheable = "public" in (answer.header("Cache-Control") or "")
-    assert not (cacheable and COOKIE in answer.cookies)
+    assert cacheable == (setting == "respect")
+    assert (COOKIE in answer.cookies) != cacheable
 
 
 @pytest.mark.requirement("3c.6")

@@ -67,6 +67,7 @@ def test_the_smallest_file_gives_the_defaults_of_the_table(write: Write) -> None
     assert settings.create_users
     assert settings.link_by == "none"
     assert settings.strip_authorization == "basic"
+    assert settings.shared_caches == "refuse"
     assert settings.revocation_sync == 5
     assert not settings.insecure_http
     assert not settings.preload
@@ -135,6 +136,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
             directory="postgresql://u:p@db/users",
             create_users="no",
             strip_authorization="all",
+            shared_caches="respect",
             revocation_sync="60",
             preload="1",
             session_lifetime="2h",
@@ -185,6 +187,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
     assert settings.directory == Secret.literal("postgresql://u:p@db/users")
     assert not settings.create_users
     assert settings.strip_authorization == "all"
+    assert settings.shared_caches == "respect"
     assert settings.revocation_sync == 60
     assert settings.preload
     provider = settings.providers["default"]

@@ -115,6 +115,7 @@ def main(key: str, value: object) -> dict[str, object]:
         ("link_by", "verified_email", ["not available yet"]),
         ("link_by", "email", ["none or verified_email"]),
         ("strip_authorization", "bearer", ["basic, all or none"]),
+        ("shared_caches", "yes", ["refuse or respect"]),
         ("cors_origins", "https://a.example.com", ["not available yet"]),
         ("trusted_peers", "10.0.0.1", ["not available yet"]),
         ("revocation_sync", "61s", ["1s to 1m"]),

@@ -20,6 +20,9 @@ class WsgiResponse:
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
+    def all_headers(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
     @property
     def cookies(self) -> dict[str, str]:
         """Set-Cookie by name."""
