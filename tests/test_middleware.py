@@ -77,7 +77,7 @@ def test_the_application_is_not_asked_for_a_request_that_is_not_allowed(
     )
     answer = call(guard(app), environ)
     assert app.calls == 0
-    assert answer.status == (200 if accept == HTML else 401)
+    assert answer.status == 401
 
 
 def test_a_program_gets_401_and_json_and_begins_no_attempt(app: App) -> None:
@@ -93,8 +93,17 @@ def test_a_program_gets_401_and_json_and_begins_no_attempt(app: App) -> None:
 
 def test_with_one_provider_a_person_goes_to_the_login_page_when_it_is_asked_for(app: App) -> None:
     answer = call(guard(app), environ_for("/deep", HTTP_ACCEPT=HTML, QUERY_STRING="a=1"))
-    assert answer.status == 200
+    assert answer.status == 401
+    assert answer.header("WWW-Authenticate") == (
+        f'OAuth2 realm="{ORIGIN}", login_url="{ORIGIN}/auth/oauth2/login/?next=/deep%3Fa%3D1"'
+    )
     assert f"{ORIGIN}/auth/oauth2/login/default/?next=/deep%3Fa%3D1" in answer.text
+
+
+def test_the_login_page_at_its_own_address_is_a_200(app: App) -> None:
+    answer = call(guard(app), environ_for("/auth/oauth2/login/", HTTP_ACCEPT=HTML))
+    assert answer.status == 200
+    assert answer.header("WWW-Authenticate") is None
 
 
 @pytest.mark.requirement("W5", "V38")
@@ -102,7 +111,7 @@ def test_the_host_header_is_never_read(app: App) -> None:
     for host in ("evil.example", "app.example/x?y=", "a b", "\xff", None):
         answer = call(guard(app), environ_for("/deep", HTTP_ACCEPT=HTML, HTTP_HOST=host))
         assert "evil" not in answer.text
-        assert answer.status == 200
+        assert answer.status == 401
 
 
 @pytest.mark.requirement("3c.1")
@@ -196,7 +205,7 @@ def test_a_destination_is_the_path_that_the_browser_sees(app: App, script: str) 
 )
 def test_a_path_that_could_lead_away_is_forgotten(app: App, path: str) -> None:
     answer = call(guard(app), environ_for(path, HTTP_ACCEPT=HTML))
-    assert answer.status == 200
+    assert answer.status == 401
     assert "evil" not in answer.text
 
 

@@ -67,7 +67,9 @@ def test_a_person_signs_in_through_the_login_page_and_out_again(
     page.goto(site.url("/page"))
     expect(page.get_by_role("link", name="Continue with Example ID")).to_be_visible()
     # The provider's pages have no favicon; ours must give a browser nothing to complain about.
-    assert [line for line in complaints if line.startswith(site.public_url)] == []
+    # That the page is a 401 is what the browser notes about it.
+    ours = [line for line in complaints if line.startswith(site.public_url) and "status of 401" not in line]
+    assert ours == []
 
 
 @pytest.fixture(params=["directory", "redis"])

@@ -239,7 +239,7 @@ def test_a_state_of_the_logout_that_was_not_sealed_here_says_nothing(site: Guard
 )
 def test_an_address_that_was_asked_for_is_judged_before_it_is_kept(path: str) -> None:
     answer = call(guard(), environ_for(path, QUERY_STRING="//evil.example", **NAVIGATION))
-    assert answer.status == 200
+    assert answer.status == 401
     assert destination_shown(answer) is None
     program = call(guard(), environ_for(path, HTTP_ACCEPT="application/json"))
     assert "evil" not in program.text + (program.header("WWW-Authenticate") or "")

@@ -50,15 +50,23 @@ def add_cookies(response: Response, cookies: Iterable[str]) -> Response:
 
 
 def page(
-    html: str, *, status: int = 200, cookies: Iterable[str] = (), retry_after: int | None = None
+    html: str,
+    *,
+    status: int = 200,
+    cookies: Iterable[str] = (),
+    retry_after: int | None = None,
+    challenge: str | None = None,
 ) -> Response:
     """Return a page without forms.
 
     :param retry_after: seconds after which the request may be repeated.
+    :param challenge: ``WWW-Authenticate``, which a 401 carries.
     """
     response = Response(html, status=status, content_type="text/html", charset="utf-8")
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
+    if challenge is not None:
+        response.headers["WWW-Authenticate"] = challenge
     return _finish(response, cookies=cookies)
 
 

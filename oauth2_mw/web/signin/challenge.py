@@ -70,5 +70,10 @@ def unauthorized(urls: Urls, destination: str | None) -> Response:
         "detail": "Sign in to use this address. Open login_url in a browser window.",
         "login_url": login_url,
     }
-    challenge = f'OAuth2 realm="{urls.public_url}", login_url="{login_url}"'
+    challenge = challenge_header(urls, destination)
     return responses.problem(401, document, headers={"WWW-Authenticate": challenge})
+
+
+def challenge_header(urls: Urls, destination: str | None) -> str:
+    """Return the ``WWW-Authenticate`` that each of our 401s carries (RFC 9110, section 11.6.1)."""
+    return f'OAuth2 realm="{urls.public_url}", login_url="{urls.login(destination=destination)}"'

@@ -15,7 +15,13 @@ from oauth2_mw.web.http.forms import login_link, require_method
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import LoginButton, Pages
 from oauth2_mw.web.signin.attempt import Attempt, Attempts
-from oauth2_mw.web.signin.challenge import Environ, is_navigation, is_top_level, unauthorized
+from oauth2_mw.web.signin.challenge import (
+    Environ,
+    challenge_header,
+    is_navigation,
+    is_top_level,
+    unauthorized,
+)
 
 
 class SignInFailedError(Exception):
@@ -82,7 +88,8 @@ class Login:
                 raise LoginLoopError(
                     "three sign-ins within a minute left no session: is its cookie dropped on the way?"
                 )
-            return self._choose(destination, current)
+            # Not a 200: to monitors and caches that would be the application's own page.
+            return self._choose(destination, current, challenge=challenge_header(self._urls, destination))
         except Exception as error:
             raise SignInFailedError(error, destination=destination) from error
 
@@ -110,9 +117,17 @@ class Login:
         return self.begin(name, destination, current, login_hint=login_hint)
 
     def _choose(
-        self, destination: str | None, current: RequestSession, *, login_hint: str | None = None
+        self,
+        destination: str | None,
+        current: RequestSession,
+        *,
+        login_hint: str | None = None,
+        challenge: str | None = None,
     ) -> Response:
-        """Redirect to the only provider, or show the page that offers them all."""
+        """Redirect to the only provider, or show the page that offers them all.
+
+        :param challenge: the ``WWW-Authenticate`` of a page that stands in the place of another, which is a 401 then.
+        """
         providers = self._settings.providers
         if len(providers) == 1 and not self._settings.login_page:
             return self.begin(next(iter(providers)), destination, current, login_hint=login_hint)
@@ -124,7 +139,9 @@ class Login:
             )
             for name, provider in providers.items()
         ]
-        return responses.page(self._pages.login(buttons=buttons))
+        return responses.page(
+            self._pages.login(buttons=buttons), status=200 if challenge is None else 401, challenge=challenge
+        )
 
     def begin(
         self,

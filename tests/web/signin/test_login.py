@@ -168,7 +168,7 @@ def test_with_two_providers_a_page_offers_both_and_each_has_its_own_callback(pro
     ):
         browser = site.browser()
         page = browser.navigate(site.url + "/deep")
-        assert page.status == 200
+        assert page.status == 401
         assert "Continue with First & Co" in page.visible_text
         page = browser.click("Corp", stop_before=ORIGIN)
         assert (page.location or "").startswith(f"{CALLBACK}corp/?")
