@@ -105,13 +105,13 @@ def refresh(
     if provider.always_update:
         present = _present(provider, attributes).items()
         changed = {field: value for field, value in present if value != getattr(row, field)}
-        wanted = attributes.username
-        if wanted and wanted != row.username:
-            refused = fault(wanted)
-            if refused is None and users.claim_name(connection, row.id, wanted) != row.id:
+        username = attributes.username
+        if username and username != row.username:
+            refused = fault(username)
+            if refused is None and users.claim_name(connection, row.id, username) != row.id:
                 refused = "the name belongs, or once belonged, to another user"
             if refused is None:
-                changed["username"] = wanted
+                changed["username"] = username
         if changed:
             values |= changed | {"updated_at": max(now, row.updated_at)}
     users.update(connection, row.id, values)

@@ -226,5 +226,5 @@ class Database:
             advice = (
                 "check that the server runs, and that the role may sign in, create our tables and use them"
             )
-        what = f"{type(error).__name__}: {address.without_secrets(reason, url)}"
-        return f"{address.name(url)} (setting {self._setting}): {what}; {advice}"
+        cause = f"{type(error).__name__}: {address.without_secrets(reason, url)}"
+        return f"{address.name(url)} (setting {self._setting}): {cause}; {advice}"

@@ -93,8 +93,8 @@ class Urls:
 
     @staticmethod
     def _query(**parameters: str | None) -> str:
-        given = {name: value for name, value in parameters.items() if value is not None}
-        return "?" + urlencode(given, safe="/", quote_via=quote) if given else ""
+        present = {name: value for name, value in parameters.items() if value is not None}
+        return "?" + urlencode(present, safe="/", quote_via=quote) if present else ""
 
     def leads_over_http(self, *providers: ProviderSettings) -> bool:
         """Return whether a redirect to one of *providers* and back may be over plain http.

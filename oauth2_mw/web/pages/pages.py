@@ -246,8 +246,8 @@ class Pages:
             StrictUndefined,
         )
 
-        own = PackageLoader("oauth2_mw.web.pages", "templates")
-        loaders: list[BaseLoader] = [own, PrefixLoader({"oauth2_mw": own})]
+        templates = PackageLoader("oauth2_mw.web.pages", "templates")
+        loaders: list[BaseLoader] = [templates, PrefixLoader({"oauth2_mw": templates})]
         if self._template_folder is not None:
             loaders.insert(0, FileSystemLoader(self._template_folder))
         environment = Environment(

@@ -66,7 +66,7 @@ class BackChannelLogout:
         require_method(request, "POST")
         try:
             token = self._clients(name).read_logout_token(_logout_token(request))
-            how, ended = self._act(token)
+            claim, ended = self._act(token)
         except (BadRequestError, TokenError) as error:
             reference = _audit_refusal(name, error)
             return responses.oauth_error(
@@ -90,7 +90,7 @@ class BackChannelLogout:
             user=users or None,
             username=usernames or None,
             count=len(ended),
-            how=how,
+            how=claim,
         )
         return responses.empty_ok()
 
@@ -101,9 +101,9 @@ class BackChannelLogout:
         # Two copies that come at the same moment end the same sessions.
         if self._registry.is_processed(name):
             return "repeated", []
-        how, ended = self._end(token)
+        claim, ended = self._end(token)
         self._registry.mark_processed(name, expires=token.expires_at)
-        return how, ended
+        return claim, ended
 
     def _end(self, token: LogoutToken) -> tuple[str, list[SessionInfo]]:
         if token.sid is not None:

@@ -103,7 +103,7 @@ class ClusterServers(Servers):
         return f"{self.address} (setting session): no node describes the cluster: {' | '.join(reasons)}"
 
 
-def _masters(answer: object, asked: Host) -> list[Host | None] | None:
+def _masters(answer: object, server: Host) -> list[Host | None] | None:
     """Return the master of each slot by the answer to ``CLUSTER SLOTS``, or ``None`` if it is not one."""
     masters: list[Host | None] = [None] * SLOTS
     if not isinstance(answer, list) or not answer:
@@ -115,7 +115,7 @@ def _masters(answer: object, asked: Host) -> list[Host | None] | None:
             ):
                 # A node that does not know its own name leaves it out.
                 host = Host((name or b"?").decode("ascii", "replace"), port)
-                host = Host(asked.name, port) if host.name == "?" else host
+                host = Host(server.name, port) if host.name == "?" else host
                 masters[first : last + 1] = [host] * (last + 1 - first)
             case _:
                 return None

@@ -91,15 +91,15 @@ def code_of(error: BaseException) -> str:
     return next(codes, "")
 
 
-def target_of(error: BaseException, asked: Host) -> Host | None:
+def target_of(error: BaseException, server: Host) -> Host | None:
     """Return the host that a ``MOVED`` or ``ASK`` names, or ``None`` if it names none.
 
-    :param asked: the server that sent it; without a name the host is this one, at another port.
+    :param server: the one that sent it; without a name the host is this one, at another port.
     """
     match = _TARGET.search(str(error))
     if match is None or not 0 < int(match["port"]) < 65536:
         return None
-    return Host(match["host"].strip("[]") or asked.name, int(match["port"]))
+    return Host(match["host"].strip("[]") or server.name, int(match["port"]))
 
 
 def explain(address: RedisAddress, error: BaseException, host: Host) -> str:
