@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -51,6 +52,7 @@ class OAuth2Middleware:
         self._directory = open_directory(settings)
         self._sessions = open_sessions(settings, self._directory, clocks=clocks)
         self._resolve = self._sessions.resolve
+        self._monotonic = clocks.monotonic
         self._scrub = Scrubber(settings.environ, settings.strip_authorization)
         self._is_public = PublicPaths(settings.public_paths)
         self._own_path = settings.prefix
@@ -120,7 +122,9 @@ class OAuth2Middleware:
         # A refreshed session that lives in the cookie exists in this response alone: if a cache stripped the cookie,
         # the new refresh token would be lost.
         must_set_cookie = current.needs_new_cookie and self._sessions.in_cookies
-        cookies = self._sessions.renewal(current)
+        cookies = None
+        if self._sessions.is_renewal_due(current):
+            cookies = partial(self._sessions.renewal, current, requested_at=self._monotonic())
         return self._app(
             environ,
             _personal(
@@ -136,7 +140,7 @@ class OAuth2Middleware:
         environ["oauth2_mw.urls"] = self._urls
         if current is not None and current.invalid:
             expired = self._sessions.cookies.expire_session(current.cookies)
-            start_response = _personal(start_response, expired, respect=True)
+            start_response = _personal(start_response, lambda: expired, respect=True)
         return self._app(environ, start_response)
 
     def _current_session(self, cookie_header: str | None) -> RequestSession | None:
@@ -195,21 +199,27 @@ def _send(
 
 
 def _personal(
-    start_response: StartResponse, cookies: list[str], *, respect: bool, must_set_cookie: bool = False
+    start_response: StartResponse,
+    cookies: Callable[[], list[str]] | None,
+    *,
+    respect: bool,
+    must_set_cookie: bool = False,
 ) -> StartResponse:
     """Keep a user's page out of everybody else's caches, and add cookies of ours.
 
     A response that shared caches may keep carries no cookie.
 
+    :param cookies: returns ``Set-Cookie`` values when the response begins.
     :param respect: whether the application may open its response to shared caches.
-    :param must_set_cookie: whether the cookies cannot wait for another response, which closes this one.
+    :param must_set_cookie: whether the cookies cannot wait for another response: they close this one.
     """
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-        added = cookies
-        keep_open = respect and not must_set_cookie
-        if added and keep_open and is_shared(headers):
-            added = []
+        added: list[str] = []
+        keep_open = respect
+        if cookies is not None and (must_set_cookie or not (respect and is_shared(headers))):
+            added = cookies()
+            keep_open = respect and not (must_set_cookie and added)
         headers = personal_headers(headers, added, respect=keep_open)
         return (
             start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)

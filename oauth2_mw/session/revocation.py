@@ -97,6 +97,18 @@ class Revocations:
         revoked_before = self._revoked_before.get(user_id)
         return revoked_before is not None and issued <= revoked_before[0]
 
+    def ended_by_now(self, session_id: str, user_id: str, issued: int) -> bool:
+        """Return whether a session has ended, by a list that is read at this moment. Parameters as for :meth:`ended`.
+
+        :raises StoreUnavailableError: when the list cannot be read.
+        """
+        if self._shared is not None or self._read_disabled is not None:
+            with self._refreshing:
+                if self._monotonic() < self._retry_at:
+                    raise StoreUnavailableError(self._failure)
+                self._read_anew()
+        return self.ended(session_id, user_id, issued)
+
     def revoke(self, session_id: str, *, expires: int) -> None:
         """End a session everywhere.
 
@@ -134,18 +146,23 @@ class Revocations:
             if self._monotonic() < self._next_sync_at:
                 return
             try:
-                self._read()
-            except StoreUnavailableError as error:
-                self._retry_at, self._failure = self._monotonic() + RETRY, error.detail
+                self._read_anew()
+            except StoreUnavailableError:
                 if not self._copy_is_usable():
                     raise
                 self._next_sync_at = self._retry_at
-                return
-            self._forget_expired()
-            self._read_at = self._monotonic()
-            self._next_sync_at = self._read_at + self._sync
         finally:
             self._refreshing.release()
+
+    def _read_anew(self) -> None:
+        try:
+            self._read()
+        except StoreUnavailableError as error:
+            self._retry_at, self._failure = self._monotonic() + RETRY, error.detail
+            raise
+        self._forget_expired()
+        self._read_at = self._monotonic()
+        self._next_sync_at = self._read_at + self._sync
 
     def _read(self) -> None:
         new = self._shared.revocations(self._last_row) if self._shared is not None else ()

@@ -360,6 +360,23 @@ def test_after_a_rotation_a_session_in_use_is_still_found_by_its_user(tmp_path: 
     assert len(registry.end_by_sid("https://id.example", "sid-1")) == 1
 
 
+def test_a_session_that_ended_on_another_host_meanwhile_gets_no_cookie_of_the_new_key(
+    tmp_path: Path, clock: Clock
+) -> None:
+    old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
+    path = key_file(tmp_path, old)
+    host, other = (Host(tmp_path, clock, secret_keys=f"file:{path}") for _ in range(2))
+    cookie = host.sign_in()
+    key_file(tmp_path, old, new)
+    clock.now += 120
+    host.sessions._keyring.look()
+    current = host.resolve(cookie)
+    assert len(host.sessions.renewal(current)) == 1
+    assert current.session is not None
+    other.sessions.end(current.session)
+    assert host.sessions.renewal(current) == []
+
+
 def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
     tmp_path: Path, clock: Clock
 ) -> None:
@@ -378,7 +395,8 @@ def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
     [line] = host.sessions.renewal(current)
     host.store.taken()
     assert len(host.sessions.renewal(current)) == 1
-    assert host.store.taken() == []
+    # Only whether it has ended meanwhile.
+    assert host.store.taken() == ["read"]
     key_file(tmp_path, new)
     host.sessions._keyring.look()
     renewed = line.partition(";")[0]
