@@ -12,8 +12,18 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
+#: pages for people with the header by which a browser may keep them for hours
+_KEPT = {
+    "/max-age": ("Cache-Control", "max-age=36000"),
+    "/last-modified": ("Last-Modified", "Wed, 01 Jan 2020 00:00:00 GMT"),
+}
+
+
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """``/echo`` gives the body back, ``/page`` is HTML for people, every other path answers with the environ."""
+    """``/echo`` gives the body back, ``/page`` is HTML for people, every other path answers with the environ.
+
+    Browsers may keep what ``/max-age`` and ``/last-modified`` show.
+    """
     path = environ.get("PATH_INFO", "")
     if path == "/echo":
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -23,6 +33,9 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
         return [body]
     if path == "/page":
         start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
+        return [page(environ).encode()]
+    if path in _KEPT:
+        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), _KEPT[path]])
         return [page(environ).encode()]
     if path == "/set-cookie":
         start_response(
