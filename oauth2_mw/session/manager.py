@@ -285,9 +285,10 @@ class SessionManager:
         """
         if current.session is None or not self.is_renewal_due(current):
             return []
+        has_new_tokens = current.needs_new_cookie and self.in_cookies
         try:
             opened = self._backend.reload(current.cached)
-            if opened is None or self._is_over(opened.session):
+            if opened is None or self._is_over(opened.session, has_new_tokens=has_new_tokens):
                 return []
             if not current.needs_new_cookie and self._is_left_out(opened.session, requested_at):
                 return []
@@ -297,11 +298,21 @@ class SessionManager:
             return []
         return self.cookies.set_session(sealed, current.cookies) if sealed is not None else []
 
-    def _is_over(self, session: Session) -> bool:
-        """Return whether a session has ended by this moment, whatever was known of it a moment ago."""
-        return not session.is_alive(self._wall()) or self.revocations.ended_by_now(
-            session.id, session.identity.id, session.sign_in.issued_at
-        )
+    def _is_over(self, session: Session, *, has_new_tokens: bool) -> bool:
+        """Return whether a session has ended by this moment, whatever was known of it a moment ago.
+
+        :param has_new_tokens: whether this response alone holds them. Without it the session is lost, so what this
+            worker knows decides if the list cannot be read.
+        """
+        if not session.is_alive(self._wall()):
+            return True
+        key = session.id, session.identity.id, session.sign_in.issued_at
+        try:
+            return self.revocations.ended_by_now(*key)
+        except StoreUnavailableError:
+            if not has_new_tokens:
+                raise
+            return self.revocations.is_listed(*key)
 
     def _is_left_out(self, session: Session, requested_at: float) -> bool:
         """Return whether another worker may have ended a session meanwhile, and its cookie can wait for a renewal."""

@@ -91,6 +91,10 @@ class Revocations:
         """
         if self._monotonic() >= self._next_sync_at:
             self._refresh()
+        return self.is_listed(session_id, user_id, issued)
+
+    def is_listed(self, session_id: str, user_id: str, issued: int) -> bool:
+        """Return whether a session has ended, as far as this worker knows. Parameters as for :meth:`ended`."""
         if session_id in self._revoked or user_id in self._disabled:
             return True
         # Looked up once: another thread may forget it meanwhile.

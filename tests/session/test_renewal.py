@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,25 @@ def test_a_directory_that_cannot_be_asked_leaves_the_cookie_out_and_the_answer_g
     monkeypatch.undo()
     workers.clock.now += 1
     assert COOKIE in workers.open().cookies
+
+
+def test_new_tokens_reach_the_browser_although_the_directory_cannot_be_asked(
+    beside_a_directory: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They exist in this response alone; a session that this worker knows to have ended stays ended all the same."""
+    sessions = beside_a_directory.first._sessions
+    current = sessions.resolve(beside_a_directory.cookie)
+    assert current is not None
+    assert current.session is not None
+    refreshed = replace(current, needs_new_cookie=True)
+
+    def away(since: int) -> None:
+        raise StoreUnavailableError("away")
+
+    monkeypatch.setattr(sessions.revocations._shared, "revocations", away)
+    assert sessions.renewal(refreshed) != []
+    sessions.end(current.session)
+    assert sessions.renewal(refreshed) == []
 
 
 @pytest.mark.parametrize(("seconds", "sets_cookie"), [(0, True), (2, True), (2.5, False), (600, False)])
