@@ -128,9 +128,8 @@ def _parse_term(word: str) -> AllowTerm:
 def _parse_lines(text: str) -> tuple[Alternative, ...]:
     alternatives: list[Alternative] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        words = [*split_terms(_without_comment(line))]
         try:
-            found = parse_alternatives(words)
+            found = parse_alternatives([*split_terms(_without_comment(line))])
             if len(found) > 1:
                 raise ValueError("a line is one term, or several with and between them")
             if EVERYBODY in found:
@@ -142,5 +141,10 @@ def _parse_lines(text: str) -> tuple[Alternative, ...]:
 
 
 def _without_comment(line: str) -> str:
-    begin = 0 if line.lstrip().startswith("#") else line.find(" #")
-    return line if begin < 0 else line[:begin]
+    is_quoted = False
+    for position, character in enumerate(line):
+        if character == '"':
+            is_quoted = not is_quoted
+        elif character == "#" and not is_quoted and line[position - 1 : position] in ("", " ", "\t"):
+            return line[:position]
+    return line

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ConfigError
-from oauth2_mw.settings import checks, environ_keys, icons, stores
+from oauth2_mw.settings import checks, environ_keys, icons, stores, user_checks
 from oauth2_mw.settings.document import (
     MAIN,
     PROVIDER_PREFIX,
@@ -118,9 +118,9 @@ def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
         if section["enabled"] is not False:
             checks.check_provider(section, main)
             _complete(section, name, main)
-            checks.check_username(section, main)
+            user_checks.check_username(section, main)
             enabled[name] = section
-    checks.check_together(main, enabled)
+    user_checks.check_together(main, enabled)
     if document.problems:
         raise ConfigError(document.problems, source=source)
     providers = {name: section.values for name, section in enabled.items()}
@@ -169,7 +169,7 @@ def _complete(section: Section, name: str, main: Section) -> None:
         "session_idle": idle,
         "quirk": section.preset.quirk if section.preset is not None else None,
         "public": checks.is_public(section),
-        "unique_usernames": checks.has_unique_usernames(section),
+        "unique_usernames": user_checks.has_unique_usernames(section),
     }
 
 
