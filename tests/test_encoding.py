@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.encoding import base64url, base64url_octets, pair_hash
+from oauth2_mw.encoding import MAX_NUMBER, base64url, base64url_octets, pair_hash
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
 
@@ -60,3 +60,9 @@ def test_two_pairs_whose_texts_run_together_alike_have_different_hashes() -> Non
     assert pair_hash("https://a", "b1") != pair_hash("https://a1", "b")
     assert pair_hash("https://ab", "1") != pair_hash("https://a", "b1")
     assert len(pair_hash("", "")) == len(pair_hash("https://a" * 100, "\ud800")) == 43
+
+
+def test_the_highest_number_is_the_last_that_json_carries_to_the_letter() -> None:
+    assert float(MAX_NUMBER) == MAX_NUMBER
+    assert float(MAX_NUMBER) + 1 == MAX_NUMBER + 1
+    assert float(MAX_NUMBER + 2) != MAX_NUMBER + 2
