@@ -287,6 +287,19 @@ def test_a_term_of_an_unknown_field_lets_nobody_in() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("provider", "enters"), [("corp", True), ("aaaa", False), ("zzzz", False), ("", False)]
+)
+def test_a_provider_is_named_exactly(provider: str, enters: object) -> None:
+    person: dict[str, Any] = {"username": "x", "email": None, "groups": (), "organizations": (), "claims": {}}
+    try:
+        check_allowed(allow_list("provider:corp"), provider=provider, email_counts=True, **person)
+    except AccessDeniedError:
+        assert enters is False
+    else:
+        assert enters is True
+
+
 def refusal(**person: Any) -> str:
     with pytest.raises(AccessDeniedError) as caught:
         check_allowed(

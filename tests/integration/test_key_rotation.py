@@ -79,6 +79,7 @@ def deployed(
             **provider,
             "provider": "Quiet",
             "username_prefix": "quiet-",
+            "same_users_as": "busy",
             "session_idle": "8h",
         },
     }

@@ -257,6 +257,7 @@ def test_mapped_attributes(stage: Stage, browser: Browser) -> None:
         preferred_username="mapped",
         name="Mapped Örson",
         email="mapped@example.com",
+        email_verified=True,
         phone_number="+49 1",
         realm_access={"roles": ["a", "b,c"]},
         **named_by_url,

@@ -132,6 +132,7 @@ def scenes(
                 **oidc_provider.settings(client),
                 "provider": name,
                 "username_prefix": f"{name}-",
+                **({} if name == next(iter(clients)) else {"same_users_as": next(iter(clients))}),
             }
         folder = tmp_path_factory.mktemp("deployment")
         # As many threads as there will be requests: everybody is inside at the same time.

@@ -126,3 +126,17 @@ def test_rubbish_does_not_open(text: str) -> None:
 def test_no_repr_of_a_key_shows_it() -> None:
     ring = Keyring(Secret.literal(KEY), sync=5)
     assert KEY not in repr(ring.sealing_key()) + repr(vars(ring).get("_source"))
+
+
+def test_a_text_is_current_while_its_key_is_the_one_that_seals() -> None:
+    text = sealer(KEY).seal("session", "name", b"payload")
+    assert sealer(KEY).is_current(text)
+    assert sealer(f"{KEY} {OTHER}").is_current(text)
+    # By keys whose ids sort before and after that of the text.
+    for other in (OTHER, text_key(2), text_key(3), text_key(4)):
+        assert not sealer(f"{other} {KEY}").is_current(text)
+
+
+@pytest.mark.parametrize("text", ["", "A", "=", "not base64url!"])
+def test_what_is_not_a_sealed_text_is_not_current(text: str) -> None:
+    assert not sealer().is_current(text)
