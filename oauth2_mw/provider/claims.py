@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError, TokenError
@@ -23,6 +24,13 @@ log = logging.getLogger(__name__)
 
 # They are about the response and not about the person, and a nonce is a secret of the sign-in.
 _PROTOCOL_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
+
+#: A claim that proves another -> the one that it proves (OpenID Connect Core, section 5.1; Entra's optional claims).
+_PROOFS = MappingProxyType(
+    {"email_verified": "email", "xms_edov": "email", "phone_number_verified": "phone_number"}
+)
+#: What counts as a proof under any setting. Every other value speaks against an address, whichever source says it.
+_PROVING = (True, "true", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,7 @@ class ClaimsReader:
         # OpenID Connect Core, section 5.3.2: otherwise it may be about another person.
         if userinfo.get("sub") != id_token["sub"]:
             raise TokenError("userinfo is about another subject than the ID token", code="userinfo_subject")
-        return {**userinfo, **{name: value for name, value in id_token.items() if value is not None}}
+        return _merge(id_token, userinfo)
 
     def _userinfo(self, response: TokenResponse, metadata: ProviderMetadata, url: str) -> dict[str, Any]:
         def read_signed(token: str) -> dict[str, Any]:
@@ -180,3 +188,22 @@ class ClaimsReader:
 
 def _without_protocol_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in claims.items() if name not in _PROTOCOL_CLAIMS}
+
+
+def _merge(id_token: Mapping[str, Any], userinfo: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the claims of both, those of the ID token first.
+
+    A proof that one source gives counts for the value of the same source alone: the other may speak of another address.
+    """
+    merged = {**userinfo, **{name: value for name, value in id_token.items() if value is not None}}
+    for proof, proven in _PROOFS.items():
+        verdicts = (
+            source[proof]
+            for source in (id_token, userinfo)
+            if source.get(proof) is not None
+            and (source[proof] not in _PROVING or source.get(proven) == merged.get(proven))
+        )
+        merged[proof] = next(verdicts, None)
+        if merged[proof] is None:
+            del merged[proof]
+    return merged

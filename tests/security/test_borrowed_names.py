@@ -11,7 +11,7 @@ import pytest
 from oauth2_mw.errors import ConfigError
 from oauth2_mw.settings.warnings import warnings
 from tests.support.hosts.guarded import Guarded, guarded
-from tests.support.providers.standin import LEFT_OUT, StandIn
+from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.minimal import make_settings
 
 SECRET = "s3cret: %+&ü"
@@ -180,6 +180,96 @@ def test_an_address_from_another_claim_counts_for_allow_unless_something_speaks_
 def test_always_is_refused_where_anybody_can_register(preset: str) -> None:
     with pytest.raises(ConfigError, match="email_verified"):
         make_settings(preset=preset, allow="*", email_verified="always")
+
+
+# An address and its proof come from one source
+
+
+OTHER = "eve@evil.example"
+
+
+def of_two_sources(
+    standin: StandIn, id_token: dict[str, Any], userinfo: dict[str, Any], *, form: str = "plain", **keys: Any
+) -> str | None:
+    standin.claims = id_token
+    if form == "signed":
+        whose = {"iss": standin.issuer, "aud": "app"}
+        standin.answers["userinfo"] = lambda good: Answer(
+            standin.key.sign({**whose, **good}).encode(), content_type="application/jwt"
+        )
+    return signs_in(standin, userinfo, **{"attribute_map": BY_ADDRESS, **keys})[1]
+
+
+@pytest.mark.requirement("R-verified")
+@pytest.mark.parametrize("form", ["plain", "signed"])
+@pytest.mark.parametrize(
+    ("id_token", "userinfo"),
+    [
+        ({"email": CEO}, {"email": OTHER, "email_verified": True}),
+        ({"email": CEO}, {"email_verified": True}),
+        ({"email": CEO}, {"email": None, "email_verified": True}),
+        ({"email": CEO}, {"email": CEO.upper(), "email_verified": True}),
+        ({"email": CEO, "email_verified": None}, {"email": OTHER, "email_verified": True}),
+        ({"email_verified": True}, {"email": CEO}),
+        ({"email": None, "email_verified": True}, {"email": CEO}),
+        ({"email_verified": True}, {"email": CEO, "email_verified": False}),
+        ({"email": OTHER, "email_verified": True}, {"mail": CEO, "email_verified": True}),
+    ],
+    ids=str,
+)
+def test_a_proof_of_one_source_proves_no_address_of_the_other(
+    standin: StandIn, id_token: dict[str, Any], userinfo: dict[str, Any], form: str
+) -> None:
+    assert of_two_sources(standin, id_token, userinfo, form=form) != CEO
+
+
+@pytest.mark.requirement("R-verified")
+@pytest.mark.parametrize(
+    ("id_token", "userinfo"),
+    [
+        ({"email": CEO}, {"email": CEO, "email_verified": True}),
+        ({"email_verified": True}, {"email": CEO, "email_verified": True}),
+        ({"email": CEO, "email_verified": True}, {}),
+        ({"email": CEO, "email_verified": True}, {"email": OTHER, "email_verified": False}),
+        ({}, {"email": CEO, "email_verified": True}),
+    ],
+    ids=str,
+)
+def test_the_same_address_in_both_sources_is_one_address(
+    standin: StandIn, id_token: dict[str, Any], userinfo: dict[str, Any]
+) -> None:
+    assert of_two_sources(standin, id_token, userinfo) == CEO
+
+
+@pytest.mark.requirement("R-verified")
+def test_text_of_one_source_proves_no_address_of_the_other(standin: StandIn) -> None:
+    proof = {"email": OTHER, "email_verified": "true"}
+    assert of_two_sources(standin, {"email": CEO}, proof, email_verified="text") is None
+
+
+@pytest.mark.parametrize("verified", [False, "false", 0, [], {}], ids=ascii)
+def test_what_speaks_against_an_address_does_so_whoever_sends_it(standin: StandIn, verified: object) -> None:
+    named = '{"username": "preferred_username", "email": "email"}'
+    userinfo = {"preferred_username": "jane", "email_verified": verified}
+    allow = "email_domain:corp.example"
+    assert of_two_sources(standin, {"email": CEO}, userinfo, attribute_map=named, allow=allow) is None
+
+
+@pytest.mark.parametrize(
+    ("proof", "proven"),
+    [("email_verified", "email"), ("xms_edov", "email"), ("phone_number_verified", "phone_number")],
+)
+@pytest.mark.parametrize("value", [True, "true", "1", 1], ids=ascii)
+def test_the_application_reads_no_proof_beside_what_it_does_not_prove(
+    standin: StandIn, proof: str, proven: str, value: object
+) -> None:
+    standin.claims = {proven: "one"}
+    standin.userinfo = {"sub": "user-1", "preferred_username": "jane", proven: "other", proof: value}
+    with guarded(issuer=standin.issuer, client_secret=SECRET) as site:
+        assert site.browser().navigate(site.url + "/").status == 200
+        claims = site.app.seen[-1]["Identity"].claims
+    assert claims[proven] == "one"
+    assert proof not in claims
 
 
 # Claims that several people may have

@@ -427,6 +427,25 @@ def test_a_username_that_is_an_address_stays_while_nothing_takes_its_proof_back(
         assert there.refreshes == 1
 
 
+@pytest.mark.requirement("R-verified")
+@pytest.mark.parametrize(
+    "proof", [{"email": "eve@evil.example", "email_verified": True}, {"email_verified": True}]
+)
+def test_a_refresh_proves_no_address_by_what_is_said_of_another(
+    provider: StandIn, tmp_path: Path, proof: dict[str, Any]
+) -> None:
+    provider.claims = {"email": "jane@example.com", "email_verified": True}
+    by_address = {"username": "email", "email": "email", "name": "name"}
+    with scene(provider, tmp_path, attribute_map=by_address) as there:
+        assert there.see() is not None
+        provider.refreshed_claims = {"email": "ceo@example.com", "email_verified": LEFT_OUT}
+        del provider.userinfo["email"]
+        provider.userinfo |= proof
+        there.clock.ahead = HOUR
+        assert there.see() is None
+        assert "code=email_not_verified" in there.audit("access_withdrawn")[0]
+
+
 def test_a_directory_that_is_away_costs_no_tokens(provider: StandIn, tmp_path: Path) -> None:
     with scene(provider, tmp_path, directory=f"sqlite:///{tmp_path}/users.db") as there:
         directory = there.site.middleware._directory
