@@ -169,10 +169,22 @@ def _check_authentication(section: Section) -> None:
             section.add_problem(
                 key, f"is not used with client_auth_method = {method}: take one of the two out"
             )
-    if method == "none" and section["pkce"] is False:
+    if section["pkce"] is not False:
+        return
+    if method == "none":
         section.add_problem(
             "pkce", "a client without a secret is protected by PKCE alone: take pkce = off out"
         )
+    elif section["issuer"] is None and section.is_valid("issuer") and not _refuses_pkce(section):
+        section.add_problem(
+            "pkce",
+            "without an issuer there is no nonce, and PKCE alone keeps a stolen code from signing its thief in: take "
+            "pkce = off out, or write the issuer of an OpenID provider",
+        )
+
+
+def _refuses_pkce(section: Section) -> bool:
+    return section.preset is not None and section.preset.refuses_pkce
 
 
 def _check_proof(section: Section, key: str, method: str) -> None:

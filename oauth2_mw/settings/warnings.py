@@ -48,6 +48,11 @@ def _warnings(settings: Settings) -> Iterator[str]:
                 f"username of provider {name} is read from {shared}, which two people may share: map a claim that is "
                 "one person's alone, or set a directory, which gives a name to one user"
             )
+        if not provider.pkce and not provider.is_oidc:
+            yield (
+                f"provider {name} refuses PKCE and sends no nonce, so nothing binds a code to the browser that began "
+                "the sign-in: who steals a code before it is used signs in as the person whose it is"
+            )
         for key, secret in (("client_secret", provider.client_secret), ("client_key", provider.client_key)):
             if secret is not None and _open_to_all(secret):
                 yield f"{key} of provider {name}: every user of this machine can read {secret.path}"

@@ -152,6 +152,22 @@ def test_pkce_can_be_switched_off(provider: StandIn) -> None:
     assert "code_verifier" not in provider.asked("/token")[0].form
 
 
+@pytest.mark.requirement("R-pkce")
+@pytest.mark.parametrize("nonce", ["that of another attempt", "", None, LEFT_OUT])
+def test_without_pkce_the_nonce_binds_a_code_to_its_attempt(provider: StandIn, nonce: Any) -> None:
+    provider.claims["nonce"] = nonce
+    assert refused(provider, client_for(oidc_settings(provider, pkce=False))).code == "token_nonce"
+
+
+@pytest.mark.requirement("R-pkce")
+@pytest.mark.parametrize("id_token", [None, "", LEFT_OUT])
+def test_without_pkce_a_code_needs_an_id_token(provider: StandIn, id_token: Any) -> None:
+    provider.token_response = lambda good: {
+        name: value for name, value in {**good, "id_token": id_token}.items() if value is not LEFT_OUT
+    }
+    assert refused(provider, client_for(oidc_settings(provider, pkce=False))).code
+
+
 @pytest.mark.requirement("O6", "N2.2.2")
 def test_pkce_is_never_downgraded(provider: StandIn) -> None:
     provider.metadata["code_challenge_methods_supported"] = LEFT_OUT

@@ -12,7 +12,7 @@ from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.settings.presets import QuirkName
 from oauth2_mw.settings.warnings import warnings
-from tests.support.settings.minimal import oidc, only_problem, problems, service
+from tests.support.settings.minimal import oauth, oidc, only_problem, problems, service
 
 CLIENT = {"client_id": "app", "client_secret": "s3cret"}
 
@@ -120,6 +120,66 @@ def test_usernames_in_a_preset_are_unique_or_shared(tmp_path: Path) -> None:
     (tmp_path / "own.ini").write_text("[provider]\nusernames = often\n")
     with pytest.raises(ValueError, match="unique or shared"):
         presets.read("own.ini", tmp_path)
+
+
+# Providers that refuse PKCE
+
+
+@pytest.mark.requirement("R-pkce")
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "client_secret_jwt"])
+def test_without_an_issuer_pkce_is_not_switched_off(method: str) -> None:
+    found = problems(service(**oauth(pkce="off", client_auth_method=method, client_secret="s" * 32)))
+    assert [line.split(": ")[0] for line in found] == ["[oauth2_mw] pkce"]
+    assert "take pkce = off out" in found[0]
+
+
+@pytest.mark.requirement("R-pkce")
+@pytest.mark.parametrize(
+    "name",
+    [name for name in presets.names() if name != "linkedin" and not presets.read(name, Path()).examples],
+)
+def test_a_preset_whose_provider_takes_pkce_keeps_it(name: str) -> None:
+    found = with_preset(name, pkce="off")
+    if "issuer" in presets.read(name, Path()).values:
+        assert not Settings.from_mapping(found).providers["default"].pkce
+    else:
+        assert any("pkce: " in line for line in problems(found))
+
+
+@pytest.mark.requirement("R-pkce")
+def test_a_preset_may_say_that_its_provider_refuses_pkce_and_check_says_what_that_means() -> None:
+    settings = Settings.from_mapping(with_preset("linkedin"))
+    assert not settings.providers["default"].pkce
+    (line,) = (line for line in warnings(settings) if "PKCE" in line)
+    assert "provider default" in line
+    assert "steals a code" in line
+    enabled_there = Settings.from_mapping(with_preset("linkedin", pkce="S256"))
+    assert not any("PKCE" in line for line in warnings(enabled_there))
+
+
+@pytest.mark.requirement("R-pkce")
+def test_a_copy_of_such_a_preset_says_it_too_or_does_not_start(tmp_path: Path) -> None:
+    text = (Path(presets.__file__).parent / "linkedin.ini").read_text()
+    (tmp_path / "own.ini").write_text(text)
+    Settings.from_mapping(with_preset("own.ini"), base=tmp_path)
+    (tmp_path / "own.ini").write_text(text.replace("refuses = pkce\n", ""))
+    assert "pkce: " in only_problem(with_preset("own.ini"), base=tmp_path)
+
+
+def test_what_a_preset_refuses_is_pkce_alone_and_only_a_preset_says_it(tmp_path: Path) -> None:
+    (tmp_path / "own.ini").write_text("[provider]\nrefuses = PKCE\n")
+    with pytest.raises(ValueError, match="refuses in a preset is pkce"):
+        presets.read("own.ini", tmp_path)
+    found = problems(service(**oauth(pkce="off", refuses="pkce")))
+    assert any("refuses: unknown key" in line for line in found)
+    assert any("pkce: without an issuer" in line for line in found)
+
+
+@pytest.mark.requirement("R-pkce")
+def test_with_an_issuer_a_nonce_takes_its_place() -> None:
+    provider = Settings.from_mapping(service(**oidc(pkce="off"))).providers["default"]
+    assert not provider.pkce
+    assert "openid is missing" in only_problem(service(**oidc(pkce="off", scope="profile")))
 
 
 def test_a_written_key_wins_over_the_preset() -> None:

@@ -1,8 +1,9 @@
 """Presets: default keys for known providers, in an INI file each.
 
-A file has the section ``[provider]`` with the keys of a provider and two more: ``public``, the issuers that anyone on
-earth can join, and ``quirk``, a named strategy for what data cannot express. It may have ``[example]``: examples of
-keys that every user must write.
+A file has the section ``[provider]`` with the keys of a provider and four more: ``public``, the issuers that anyone on
+earth can join; ``quirk``, a named strategy for what data cannot express; ``usernames``, whether they are one person's
+alone (``unique``) or not (``shared``); and ``refuses = pkce`` for a provider that answers PKCE with an error. It may
+have ``[example]``: examples of keys that every user must write.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Preset:
     quirk: QuirkName | None
     #: whether the provider promises that its username is one person's alone, or does not (``None``: nobody has said)
     unique_usernames: bool | None
+    #: whether the provider answers PKCE with an error, so that ``pkce = off`` is not the operator's choice
+    refuses_pkce: bool
 
 
 def names() -> tuple[str, ...]:
@@ -91,6 +94,9 @@ def _parse(text: str, name: str, base: Path) -> Preset:
     usernames = values.pop("usernames", "").strip()
     if usernames not in _USERNAMES:
         raise ValueError("usernames in a preset is unique or shared")
+    refuses = values.pop("refuses", "").strip()
+    if refuses not in ("", "pkce"):
+        raise ValueError("refuses in a preset is pkce, or left out")
     examples = dict(parser["example"]) if parser.has_section("example") else {}
     return Preset(
         name=name,
@@ -100,4 +106,5 @@ def _parse(text: str, name: str, base: Path) -> Preset:
         public=public,
         quirk=cast(QuirkName, quirk) if quirk else None,
         unique_usernames=_USERNAMES[usernames],
+        refuses_pkce=refuses == "pkce",
     )
