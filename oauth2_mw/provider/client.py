@@ -93,7 +93,7 @@ class ProviderClient:
         self._revocation_transport = _transport(
             provider, insecure_http=insecure_http, timeouts=timeouts.at_most(REVOCATION_TIMEOUTS)
         )
-        self._metadata = MetadataCache(provider, self._transport, clock)
+        self._metadata = MetadataCache(provider, self._transport, clock, uses_userinfo=bool(needs))
         self._claims = ClaimsReader(provider, self._transport, self._metadata, needs=needs, clock=clock)
         self._authentication = ClientAuthentication(provider, clock=clock)
 

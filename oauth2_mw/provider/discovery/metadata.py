@@ -2,13 +2,16 @@
 
 They are found by OpenID Connect Discovery 1.0, else by RFC 8414. The ``issuer`` in the metadata is compared code point
 by code point (Discovery, section 4.3; RFC 8414, section 3.3): a document with another one belongs to somebody else, and
-nothing in it is used.
+nothing in it is used. A member that is malformed refuses where it is needed or would make a check stricter; one that
+only adds something is absent, with a warning.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +24,8 @@ from oauth2_mw.provider.jose.jwks import ALGORITHMS, KeySet, SigningKey, parse_k
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.text import shown
 
+log = logging.getLogger(__name__)
+
 WELL_KNOWN = "/.well-known/openid-configuration"
 OAUTH_WELL_KNOWN = "/.well-known/oauth-authorization-server"
 #: bytes
@@ -29,18 +34,18 @@ JWKS_LIMIT = 512 * 1024
 #: seconds
 UNKNOWN_KEY_COOL_DOWN = 30
 _REDIRECTS = 3
-_ENDPOINTS = (
-    "authorization_endpoint",
-    "token_endpoint",
-    "userinfo_endpoint",
-    "end_session_endpoint",
-    "revocation_endpoint",
-    "jwks_uri",
-)
-_LISTS = (
-    "id_token_signing_alg_values_supported",
-    "code_challenge_methods_supported",
-    "token_endpoint_auth_methods_supported",
+#: Without one of them nobody can sign in.
+_NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_ENDPOINTS = (*_NEEDED, "userinfo_endpoint", "end_session_endpoint", "revocation_endpoint")
+#: Lists by which something is checked, so that a malformed one refuses.
+_STRICT_LISTS = ("id_token_signing_alg_values_supported", "code_challenge_methods_supported")
+_LISTS = (*_STRICT_LISTS, "token_endpoint_auth_methods_supported")
+#: An endpoint -> the setting that takes its place. There is none for revocation.
+_SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        **{name: name for name in (*_NEEDED, "userinfo_endpoint")},
+        "end_session_endpoint": "logout_endpoint",
+    }
 )
 
 
@@ -61,13 +66,28 @@ class ProviderMetadata:
     token_endpoint_auth_methods_supported: tuple[str, ...] | None = None
     #: RFC 9207, section 3
     authorization_response_iss_parameter_supported: bool = False
+    #: endpoint that must not be called, although it is named -> why
+    refused: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: members that are passed over, with the reason, a sentence each
+    ignored: tuple[str, ...] = ()
+
+    def optional_endpoint(self, name: str) -> str | None:
+        """Return an endpoint that is about to be called, or ``None`` if there is none.
+
+        :raises ProviderError: ``metadata`` if the provider names one that must not be called.
+        """
+        url: str | None = getattr(self, name)
+        if url is None and name in self.refused:
+            cure = f"write {_SETTINGS[name]}" if name in _SETTINGS else "have the provider correct it"
+            raise ProviderError(f"{self.refused[name]}: {cure}", code="metadata")
+        return url
 
     def endpoint(self, name: str) -> str:
         """Return an endpoint that is required.
 
-        :raises ProviderError: ``metadata`` if neither the settings nor the provider name it.
+        :raises ProviderError: ``metadata`` if neither the settings nor the provider name one that may be called.
         """
-        url: str | None = getattr(self, name)
+        url = self.optional_endpoint(name)
         if url is None:
             raise ProviderError(f"the provider's metadata names no {name}: set it", code="metadata")
         return url
@@ -76,7 +96,7 @@ class ProviderMetadata:
 def parse_metadata(document: Mapping[str, Any], *, issuer: str, insecure_http: bool) -> ProviderMetadata:
     """Check a metadata document. Unknown members are ignored (Discovery, section 3).
 
-    :raises ProviderError: ``issuer_mismatch``, or ``metadata`` for a member of the wrong type.
+    :raises ProviderError: ``issuer_mismatch``, or ``metadata`` if a member by which something is checked is malformed.
     """
     if document.get("issuer") != issuer:
         raise ProviderError(
@@ -85,30 +105,50 @@ def parse_metadata(document: Mapping[str, Any], *, issuer: str, insecure_http: b
             code="issuer_mismatch",
         )
     members: dict[str, Any] = {"issuer": issuer}
+    refused: dict[str, str] = {}
+    ignored: list[str] = []
     for name in _ENDPOINTS:
         url = document.get(name)
         if url is None:
             continue
-        problem = (
-            endpoint_problem(url, insecure_http=insecure_http)
-            if isinstance(url, str)
-            else "it is not a string"
-        )
-        if problem is not None:
-            raise ProviderError(f"{name} in the metadata is {shown(url)}: {problem}", code="metadata")
-        members[name] = url
+        problem = _endpoint_problem(url, issuer=issuer, insecure_http=insecure_http)
+        text = f"{name} in the metadata is {shown(url)}: {problem}"
+        if problem is None:
+            members[name] = url
+        elif name in _NEEDED or _is_plain_http(url):
+            refused[name] = text
+        else:
+            ignored.append(text)
     for name in _LISTS:
         values = document.get(name)
         if values is None:
             continue
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise ProviderError(f"{name} in the metadata is not a list of strings", code="metadata")
-        members[name] = tuple(values)
+        if isinstance(values, list) and all(isinstance(value, str) for value in values):
+            members[name] = tuple(values)
+            continue
+        text = f"{name} in the metadata is not a list of strings"
+        if name in _STRICT_LISTS:
+            raise ProviderError(text, code="metadata")
+        ignored.append(text)
     name = "authorization_response_iss_parameter_supported"
     members[name] = document.get(name, False)
     if not isinstance(members[name], bool):
         raise ProviderError(f"{name} in the metadata is neither true nor false", code="metadata")
-    return ProviderMetadata(**members)
+    return ProviderMetadata(**members, refused=MappingProxyType(refused), ignored=tuple(ignored))
+
+
+def _endpoint_problem(url: Any, *, issuer: str, insecure_http: bool) -> str | None:
+    if not isinstance(url, str):
+        return "it is not a string"
+    problem = endpoint_problem(url, insecure_http=insecure_http)
+    if problem is None and _is_plain_http(url) and not _is_plain_http(issuer):
+        # Whoever can bend the metadata must not send codes and tokens where anybody on this machine may listen.
+        return "plain http, although the issuer is https"
+    return problem
+
+
+def _is_plain_http(url: Any) -> bool:
+    return isinstance(url, str) and url.lower().startswith("http://")
 
 
 def allowed_algorithms(provider: ProviderSettings, metadata: ProviderMetadata) -> frozenset[str]:
@@ -125,12 +165,28 @@ class MetadataCache:
     """The metadata and the keys of a provider, fetched when first needed and cached.
 
     :param clock: seconds since the epoch.
+    :param uses_userinfo: whether settings refer to claims that userinfo may be asked for.
     """
 
-    def __init__(self, provider: ProviderSettings, transport: Transport, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        provider: ProviderSettings,
+        transport: Transport,
+        clock: Callable[[], float],
+        *,
+        uses_userinfo: bool = False,
+    ) -> None:
         self._provider = provider
         self._transport = transport
         self._clock = clock
+        #: the endpoints that are called, or lead a browser on, at every sign-in or sign-out
+        self._used = (
+            *_NEEDED,
+            *(["userinfo_endpoint"] if uses_userinfo else ()),
+            *(["end_session_endpoint"] if provider.sync_logout else ()),
+        )
+        #: what was said once about members that are passed over
+        self._warned: set[str] = set()
         #: when a fetch for an unknown key last brought no such key
         self._unknown_key_at: float | None = None
         self._documents: CachedDocument[ProviderMetadata] = CachedDocument(
@@ -144,7 +200,8 @@ class MetadataCache:
         """Return the metadata to use. Without an issuer nothing is fetched.
 
         :raises ProviderUnavailableError: if the metadata cannot be fetched.
-        :raises ProviderError: if they cannot be used; ``issuer_mismatch`` if they are another issuer's.
+        :raises ProviderError: if they cannot be used; ``issuer_mismatch`` if they are another issuer's, ``metadata``
+            if they name an endpoint that must not be called in a place where one is used.
         """
         provider = self._provider
         if provider.issuer is None:
@@ -157,7 +214,10 @@ class MetadataCache:
                 raise
             # The settings are enough for a provider that publishes no metadata.
             published = ProviderMetadata()
-        return self._with_settings(published)
+        metadata = self._with_settings(published)
+        for name in self._used:
+            metadata.optional_endpoint(name)
+        return metadata
 
     def load_keys(self) -> None:
         """Fetch the key set beforehand, so that a token which cannot be got again need not wait for it.
@@ -214,7 +274,17 @@ class MetadataCache:
                     code="metadata",
                 )
         document = _read(response, "metadata")
-        return parse_metadata(document, issuer=issuer, insecure_http=self._transport.insecure_http)
+        metadata = parse_metadata(document, issuer=issuer, insecure_http=self._transport.insecure_http)
+        self._warn_once(metadata)
+        return metadata
+
+    def _warn_once(self, metadata: ProviderMetadata) -> None:
+        unused = [text for name, text in metadata.refused.items() if name not in self._used]
+        for text in (*metadata.ignored, *unused):
+            if text not in self._warned:
+                log.warning("provider %s: %s; it is not used", self._provider.name, text)
+        # No more than one document holds: the provider may write another address each time.
+        self._warned = {*metadata.ignored, *unused}
 
     def _fetch_keys(self) -> KeySet:
         url = self.metadata().endpoint("jwks_uri")

@@ -25,7 +25,7 @@ def revoke_token(client: AuthenticatedClient, token: str, *, kind: RevocableKind
     :raises ProviderUnavailableError: if no response comes, or 429 or 5xx: the token may still be valid (section 2.2.1).
     :raises ProviderError: ``invalid_client``, ``revocation_refused``, and what :meth:`AuthenticatedClient.post` raises.
     """
-    if client.metadata.revocation_endpoint is None:
+    if client.metadata.optional_endpoint("revocation_endpoint") is None:
         return False
     response = client.post(
         "revocation_endpoint",

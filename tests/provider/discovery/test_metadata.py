@@ -7,11 +7,15 @@ import threading
 import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from re import escape
 from typing import Any
 
 import pytest
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
+from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.discovery.cache import CachedDocument
 from oauth2_mw.provider.discovery.metadata import (
     OAUTH_WELL_KNOWN,
@@ -26,7 +30,9 @@ from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
 from tests.security.hostile import Hostile
 from tests.support.clock import Clock
+from tests.support.hosts.certificates import self_signed
 from tests.support.providers.jose import rsa_key
+from tests.support.providers.sign_in import client_for, sign_in
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
 
@@ -34,7 +40,7 @@ ISSUER = "https://op.example"
 
 
 def cache_for(settings: ProviderSettings, clock: Clock | None = None) -> MetadataCache:
-    transport = Transport(timeouts=Timeouts(connect=2, read=5, total=5))
+    transport = Transport(ca_bundle=settings.ca_bundle, timeouts=Timeouts(connect=2, read=5, total=5))
     return MetadataCache(settings, transport, clock or Clock())
 
 
@@ -208,47 +214,156 @@ def test_unknown_members_are_ignored() -> None:
     assert parse(signed_metadata="x", anything={"a": [1]}) == ProviderMetadata(issuer=ISSUER)
 
 
-@pytest.mark.requirement("N2.3.5", "3f.1")
-@pytest.mark.parametrize(
-    "name",
-    [
-        "authorization_endpoint",
-        "token_endpoint",
-        "userinfo_endpoint",
-        "end_session_endpoint",
-        "revocation_endpoint",
-        "jwks_uri",
-    ],
-)
-@pytest.mark.parametrize(
-    "url", ["http://op.example/x", "file:///etc/passwd", "https://op@evil.example/", "/relative", 7, ""]
-)
-def test_an_endpoint_that_may_not_be_called_is_refused(name: str, url: Any) -> None:
-    with pytest.raises(ProviderError, match=name) as refusal:
-        parse(**{name: url})
+NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+ADDED = ("userinfo_endpoint", "end_session_endpoint", "revocation_endpoint")
+LOOPBACK = ("http://127.0.0.1:8080/x", "http://localhost/x", "http://[::1]/x", "HTTP://127.0.0.1/x")
+
+
+@pytest.mark.requirement("N2.3.5", "3f.1", "R-metadata")
+@pytest.mark.parametrize("name", [*NEEDED, *ADDED])
+@pytest.mark.parametrize("url", ["http://op.example/x", *LOOPBACK])
+def test_an_https_issuer_names_no_http_endpoint(name: str, url: str) -> None:
+    with pytest.raises(ProviderError, match=f"{name} .*{escape(url)}") as refusal:
+        parse(**{name: url}).optional_endpoint(name)
     assert refusal.value.code == "metadata"
 
 
-def test_plain_http_in_the_metadata_needs_the_setting() -> None:
-    document = {"issuer": ISSUER, "jwks_uri": "http://op.example/jwks"}
-    assert parse_metadata(document, issuer=ISSUER, insecure_http=True).jwks_uri
+@pytest.mark.requirement("N2.3.5", "3f.1", "R-metadata")
+@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "https://op@evil.example/", "/relative", 7, "", []])
+def test_an_endpoint_that_every_sign_in_needs_refuses_when_it_is_malformed(name: str, url: Any) -> None:
+    with pytest.raises(ProviderError, match=f"{name} .*write {name}") as refusal:
+        parse(**{name: url}).endpoint(name)
+    assert refusal.value.code == "metadata"
 
 
+@pytest.mark.requirement("R-metadata")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *product(ADDED, ("file:///etc/passwd", "/relative", 7, "", [])),
+        *product(("token_endpoint_auth_methods_supported",), ("x", [None], {})),
+    ],
+)
+def test_a_member_that_only_adds_something_is_absent_when_it_is_malformed(name: str, value: Any) -> None:
+    metadata = parse(**{name: value})
+    assert getattr(metadata, name) is None
+    (reason,) = metadata.ignored
+    assert name in reason
+
+
+@pytest.mark.requirement("R-metadata")
+@pytest.mark.parametrize("issuer", [ISSUER, "http://op.example", "http://127.0.0.1"])
+@pytest.mark.parametrize("insecure_http", [True, False])
+@pytest.mark.parametrize("url", ["http://op.example/x", *LOOPBACK])
+def test_http_endpoints_are_those_of_http_issuers(issuer: str, insecure_http: object, url: str) -> None:
+    found = parse_metadata(
+        {"issuer": issuer, "jwks_uri": url}, issuer=issuer, insecure_http=insecure_http is True
+    )
+    may_call = issuer != ISSUER and (insecure_http or url in LOOPBACK)
+    assert (found.jwks_uri == url) is bool(may_call)
+
+
+@pytest.mark.requirement("R-metadata")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("id_token_signing_alg_values_supported", "RS256"),
         ("id_token_signing_alg_values_supported", [1]),
         ("code_challenge_methods_supported", {}),
-        ("token_endpoint_auth_methods_supported", [None]),
+        ("code_challenge_methods_supported", "S256"),
         ("authorization_response_iss_parameter_supported", "true"),
         ("authorization_response_iss_parameter_supported", None),
+        ("authorization_response_iss_parameter_supported", 0),
     ],
 )
-def test_a_member_of_the_wrong_type_is_refused(name: str, value: Any) -> None:
+def test_a_member_by_which_something_is_checked_refuses_when_it_is_malformed(name: str, value: Any) -> None:
     with pytest.raises(ProviderError, match=name) as refusal:
         parse(**{name: value})
     assert refusal.value.code == "metadata"
+
+
+# A provider with TLS, whose metadata point to where there is none
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[StandIn]:
+    with StandIn(certificate=self_signed(tmp_path / "tls.pem")) as standin:
+        yield standin
+
+
+def tls_settings(tls: StandIn, **changes: Any) -> ProviderSettings:
+    return oidc_settings(tls, ca_bundle=tls.certificate, **changes)
+
+
+def tls_client(tls: StandIn, **changes: Any) -> ProviderClient:
+    return client_for(tls_settings(tls, **changes), needs="email")
+
+
+def test_a_provider_with_tls_signs_people_in(tls: StandIn) -> None:
+    assert sign_in(tls, tls_client(tls)).claims["email"] == "jane@example.com"
+
+
+@pytest.mark.requirement("R-metadata")
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        *((name, name) for name in (*NEEDED, "userinfo_endpoint")),
+        ("end_session_endpoint", "logout_endpoint"),
+    ],
+)
+def test_a_used_endpoint_without_tls_begins_nothing_until_it_is_written(
+    tls: StandIn, name: str, setting: str
+) -> None:
+    right = tls._metadata()[name]
+    tls.metadata[name] = "http://127.0.0.1:9/x"
+    for _ in range(2):
+        asked = len(tls.requests)
+        with pytest.raises(ProviderError, match=f"{name} .*write {setting}") as refusal:
+            sign_in(tls, tls_client(tls))
+        assert refusal.value.code == "metadata"
+        assert {request.path for request in tls.requests[asked:]} == {WELL_KNOWN}
+    client = tls_client(tls, **{setting: right})
+    assert sign_in(tls, client).subject == "user-1"
+    assert client.logout_endpoint() == tls._metadata()["end_session_endpoint"].replace(
+        "http://127.0.0.1:9/x", right
+    )
+
+
+@pytest.mark.requirement("R-metadata")
+def test_an_unused_endpoint_without_tls_is_absent_and_said_once(
+    tls: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    tls.metadata |= {"end_session_endpoint": "http://127.0.0.1:9/x", "userinfo_endpoint": 7}
+    clock = Clock()
+    cache = cache_for(tls_settings(tls, sync_logout=False), clock)
+    for _ in range(3):
+        assert cache.metadata().end_session_endpoint is None
+        assert cache.metadata().userinfo_endpoint is None
+        clock.now += 3600
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2, said
+    assert any("end_session_endpoint" in line and "it is not used" in line for line in said)
+    assert sign_in(tls, tls_client(tls, sync_logout=False)).subject == "user-1"
+
+
+@pytest.mark.requirement("R-metadata")
+def test_no_token_is_revoked_without_tls(tls: StandIn) -> None:
+    tls.metadata["revocation_endpoint"] = "http://127.0.0.1:9/x"
+    client = tls_client(tls)
+    tokens = sign_in(tls, client).tokens
+    with pytest.raises(ProviderError, match=r"revocation_endpoint .*have the provider correct it"):
+        client.revoke(tokens.access_token, kind="access_token")
+
+
+@pytest.mark.requirement("R-metadata")
+@pytest.mark.parametrize("answer", ["discovery", "jwks"])
+def test_no_redirect_leads_from_tls_to_plain_http(tls: StandIn, answer: str) -> None:
+    plain = f"http{tls.url.removeprefix('https')}/jwks"
+    tls.answers[answer] = Answer(status=302, headers=(("Location", plain),))
+    with pytest.raises(ProviderError) as refusal:
+        cache_for(tls_settings(tls)).keys_for(None, "RS256")
+    assert refusal.value.code == "redirect"
 
 
 @pytest.mark.requirement("N2.3.6")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -29,14 +31,24 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serve(app: WSGIApplication) -> Iterator[str]:
-    """Serve ``app`` and yield its origin, ``http://127.0.0.1:PORT``."""
+def serve(app: WSGIApplication, *, certificate: Path | None = None) -> Iterator[str]:
+    """Serve ``app`` and yield its origin, ``http://127.0.0.1:PORT``.
+
+    :param certificate: a file with a certificate and its key; with it the origin is ``https``.
+    """
     with _Server(("127.0.0.1", 0), _Quiet) as server:
         server.set_app(app)
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            # The handshake waits for the thread of the connection: the one that accepts must not hang.
+            server.socket = context.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"{'http' if certificate is None else 'https'}://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()

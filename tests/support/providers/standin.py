@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
@@ -133,6 +134,8 @@ class StandIn:
     requests: list[Request] = field(default_factory=list)
     #: the name that its address has: ``localhost`` is another site than an application at 127.0.0.1
     host: str = "127.0.0.1"
+    #: a file with a certificate and its key: it then speaks https
+    certificate: Path | None = None
     url: str = ""
 
     def __post_init__(self) -> None:
@@ -144,7 +147,9 @@ class StandIn:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self.url = self._open.enter_context(serve(self)).replace("127.0.0.1", self.host)
+        self.url = self._open.enter_context(serve(self, certificate=self.certificate)).replace(
+            "127.0.0.1", self.host
+        )
         return self
 
     def __exit__(
