@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from oauth2_mw import audit
 from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.fields import describe
+from oauth2_mw.settings.proxy_headers import ANNOUNCERS
 
 project = "oauth2_mw"
 html_theme = "alabaster"
@@ -95,7 +96,28 @@ class BuiltInIcons(SphinxDirective):
         return [paragraph]
 
 
-class AuditEvents(SphinxDirective):
+class Table(SphinxDirective):
+    """What is written as a table."""
+
+    def _table(self, rows: Sequence[Sequence[str]], widths: str) -> list[nodes.Node]:
+        lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+        for first, *others in rows:
+            lines += [f"   * - {first}", *(f"     - {cell}" for cell in others)]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+class ProxyHeaders(Table):
+    """``.. proxy-headers::``: the headers by which proxies announce a user."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [("whose", "headers", "source")]
+        for announcer in ANNOUNCERS:
+            names = ", ".join(f"``{header}``" for header in announcer.headers)
+            rows.append((announcer.label, names, announcer.source))
+        return self._table(rows, "20 50 30")
+
+
+class AuditEvents(Table):
     """``.. audit-events::``: the events of the audit log as they are declared, below what their fields mean."""
 
     def run(self) -> list[nodes.Node]:
@@ -106,12 +128,6 @@ class AuditEvents(SphinxDirective):
             events.append((f"``{event.name}``", level, names, event.meaning))
         return [*self._table(fields, "15 85"), *self._table(events, "20 10 20 50")]
 
-    def _table(self, rows: Sequence[Sequence[str]], widths: str) -> list[nodes.Node]:
-        lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
-        for first, *others in rows:
-            lines += [f"   * - {first}", *(f"     - {cell}" for cell in others)]
-        return self.parse_text_to_nodes("\n".join(lines))
-
 
 def setup(app: Sphinx) -> None:
     """Make the directives known."""
@@ -119,3 +135,4 @@ def setup(app: Sphinx) -> None:
     app.add_directive("presets", Presets)
     app.add_directive("built-in-icons", BuiltInIcons)
     app.add_directive("audit-events", AuditEvents)
+    app.add_directive("proxy-headers", ProxyHeaders)

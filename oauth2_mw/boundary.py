@@ -28,7 +28,7 @@ _QUERY_SAFE = _PATH_SAFE + "?%"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LINE_BREAKS = str.maketrans("\r\n\t", "   ")
-_NOT_ALPHANUMERIC = re.compile(r"[^0-9A-Z]")
+_NOT_ALPHANUMERIC = re.compile(r"[^0-9A-Z]+")
 
 # Segments between single slashes. A segment of dots and blanks alone is refused, not only "." and "..": some
 # file systems drop trailing dots and blanks, so that ".. " climbs as well.
@@ -48,9 +48,9 @@ def contains_control(text: str) -> bool:
 def normalised_key(key: str) -> str:
     """Return the form in which servers and applications may take two environ keys for one.
 
-    ``REMOTE_USER`` for ``Remote-User``, ``remote.user`` and the like.
+    ``REMOTE_USER`` for ``Remote-User``, ``remote.user``, ``_Remote__User`` and the like.
     """
-    return _NOT_ALPHANUMERIC.sub("_", key.upper())
+    return _NOT_ALPHANUMERIC.sub("_", key.upper()).strip("_")
 
 
 def is_ambiguous_path(path: str) -> bool:

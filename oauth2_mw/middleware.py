@@ -53,7 +53,9 @@ class OAuth2Middleware:
         self._sessions = open_sessions(settings, self._directory, clocks=clocks)
         self._resolve = self._sessions.resolve
         self._monotonic = clocks.monotonic
-        self._scrub = Scrubber(settings.environ, settings.strip_authorization)
+        self._scrub = Scrubber(
+            settings.environ, settings.strip_authorization, keep_headers=settings.keep_headers
+        )
         self._is_public = PublicPaths(settings.public_paths)
         self._own_path = settings.prefix
         self._own_prefix = settings.prefix + "/"

@@ -38,7 +38,7 @@ def path_info(target: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "key", ["REMOTE_USER", "Remote-User", "remote.user", "rEMOTE\u00a0USER", "REMOTE USER"]
+    "key", ["REMOTE_USER", "Remote-User", "remote.user", "rEMOTE\u00a0USER", "REMOTE USER", "_remote--user_"]
 )
 def test_keys_that_servers_take_for_one_are_the_same_normalised(key: str) -> None:
     assert normalised_key(key) == "REMOTE_USER"

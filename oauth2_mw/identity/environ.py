@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.settings.environ_keys import IDENTITY_SOURCES, TOKEN_SOURCES
 from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.proxy_headers import IDENTITY_FAMILIES, IDENTITY_NAMES, bare_name, environ_key
 
 AUTH_TYPE = "OAuth2"
 
@@ -20,18 +20,6 @@ _Source = Callable[[Identity, Mapping[str, str]], Any]
 # Bounds of the set of harmless names, which clients can fill with headers of their invention.
 _MAX_REMEMBERED = 4096
 _MAX_REMEMBERED_LENGTH = 128
-
-_DECORATION = re.compile(r"(?:HTTP_|X_|REDIRECT_)+")
-
-# Names without their decoration, and the beginnings of names, that say who somebody is: ours, those of CGI
-# and those by which common proxies in front announce a user.
-_IDENTITY_NAMES = frozenset(
-    """
-    REMOTE_USER AUTH_TYPE FORWARDED_USER FORWARDED_EMAIL FORWARDED_GROUPS FORWARDED_PREFERRED_USERNAME
-    FORWARDED_ACCESS_TOKEN
-    """.split()
-)
-_IDENTITY_FAMILIES = ("OAUTH2_MW", "OIDC_", "AUTH_REQUEST_")
 
 # What a server says of the request itself. A target HTTP_X_HOST must not cost the application its HTTP_HOST.
 _STANDARD = frozenset(
@@ -50,12 +38,6 @@ _AUTHORIZATION = "HTTP_AUTHORIZATION"
 _AUTHORIZATION_FORMS = frozenset({_AUTHORIZATION, "AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION"})
 
 
-def _bare(key: str) -> str:
-    name = normalised_key(key)
-    decoration = _DECORATION.match(name)
-    return name[decoration.end() :] if decoration else name
-
-
 class Scrubber:
     """Removes every key from an environ that could pass for an identity of ours: the first step of each request.
 
@@ -69,15 +51,26 @@ class Scrubber:
     set with names of its own only makes later new names be judged each time.
 
     :param targets: the keys that we write ourselves, those of ``[environ]``.
+    :param keep_headers: names of headers that proxies announce a user by and that the application is to see all the
+        same; never one of *targets*.
     :param strip_authorization: which ``Authorization`` headers the application must not see. ``basic``: some
         applications believe a leftover Basic user name more than ``REMOTE_USER``.
     """
 
-    def __init__(self, targets: Iterable[str], strip_authorization: Literal["basic", "all", "none"]) -> None:
-        self._names = _IDENTITY_NAMES.union(map(_bare, targets))
+    def __init__(
+        self,
+        targets: Iterable[str],
+        strip_authorization: Literal["basic", "all", "none"],
+        *,
+        keep_headers: Iterable[str] = (),
+    ) -> None:
+        own = frozenset(map(bare_name, targets))
+        self._names = IDENTITY_NAMES | own
         self._strip_authorization = strip_authorization
+        self._harmless = {environ_key(header) for header in keep_headers if bare_name(header) not in own}
         # With ``basic`` the header's name is harmless, and its value is checked in every request.
-        self._harmless = {_AUTHORIZATION} if strip_authorization != "all" else set()
+        if strip_authorization != "all":
+            self._harmless.add(_AUTHORIZATION)
 
     def __call__(self, environ: dict[Any, Any]) -> None:
         """Clean ``environ`` in place."""
@@ -108,8 +101,8 @@ class Scrubber:
     def _is_identity(self, key: str) -> bool:
         if key in _STANDARD or key.startswith("wsgi."):
             return False
-        name = _bare(key)
-        return name in self._names or name.startswith(_IDENTITY_FAMILIES)
+        name = bare_name(key)
+        return name in self._names or name.startswith(IDENTITY_FAMILIES)
 
 
 def _is_basic(value: object) -> bool:

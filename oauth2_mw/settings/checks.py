@@ -6,13 +6,14 @@ Every problem is noted in the :class:`~oauth2_mw.settings.sections.Section` that
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from oauth2_mw.settings.addresses import is_exposed, origin_of
 from oauth2_mw.settings.claim_names import is_changing
 from oauth2_mw.settings.document import MAIN
 from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
+from oauth2_mw.settings.proxy_headers import bare_name
 from oauth2_mw.settings.secret import MIN_SHARED_SECRET
 from oauth2_mw.settings.sections import Section
 
@@ -67,6 +68,17 @@ def check_main(main: Section) -> None:
         main.add_problem("create_users", "needs a directory: set directory, or take this out")
     if main["session_idle"] is not None and "session_idle" in main.written_keys:
         check_idle(main, idle=main["session_idle"], lifetime=main["session_lifetime"])
+
+
+def check_kept_headers(main: Section, targets: Iterable[str]) -> None:
+    """Check that no header is kept under which we tell the application something ourselves."""
+    own = {bare_name(target): target for target in targets}
+    for header in main["keep_headers"] or ():
+        if (target := own.get(bare_name(header))) is not None:
+            main.add_problem(
+                "keep_headers",
+                f"{header} cannot be told from {target}, which [environ] writes: take one of the two out",
+            )
 
 
 def check_keys(main: Section, keys: Secret) -> None:

@@ -60,12 +60,12 @@ def _check_target(target: str) -> None:
         raise ValueError("is always set by itself: leave it out")
     if _CGI.fullmatch(name) or name.startswith(_RESERVED):
         raise ValueError("belongs to the server or to us: write a name of your own, like REMOTE_EMAIL")
+    if name in ("HTTP_X", "HTTP_REMOTE"):
+        raise ValueError("is only the beginning of a name: write one like HTTP_X_REMOTE_USER")
     if name == "HTTP" or (name.startswith("HTTP_") and not name.startswith(_HEADERS)):
         raise ValueError(
             "is a request header that means something else: begin it with HTTP_X_ or HTTP_REMOTE_"
         )
-    if name in ("HTTP_X_", "HTTP_REMOTE_"):
-        raise ValueError("is only the beginning of a name: write one like HTTP_X_REMOTE_USER")
 
 
 def _check_source(source: str, keep_tokens: Collection[str]) -> None:

@@ -16,6 +16,7 @@ from oauth2_mw.settings import addresses, converters
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
 from oauth2_mw.settings.grammar import AttributePath, PathRule, parse_bool
+from oauth2_mw.settings.proxy_headers import parse_kept_header
 from oauth2_mw.settings.text import shown
 
 #: In ``[oauth2_mw]``, in each provider, in both (the provider's wins), or in ``[access]``.
@@ -183,6 +184,13 @@ FIELDS: tuple[Field, ...] = (
         choice("basic", "all", "none"),
         "Which Authorization headers the application does not see: Basic ones, all of them, or none.",
         default="basic",
+    ),
+    _service(
+        "keep_headers",
+        words(parse_kept_header, none=True),
+        "Headers by which proxies announce a user and that the application is to see all the same, from whoever sends "
+        "them: the proxy in front must overwrite them.",
+        note="none",
     ),
     _service(
         "shared_caches",

@@ -109,6 +109,7 @@ def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
     kept = main["keep_tokens"] if main.is_valid("keep_tokens") else ("id", "access")
     environ = environ_keys.read(document, kept)
     checks.check_main(main)
+    checks.check_kept_headers(main, environ)
     for key, resolve in (("directory", stores.resolve_directory), ("session", stores.resolve_session)):
         if main[key] is not None:
             _replace(main, key, resolve, base)

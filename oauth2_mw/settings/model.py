@@ -137,6 +137,8 @@ class Settings:
     create_users: bool
     link_by: Literal["none", "verified_email"]
     strip_authorization: Literal["basic", "all", "none"]
+    #: names of headers
+    keep_headers: tuple[str, ...]
     shared_caches: Literal["refuse", "respect"]
     #: seconds
     revocation_sync: int

@@ -65,6 +65,11 @@ def _warnings(settings: Settings) -> Iterator[str]:
             "_USER"
         ):
             yield f"[environ] {target}: applications take that header for the proxy's word about the connection"
+    for header in settings.keep_headers:
+        yield (
+            f"keep_headers: whoever sends {header} tells the application who they are, unless the proxy in front "
+            "overwrites it in every request"
+        )
     if "refresh" in settings.keep_tokens and settings.session is None and settings.directory is None:
         yield (
             "keep_tokens: with refresh and sessions in cookies alone, two workers may use one refresh token at a time, "

@@ -23,6 +23,7 @@ from oauth2_mw.provider.http.documents import DocumentError, read_object
 from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.session.cookies import Cookies
 from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.proxy_headers import ANNOUNCERS
 from tests.fuzz.session import expand
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.providers.fixed_transport import FixedTransport
@@ -37,24 +38,24 @@ ENVIRON = {
     "MY_ROLES": "claims.roles",
 }
 
+_HEADERS = [header for announcer in ANNOUNCERS for header in announcer.headers]
+
 # Who somebody is
 
 
 def _says_who(key: str) -> bool:
     """Whether a server or an application could take *key* for the identity, decided in another way than ours."""
-    name = "".join(mark if mark.isascii() and mark.isalnum() else "_" for mark in key.upper())
-    while True:
-        for decoration in ("HTTP_", "X_", "REDIRECT_"):
-            if name.startswith(decoration):
-                name = name[len(decoration) :]
-                break
-        else:
-            break
-    return name in {
-        *("REMOTE_USER", "AUTH_TYPE", "REMOTE_EMAIL", "REMOTE_GROUPS", "MY_ROLE", "MY_ROLES"),
-        *("FORWARDED_USER", "FORWARDED_EMAIL", "FORWARDED_GROUPS", "FORWARDED_PREFERRED_USERNAME"),
-        "FORWARDED_ACCESS_TOKEN",
-    } or name.startswith(("OAUTH2_MW", "OIDC_", "AUTH_REQUEST_"))
+    words = "".join(mark if mark.isascii() and mark.isalnum() else " " for mark in key.upper()).split()
+    while words[1:] and words[0] in ("HTTP", "X", "REDIRECT"):
+        del words[0]
+    name = "_".join(words)
+    exact = {header.upper().replace("-", "_").removeprefix("X_") for header in _HEADERS}
+    stems = tuple(stem.removesuffix("*") for stem in exact if stem.endswith("*"))
+    return (
+        name in exact | {"REMOTE_USER", "AUTH_TYPE", "MY_ROLE", "MY_ROLES"}
+        or name.startswith("OAUTH2_MW")
+        or name.startswith(stems)
+    )
 
 
 @cache
@@ -72,7 +73,7 @@ def scrub(data: bytes) -> None:
         Scrubber(ENVIRON, strip)(fresh)
         assert environ == fresh, "the verdict depends on what came before"
         for key, value in given.items():
-            header = re.sub("[^0-9A-Z]", "_", key.upper())
+            header = re.sub("[^0-9A-Z]+", "_", key.upper()).strip("_")
             credentials = header in ("HTTP_AUTHORIZATION", "AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION")
             if credentials and strip != "none":
                 gone = strip == "all" or value.lstrip().lower().startswith("basic")

@@ -15,6 +15,7 @@ from oauth2_mw.boundary import normalised_key
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.environ import AUTH_TYPE, EnvironWriter, Scrubber
 from oauth2_mw.identity.model import Identity, freeze
+from oauth2_mw.settings.proxy_headers import ANNOUNCERS, environ_key
 
 TARGETS = ("REMOTE_USER", "HTTP_X_REMOTE_USER", "REMOTE_EMAIL", "HTTP_X_HOST", "MY_GROUPS")
 
@@ -90,6 +91,16 @@ def scrubbed(
 
 # The scrub
 
+PROXY_HEADERS = [header for announcer in ANNOUNCERS for header in announcer.headers]
+
+#: Headers of applications' own APIs that begin or end like those of a proxy.
+APPLICATION_HEADERS = (
+    "X-Auth-Token X-Auth-Key X-Auth-User X-Auth-Email X-Subject-Token X-Access-Token X-User-Id X-Token "
+    "X-Goog-Resource-State X-Goog-Channel-Token X-Goog-Api-Client X-Amzn-Trace-Id X-Amz-Date X-MS-Client-Request-Id "
+    "X-MS-Version X-Forwarded-For X-Forwarded-Host X-Forwarded-Prefix X-OIDC-Nonce Remote-Control X-Kubernetes-User "
+    "Tailscale-Version Cf-Connecting-Ip Cf-Access-Client-Id X-Consumer X-Shib X-Authentik X-Vouch-Success X-Pomerium"
+).split()
+
 LOOK_ALIKES = [
     "REMOTE_USER",
     "Remote_User",
@@ -139,6 +150,12 @@ LOOK_ALIKES = [
     "HTTP_X_HOST",
     "X_HOST",
     "MY_GROUPS",
+    "REMOTE_USER_",
+    "_REMOTE_USER",
+    "REMOTE__USER",
+    "HTTP__REMOTE_USER",
+    "HTTP_X__REMOTE__USER__",
+    "X_HTTP__X_REMOTE_USER",
     "HTTP_MY_GROUPS",
     "HTTP_MY-GROUPS",
     "HTTP_X_MY_GROUPS",
@@ -162,8 +179,44 @@ def test_a_second_request_with_the_same_look_alike_is_cleaned_too() -> None:
 
 @pytest.mark.requirement("3e.1")
 def test_without_targets_the_usual_names_are_deleted_all_the_same() -> None:
-    environ = {"REMOTE_USER": "a", "HTTP_X_FORWARDED_USER": "a", "REMOTE_EMAIL": "kept"}
-    assert scrubbed(environ, targets=()) == {"REMOTE_EMAIL": "kept"}
+    environ = {"REMOTE_USER": "a", "HTTP_X_FORWARDED_USER": "a", "REMOTE_COUNTRY": "kept"}
+    assert scrubbed(environ, targets=()) == {"REMOTE_COUNTRY": "kept"}
+
+
+@pytest.mark.requirement("R-scrub")
+@pytest.mark.parametrize("header", PROXY_HEADERS)
+def test_a_header_by_which_a_proxy_announces_a_user_is_deleted(header: str) -> None:
+    key = environ_key(header.replace("*", "Anything"))
+    for spelling in (key, f"{key}_", key.replace("_", "__"), key.replace("_", "."), key.lower()):
+        assert scrubbed({**ORDINARY, spelling: "admin"}, targets=()) == ORDINARY
+
+
+@pytest.mark.requirement("R-scrub")
+@pytest.mark.parametrize("header", APPLICATION_HEADERS)
+def test_no_header_of_an_application_is_deleted(header: str) -> None:
+    environ = {**ORDINARY, environ_key(header): "kept"}
+    assert scrubbed(environ, targets=()) == environ
+
+
+@pytest.mark.requirement("R-scrub")
+def test_a_header_can_be_kept_and_other_spellings_of_it_cannot() -> None:
+    scrubber = Scrubber((), "basic", keep_headers=["X-Forwarded-Email"])
+    for _ in range(2):
+        environ = {
+            "HTTP_X_FORWARDED_EMAIL": "kept",
+            "HTTP_X_FORWARDED.EMAIL": "a",
+            "HTTP_FORWARDED_EMAIL": "a",
+            "HTTP_X_FORWARDED_USER": "a",
+        }
+        scrubber(environ)
+        assert environ == {"HTTP_X_FORWARDED_EMAIL": "kept"}
+
+
+@pytest.mark.requirement("R-scrub")
+def test_what_we_write_ourselves_is_never_kept() -> None:
+    environ = {"HTTP_REMOTE_EMAIL": "mallory"}
+    Scrubber(["REMOTE_EMAIL"], "basic", keep_headers=["Remote-Email"])(environ)
+    assert environ == {}
 
 
 @pytest.mark.requirement("3e.4")

@@ -67,6 +67,7 @@ def test_the_smallest_file_gives_the_defaults_of_the_table(write: Write) -> None
     assert settings.create_users
     assert settings.link_by == "none"
     assert settings.strip_authorization == "basic"
+    assert settings.keep_headers == ()
     assert settings.shared_caches == "refuse"
     assert settings.revocation_sync == 5
     assert not settings.insecure_http
@@ -136,6 +137,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
             directory="postgresql://u:p@db/users",
             create_users="no",
             strip_authorization="all",
+            keep_headers="X-Forwarded-Email Remote-Groups",
             shared_caches="respect",
             revocation_sync="60",
             preload="1",
@@ -187,6 +189,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
     assert settings.directory == Secret.literal("postgresql://u:p@db/users")
     assert not settings.create_users
     assert settings.strip_authorization == "all"
+    assert settings.keep_headers == ("X-Forwarded-Email", "Remote-Groups")
     assert settings.shared_caches == "respect"
     assert settings.revocation_sync == 60
     assert settings.preload

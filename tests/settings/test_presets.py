@@ -346,6 +346,16 @@ def test_an_issuer_that_anyone_can_join_is_warned_of() -> None:
     assert "anyone on earth can join https://accounts.google.com" in found
 
 
+@pytest.mark.requirement("R-scrub")
+def test_each_header_that_is_kept_is_warned_of() -> None:
+    settings = Settings.from_mapping(
+        service(**oidc(**UNIQUE), keep_headers="X-Forwarded-Email Remote-Groups")
+    )
+    first, second = warnings(settings)
+    assert "X-Forwarded-Email" in first
+    assert "Remote-Groups" in second
+
+
 def test_secret_files_that_everybody_can_read_are_warned_of(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("k1 2026-11-23T18:00:00Z nU8cC-eiU4bR8Ll-LEpoUxvgnXf0yKE2XgLLlK9teBM")
     (tmp_path / "secret").write_text("x")

@@ -115,6 +115,11 @@ def main(key: str, value: object) -> dict[str, object]:
         ("link_by", "verified_email", ["not available yet"]),
         ("link_by", "email", ["none or verified_email"]),
         ("strip_authorization", "bearer", ["basic, all or none"]),
+        ("keep_headers", "Remote-User", ["nobody else may"]),
+        ("keep_headers", "X-Auth-Type", ["nobody else may"]),
+        ("keep_headers", "OAuth2-MW-Identity", ["nobody else may"]),
+        ("keep_headers", "X-Forwarded-Email X-Auth-Token", ["X-Auth-Token is not among", "leave it out"]),
+        ("keep_headers", "X-Forwarded-Email,X-Forwarded-User", ["not the name of a header"]),
         ("shared_caches", "yes", ["refuse or respect"]),
         ("cors_origins", "https://a.example.com", ["not available yet"]),
         ("trusted_peers", "10.0.0.1", ["not available yet"]),
@@ -652,6 +657,13 @@ def test_the_id_token_cannot_be_handed_out_when_it_is_not_kept() -> None:
 
 def test_a_broken_keep_tokens_is_reported_once() -> None:
     assert "keep_tokens" in only_problem(service(**oidc(), keep_tokens="x", environ={"X": "id_token"}))
+
+
+@pytest.mark.requirement("R-scrub")
+@pytest.mark.parametrize("target", ["REMOTE_EMAIL", "HTTP_X_REMOTE_EMAIL", "Remote__Email"])
+def test_no_header_is_kept_that_the_environ_section_writes(target: str) -> None:
+    found = only_problem(service(**oidc(), keep_headers="Remote-Email", environ={target: "email"}))
+    assert found.startswith("[oauth2_mw] keep_headers: Remote-Email cannot be told from")
 
 
 def test_two_targets_that_servers_cannot_tell_apart_are_refused() -> None:
