@@ -301,6 +301,86 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, data: bytes, why: str) ->
     assert why in str(caught.value)
 
 
+#: What a drawing program writes that runs and loads nothing.
+DRAWING = b"""<?xml version="1.0" encoding="UTF-8" standalone="no"?>
+<!-- Created by hand: onload= and <script> are words here -->
+<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" xmlns:cc="http://cc.example/ns#"
+  xmlns:tool="http://tool.example/ns" width="64" height="64" viewBox="0 0 64 64" tool:file="C:\\pictures\\a.svg">
+  <?xpacket begin=""?>
+  <title>A key: javascript is not meant</title>
+  <metadata><cc:license resource="https://creativecommons.org/licenses/by/4.0/"/></metadata>
+  <style type="text/css"><![CDATA[ .a { fill: url("#shade"); filter: url( #blur ) } ]]></style>
+  <defs><linearGradient id="shade"><stop offset="0" style="stop-color:#fff"/></linearGradient></defs>
+  <g clip-path="url(#clip)"><use xlink:href="#shade"/><path class="a" d="M0 0h64"/></g>
+  <text font-family="serif">once @import, \\ and url(http://a.example) are text</text>
+  <circle r="4"><animate attributeName="r" values="4;8"/></circle>
+</svg>"""
+
+
+def test_a_drawing_that_runs_and_loads_nothing_is_a_picture(tmp_path: Path) -> None:
+    (tmp_path / "icon.svg").write_bytes(DRAWING)
+    assert icons.load("icon.svg", tmp_path).data == DRAWING
+
+
+@pytest.mark.parametrize(
+    ("drawn", "why"),
+    [
+        ("<script/>", "<script"),
+        ("<ScRiPt href='#a'/>", "<ScRiPt"),
+        ("<a:b:script xmlns:a='x'/>", "not well-formed|<a:b:script"),
+        ("<g xmlns='http://www.w3.org/1999/xhtml'/>", "HTML"),
+        ("<h:img xmlns:h=' http://www.w3.org/1999/xhtml'/>", "HTML"),
+        ("<foreignobject/>", "<foreignobject"),
+        ("<iframe/>", "<iframe"),
+        ("<s:handler xmlns:s='http://www.w3.org/2000/svg'/>", "<s:handler"),
+        ("<g onclick='a()'/>", "onclick="),
+        ("<g ONLOAD='a()'/>", "ONLOAD="),
+        ("<g e:onload='a()' xmlns:e='x'/>", "e:onload="),
+        ("<set attributeName='onload' to='a()'/>", "changes onload"),
+        ("<set attributeName='href' to='javascript:a()'/>", "changes href"),
+        ("<animate attributeName=' x:HREF ' values='#a;javascript:a()'/>", "changes href"),
+        ("<a href='javascript:a()'><path d=''/></a>", "javascript:"),
+        ("<a href='java&#10;script:a()'><path d=''/></a>", "href="),
+        ("<a l:href=' &#x6A;avascript:a()' xmlns:l='http://www.w3.org/1999/xlink'/>", "javascript:"),
+        ("<a href='https://a.example/'/>", "https://a.example/"),
+        ("<use href='other.svg#a'/>", "other.svg#a"),
+        ("<use href='//a.example/a.svg#a'/>", "//a.example"),
+        ("<use href='data:image/svg+xml,%3Csvg/%3E'/>", "data:image"),
+        ("<image href='data:image/png;base64,AA=='/>", "data:image"),
+        ("<image src='a.png'/>", "src="),
+        ("<g xml:base='https://a.example/'/>", "xml:base"),
+        ("<path fill='url(https://a.example/a.svg#a)'/>", "url("),
+        ("<path fill='url(#a) url( \"a.svg#b\")'/>", "url("),
+        ("<path style='fill:URL(//a.example)'/>", "URL("),
+        ("<path style='fill:u\\72l(//a.example)'/>", "\\"),
+        ("<path style='background:image-set(\"a.png\" 1x)'/>", "image-set("),
+        ("<style>@import 'a.css';</style>", "@import"),
+        ("<style><![CDATA[@im]]>port 'a.css';</style>", "@import"),
+        ("<style>@\\69mport 'a.css';</style>", "\\"),
+        ("<style>@import 'a.css';<style/></style>", "@import"),
+        ("<style><style/>@import 'a.css';</style>", "@import"),
+        ("<style>@font-face { src: url(a.woff) }</style>", "url("),
+        ("<s:STYLE xmlns:s='x'>@import 'a.css';</s:STYLE>", "@import"),
+        ("<?xml-stylesheet href='a.css'?>", "<?xml-stylesheet"),
+        ("<?XML-Stylesheet href='a.css'?>", "<?XML-Stylesheet"),
+        ("<path", "not well-formed"),
+        ("&a;", "not well-formed"),
+        ("<path d='' d=''/>", "not well-formed"),
+    ],
+)
+def test_a_drawing_that_runs_or_loads_something_is_refused(tmp_path: Path, drawn: str, why: str) -> None:
+    (tmp_path / "icon.svg").write_text(f"<svg xmlns='http://www.w3.org/2000/svg'><g>{drawn}</g></svg>")
+    with pytest.raises(ValueError, match=r"\A(the SVG contains|the SVG is not)") as caught:
+        icons.load("icon.svg", tmp_path)
+    assert any(reason in str(caught.value) for reason in why.split("|"))
+
+
+def test_a_drawing_says_no_other_encoding_than_the_one_that_it_is_read_in(tmp_path: Path) -> None:
+    (tmp_path / "icon.svg").write_bytes(b"<?xml version='1.0' encoding='UTF-7'?>" + SVG)
+    with pytest.raises(ValueError, match="'UTF-7': save it in UTF-8"):
+        icons.load("icon.svg", tmp_path)
+
+
 def test_every_built_in_icon_passes_the_check_of_a_users_own(tmp_path: Path) -> None:
     for name in icons.names():
         drawn = icons.load(name, tmp_path)
