@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from importlib.metadata import requires, version
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -138,6 +139,24 @@ def test_every_response_of_ours_is_private(site: Guarded) -> None:
         assert page.header("X-Content-Type-Options") == "nosniff", page.url
         assert page.header("X-Frame-Options") == "DENY", page.url
         assert "frame-ancestors 'none'" in (page.header("Content-Security-Policy") or ""), page.url
+
+
+@pytest.mark.requirement("R-coop")
+def test_pages_that_change_something_are_cut_off_from_their_opener_and_no_other_response_is(
+    provider: StandIn, tmp_path: Path
+) -> None:
+    with guarded(issuer=provider.issuer, directory=f"sqlite:///{tmp_path}/users.db") as site:
+        browser, url = site.browser(), f"{site.url}{PREFIX}/sessions/"
+        pages = walk(browser, site)
+        pages += [browser.navigate(url, follow=False), browser.navigate(url)]
+        pages += [browser.submit(follow=False), browser.navigate(url)]
+        pages += [browser.post(url, {"csrf_token": "bad", "others": "1"}, initiator=ORIGIN)]
+    policies = {(page.url, page.status): page.header("Cross-Origin-Opener-Policy") for page in pages}
+    cut_off = {(LOGOUT, 200), (LOGOUT, 400), (url, 200), (url, 400)}
+    assert {key for key, policy in policies.items() if policy is not None} == cut_off
+    assert {policies[key] for key in cut_off} == {"same-origin"}
+    # Redirects to sign in and to sign out, the login page, the callback and failures are among the others.
+    assert len(policies.keys() - cut_off) >= 10
 
 
 @pytest.mark.requirement("3i.3")

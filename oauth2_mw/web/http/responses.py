@@ -71,7 +71,7 @@ def page(
 
 
 def form_page(html: str, *, status: int, plain_http: bool) -> Response:
-    """Return a page with a form.
+    """Return a page with a form, which only a signed-in person is shown.
 
     :param plain_http: whether the redirects that follow the form may lead over plain http.
     """
@@ -80,6 +80,9 @@ def form_page(html: str, *, status: int, plain_http: bool) -> Response:
     # It also applies form-action to every redirect that follows a form, and a provider's logout may lead over hosts
     # that nobody here knows: only the scheme can be named.
     form_action = "'self' https: http:" if plain_http else "'self' https:"
+    # A page that opened this one in a window of its own keeps no hold on it. A page or a redirect on the way of a
+    # sign-in must not say so: an application that signs in by a popup would lose sight of it.
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     return _finish(response, cookies=(), referrer="same-origin", form_action=form_action)
 
 
