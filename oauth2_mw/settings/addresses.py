@@ -149,9 +149,11 @@ def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    # Versions of Python disagree about ::ffff:127.0.0.1, and so do systems about where it leads.
+    return address.is_loopback and getattr(address, "ipv4_mapped", None) is None
 
 
 def is_exposed(url: str) -> bool:
