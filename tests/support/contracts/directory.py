@@ -593,7 +593,8 @@ class DirectoryContract:
         rows.run("ALTER TABLE oauth2_mw_groups RENAME TO elsewhere")
         with pytest.raises(StoreUnavailableError) as caught:
             sign_in(directory, "subject-7", "jane-7", email="mail-7", groups=("group-7",))
-        assert "-7" not in str(caught.value)
+        for word in ("subject-7", "jane-7", "mail-7", "group-7"):
+            assert word not in str(caught.value)
         assert caught.value.__cause__ is None
         rows.run("ALTER TABLE elsewhere RENAME TO oauth2_mw_groups")
 

@@ -346,7 +346,8 @@ class SqlStoreContract(StoreContract):
             sql.add("other", record(clock, data="data-7", summary="summary-7"), indexes=["user:name-7"])
         with pytest.raises(StoreUnavailableError) as again:
             sql.add("k", record(clock, data="data-7", summary="summary-7"), indexes=[])
-        assert "-7" not in str(caught.value) + str(again.value)
+        for word in ("data-7", "summary-7", "name-7"):
+            assert word not in str(caught.value) + str(again.value)
         assert caught.value.__cause__ is again.value.__cause__ is None
 
     def test_tables_that_were_dropped_are_made_again(self, sql: SqlStore, clock: Clock, rows: Rows) -> None:
