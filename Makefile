@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE =
 IN_PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install lint check check-deep integration requirements test test-lowest demo bench fuzz mutation docs clean
+.PHONY: help install lint check check-deep integration requirements test test-lowest test-pythons demo bench fuzz mutation docs clean
 
 help:
 	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
@@ -32,6 +32,8 @@ help:
 	@echo "make test        check-deep, then the tests against real providers, servers and a browser; last the requirements"
 	@echo "                 of tests/security/requirements.tsv that no test has proved"
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
+	@echo "make test-pythons the in-process tests under every Python from 3.11 to 3.14 that is found; where they passed is"
+	@echo "                 written into tests/support/pythons.tsv"
 	@echo "make bench       the hot path against hand-written limits"
 	@echo "make mutation    faults put into the security core, one at a time: do its tests notice? MODULES=... for a few"
 	@echo "make fuzz        every reader of bytes from outside under Atheris: FUZZ_SECONDS=600 each, TARGET=... for one"
@@ -88,6 +90,10 @@ test:
 test-lowest: $(VENV_LOWEST)/.installed
 	$(VENV_LOWEST)/bin/pytest -q -m "not integration" $(IN_PARALLEL) $(PYTEST_ARGS)
 
+# It makes an environment for each.
+test-pythons:
+	@$(PYTHON) -m tests.support.pythons $(IN_PARALLEL) $(PYTEST_ARGS)
+
 demo: $(VENV)/.installed
 	$(VENV)/bin/python samples/demo/demo.py $(if $(filter-out 0,$(ONCE)),--once)
 
@@ -107,6 +113,6 @@ docs: $(VENV)/.installed
 	$(VENV)/bin/sphinx-build -W -q docs build/docs
 
 clean:
-	rm -rf $(VENV) $(VENV_LOWEST) $(NODE)/node_modules build dist ./*.egg-info samples/demo/var
+	rm -rf $(VENV) $(VENV)-* $(NODE)/node_modules build dist ./*.egg-info samples/demo/var
 	rm -rf .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,6 +18,7 @@ from tests.support.clock import Clock
 from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.hosts.loopback import stay_here
 from tests.support.providers.standin import StandIn
+from tests.support.stores.redis_servers import program
 
 # What several modules run as their own tests explains its assertions like theirs.
 pytest.register_assert_rewrite(
@@ -41,6 +42,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Which requirements of ``tests/security/requirements.tsv`` a run has held is written down."""
     # pytest-xdist marks the processes that it starts.
     config.pluginmanager.register(requirements.Plugin(worker=hasattr(config, "workerinput")), "requirements")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where Redis is not installed, the tests of its store run on Valkey: that is to be seen."""
+    terminalreporter.write_line(f"Redis server of the in-process tests: {program()}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

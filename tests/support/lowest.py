@@ -1,6 +1,6 @@
 """Print the lowest versions that ``setup.py`` allows, as constraints for pip (``make test-lowest``).
 
-The extra ``test`` is left out: an operator never installs it, so its floors promise nothing.
+The extras of the tests are left out: an operator never installs them, so their floors promise nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def floors(arguments: dict[str, Any]) -> Iterator[str]:
     extras = arguments.get("extras_require", {})
     wanted = [
         *arguments["install_requires"],
-        *(line for name in extras if name != "test" for line in extras[name]),
+        *(line for name in extras if name not in ("test", "test-core") for line in extras[name]),
     ]
     for requirement in sorted({Requirement(line) for line in wanted}, key=lambda each: each.name.lower()):
         for specifier in requirement.specifier:

