@@ -245,7 +245,7 @@ def _check_oidc(section: Section) -> None:
                 "issuer", "is for many tenants: write the one of yours, with its ID in place of the word"
             )
     elif section.is_valid("issuer"):
-        for key in ("jwks_uri", "algorithms", "max_age", "acr_values"):
+        for key in ("jwks_uri", "algorithms", "max_age", "acr_values", "trusted_audiences"):
             if key in section.written_keys and section[key] not in (None, ()):
                 section.add_problem(key, "means nothing without an issuer: there is no ID token to check")
 

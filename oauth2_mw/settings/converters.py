@@ -218,6 +218,14 @@ def scope(text: str, _base: Path) -> tuple[str, ...]:
     return tokens
 
 
+def trusted_audiences(text: str, _base: Path) -> tuple[str, ...]:
+    """Return further audiences of ID tokens; ``*``, for any, stands alone."""
+    names = tuple(dict.fromkeys(line(word) for word in text.split()))
+    if "*" in names and len(names) > 1:
+        raise ValueError("* already stands for all audiences: write it alone, or leave it out")
+    return names
+
+
 def algorithms(text: str, _base: Path) -> tuple[str, ...] | None:
     """Return the JWS algorithms for ID tokens, which must be asymmetric, or ``None`` for an empty text."""
     names = tuple(dict.fromkeys(text.split()))

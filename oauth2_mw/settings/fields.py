@@ -352,6 +352,13 @@ FIELDS: tuple[Field, ...] = (
         "same subject for each person.",
     ),
     _provider(
+        "trusted_audiences",
+        converters.trusted_audiences,
+        "Further audiences, beside our client_id, that an ID token may name; * stands alone and trusts all of them, in "
+        "tokens whose azp is our client_id.",
+        note="none",
+    ),
+    _provider(
         "email_verified",
         choice("claim", "text", "always", "never"),
         'When an address counts as verified: claim (the claim email_verified is true), text (or the text "true"), '

@@ -27,6 +27,8 @@ ResponseMode = Literal["query", "form_post"]
 GroupSync = Literal["first", "always", "never"]
 RefreshFailure = Literal["end", "keep"]
 TokenKind = Literal["id", "refresh", "access"]
+#: ``trusted_audiences = *``
+ANY_AUDIENCE = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class ProviderSettings:
     same_users_as: str | None
     #: its own, or the one of all providers; ``None``: everybody whom the provider vouches for
     allow: AllowList | None
+    trusted_audiences: tuple[str, ...]
     email_verified: EmailVerified
     username_prefix: str
     username_transform: tuple[str, ...]

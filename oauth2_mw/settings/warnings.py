@@ -10,7 +10,7 @@ from oauth2_mw.boundary import normalised_key
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.grammar import AllowTerm, Secret
-from oauth2_mw.settings.model import ProviderSettings, Settings
+from oauth2_mw.settings.model import ANY_AUDIENCE, ProviderSettings, Settings
 
 #: Claims that are chosen freely: two people of one provider may have the same.
 _NICKNAMES = frozenset({"nickname", "name", "display_name", "displayName", "given_name"})
@@ -38,6 +38,11 @@ def _warnings(settings: Settings) -> Iterator[str]:
             and provider.allow is not settings.allow
         ):
             yield f"allow of provider {name}: * lets in all of its people, whatever allow in [oauth2_mw] says"
+        if provider.trusted_audiences == ANY_AUDIENCE:
+            yield (
+                f"trusted_audiences of provider {name}: * accepts ID tokens that other applications may use too, as "
+                "long as azp says that they were issued to this client"
+            )
         if several and settings.directory is not None and not provider.username_prefix:
             yield (
                 f"username_prefix of provider {name} is missing: whoever comes first from any provider takes a name, "

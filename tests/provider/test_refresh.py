@@ -196,6 +196,13 @@ def test_the_claims_are_those_of_the_new_id_token(provider: StandIn) -> None:
     assert not provider.asked("/userinfo")
 
 
+def test_a_refreshed_id_token_may_name_an_audience_that_is_trusted(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider, trusted_audiences=("other",)))
+    user = sign_in(provider, client)
+    provider.refreshed_claims = {"aud": ["client", "other"]}
+    assert refresh(client, user).claims
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"aud": "other"}, "token_audience"),
     ({"aud": ["client", "other"]}, "token_audience"),

@@ -97,6 +97,11 @@ def test_only_the_configured_issuer_counts(case: Case, tmp_path: Path) -> None:
 
 AUDIENCES = [
     accepted("F3 N2.6.3", "a list of us", claims(aud=["app"])),
+    accepted("N2.6.3", "us twice", claims(aud=["app", "app"])),
+    accepted("N2.6.3", "us and a trusted one", claims(aud=["app", "other"]), trusted_audiences="third other"),
+    accepted("N2.6.3", "any", claims(aud=["app", "other"], azp="app"), trusted_audiences="*"),
+    refused("N2.6.3", "any, not ours", claims(aud=["app", "x"]), "token_audience", trusted_audiences="*"),
+    refused("N2.6.3", "a trusted one alone", claims(aud="x"), "token_audience", trusted_audiences="x"),
     refused("X5 F16 J1", "missing", claims(aud=LEFT_OUT), "token_audience"),
     refused("F17 J2 3b.10", "us and another", claims(aud=["app", "other"]), "token_audience"),
     refused(
@@ -111,7 +116,6 @@ AUDIENCES = [
         claims(aud=["app", "other"], azp="other"),
         "token_audience",
     ),
-    refused("N2.6.3", "us twice", claims(aud=["app", "app"]), "token_audience"),
     refused("N2.6.3", "an empty list", claims(aud=[]), "token_audience"),
     refused("N2.6.3", "null", claims(aud=None), "token_audience"),
     refused("N2.6.3", "a list of null", claims(aud=[None]), "token_audience"),

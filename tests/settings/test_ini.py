@@ -97,6 +97,7 @@ def test_the_smallest_provider_gives_the_defaults_of_the_table(write: Write) -> 
     assert provider.sync_logout
     assert provider.pkce
     assert (provider.algorithms, provider.leeway) == (None, 60)
+    assert provider.trusted_audiences == ()
     assert (provider.prompt, provider.max_age, provider.ui_locales) == (None, None, None)
     assert (provider.acr_values, dict(provider.auth_params)) == ((), {})
     assert (provider.session_lifetime, provider.session_idle) == (28800, 3600)
@@ -165,6 +166,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
                 pkce="off",
                 algorithms="ES256 EdDSA",
                 leeway="0",
+                trusted_audiences="crm 8123 crm",
                 prompt="login",
                 max_age="0",
                 acr_values="a b",
@@ -213,6 +215,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
     assert not provider.sync_logout
     assert not provider.pkce
     assert (provider.algorithms, provider.leeway) == (("ES256", "EdDSA"), 0)
+    assert provider.trusted_audiences == ("crm", "8123")
     assert (provider.prompt, provider.max_age, provider.ui_locales) == ("login", 0, "nb en")
     assert provider.acr_values == ("a", "b")
     assert dict(provider.auth_params) == {"hd": "example.com"}

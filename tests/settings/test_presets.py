@@ -395,6 +395,18 @@ def test_ordinary_settings_give_no_warning() -> None:
     assert warnings(Settings.from_mapping(service(**oidc(**UNIQUE)))) == ()
 
 
+def test_trust_in_any_audience_is_put_in_words() -> None:
+    zitadel = Settings.from_mapping(service(**oidc(preset="zitadel", issuer="https://a.example", **UNIQUE)))
+    assert zitadel.providers["default"].trusted_audiences == ("*",)
+    (found,) = warnings(zitadel)
+    assert (
+        "trusted_audiences of provider default: * accepts ID tokens that other applications may use too"
+        in found
+    )
+    named = service(**oidc(preset="zitadel", trusted_audiences="crm", issuer="https://a.example", **UNIQUE))
+    assert warnings(Settings.from_mapping(named)) == ()
+
+
 def test_a_key_or_secret_that_every_user_can_read_is_warned_of(tmp_path: Path) -> None:
     for name, mode in (("key", 0o644), ("secret", 0o600)):
         (tmp_path / name).write_text("x" * 32)

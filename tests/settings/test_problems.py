@@ -198,6 +198,8 @@ def main(key: str, value: object) -> dict[str, object]:
         ("algorithms", "RS256 none", ["nobody signed"]),
         ("algorithms", "RS265", ["did you mean"]),
         ("algorithms", "ROT13", ["any of RS256"]),
+        ("trusted_audiences", "* app", ["* already stands for all", "write it alone"]),
+        ("trusted_audiences", "a\u2028b\0", ["control characters"]),
         ("leeway", "301", ["0s to 5m"]),
         ("response_mode", "fragment", ["query or form_post"]),
         ("max_age", "soon", ["not a valid duration"]),
@@ -410,6 +412,7 @@ def test_a_broken_issuer_does_not_make_the_endpoints_missing() -> None:
         ("algorithms", "ES256"),
         ("max_age", "0"),
         ("acr_values", "a"),
+        ("trusted_audiences", "*"),
     ],
 )
 def test_what_is_checked_in_an_id_token_means_nothing_without_one(key: str, value: str) -> None:

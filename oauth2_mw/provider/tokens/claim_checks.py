@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.jose.jws import VerifiedToken
 from oauth2_mw.settings.grammar import AttributePath
-from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.model import ANY_AUDIENCE, ProviderSettings
 from oauth2_mw.settings.text import shown
 
 #: characters, of ``sub``, ``sid`` and ``jti``
@@ -36,14 +36,32 @@ def check_issuer(token: VerifiedToken, provider: ProviderSettings) -> None:
 
 
 def check_audience(token: VerifiedToken, provider: ProviderSettings) -> None:
-    """Check ``aud`` (step 3). This client must be the only audience: any other could use the token against it.
+    """Check ``aud`` (step 3): this client, and beside it only audiences that ``trusted_audiences`` names.
+
+    Any other audience could use the token against this client. ``*`` trusts all of them where ``azp`` says that the
+    token was issued to this client: whoever else received it cannot have asked for it.
 
     :raises TokenError: ``token_audience``.
     """
-    audience = token.claims.get("aud")
-    if audience not in (provider.client_id, [provider.client_id]):
+    kind, claim, client_id = token.kind.name, token.claims.get("aud"), provider.client_id
+    audiences = [claim] if isinstance(claim, str) else claim
+    if not _is_list_of_texts(audiences) or client_id not in audiences:
         raise TokenError(
-            f"the {token.kind.name} is for {shown(audience)} instead of {shown(provider.client_id)} alone",
+            f"the {kind} is for {shown(claim)} instead of {shown(client_id)}: compare client_id",
+            code="token_audience",
+        )
+    others = set(audiences) - {client_id}
+    if provider.trusted_audiences == ANY_AUDIENCE:
+        if others and token.claims.get("azp") != client_id:
+            raise TokenError(
+                f"the {kind} is for {shown(claim)}, which trusted_audiences = * accepts only where azp is "
+                f"{shown(client_id)}: name the further audiences in trusted_audiences",
+                code="token_audience",
+            )
+    elif not others <= set(provider.trusted_audiences):
+        raise TokenError(
+            f"the {kind} is for {shown(claim)} instead of {shown(client_id)} alone: take further audiences away at "
+            "the provider, or name those that you trust in trusted_audiences",
             code="token_audience",
         )
 
@@ -56,6 +74,10 @@ def check_authorized_party(token: VerifiedToken, provider: ProviderSettings) -> 
     azp = token.claims.get("azp", provider.client_id)
     if azp != provider.client_id:
         raise TokenError(f"the {token.kind.name} was issued to {shown(azp)}", code="token_azp")
+
+
+def _is_list_of_texts(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def check_times(token: VerifiedToken, *, now: float, leeway: int, max_age: int) -> None:

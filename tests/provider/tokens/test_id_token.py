@@ -106,6 +106,7 @@ def test_the_type_of_a_jwt_is_accepted(typ: str | None) -> None:
     "changes",
     [
         {"aud": ["client"]},
+        {"aud": ["client", "client"]},
         {"azp": "client"},
         {"iat": NOW + 59.5, "exp": NOW + 100.5},
         {"exp": NOW - 59},
@@ -437,7 +438,10 @@ def test_another_issuer_is_refused(iss: Any) -> None:
         ["other"],
         ["client", "other"],
         ["other", "client"],
-        ["client", "client"],
+        ["client", "client", "other"],
+        ["client", ""],
+        ["client", None],
+        ["client", ["client"]],
         [],
         [["client"]],
         None,
@@ -450,6 +454,79 @@ def test_another_issuer_is_refused(iss: Any) -> None:
 )
 def test_a_token_that_is_not_for_us_alone_is_refused(aud: Any) -> None:
     assert claims_refusal(aud=aud) == "token_audience"
+
+
+AUD_AND_OTHER = {"aud": ["other", "client"]}
+SEVERAL = {"aud": ["client", "other", "third", "client"]}
+ISSUED_TO_US = {"azp": "client"}
+
+
+@pytest.mark.requirement("N2.6.3")
+@pytest.mark.parametrize(
+    ("trusted", "changes"),
+    [
+        (("other",), AUD_AND_OTHER),
+        (("other",), AUD_AND_OTHER | ISSUED_TO_US),
+        (("other",), {"aud": "client"}),
+        (("third", "other", "fourth"), SEVERAL),
+        (("*",), SEVERAL | ISSUED_TO_US),
+        (("*",), {"aud": "client"}),
+        (("*",), {"aud": ["client", "*"]} | ISSUED_TO_US),
+    ],
+)
+def test_a_trusted_audience_may_be_named_beside_us(trusted: tuple[str, ...], changes: dict[str, Any]) -> None:
+    assert validate(RSA.sign(claims(**changes)), trusted_audiences=trusted)
+
+
+@pytest.mark.requirement("F17", "N2.6.3", "3b.10")
+@pytest.mark.parametrize(
+    ("trusted", "changes"),
+    [
+        (("other",), {"aud": "other"}),
+        (("other",), {"aud": ["other"]} | ISSUED_TO_US),
+        (("other",), SEVERAL | ISSUED_TO_US),
+        (("other",), {"aud": ["client", "Other"]}),
+        (("other",), {"aud": ["client", "othe"]}),
+        (("other",), {"aud": ["client", ["other"]]}),
+        (("other",), {"aud": {"client": 1, "other": 1}}),
+        (("*",), {"aud": "*"} | ISSUED_TO_US),
+        (("*",), {"aud": ["other"]} | ISSUED_TO_US),
+        (("*",), {"aud": ["client", 1]} | ISSUED_TO_US),
+        (("*",), {"aud": ["client", "*"]}),
+        (("*",), SEVERAL),
+        (("*",), SEVERAL | {"azp": None}),
+        (("*",), SEVERAL | {"azp": ""}),
+        (("*",), SEVERAL | {"azp": "other"}),
+        (("*",), SEVERAL | {"azp": ["client"]}),
+    ],
+)
+def test_trust_in_other_audiences_has_its_bounds(trusted: tuple[str, ...], changes: dict[str, Any]) -> None:
+    token = RSA.sign(claims(**changes))
+    assert refusal(token, trusted_audiences=trusted) == "token_audience"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "aud", "cure"),
+    [
+        ((), ["client", "other"], "name those that you trust in trusted_audiences"),
+        (("third",), ["client", "other"], "name those that you trust in trusted_audiences"),
+        (("*",), ["client", "other"], "accepts only where azp is 'client'"),
+        (("*",), ["other"], "compare client_id"),
+    ],
+)
+def test_the_refusal_of_an_audience_names_the_setting(
+    trusted: tuple[str, ...], aud: list[str], cure: str
+) -> None:
+    with pytest.raises(TokenError) as refused:
+        validate(RSA.sign(claims(aud=aud)), trusted_audiences=trusted)
+    assert cure in refused.value.detail
+    assert "'other'" in refused.value.detail
+
+
+@pytest.mark.parametrize("trusted", [("other",), ("*",)])
+def test_whoever_is_trusted_a_token_issued_to_another_is_refused(trusted: tuple[str, ...]) -> None:
+    token = RSA.sign(claims(azp="other"))
+    assert refusal(token, trusted_audiences=trusted) == "token_azp"
 
 
 @pytest.mark.requirement("3b.10")

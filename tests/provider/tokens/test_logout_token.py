@@ -191,6 +191,14 @@ def test_a_logout_token_for_another_client_is_refused(aud: Any) -> None:
     assert claims_refusal(aud=aud) == "token_audience"
 
 
+def test_a_logout_token_may_name_an_audience_that_is_trusted() -> None:
+    token = RSA.sign(claims(aud=["client", "other"]), **TYPED)
+    assert validate(token, trusted_audiences=("other",)).subject
+    assert refusal(token, trusted_audiences=("*",)) == "token_audience"
+    token = RSA.sign(claims(aud=["client", "other"], azp="client"), **TYPED)
+    assert validate(token, trusted_audiences=("*",)).subject
+
+
 def test_a_logout_token_that_another_party_asked_for_is_refused() -> None:
     assert claims_refusal(azp="other") == "token_azp"
 

@@ -19,14 +19,21 @@ CLAIMS = {"iss": "https://op.example", "aud": "client", "sub": "user-1"}
 RSA = rsa_key()
 
 
-def userinfo(token: str) -> dict[str, Any]:
+def userinfo(token: str, **settings: Any) -> dict[str, Any]:
     keys = parse_key_set({"keys": [RSA.jwk()]}).matching
-    return validate_userinfo(token, TokenValidator(provider_settings(), ProviderMetadata(), keys))
+    return validate_userinfo(token, TokenValidator(provider_settings(**settings), ProviderMetadata(), keys))
 
 
 def test_signed_userinfo_gives_its_claims_without_nonce_and_times() -> None:
     claims = {**CLAIMS, "email": "jane@example.com"}
     assert userinfo(RSA.sign(claims)) == claims
+
+
+def test_signed_userinfo_may_name_an_audience_that_is_trusted() -> None:
+    claims = {**CLAIMS, "aud": ["client", "other"]}
+    assert userinfo(RSA.sign(claims), trusted_audiences=("other",)) == claims
+    claims["azp"] = "client"
+    assert userinfo(RSA.sign(claims), trusted_audiences=("*",)) == claims
 
 
 @pytest.mark.parametrize(
