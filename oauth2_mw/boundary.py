@@ -17,6 +17,9 @@ MAX_DESTINATION = 2048
 #: Fields of one query string or form.
 MAX_FIELDS = 50
 
+# The end of the year 9999: beyond it, databases and datetime fail.
+_LAST_SECOND = 253402300799
+
 # How many times a path may be percent-encoded; every layer is judged.
 _MAX_DECODINGS = 3
 
@@ -194,3 +197,11 @@ def _form_text(text: str) -> str:
         return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8")
     except UnicodeError:
         raise BadRequestError("the parameters are not UTF-8") from None
+
+
+def numeric_date(value: object) -> float | None:
+    """Return *value*, in seconds since the epoch, if it is a NumericDate (RFC 7519, section 2) of 1970 to 9999."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    # NaN and infinity are in no range.
+    return value if 0 < value <= _LAST_SECOND else None

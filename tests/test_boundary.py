@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
@@ -16,6 +17,7 @@ from oauth2_mw.boundary import (
     contains_control,
     is_ambiguous_path,
     normalised_key,
+    numeric_date,
     safe_destination,
     strict_query,
 )
@@ -882,3 +884,15 @@ def test_a_query_is_read_or_refused_and_never_fails(query: str) -> None:
 def test_a_well_formed_query_is_read_as_it_was_written(fields: dict[str, str]) -> None:
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())
     assert read(query, limit=100_000) == fields
+
+
+@pytest.mark.parametrize("value", [1, 0.5, 1_700_000_000.5, 253402300799])
+def test_a_numeric_date_is_a_number_of_seconds(value: float) -> None:
+    assert numeric_date(value) == value
+
+
+@pytest.mark.parametrize(
+    "value", [None, "1", True, [1], {}, 0, -0.5, math.inf, math.nan, 1e300, 253402300799.5, 10**400]
+)
+def test_anything_else_is_no_numeric_date(value: object) -> None:
+    assert numeric_date(value) is None

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from oauth2_mw.access.allow import check_allowed
+from oauth2_mw.boundary import numeric_date
 from oauth2_mw.identity.mapping import Attributes, map_claims
 from oauth2_mw.identity.model import Identity, User, freeze, user_key
 from oauth2_mw.identity.verification import check_username_verified, is_verified
@@ -134,7 +135,7 @@ def _identity(
     provider: ProviderSettings, user: User, claims: Mapping[str, Any], *, issuer: str, subject: str
 ) -> Identity:
     # Issuer and subject are those of this sign-in, also where they are linked to a user who has others.
-    acr, auth_time = claims.get("acr"), claims.get("auth_time")
+    acr, auth_time = claims.get("acr"), numeric_date(claims.get("auth_time"))
     return Identity(
         id=user.id,
         provider=provider.name,
@@ -148,6 +149,6 @@ def _identity(
         groups=user.groups,
         organizations=user.organizations,
         acr=acr if isinstance(acr, str) else None,
-        auth_time=int(auth_time) if isinstance(auth_time, (int, float)) else None,
+        auth_time=None if auth_time is None else int(auth_time),
         claims=freeze(claims),
     )

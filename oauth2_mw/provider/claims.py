@@ -195,7 +195,7 @@ def _merge(id_token: Mapping[str, Any], userinfo: Mapping[str, Any]) -> dict[str
 
     A proof that one source gives counts for the value of the same source alone: the other may speak of another address.
     """
-    merged = {**userinfo, **{name: value for name, value in id_token.items() if value is not None}}
+    merged = {**userinfo, **id_token}
     for proof, proven in _PROOFS.items():
         verdicts = (
             source[proof]

@@ -106,14 +106,17 @@ class AttributePath:
         return str(self.segments[0])
 
     def get(self, mapping: Mapping[str, Any]) -> Any | None:
-        """Return the value at this path, or ``None`` if anything on the way is missing, null or of another type."""
+        """Return the value at this path, or ``None`` if it is absent.
+
+        Absent is what is missing, null, an empty text, or beyond a value of another type.
+        """
         value: Any = mapping
         for segment in self.segments:
             if isinstance(segment, str):
                 value = value.get(segment) if isinstance(value, Mapping) else None
             else:
                 value = value[segment] if isinstance(value, (list, tuple)) and segment < len(value) else None
-            if value is None:
+            if value is None or value == "":
                 return None
         return value
 

@@ -66,3 +66,16 @@ def test_a_person_whom_no_rule_lets_in_leaves_no_trace(directory: Directory) -> 
 def test_without_a_directory_nobody_is_a_member_of_anything() -> None:
     found = make_settings(issuer=ISSUER)
     assert admit(found, None, "1", "jane").organizations == ()
+
+
+@pytest.mark.parametrize(
+    ("auth_time", "expected"),
+    [(NOW, NOW), (NOW + 0.5, NOW), (0, None), (True, None), ("1", None), (1e300, None), (None, None)],
+)
+def test_when_a_person_authenticated_is_a_date_or_unknown(auth_time: Any, expected: int | None) -> None:
+    found = make_settings(issuer=ISSUER)
+    claims = {"sub": "1", "preferred_username": "jane", "auth_time": auth_time}
+    identity = Admission(found, None).admit(
+        found.providers["default"], issuer=ISSUER, subject="1", claims=claims, now=NOW
+    )
+    assert identity.auth_time == expected

@@ -284,6 +284,17 @@ def test_a_provider_without_userinfo_gives_what_the_id_token_says(provider: Stan
     assert "email" not in sign_in(provider, client_for(oidc_settings(provider), needs="email")).claims
 
 
+@pytest.mark.parametrize("empty", [None, ""])
+def test_a_claim_without_a_value_is_one_that_is_missing(provider: StandIn, empty: str | None) -> None:
+    provider.claims |= {"email": empty, "address": {"country": empty}}
+    provider.userinfo |= {"email": "jane@example.com", "phone_number": empty}
+    user = sign_in(provider, client_for(oidc_settings(provider), needs="email"))
+    assert user.claims["email"] == "jane@example.com"
+    assert "phone_number" not in user.claims
+    sign_in(provider, client_for(oidc_settings(provider), needs="address.country"))
+    assert len(provider.asked("/userinfo")) == 2
+
+
 def test_the_id_token_wins_over_userinfo(provider: StandIn) -> None:
     provider.claims |= {"name": "Signed Name", "email": None, "exp": int(time.time()) + 100}
     provider.userinfo |= {"name": "Loose Name", "iss": "https://evil.example", "exp": 1}
@@ -411,7 +422,7 @@ def test_userinfo_is_never_taken_in_place_of_an_id_token(tenant: Hostile) -> Non
 def test_a_sign_in_with_plain_oauth2(plain: StandIn) -> None:
     user = sign_in(plain, client_for(oauth2_settings(plain)))
     assert (user.issuer, user.subject) == (plain.url, "583231")
-    assert user.claims == plain.userinfo
+    assert user.claims == {"id": 583231, "login": "octocat"}
     assert user.tokens.id_token is None
     assert (user.sid, user.issued_at) == (None, None)
     assert [request.path for request in plain.requests] == ["/token", "/userinfo"]

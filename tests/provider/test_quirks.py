@@ -75,13 +75,13 @@ def test_a_query_of_the_userinfo_endpoint_is_not_repeated_below_it(plain: StandI
 )
 def test_an_unproven_address_is_no_address(plain: StandIn, emails: Any) -> None:
     plain.answers["emails"] = emails
-    assert sign_in(plain, "github").claims["email"] is None
+    assert sign_in(plain, "github").claims.get("email") is None
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_github_gives_no_address_without_its_scope(plain: StandIn, status: int) -> None:
     plain.answers["emails"] = Answer(b"{}", status)
-    assert sign_in(plain, "github").claims["email"] is None
+    assert sign_in(plain, "github").claims.get("email") is None
 
 
 def test_a_provider_that_fails_half_way_fails_the_sign_in(plain: StandIn) -> None:

@@ -468,7 +468,6 @@ METADATA = [
             "http://[::ffff:10.0.0.1]/",
             "https://op.example\\@evil.example/",
             "https://op.example/\r\nX: y",
-            "",
         )
     ),
     *(

@@ -324,7 +324,6 @@ CLAIMS = {
         ("cognito:groups", ["g"]),
         ("matrix[0][1]", 2),
         ("zero", 0),
-        ("empty", ""),
         ("tuple[0]", "a"),
         ('address."country"', "NO"),
     ],
@@ -337,6 +336,7 @@ def test_a_path_finds_its_value(text: str, value: object) -> None:
     "text",
     [
         "missing",
+        "empty",
         "email.x",
         "email[0]",
         "address.null",
@@ -346,7 +346,7 @@ def test_a_path_finds_its_value(text: str, value: object) -> None:
         "address[0]",
     ],
 )
-def test_what_is_missing_null_or_of_another_type_is_absent(text: str) -> None:
+def test_what_is_missing_null_empty_or_of_another_type_is_absent(text: str) -> None:
     assert AttributePath.parse(text).get(CLAIMS) is None
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.discovery.cache import CachedDocument
-from oauth2_mw.provider.http.documents import DocumentError, read_object
+from oauth2_mw.provider.http.documents import DocumentError, present_members, read_object
 from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.http.transport import Transport, endpoint_problem
 from oauth2_mw.provider.jose.jwks import ALGORITHMS, KeySet, SigningKey, parse_key_set
@@ -94,10 +94,11 @@ class ProviderMetadata:
 
 
 def parse_metadata(document: Mapping[str, Any], *, issuer: str, insecure_http: bool) -> ProviderMetadata:
-    """Check a metadata document. Unknown members are ignored (Discovery, section 3).
+    """Check a metadata document. Unknown members and those without a value are ignored (Discovery, section 3).
 
     :raises ProviderError: ``issuer_mismatch``, or ``metadata`` if a member by which something is checked is malformed.
     """
+    document = present_members(document)
     if document.get("issuer") != issuer:
         raise ProviderError(
             f"the metadata says issuer {shown(document.get('issuer'))}, and the setting is {shown(issuer)}: "

@@ -15,7 +15,7 @@ from urllib.parse import quote_plus, unquote_plus, urlencode
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
-from oauth2_mw.provider.http.documents import DocumentError, read_form, read_object
+from oauth2_mw.provider.http.documents import DocumentError, present_members, read_form, read_object
 from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
@@ -77,15 +77,18 @@ class EndpointResponse:
     secrets: tuple[str, ...] = field(repr=False)
 
     def document(self) -> tuple[dict[str, Any], str | None]:
-        """Return the body as an object, from JSON or a form, and ``None``; or an empty object and why it is neither."""
+        """Return the body as an object, from JSON or a form, and ``None``; or an empty object and why it is neither.
+
+        Members without a value are left out.
+        """
         body = self.http.body.strip(b" \t\r\n")
         try:
             if body[:1] in (b"{", b"["):
-                return read_object(body), None
+                return present_members(read_object(body)), None
         except DocumentError as error:
             return {}, self._redact(str(error))
         try:
-            return dict(read_form(body)), None
+            return present_members(read_form(body)), None
         except DocumentError:
             kind = "an HTML page" if "html" in self.http.content_type else "neither JSON nor a form"
             return {}, f"it is {kind}: check {self.endpoint}"

@@ -122,7 +122,7 @@ def _request_tokens(
 
 
 def _read_members(response: EndpointResponse, grant_type: _GrantType) -> dict[str, Any]:
-    """Return the known members of a token response, each checked. One that is null counts as missing."""
+    """Return the known members of a token response, each checked."""
     document, problem = response.document()
     response.check_client(document)
     # GitHub reports errors with HTTP 200.
@@ -150,7 +150,7 @@ def _read_members(response: EndpointResponse, grant_type: _GrantType) -> dict[st
         "expires_in": _expires_in(document.get("expires_in"), response),
     }
     for name in ("access_token", "refresh_token", "id_token"):
-        if document.get(name) is not None:
+        if name in document:
             members[name] = _token_text(document[name], name, response)
     if "access_token" not in members:
         raise _unusable(response, "it holds no access_token")

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.provider.http.documents import DocumentError, read_json
+from oauth2_mw.provider.http.documents import DocumentError, present_members, read_json
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.settings.presets import QuirkName
@@ -27,7 +27,7 @@ def fetch_userinfo(
     quirk: QuirkName | None,
     read_signed: ReadSigned | None,
 ) -> dict[str, Any]:
-    """Return the claims that the userinfo endpoint gives for *access_token*.
+    """Return the claims that the userinfo endpoint gives for *access_token*, without those that have no value.
 
     :param quirk: the name in ``quirks.QUIRKS`` of a change to the response, or ``None``.
     :param read_signed: reads a response of ``application/jwt``; ``None`` if there are no keys to validate it with.
@@ -38,9 +38,12 @@ def fetch_userinfo(
     claims = _fetch(transport, url, access_token, read_signed=read_signed)
     if not isinstance(claims, dict):
         raise ProviderError(f"the answer of {url} is JSON, but not an object", code="userinfo")
+    claims = present_members(claims)
     if quirk is None:
         return claims
-    return dict(QUIRKS[quirk](claims, lambda path: _fetch(transport, _below(url, path), access_token)))
+    return present_members(
+        QUIRKS[quirk](claims, lambda path: _fetch(transport, _below(url, path), access_token))
+    )
 
 
 def _fetch(

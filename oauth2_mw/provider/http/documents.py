@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
@@ -66,6 +67,11 @@ def read_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DocumentError("it is JSON, but not an object")
     return value
+
+
+def present_members(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members that say something: one that is null or an empty text counts as missing, everywhere alike."""
+    return {name: value for name, value in members.items() if value is not None and value != ""}
 
 
 def read_form(body: bytes) -> dict[str, str]:

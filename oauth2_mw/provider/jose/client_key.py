@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from oauth2_mw.errors import Problem
-from oauth2_mw.provider.http.documents import DocumentError, read_object
+from oauth2_mw.provider.http.documents import DocumentError, present_members, read_object
 from oauth2_mw.provider.jose.jwks import ALGORITHMS, MIN_RSA_BITS
 from oauth2_mw.settings.model import ProviderSettings
 
@@ -134,7 +134,7 @@ def _from_jwk(text: str) -> ClientKey:
 
 def _members(text: str) -> dict[str, Any] | None:
     try:
-        return read_object(text.encode("utf-8", "surrogatepass"))
+        return present_members(read_object(text.encode("utf-8", "surrogatepass")))
     except DocumentError:
         # The error may quote a member's name, and in a damaged file that may be part of the key.
         return None

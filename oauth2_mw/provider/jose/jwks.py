@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from oauth2_mw.provider.http.documents import present_members
+
 MAX_KEYS = 100
 #: how many keys are tried for one token
 MAX_TRIED = 5
@@ -87,7 +89,10 @@ def parse_key_set(document: Mapping[str, Any]) -> KeySet:
 
 def _signing_key(jwk: Any) -> SigningKey | None:
     """Return the key that *jwk* describes, or ``None`` if it cannot sign ID tokens."""
-    if not isinstance(jwk, dict) or _PRIVATE & jwk.keys():
+    if not isinstance(jwk, dict):
+        return None
+    jwk = present_members(jwk)
+    if _PRIVATE & jwk.keys():
         return None
     kid, alg = jwk.get("kid"), jwk.get("alg")
     operations = jwk.get("key_ops", ["verify"])

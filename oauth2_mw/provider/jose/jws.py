@@ -12,7 +12,7 @@ from typing import Any
 
 from oauth2_mw.encoding import base64url_octets
 from oauth2_mw.errors import TokenError
-from oauth2_mw.provider.http.documents import DocumentError, read_object
+from oauth2_mw.provider.http.documents import DocumentError, present_members, read_object
 from oauth2_mw.provider.jose.jwks import MAX_KID, SigningKey
 from oauth2_mw.settings.text import shown
 
@@ -57,6 +57,8 @@ def verify_jws(token: str, kind: TokenKind, *, algorithms: frozenset[str], keys:
 def read_jws(token: str, kind: TokenKind) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the header and the claims of *token*, unverified (RFC 7515, section 7.1).
 
+    Claims without a value are left out.
+
     :raises TokenError: ``token_malformed``.
     """
     if len(token) > MAX_TOKEN:
@@ -70,7 +72,7 @@ def read_jws(token: str, kind: TokenKind) -> tuple[dict[str, Any], dict[str, Any
         )
     header, claims, signature = segments
     _decode(signature, "signature", kind)
-    return _decode_object(header, "header", kind), _decode_object(claims, "payload", kind)
+    return _decode_object(header, "header", kind), present_members(_decode_object(claims, "payload", kind))
 
 
 def _decode(segment: str, name: str, kind: TokenKind) -> bytes:

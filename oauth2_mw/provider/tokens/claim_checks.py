@@ -6,10 +6,10 @@ place of numbers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
+from oauth2_mw.boundary import numeric_date
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.jose.jws import VerifiedToken
 from oauth2_mw.settings.grammar import AttributePath
@@ -18,8 +18,6 @@ from oauth2_mw.settings.text import shown
 
 #: characters, of ``sub``, ``sid`` and ``jti``
 MAX_ID = 255
-# The end of the year 9999: beyond it, databases and datetime fail.
-_LAST_SECOND = 253402300799
 
 
 def check_issuer(token: VerifiedToken, provider: ProviderSettings) -> None:
@@ -89,7 +87,7 @@ def check_times(token: VerifiedToken, *, now: float, leeway: int, max_age: int) 
     :raises TokenError: ``token_time``, ``token_expired``, ``token_issued`` or ``token_not_yet``.
     """
     kind, hint = token.kind.name, "compare the clocks of both machines"
-    expires_at, issued_at = numeric_date(token, "exp"), numeric_date(token, "iat")
+    expires_at, issued_at = read_date(token, "exp"), read_date(token, "iat")
     if now >= expires_at + leeway:
         raise TokenError(
             f"the {kind} expired {now - expires_at:.0f} seconds ago: {hint}", code="token_expired"
@@ -102,20 +100,21 @@ def check_times(token: VerifiedToken, *, now: float, leeway: int, max_age: int) 
         raise TokenError(
             f"the {kind} was issued {now - issued_at:.0f} seconds ago: {hint}", code="token_issued"
         )
-    if "nbf" in token.claims and numeric_date(token, "nbf") > now + leeway:
+    if "nbf" in token.claims and read_date(token, "nbf") > now + leeway:
         raise TokenError(f"the {kind} is not valid yet: {hint}", code="token_not_yet")
 
 
-def numeric_date(token: VerifiedToken, name: str) -> float:
-    """Return the NumericDate in the claim *name* (RFC 7519, section 2), in seconds since the epoch.
+def read_date(token: VerifiedToken, name: str) -> float:
+    """Return the NumericDate in the claim *name*, in seconds since the epoch.
 
     :raises TokenError: ``token_time`` if it is missing or not a date before the year 10000.
     """
-    value = token.claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise TokenError(f"{name} in the {token.kind.name} is not a number of seconds", code="token_time")
-    if not 0 < value <= _LAST_SECOND:
-        raise TokenError(f"{name} in the {token.kind.name} is out of range", code="token_time")
+    value = numeric_date(token.claims.get(name))
+    if value is None:
+        raise TokenError(
+            f"{name} in the {token.kind.name} is missing, or not a number of seconds before the year 10000",
+            code="token_time",
+        )
     return value
 
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from oauth2_mw.boundary import numeric_date
 from oauth2_mw.encoding import base64url
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.jose.jws import TokenKind, VerifiedToken, read_jws
-from oauth2_mw.provider.tokens.claim_checks import check_subject, check_times, is_identifier, numeric_date
+from oauth2_mw.provider.tokens.claim_checks import check_subject, check_times, is_identifier, read_date
 from oauth2_mw.provider.tokens.validator import TokenValidator
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.text import shown
@@ -78,7 +79,7 @@ def validate_refreshed_id_token(
     if nonce is not None and "nonce" in verified.claims:
         _check_nonce(verified, nonce)
     check_times(verified, now=now, leeway=provider.leeway, max_age=MAX_AGE)
-    _check_same_auth_time(verified, auth_time)
+    _check_same_auth_time(verified, provider, auth_time)
     _check_acr(verified, provider)
     _check_at_hash(verified, access_token)
     return verified.claims
@@ -124,24 +125,26 @@ def _check_no_events(token: VerifiedToken) -> None:
 
 
 def _check_auth_time(token: VerifiedToken, provider: ProviderSettings, *, now: float) -> None:
-    """Check ``auth_time``, which is required if the request had ``max_age`` (step 13)."""
+    """Check ``auth_time``, which is required if the request had ``max_age`` (step 13), and else not looked at."""
     if provider.max_age is not None:
-        age = now - numeric_date(token, "auth_time")
+        age = now - read_date(token, "auth_time")
         if age > provider.max_age + provider.leeway or age < -provider.leeway:
             raise TokenError(
                 f"the person signed in {age:.0f} seconds ago, and max_age is {provider.max_age}",
                 code="token_auth_time",
             )
-    elif "auth_time" in token.claims:
-        numeric_date(token, "auth_time")
 
 
-def _check_same_auth_time(token: VerifiedToken, auth_time: int | None) -> None:
-    """Check that ``auth_time`` is still that of the sign-in (section 12.2)."""
+def _check_same_auth_time(token: VerifiedToken, provider: ProviderSettings, auth_time: int | None) -> None:
+    """Check that ``auth_time``, if the token has it, is still that of the sign-in (section 12.2).
+
+    What is no date says nothing of another sign-in, and is refused only where ``max_age`` asked for one.
+    """
     if "auth_time" not in token.claims:
         return
-    claim = int(numeric_date(token, "auth_time"))
-    if auth_time is not None and claim != auth_time:
+    asked = provider.max_age is not None
+    claim = read_date(token, "auth_time") if asked else numeric_date(token.claims["auth_time"])
+    if claim is not None and auth_time is not None and int(claim) != auth_time:
         raise TokenError(
             "the ID token belongs to another sign-in at the provider: its auth_time differs",
             code="token_auth_time",

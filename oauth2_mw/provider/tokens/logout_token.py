@@ -17,7 +17,7 @@ from oauth2_mw.provider.tokens.claim_checks import (
     check_subject,
     check_times,
     is_identifier,
-    numeric_date,
+    read_date,
     read_subject,
 )
 from oauth2_mw.provider.tokens.validator import TokenValidator
@@ -65,14 +65,14 @@ def validate_logout_token(token: str, validator: TokenValidator, *, now: float) 
     check_times(verified, now=now, leeway=provider.leeway, max_age=MAX_AGE)
     jti = _check_identifier(claims, "jti", code="logout_jti")
     subject, sid = _read_subject_and_sid(claims, provider.subject)
-    issued_at = numeric_date(verified, "iat")
+    issued_at = read_date(verified, "iat")
     return LogoutToken(
         issuer=claims["iss"],
         subject=subject,
         sid=sid,
         jti=jti,
         issued_at=int(issued_at),
-        expires_at=int(min(numeric_date(verified, "exp"), issued_at + MAX_AGE)) + provider.leeway + 1,
+        expires_at=int(min(read_date(verified, "exp"), issued_at + MAX_AGE)) + provider.leeway + 1,
     )
 
 

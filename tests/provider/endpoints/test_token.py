@@ -119,6 +119,9 @@ def test_a_form_encoded_answer_is_accepted(provider: StandIn) -> None:
         {"expires_in": "3600"},
         {"expires_in": 3600.7},
         {"refresh_token": None},
+        {"refresh_token": ""},
+        {"id_token": ""},
+        {"token_type": ""},
         {"error": None},
         {"error": ""},
         {"unknown": {"a": [1]}},
@@ -133,7 +136,7 @@ def test_what_providers_do_differently_is_accepted(provider: StandIn, changes: d
 
 
 @pytest.mark.requirement("F6")
-@pytest.mark.parametrize("value", [0, "0", 0.0, None, LEFT_OUT])
+@pytest.mark.parametrize("value", [0, "0", 0.0, None, "", LEFT_OUT])
 def test_an_unknown_lifetime_is_unknown(provider: StandIn, value: Any) -> None:
     provider.token_response = lambda good: {
         name: value for name, value in {**good, "expires_in": value}.items() if value is not LEFT_OUT

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.provider.http.documents import DocumentError, read_form, read_json, read_object
+from oauth2_mw.provider.http.documents import (
+    DocumentError,
+    present_members,
+    read_form,
+    read_json,
+    read_object,
+)
 
 
 def nested(depth: int, opening: str, closing: str) -> bytes:
@@ -127,3 +133,8 @@ def test_a_form_is_read() -> None:
 def test_a_malformed_form_is_refused(body: bytes) -> None:
     with pytest.raises(DocumentError):
         read_form(body)
+
+
+def test_null_and_an_empty_text_say_nothing_and_everything_else_does() -> None:
+    said = {"false": False, "zero": 0, "list": [], "object": {}, "blank": " ", "null in a list": [None]}
+    assert present_members({"null": None, "empty": "", **said}) == said

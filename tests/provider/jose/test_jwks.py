@@ -37,6 +37,14 @@ def test_public_keys_of_good_strength_are_used(key: Key) -> None:
     assert key_set(key.jwk(key_ops=["verify"], x5c=["ignored"], unknown=1)).matching(key.kid, key.alg)
 
 
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_member_without_a_value_is_missing(value: str | None) -> None:
+    empty = dict.fromkeys(("kid", "alg", "use", "key_ops", "d", "x5c"), value)
+    (found,) = key_set(RSA.jwk() | empty).keys
+    assert (found.kid, found.alg) == (None, None)
+    assert not key_set(RSA.jwk() | {"n": value}).keys
+
+
 N = int.from_bytes(from_base64url(RSA.jwk()["n"]), "big")
 UNFIT = {
     "no object": "text",
