@@ -23,8 +23,8 @@ from oauth2_mw.settings.text import did_you_mean, shown
 
 Convert = Callable[[str, Path], Any]
 
-#: The asymmetric JWS algorithms of RFC 7518 and RFC 8037.
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+#: The asymmetric JWS algorithms of RFC 7518 and RFC 8037, and the newer name of EdDSA (RFC 9864).
+ALGORITHMS = tuple("RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519".split())
 #: The fields of an identity that an ``attribute_map`` may fill.
 LOCAL_FIELDS = ("username", "name", "email", "phone", "comment", "groups")
 #: Parameters of the authorization request -> the setting that decides each.
@@ -234,7 +234,8 @@ def algorithms(text: str, _base: Path) -> tuple[str, ...] | None:
             raise ValueError("none accepts tokens that nobody signed, and is never allowed")
         if name.upper().startswith("HS"):
             raise ValueError(
-                f"{shown(name)} is signed with the client secret, which proves no issuer, and is not allowed"
+                f"{shown(name)} is signed with the client secret, which proves no issuer, and is not allowed: choose "
+                "RS256 or another asymmetric one for this client at the provider, and write that"
             )
         if name not in ALGORITHMS:
             hint = did_you_mean(name, ALGORITHMS) or f": write any of {' '.join(ALGORITHMS)}"

@@ -177,6 +177,9 @@ def assert_no_call_after(provider: Hostile, until: str) -> None:
     """The provider was asked up to *until*, in the usual order, and for no code twice."""
     usual = [provider.moved.get(path, path).removeprefix(provider.suffix) for path in provider.calls]
     usual = [DISCOVERY if path == OAUTH_DISCOVERY + provider.suffix else path for path in usual]
+    if usual.count(JWKS) == 2 and usual[-1] == JWKS:
+        # For a signature that no key verifies: the provider may have changed its keys.
+        usual.pop()
     assert usual[-1] == until, usual
     assert usual.count(TOKEN) <= 1
     assert list(dict.fromkeys(usual)) == list(CALLS[: CALLS.index(until) + 1])

@@ -490,7 +490,14 @@ KEY_SETS = [
     refused(
         "3b.19", "for another algorithm", signed_by(rsa_key(), rsa_key().jwk(alg="RSA-OAEP")), "token_key"
     ),
-    refused("3b.19", "without a name", signed_by(rsa_key(), rsa_key().jwk(kid=None)), "token_key"),
+    accepted("3b.19", "the only one, without a name", signed_by(rsa_key(), rsa_key().jwk(kid=None))),
+    refused(
+        "3b.19",
+        "one of two without a name",
+        signed_by(rsa_key(), rsa_key().jwk(kid=None), rsa_key(2).jwk(kid=None)),
+        "token_key",
+    ),
+    refused("3b.19", "of somebody else", signed_by(rsa_key(), rsa_key(2).jwk(kid=None)), "token_signature"),
     refused("3b.19", "with a number as name", signed_by(rsa_key(), rsa_key().jwk(kid=1)), "token_key"),
     refused(
         "3b.19", "behind a hundred others", signed_by(rsa_key(), *([{}] * 100), rsa_key().jwk()), "token_key"

@@ -510,7 +510,9 @@ def test_a_key_verifies_nothing_but_its_own_algorithm(alg: str, key: Key) -> Non
 
 
 @pytest.mark.requirement("3b.3")
-@pytest.mark.parametrize("alg", ["Ed25519", "ES256K", "RS1", "HS256", "none", "rs256", "RS256 ", "ESP256"])
+@pytest.mark.parametrize(
+    "alg", ["Ed448", "ed25519", "ES256K", "RS1", "HS256", "none", "rs256", "RS256 ", "ESP256"]
+)
 def test_no_other_algorithm_has_a_name(alg: str) -> None:
     for key in (RS, ec_key(), ED):
         assert refusal(key.sign(CLAIMS, alg=alg), key.jwk(alg=None)) == "token_algorithm"

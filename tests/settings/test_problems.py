@@ -194,7 +194,7 @@ def main(key: str, value: object) -> dict[str, object]:
         ("username_transform", "upper", ["any of lower localpart"]),
         ("pkce", "plain", ["S256 or off"]),
         ("pkce", "s256", ["did you mean S256?"]),
-        ("algorithms", "HS256", ["client secret"]),
+        ("algorithms", "HS256", ["client secret", "choose RS256"]),
         ("algorithms", "RS256 none", ["nobody signed"]),
         ("algorithms", "RS265", ["did you mean"]),
         ("algorithms", "ROT13", ["any of RS256"]),

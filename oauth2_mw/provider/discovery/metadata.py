@@ -9,7 +9,7 @@ only adds something is absent, with a warning.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +20,7 @@ from oauth2_mw.provider.discovery.cache import CachedDocument
 from oauth2_mw.provider.http.documents import DocumentError, present_members, read_object
 from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.http.transport import Transport, endpoint_problem
-from oauth2_mw.provider.jose.jwks import ALGORITHMS, KeySet, SigningKey, parse_key_set
+from oauth2_mw.provider.jose.jwks import ALGORITHMS, KeySet, SigningKey, known_name, parse_key_set
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.text import shown
 
@@ -32,7 +32,7 @@ OAUTH_WELL_KNOWN = "/.well-known/oauth-authorization-server"
 METADATA_LIMIT = 256 * 1024
 JWKS_LIMIT = 512 * 1024
 #: seconds
-UNKNOWN_KEY_COOL_DOWN = 30
+NEWER_KEY_COOL_DOWN = 30
 _REDIRECTS = 3
 #: Without one of them nobody can sign in.
 _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
@@ -159,7 +159,7 @@ def allowed_algorithms(provider: ProviderSettings, metadata: ProviderMetadata) -
     """
     announced = metadata.id_token_signing_alg_values_supported or ()
     configured = provider.algorithms if provider.algorithms is not None else ("RS256", *announced)
-    return frozenset(configured) & ALGORITHMS.keys()
+    return frozenset(map(known_name, configured)) & ALGORITHMS.keys()
 
 
 class MetadataCache:
@@ -188,8 +188,8 @@ class MetadataCache:
         )
         #: what was said once about members that are passed over
         self._warned: set[str] = set()
-        #: when a fetch for an unknown key last brought no such key
-        self._unknown_key_at: float | None = None
+        #: when a fetch for a key that verifies last brought no other key
+        self._no_newer_key_at: float | None = None
         self._documents: CachedDocument[ProviderMetadata] = CachedDocument(
             self._fetch_metadata, name=f"the metadata of provider {provider.name}", clock=clock
         )
@@ -227,28 +227,30 @@ class MetadataCache:
         """
         self._keys.get()
 
-    def keys_for(self, kid: str | None, alg: str) -> tuple[SigningKey, ...]:
-        """Return the keys that may have signed a token with *kid* and *alg*.
+    def keys_for(self, kid: str | None, alg: str) -> Iterator[SigningKey]:
+        """Yield the keys that may have signed a token with *kid* and *alg*.
 
-        For an unknown key the set is fetched anew, so that a provider may change its keys at any time; if that brings
-        no such key, not again for 30 seconds (OpenID Connect Core, section 10.1.1).
+        Whoever takes them all has an unknown key, or a signature that none verifies: the set is then fetched anew,
+        because a provider may change its keys at any time, and under an old name too. If that brings no other key, not
+        again for 30 seconds (OpenID Connect Core, section 10.1.1).
 
         :raises ProviderUnavailableError, ProviderError: if there is no key set at all.
         """
         loads = self._keys.loads
         key_set = self._keys.get()
         keys = key_set.matching(kid, alg)
+        yield from keys
         # A set that was fetched just now need not be fetched again.
-        if keys or self._keys.loads != loads or self._is_cooling_down():
-            return keys
-        keys = self._keys.refresh(key_set).matching(kid, alg)
-        if not keys:
-            self._unknown_key_at = self._clock()
-        return keys
+        if self._keys.loads != loads or self._is_cooling_down():
+            return
+        newer = [key for key in self._keys.refresh(key_set).matching(kid, alg) if key not in keys]
+        if not newer:
+            self._no_newer_key_at = self._clock()
+        yield from newer
 
     def _is_cooling_down(self) -> bool:
-        since = self._unknown_key_at
-        return since is not None and 0 <= self._clock() - since < UNKNOWN_KEY_COOL_DOWN
+        since = self._no_newer_key_at
+        return since is not None and 0 <= self._clock() - since < NEWER_KEY_COOL_DOWN
 
     def _with_settings(self, published: ProviderMetadata) -> ProviderMetadata:
         provider = self._provider

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from base64 import b64encode
@@ -11,6 +12,7 @@ from urllib.parse import quote_plus
 
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.jose.client_key import ClientKey, parse_client_key
+from oauth2_mw.provider.jose.jws import jws_library
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.secret import MIN_SHARED_SECRET
 
@@ -77,8 +79,6 @@ class ClientAuthentication:
 
     def _assertion(self, token_endpoint: str, key: Any, *, alg: str, kid: str | None) -> dict[str, str]:
         """Return the fields of RFC 7523, section 2.2, with the claims of OpenID Connect Core, section 9."""
-        import jwt
-
         now = int(self._clock())
         claims = {
             "iss": self.provider.client_id,
@@ -91,7 +91,8 @@ class ClientAuthentication:
             "exp": now + ASSERTION_LIFETIME,
         }
         headers = {} if kid is None else {"kid": kid}
-        assertion = jwt.encode(claims, key, algorithm=alg, headers=headers)
+        payload = json.dumps(claims, separators=(",", ":")).encode()
+        assertion = jws_library().encode(payload, key, algorithm=alg, headers=headers)
         return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
 
     def _secret(self) -> str:

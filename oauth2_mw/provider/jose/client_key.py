@@ -13,7 +13,7 @@ from typing import Any
 
 from oauth2_mw.errors import Problem
 from oauth2_mw.provider.http.documents import DocumentError, present_members, read_object
-from oauth2_mw.provider.jose.jwks import ALGORITHMS, MIN_RSA_BITS
+from oauth2_mw.provider.jose.jwks import ALGORITHMS, MIN_RSA_BITS, known_name
 from oauth2_mw.settings.model import ProviderSettings
 
 #: the curves of RFC 7518, section 3.4, as the cryptography package names them
@@ -127,7 +127,7 @@ def _from_jwk(text: str) -> ClientKey:
         return ClientKey(alg, kid, private)
     # RFC 7517, section 4.4: a key that names its algorithm serves no other, such as PS256.
     suitable = [name for name, kind in ALGORITHMS.items() if kind == ALGORITHMS[alg]]
-    if jwk["alg"] not in suitable:
+    if not isinstance(jwk["alg"], str) or known_name(jwk["alg"]) not in suitable:
         raise ValueError(f"its alg does not fit the key: write {' or '.join(suitable)}, or leave it out")
     return ClientKey(jwk["alg"], kid, private)
 

@@ -15,7 +15,7 @@ from oauth2_mw.provider.http.documents import present_members
 
 MAX_KEYS = 100
 #: how many keys are tried for one token
-MAX_TRIED = 5
+MAX_TRIED = 20
 MAX_KID = 256
 MIN_RSA_BITS = 2048
 # The time to verify grows with the square of the size; nobody signs ID tokens with more.
@@ -41,6 +41,13 @@ ALGORITHMS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
         "EdDSA": ("OKP", "Ed25519"),
     }
 )
+#: a newer name of an algorithm -> the one under which it is known here (RFC 9864, section 2.2)
+NEWER_NAMES: Mapping[str, str] = MappingProxyType({"Ed25519": "EdDSA"})
+
+
+def known_name(alg: str) -> str:
+    """Return the name under which an algorithm is known here, whichever of its names *alg* is."""
+    return NEWER_NAMES.get(alg, alg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +62,9 @@ class SigningKey:
     #: an object of the cryptography package
     public: Any = field(repr=False)
 
-    def fits(self, kid: str | None, alg: str) -> bool:
-        """Return whether the key may have signed a token with *alg* and *kid*, or with *alg* and no ``kid``."""
-        return (
-            (kid is None or kid == self.kid)
-            and self.alg in (None, alg)
-            and ALGORITHMS.get(alg) == (self.kty, self.crv)
-        )
+    def fits(self, alg: str) -> bool:
+        """Return whether the key may have signed a token with *alg*."""
+        return self.alg in (None, alg) and ALGORITHMS.get(alg) == (self.kty, self.crv)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,15 @@ class KeySet:
     keys: tuple[SigningKey, ...]
 
     def matching(self, kid: str | None, alg: str) -> tuple[SigningKey, ...]:
-        """Return the keys to try, at most :data:`MAX_TRIED` (OpenID Connect Core, section 10.1)."""
-        return tuple(key for key in self.keys if key.fits(kid, alg))[:MAX_TRIED]
+        """Return the keys to try for a token, at most :data:`MAX_TRIED` (OpenID Connect Core, section 10.1).
+
+        A token without ``kid`` may be signed with each of them; one that names its key also with a lone key that has
+        no name.
+        """
+        fitting = [key for key in self.keys if key.fits(alg)]
+        named = [key for key in fitting if kid in (None, key.kid)]
+        nameless = [key for key in fitting if key.kid is None]
+        return tuple(named or (nameless if len(nameless) == 1 else ()))[:MAX_TRIED]
 
 
 def parse_key_set(document: Mapping[str, Any]) -> KeySet:
@@ -95,6 +105,8 @@ def _signing_key(jwk: Any) -> SigningKey | None:
     if _PRIVATE & jwk.keys():
         return None
     kid, alg = jwk.get("kid"), jwk.get("alg")
+    if isinstance(alg, str):
+        alg = known_name(alg)
     operations = jwk.get("key_ops", ["verify"])
     if (
         not (kid is None or (isinstance(kid, str) and len(kid) <= MAX_KID))

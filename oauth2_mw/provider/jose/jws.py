@@ -6,21 +6,25 @@ PyJWT verifies the signature, with the algorithms that the caller allows. The cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oauth2_mw.encoding import base64url_octets
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.http.documents import DocumentError, present_members, read_object
-from oauth2_mw.provider.jose.jwks import MAX_KID, SigningKey
+from oauth2_mw.provider.jose.jwks import ALGORITHMS, MAX_KID, NEWER_NAMES, SigningKey, known_name
 from oauth2_mw.settings.text import shown
+
+if TYPE_CHECKING:
+    from jwt import PyJWS
 
 #: characters; a token is measured before anything in it is decoded
 MAX_TOKEN = 16 * 1024
 
-#: Returns the issuer's keys for a ``kid`` (or ``None``) and an algorithm.
-KeySource = Callable[[str | None, str], Sequence[SigningKey]]
+#: Returns the issuer's keys for a ``kid`` (or ``None``) and an algorithm, in the order in which to try them.
+KeySource = Callable[[str | None, str], Iterable[SigningKey]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ def verify_jws(token: str, kind: TokenKind, *, algorithms: frozenset[str], keys:
     """
     header, claims = read_jws(token, kind)
     alg = _check_header(header, kind, algorithms)
-    _verify_signature(token, kind, _find_keys(header.get("kid"), alg, keys), algorithms)
+    _verify_signature(token, kind, kid=header.get("kid"), alg=alg, algorithms=algorithms, keys=keys)
     return VerifiedToken(kind, alg, claims)
 
 
@@ -91,12 +95,18 @@ def _decode_object(segment: str, name: str, kind: TokenKind) -> dict[str, Any]:
 
 
 def _check_header(header: Mapping[str, Any], kind: TokenKind, algorithms: frozenset[str]) -> str:
-    """Return the token's algorithm. ``jwk``, ``jku``, ``x5u`` and ``x5c`` are ignored (RFC 8725, section 3.10)."""
+    """Return the token's algorithm, by the name that is known here.
+
+    ``jwk``, ``jku``, ``x5u`` and ``x5c`` are ignored (RFC 8725, section 3.10).
+    """
     alg = header.get("alg")
-    if not isinstance(alg, str) or alg not in algorithms:
+    if not isinstance(alg, str) or known_name(alg) not in algorithms:
+        allowed = " ".join(sorted(algorithms))
+        # Nothing else can be written in algorithms: a symmetric signature, or none, proves no issuer.
+        setting = f", or add {alg} to algorithms" if alg in (*ALGORITHMS, *NEWER_NAMES) else ""
         raise TokenError(
-            f"the {kind.name} is signed with {shown(alg)}, and {' '.join(sorted(algorithms))} is allowed: "
-            "change it at the provider, or set algorithms",
+            f"the {kind.name} is signed with {shown(alg)}, and {allowed} is allowed: choose one of these for this "
+            f"client at the provider{setting}",
             code="token_algorithm",
         )
     for name in ("crit", "b64"):
@@ -114,32 +124,41 @@ def _check_header(header: Mapping[str, Any], kind: TokenKind, algorithms: frozen
         raise TokenError(
             f"the kid of the {kind.name} is not a string of 1 to {MAX_KID} characters", code="token_header"
         )
-    return alg
+    return known_name(alg)
 
 
-def _find_keys(kid: str | None, alg: str, keys: KeySource) -> Sequence[SigningKey]:
-    candidates = keys(kid, alg)
-    if not candidates:
+def _verify_signature(
+    token: str, kind: TokenKind, *, kid: str | None, alg: str, algorithms: frozenset[str], keys: KeySource
+) -> None:
+    verifier, tried, failure = jws_library(), 0, ""
+    names = sorted({*algorithms, *(newer for newer, name in NEWER_NAMES.items() if name in algorithms)})
+    for key in keys(kid, alg):
+        tried += 1
+        try:
+            verifier.decode_complete(token, key.public, algorithms=names)
+        except Exception as error:  # noqa: BLE001  whatever goes wrong inside a library is a refusal
+            failure = type(error).__name__
+        else:
+            return
+    if not tried:
         raise TokenError(
             f"the provider publishes no {alg} key {'without a name' if kid is None else shown(kid)}",
             code="token_key",
         )
-    return candidates
+    raise TokenError(
+        f"the signature of the {kind.name} does not verify ({failure}) with any key of the provider that fits; keys "
+        f"tried: {tried}",
+        code="token_signature",
+    )
 
 
-def _verify_signature(
-    token: str, kind: TokenKind, candidates: Sequence[SigningKey], algorithms: frozenset[str]
-) -> None:
+def jws_library() -> PyJWS:
+    """Return PyJWT's implementation of JWS, which knows algorithms by their newer names as well."""
     from jwt import PyJWS
 
-    verifier = PyJWS()
-    for key in candidates:
-        try:
-            verifier.decode_complete(token, key.public, algorithms=sorted(algorithms))
-        except Exception as error:  # noqa: BLE001  whatever goes wrong inside a library is a refusal
-            failure = error
-        else:
-            return
-    raise TokenError(
-        f"the signature of the {kind.name} does not verify ({type(failure).__name__})", code="token_signature"
-    ) from failure
+    library = PyJWS()
+    for newer, name in NEWER_NAMES.items():
+        # A later release of PyJWT may know it by itself.
+        with suppress(ValueError):
+            library.register_algorithm(newer, library.get_algorithm_by_name(name))
+    return library

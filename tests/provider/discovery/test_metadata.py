@@ -7,7 +7,7 @@ import threading
 import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
 from re import escape
@@ -28,6 +28,7 @@ from oauth2_mw.provider.discovery.metadata import (
 )
 from oauth2_mw.provider.http.messages import Timeouts
 from oauth2_mw.provider.http.transport import Transport
+from oauth2_mw.provider.jose.jwks import SigningKey
 from oauth2_mw.settings.model import ProviderSettings
 from tests.security.hostile import Hostile
 from tests.support.clock import Clock
@@ -43,6 +44,11 @@ ISSUER = "https://op.example"
 def cache_for(settings: ProviderSettings, clock: Clock | None = None) -> MetadataCache:
     transport = Transport(ca_bundle=settings.ca_bundle, timeouts=Timeouts(connect=2, read=5, total=5))
     return MetadataCache(settings, transport, clock or Clock())
+
+
+def found(cache: MetadataCache, kid: str | None, alg: str) -> SigningKey | None:
+    """The first key to try: nobody asks for more when it verifies."""
+    return next(cache.keys_for(kid, alg), None)
 
 
 def parse(**members: Any) -> ProviderMetadata:
@@ -115,7 +121,7 @@ def test_the_path_of_an_issuer_comes_after_the_well_known_one(issuer: str, url: 
 def test_metadata_are_looked_for_where_rfc_8414_puts_them_after_a_404(tenant: Hostile) -> None:
     cache = cache_for(oidc_settings(tenant))
     assert cache.metadata().token_endpoint == f"{tenant.url}/token"
-    assert cache.keys_for("rsa-1", "RS256")
+    assert found(cache, "rsa-1", "RS256")
     assert tenant.calls == [f"/tenant{WELL_KNOWN}", f"{OAUTH_WELL_KNOWN}/tenant", "/jwks"]
 
 
@@ -564,7 +570,8 @@ def test_a_renewal_by_somebody_else_counts(clock: Clock) -> None:
 
 @pytest.mark.requirement("C2")
 def test_the_keys_come_from_the_jwks_uri_of_the_metadata(provider: StandIn) -> None:
-    (key,) = cache_for(oidc_settings(provider)).keys_for("rsa-1", "RS256")
+    key = found(cache_for(oidc_settings(provider)), "rsa-1", "RS256")
+    assert key is not None
     assert key.kid == "rsa-1"
     assert [request.path for request in provider.requests] == [WELL_KNOWN, "/jwks"]
 
@@ -572,48 +579,79 @@ def test_the_keys_come_from_the_jwks_uri_of_the_metadata(provider: StandIn) -> N
 @pytest.mark.requirement("C4", "C5", "3b.17")
 def test_an_unknown_key_has_the_set_fetched_once_more(provider: StandIn) -> None:
     cache = cache_for(oidc_settings(provider))
-    assert cache.keys_for("rsa-1", "RS256")
-    assert cache.keys_for("rsa-1", "RS256")
+    assert found(cache, "rsa-1", "RS256")
+    assert found(cache, "rsa-1", "RS256")
     assert len(provider.asked("/jwks")) == 1
     provider.jwks = [rsa_key(2).jwk()]
-    assert cache.keys_for("rsa-2", "RS256")
+    assert found(cache, "rsa-2", "RS256")
     provider.jwks = [rsa_key(3).jwk()]
-    assert cache.keys_for("rsa-3", "RS256")
+    assert found(cache, "rsa-3", "RS256")
     assert len(provider.asked("/jwks")) == 3
 
 
 @pytest.mark.requirement("3b.18", "3h.4")
 def test_unknown_names_do_not_make_us_hammer_the_provider(provider: StandIn, clock: Clock) -> None:
     cache = cache_for(oidc_settings(provider), clock)
-    assert not cache.keys_for("no", "RS256")
+    assert not found(cache, "no", "RS256")
     assert len(provider.asked("/jwks")) == 1  # what was fetched just now is what there is
     for number in range(100):
-        assert not cache.keys_for(f"no-{number}", "RS256")
+        assert not found(cache, f"no-{number}", "RS256")
     assert len(provider.asked("/jwks")) == 2
-    assert cache.keys_for("rsa-1", "RS256")
+    assert found(cache, "rsa-1", "RS256")
     clock.now += 30
-    assert not cache.keys_for("no", "RS256")
+    assert not found(cache, "no", "RS256")
+    assert len(provider.asked("/jwks")) == 3
+
+
+@pytest.mark.parametrize("kid", ["rsa-1", None])
+def test_a_key_that_was_changed_under_its_old_name_is_fetched(
+    provider: StandIn, clock: Clock, kid: str | None
+) -> None:
+    cache = cache_for(oidc_settings(provider), clock)
+    (old,) = cache.keys_for(kid, "RS256")
+    provider.jwks = [replace(rsa_key(2), kid="rsa-1").jwk()]
+    assert found(cache, kid, "RS256") == old
+    assert len(provider.asked("/jwks")) == 1
+    assert [key == old for key in cache.keys_for(kid, "RS256")] == [True, False]
+    assert found(cache, kid, "RS256") != old
+    assert len(provider.asked("/jwks")) == 2
+
+
+@pytest.mark.requirement("3b.18", "3h.4")
+@pytest.mark.parametrize("kid", ["rsa-1", None])
+def test_wrong_signatures_do_not_make_us_hammer_the_provider(
+    provider: StandIn, clock: Clock, kid: str | None
+) -> None:
+    cache = cache_for(oidc_settings(provider), clock)
+    for _ in range(100):
+        assert len([*cache.keys_for(kid, "RS256")]) == 1
+    assert len(provider.asked("/jwks")) == 2
+    clock.now += 29
+    assert len([*cache.keys_for(kid, "RS256")]) == 1
+    assert len(provider.asked("/jwks")) == 2
+    clock.now += 1
+    assert len([*cache.keys_for(kid, "RS256")]) == 1
     assert len(provider.asked("/jwks")) == 3
 
 
 @pytest.mark.requirement("3b.18", "V16")
 def test_old_keys_are_kept_when_the_set_cannot_be_fetched(provider: StandIn, clock: Clock) -> None:
     cache = cache_for(oidc_settings(provider), clock)
-    assert cache.keys_for("rsa-1", "RS256")
+    assert found(cache, "rsa-1", "RS256")
     provider.answers["jwks"] = Answer(b"", 500)
-    assert not cache.keys_for("rsa-2", "RS256")
+    assert not found(cache, "rsa-2", "RS256")
     clock.now += 7200
-    assert cache.keys_for("rsa-1", "RS256")
+    assert found(cache, "rsa-1", "RS256")
 
 
 @pytest.mark.requirement("3l.7", "3h.7")
 def test_many_threads_with_an_unknown_key_fetch_once(provider: StandIn) -> None:
     cache = cache_for(oidc_settings(provider))
-    assert cache.keys_for("rsa-1", "RS256")
+    assert found(cache, "rsa-1", "RS256")
     provider.jwks = [rsa_key(2).jwk()]
     waiting, gate = at_a_gate(provider, "jwks")
     with ThreadPoolExecutor(4) as pool:
-        answers = [pool.submit(cache.keys_for, "rsa-2", "RS256") for _ in range(4)]
+        answers = [pool.submit(found, cache, "rsa-2", "RS256") for _ in range(4)]
         assert waiting.wait(5)
         gate.set()
         assert all(answer.result() for answer in answers)
@@ -629,19 +667,19 @@ def test_many_threads_with_an_unknown_key_fetch_once(provider: StandIn) -> None:
 def test_an_answer_without_a_key_set_refuses_the_sign_in(provider: StandIn, answer: bytes) -> None:
     provider.answers["jwks"] = answer
     with pytest.raises(ProviderError):
-        cache_for(oidc_settings(provider)).keys_for("rsa-1", "RS256")
+        found(cache_for(oidc_settings(provider)), "rsa-1", "RS256")
 
 
 def test_a_provider_without_jwks_uri_is_explained(provider: StandIn) -> None:
     provider.metadata["jwks_uri"] = LEFT_OUT
     with pytest.raises(ProviderError, match="no jwks_uri"):
-        cache_for(oidc_settings(provider)).keys_for("rsa-1", "RS256")
+        found(cache_for(oidc_settings(provider)), "rsa-1", "RS256")
 
 
 def test_keys_that_expired_are_fetched_anew_for_an_unknown_name(provider: StandIn, clock: Clock) -> None:
     cache = cache_for(oidc_settings(provider), clock)
-    assert cache.keys_for("rsa-1", "RS256")
+    assert found(cache, "rsa-1", "RS256")
     clock.now += 48 * 3600
     provider.close()
     with pytest.raises(ProviderUnavailableError):
-        cache.keys_for("rsa-2", "RS256")
+        found(cache, "rsa-2", "RS256")

@@ -178,6 +178,14 @@ def test_a_jwk_names_itself_and_may_name_its_algorithm() -> None:
     jwt.decode(token, key.private.public_key(), algorithms=["PS256"], audience="https://op.example")
 
 
+@pytest.mark.parametrize("alg", ["EdDSA", "Ed25519"])
+def test_an_assertion_is_signed_under_the_name_that_the_key_has(alg: str) -> None:
+    token = assertion(with_key(private_jwk(ed_key(), alg=alg)))
+    assert part(token, 0)["alg"] == alg
+    signed, _, signature = token.rpartition(".")
+    ed_key().private.public_key().verify(from_base64url(signature), signed.encode())
+
+
 def test_a_replaced_key_file_counts_from_the_next_request(tmp_path: Path) -> None:
     file = tmp_path / "client-key.pem"
     file.write_text(pem(rsa_key().private))

@@ -124,9 +124,25 @@ def test_one_name_for_several_keys_is_told_apart_by_kind() -> None:
     assert [key.kty for key in keys.matching("x", "RS256")] == ["RSA", "RSA"]
 
 
-def test_a_token_without_a_name_is_tried_with_five_keys_at_most() -> None:
-    keys = key_set(*[RSA.jwk(kid=str(n)) for n in range(9)])
-    assert len(keys.matching(None, "RS256")) == 5
+@pytest.mark.requirement("3b.5")
+def test_a_lone_key_without_a_name_fits_every_name() -> None:
+    keys = key_set(RSA.jwk(kid=None), rsa_key(2).jwk(), ec_key().jwk(kid=None))
+    assert [key.kid for key in keys.matching("unknown", "RS256")] == [None]
+    assert [key.kid for key in keys.matching("rsa-2", "RS256")] == ["rsa-2"]
+    assert [key.kty for key in keys.matching("unknown", "ES256")] == ["EC"]
+    assert [key.kid for key in keys.matching(None, "RS256")] == [None, "rsa-2"]
+    assert not keys.matching("unknown", "ES384")
+    assert not key_set(RSA.jwk(kid=None), rsa_key(2).jwk(kid=None)).matching("unknown", "RS256")
+
+
+def test_a_token_is_tried_with_twenty_keys_at_most() -> None:
+    keys = key_set(*[RSA.jwk(kid="x") for n in range(30)])
+    assert len(keys.matching(None, "RS256")) == len(keys.matching("x", "RS256")) == 20
+
+
+def test_a_key_for_ed25519_is_one_for_eddsa() -> None:
+    keys = key_set(ed_key().jwk(alg="Ed25519"), ed_key().jwk(kid="2"), ec_key().jwk(kid="3", alg="Ed25519"))
+    assert [key.kid for key in keys.matching(None, "EdDSA")] == ["ed25519", "2"]
 
 
 JSON = st.recursive(

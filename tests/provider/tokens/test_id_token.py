@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -390,6 +391,54 @@ def test_a_token_without_a_key_name_uses_the_one_key() -> None:
 def test_a_token_without_a_key_name_is_tried_with_each_key() -> None:
     assert validate(RSA.sign(CLAIMS, kid=None), rsa_key(2), ec_key(), RSA)
     assert refusal(rsa_key(3).sign(CLAIMS, kid=None), rsa_key(2), RSA) == "token_signature"
+
+
+def test_each_of_many_keys_is_tried_and_the_refusal_says_how_many() -> None:
+    others = [replace(rsa_key(2), kid=str(number)) for number in range(19)]
+    token = RSA.sign(CLAIMS, kid=None)
+    assert validate(token, *others, RSA)
+    for keys, tried in (((RSA, *others), "20"), (others, "19"), ([rsa_key(2)], "1")):
+        with pytest.raises(TokenError) as refused:
+            validate(rsa_key(3).sign(CLAIMS, kid=None), *keys)
+        assert refused.value.code == "token_signature"
+        assert f"InvalidSignatureError) with any key of the provider that fits; keys tried: {tried}" in str(
+            refused.value.detail
+        )
+
+
+def test_a_lone_key_without_a_name_verifies_a_token_that_names_one() -> None:
+    assert validate(RSA.sign(CLAIMS), replace(RSA, kid=None))
+    assert refusal(rsa_key(2).sign(CLAIMS), replace(RSA, kid=None)) == "token_signature"
+
+
+@pytest.mark.parametrize("named", ["EdDSA", "Ed25519"])
+@pytest.mark.parametrize("allowed", ["EdDSA", "Ed25519"])
+@pytest.mark.parametrize("published", ["EdDSA", "Ed25519"])
+def test_ed25519_is_the_newer_name_of_eddsa(named: str, allowed: str, published: str) -> None:
+    token = ed_key().sign(claims(at_hash=at_hash("token", "sha512")), alg=named)
+    key = replace(ed_key(), alg=published)
+    assert validate(token, key, algorithms=(allowed,), access_token="token")
+    assert validate(token, key, announced=(allowed,), access_token="token")
+    assert refusal(token, key, announced=("ES256",)) == "token_algorithm"
+    assert refusal(token, ec_key(), announced=(allowed,)) == "token_key"
+    other = Key(ed25519.Ed25519PrivateKey.generate(), "EdDSA", key.kid)
+    assert refusal(other.sign(CLAIMS, alg=named), key, announced=(allowed,)) == "token_signature"
+
+
+@pytest.mark.parametrize(
+    ("alg", "cure"),
+    [
+        ("HS256", "choose one of these for this client at the provider"),
+        ("none", "choose one of these for this client at the provider"),
+        ("ES256K", "choose one of these for this client at the provider"),
+        ("ES256", "choose one of these for this client at the provider, or add ES256 to algorithms"),
+        ("Ed25519", "choose one of these for this client at the provider, or add Ed25519 to algorithms"),
+    ],
+)
+def test_the_refusal_of_an_algorithm_names_a_cure_that_exists(alg: str, cure: str) -> None:
+    with pytest.raises(TokenError) as refused:
+        validate(RSA.sign(CLAIMS, alg=alg), announced=("PS256",))
+    assert refused.value.detail.endswith(f"signed with '{alg}', and PS256 RS256 is allowed: {cure}")
 
 
 @pytest.mark.requirement("J8")

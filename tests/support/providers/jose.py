@@ -25,7 +25,7 @@ class Key:
 
     def jwk(self, **changed: Any) -> dict[str, Any]:
         """The public key as a JWK; a member that is changed to ``None`` is left out."""
-        public = get_algorithm_by_name(self.alg).to_jwk(self.private.public_key(), as_dict=True)
+        public = _algorithm(self.alg).to_jwk(self.private.public_key(), as_dict=True)
         public.pop("key_ops", None)
         members = {**public, "kid": self.kid, "alg": self.alg, "use": "sig", **changed}
         return {name: value for name, value in members.items() if value is not None}
@@ -39,7 +39,7 @@ class Key:
                 base64url(to_json(payload)),
             )
         )
-        signature = get_algorithm_by_name(self.alg).sign(signed.encode(), self.private)
+        signature = _algorithm(self.alg).sign(signed.encode(), self.private)
         return f"{signed}.{base64url(signature)}"
 
 
@@ -59,6 +59,11 @@ def ec_key(alg: str = "ES256") -> Key:
 def ed_key() -> Key:
     """An Ed25519 key."""
     return Key(ed25519.Ed25519PrivateKey.generate(), "EdDSA", "ed25519")
+
+
+def _algorithm(alg: str) -> Any:
+    # RFC 9864: the newer name, which the library may not know.
+    return get_algorithm_by_name("EdDSA" if alg == "Ed25519" else alg)
 
 
 def to_json(value: dict[str, Any] | bytes) -> bytes:
