@@ -374,7 +374,7 @@ def test_no_redirect_leads_from_tls_to_plain_http(tls: StandIn, answer: str) -> 
     plain = f"http{tls.url.removeprefix('https')}/jwks"
     tls.answers[answer] = Answer(status=302, headers=(("Location", plain),))
     with pytest.raises(ProviderError) as refusal:
-        cache_for(tls_settings(tls)).keys_for(None, "RS256")
+        found(cache_for(tls_settings(tls)), None, "RS256")
     assert refusal.value.code == "redirect"
 
 
