@@ -75,8 +75,10 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             _info(
                 "login_restarted",
                 "provider detail",
-                "An answer of the provider did not fit a live attempt (a restored tab, the back button, a cookie that "
-                "was gone), and the sign-in began once more. If there are many, look at clocks and cookies.",
+                "The sign-in began once more by itself. An answer of the provider fits no live attempt (a restored "
+                "tab, the back button, a cookie that was gone; if there are many, look at clocks and cookies), or the "
+                "provider asks for it (its login page was open for too long; it needs the person in spite of "
+                "``prompt = none``).",
             ),
             _warning(
                 "login_failed",

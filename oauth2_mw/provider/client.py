@@ -98,14 +98,23 @@ class ProviderClient:
         self._authentication = ClientAuthentication(provider, clock=clock)
 
     def authorization_url(
-        self, *, state: str, nonce: str, code_verifier: str, login_hint: str | None = None
+        self,
+        *,
+        state: str,
+        nonce: str,
+        code_verifier: str,
+        login_hint: str | None = None,
+        interactive: bool = False,
     ) -> str:
         """Return the URL to send the browser to (RFC 6749, section 4.1.1; OpenID Connect Core, section 3.1.2.1).
 
+        :param interactive: whether the provider may show the person a page in spite of ``prompt = none``.
         :raises ProviderUnavailableError: if the provider's metadata cannot be fetched.
         :raises ProviderError: if the metadata cannot be used; ``pkce`` if the provider does not offer S256.
         """
-        request = AuthorizationRequest(self.redirect_uri, state, nonce, code_verifier, login_hint)
+        request = AuthorizationRequest(
+            self.redirect_uri, state, nonce, code_verifier, login_hint, interactive
+        )
         return authorization_url(self.provider, self._metadata.metadata(), request)
 
     def authorization_endpoint(self) -> str:

@@ -184,7 +184,7 @@ def test_form_post_is_asked_for_and_nothing_of_the_form_stays_in_an_address(tmp_
 @pytest.mark.requirement("X8")
 def test_an_error_as_a_form_is_a_page(tmp_path: Path) -> None:
     with stage(tmp_path, response_mode="form_post", prompt="none", max_age="0") as there:
-        there.provider.denies = "login_required"
+        there.provider.denies = "invalid_scope"
         assert_refused(there, there.sign_in(), code="error_response", status=502, until="/authorize")
         asked = there.provider.asked("/authorize")[0].query
         assert (asked["prompt"], asked["max_age"]) == ("none", "0")

@@ -25,6 +25,8 @@ class AuthorizationRequest:
     #: RFC 7636, section 4.1
     code_verifier: str = field(repr=False)
     login_hint: str | None = field(repr=False)
+    #: whether the provider may show the person a page in spite of ``prompt = none``
+    interactive: bool
 
 
 def authorization_url(
@@ -59,7 +61,7 @@ def _parameters(provider: ProviderSettings, request: AuthorizationRequest) -> di
         "nonce": request.nonce if provider.is_oidc else None,
         # The default for the code flow (OAuth 2.0 Multiple Response Types, section 2.1).
         "response_mode": None if provider.response_mode == "query" else provider.response_mode,
-        "prompt": provider.prompt,
+        "prompt": None if request.interactive and provider.prompt == "none" else provider.prompt,
         # As a text: oauthlib leaves out the number 0, which asks for a new sign-in.
         "max_age": None if provider.max_age is None else str(provider.max_age),
         "acr_values": " ".join(provider.acr_values),

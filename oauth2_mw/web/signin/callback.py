@@ -11,9 +11,16 @@ from collections.abc import Callable, Mapping
 from webob import Request, Response
 
 from oauth2_mw.audit import audit
-from oauth2_mw.errors import AttemptLostError, BadRequestError, ProviderError, SignInDeclinedError, StateError
+from oauth2_mw.errors import AttemptLostError, BadRequestError, StateError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.provider.client import ProviderClient
+from oauth2_mw.provider.endpoints.authorization_response import (
+    PARAMETERS,
+    PROSE,
+    Refusal,
+    quote_error,
+    read_authorization_response,
+)
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import SignInDetails
@@ -26,13 +33,9 @@ from oauth2_mw.web.signin.challenge import Environ, is_top_level
 from oauth2_mw.web.signin.device import address, device
 from oauth2_mw.web.signin.login import Login, SignInFailedError
 
-#: The parameters of an authorization response (RFC 6749, 4.1.2; RFC 9207; OpenID Connect Session Management).
-_PARAMETERS = frozenset({"code", "state", "iss", "error", "error_description", "error_uri", "session_state"})
-#: Those that are prose for people, in which line breaks are accepted because some providers wrap it.
-_PROSE = frozenset({"error_description"})
 _MAX_STATE = 512
 _MAX_CODE = 4096
-#: How often a sign-in is begun anew because its answer fits no attempt; after that an error page explains.
+#: How often a sign-in is begun anew by itself; after that an error page explains.
 _MAX_RESTARTS = 1
 
 
@@ -74,10 +77,10 @@ class Callback:
         # of a query. A HEAD would use up the code and show nobody the result.
         if provider.response_mode == "form_post":
             require_method(request, "POST")
-            params = read_form(request, _PARAMETERS, prose=_PROSE)
+            params = read_form(request, PARAMETERS, prose=PROSE)
         else:
             require_method(request, "GET")
-            params = read_query(request, _PARAMETERS, prose=_PROSE)
+            params = read_query(request, PARAMETERS, prose=PROSE)
         state = self._read_state(name, params)
         attempt = self._attempts.find(state, current.cookies)
         if (
@@ -85,7 +88,7 @@ class Callback:
             or not attempt.is_pending(self._sessions.now())
             or not self._attempts.consume(attempt)
         ):
-            return self._answer_late(state, attempt, request.environ, current)
+            return self._answer_late(state, attempt, request.environ, current, said=_said(params))
         try:
             return self._finish(provider, params, attempt, request.environ, current)
         except Exception as error:
@@ -95,42 +98,64 @@ class Callback:
     def _read_state(self, provider: str, params: Mapping[str, str]) -> State:
         text = params.get("state", "")
         if not text:
-            raise StateError("the answer carries no state", code="state_missing")
+            raise StateError(f"the answer carries no state{_said(params)}", code="state_missing")
         if len(text) > _MAX_STATE or len(params.get("code", "")) > _MAX_CODE:
-            raise BadRequestError("the state or the code is too long", code="too_long")
+            raise BadRequestError(f"the state or the code is too long{_said(params)}", code="too_long")
         state = self._attempts.open_state(text)
         if state is None:
             raise StateError(
-                "the state was not made here, or with a key that has been retired", code="state_foreign"
+                f"the state was not made here, or with a key that has been retired{_said(params)}",
+                code="state_foreign",
             )
         if state.provider != provider:
             # Mix-up (RFC 9700, section 4.4): an answer that arrives at another provider's callback.
             raise StateError(
-                f"the state belongs to provider {state.provider!r} and came to the callback of {provider!r}",
+                f"the state belongs to provider {state.provider!r} and came to the callback of {provider!r}"
+                f"{_said(params)}",
                 code="state_of_other_provider",
             )
         return state
 
     def _answer_late(
-        self, state: State, attempt: Attempt | None, environ: Environ, current: RequestSession
+        self, state: State, attempt: Attempt | None, environ: Environ, current: RequestSession, *, said: str
     ) -> Response:
-        """Handle an answer that comes too late: from a restored tab, the back button, or without its cookie."""
+        """Handle an answer that comes too late: from a restored tab, the back button, or without its cookie.
+
+        :param said: the error that the provider answered, for the log.
+        """
         destination = attempt.destination if attempt is not None else None
         expired = self._attempts.expire_unusable(current.cookies)
         if current.session is not None:
             return responses.redirect(self._urls.to_destination(destination), cookies=expired)
-        if state.restarts >= _MAX_RESTARTS or not is_top_level(environ):
+        if not _can_restart(state, environ):
             reason = "its cookie is gone" if attempt is None else "the attempt was used or has expired"
             raise AttemptLostError(
-                f"an answer for provider {state.provider!r} fits no attempt of this browser: {reason}"
+                f"an answer for provider {state.provider!r} fits no attempt of this browser: {reason}{said}"
             )
         audit(
             "login_restarted",
             provider=state.provider,
-            detail="the attempt was used, has expired or has no cookie",
+            detail=f"the attempt was used, has expired or has no cookie{said}",
         )
         response = self._login.begin(state.provider, destination, current, restarts=state.restarts + 1)
         return responses.add_cookies(response, expired)
+
+    def _answer_refusal(
+        self, refusal: Refusal, attempt: Attempt, environ: Environ, current: RequestSession
+    ) -> Response:
+        """Begin the sign-in anew, once, where nobody has to be asked for it; or else raise the error."""
+        state = attempt.state
+        if not (refusal.can_begin_anew and _can_restart(state, environ)):
+            raise refusal.error
+        audit("login_restarted", provider=state.provider, detail=refusal.error.detail)
+        response = self._login.begin(
+            state.provider,
+            attempt.destination,
+            current,
+            restarts=state.restarts + 1,
+            previous_session=attempt.previous_session,
+        )
+        return responses.add_cookies(response, self._attempts.close_failed(attempt, current.cookies))
 
     def _finish(
         self,
@@ -143,8 +168,14 @@ class Callback:
         client = self._clients(provider.name)
         # Read before the provider is called, so that a logout that arrives in the meantime counts as later.
         started_at = int(self._sessions.now())
-        client.check_issuer(params.get("iss"))
-        code = _authorization_code(params)
+        try:
+            client.check_issuer(params.get("iss"))
+        except StateError as error:
+            raise StateError(f"{error.detail}{_said(params)}", code=error.code) from None
+        silent = provider.prompt == "none" and attempt.state.restarts == 0
+        code = read_authorization_response(params, silent=silent)
+        if isinstance(code, Refusal):
+            return self._answer_refusal(code, attempt, environ, current)
         authentication = client.redeem(code=code, nonce=attempt.nonce, code_verifier=attempt.code_verifier)
         identity = self._admission.admit(
             provider,
@@ -182,15 +213,11 @@ class Callback:
         )
 
 
-def _authorization_code(params: Mapping[str, str]) -> str:
-    error, code = params.get("error"), params.get("code")
-    if error is not None and code is not None:
-        raise BadRequestError("the answer carries both an error and a code", code="error_and_code")
-    description = params.get("error_description", "")
-    if error == "access_denied":
-        raise SignInDeclinedError(f"the provider answered access_denied: {description}")
-    if error is not None:
-        raise ProviderError(f"the provider answered {error}: {description}", code="error_response")
-    if not code:
-        raise ProviderError("the answer carries neither a code nor an error", code="code_missing")
-    return code
+def _can_restart(state: State, environ: Environ) -> bool:
+    return state.restarts < _MAX_RESTARTS and is_top_level(environ)
+
+
+def _said(params: Mapping[str, str]) -> str:
+    """Return what the log adds about an answer that is not acted upon: the error that it carries, if any."""
+    quoted = quote_error(params)
+    return f"; {quoted}" if quoted else ""

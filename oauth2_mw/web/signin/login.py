@@ -9,6 +9,7 @@ from webob import Request, Response
 from oauth2_mw.errors import LoginLoopError, MountNotStrippedError, OAuth2Error, SwitchedOffError
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.model import SessionRef
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import login_link, require_method
@@ -151,10 +152,12 @@ class Login:
         *,
         restarts: int = 0,
         login_hint: str | None = None,
+        previous_session: SessionRef | None = None,
     ) -> Response:
         """Redirect the browser to a provider.
 
         :param restarts: how often this sign-in has been begun anew.
+        :param previous_session: that of the attempt before, where the request has come without the session's cookie.
         :param login_hint: who is about to sign in, for the provider's form (OpenID Connect Core, section 3.1.2.1).
         :raises ProviderUnavailableError: when the provider's metadata is needed and cannot be fetched.
         """
@@ -164,11 +167,16 @@ class Login:
                 destination or self._urls.home_path,
                 current.cookies,
                 restarts=restarts,
-                previous_session=current.session.ref if current.session is not None else None,
+                previous_session=current.session.ref if current.session is not None else previous_session,
             )
             client = self._clients(provider)
             url = client.authorization_url(
-                state=state, nonce=attempt.nonce, code_verifier=attempt.code_verifier, login_hint=login_hint
+                state=state,
+                nonce=attempt.nonce,
+                code_verifier=attempt.code_verifier,
+                login_hint=login_hint,
+                # A sign-in that begins anew by itself has shown the person nothing yet.
+                interactive=restarts > 0,
             )
             location = self._urls.to_provider(url, endpoint=client.authorization_endpoint())
         except OAuth2Error as error:

@@ -245,8 +245,9 @@ def test_malformed_answers_are_refused_before_the_code_is_sent_anywhere(
         (lambda q: q + "&x=%00", 400, "bad_request"),
         (lambda q: q + "&error=access_denied", 400, "error_and_code"),
         (lambda q: re.sub("code=[^&]*", "code=" + "A" * 4097, q), 400, "too_long"),
-        (lambda q: re.sub("code=[^&]*", "code=", q), 502, "code_missing"),
-        (lambda q: re.sub("code=[^&]*&?", "", q), 502, "code_missing"),
+        (lambda q: re.sub("code=[^&]*", "code=", q), 403, "sign_in_declined"),
+        (lambda q: re.sub("code=[^&]*&?", "", q), 403, "sign_in_declined"),
+        (lambda q: re.sub("code=[^&]*&?", "id_token=x&", q), 502, "code_missing"),
         (lambda q: re.sub("iss=[^&]*", "iss=https://evil.example", q), 400, "issuer"),
     ):
         browser = site.browser()
@@ -479,14 +480,23 @@ def test_a_userinfo_answer_of_no_use(
 
 @pytest.mark.requirement("N2.6.18", "V11")
 @pytest.mark.parametrize(
-    "error", ["access_denied", "server_error", "login_required", "<script>alert(1)</script>"]
+    ("error", "status"),
+    [
+        ("access_denied", 403),
+        ("server_error", 503),
+        ("login_required", 502),
+        ("<script>alert(1)</script>", 502),
+    ],
 )
-def test_an_error_response(error: str, with_directory: Guarded, provider: StandIn, tmp_path: Path) -> None:
+def test_an_error_response(
+    error: str, status: int, with_directory: Guarded, provider: StandIn, tmp_path: Path
+) -> None:
     provider.denies = error
     browser = with_directory.browser()
     page = browser.navigate(with_directory.url + "/deep")
     assert_nothing_happened(page, browser, with_directory, tmp_path)
-    assert page.status == (403 if error == "access_denied" else 502)
+    assert page.status == status
+    assert (page.header("Retry-After") == "5") == (status == 503)
     assert "<script" not in page.text
     provider.denies = None
     assert browser.click("Try again").url == with_directory.url + "/deep"
@@ -567,7 +577,7 @@ def test_an_address_that_a_providers_error_names_is_never_linked(site: Guarded) 
         }
     )
     page = browser.navigate(url._replace(query=query).geturl())
-    assert page.status == 502
+    assert page.status == 503
     assert "evil.example" not in page.text
 
 
