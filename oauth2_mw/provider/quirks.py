@@ -1,13 +1,15 @@
-"""Userinfo responses of some providers, which no data of a preset can describe: named strategies for any preset.
+"""What some providers do in their own way, which no data of a preset can describe: named strategies for any preset.
 
-Each takes the response and a function that fetches more with the same access token, and returns claims.
+A strategy for userinfo takes the response and a function that fetches more with the same access token, and returns
+claims. A strategy for logouts says what the provider leaves out, or refuses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.settings.presets import QuirkName
@@ -57,6 +59,44 @@ def ok_flag(claims: Mapping[str, Any], _fetch: Fetch) -> Mapping[str, Any]:
     return claims
 
 
+def unchanged(claims: Mapping[str, Any], _fetch: Fetch) -> Mapping[str, Any]:
+    """Take the response as it is, where the quirk is about something else."""
+    return claims
+
+
 QUIRKS: Mapping[QuirkName, Quirk] = MappingProxyType(
-    {"github": github, "unwrap-data": unwrap_data, "ok-flag": ok_flag}
+    {
+        "github": github,
+        "unwrap-data": unwrap_data,
+        "ok-flag": ok_flag,
+        "hydra": unchanged,
+        "lemonldap": unchanged,
+        "okta": unchanged,
+    }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutQuirk:
+    """How a provider departs from the specifications of logouts."""
+
+    #: whether its logout tokens have no ``exp``, which is required (Back-Channel Logout 1.0, section 2.4)
+    tokens_without_exp: bool = False
+    #: what its logout endpoint takes without ``id_token_hint``, which is only recommended (RP-Initiated Logout 1.0,
+    #: section 2): the other parameters, nothing else either, or no request at all
+    without_hint: Literal["parameters", "bare", "never"] = "parameters"
+
+
+_LOGOUT_QUIRKS: Mapping[QuirkName, LogoutQuirk] = MappingProxyType(
+    {
+        "hydra": LogoutQuirk(tokens_without_exp=True, without_hint="bare"),
+        "lemonldap": LogoutQuirk(tokens_without_exp=True),
+        "okta": LogoutQuirk(without_hint="never"),
+    }
+)
+_AS_SPECIFIED = LogoutQuirk()
+
+
+def logout_quirk(name: QuirkName | None) -> LogoutQuirk:
+    """Return the strategy for logouts of that name; one that is about something else departs from nothing."""
+    return _AS_SPECIFIED if name is None else _LOGOUT_QUIRKS.get(name, _AS_SPECIFIED)

@@ -327,6 +327,14 @@ FIELDS: tuple[Field, ...] = (
         "After our logout send the browser to the logout endpoint; false: sign out here alone.",
         default="true",
     ),
+    _provider(
+        "logout_request",
+        choice("oidc", "plain"),
+        "What is added to the logout endpoint: the parameters of OpenID Connect that its own query does not have yet "
+        "(oidc), or nothing (plain).",
+        default=None,
+        note="oidc with an issuer, else plain",
+    ),
     # What a provider has beside the parameter table
     _provider(
         "preset",

@@ -165,6 +165,7 @@ def _complete(section: Section, name: str, main: Section) -> None:
         "allow": section["allow"] if "allow" in section.sources else main["allow"],
         "label": section["provider"] or _label(name, section),
         "subject": section["subject"] or AttributePath.parse("sub" if oidc else "id"),
+        "logout_request": section["logout_request"] or ("oidc" if oidc else "plain"),
         "username_prefix": section["username_prefix"] or "",
         "session_lifetime": lifetime,
         "session_idle": idle,

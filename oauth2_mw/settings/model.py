@@ -24,6 +24,7 @@ ClientAuthMethod = Literal[
 ]
 EmailVerified = Literal["claim", "text", "always", "never"]
 ResponseMode = Literal["query", "form_post"]
+LogoutRequest = Literal["oidc", "plain"]
 GroupSync = Literal["first", "always", "never"]
 RefreshFailure = Literal["end", "keep"]
 TokenKind = Literal["id", "refresh", "access"]
@@ -63,6 +64,7 @@ class ProviderSettings:
     always_update: bool
     group_sync: GroupSync
     sync_logout: bool
+    logout_request: LogoutRequest
     pkce: bool
     response_mode: ResponseMode
     algorithms: tuple[str, ...] | None

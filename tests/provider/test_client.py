@@ -616,3 +616,13 @@ def test_the_form_of_a_redirect_uri_survives_the_journey(plain: StandIn) -> None
     url = url_of(client)
     assert parse_qs(urlsplit(url).query)["redirect_uri"] == ["https://app.example/cb?a=b&c=%20d"]
     assert sign_in(plain, client).subject == "583231"
+
+
+def test_a_parameter_of_the_endpoint_and_of_auth_params_comes_once(provider: StandIn) -> None:
+    settings = oidc_settings(
+        provider,
+        authorization_endpoint=f"{provider.url}/authorize?hd=one&tenant=a",
+        auth_params={"hd": "two"},
+    )
+    asked = query_of(url_of(client_for(settings)))
+    assert (asked["hd"], asked["tenant"]) == ("two", "a")

@@ -23,7 +23,7 @@ def sign_in(plain: StandIn, quirk: str, **changes: Any) -> Authentication:
 
 
 def test_the_names_that_presets_may_use() -> None:
-    assert set(QUIRKS) == {"github", "unwrap-data", "ok-flag"}
+    assert set(QUIRKS) == {"github", "unwrap-data", "ok-flag", "hydra", "lemonldap", "okta"}
 
 
 def test_every_built_in_preset_asks_for_a_quirk_that_exists() -> None:

@@ -49,8 +49,9 @@ def test_a_preset_exists_for_each_known_provider() -> None:
             "github",
             "gitlab",
             "google",
+            "hydra",
         ),
-        *("keycloak", "linkedin", "microsoft", "oauth2", "oidc", "okta", "slack", "zitadel"),
+        *("keycloak", "lemonldap", "linkedin", "microsoft", "oauth2", "oidc", "okta", "slack", "zitadel"),
     }
 
 
@@ -231,7 +232,7 @@ def test_a_preset_may_be_a_file_with_paths_relative_to_itself(tmp_path: Path) ->
         (b"[provider]\nissure = x\n", "holds issure, which is not a key of a provider"),
         (b"[provider]\npreset = github\n", "holds preset"),
         (b"[provider]\npublic_url = https://x.example.com\n", "holds public_url"),
-        (b"[provider]\nquirk = gihtub\n", "quirk 'gihtub'; there are github, ok-flag, unwrap-data"),
+        (b"[provider]\nquirk = gihtub\n", "quirk 'gihtub'; there are github, hydra, lemonldap, ok-flag"),
     ],
 )
 def test_a_preset_that_is_none_is_explained(tmp_path: Path, content: bytes | None, why: str) -> None:

@@ -81,8 +81,11 @@ def _check_pkce(metadata: ProviderMetadata) -> None:
 
 
 def _with_query(url: str, parameters: Mapping[str, str], *, without: set[str]) -> str:
-    """Return *url* with *parameters* added to its query, but none named in *without* (RFC 6749, section 3.1)."""
+    """Return *url* with *parameters* added to its query, but none named in *without* (RFC 6749, section 3.1).
+
+    One that stands in both comes once, as in *parameters*.
+    """
     parts = urlsplit(url)
-    pairs = [*parse_qsl(parts.query, keep_blank_values=True), *parameters.items()]
-    query = urlencode([(name, value) for name, value in pairs if name not in without])
+    own = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in parameters]
+    query = urlencode([(name, value) for name, value in (*own, *parameters.items()) if name not in without])
     return parts._replace(query=query).geturl()

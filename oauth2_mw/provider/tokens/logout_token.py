@@ -7,11 +7,12 @@ other, and a copy must be worthless after minutes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from oauth2_mw.errors import TokenError
-from oauth2_mw.provider.jose.jws import TokenKind
+from oauth2_mw.provider.jose.jws import TokenKind, VerifiedToken
+from oauth2_mw.provider.quirks import logout_quirk
 from oauth2_mw.provider.tokens.claim_checks import (
     MAX_ID,
     check_subject,
@@ -50,8 +51,8 @@ class LogoutToken:
 def validate_logout_token(token: str, validator: TokenValidator, *, now: float) -> LogoutToken:
     """Validate a logout token (section 2.6). The caller checks that its ``jti`` is new (step 8).
 
-    ``exp`` is required, as in the final specification; implementations of a draft leave it out (older Keycloak and
-    authentik, Ory Hydra), but only the issuer can say how long its token lives.
+    ``exp`` is required, as in the final specification. Implementations of a draft leave it out: where a quirk says so,
+    the age of ``iat`` alone bounds the token.
 
     :param now: seconds since the epoch.
     :raises TokenError: with a code ``token_...`` or ``logout_...`` that names the failed check.
@@ -59,6 +60,8 @@ def validate_logout_token(token: str, validator: TokenValidator, *, now: float) 
     """
     provider = validator.provider
     verified = validator.verify(token, LOGOUT_TOKEN)
+    if logout_quirk(provider.quirk).tokens_without_exp:
+        verified = _with_exp(verified)
     claims = verified.claims
     _check_events(claims)
     _check_no_nonce(claims)
@@ -74,6 +77,13 @@ def validate_logout_token(token: str, validator: TokenValidator, *, now: float) 
         issued_at=int(issued_at),
         expires_at=int(min(read_date(verified, "exp"), issued_at + MAX_AGE)) + provider.leeway + 1,
     )
+
+
+def _with_exp(token: VerifiedToken) -> VerifiedToken:
+    """Return the token, with the end of its greatest age in place of an ``exp`` that is absent."""
+    if token.claims.get("exp") is not None:
+        return token
+    return replace(token, claims={**token.claims, "exp": numeric_date(token, "iat") + MAX_AGE})
 
 
 def _check_events(claims: Mapping[str, Any]) -> None:

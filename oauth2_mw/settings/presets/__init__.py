@@ -20,7 +20,7 @@ from oauth2_mw.settings.text import did_you_mean, shown
 
 _SUFFIX = ".ini"
 #: The strategies of ``provider/quirks.py`` for what data cannot express.
-QuirkName = Literal["github", "ok-flag", "unwrap-data"]
+QuirkName = Literal["github", "hydra", "lemonldap", "ok-flag", "okta", "unwrap-data"]
 _QUIRKS = get_args(QuirkName)
 
 

@@ -156,6 +156,7 @@ class Pages:
         provider: str,
         home_url: str,
         destination: str | None = None,
+        heading: str = "Sign out?",
     ) -> str:
         """Ask before signing out, by a POST form with ``csrf_token`` and, if there is a destination, ``next``.
 
@@ -169,14 +170,22 @@ class Pages:
             provider=_cut(provider, NAME_LIMIT),
             home_url=_link(home_url),
             destination=destination,
+            heading=heading,
         )
 
-    def signed_out(self, *, login_url: str, still_signed_in_at: str | None) -> str:
-        """Say that the person is signed out; ``still_signed_in_at`` names a provider where they are not."""
+    def signed_out(
+        self, *, login_url: str, still_signed_in_at: str | None, next_url: str | None = None
+    ) -> str:
+        """Say that the person is signed out.
+
+        :param still_signed_in_at: a provider where they may not be.
+        :param next_url: where they wanted to go afterwards.
+        """
         return self._render(
             "signed_out.html",
             login_url=_link(login_url),
             still_signed_in_at=_optional_name(still_signed_in_at),
+            next_url=_optional_link(next_url),
         )
 
     def framed_logout(self) -> str:

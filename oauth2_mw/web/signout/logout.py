@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from webob import Request, Response
 
 from oauth2_mw.audit import audit
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.provider.client import ProviderClient
+from oauth2_mw.provider.endpoints.end_session import logout_url
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
@@ -37,8 +37,6 @@ _FORM = frozenset({"next", "csrf_token"})
 _DONE_QUERY = frozenset({"state"})
 #: The purpose for which the state of a provider's logout is sealed.
 _STATE = "logout-state"
-#: Characters of an ID token that still fit into an address.
-_MAX_HINT = 3000
 
 
 class Logout:
@@ -96,8 +94,10 @@ class Logout:
             return self._ask(session, destination, status=200)
         return self.sign_out(session, current, destination)
 
-    def done(self, request: Request, _current: RequestSession) -> Response:
-        """``GET logout/done/``: back from the provider. Whatever it sends along, the person is signed out here.
+    def done(self, request: Request, current: RequestSession) -> Response:
+        """``GET logout/done/``: back from the provider, whatever it sends along.
+
+        Who is still signed in here, or is so again in another tab, is told and asked.
 
         :raises MethodNotAllowedError: for anything but GET and HEAD.
         :raises BadRequestError: when the query cannot be read.
@@ -105,13 +105,17 @@ class Logout:
         require_method(request, "GET", "HEAD")
         state = read_query(request, _DONE_QUERY).get("state", "")
         destination = self._urls.destination(self._open_state(state))
+        if current.session is not None:
+            return self._ask(current.session, destination, status=200, heading="You are still signed in")
         if destination is not None:
             return responses.redirect(self._urls.to_destination(destination))
         return self._show_signed_out(None)
 
     # Asking
 
-    def _ask(self, session: Session, destination: str | None, *, status: int) -> Response:
+    def _ask(
+        self, session: Session, destination: str | None, *, status: int, heading: str = "Sign out?"
+    ) -> Response:
         provider = self._providers[session.identity.provider]
         html = self._pages.confirm_logout(
             action=self._urls.logout(),
@@ -120,6 +124,7 @@ class Logout:
             username=session.identity.username,
             provider=provider.label,
             home_url=self._urls.home,
+            heading=heading,
         )
         return responses.form_page(html, status=status, plain_http=self._urls.leads_over_http(provider))
 
@@ -155,38 +160,43 @@ class Logout:
         cookies = self._sessions.cookies.expire_all(current.cookies)
         provider = self._providers[identity.provider]
         if provider.sync_logout:
-            endpoint = self._clients(provider.name).logout_endpoint()
-            if endpoint is not None:
-                location = self._provider_url(provider, endpoint, session, destination)
+            location = self._provider_url(provider, session, destination)
+            if location is not None:
                 return responses.redirect(location, cookies=cookies)
-            if destination is None:
-                return self._show_signed_out(provider.label, cookies=cookies)
+            return self._show_signed_out(provider.label, destination=destination, cookies=cookies)
         return responses.redirect(self._destination_url(destination), cookies=cookies)
 
     def _provider_url(
-        self, provider: ProviderSettings, endpoint: str, session: Session, destination: str | None
-    ) -> Location:
-        if not provider.is_oidc:
-            return self._urls.to_provider(endpoint, endpoint=endpoint)
-        # OpenID Connect RP-Initiated Logout 1.0, section 2.
-        params = {
-            "client_id": provider.client_id,
-            "post_logout_redirect_uri": self._urls.logout_done,
-            "state": self._sessions.sealer.seal(_STATE, "", json.dumps(destination).encode()),
-        }
-        # Recommended, not required: with too long an address the logout would fail on the way.
-        id_token = session.tokens.get("id_token")
-        if id_token is not None and len(id_token) <= _MAX_HINT:
-            params["id_token_hint"] = id_token
-        parts = urlsplit(endpoint)
-        query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *params.items()])
-        return self._urls.to_provider(urlunsplit(parts._replace(query=query)), endpoint=endpoint)
+        self, provider: ProviderSettings, session: Session, destination: str | None
+    ) -> Location | None:
+        """Return where the person signs out at the provider, or ``None`` if that is not known or would be refused."""
+        endpoint = self._clients(provider.name).logout_endpoint()
+        if endpoint is None:
+            return None
+        url = logout_url(
+            provider,
+            endpoint,
+            id_token=session.tokens.get("id_token"),
+            redirect_uri=self._urls.logout_done,
+            state=self._sessions.sealer.seal(_STATE, "", json.dumps(destination).encode()),
+        )
+        return None if url is None else self._urls.to_provider(url, endpoint=endpoint)
 
     def _destination_url(self, destination: str | None) -> Location:
         return self._urls.logout_done if destination is None else self._urls.to_destination(destination)
 
-    def _show_signed_out(self, still_signed_in_at: str | None, *, cookies: Iterable[str] = ()) -> Response:
-        html = self._pages.signed_out(login_url=self._urls.login(), still_signed_in_at=still_signed_in_at)
+    def _show_signed_out(
+        self,
+        still_signed_in_at: str | None,
+        *,
+        destination: str | None = None,
+        cookies: Iterable[str] = (),
+    ) -> Response:
+        html = self._pages.signed_out(
+            login_url=self._urls.login(),
+            still_signed_in_at=still_signed_in_at,
+            next_url=None if destination is None else self._urls.to_destination(destination),
+        )
         return responses.page(html, cookies=cookies)
 
 

@@ -405,3 +405,56 @@ def test_no_claim_and_no_header_gets_more_than_our_own_errors(
     assert found.issuer == ISSUER
     assert found.subject or found.sid
     assert NOW < found.expires_at <= NOW + 721
+
+
+# Without exp, under a quirk
+
+
+@pytest.mark.parametrize("quirk", ["hydra", "lemonldap"])
+@pytest.mark.parametrize("exp", [LEFT_OUT, None])
+def test_a_quirk_lets_the_age_alone_bound_a_token(quirk: str, exp: Any) -> None:
+    token = RSA.sign(claims(exp=exp), **TYPED)
+    assert validate(token, quirk=quirk).expires_at == NOW + 600 + 60 + 1
+    assert validate(token, quirk=quirk, now=NOW + 659).subject
+    assert refusal(token, quirk=quirk, now=NOW + 661) == "token_expired"
+
+
+@pytest.mark.parametrize("quirk", [None, "github", "okta"])
+def test_without_that_quirk_exp_is_required(quirk: str | None) -> None:
+    assert refusal(RSA.sign(claims(exp=LEFT_OUT), **TYPED), quirk=quirk) == "token_time"
+    assert refusal(RSA.sign(claims(exp=None), **TYPED), quirk=quirk) == "token_time"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"exp": "x"}, "token_time"),
+        ({"exp": 0}, "token_time"),
+        ({"exp": False}, "token_time"),
+        ({"exp": NOW - 61}, "token_expired"),
+        ({"exp": LEFT_OUT, "iat": LEFT_OUT}, "token_time"),
+        ({"exp": LEFT_OUT, "iat": NOW + 61}, "token_issued"),
+        ({"exp": LEFT_OUT, "iat": NOW - 661}, "token_expired"),
+        ({"exp": LEFT_OUT, "iat": 253402300799}, "token_time"),
+        ({"exp": LEFT_OUT, "nonce": "x"}, "logout_nonce"),
+        ({"exp": LEFT_OUT, "events": LEFT_OUT}, "logout_event"),
+        ({"exp": LEFT_OUT, "jti": LEFT_OUT}, "logout_jti"),
+    ],
+)
+def test_the_quirk_forgives_nothing_else(changes: dict[str, Any], code: str) -> None:
+    assert refusal(RSA.sign(claims(**changes), **TYPED), quirk="hydra") == code
+
+
+def test_no_id_token_comes_without_exp_under_the_quirk() -> None:
+    token = RSA.sign(claims(exp=LEFT_OUT, events=LEFT_OUT, nonce="n"), typ="JWT")
+    with pytest.raises(TokenError) as refused:
+        validate_id_token(token, validator(RSA, quirk="hydra"), nonce="n", access_token=None, now=NOW)
+    assert refused.value.code == "token_time"
+
+
+def test_the_algorithms_of_id_tokens_are_those_of_logout_tokens() -> None:
+    elliptic = ec_key()
+    assert validate(elliptic.sign(CLAIMS, **TYPED), elliptic, algorithms=("ES256",)).subject
+    assert refusal(RSA.sign(CLAIMS, **TYPED), RSA, algorithms=("ES256",)) == refusal(
+        elliptic.sign(CLAIMS, **TYPED), elliptic, algorithms=("RS256",)
+    )

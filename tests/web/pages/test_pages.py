@@ -630,6 +630,8 @@ def test_only_pages_that_end_sessions_have_forms() -> None:
 
 def test_the_signed_out_page_names_a_provider_that_still_knows_the_person() -> None:
     assert "You may still be signed in at GitHub." in Document(signed_out()(plain_pages())).text
+    assert "Continue" not in Document(signed_out()(plain_pages())).text
+    assert "Continue" in Document(signed_out(next_url=HOME)(plain_pages())).text
     assert "may still" not in Document(signed_out(still_signed_in_at=None)(plain_pages())).text
 
 

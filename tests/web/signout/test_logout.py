@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from oauth2_mw.settings import presets
 from tests.support.browser.jar import Browser
 from tests.support.hosts.guarded import Guarded, guarded, is_signed_in, signed_in
 from tests.support.hosts.wsgi_call import call, environ_for
@@ -225,8 +226,9 @@ def test_without_an_endpoint_a_logout_stays_at_the_application_and_says_so(provi
         assert "Example ID" in page.visible_text
         assert not is_signed_in(browser, site)
         browser = signed_in(site)
-        page = browser.navigate(LOGOUT + "?next=/bye", initiator=ORIGIN, follow=False)
-        assert page.location == site.url + "/bye"
+        page = browser.navigate(LOGOUT + "?next=/bye", initiator=ORIGIN)
+        assert "may still be signed in at Example ID" in page.visible_text
+        assert page.link("Continue") == site.url + "/bye"
 
 
 def test_a_written_endpoint_of_a_plain_provider_is_used_as_it_stands() -> None:
@@ -252,6 +254,111 @@ def test_a_query_of_the_endpoint_is_kept(provider: StandIn) -> None:
         query = parse_qs(urlsplit(page.location or "").query)
         assert query["tenant"] == ["a b"]
         assert query["client_id"] == ["app"]
+
+
+@pytest.mark.parametrize(
+    "written", ["client_id=other", "post_logout_redirect_uri=https%3A%2F%2Fother.example", "state="]
+)
+def test_what_the_endpoint_has_already_is_not_added_again(provider: StandIn, written: str) -> None:
+    endpoint = f"{provider.url}/end_session?{written}&a=b%20c"
+    with guarded(issuer=provider.issuer, logout_endpoint=endpoint) as site:
+        page = signed_in(site).navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        assert (page.location or "").startswith(endpoint + "&")
+        query = parse_qs(urlsplit(page.location or "").query, keep_blank_values=True)
+        assert all(len(values) == 1 for values in query.values())
+        assert query.keys() == {"client_id", "post_logout_redirect_uri", "state", "id_token_hint", "a"}
+
+
+def test_the_endpoint_of_the_metadata_keeps_what_it_has_as_well(provider: StandIn) -> None:
+    endpoint = f"{provider.url}/end_session?client_id=app"
+    provider.metadata = {"end_session_endpoint": endpoint}
+    with guarded(issuer=provider.issuer) as site:
+        page = signed_in(site).navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        assert (page.location or "").startswith(endpoint + "&post_logout_redirect_uri=")
+
+
+def test_a_plain_request_has_nothing_added_to_it(provider: StandIn) -> None:
+    endpoint = f"{provider.url}/end_session?client_id=app&logout_uri=https%3A%2F%2Fapp.example%2F"
+    with guarded(issuer=provider.issuer, logout_endpoint=endpoint, logout_request="plain") as site:
+        page = signed_in(site).navigate(LOGOUT + "?next=/bye", initiator=ORIGIN, follow=False)
+        assert page.location == endpoint
+
+
+def test_a_provider_without_an_issuer_may_take_the_parameters_all_the_same() -> None:
+    with (
+        StandIn(client_id="app", oidc=False, userinfo={"id": 1, "username": "jane"}) as provider,
+        guarded(
+            authorization_endpoint=provider.url + "/authorize",
+            token_endpoint=provider.url + "/token",
+            userinfo_endpoint=provider.url + "/userinfo",
+            logout_endpoint=provider.url + "/bye",
+            logout_request="oidc",
+        ) as site,
+    ):
+        page = signed_in(site).navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        query = parse_qs(urlsplit(page.location or "").query)
+        assert query.keys() == {"client_id", "post_logout_redirect_uri", "state"}
+
+
+@pytest.mark.parametrize(
+    ("preset", "parameters"),
+    [("oidc", {"client_id", "post_logout_redirect_uri", "state"}), ("hydra", set()), ("okta", None)],
+)
+def test_without_an_id_token_the_provider_is_sent_what_it_takes(
+    provider: StandIn, preset: str, parameters: set[str] | None
+) -> None:
+    with guarded(issuer=provider.issuer, preset=preset, keep_tokens="", provider="Example ID") as site:
+        page = signed_in(site).navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        if parameters is None:
+            assert page.status == 200
+            assert "may still be signed in at Example ID" in page.visible_text
+        else:
+            url = urlsplit(page.location or "")
+            assert url.path == "/end_session"
+            assert parse_qs(url.query).keys() == parameters
+
+
+@pytest.mark.parametrize("preset", ["oidc", "hydra", "okta"])
+def test_with_an_id_token_every_provider_is_sent_it(provider: StandIn, preset: str) -> None:
+    with guarded(issuer=provider.issuer, preset=preset) as site:
+        page = signed_in(site).navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        query = parse_qs(urlsplit(page.location or "").query)
+        assert query.keys() == {"client_id", "post_logout_redirect_uri", "state", "id_token_hint"}
+
+
+def test_the_documented_example_of_cognito_is_sent_as_it_is_written(
+    provider: StandIn, tmp_path: Path
+) -> None:
+    example = urlsplit(presets.read("cognito", tmp_path).examples["logout_endpoint"])
+    endpoint = f"{provider.url}/end_session?{example.query}"
+    provider.claims["cognito:username"] = "jane"
+    with guarded(issuer=provider.issuer, preset="cognito", logout_endpoint=endpoint) as site:
+        page = signed_in(site).navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        assert page.location == endpoint
+    query = parse_qs(example.query)
+    assert query.keys() == {"client_id", "logout_uri"}
+    assert query["logout_uri"] == ["https://app.example.com/auth/oauth2/logout/done/"]
+
+
+@pytest.mark.parametrize("query", ["", "?state=wrong"])
+def test_who_is_still_signed_in_is_told_so_after_a_logout(site: Guarded, query: str) -> None:
+    browser = signed_in(site)
+    page = browser.navigate(DONE + query, initiator="https://id.example")
+    assert page.status == 200
+    assert "You are still signed in" in page.visible_text
+    assert "You are signed out" not in page.visible_text
+    assert is_signed_in(browser, site)
+    browser.submit(follow=False)
+    assert not is_signed_in(browser, site)
+
+
+def test_who_has_signed_in_again_meanwhile_is_asked_before_the_way_goes_on(site: Guarded) -> None:
+    browser = signed_in(site)
+    back = browser.navigate(LOGOUT + "?next=/bye", initiator=ORIGIN, stop_before=DONE).location or ""
+    browser.navigate(site.url + "/")
+    page = browser.navigate(back)
+    assert "You are still signed in" in page.visible_text
+    assert page.form().value("next") == "/bye"
 
 
 def test_a_provider_that_is_down_does_not_hold_up_a_logout(provider: StandIn) -> None:
