@@ -47,7 +47,7 @@ class Router:
         self._urls = urls
         self._assets = assets
         self._routes: dict[str, Handler] = {
-            "/login/": login.get,
+            "/login/": login.answer,
             "/logout/": logout.answer,
             "/logout/done/": logout.done,
         }
@@ -56,7 +56,7 @@ class Router:
         for name, provider in providers.items():
             # The provider of [oauth2_mw] itself has no name in the URLs that are registered at it.
             suffix = "" if name == DEFAULT else f"{name}/"
-            self._routes[f"/login/{name}/"] = partial(login.get_at, name=name)
+            self._routes[f"/login/{name}/"] = partial(login.answer, name=name)
             self._routes[f"/login/callback/{suffix}"] = partial(callback.answer, name=name)
             if provider.is_oidc and back_channel is not None:
                 self._routes[_BACK_CHANNEL + suffix] = partial(back_channel.post, name=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from webob import Request
 
@@ -17,7 +18,7 @@ MAX_FORM = 16 * 1024
 _MAX_HINT = 255
 _NEXT = frozenset({"next"})
 #: The parameters of a link to our login; everything else of the authorization request is configured.
-_LOGIN = frozenset({"next", "login_hint"})
+_LOGIN = frozenset({"next", "login_hint", "iss", "target_link_uri"})
 
 
 def require_method(request: Request, *methods: str) -> None:
@@ -65,16 +66,37 @@ def _body(request: Request) -> str:
     return body.decode("latin-1")
 
 
-def login_link(request: Request, urls: Urls) -> tuple[str | None, str | None]:
-    """Return the destination and the login hint of a link to our login, each ``None`` where there is none.
+@dataclass(frozen=True, slots=True)
+class LoginLink:
+    """What a link to our login asks for, or a form of a third party (OpenID Connect Core, section 4)."""
 
-    :raises BadRequestError: when the query cannot be read, or the hint is too long.
+    #: where the person wants to go, or ``None`` if that is not a destination of ours
+    destination: str | None
+    #: for the provider's form
+    login_hint: str | None
+    #: where a third party wants the person to sign in
+    issuer: str | None
+
+
+def login_link(request: Request, urls: Urls) -> LoginLink:
+    """Read a request to our login: its query, and the form of a POST.
+
+    :raises BadRequestError: when it cannot be read, names two destinations or a parameter twice, or the hint is too
+        long.
     """
     params = read_query(request, _LOGIN)
+    if request.method == "POST":
+        form = read_form(request, _LOGIN)
+        if params.keys() & form.keys():
+            raise BadRequestError("the form and its address give the same parameter")
+        params |= form
+    destination, target = params.get("next"), params.get("target_link_uri")
+    if destination and target:
+        raise BadRequestError("next and target_link_uri are given together", code="two_destinations")
     hint = params.get("login_hint") or None
     if hint is not None and len(hint) > _MAX_HINT:
         raise BadRequestError(f"login_hint is longer than {_MAX_HINT} characters", code="too_long")
-    return urls.destination(params.get("next")), hint
+    return LoginLink(urls.destination(destination or target), hint, params.get("iss") or None)
 
 
 def query_destination(request: Request, urls: Urls) -> str | None:

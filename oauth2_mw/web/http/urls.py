@@ -48,6 +48,15 @@ class Urls:
         path = f"{self.base}/login/" if name is None else f"{self.base}/login/{name}/"
         return Location(path + self._query(next=self._unless_home(destination), login_hint=login_hint))
 
+    def initiated_login(
+        self, name: str | None, *, issuer: str, destination: str | None, login_hint: str | None
+    ) -> Location:
+        """Return the URL where a sign-in starts that a third party begins (OpenID Connect Core, section 4)."""
+        parameters = self._query(
+            iss=issuer, target_link_uri=self._unless_home(destination), login_hint=login_hint
+        )
+        return Location(self.login(name) + parameters)
+
     def callback(self, name: str) -> str:
         """Return the redirect URI to register at a provider. Each has its own (RFC 9700, section 4.4.2.2)."""
         return self._provider_url(name, "login/callback")

@@ -6,11 +6,18 @@ from collections.abc import Callable, Iterable
 
 from webob import Request, Response
 
-from oauth2_mw.errors import LoginLoopError, MountNotStrippedError, OAuth2Error, SwitchedOffError
+from oauth2_mw.errors import (
+    BadRequestError,
+    LoginLoopError,
+    MountNotStrippedError,
+    OAuth2Error,
+    SwitchedOffError,
+)
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import SessionRef
 from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.text import shown
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import login_link, require_method
 from oauth2_mw.web.http.urls import Urls
@@ -89,56 +96,82 @@ class Login:
                 raise LoginLoopError(
                     "three sign-ins within a minute left no session: is its cookie dropped on the way?"
                 )
+            names = list(self._settings.providers)
+            if len(names) == 1 and not self._settings.login_page:
+                return self.begin(names[0], destination, current)
             # Not a 200: to monitors and caches that would be the application's own page.
-            return self._choose(destination, current, challenge=challenge_header(self._urls, destination))
+            return self._offer(names, destination, challenge=challenge_header(self._urls, destination))
         except Exception as error:
             raise SignInFailedError(error, destination=destination) from error
 
-    def get(self, request: Request, current: RequestSession) -> Response:
-        """``GET login/``: begin a sign-in, at a provider of the person's choice if there are several.
+    def answer(self, request: Request, current: RequestSession, *, name: str | None = None) -> Response:
+        """``login/`` and ``login/NAME/``: begin a sign-in, at a provider of the person's choice if several are left.
 
-        :raises MethodNotAllowedError: for anything but GET and HEAD.
-        :raises BadRequestError: when the query cannot be read.
+        A third party may begin it as well, by GET or POST (OpenID Connect Core, section 4): ``iss`` says at which
+        provider. Whoever is signed in there already goes on to the destination.
+
+        :param name: of the only provider that is meant.
+        :raises MethodNotAllowedError: for anything but GET, HEAD, and a third party's POST.
+        :raises BadRequestError: when the query or form cannot be read, or no such provider has that issuer.
         """
-        require_method(request, "GET", "HEAD")
-        destination, login_hint = login_link(request, self._urls)
+        require_method(request, "GET", "HEAD", "POST")
+        link = login_link(request, self._urls)
         if not self._settings.providers:
             raise SwitchedOffError("no provider is enabled")
-        if not is_top_level(request.environ):
-            return unauthorized(self._urls, destination)
-        return self._choose(destination, current, login_hint=login_hint)
-
-    def get_at(self, request: Request, current: RequestSession, *, name: str) -> Response:
-        """``GET login/NAME/``: begin a sign-in at that provider. Errors as with :meth:`get`."""
-        require_method(request, "GET", "HEAD")
-        destination, login_hint = login_link(request, self._urls)
+        names = self._names(name, link.issuer)
         if not is_top_level(request.environ):
             # A picture on some page would begin attempts until no server reads this browser's cookies any more.
-            return unauthorized(self._urls, destination)
-        return self.begin(name, destination, current, login_hint=login_hint)
+            return unauthorized(self._urls, link.destination)
+        if link.issuer is not None:
+            if request.method == "POST":
+                # The form of another site comes without the session's cookie, which is SameSite=Lax.
+                return responses.redirect(
+                    self._urls.initiated_login(
+                        name, issuer=link.issuer, destination=link.destination, login_hint=link.login_hint
+                    )
+                )
+            if current.session is not None and current.session.identity.provider in names:
+                return responses.redirect(self._urls.to_destination(link.destination))
+        require_method(request, "GET", "HEAD")
+        if len(names) == 1 and not (self._settings.login_page and name is None and link.issuer is None):
+            return self.begin(names[0], link.destination, current, login_hint=link.login_hint)
+        return self._offer(names, link.destination, login_hint=link.login_hint)
 
-    def _choose(
+    def _names(self, name: str | None, issuer: str | None) -> list[str]:
+        """Return the providers at which a sign-in may begin.
+
+        :raises BadRequestError: ``unknown_issuer``.
+        """
+        names = [
+            each.name
+            for each in self._settings.providers.values()
+            if name in (None, each.name) and issuer in (None, each.issuer)
+        ]
+        if not names:
+            raise BadRequestError(
+                f"iss is {shown(issuer)}, which is the issuer of no provider here", code="unknown_issuer"
+            )
+        return names
+
+    def _offer(
         self,
+        names: Iterable[str],
         destination: str | None,
-        current: RequestSession,
         *,
         login_hint: str | None = None,
         challenge: str | None = None,
     ) -> Response:
-        """Redirect to the only provider, or show the page that offers them all.
+        """Show the page with the buttons of some providers.
 
         :param challenge: the ``WWW-Authenticate`` of a page that stands in the place of another, which is a 401 then.
         """
-        providers = self._settings.providers
-        if len(providers) == 1 and not self._settings.login_page:
-            return self.begin(next(iter(providers)), destination, current, login_hint=login_hint)
         buttons = [
             LoginButton(
-                provider.label,
+                self._settings.providers[name].label,
                 self._urls.login(name, destination=destination, login_hint=login_hint),
-                self._urls.icon(name) if provider.icon is not None else None,
+                self._urls.icon(name) if self._settings.providers[name].icon is not None else None,
             )
-            for name, provider in providers.items()
+            for name in names
         ]
         return responses.page(
             self._pages.login(buttons=buttons), status=200 if challenge is None else 401, challenge=challenge
