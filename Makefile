@@ -12,6 +12,7 @@ PYTEST_ARGS ?=
 COVERAGE_FLOOR ?= 97
 FUZZ_SECONDS ?= 600
 TARGET ?=
+REQUIREMENTS ?=
 
 VENV := .venv
 VENV_LOWEST := .venv-lowest
@@ -22,7 +23,7 @@ export PYTHONDONTWRITEBYTECODE =
 IN_PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install lint check check-deep integration requirements test test-lowest test-pythons demo bench fuzz mutation docs clean
+.PHONY: help install lint check check-deep integration requirements test test-lowest test-pythons demo bench fuzz mutation proofs docs clean
 
 help:
 	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
@@ -36,6 +37,8 @@ help:
 	@echo "                 written into tests/support/pythons.tsv"
 	@echo "make bench       the hot path against hand-written limits"
 	@echo "make mutation    faults put into the security core, one at a time: do its tests notice? MODULES=... for a few"
+	@echo "make proofs      every check that a requirement names is switched off in turn: do the requirement's tests notice?"
+	@echo "                 REQUIREMENTS=\"3a.1 X4\" for a few"
 	@echo "make fuzz        every reader of bytes from outside under Atheris: FUZZ_SECONDS=600 each, TARGET=... for one"
 	@echo "make docs        the documentation as HTML, warnings are errors"
 	@echo "make clean       remove what these commands made"
@@ -103,6 +106,10 @@ bench: $(VENV)/.installed
 mutation: $(VENV)/.installed
 	@test -x $(VENV)/bin/cosmic-ray || $(VENV)/bin/$(PIP_INSTALL) --editable '.[test,mutation]'
 	nice -n 19 $(VENV)/bin/python -m tests.mutation.run $(MODULES)
+
+# Real providers and a browser are asked only for requirements that no other test holds.
+proofs: $(VENV)/.installed $(NODE)/node_modules/.installed
+	nice -n 19 $(VENV)/bin/python -m tests.security.proofs $(REQUIREMENTS)
 
 fuzz: $(VENV)/.installed
 	@$(VENV)/bin/python -c 'import atheris' 2>/dev/null || $(VENV)/bin/$(PIP_INSTALL) --editable '.[fuzz]'

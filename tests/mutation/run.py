@@ -18,9 +18,10 @@ import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from tests.mutation.copies import ROOT, copy_of_the_repository
 from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.report import EXPLAINED, GOAL, Score, explanations, publish
-from tests.mutation.runner import ROOT, BrokenTestsError, Runner, copy_of_the_repository
+from tests.mutation.runner import BrokenTestsError, Runner
 from tests.security.core import CORE
 
 RESULTS = ROOT / "build" / "mutation"

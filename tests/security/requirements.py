@@ -25,6 +25,8 @@ BUILT = frozenset(
 
 #: Requirements that one test may name.
 MOST = 3
+#: The fourth field of a requirement that refuses nothing.
+PROMISE = "promise"
 #: Under this name a test's reports carry its kind and its requirements.
 PROPERTY = "requirements"
 
@@ -39,24 +41,47 @@ class Requirement:
     id: str
     feature: str
     rule: str
+    #: Whether something must work, and nothing is refused; what is refused needs a break (``breaks.tsv``).
+    is_promise: bool = False
 
 
 def read_list(path: Path = LIST) -> dict[str, Requirement]:
     """Return the requirements by their ids.
 
-    :raises ValueError: when an id stands twice, or a line is not three fields.
+    :raises ValueError: when an id stands twice, or a line is neither three fields nor these and ``promise``.
     """
     found: dict[str, Requirement] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         fields = line.split("\t")
         if number == 1:
             continue
+        is_promise = fields[3:] == [PROMISE]
+        if is_promise:
+            fields.pop()
         if len(fields) != 3 or not all(field and field == field.strip() for field in fields):
-            raise ValueError(f"{path.name}, line {number}: a requirement is id, feature and rule")
+            raise ValueError(
+                f"{path.name}, line {number}: a requirement is id, feature and rule, and perhaps {PROMISE!r}"
+            )
         if fields[0] in found:
             raise ValueError(f"{path.name}, line {number}: {fields[0]} is there already")
-        found[fields[0]] = Requirement(*fields)
+        id_, feature, rule = fields
+        found[id_] = Requirement(id_, feature, rule, is_promise)
     return found
+
+
+def refusals(known: Mapping[str, Requirement]) -> dict[str, Requirement]:
+    """Those of built features that refuse, ignore, end or bound something, by their ids."""
+    return {id_: each for id_, each in known.items() if each.feature in BUILT and not each.is_promise}
+
+
+def ids_of(item: pytest.Item) -> tuple[str, ...]:
+    """The requirements that a test names."""
+    return tuple(dict.fromkeys(id_ for mark in item.iter_markers("requirement") for id_ in mark.args))
+
+
+def kind_of(item: pytest.Item) -> str:
+    """``integration`` or ``in-process``, by the folder: its own conftest marks its tests only later."""
+    return "integration" if "integration" in item.path.parts else "in-process"
 
 
 def mistake(ids: Iterable[object], known: Mapping[str, Requirement]) -> str | None:
@@ -109,11 +134,9 @@ class Plugin:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Look at every marker, also those of tests that are then left out of the run."""
         for item in items:
-            ids = tuple(dict.fromkeys(id_ for mark in item.iter_markers("requirement") for id_ in mark.args))
-            # By the folder: its own conftest marks its tests only after this.
-            kind = "integration" if "integration" in item.path.parts else "in-process"
+            ids = ids_of(item)
             # Not remembered here: the reports may be read in another process than the one that collects.
-            item.user_properties.append((PROPERTY, (kind, *ids)))
+            item.user_properties.append((PROPERTY, (kind_of(item), *ids)))
             if what := mistake(ids, self._known):
                 self._mistakes[item.nodeid] = f"{_function(item.nodeid)} {what}"
         # Nobody would see this error of a worker.
