@@ -84,16 +84,13 @@ class Watch:
 
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
         error = call.excinfo.value if call.excinfo else None
-        if call.when == "call" and error is None:
-            self.passed += 1
+        if error is None:
+            self.passed += call.when == "call"
         elif call.when == "call" and _is_assertion(error):
             self.noticed = item.nodeid
-        elif error is not None:
-            # An assertion means nothing if something in us fell over.
-            self.noticed = ""
-            self.failed = self.failed or f"{item.nodeid}: {type(error).__name__}: {error}"[:500]
-        if call.when == "teardown" and self.noticed:
             item.session.shouldstop = "noticed"
+        else:
+            self.failed = self.failed or f"{item.nodeid}: {type(error).__name__}: {error}"[:500]
 
 
 def _is_assertion(error: BaseException | None) -> bool:
@@ -118,10 +115,8 @@ class Prover:
             raise UnprovedError("no break in the table")
         begin = time.monotonic()
         watch = self._run(requirement, _MOST_TIME, is_broken=False)
-        if watch.failed or watch.noticed or not watch.passed:
-            raise UnprovedError(
-                f"its tests do not pass as it is: {watch.failed or watch.noticed or 'there are none'}"
-            )
+        if why := watch.noticed or watch.failed or (not watch.passed and "there are none"):
+            raise UnprovedError(f"its tests do not pass as it is: {why}")
         limit = round(10 + 5 * (time.monotonic() - begin))
         noticed, unnoticed = [], []
         for each in breaks:
