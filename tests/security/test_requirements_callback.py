@@ -97,6 +97,28 @@ def test_a_parameter_that_comes_twice_makes_the_answer_malformed(
     refused(page, browser, site, provider, "bad_request")
 
 
+@pytest.mark.requirement("3a.1", "N2.1.11")
+def test_an_answer_is_nothing_to_a_browser_whose_own_attempt_has_the_same_name(
+    site: Guarded, provider: StandIn
+) -> None:
+    victim = site.browser()
+    at_callback(victim, site)
+    [name] = attempts_of(victim)
+    for _ in range(200):
+        attacker = site.browser()
+        answer = at_callback(attacker, site)
+        if attempts_of(attacker) == [name]:
+            break
+    assert attempts_of(attacker) == [name]
+    victim.navigate(answer, initiator="https://evil.example", stop_before=provider.url)
+    assert provider.asked("/token") == []
+    assert user_of(victim, site) is None
+
+
+def attempts_of(browser: Browser) -> list[str]:
+    return [name for name in browser.jar.names(CALLBACK) if "-a-" in name]
+
+
 @pytest.mark.requirement("3a.5", "V10")
 def test_a_used_answer_is_used_whatever_became_of_it(site: Guarded, provider: StandIn) -> None:
     """The one use of an attempt is taken before the code is sent, so none is left for a copy of the answer."""
@@ -150,6 +172,17 @@ def test_the_codes_of_two_tabs_cannot_be_swapped(site: Guarded, provider: StandI
     assert page.status == 502
     assert "code=invalid_grant" in site.audit[-1]
     assert user_of(browser, site) is None
+
+
+@pytest.mark.requirement("3a.4", "N2.5.9")
+def test_without_pkce_the_nonce_alone_tells_the_codes_of_two_browsers_apart(provider: StandIn) -> None:
+    with guarded(issuer=provider.issuer, pkce="off") as site:
+        victim, attacker = site.browser(), site.browser()
+        stolen = parse_qs(urlsplit(at_callback(victim, site)).query)["code"][0]
+        page = attacker.navigate(changed(at_callback(attacker, site), code=stolen))
+        assert page.status == 502
+        assert "code=token_nonce" in site.audit[-1]
+        assert user_of(attacker, site) is None
 
 
 @pytest.mark.requirement("N2.5.9", "3a.4")

@@ -249,16 +249,20 @@ def test_a_refused_refresh_token_ends_the_session_or_keeps_it(
 
 
 @pytest.mark.requirement("X4")
+@pytest.mark.parametrize("userinfo", ["user-1", "somebody-else"])
 @pytest.mark.parametrize("mode", MODES)
 def test_a_refreshed_id_token_about_somebody_else_ends_the_session(
-    provider: StandIn, tmp_path: Path, mode: str
+    provider: StandIn, tmp_path: Path, mode: str, userinfo: str
 ) -> None:
     with scene(provider, tmp_path, mode, refresh_failure="keep") as there:
+        assert there.see() is not None
         provider.refreshed_claims["sub"] = "somebody-else"
+        provider.userinfo["sub"] = userinfo
         there.clock.ahead = HOUR - 50
         assert there.see() is None
         assert there.see() is None
-        assert there.audit("refresh_refused")
+        [line] = there.audit("refresh_refused")
+        assert "code=subject_changed" in line
 
 
 @pytest.mark.requirement("X3", "N2.6.20")

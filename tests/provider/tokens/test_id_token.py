@@ -578,7 +578,7 @@ def test_whoever_is_trusted_a_token_issued_to_another_is_refused(trusted: tuple[
     assert refusal(token, trusted_audiences=trusted) == "token_azp"
 
 
-@pytest.mark.requirement("3b.10")
+@pytest.mark.requirement("3b.10", "J2")
 @pytest.mark.parametrize("azp", ["other", ["client"], 1, False])
 def test_a_token_issued_to_another_client_is_refused(azp: Any) -> None:
     assert claims_refusal(azp=azp) == "token_azp"
