@@ -612,7 +612,7 @@ def test_a_page_that_is_fetched_ahead_signs_nobody_out(purpose: str) -> None:
     assert call(middleware, environ_for("/", HTTP_COOKIE=cookie)).status == 200
 
 
-@pytest.mark.requirement("3c.5")
+@pytest.mark.requirement("3c.5", "3c.16")
 def test_a_response_that_was_on_its_way_at_the_logout_brings_no_session_back() -> None:
     middleware = guard()
     with time_machine.travel(1_900_000_000, tick=False) as clock:

@@ -11,6 +11,8 @@ from tests.security.proofs import BEGIN, END, PAGE, Prover, UnprovedError, surve
 from tests.security.requirements import read_list, refusals
 
 BREAKS = read_breaks()
+#: Families whose breaks are not written yet.
+WAITING = ("F", "L", "N", "O", "V")
 SOURCE = """\
 def f(a):
     if a > 1:
@@ -29,6 +31,11 @@ def test_every_break_is_of_a_refusal() -> None:
     known = read_list()
     assert [each.requirement for each in BREAKS if each.requirement not in known] == []
     assert [each.requirement for each in BREAKS if known[each.requirement].is_promise] == []
+
+
+def test_every_refusal_has_a_break() -> None:
+    known = refusals(read_list())
+    assert [id_ for id_ in known.keys() - by_requirement(BREAKS).keys() if not id_.startswith(WAITING)] == []
 
 
 @pytest.mark.parametrize("each", BREAKS, ids=lambda each: each.requirement)

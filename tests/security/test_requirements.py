@@ -17,6 +17,7 @@ from tests.security.requirements import (
     mistake,
     read_list,
     read_seen,
+    refusals,
     report,
 )
 
@@ -72,6 +73,12 @@ def test_the_list_is_in_order_and_every_row_has_a_feature_and_a_sentence() -> No
     assert len(requirements) > 400
     assert {requirement.feature for requirement in requirements.values()} >= BUILT
     assert all(requirement.rule.endswith((".", ").")) for requirement in requirements.values())
+
+
+def test_what_is_no_promise_is_a_refusal(tmp_path: Path) -> None:
+    path = tmp_path / "requirements.tsv"
+    path.write_text("head\na\tcore\tOne.\tpromise\nb\tcore\tTwo.\nc\tnot built\tThree.\n")
+    assert list(refusals(read_list(path))) == ["b"]
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,14 @@ def path(text: str) -> AttributePath:
     return AttributePath.parse(text)
 
 
+@pytest.mark.requirement("3k.2")
 @pytest.mark.parametrize("text", ADDRESSES)
 def test_an_address_is_known_by_its_name(text: str) -> None:
     assert is_address(path(text))
     assert is_changing(path(text))
 
 
+@pytest.mark.requirement("3k.2")
 @pytest.mark.parametrize("text", NAMES)
 def test_a_name_can_change(text: str) -> None:
     assert is_changing(path(text))
