@@ -83,7 +83,7 @@ def _with_exp(token: VerifiedToken) -> VerifiedToken:
     """Return the token, with the end of its greatest age in place of an ``exp`` that is absent."""
     if token.claims.get("exp") is not None:
         return token
-    return replace(token, claims={**token.claims, "exp": numeric_date(token, "iat") + MAX_AGE})
+    return replace(token, claims={**token.claims, "exp": read_date(token, "iat") + MAX_AGE})
 
 
 def _check_events(claims: Mapping[str, Any]) -> None:
