@@ -126,6 +126,12 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "old one stays.",
             ),
             _warning(
+                "attribute_unusable",
+                "provider detail",
+                "At a sign-in a field of ``attribute_map`` was there and could not be used, or not whole: an object "
+                "where a text belongs, or more groups than are kept. The sign-in goes on without it.",
+            ),
+            _warning(
                 "session_reduced",
                 "provider user username dropped",
                 "A session exceeded ``session_max_bytes``, and something was left out of it.",

@@ -1,15 +1,24 @@
-"""Base64url without padding (RFC 4648, section 5; RFC 7515, section 2), hashes of pairs, and whole numbers."""
+"""Base64url without padding (RFC 4648, section 5; RFC 7515, section 2), hashes of pairs, numbers and other scalars."""
 
 from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64encode
 from binascii import a2b_base64
+from decimal import Decimal
+from typing import Any
 
 #: The largest whole number that JSON, Lua and every database count to without a loss (RFC 7493, section 2.2).
 MAX_NUMBER = 2**53 - 1
 #: The last character of an unpadded text whose unused bits are zero: one spelling for one value.
 _LAST = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+_JSON_TYPES = {
+    **dict.fromkeys((list, tuple), "a list"),
+    **dict.fromkeys((int, float), "a number"),
+    str: "a text",
+    bool: "true or false",
+    type(None): "null",
+}
 _PADDING = {0: b"", 2: b"==", 3: b"="}
 #: base64url as the decoder reads it. The other alphabet's characters become one that it drops.
 _ALPHABET = bytes.maketrans(b"-_+/", b"+/!!")
@@ -44,3 +53,25 @@ def pair_hash(issuer: str, name: str) -> str:
     """
     pair = f"{len(issuer)}:{issuer}{name}".encode("utf-8", "surrogatepass")
     return base64url(hashlib.sha256(pair).digest())
+
+
+def scalar_text(value: Any) -> str | None:
+    """Return a text, a number or a boolean of JSON as text, or ``None`` if it is something else or has no plain form.
+
+    It is the one form in which claims are compared with settings and handed to applications: ``true``, ``7``, ``0.5``.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # Longer numbers cannot be written without an error or hundreds of digits; no claim means them.
+    if isinstance(value, int) and value.bit_length() <= 256:
+        return str(value)
+    if isinstance(value, float) and abs(value) < 1e16:
+        return f"{Decimal(repr(value)):f}"
+    return None
+
+
+def json_type(value: Any) -> str:
+    """Return what kind of JSON value this is, for a message."""
+    return _JSON_TYPES.get(type(value), "an object")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oauth2_mw.boundary import contains_control
+from oauth2_mw.encoding import scalar_text
 from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.grammar import AllowTerm
@@ -25,6 +26,7 @@ def check_allowed(
     groups: Collection[str],
     organizations: Collection[str],
     claims: Mapping[str, Any],
+    origin: str = "",
 ) -> None:
     """Refuse a person to whom no alternative of ``allow`` applies; one that does is enough.
 
@@ -32,6 +34,7 @@ def check_allowed(
     :param email_counts: whether the address may be taken for the person's own.
     :param provider: its NAME.
     :param claims: those of the latest sign-in.
+    :param origin: what the provider said and where, for the operator.
     :raises AccessDeniedError: ``not_allowed``.
     """
     if allow is None:
@@ -43,7 +46,7 @@ def check_allowed(
     terms = str(allow) or "it has no terms"
     hint = "" if email_counts else "; the e-mail address is not verified and does not count"
     raise AccessDeniedError(
-        f"{username!a} may not enter: no term of allow applies ({terms}){hint}", code="not_allowed"
+        f"{username!a} may not enter: no term of allow applies ({terms}){hint}{origin}", code="not_allowed"
     )
 
 
@@ -84,7 +87,7 @@ def _applies(term: AllowTerm, person: _Person) -> bool:
 def _claim_is(term: AllowTerm, claims: Mapping[str, Any]) -> bool:
     path, wanted = term.claim()
     value = path.get(claims)
-    return wanted in (value if isinstance(value, (list, tuple)) else (value,))
+    return wanted in map(scalar_text, value if isinstance(value, (list, tuple)) else (value,))
 
 
 def _address(email: str) -> tuple[str, str] | None:

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from oauth2_mw.access.allow import check_allowed
+from oauth2_mw.audit import audit
 from oauth2_mw.boundary import numeric_date
-from oauth2_mw.identity.mapping import Attributes, map_claims
+from oauth2_mw.identity.mapping import Attributes, map_claims, shown_groups, unusable_attributes
 from oauth2_mw.identity.model import Identity, User, freeze, user_key
-from oauth2_mw.identity.verification import check_username_verified, is_verified
+from oauth2_mw.identity.verification import check_username_verified, is_verified, shown_verification
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Admission:
         create: bool,
     ) -> Identity:
         attributes = map_claims(provider, claims)
+        for detail in unusable_attributes(provider, claims):
+            audit("attribute_unusable", provider=provider.name, detail=detail)
         check_username_verified(provider, claims)
         directory = self._directory
         stored = directory.find(issuer, subject) if directory is not None else None
@@ -93,6 +96,7 @@ class Admission:
             groups=user.groups,
             organizations=user.organizations,
             claims=claims,
+            origin=f"; {shown_groups(provider, attributes.groups)}; email_verified is {shown_verification(claims)}",
         )
 
 

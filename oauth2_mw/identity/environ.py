@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
 from typing import Any, Literal
 
 from oauth2_mw.boundary import contains_control, normalised_key
+from oauth2_mw.encoding import scalar_text
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.settings.environ_keys import IDENTITY_SOURCES, TOKEN_SOURCES
@@ -171,21 +171,8 @@ def _plain(value: Any) -> str | None:
     One bad item spoils a list: one that silently lacks a group would be believed.
     """
     if not isinstance(value, (list, tuple)):
-        return _scalar(value)
-    items = [_scalar(item) for item in value]
+        return scalar_text(value)
+    items = [scalar_text(item) for item in value]
     if None in items:
         return None
     return ",".join(item.replace("%", "%25").replace(",", "%2C") for item in items if item)
-
-
-def _scalar(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    # Longer numbers cannot be written without an error or hundreds of digits; no claim means them.
-    if isinstance(value, int) and value.bit_length() <= 256:
-        return str(value)
-    if isinstance(value, float) and abs(value) < 1e16:
-        return f"{Decimal(repr(value)):f}"
-    return None

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 from unicodedata import normalize
 
 from oauth2_mw.boundary import contains_control
+from oauth2_mw.encoding import json_type, scalar_text
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.usernames import MAX_USERNAME
 from oauth2_mw.observe import has_hidden
 from oauth2_mw.settings.model import ProviderSettings
 
-#: Further groups are dropped.
-MAX_GROUPS = 1000
+#: Further groups are dropped, which is said.
+MAX_GROUPS = 5000
 
 # How many names of claims an error shows, and how many characters of each: they come from outside.
 _NAMES_SHOWN = 40
@@ -48,7 +50,7 @@ def map_claims(provider: ProviderSettings, claims: Mapping[str, Any]) -> Attribu
         email=_email(_mapped(provider, claims, "email")),
         phone=_text(_number_as_text(_mapped(provider, claims, "phone"))),
         comment=_text(_mapped(provider, claims, "comment"), keep_lines=True),
-        groups=_groups(_mapped(provider, claims, "groups")),
+        groups=_groups(provider, claims),
     )
 
 
@@ -80,13 +82,59 @@ def _email(value: Any) -> str | None:
     return text if text == value else None
 
 
-def _groups(value: Any) -> tuple[str, ...]:
+def _groups(provider: ProviderSettings, claims: Mapping[str, Any]) -> tuple[str, ...]:
+    names = dict.fromkeys(filter(None, map(_group, _items(_mapped(provider, claims, "groups")))))
+    patterns = provider.group_filter
+    wanted = [name for name in names if not patterns or any(fnmatchcase(name, each) for each in patterns)]
+    return tuple(wanted[:MAX_GROUPS])
+
+
+def unusable_attributes(provider: ProviderSettings, claims: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each value that is there, and is not, or not whole, what its local field can hold.
+
+    The sentences name claims and never quote their values.
+    """
+    attributes = map_claims(provider, claims)
+    for name, source in provider.attribute_map.items():
+        value, path = source.get(claims), source.chosen(claims).text
+        if value in (None, "", [], ()):
+            continue
+        if name != "groups":
+            if not getattr(attributes, name):
+                yield f"{name} is left out: {path} is {json_type(value)} that cannot be used"
+            continue
+        items = _items(value)
+        left_out = [item for item in items if item not in (None, "") and not _group(item)]
+        if left_out:
+            yield (
+                f"groups: {len(left_out)} of {len(items)} in {path} are left out, the first is "
+                f"{json_type(left_out[0])} that cannot be used; a path such as roles[*].name or keys(roles) reads "
+                "names out of objects"
+            )
+        if isinstance(value, str) and "," in value:
+            yield f"groups: {path} is one text with commas, and counts as one group"
+        if len(attributes.groups) == MAX_GROUPS:
+            yield f"groups: after {MAX_GROUPS} the others in {path} are left out; group_filter says which are read"
+
+
+def shown_groups(provider: ProviderSettings, groups: tuple[str, ...]) -> str:
+    """Return which groups a sign-in brought and from where, for a message."""
+    source = provider.attribute_map.get("groups")
+    if source is None:
+        return "no groups are mapped"
+    names = [ascii(name[:_NAME_LENGTH_SHOWN])[1:-1] for name in groups[:_NAMES_SHOWN]]
+    listed = ", ".join(names) + (", ..." if len(groups) > _NAMES_SHOWN else "")
+    return f"groups came from {source.text}: {listed or 'none'}"
+
+
+def _items(value: Any) -> Sequence[Any]:
     # One string is one group: splitting it would let a group's name decide on membership in another.
-    items = (value,) if isinstance(value, str) else value if isinstance(value, (list, tuple)) else ()
-    names = dict.fromkeys(
-        item for item in items if isinstance(item, str) and item and not contains_control(item)
-    )
-    return tuple(names)[:MAX_GROUPS]
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+def _group(item: Any) -> str | None:
+    name = scalar_text(item)
+    return None if name is None or contains_control(name) else name
 
 
 def _username(provider: ProviderSettings, claims: Mapping[str, Any]) -> str:

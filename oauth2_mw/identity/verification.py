@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from oauth2_mw.encoding import json_type
 from oauth2_mw.errors import AccessDeniedError
-from oauth2_mw.settings.claim_names import EMAIL_CLAIM
+from oauth2_mw.settings.claim_names import EMAIL_CLAIM, username_addresses
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 
@@ -26,8 +27,8 @@ def is_verified(provider: ProviderSettings, field: str, claims: Mapping[str, Any
         return None
     if verified is not True and not (provider.email_verified == "text" and verified == "true"):
         return False
-    path = provider.attribute_map.get(field)
-    return True if path is not None and path.segments == EMAIL_CLAIM else None
+    source = provider.attribute_map.get(field)
+    return True if source is not None and source.chosen(claims).segments == EMAIL_CLAIM else None
 
 
 def check_username_verified(provider: ProviderSettings, claims: Mapping[str, Any]) -> None:
@@ -35,11 +36,12 @@ def check_username_verified(provider: ProviderSettings, claims: Mapping[str, Any
 
     :raises AccessDeniedError: ``email_not_verified``.
     """
-    if not provider.username_is_address or is_verified(provider, "username", claims):
+    path = provider.attribute_map["username"].chosen(claims)
+    if path not in username_addresses(provider.attribute_map) or is_verified(provider, "username", claims):
         return
     raise AccessDeniedError(
-        f"provider {provider.name}: the username is read from {provider.attribute_map['username'].text}, and "
-        f"email_verified is {_shown(claims)}: the person confirms the address at the provider; or map another claim to "
+        f"provider {provider.name}: the username is read from {path.text}, and email_verified is "
+        f"{shown_verification(claims)}: the person confirms the address at the provider; or map another claim to "
         "username in attribute_map; or, if every address of this provider is proven, write email_verified = always",
         code="email_not_verified",
         message=f"Your e-mail address is not confirmed at {provider.label}. Please confirm it there and sign in again.",
@@ -68,8 +70,12 @@ def verification_claims(provider: ProviderSettings) -> frozenset[AttributePath]:
     return frozenset()
 
 
-def _shown(claims: Mapping[str, Any]) -> str:
+def shown_verification(claims: Mapping[str, Any]) -> str:
+    """Return what the claim ``email_verified`` says, for a message."""
     verified = claims.get("email_verified")
     if verified is None:
         return "absent"
-    return "false" if verified is False else f"not a JSON boolean but {type(verified).__name__}"
+    if isinstance(verified, bool):
+        return "true" if verified else "false"
+    shown = ascii(verified[:20]) if isinstance(verified, str) else ""
+    return f"{json_type(verified)} {shown}".rstrip() + ", not a JSON boolean"

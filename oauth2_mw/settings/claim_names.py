@@ -7,8 +7,9 @@ so names are taken apart into words, and the words decide.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.attribute_path import AttributePath, Source, alternatives
 
 #: The claim of which ``email_verified`` speaks (OpenID Connect Core, section 5.1).
 EMAIL_CLAIM = ("email",)
@@ -28,6 +29,14 @@ _IDENTIFIER = frozenset({"id", "ids", "uuid", "guid"})
 def is_address(path: AttributePath) -> bool:
     """Return whether *path* leads to an e-mail address, as far as the names on it tell."""
     return any(_ADDRESS.fullmatch(word) for words in _words(path) for word in words)
+
+
+def username_addresses(attribute_map: Mapping[str, Source]) -> tuple[AttributePath, ...]:
+    """Return the paths of the username that lead to an address, by their names or because ``email`` is read there."""
+    username, email = attribute_map.get("username"), attribute_map.get("email")
+    addresses = alternatives(email) if email is not None else ()
+    paths = alternatives(username) if username is not None else ()
+    return tuple(path for path in paths if path in addresses or is_address(path))
 
 
 def is_changing(path: AttributePath) -> bool:

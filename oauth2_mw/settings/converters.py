@@ -14,11 +14,9 @@ from types import MappingProxyType
 from typing import Any
 
 from oauth2_mw.boundary import contains_control
-from oauth2_mw.settings.grammar import (
-    AttributePath,
-    Secret,
-    parse_duration,
-)
+from oauth2_mw.encoding import json_type
+from oauth2_mw.settings.attribute_path import AttributePath, FirstOf, Source
+from oauth2_mw.settings.grammar import Secret, parse_duration
 from oauth2_mw.settings.text import did_you_mean, shown
 
 Convert = Callable[[str, Path], Any]
@@ -43,7 +41,6 @@ _SET_PARAMS = {
 }
 #: Parameters of the authorization request that are made anew for each sign-in.
 _FRESH_PARAMS = "response_type state nonce login_hint request request_uri".split()
-_JSON_TYPES = {list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _INTEGER = re.compile(r"[0-9]{1,9}")
@@ -243,15 +240,29 @@ def algorithms(text: str, _base: Path) -> tuple[str, ...] | None:
     return names or None
 
 
-# Converters of JSON objects, whose values are all texts
+# Converters of paths and JSON objects
 
 
-def attribute_map(text: str, _base: Path) -> Mapping[str, AttributePath]:
-    """Return local field -> path into the provider's claims, from JSON."""
-    written = _string_object(text, example='{"username": "login", "email": "email"}')
+def subject(text: str, _base: Path) -> AttributePath | None:
+    """Return the path to the subject, which is one value."""
+    return _single("subject", AttributePath.parse(text)) if text else None
+
+
+def attribute_map(text: str, _base: Path) -> Mapping[str, Source]:
+    """Return local field -> path into the provider's claims, or several of which the first counts, from JSON."""
+    example = '{"username": "login", "email": "email"}'
+    written = _json_object(text, example=example)
+    for name, value in written.items():
+        if not isinstance(value, str) and not (
+            isinstance(value, list) and value and all(isinstance(item, str) for item in value)
+        ):
+            raise ValueError(
+                f"the value of {shown(name)} is neither a string nor a list of strings: write a path in double "
+                f"quotes, like {example}, or several in brackets"
+            )
     unknown = [name for name in written if name not in LOCAL_FIELDS]
-    if unknown and any(value in LOCAL_FIELDS for name, value in written.items() if name in unknown):
-        swapped = {value: name for name, value in written.items()}
+    if unknown and any(written[name] in LOCAL_FIELDS for name in unknown):
+        swapped = {value: name for name, value in written.items() if isinstance(value, str)}
         turned = json.dumps(swapped, ensure_ascii=contains_control("".join(written)))
         raise ValueError(
             f"the map is written the wrong way round: each entry is local field, then provider's field; write {turned}"
@@ -261,15 +272,36 @@ def attribute_map(text: str, _base: Path) -> Mapping[str, AttributePath]:
         raise ValueError(f"unknown local field: {hints}; the local fields are {', '.join(LOCAL_FIELDS)}")
     if "username" not in written:
         raise ValueError("\"username\" is missing: say which of the provider's fields is the user's name")
-    return MappingProxyType({name: AttributePath.parse(path) for name, path in written.items()})
+    return MappingProxyType({name: _source(name, paths) for name, paths in written.items()})
+
+
+def _source(name: str, written: str | list[str]) -> Source:
+    if isinstance(written, str):
+        return _single(name, AttributePath.parse(written))
+    paths = dict.fromkeys(_single(name, AttributePath.parse(path)) for path in written)
+    return FirstOf(tuple(paths)) if len(paths) > 1 else next(iter(paths))
+
+
+def _single(name: str, path: AttributePath) -> AttributePath:
+    if path.leads_to_many and name != "groups":
+        raise ValueError(
+            f"{name} is one value, and {shown(path.text)} leads to a list: write a path without [*] and keys(), like "
+            "emails[0].value"
+        )
+    return path
 
 
 def auth_params(text: str, _base: Path) -> Mapping[str, str]:
     """Return further parameters of the authorization request, from JSON."""
     if not text:
         return MappingProxyType({})
-    written = _string_object(text, example='{"hd": "example.com"}')
+    example = '{"hd": "example.com"}'
+    written = _json_object(text, example=example)
     for name, value in written.items():
+        if not isinstance(value, str):
+            raise ValueError(
+                f"the value of {shown(name)} is not a string: write it in double quotes, like {example}"
+            )
         if name in _SET_PARAMS:
             raise ValueError(f"{name} cannot be set here: the setting {_SET_PARAMS[name]} decides it")
         if name in _FRESH_PARAMS:
@@ -279,7 +311,7 @@ def auth_params(text: str, _base: Path) -> Mapping[str, str]:
     return MappingProxyType(written)
 
 
-def _string_object(text: str, *, example: str) -> dict[str, str]:
+def _json_object(text: str, *, example: str) -> dict[str, Any]:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in items]
         twice = next((name for name in names if names.count(name) > 1), None)
@@ -303,14 +335,7 @@ def _string_object(text: str, *, example: str) -> dict[str, str]:
     except RecursionError:
         raise ValueError(f"it is nested too deeply: write an object like {example}") from None
     if not isinstance(members, dict):
-        raise ValueError(
-            f"it is {_JSON_TYPES.get(type(members), 'null')}, not an object: write it like {example}"
-        )
-    for name, value in members.items():
-        if not isinstance(value, str):
-            raise ValueError(
-                f"the value of {shown(name)} is not a string: write it in double quotes, like {example}"
-            )
+        raise ValueError(f"it is {json_type(members)}, not an object: write it like {example}")
     return members
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from oauth2_mw.settings import addresses, converters
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
-from oauth2_mw.settings.grammar import AttributePath, PathRule, parse_bool
+from oauth2_mw.settings.grammar import PathRule, parse_bool
 from oauth2_mw.settings.proxy_headers import parse_kept_header
 from oauth2_mw.settings.text import shown
 
@@ -304,7 +304,7 @@ FIELDS: tuple[Field, ...] = (
         "attribute_map",
         converters.attribute_map,
         "JSON object, local field -> provider's field: the local fields are username, name, email, phone, comment and "
-        "groups; the provider's may be paths like a.b, a[0].b or a quoted segment.",
+        "groups; the provider's may be paths like a.b, a[0].b, a[*].b, keys(a) or a quoted segment, or a list of them.",
         default=None,
         note="the standard claims with an issuer; username, name, email and phone without",
     ),
@@ -349,7 +349,7 @@ FIELDS: tuple[Field, ...] = (
     _provider("jwks_uri", _url, "The issuer's key set.", note="from the issuer's metadata"),
     _provider(
         "subject",
-        optional(AttributePath.parse),
+        converters.subject,
         "Where the provider's unchanging name for a user stands.",
         note="sub with an issuer, id without",
     ),
@@ -391,6 +391,13 @@ FIELDS: tuple[Field, ...] = (
         choice("first", "always", "never"),
         "When the provider's groups become the directory's: at the first sign-in, at each, or never.",
         default="first",
+    ),
+    _provider(
+        "group_filter",
+        words(),
+        "Patterns like app-* of the provider's groups that are read; * stands for any text, ? for one character, a "
+        "blank among them. Applied before anything is stored.",
+        note="all",
     ),
     _provider("pkce", converters.pkce, "Proof Key for Code Exchange (RFC 7636).", default="S256"),
     _provider(

@@ -1,18 +1,17 @@
-"""The grammar of settings: paths into claims, rules about paths, terms of ``allow``.
+"""The grammar of settings: rules about paths, terms of ``allow``.
 
 A text that is not valid raises ``ValueError`` with a message that says what to write instead and repeats no secret.
-Words, secrets and keys are parsed in modules of their own and can be imported from here too.
+Words, secrets, keys and paths into claims are parsed in modules of their own and can be imported from here too.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from oauth2_mw.boundary import contains_control, is_ambiguous_path
+from oauth2_mw.settings.attribute_path import AttributePath, path_length
 from oauth2_mw.settings.keys import KeyEntry, decode_key, format_key_line, parse_key_file, parse_secret_keys
 from oauth2_mw.settings.secret import Secret
 from oauth2_mw.settings.text import parse_bool, parse_duration, shown, split_terms
@@ -31,95 +30,6 @@ __all__ = [
     "parse_secret_keys",
     "split_terms",
 ]
-
-# Paths into a provider's claims
-
-_MAX_DEPTH = 20
-_MAX_PATH_LENGTH = 512
-_INDEX = re.compile(r"\[([0-9]{1,4})\]")
-_PLAIN_SEGMENT = re.compile(r"[^.\[\]\"\\\s=]+")
-_QUOTED_SEGMENT = re.compile(r'"((?:[^"\\]|\\["\\])+)"')
-_ESCAPED = re.compile(r'\\(["\\])')
-
-
-def _read_path(text: str) -> tuple[tuple[str | int, ...], int]:
-    """Return the segments of the path that *text* begins with, and its length."""
-    segments: list[str | int] = []
-    position = 0
-    while True:
-        if text.startswith('"', position):
-            match = _QUOTED_SEGMENT.match(text, position)
-            if match is None:
-                raise ValueError(
-                    f"{shown(text)}: a quoted segment needs a closing quote and something between"
-                )
-            segments.append(_ESCAPED.sub(r"\1", match[1]))
-        else:
-            match = _PLAIN_SEGMENT.match(text, position)
-            if match is None:
-                raise ValueError(
-                    f"{shown(text)} is not a path into the provider's claims: write it like email, "
-                    'address.country, emails[0].value, or in quotes "https://acme.example/roles"'
-                )
-            if "://" in match[0]:
-                raise ValueError(
-                    f'{shown(text)}: a segment that is a URL needs quotes, like "https://acme.example/roles"'
-                )
-            segments.append(match[0])
-        position = match.end()
-        while index := _INDEX.match(text, position):
-            segments.append(int(index[1]))
-            position = index.end()
-        if len(segments) > _MAX_DEPTH:
-            raise ValueError(f"{shown(text)} is deeper than {_MAX_DEPTH} steps")
-        if not text.startswith(".", position):
-            return tuple(segments), position
-        position += 1
-
-
-@dataclass(frozen=True, slots=True)
-class AttributePath:
-    """A path into the provider's claims: ``a.b``, ``a[0].b``, ``"https://acme.example/roles"``."""
-
-    text: str
-    segments: tuple[str | int, ...] = field(repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> AttributePath:
-        """Parse a path.
-
-        :raises ValueError: if it is not valid, or deeper than 20 steps.
-        """
-        if len(text) > _MAX_PATH_LENGTH or contains_control(text):
-            raise ValueError("a path into the provider's claims is one line of at most 512 characters")
-        segments, end = _read_path(text)
-        if end != len(text):
-            raise ValueError(
-                f"{shown(text)}: cannot read {shown(text[end:])}; a segment with dots, brackets, spaces or = "
-                'needs quotes, like "https://acme.example/roles"'
-            )
-        return cls(text, segments)
-
-    @property
-    def root(self) -> str:
-        """The name of the first claim on the path."""
-        return str(self.segments[0])
-
-    def get(self, mapping: Mapping[str, Any]) -> Any | None:
-        """Return the value at this path, or ``None`` if it is absent.
-
-        Absent is what is missing, null, an empty text, or beyond a value of another type.
-        """
-        value: Any = mapping
-        for segment in self.segments:
-            if isinstance(segment, str):
-                value = value.get(segment) if isinstance(value, Mapping) else None
-            else:
-                value = value[segment] if isinstance(value, (list, tuple)) and segment < len(value) else None
-            if value is None or value == "":
-                return None
-        return value
-
 
 # Rules about our own paths
 
@@ -196,7 +106,7 @@ class AllowTerm:
 
     def claim(self) -> tuple[AttributePath, str]:
         """Return the path and the value of a ``claim:`` term."""
-        _, end = _read_path(self.value)
+        end = path_length(self.value)
         return AttributePath.parse(self.value[:end]), self.value[end + 1 :]
 
     @classmethod
@@ -214,7 +124,7 @@ class AllowTerm:
             )
         start = 0
         if name == "claim":
-            _, end = _read_path(operand)
+            end = path_length(operand)
             if not operand.startswith("=", end):
                 raise ValueError(f"{shown(text)}: write claim:PATH=VALUE, like claim:address.country=NO")
             AttributePath.parse(operand[:end])

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 from oauth2_mw.settings import load
 from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.allow_list import AllowList
-from oauth2_mw.settings.claim_names import is_address
-from oauth2_mw.settings.grammar import AttributePath, PathRule, Secret
+from oauth2_mw.settings.attribute_path import AttributePath, Source
+from oauth2_mw.settings.claim_names import username_addresses
+from oauth2_mw.settings.grammar import PathRule, Secret
 from oauth2_mw.settings.icons import Icon
 from oauth2_mw.settings.presets import QuirkName
 
@@ -50,7 +51,9 @@ class ProviderSettings:
     userinfo_endpoint: str | None
     logout_endpoint: str | None
     jwks_uri: str | None
-    attribute_map: Mapping[str, AttributePath]
+    attribute_map: Mapping[str, Source]
+    #: patterns of the groups that are read; empty for all
+    group_filter: tuple[str, ...]
     subject: AttributePath
     same_users_as: str | None
     #: its own, or the one of all providers; ``None``: everybody whom the provider vouches for
@@ -104,9 +107,8 @@ class ProviderSettings:
 
     @property
     def username_is_address(self) -> bool:
-        """Whether usernames are e-mail addresses, judged by the claim that they are read from."""
-        path = self.attribute_map.get("username")
-        return path is not None and (path == self.attribute_map.get("email") or is_address(path))
+        """Whether usernames are, or may be, e-mail addresses, judged by the claims that they are read from."""
+        return bool(username_addresses(self.attribute_map))
 
     @property
     def user_issuer(self) -> str:

@@ -6,12 +6,13 @@ Every problem is noted in the :class:`~oauth2_mw.settings.sections.Section` that
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 
 from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.allow_list import AllowList
+from oauth2_mw.settings.attribute_path import AttributePath
 from oauth2_mw.settings.checks import is_public
-from oauth2_mw.settings.claim_names import EMAIL_CLAIM, is_address
-from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.claim_names import EMAIL_CLAIM, username_addresses
 from oauth2_mw.settings.sections import Section
 from oauth2_mw.settings.text import shown
 
@@ -20,8 +21,7 @@ def check_username(section: Section, main: Section) -> None:
     """Check that the text which becomes the username is one person's: a proven address, or a name of their own."""
     if not section.is_valid("attribute_map", "email_verified", "username_transform"):
         return
-    path = section["attribute_map"].get("username")
-    if path is not None and (path == section["attribute_map"].get("email") or is_address(path)):
+    for path in username_addresses(section["attribute_map"]):
         _check_address(section, path)
     if "localpart" in section["username_transform"] and len(_allowed_domains(section["allow"])) != 1:
         section.add_problem(
@@ -35,11 +35,12 @@ def check_username(section: Section, main: Section) -> None:
             f"always is wrong for {section['provider']}, where anybody can register with any address: write claim",
         )
     is_shared = section.preset is not None and section.preset.unique_usernames is False
-    needs_directory = is_shared and path is not None and "attribute_map" not in section.written_keys
+    username = section["attribute_map"].get("username")
+    needs_directory = is_shared and username is not None and "attribute_map" not in section.written_keys
     if needs_directory and main["directory"] is None and main.is_valid("directory"):
         section.add_problem(
             "preset",
-            f"{section['provider']} does not promise that {path.text} is one person's alone: set directory in "
+            f"{section['provider']} does not promise that {username.text} is one person's alone: set directory in "
             "[oauth2_mw], which gives a name to one user, or map another claim to username in attribute_map",
         )
 
@@ -112,10 +113,18 @@ def _check_allow(
             )
         elif field == "group" and not has_directory and concerned and "groups" not in mapped:
             where.add_problem("allow", "group: terms fit nobody: no attribute_map maps groups")
+        elif field == "group" and not has_directory and concerned and not _is_read(term.value, concerned):
+            where.add_problem("allow", f"{term} fits nobody: group_filter leaves that group out")
         elif field in ("email", "email_domain") and concerned and "email" not in mapped:
             where.add_problem("allow", f"{field}: terms fit nobody: no attribute_map maps email")
         elif field == "provider" and term.value not in enabled:
             where.add_problem("allow", f"{term} fits nobody: no enabled provider has that NAME")
+
+
+def _is_read(group: str, concerned: Mapping[str, Section]) -> bool:
+    """Return whether ``group_filter`` of any of the providers reads that group."""
+    filters = [section["group_filter"] for section in concerned.values()]
+    return any(not patterns or any(fnmatchcase(group, each) for each in patterns) for patterns in filters)
 
 
 def _check_subject_spaces(enabled: Mapping[str, Section]) -> None:

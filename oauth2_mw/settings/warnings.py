@@ -9,6 +9,7 @@ from pathlib import Path
 from oauth2_mw.boundary import normalised_key
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.allow_list import AllowList
+from oauth2_mw.settings.attribute_path import alternatives
 from oauth2_mw.settings.grammar import AllowTerm, Secret
 from oauth2_mw.settings.model import ANY_AUDIENCE, ProviderSettings, Settings
 
@@ -92,12 +93,15 @@ def _terms(allow: AllowList | None) -> Iterable[AllowTerm]:
 
 def _shared_name(settings: Settings, provider: ProviderSettings) -> str | None:
     """Return the claim that usernames are read from if its provider does not promise that it is unique."""
-    path = provider.attribute_map.get("username")
-    if path is None or provider.unique_usernames:
+    username = provider.attribute_map.get("username")
+    if username is None or provider.unique_usernames:
         return None
-    if "localpart" in provider.username_transform or str(path.segments[-1]) in _NICKNAMES:
-        return path.text
-    return path.text if settings.directory is None and path.segments == ("preferred_username",) else None
+    for path in alternatives(username):
+        if "localpart" in provider.username_transform or str(path.segments[-1]) in _NICKNAMES:
+            return path.text
+        if settings.directory is None and path.segments == ("preferred_username",):
+            return path.text
+    return None
 
 
 def _public_issuers() -> Collection[str]:

@@ -6,7 +6,7 @@ import threading
 
 from oauth2_mw.identity.verification import verification_claims
 from oauth2_mw.provider.client import ProviderClient
-from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.attribute_path import AttributePath, alternatives
 from oauth2_mw.settings.model import ProviderSettings, Settings
 from oauth2_mw.web.http.urls import Urls
 
@@ -36,7 +36,9 @@ class ProviderClients:
 
 def _required_claims(settings: Settings, provider: ProviderSettings) -> frozenset[AttributePath]:
     """Return the claims that settings refer to: where the ID token lacks one of them, userinfo is requested."""
-    paths = {*provider.attribute_map.values(), provider.subject, *settings.environ_claims}
+    # Of several paths for a field the first counts, so that it must be known before another one does.
+    paths = {alternatives(source)[0] for source in provider.attribute_map.values()}
+    paths |= {provider.subject, *settings.environ_claims}
     paths |= verification_claims(provider)
     for term in provider.allow.terms() if provider.allow is not None else ():
         if term.field == "claim":

@@ -256,11 +256,50 @@ def test_a_claim_of_another_value_or_type_does_not_enter(value: Any) -> None:
 
 @pytest.mark.requirement("3k.10")
 @pytest.mark.parametrize(
-    ("written", "value"), [("1", 1), ("1", True), ("true", True), ("1.0", 1.0), ("None", None)]
+    ("written", "value"),
+    [("1", 1), ("-7", -7), ("true", True), ("false", False), ("1.0", 1.0), ("0.00001", 1e-05), ("1", "1")],
 )
-def test_a_claim_that_is_no_text_never_equals_one(written: str, value: Any) -> None:
+def test_a_number_or_boolean_equals_its_text(written: str, value: Any) -> None:
+    assert may_enter(f"claim:tenant={written}", claims={"tenant": value})
+    assert may_enter(f"claim:tenant={written}", claims={"tenant": ["0", value]})
+
+
+@pytest.mark.requirement("3k.10")
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        *(
+            ("1", True),
+            ("True", True),
+            ("0", False),
+            ("1", 1.0),
+            ("1.0", 1),
+            ("1e-05", 1e-05),
+            ("None", None),
+        ),
+        *(
+            ("null", None),
+            ("[]", []),
+            ("{}", {}),
+            (str(2**300), 2**300),
+            ("inf", float("inf")),
+            ("nan", float("nan")),
+        ),
+    ],
+)
+def test_a_claim_of_another_form_never_equals_a_text(written: str, value: Any) -> None:
     assert not may_enter(f"claim:tenant={written}", claims={"tenant": value})
     assert not may_enter(f"claim:tenant={written}", claims={"tenant": [value]})
+
+
+@pytest.mark.parametrize("path", ["roles[*].name", "keys(roles)"])
+def test_a_claim_of_several_values_contains_the_value(path: str) -> None:
+    roles: Any = (
+        {"admin": {}, "staff": {}} if path.startswith("keys") else [{"name": "admin"}, {"name": "staff"}]
+    )
+    assert may_enter(f"claim:{path}=staff", claims={"roles": roles})
+    assert not may_enter(f"claim:{path}=sta", claims={"roles": roles})
+    assert not may_enter(f"claim:{path}=staff", claims={"roles": "staff"})
 
 
 def test_a_missing_claim_does_not_enter() -> None:

@@ -11,6 +11,7 @@ from oauth2_mw.access.rules import PublicPaths
 from oauth2_mw.boundary import contains_control, is_ambiguous_path
 from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.settings.allow_list import AllowList
+from oauth2_mw.settings.attribute_path import Many
 from oauth2_mw.settings.fields import FIELDS
 from oauth2_mw.settings.grammar import (
     AllowTerm,
@@ -53,7 +54,15 @@ def _explained(error: ValueError) -> None:
 def _nested(path: AttributePath, value: Any) -> dict[str, Any]:
     """A document in which *value* stands at *path*."""
     for segment in reversed(path.segments):
-        value = {segment: value} if isinstance(segment, str) else [None] * segment + [value]
+        match segment:
+            case str():
+                value = {segment: value}
+            case Many.KEYS:
+                value = {value: None}
+            case Many.ITEMS:
+                value = [value]
+            case _:
+                value = [None] * segment + [value]
     assert isinstance(value, dict)
     return value
 
@@ -64,7 +73,7 @@ def _attribute_path(text: str) -> None:
     assert path.get({}) is None
     if max((segment for segment in path.segments if isinstance(segment, int)), default=0) < 100:
         document = _nested(path, "here")
-        assert path.get(document) == "here"
+        assert path.get(document) == (("here",) if path.leads_to_many else "here")
         assert list(document) == [path.root]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from oauth2_mw.boundary import contains_control
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.identity.mapping import Attributes, map_claims
+from oauth2_mw.identity.mapping import Attributes, map_claims, unusable_attributes
+from oauth2_mw.settings.attribute_path import FirstOf
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.settings.providers import provider_settings
@@ -141,21 +143,91 @@ def test_a_number_is_no_name_email_or_comment(field: str) -> None:
         (["b", "a"], ("b", "a")),
         (("b", "a"), ("b", "a")),
         (["a", "b", "a"], ("a", "b")),
-        (["a", 1, None, True, ["b"], {"c": "d"}, ""], ("a",)),
+        (["a", 1, None, True, ["b"], {"c": "d"}, "", 0.5], ("a", "1", "true", "0.5")),
         ({"a": "b"}, ()),
-        (1, ()),
-        (True, ()),
+        (1, ("1",)),
+        (True, ("true",)),
         (["a\n", "b\0", "c"], ("c",)),
         (["A", "a "], ("A", "a ")),
     ],
 )
-def test_groups_are_a_list_of_texts_or_one_text(value: Any, groups: tuple[str, ...]) -> None:
+def test_groups_are_a_list_of_names_or_one_name(value: Any, groups: tuple[str, ...]) -> None:
     assert mapped({"groups": value}).groups == groups
 
 
-def test_groups_are_bounded() -> None:
-    names = [f"g{number}" for number in range(1500)]
-    assert mapped({"groups": names}).groups == tuple(names[:1000])
+def test_groups_are_bounded_and_that_is_said() -> None:
+    names = [f"g{number}" for number in range(6000)]
+    assert mapped({"groups": names}).groups == tuple(names[:5000])
+    assert unusable(groups=names) == [
+        "groups: after 5000 the others in groups are left out; group_filter says which are read"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [([{"name": "b"}, {"name": "a"}, {}], "groups[*].name"), ({"b": {}, "a": {}}, "keys(groups)")],
+)
+def test_groups_are_read_out_of_objects(value: Any, path: str) -> None:
+    assert mapped({"groups": value}, attribute_map={**DEFAULT_MAP, "groups": path}).groups == ("b", "a")
+
+
+def test_a_filter_says_which_groups_are_read_however_many_there_are() -> None:
+    names = [*(f"g{number}" for number in range(6000)), "app-a", "APP-b", "staff", "staff2", "app-"]
+    settings = replace(provider(), group_filter=("app-*", "staff"))
+    assert map_claims(settings, {"username": "jane", "groups": names}).groups == ("app-a", "staff", "app-")
+
+
+# Several paths for one field
+
+
+def test_of_several_paths_the_first_that_has_a_value_counts() -> None:
+    settings = replace(
+        provider(),
+        attribute_map={
+            "username": FirstOf((AttributePath.parse("upn"), AttributePath.parse("login"))),
+            "groups": FirstOf((AttributePath.parse("roles"), AttributePath.parse("keys(apps)"))),
+        },
+    )
+    apps = {"apps": {"a": 1}}
+    assert map_claims(settings, {"login": "jane", "upn": None, **apps}) == Attributes("jane", groups=("a",))
+    assert map_claims(settings, {"login": "jane", "upn": "j", "roles": "r", **apps}) == Attributes(
+        "j", groups=("r",)
+    )
+    with pytest.raises(ProviderError, match="upn or login"):
+        map_claims(settings, {"mail": "jane"})
+
+
+# What is there and cannot be used
+
+
+def unusable(attribute_map: dict[str, str] | None = None, **claims: Any) -> list[str]:
+    return [*unusable_attributes(provider(attribute_map), {"username": "jane", **claims})]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "what"),
+    [
+        ("name", {"first": "J"}, "name is left out: name is an object that cannot be used"),
+        ("name", ["J"], "name is left out: name is a list that cannot be used"),
+        ("email", 7, "email is left out: email is a number that cannot be used"),
+        ("email", " a@b ", "email is left out: email is a text that cannot be used"),
+        ("phone", False, "phone is left out: phone is true or false that cannot be used"),
+        (
+            "groups",
+            ["a", {"name": "s3cret"}, None, "b\n"],
+            "groups: 2 of 4 in groups are left out, the first is an object that cannot be used; a path such as "
+            "roles[*].name or keys(roles) reads names out of objects",
+        ),
+        ("groups", "a,b", "groups: groups is one text with commas, and counts as one group"),
+    ],
+)
+def test_what_is_there_and_cannot_be_used_is_said(field: str, value: Any, what: str) -> None:
+    assert unusable(**{field: value}) == [what]
+
+
+@pytest.mark.parametrize("value", [None, "", [], ["", None]])
+def test_of_what_is_absent_nothing_is_said(value: Any) -> None:
+    assert unusable(name=value if value != ["", None] else None, groups=value) == []
 
 
 # The username

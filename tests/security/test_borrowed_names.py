@@ -272,6 +272,54 @@ def test_the_application_reads_no_proof_beside_what_it_does_not_prove(
     assert proof not in claims
 
 
+# Several paths, of which one leads to an address
+
+NAME_OR_ADDRESS = '{"username": ["preferred_username", "email"], "email": "email", "groups": "roles"}'
+
+
+@pytest.mark.requirement("R-verified")
+@pytest.mark.parametrize(
+    ("claims", "user"),
+    [
+        ({"preferred_username": "jane", "email": CEO, "email_verified": False}, "jane"),
+        ({"email": CEO, "email_verified": True}, CEO),
+        ({"email": CEO, "email_verified": False}, None),
+        ({"email": CEO, "email_verified": None}, None),
+        ({"preferred_username": None, "email": CEO}, None),
+    ],
+    ids=str,
+)
+def test_of_several_paths_that_which_is_read_decides(
+    standin: StandIn, claims: dict[str, Any], user: str | None
+) -> None:
+    assert signs_in(standin, claims, attribute_map=NAME_OR_ADDRESS)[1] == user
+
+
+def test_every_address_among_several_paths_is_checked_at_the_start() -> None:
+    with pytest.raises(ConfigError, match="username is read from the address mail"):
+        make_settings(attribute_map='{"username": ["preferred_username", "mail"], "email": "email"}')
+
+
+def test_a_refusal_says_which_groups_came_from_where(
+    standin: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    claims = {
+        "preferred_username": "jane",
+        "roles": [{"name": "staff"}, "app-b", 7],
+        "email_verified": "true",
+    }
+    with caplog.at_level("INFO", "oauth2_mw.audit"):
+        user = signs_in(standin, claims, attribute_map=NAME_OR_ADDRESS, allow="group:staff")[1]
+    assert user is None
+    lines = "\n".join(caplog.messages)
+    assert "attribute_unusable" in lines
+    assert "groups: 1 of 3 in roles are left out" in lines
+    assert (
+        "groups came from roles: app-b, 7; email_verified is a text 'true', not a JSON boolean"
+        in lines.replace("\\'", "'")
+    )
+
+
 # Claims that several people may have
 
 

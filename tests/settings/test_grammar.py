@@ -308,6 +308,9 @@ CLAIMS = {
     "matrix": [[1, 2], [3]],
     "zero": 0,
     "empty": "",
+    "roles": {"admin": {"org": "a"}, "staff": None},
+    "rows": [{"tags": [{"n": "x"}, {"n": None}]}, {"tags": "no list"}, 7, {"tags": [{"n": "y"}]}],
+    "nulls": [None, {"value": None}],
     "tuple": ("a",),
 }
 
@@ -326,6 +329,15 @@ CLAIMS = {
         ("zero", 0),
         ("tuple[0]", "a"),
         ('address."country"', "NO"),
+        ("emails[*].value", ("first", "second")),
+        ("emails[*]", ({"value": "first"}, {"value": "second"})),
+        ("rows[*].tags[*].n", ("x", "y")),
+        ("matrix[*][*]", (1, 2, 3)),
+        ("matrix[*][0]", (1, 3)),
+        ("tuple[*]", ("a",)),
+        ("keys(roles)", ("admin", "staff")),
+        ("keys(rows[*])", ("tags", "tags", "tags")),
+        ("keys(roles.admin)", ("org",)),
     ],
 )
 def test_a_path_finds_its_value(text: str, value: object) -> None:
@@ -343,6 +355,14 @@ def test_a_path_finds_its_value(text: str, value: object) -> None:
         "address.null.x",
         "emails.value",
         "emails[2]",
+        "email[*]",
+        "roles[*]",
+        "emails[*].missing",
+        "nulls[*].value",
+        "missing[*].value",
+        "keys(email)",
+        "keys(emails)",
+        "keys(missing)",
         "address[0]",
     ],
 )
@@ -370,6 +390,15 @@ def test_what_is_missing_null_empty_or_of_another_type_is_absent(text: str) -> N
         '"a',
         "a]",
         'a"b"',
+        "a[**]",
+        "a.*",
+        "*",
+        "keys()",
+        "keys(a",
+        "keys(a).b",
+        "keys(keys(a))",
+        "a.keys(b)",
+        "count(a)",
     ],
 )
 def test_what_is_no_path_is_refused(text: str) -> None:
