@@ -105,8 +105,9 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             _warning(
                 "logout_ignored",
                 "provider detail",
-                "A frame asked for a logout with another issuer's ``iss``, or with one of ``iss`` and ``sid`` alone. "
-                "Nobody was signed out.",
+                "A frame asked for a logout with another issuer's ``iss``, or with one of ``iss`` and ``sid`` alone: "
+                "nobody was signed out. Or so many frames came that those who were signing in at that moment stay "
+                "signed in; the detail says which.",
             ),
             _info(
                 "signed_out_elsewhere",

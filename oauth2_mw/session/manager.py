@@ -228,12 +228,14 @@ class SessionManager:
         cookies: RequestCookies,
         *,
         sign_in: SignInDetails | None = None,
+        began_at: float | None = None,
         expires_at: int | None = None,
     ) -> list[str]:
         """Return the ``Set-Cookie`` values of a new session.
 
         :param tokens: those that ``keep_tokens`` names are kept, as far as the cookie can hold them.
         :param cookies: those that came with the request.
+        :param began_at: when the sign-in came back from the provider, in seconds since the epoch, if it did.
         :param expires_at: when the access token expires, in seconds since the epoch, or ``None`` if that is unknown.
         :raises LoginError: code ``session_too_big``, if it does not fit into a cookie even when reduced.
         :raises AccessDeniedError: code ``signed_out``, if a logout arrived while the session was being created.
@@ -254,7 +256,10 @@ class SessionManager:
             else None,
             sign_in=sign_in or SignInDetails(now),
         )
-        return self.cookies.set_session(self._backend.create(session), cookies)
+        sealed = self._backend.create(session)
+        if self.registry is not None and began_at is not None:
+            self.registry.check_frames(session, since=began_at)
+        return self.cookies.set_session(sealed, cookies)
 
     def select_tokens(self, tokens: Mapping[str, str | None]) -> dict[str, str]:
         """Return those of *tokens* that the provider issued and ``keep_tokens`` names."""

@@ -12,10 +12,12 @@ import json
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NoReturn
 
 from oauth2_mw.encoding import pair_hash
 from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
+from oauth2_mw.session.frame_logouts import FrameLogouts
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.revocation import Revocations, user_name
 from oauth2_mw.session.sealing import Sealer
@@ -74,6 +76,7 @@ class SessionRegistry:
         self._data_in_cookie = data_in_cookie
         self._longest = longest
         self._wall = clocks.wall
+        self._frames = FrameLogouts(clocks)
 
     # Writing
 
@@ -98,12 +101,25 @@ class SessionRegistry:
         if (moment is not None and session.sign_in.issued_at <= moment) or (
             sid is not None and self.store.revoked(_sid_name(session.identity.issuer, sid)) is not None
         ):
-            self.end(session.id, expires=session.expires_at)
-            raise AccessDeniedError(
-                f"user {session.identity.id} was signed out while signing in",
-                code="signed_out",
-                message="You were signed out while you signed in. Please sign in again.",
-            )
+            self._refuse(session)
+
+    def check_frames(self, session: Session, *, since: float) -> None:
+        """End a session that was just written if a frame has named it while the sign-in was under way.
+
+        :param since: when the sign-in came back from the provider, in seconds since the epoch.
+        :raises AccessDeniedError: code ``signed_out``.
+        """
+        issuer, sid = session.identity.issuer, session.sign_in.sid
+        if sid is not None and self._frames.came_since(self.store, issuer, sid, since=since):
+            self._refuse(session)
+
+    def _refuse(self, session: Session) -> NoReturn:
+        self.end(session.id, expires=session.expires_at)
+        raise AccessDeniedError(
+            f"user {session.identity.id} was signed out while signing in",
+            code="signed_out",
+            message="You were signed out while you signed in. Please sign in again.",
+        )
 
     def read(self, session_id: str) -> Record | None:
         """Return the record of a session, or ``None`` if it has ended."""
@@ -234,6 +250,16 @@ class SessionRegistry:
             now = int(self._wall())
             self.store.revoke(name, moment=now, expires=now + PENDING)
         return self._end_all(self._find_indexed(name))
+
+    def end_by_frame(self, issuer: str, sid: str) -> tuple[list[SessionInfo], bool]:
+        """End the sessions that a frame names, of which nobody knows who has sent it.
+
+        :returns: the sessions, and whether one that is still being created ends as well: a worker remembers only so
+            many names (see :mod:`oauth2_mw.session.frame_logouts`).
+        """
+        # First written, then looked for, as in ``write``.
+        is_remembered = self._frames.remember(self.store, issuer, sid)
+        return self.end_by_sid(issuer, sid), is_remembered
 
     def end_user(self, user_id: str, *, moment: int) -> list[SessionInfo]:
         """End the sessions of a user that were issued up to *moment*, and return them.

@@ -30,7 +30,7 @@ class Revocation:
 
     #: Grows over all revocations: a reader asks for those behind the last one that it has seen.
     row: int
-    #: ``session:ID``, ``user:USERID`` or ``sid:HASH``
+    #: ``session:ID``, ``user:USERID``, ``sid:HASH``, or ``frame:HASH``, whose moment is in milliseconds
     name: str
     moment: int
     #: until when it is kept

@@ -108,7 +108,8 @@ class Store(Protocol):
 
         Of several revocations of one name the latest moment counts, until the last of them expires.
 
-        :param name: ``session:ID``, ``user:USERID`` or ``sid:HASH``; ``jti:HASH`` for a processed logout token.
+        :param name: ``session:ID``, ``user:USERID`` or ``sid:HASH``; ``jti:HASH`` for a processed logout token;
+            ``frame:HASH`` for a frame's, whose moment alone is in milliseconds.
         :param expires: the revocation is kept at least until then, and at most an hour longer.
         """
 

@@ -167,7 +167,7 @@ class Callback:
     ) -> Response:
         client = self._clients(provider.name)
         # Read before the provider is called, so that a logout that arrives in the meantime counts as later.
-        started_at = int(self._sessions.now())
+        began_at = self._sessions.now()
         try:
             client.check_issuer(params.get("iss"))
         except StateError as error:
@@ -195,11 +195,12 @@ class Callback:
             tokens,
             current.cookies,
             sign_in=SignInDetails(
-                issued_at=authentication.issued_at if authentication.issued_at is not None else started_at,
+                issued_at=authentication.issued_at if authentication.issued_at is not None else int(began_at),
                 sid=authentication.sid,
                 device=device(environ.get("HTTP_USER_AGENT")),
                 remote_addr=address(environ.get("REMOTE_ADDR")),
             ),
+            began_at=began_at,
             expires_at=authentication.tokens.expires_at,
         )
         previous = current.session or attempt.previous_session

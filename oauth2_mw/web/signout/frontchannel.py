@@ -75,7 +75,13 @@ class FrontChannelLogout:
         return responses.frameable_page(html, ancestors=_origins(provider), cookies=cookies)
 
     def _end_by_sid(self, name: str, issuer: str, sid: str) -> list[str]:
-        ended = self._registry.end_by_sid(issuer, sid)
+        ended, is_remembered = self._registry.end_by_frame(issuer, sid)
+        if not is_remembered:
+            audit(
+                "logout_ignored",
+                provider=name,
+                detail="more frames than are remembered: nobody is signed out who was signing in at this moment",
+            )
         users = sorted({info.user_id for info in ended})
         usernames = sorted({info.username for info in ended})
         audit(

@@ -10,10 +10,12 @@ from urllib.parse import urlencode
 
 import pytest
 
+from oauth2_mw.session.frame_logouts import AT_ONCE
 from tests.support.browser.page import Page
 from tests.support.hosts.guarded import Guarded, guarded, is_signed_in, signed_in
 from tests.support.hosts.shared_sessions import settings, site
 from tests.support.providers.standin import StandIn
+from tests.support.settings.keys import text_key
 from tests.support.settings.minimal import CLIENT_SECRET, ORIGIN
 from tests.support.stores.watched_store import WatchedStore
 
@@ -107,6 +109,83 @@ def test_the_refresh_token_of_the_browsers_own_session_is_revoked(provider: Stan
         calm(browser.frame(URL, initiator=NEIGHBOUR))
         (asked,) = provider.asked("/revoke")
         assert asked.form["token_type_hint"] == "refresh_token"
+
+
+# A frame that comes while somebody signs in
+
+
+def framed_meanwhile(site: Guarded, provider: StandIn, name: str, *urls: str) -> Page:
+    """Sign in at a provider whose answer *name* waits until frames with these addresses were answered."""
+
+    def answer(good: Any) -> Any:
+        for url in urls:
+            calm(site.browser().frame(url, initiator=provider.url))
+        return good
+
+    provider.answers[name] = answer
+    try:
+        return site.browser().navigate(site.url + "/")
+    finally:
+        del provider.answers[name]
+
+
+@pytest.mark.requirement("3l.6", "R-frame-race")
+@pytest.mark.parametrize("name", ["token", "userinfo"])
+def test_a_frame_before_the_session_is_written_ends_it(site: Guarded, provider: StandIn, name: str) -> None:
+    page = framed_meanwhile(site, provider, name, address(provider))
+    assert page.status == 403
+    assert "signed out while you signed in" in page.visible_text
+    assert site.app.calls == 0
+    assert any("event=login_failed" in line and "code=signed_out" in line for line in site.audit)
+    # The provider names the next session alike, within the same second: it was not meant.
+    assert is_signed_in(signed_in(site), site)
+
+
+@pytest.mark.requirement("R-frame-race")
+def test_a_frame_that_another_host_answered_ends_it(provider: StandIn, tmp_path: Path) -> None:
+    for where in ("directory", "session"):
+        keys = {**settings(provider, tmp_path / where, where=where), "secret_keys": text_key()}
+        (tmp_path / where).mkdir()
+        with guarded(**keys) as here, guarded(**keys) as there:
+
+            def answer(good: Any, there: Guarded = there) -> Any:
+                calm(there.browser().frame(address(provider), initiator=provider.url))
+                return good
+
+            provider.answers["token"] = answer
+            assert here.browser().navigate(here.url + "/").status == 403, where
+            del provider.answers["token"]
+
+
+@pytest.mark.requirement("R-frame-race")
+@pytest.mark.parametrize("changed", [{"sid": "session-2"}, {"iss": "https://evil.example"}, {"iss": None}])
+def test_a_frame_of_another_session_ends_no_sign_in(
+    site: Guarded, provider: StandIn, changed: dict[str, str | None]
+) -> None:
+    assert framed_meanwhile(site, provider, "token", address(provider, **changed)).status == 200
+
+
+@pytest.mark.requirement("R-frame-race")
+def test_a_frame_that_came_before_the_sign_in_keeps_nobody_out(site: Guarded, provider: StandIn) -> None:
+    for _ in range(3):
+        calm(site.browser().frame(address(provider), initiator="https://evil.example"))
+        assert is_signed_in(signed_in(site), site)
+
+
+@pytest.mark.requirement("R-frame-race")
+def test_so_many_forged_frames_are_written_down_and_no_more(site: Guarded, provider: StandIn) -> None:
+    registry = site.middleware._sessions.registry
+    assert registry is not None
+    registry.store = watched = WatchedStore(registry.store)
+    browser = signed_in(site)
+    for number in range(AT_ONCE + 20):
+        calm(browser.frame(address(provider, sid=f"forged-{number}"), initiator="https://evil.example"))
+    assert AT_ONCE <= watched.calls.count("revoke") <= AT_ONCE + 10
+    assert any("event=logout_ignored" in line and "more frames" in line for line in site.audit)
+    assert is_signed_in(browser, site)
+    # Who is signed in is signed out all the same.
+    calm(browser.frame(address(provider), initiator=provider.url))
+    assert not is_signed_in(browser, site)
 
 
 # Sessions that a frame leaves alone

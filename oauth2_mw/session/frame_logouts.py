@@ -1,0 +1,69 @@
+"""Logouts that frames ask for, remembered for sign-ins that are under way (Front-Channel Logout 1.0, section 3).
+
+A frame may name a session whose tokens are still on their way to us. No signature says that the provider has sent it:
+anybody can ask, with any ``sid``. Therefore each worker remembers only so many of them, and one counts for those
+sign-ins alone that were under way when it came; what came before a sign-in does not keep anybody out.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from oauth2_mw.encoding import pair_hash
+from oauth2_mw.session.clocks import Clocks
+from oauth2_mw.session.stores import Store
+
+#: Seconds for which one is remembered: longer than all calls of a sign-in to its provider.
+PENDING = 120
+#: How many a worker remembers at once, and from then on in each second.
+AT_ONCE = 100
+PER_SECOND = 1
+
+
+class FrameLogouts:
+    """What one worker writes into the store that all workers read. Safe for threads."""
+
+    def __init__(self, clocks: Clocks) -> None:
+        self._wall = clocks.wall
+        self._monotonic = clocks.monotonic
+        self._lock = threading.Lock()
+        self._left = float(AT_ONCE)
+        self._counted_at = self._monotonic()
+
+    def remember(self, store: Store, issuer: str, sid: str) -> bool:
+        """Remember that a frame has just named the session. Return ``False`` if there were too many before.
+
+        :raises StoreUnavailableError: when the store cannot be used.
+        """
+        if not self._take():
+            return False
+        now = self._wall()
+        store.revoke(_name(issuer, sid), moment=_milliseconds(now), expires=int(now) + PENDING)
+        return True
+
+    def came_since(self, store: Store, issuer: str, sid: str, *, since: float) -> bool:
+        """Return whether a frame has named the session at *since* (seconds since the epoch) or later.
+
+        :raises StoreUnavailableError: when the store cannot be used.
+        """
+        moment = store.revoked(_name(issuer, sid))
+        return moment is not None and moment >= _milliseconds(since)
+
+    def _take(self) -> bool:
+        with self._lock:
+            now = self._monotonic()
+            self._left = min(AT_ONCE, self._left + (now - self._counted_at) * PER_SECOND)
+            self._counted_at = now
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
+
+
+def _name(issuer: str, sid: str) -> str:
+    return "frame:" + pair_hash(issuer, sid)
+
+
+def _milliseconds(seconds: float) -> int:
+    # In whole seconds, a logout and the next sign-in would be at one moment.
+    return int(seconds * 1000)
