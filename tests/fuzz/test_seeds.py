@@ -50,7 +50,7 @@ SWITCHED_OFF = [
     ("documents", "twice-escaped", "provider.http.documents._object", dict),
     ("documents", "surrogate", "provider.http.documents._check_sizes", always(None)),
     ("documents", "too-deep", "provider.http.documents._check_depth", always(None)),
-    ("metadata", "http", "provider.discovery.metadata.endpoint_problem", always(None)),
+    ("metadata", "http", "provider.discovery.metadata._endpoint_problem", always(None)),
     ("metadata", "backslash", "provider.discovery.metadata.endpoint_problem", always(None)),
     ("keys", "weak", "provider.jose.jwks.MIN_RSA_BITS", 512),
     ("token", "other-user", "provider.jose.jws._verify_signature", always(None)),
