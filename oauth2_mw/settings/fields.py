@@ -200,6 +200,13 @@ FIELDS: tuple[Field, ...] = (
         default="refuse",
     ),
     _service(
+        "clear_site_data",
+        choices("cache", "cookies", "storage"),
+        "What a sign-out has the browser forget of the application's origin (Clear-Site-Data): any of cookies, storage "
+        "and cache, or none. cookies takes those of all hosts of the site; with cache Chromium is busy for seconds.",
+        default="none",
+    ),
+    _service(
         "cors_origins",
         words(none=True),
         "Origins whose scripts may read our answers.",

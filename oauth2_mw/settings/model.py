@@ -28,6 +28,7 @@ ResponseMode = Literal["query", "form_post"]
 LogoutRequest = Literal["oidc", "plain"]
 GroupSync = Literal["first", "always", "never"]
 RefreshFailure = Literal["end", "keep"]
+SiteData = Literal["cache", "cookies", "storage"]
 TokenKind = Literal["id", "refresh", "access"]
 #: ``trusted_audiences = *``
 ANY_AUDIENCE = ("*",)
@@ -147,6 +148,7 @@ class Settings:
     #: names of headers
     keep_headers: tuple[str, ...]
     shared_caches: Literal["refuse", "respect"]
+    clear_site_data: frozenset[SiteData]
     #: seconds
     revocation_sync: int
     insecure_http: bool

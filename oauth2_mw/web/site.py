@@ -22,7 +22,7 @@ from oauth2_mw.web.account.sessions import SessionsPage
 from oauth2_mw.web.clients import ProviderClients
 from oauth2_mw.web.failures import Failures
 from oauth2_mw.web.http import responses
-from oauth2_mw.web.http.assets import AssetHandler, Assets
+from oauth2_mw.web.http.assets import CLEAR, AssetHandler, Assets
 from oauth2_mw.web.http.csrf import FormTokens
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import Pages
@@ -68,11 +68,25 @@ class Site:
         callback = Callback(
             providers, sessions, attempts, urls, login=login, clients=clients, admission=admission
         )
-        logout = Logout(sessions, urls, pages, providers, tokens=tokens, clients=clients, revoke=revoke)
+        clears_cache = "cache" in settings.clear_site_data
+        forgotten = settings.clear_site_data - {"cache"}
+        logout = Logout(
+            sessions,
+            urls,
+            pages,
+            providers,
+            tokens=tokens,
+            clients=clients,
+            revoke=revoke,
+            forgotten=forgotten,
+            clear_url=f"{urls.static}{CLEAR}" if clears_cache else None,
+        )
         back_channel = front_channel = sessions_page = None
         if registry is not None:
             back_channel = BackChannelLogout(registry, clients, directory)
-            front_channel = FrontChannelLogout(registry, sessions, pages, providers, revoke=revoke)
+            front_channel = FrontChannelLogout(
+                registry, sessions, pages, providers, revoke=revoke, forgotten=forgotten
+            )
             sessions_page = SessionsPage(
                 registry, urls, pages, providers, tokens=tokens, login=login, logout=logout
             )
@@ -82,7 +96,7 @@ class Site:
             login=login,
             callback=callback,
             logout=logout,
-            assets=AssetHandler(Assets(), providers),
+            assets=AssetHandler(Assets(), providers, clears_cache=clears_cache),
             back_channel=back_channel,
             front_channel=front_channel,
             sessions_page=sessions_page,

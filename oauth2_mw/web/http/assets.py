@@ -18,6 +18,9 @@ from oauth2_mw.web.http.forms import require_method
 
 #: The only types that are served. A file of another type in the folder is not an asset.
 CONTENT_TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+#: The name of the image that clears the browser's cache.
+CLEAR = "clear"
+_EMPTY_IMAGE = b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
 #: Bytes of a file; a package with a larger one is damaged.
 MAX_BYTES = 64 * 1024
 #: Files; far more than the package has.
@@ -77,11 +80,17 @@ def _read(file: Traversable, content_type: str) -> Asset:
 
 
 class AssetHandler:
-    """The URLs of the static files and of the providers' icons."""
+    """The URLs of the static files and of the providers' icons.
 
-    def __init__(self, assets: Assets, providers: Mapping[str, ProviderSettings]) -> None:
+    :param clears_cache: whether there is ``static/clear``.
+    """
+
+    def __init__(
+        self, assets: Assets, providers: Mapping[str, ProviderSettings], *, clears_cache: bool
+    ) -> None:
         self._assets = assets
         self._providers = providers
+        self._clears_cache = clears_cache
 
     def icon(self, request: Request, _current: RequestSession, *, name: str) -> Response:
         """``GET icon/NAME``: the icon of that provider.
@@ -98,7 +107,22 @@ class AssetHandler:
     def static(self, request: Request, _current: RequestSession, *, name: str) -> Response:
         """``GET static/NAME``: a file of the package. Errors as with :meth:`icon`."""
         require_method(request, "GET", "HEAD")
+        if name == CLEAR and self._clears_cache:
+            return self._clear(request)
         asset = self._assets.get(name)
         if asset is None:
             raise NotFoundError(f"no file {name!r}")
         return responses.asset(asset.data, asset.content_type)
+
+    @staticmethod
+    def _clear(request: Request) -> Response:
+        """``GET static/clear``: an empty image on the signed-out page, whose response clears the browser's cache.
+
+        Chromium takes seconds for that, during which the page is there. A redirect or the page itself would be held up,
+        and the page that was left enters the back/forward cache only after a redirect.
+        """
+        response = responses.asset(_EMPTY_IMAGE, CONTENT_TYPES[".svg"])
+        # An image of ours in a page of somebody else's must not cost people their cache.
+        if request.environ.get("HTTP_SEC_FETCH_SITE") == "same-origin":
+            responses.clear_site_data(response, ["cache"])
+        return response

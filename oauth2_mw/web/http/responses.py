@@ -134,6 +134,16 @@ def asset(data: bytes, content_type: str) -> Response:
     return _finish(response, cookies=())
 
 
+def clear_site_data(response: Response, kinds: Iterable[str]) -> Response:
+    """Have the browser forget what it keeps of this origin (Clear Site Data, section 3.1).
+
+    :param kinds: any of ``cache``, ``cookies`` and ``storage``; without one the response stays as it is.
+    """
+    if value := ", ".join(f'"{kind}"' for kind in sorted(kinds)):
+        response.headers["Clear-Site-Data"] = value
+    return response
+
+
 def method_not_allowed(html: str, *, allow: str) -> Response:
     """Return a 405 with the methods that the URL answers."""
     response = page(html, status=405)

@@ -174,18 +174,25 @@ class Pages:
         )
 
     def signed_out(
-        self, *, login_url: str, still_signed_in_at: str | None, next_url: str | None = None
+        self,
+        *,
+        login_url: str,
+        still_signed_in_at: str | None,
+        next_url: str | None = None,
+        clear_url: str | None = None,
     ) -> str:
         """Say that the person is signed out.
 
         :param still_signed_in_at: a provider where they may not be.
         :param next_url: where they wanted to go afterwards.
+        :param clear_url: an empty image whose response clears the browser's cache.
         """
         return self._render(
             "signed_out.html",
             login_url=_link(login_url),
             still_signed_in_at=_optional_name(still_signed_in_at),
             next_url=_optional_link(next_url),
+            clear_url=_optional_link(clear_url),
         )
 
     def framed_logout(self) -> str:

@@ -9,7 +9,7 @@ same whatever the request has ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from webob import Request, Response
 
@@ -31,6 +31,7 @@ class FrontChannelLogout:
     """The front-channel logout URLs of one application.
 
     :param revoke: revokes a session's tokens at the provider.
+    :param forgotten: what a browser is told to forget with its session, as for :class:`Logout`.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class FrontChannelLogout:
         providers: Mapping[str, ProviderSettings],
         *,
         revoke: Callable[[Session], None],
+        forgotten: Collection[str],
     ) -> None:
         self._registry = registry
         self._sessions = sessions
         self._pages = pages
         self._providers = providers
         self._revoke = revoke
+        self._forgotten = forgotten
 
     def get(self, request: Request, current: RequestSession, *, name: str) -> Response:
         """``GET frontchannel-logout/NAME/``: answer a frame of the provider's logout page (sections 2 and 3).
@@ -67,12 +70,13 @@ class FrontChannelLogout:
         else:
             audit("logout_ignored", provider=name, detail="iss is another issuer's, or stands without sid")
             ended = []
-        cookies: list[str] = []
+        html = self._pages.framed_logout()
+        response = responses.frameable_page(html, ancestors=_origins(provider))
         if current.session is not None and current.session.id in ended:
             self._revoke(current.session)
-            cookies = self._sessions.cookies.expire_session(current.cookies)
-        html = self._pages.framed_logout()
-        return responses.frameable_page(html, ancestors=_origins(provider), cookies=cookies)
+            responses.add_cookies(response, self._sessions.cookies.expire_session(current.cookies))
+            responses.clear_site_data(response, self._forgotten)
+        return response
 
     def _end_by_sid(self, name: str, issuer: str, sid: str) -> list[str]:
         ended, is_remembered = self._registry.end_by_frame(issuer, sid)

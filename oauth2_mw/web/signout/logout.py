@@ -8,7 +8,7 @@ typed (Fetch Metadata). Every other GET is answered by a page that asks.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from webob import Request, Response
 
@@ -44,6 +44,8 @@ class Logout:
 
     :param clients: returns the client of a provider, by its NAME.
     :param revoke: revokes a session's tokens at the provider.
+    :param forgotten: what the browser is told to forget when its session ends, ``cookies`` and ``storage``.
+    :param clear_url: the image on the signed-out page that clears the browser's cache, if there is one.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Logout:
         tokens: FormTokens,
         clients: Callable[[str], ProviderClient],
         revoke: Callable[[Session], None],
+        forgotten: Collection[str],
+        clear_url: str | None,
     ) -> None:
         self._sessions = sessions
         self._urls = urls
@@ -63,6 +67,8 @@ class Logout:
         self._providers = providers
         self._clients = clients
         self._revoke = revoke
+        self._forgotten = forgotten
+        self._clear_url = clear_url
         self._tokens = tokens
 
     def answer(self, request: Request, current: RequestSession) -> Response:
@@ -157,14 +163,18 @@ class Logout:
             detail = f"the cookie was deleted, but other hosts could not be told: {error.detail}"
         audit("logout", identity=identity, detail=detail)
         self._revoke(session)
-        cookies = self._sessions.cookies.expire_all(current.cookies)
-        provider = self._providers[identity.provider]
+        response = self._leave(session, destination)
+        responses.add_cookies(response, self._sessions.cookies.expire_all(current.cookies))
+        return responses.clear_site_data(response, self._forgotten)
+
+    def _leave(self, session: Session, destination: str | None) -> Response:
+        provider = self._providers[session.identity.provider]
         if provider.sync_logout:
             location = self._provider_url(provider, session, destination)
             if location is not None:
-                return responses.redirect(location, cookies=cookies)
-            return self._show_signed_out(provider.label, destination=destination, cookies=cookies)
-        return responses.redirect(self._destination_url(destination), cookies=cookies)
+                return responses.redirect(location)
+            return self._show_signed_out(provider.label, destination=destination)
+        return responses.redirect(self._destination_url(destination))
 
     def _provider_url(
         self, provider: ProviderSettings, session: Session, destination: str | None
@@ -185,19 +195,14 @@ class Logout:
     def _destination_url(self, destination: str | None) -> Location:
         return self._urls.logout_done if destination is None else self._urls.to_destination(destination)
 
-    def _show_signed_out(
-        self,
-        still_signed_in_at: str | None,
-        *,
-        destination: str | None = None,
-        cookies: Iterable[str] = (),
-    ) -> Response:
+    def _show_signed_out(self, still_signed_in_at: str | None, *, destination: str | None = None) -> Response:
         html = self._pages.signed_out(
             login_url=self._urls.login(),
             still_signed_in_at=still_signed_in_at,
             next_url=None if destination is None else self._urls.to_destination(destination),
+            clear_url=self._clear_url,
         )
-        return responses.page(html, cookies=cookies)
+        return responses.page(html)
 
 
 def _is_meant(request: Request) -> bool:

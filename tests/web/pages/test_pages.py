@@ -34,6 +34,7 @@ LOGOUT = f"{SITE}/auth/oauth2/logout/"
 ICON = f"{SITE}/auth/oauth2/icon/corp"
 SESSIONS = f"{SITE}/auth/oauth2/sessions/"
 HOME = f"{SITE}/"
+CLEAR = f"{STATIC}clear"
 OURS = {f"{STATIC}icons/key.svg", f"{STATIC}oauth2_mw.css"}
 TEMPLATES = Path(oauth2_mw.web.pages.__path__[0], "templates")
 VOID = {"meta", "link", "img", "input", "path", "circle", "rect", "br"}
@@ -215,6 +216,7 @@ EVERY_PAGE = {
     "confirm logout without name": confirm_logout(username=None, destination=None),
     "signed out": signed_out(),
     "signed out everywhere": signed_out(still_signed_in_at=None),
+    "signed out, the cache cleared": signed_out(clear_url=CLEAR),
     "framed logout": framed_logout,
     "sessions": sessions(),
     "own session alone": own_session,
@@ -442,7 +444,7 @@ def test_a_web_address_arrives_as_it_was_given(
 def test_a_page_leads_only_to_the_addresses_it_was_given(render: Callable[[Pages], str]) -> None:
     addresses = Document(render(plain_pages())).addresses
     assert addresses >= OURS
-    assert addresses <= OURS | {LOGIN, LOGOUT, HOME, ICON, SESSIONS}
+    assert addresses <= OURS | {LOGIN, LOGOUT, HOME, ICON, SESSIONS, CLEAR}
 
 
 def test_the_address_of_static_files_may_lack_its_last_slash() -> None:

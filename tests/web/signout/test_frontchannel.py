@@ -94,6 +94,20 @@ def test_the_cookie_of_the_session_that_ended_goes(site: Guarded, provider: Stan
     assert site.session_cookie not in browser.jar.names(site.url)
 
 
+@pytest.mark.requirement("R-clear")
+def test_a_frame_has_the_browser_forget_when_it_ended_that_browsers_session(
+    provider: StandIn, tmp_path: Path
+) -> None:
+    keys = {"issuer": provider.issuer, "directory": f"sqlite:///{tmp_path / 'users.db'}"}
+    with guarded(**keys, clear_site_data="cache cookies storage") as site:
+        browser = signed_in(site)
+        page = browser.frame(address(provider, sid="other"), initiator=NEIGHBOUR)
+        assert page.header("Clear-Site-Data") is None
+        page = browser.frame(address(provider), initiator=NEIGHBOUR)
+        assert page.header("Clear-Site-Data") == '"cookies", "storage"'
+        assert browser.frame(address(provider), initiator=NEIGHBOUR).header("Clear-Site-Data") is None
+
+
 def test_a_frame_without_parameters_means_the_browsers_own_session(site: Guarded) -> None:
     browser, other = signed_in(site), signed_in(site)
     calm(browser.frame(URL, initiator=NEIGHBOUR))

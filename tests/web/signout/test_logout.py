@@ -11,7 +11,7 @@ import pytest
 from oauth2_mw.settings import presets
 from tests.support.browser.jar import Browser
 from tests.support.hosts.guarded import Guarded, guarded, is_signed_in, signed_in
-from tests.support.hosts.wsgi_call import call, environ_for
+from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.providers.standin import StandIn
 from tests.support.settings.minimal import CLIENT_SECRET, ORIGIN
 from tests.support.stores.watched_store import WatchedStore
@@ -383,6 +383,73 @@ def test_without_a_session_nothing_is_asked(site: Guarded, provider: StandIn) ->
     page = site.browser().post(LOGOUT, {"next": "/bye"}, initiator=ORIGIN, follow=False)
     assert page.location == site.url + "/bye"
     assert provider.asked("/end_session") == []
+
+
+# What a browser forgets
+
+
+CLEAR = f"{ORIGIN}/auth/oauth2/static/clear"
+
+
+@pytest.mark.requirement("R-clear")
+@pytest.mark.parametrize(
+    ("setting", "header"),
+    [
+        ("none", None),
+        ("cache", None),
+        ("cookies", '"cookies"'),
+        ("storage cookies cache", '"cookies", "storage"'),
+    ],
+)
+@pytest.mark.parametrize("sync_logout", [True, False])
+def test_the_response_that_ends_a_session_has_the_browser_forget_and_no_other(
+    provider: StandIn, setting: str, header: str | None, *, sync_logout: bool
+) -> None:
+    with guarded(issuer=provider.issuer, sync_logout=sync_logout, clear_site_data=setting) as site:
+        browser = signed_in(site)
+        asked = browser.navigate(LOGOUT, initiator="https://evil.example")
+        ended = browser.navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        assert ended.header("Clear-Site-Data") == header
+        again = browser.navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        for page in (asked, again, browser.navigate(DONE), browser.navigate(site.url + "/", follow=False)):
+            assert page.header("Clear-Site-Data") is None
+
+
+@pytest.mark.requirement("R-clear")
+def test_the_page_that_ends_a_session_itself_has_the_browser_forget(provider: StandIn) -> None:
+    provider.metadata = {"end_session_endpoint": None}
+    with guarded(issuer=provider.issuer, clear_site_data="storage cache") as site:
+        page = signed_in(site).navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        assert (page.status, page.header("Clear-Site-Data")) == (200, '"storage"')
+        assert f'<img src="{CLEAR}" alt="" hidden>' in page.text
+
+
+@pytest.mark.requirement("R-clear")
+def test_the_cache_is_cleared_by_an_image_that_the_signed_out_page_alone_can_show(provider: StandIn) -> None:
+    with guarded(issuer=provider.issuer, clear_site_data="cache") as site:
+        assert f'<img src="{CLEAR}" alt="" hidden>' in site.browser().navigate(DONE).text
+
+        def get(site_of_the_page: str | None) -> WsgiResponse:
+            environ = environ_for("/auth/oauth2/static/clear", HTTP_SEC_FETCH_SITE=site_of_the_page)
+            return call(site.middleware, environ)
+
+        answer = get("same-origin")
+        assert (answer.status, answer.header("Content-Type")) == (200, "image/svg+xml")
+        assert answer.header("Clear-Site-Data") == '"cache"'
+        for other in ("same-site", "cross-site", "none", "", None):
+            assert get(other).header("Clear-Site-Data") is None
+        answer = call(site.middleware, environ_for("/auth/oauth2/static/clear", REQUEST_METHOD="POST"))
+        assert (answer.status, answer.header("Clear-Site-Data")) == (405, None)
+
+
+@pytest.mark.requirement("R-clear")
+@pytest.mark.parametrize("setting", ["none", "cookies storage"])
+def test_without_the_setting_no_image_clears_the_cache(provider: StandIn, setting: str) -> None:
+    with guarded(issuer=provider.issuer, clear_site_data=setting) as site:
+        assert "clear" not in site.browser().navigate(DONE).text
+        environ = environ_for("/auth/oauth2/static/clear", HTTP_SEC_FETCH_SITE="same-origin")
+        answer = call(site.middleware, environ)
+        assert (answer.status, answer.header("Clear-Site-Data")) == (404, None)
 
 
 # A session that has ended stays ended
