@@ -125,13 +125,7 @@ def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
     if document.problems:
         raise ConfigError(document.problems, source=source)
     providers = {name: section.values for name, section in enabled.items()}
-    return {
-        **main.values,
-        "keep_tokens": frozenset(kept),
-        "clear_site_data": frozenset(main["clear_site_data"]),
-        "environ": environ,
-        "providers": providers,
-    }
+    return {**main.values, "keep_tokens": frozenset(kept), "environ": environ, "providers": providers}
 
 
 def _providers(document: Document) -> Iterator[tuple[str, Section]]:

@@ -148,7 +148,7 @@ class Settings:
     #: names of headers
     keep_headers: tuple[str, ...]
     shared_caches: Literal["refuse", "respect"]
-    clear_site_data: frozenset[SiteData]
+    clear_site_data: tuple[SiteData, ...]
     #: seconds
     revocation_sync: int
     insecure_http: bool

@@ -69,7 +69,7 @@ class Site:
             providers, sessions, attempts, urls, login=login, clients=clients, admission=admission
         )
         clears_cache = "cache" in settings.clear_site_data
-        forgotten = settings.clear_site_data - {"cache"}
+        forgotten = [kind for kind in settings.clear_site_data if kind != "cache"]
         logout = Logout(
             sessions,
             urls,

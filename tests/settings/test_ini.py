@@ -69,7 +69,7 @@ def test_the_smallest_file_gives_the_defaults_of_the_table(write: Write) -> None
     assert settings.strip_authorization == "basic"
     assert settings.keep_headers == ()
     assert settings.shared_caches == "refuse"
-    assert settings.clear_site_data == frozenset()
+    assert settings.clear_site_data == ()
     assert settings.revocation_sync == 5
     assert not settings.insecure_http
     assert not settings.preload
@@ -195,7 +195,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
     assert settings.strip_authorization == "all"
     assert settings.keep_headers == ("X-Forwarded-Email", "Remote-Groups")
     assert settings.shared_caches == "respect"
-    assert settings.clear_site_data == {"cache", "storage"}
+    assert settings.clear_site_data == ("storage", "cache")
     assert settings.revocation_sync == 60
     assert settings.preload
     provider = settings.providers["default"]
