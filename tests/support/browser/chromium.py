@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.hosts.debian import find
 from tests.support.hosts.processes import ROOT, child_environment
 from tests.support.providers.clients import PASSWORD
 from tests.support.providers.node import MODULES, start_script
@@ -88,13 +89,25 @@ def installation() -> Installation:
     return debian()
 
 
+def complete() -> Installation:
+    """Debian's, fetched where it is not installed: npm's is built without a back/forward cache."""
+    program = find("chromium", "usr/lib/chromium/chromium")
+    return Installation("complete", program.executable, env=program.env)
+
+
 @contextmanager
-def chromium(found: Installation) -> Iterator[Browser]:
-    """Start it headless; profiles are Playwright's temporary ones."""
+def chromium(found: Installation, *, ignore_default_args: Sequence[str] = ()) -> Iterator[Browser]:
+    """Start it headless; profiles are Playwright's temporary ones.
+
+    :param ignore_default_args: what Playwright is not to start it with.
+    """
     env: dict[str, str | float | bool] = {**child_environment(), **found.env}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=found.executable, args=list(found.flags), env=env
+            executable_path=found.executable,
+            args=list(found.flags),
+            env=env,
+            ignore_default_args=list(ignore_default_args),
         )
         try:
             yield browser
