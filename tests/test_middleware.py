@@ -239,7 +239,7 @@ class CachingApp:
         return [b""]
 
 
-@pytest.mark.requirement("3i.4", "V34")
+@pytest.mark.requirement("3i.4", "V34", "R-shared-caches")
 @pytest.mark.parametrize(
     ("own", "refused"),
     [
