@@ -434,7 +434,7 @@ def test_what_proves_something_is_compared_in_constant_time() -> None:
             isinstance(op, ast.Eq | ast.NotEq) for node in nodes for op in getattr(node, "ops", ())
         )
     secret = re.compile(
-        r"nonce|code_verifier|verifier|digest|at_hash|signature|csrf_token|seed", re.IGNORECASE
+        r"nonce|code_verifier|verifier|digest|at_hash|signature|csrf_token|seed|secret", re.IGNORECASE
     )
     hits = [
         f"{name}:{node.lineno}: {ast.unparse(node)}"

@@ -123,7 +123,8 @@ class Prover:
             try:
                 noticed.append(self._try(each, limit))
             except (UnprovedError, ValueError) as error:
-                unnoticed.append(f"{each.changes[0].instead!r}: {error}")
+                change = each.changes[0]
+                unnoticed.append(f"{change.line!r} -> {change.instead!r}: {error}")
         if unnoticed:
             raise UnprovedError("; ".join(unnoticed))
         return noticed

@@ -331,7 +331,7 @@ def test_a_response_that_anybody_may_cache_carries_no_session(setting: str) -> N
     assert (COOKIE in answer.cookies) != cacheable
 
 
-@pytest.mark.requirement("3c.6")
+@pytest.mark.requirement("3c.6", "W8")
 def test_two_different_sessions_in_one_request_sign_nobody_in() -> None:
     # Over http a neighbour on the same host can add a cookie of our name, with the session of somebody else.
     app = App()

@@ -180,7 +180,7 @@ def test_without_pkce_the_nonce_alone_tells_the_codes_of_two_browsers_apart(prov
         victim, attacker = site.browser(), site.browser()
         stolen = parse_qs(urlsplit(at_callback(victim, site)).query)["code"][0]
         page = attacker.navigate(changed(at_callback(attacker, site), code=stolen))
-        assert page.status == 502
+        assert page.status == 400
         assert "code=token_nonce" in site.audit[-1]
         assert user_of(attacker, site) is None
 

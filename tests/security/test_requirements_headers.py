@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from importlib.metadata import requires, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -21,6 +21,7 @@ from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
 from tests.support.hosts.guarded import JANE, App, Guarded, guard, guarded, sign_in
 from tests.support.hosts.wsgi_call import call, environ_for
+from tests.support.lowest import metadata
 from tests.support.providers.standin import StandIn
 from tests.support.settings.minimal import ORIGIN
 
@@ -29,6 +30,7 @@ COOKIE = "__Host-oauth2_mw"
 PREFIX = "/auth/oauth2"
 LOGOUT = f"{ORIGIN}{PREFIX}/logout/"
 CALLBACK = f"{ORIGIN}{PREFIX}/login/callback/"
+SETUP = Path(__file__).parents[2] / "setup.py"
 #: What an attacker would have end up in a header.
 BREAKING = [
     "a\r\nX-Evil: 1",
@@ -67,17 +69,13 @@ def walk(browser: Browser, site: Guarded) -> list[Page]:
 # WebOb
 
 
-def floor(name: str, *, extra: str = "") -> Version:
-    """The lowest version of a distribution that ours allows."""
-    found = (Requirement(line) for line in requires("oauth2-mw") or ())
-    (requirement,) = (
-        r
-        for r in found
-        if r.name.lower() == name.lower() and (r.marker is None or r.marker.evaluate({"extra": extra}))
-    )
-    return min(
-        Version(specifier.version) for specifier in requirement.specifier if specifier.operator == ">="
-    )
+def floor(name: str, *, extra: str | None = None) -> Version:
+    """The lowest version of a distribution that ``setup.py`` allows, which may be newer than what is installed."""
+    arguments = metadata(str(SETUP))
+    lines = arguments["install_requires"] if extra is None else arguments["extras_require"][extra]
+    [requirement] = [each for each in map(Requirement, lines) if each.name.lower() == name.lower()]
+    [lowest] = [each.version for each in requirement.specifier if each.operator == ">="]
+    return Version(lowest)
 
 
 @pytest.mark.requirement("W1", "V26")
