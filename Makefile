@@ -36,7 +36,8 @@ help:
 	@echo "make test-pythons the in-process tests under every Python from 3.11 to 3.14 that is found; where they passed is"
 	@echo "                 written into tests/support/pythons.tsv"
 	@echo "make bench       the hot path against hand-written limits"
-	@echo "make mutation    faults put into the security core, one at a time: do its tests notice? MODULES=... for a few"
+	@echo "make mutation    faults put into what has changed of the security core, one at a time: do its tests notice?"
+	@echo "                 MODULES=... for some, MODULES=--all for everything"
 	@echo "make proofs      every check that a requirement names is switched off in turn: do the requirement's tests notice?"
 	@echo "                 REQUIREMENTS=\"3a.1 X4\" for a few"
 	@echo "make fuzz        every reader of bytes from outside under Atheris: FUZZ_SECONDS=600 each, TARGET=... for one"
@@ -105,7 +106,7 @@ bench: $(VENV)/.installed
 
 mutation: $(VENV)/.installed
 	@test -x $(VENV)/bin/cosmic-ray || $(VENV)/bin/$(PIP_INSTALL) --editable '.[test,mutation]'
-	nice -n 19 $(VENV)/bin/python -m tests.mutation.run $(MODULES)
+	nice -n 19 $(VENV)/bin/python -m tests.mutation.run $(or $(MODULES),--stale)
 
 # Real providers and a browser are asked only for requirements that no other test holds.
 proofs: $(VENV)/.installed $(NODE)/node_modules/.installed

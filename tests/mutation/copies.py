@@ -25,6 +25,8 @@ _NOT_COPIED = ("__pycache__", ".*", "*.egg-info")
 _LINKED = Path("tests/integration/node/node_modules")
 #: Octets of address space; a fault may collect for ever.
 _MOST_MEMORY = 4 * 1024**3
+#: Where a machine has it, databases of tests need not wait for a disk.
+_IN_MEMORY = Path("/dev/shm")
 _OURS = ("oauth2_mw", "tests", "conftest")
 
 
@@ -106,6 +108,8 @@ def _prepare(copy: Path, limit: int, *, is_broken: bool) -> None:
     sys.dont_write_bytecode = is_broken
     # The same for the processes that tests start.
     os.environ |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_PROFILE": "quick"}
+    if _IN_MEMORY.is_dir():
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_IN_MEMORY)
 
 
 def run_pytest(*arguments: str, plugins: Iterable[object] = ()) -> int:

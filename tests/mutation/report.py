@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.mutation.fingerprint import fingerprint
+from tests.security.core import CORE
+
 GOAL = 90.0
 #: Modules of which every survivor is explained; those of the others are counted.
 EXPLAINED = frozenset(
@@ -26,8 +29,8 @@ SURVIVORS = Path(__file__).with_name("survivors.tsv")
 PAGE = Path(__file__).parents[2] / "docs" / "security.rst"
 BEGIN = ".. mutation score: begin\n"
 END = ".. mutation score: end\n"
-HEAD = ("Module", "Faults", "Noticed", "Score", "Measured")
-_ROW = re.compile(r"``(\S+)`` +(\d+) +(\d+) +\S+ % +(\S.*)")
+HEAD = ("Module", "Faults", "Noticed", "Score", "Measured", "Of")
+_ROW = re.compile(r"``(\S+)`` +(\d+) +(\d+) +\S+ % +(\S+, \S+) +([0-9a-f]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Score:
     killed: int
     #: the day, and the version
     measured: str
+    #: the fingerprint of the module and its tests then
+    of: str
 
     @property
     def percent(self) -> float:
@@ -63,8 +68,14 @@ def explanations(path: Path = SURVIVORS) -> dict[str, dict[str, str]]:
 def read_scores(text: str) -> dict[str, Score]:
     """The scores of a page."""
     table = text.partition(BEGIN)[2].partition(END)[0]
-    rows = (Score(row[1], int(row[2]), int(row[3]), row[4]) for row in _ROW.finditer(table))
+    rows = (Score(row[1], int(row[2]), int(row[3]), row[4], row[5]) for row in _ROW.finditer(table))
     return {row.module: row for row in rows}
+
+
+def stale(page: Path = PAGE) -> list[str]:
+    """The modules of the core that have no score, or have changed since: they or their tests."""
+    scores = read_scores(page.read_text(encoding="utf-8"))
+    return [module for module in CORE if module not in scores or scores[module].of != fingerprint(module)]
 
 
 def with_score(text: str, score: Score) -> str:
@@ -75,13 +86,28 @@ def with_score(text: str, score: Score) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError("the page has no place for the table")
-    return before + begin + "\n" + table([*rows.values()]) + "\n" + end + after
+    return (
+        before
+        + begin
+        + "\n"
+        + table(sorted(rows.values(), key=lambda each: each.module))
+        + "\n"
+        + end
+        + after
+    )
 
 
 def table(scores: list[Score]) -> str:
     """The scores in reStructuredText."""
     cells = [
-        (f"``{each.module}``", str(each.mutants), str(each.killed), f"{each.percent:.1f} %", each.measured)
+        (
+            f"``{each.module}``",
+            str(each.mutants),
+            str(each.killed),
+            f"{each.percent:.1f} %",
+            each.measured,
+            each.of,
+        )
         for each in scores
     ]
     widths = [max(map(len, column)) for column in zip(HEAD, *cells, strict=True)]

@@ -13,8 +13,11 @@ PACKAGE = Path(__file__).parents[2] / "oauth2_mw"
 
 def test_a_score_takes_the_place_of_an_earlier_one_and_leaves_the_others() -> None:
     page = f"Before.\n\n{BEGIN}{END}\nAfter.\n"
-    first, second = Score("a/b", 10, 9, "2026-01-01, 0.1.0"), Score("c", 100, 100, "2026-01-02")
-    better = Score("a/b", 12, 12, "2026-02-01")
+    first, second = (
+        Score("a/b", 10, 9, "2026-01-01, 0.1.0", "0a"),
+        Score("c", 100, 100, "2026-01-02, 1", "1b"),
+    )
+    better = Score("a/b", 12, 12, "2026-02-01, 0.2.0", "2c")
     for score in (first, second, better):
         page = with_score(page, score)
     assert read_scores(page) == {"a/b": better, "c": second}
@@ -24,7 +27,7 @@ def test_a_score_takes_the_place_of_an_earlier_one_and_leaves_the_others() -> No
 
 def test_a_page_without_a_place_for_the_table_is_refused() -> None:
     with pytest.raises(ValueError, match="no place"):
-        with_score("text", Score("a", 1, 1, "2026-01-01, 0.1.0"))
+        with_score("text", Score("a", 1, 1, "2026-01-01, 0.1.0", "0a"))
 
 
 def test_every_score_that_is_published_is_of_a_module() -> None:
