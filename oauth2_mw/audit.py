@@ -133,6 +133,12 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "where a text belongs, or more groups than are kept. The sign-in goes on without it.",
             ),
             _warning(
+                "userinfo_unusable",
+                "code provider detail",
+                "Userinfo refused, did not answer in time, or cannot be read. Nothing that the sign-in needs was "
+                "missing, so it went on without; ``userinfo = never`` asks no more. See ``code``.",
+            ),
+            _warning(
                 "session_reduced",
                 "provider user username dropped",
                 "A session exceeded ``session_max_bytes``, and something was left out of it.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from oauth2_mw.audit import audit
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError, TokenError
 from oauth2_mw.provider.discovery.metadata import MetadataCache, ProviderMetadata
 from oauth2_mw.provider.endpoints.token import TokenResponse
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 # They are about the response and not about the person, and a nonce is a secret of the sign-in.
 _PROTOCOL_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
+
+#: The codes of a signed userinfo response that cannot be read.
+_UNREADABLE = frozenset({"token_malformed"})
 
 #: A claim that proves another -> the one that it proves (OpenID Connect Core, section 5.1; Entra's optional claims).
 _PROOFS = MappingProxyType(
@@ -47,7 +51,11 @@ class UserClaims:
 class ClaimsReader:
     """Reads the claims that belong to the token responses of one provider. Safe for threads.
 
-    :param needs: the claims that are used; userinfo is fetched if the ID token lacks one of them.
+    Userinfo is asked if the ID token lacks a claim that is needed or wished for. If that fails, a claim that is wished
+    for is absent; one that is needed is unknown, and nobody is signed in without it.
+
+    :param needs: the claims without which nobody can be signed in, beside the subject and those that ``allow`` reads.
+    :param wishes: further claims for which userinfo is worth a request.
     :param clock: seconds since the epoch.
     """
 
@@ -58,12 +66,14 @@ class ClaimsReader:
         metadata: MetadataCache,
         *,
         needs: frozenset[AttributePath],
+        wishes: frozenset[AttributePath],
         clock: Callable[[], float],
     ) -> None:
         self._provider = provider
         self._transport = transport
         self._metadata = metadata
-        self._needs = needs
+        self._needs = needs | {provider.subject}
+        self._wishes = wishes
         self._clock = clock
 
     def for_code(self, response: TokenResponse, metadata: ProviderMetadata, *, nonce: str) -> UserClaims:
@@ -136,22 +146,49 @@ class ClaimsReader:
             return self._with_userinfo(id_token, response, metadata)
         if not self._provider.is_oidc:
             return self._userinfo(response, metadata, metadata.endpoint("userinfo_endpoint"))
-        if metadata.userinfo_endpoint is not None and self._needs:
-            return self._userinfo(response, metadata, metadata.userinfo_endpoint)
+        url = metadata.optional_endpoint("userinfo_endpoint")
+        if url is not None and self._is_worth_a_request({"sub": "known"}):
+            return self._userinfo(response, metadata, url)
         return None
 
     def _with_userinfo(
         self, id_token: dict[str, Any], response: TokenResponse, metadata: ProviderMetadata
     ) -> dict[str, Any]:
-        """Return the claims of an ID token, with those of userinfo if one that is needed is missing."""
-        missing = any(path.get(id_token) is None for path in (*self._needs, self._provider.subject))
-        if metadata.userinfo_endpoint is None or not missing:
+        """Return the claims of an ID token, with those of userinfo if it is worth a request and can be used."""
+        if not self._is_worth_a_request(id_token):
             return id_token
-        userinfo = self._userinfo(response, metadata, metadata.userinfo_endpoint)
-        # OpenID Connect Core, section 5.3.2: otherwise it may be about another person.
-        if userinfo.get("sub") != id_token["sub"]:
-            raise TokenError("userinfo is about another subject than the ID token", code="userinfo_subject")
+        try:
+            url = metadata.optional_endpoint("userinfo_endpoint")
+            if url is None:
+                return id_token
+            userinfo = self._userinfo(response, metadata, url)
+            _check_about_same(userinfo, id_token)
+        except (ProviderError, ProviderUnavailableError, TokenError) as error:
+            self._go_on_without_userinfo(error, id_token)
+            return id_token
         return _merge(id_token, userinfo)
+
+    def _is_worth_a_request(self, known: Mapping[str, Any]) -> bool:
+        if self._provider.userinfo != "when-needed":
+            return self._provider.userinfo == "always"
+        return any(path.get(known) is None for path in self._needed() | self._wishes)
+
+    def _needed(self) -> frozenset[AttributePath]:
+        # Not once and for all: allow may stand in a file that has changed.
+        return self._needs | self._provider.deciding_claims
+
+    def _go_on_without_userinfo(
+        self, error: ProviderError | ProviderUnavailableError | TokenError, known: Mapping[str, Any]
+    ) -> None:
+        """Note in the audit log that userinfo cannot be used, or raise *error* again.
+
+        It is raised if a claim is needed that *known* lacks, and whenever userinfo is forged or somebody else's: only
+        what cannot be read at all proves nothing.
+        """
+        unknown = sorted(path.text for path in self._needed() if path.get(known) is None)
+        if unknown or (isinstance(error, TokenError) and error.code not in _UNREADABLE):
+            raise error
+        audit("userinfo_unusable", code=error.code, provider=self._provider.name, detail=error.detail)
 
     def _userinfo(self, response: TokenResponse, metadata: ProviderMetadata, url: str) -> dict[str, Any]:
         def read_signed(token: str) -> dict[str, Any]:
@@ -188,6 +225,20 @@ class ClaimsReader:
 
 def _without_protocol_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in claims.items() if name not in _PROTOCOL_CLAIMS}
+
+
+def _check_about_same(userinfo: Mapping[str, Any], id_token: Mapping[str, Any]) -> None:
+    """Check that userinfo is about the person of the ID token (OpenID Connect Core, section 5.3.2).
+
+    :raises ProviderError: ``userinfo`` if it does not say whom it is about.
+    :raises TokenError: ``userinfo_subject`` if it is about another person.
+    """
+    if "sub" not in userinfo:
+        raise ProviderError(
+            "userinfo names no sub, and is not used: it may be about anybody", code="userinfo"
+        )
+    if userinfo["sub"] != id_token["sub"]:
+        raise TokenError("userinfo is about another subject than the ID token", code="userinfo_subject")
 
 
 def _merge(id_token: Mapping[str, Any], userinfo: Mapping[str, Any]) -> dict[str, Any]:

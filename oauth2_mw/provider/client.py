@@ -71,7 +71,8 @@ class ProviderClient:
 
     :param redirect_uri: our callback for this provider, as registered there.
     :param insecure_http: whether plain http endpoints are accepted off loopback.
-    :param needs: the claims that are used; userinfo is fetched if the ID token lacks one of them.
+    :param needs: the claims without which nobody can be signed in; userinfo is asked if the ID token lacks one.
+    :param wishes: further claims for which it is asked, and that are absent if that fails.
     :param clock: seconds since the epoch.
     :param timeouts: how long the provider may keep a worker waiting.
     """
@@ -83,6 +84,7 @@ class ProviderClient:
         redirect_uri: str,
         insecure_http: bool = False,
         needs: frozenset[AttributePath] = frozenset(),
+        wishes: frozenset[AttributePath] = frozenset(),
         clock: Callable[[], float] = time.time,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
@@ -93,8 +95,10 @@ class ProviderClient:
         self._revocation_transport = _transport(
             provider, insecure_http=insecure_http, timeouts=timeouts.at_most(REVOCATION_TIMEOUTS)
         )
-        self._metadata = MetadataCache(provider, self._transport, clock, uses_userinfo=bool(needs))
-        self._claims = ClaimsReader(provider, self._transport, self._metadata, needs=needs, clock=clock)
+        self._metadata = MetadataCache(provider, self._transport, clock, uses_userinfo=bool(needs or wishes))
+        self._claims = ClaimsReader(
+            provider, self._transport, self._metadata, needs=needs, wishes=wishes, clock=clock
+        )
         self._authentication = ClientAuthentication(provider, clock=clock)
 
     def authorization_url(

@@ -245,6 +245,11 @@ def _check_oidc(section: Section) -> None:
                 "issuer", "is for many tenants: write the one of yours, with its ID in place of the word"
             )
     elif section.is_valid("issuer"):
+        if section["userinfo"] == "never":
+            section.add_problem(
+                "userinfo",
+                "never lets nobody in without an issuer: only userinfo says who it is; take this out",
+            )
         for key in ("jwks_uri", "algorithms", "max_age", "acr_values", "trusted_audiences"):
             if key in section.written_keys and section[key] not in (None, ()):
                 section.add_problem(key, "means nothing without an issuer: there is no ID token to check")

@@ -302,6 +302,13 @@ FIELDS: tuple[Field, ...] = (
         note="from the issuer's metadata; required without an issuer",
     ),
     _provider(
+        "userinfo",
+        choice("when-needed", "always", "never"),
+        "When userinfo is asked for, with an issuer: if the ID token lacks a claim that a setting refers to "
+        "(when-needed), always, or never.",
+        default="when-needed",
+    ),
+    _provider(
         "logout_endpoint",
         _url,
         "Where the browser is sent to sign out of the provider; see sync_logout.",

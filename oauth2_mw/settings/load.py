@@ -163,6 +163,7 @@ def _complete(section: Section, name: str, main: Section) -> None:
     section.values |= {
         "name": name,
         "allow": section["allow"] if "allow" in section.sources else main["allow"],
+        "has_written_map": "attribute_map" in section.sources,
         "label": section["provider"] or _label(name, section),
         "subject": section["subject"] or AttributePath.parse("sub" if oidc else "id"),
         "logout_request": section["logout_request"] or ("oidc" if oidc else "plain"),

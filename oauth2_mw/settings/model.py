@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from oauth2_mw.settings import load
 from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.allow_list import AllowList
-from oauth2_mw.settings.attribute_path import AttributePath, Source
+from oauth2_mw.settings.attribute_path import AttributePath, Source, alternatives
 from oauth2_mw.settings.claim_names import username_addresses
 from oauth2_mw.settings.grammar import PathRule, Secret
 from oauth2_mw.settings.icons import Icon
@@ -24,6 +24,7 @@ ClientAuthMethod = Literal[
     "client_secret_basic", "client_secret_post", "none", "client_secret_jwt", "private_key_jwt"
 ]
 EmailVerified = Literal["claim", "text", "always", "never"]
+Userinfo = Literal["when-needed", "always", "never"]
 ResponseMode = Literal["query", "form_post"]
 LogoutRequest = Literal["oidc", "plain"]
 GroupSync = Literal["first", "always", "never"]
@@ -52,7 +53,10 @@ class ProviderSettings:
     userinfo_endpoint: str | None
     logout_endpoint: str | None
     jwks_uri: str | None
+    userinfo: Userinfo
     attribute_map: Mapping[str, Source]
+    #: whether the map is written, in the file or in a preset, and not our own
+    has_written_map: bool
     #: patterns of the groups that are read; empty for all
     group_filter: tuple[str, ...]
     subject: AttributePath
@@ -110,6 +114,24 @@ class ProviderSettings:
     def username_is_address(self) -> bool:
         """Whether usernames are, or may be, e-mail addresses, judged by the claims that they are read from."""
         return bool(username_addresses(self.attribute_map))
+
+    @property
+    def deciding_claims(self) -> frozenset[AttributePath]:
+        """The claims by which ``allow`` decides, as far as the other settings let it."""
+        found: set[Source | None] = set()
+        for term in self.allow.terms() if self.allow is not None else ():
+            match term.field:
+                case "claim":
+                    found.add(term.claim()[0])
+                case "user":
+                    found.add(self.attribute_map.get("username"))
+                case "group":
+                    found.add(self.attribute_map.get("groups"))
+                case "email" | "email_domain" if self.email_verified != "never":
+                    found.add(self.attribute_map.get("email"))
+                    if self.email_verified != "always":
+                        found.add(AttributePath.parse("email_verified"))
+        return frozenset(alternatives(source)[0] for source in found if source is not None)
 
     @property
     def user_issuer(self) -> str:

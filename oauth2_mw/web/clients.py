@@ -29,20 +29,24 @@ class ProviderClients:
                     provider,
                     redirect_uri=self._urls.callback(name),
                     insecure_http=self._settings.insecure_http,
-                    needs=_required_claims(self._settings, provider),
+                    needs=_needed_claims(provider),
+                    wishes=_wished_claims(self._settings, provider),
                 )
             return self._clients[name]
 
 
-def _required_claims(settings: Settings, provider: ProviderSettings) -> frozenset[AttributePath]:
-    """Return the claims that settings refer to: where the ID token lacks one of them, userinfo is requested."""
+def _needed_claims(provider: ProviderSettings) -> frozenset[AttributePath]:
+    """Return the claims without which nobody has a name here."""
+    return frozenset({alternatives(provider.attribute_map["username"])[0]}) | verification_claims(provider)
+
+
+def _wished_claims(settings: Settings, provider: ProviderSettings) -> frozenset[AttributePath]:
+    """Return the claims for which userinfo is worth a request, although a sign-in works without them.
+
+    Of the fields of our own map only two are: few providers have the others.
+    """
+    handed_on = provider.attribute_map.keys() if provider.has_written_map else {"name", "email"}
+    fields = {*handed_on, *settings.environ.values()}
     # Of several paths for a field the first counts, so that it must be known before another one does.
-    paths = {alternatives(source)[0] for source in provider.attribute_map.values()}
-    paths |= {provider.subject, *settings.environ_claims}
-    paths |= verification_claims(provider)
-    for term in provider.allow.terms() if provider.allow is not None else ():
-        if term.field == "claim":
-            paths.add(term.claim()[0])
-        elif term.field in ("email", "email_domain"):
-            paths.add(AttributePath.parse("email_verified"))
-    return frozenset(paths)
+    mapped = {alternatives(source)[0] for field, source in provider.attribute_map.items() if field in fields}
+    return frozenset({*mapped, *settings.environ_claims})

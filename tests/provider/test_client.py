@@ -9,6 +9,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -17,6 +18,7 @@ import pytest
 
 from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailableError, StateError, TokenError
 from oauth2_mw.provider.client import ProviderClient
+from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.grammar import AttributePath
 from tests.security.hostile import Hostile
 from tests.support.clock import Clock
@@ -24,6 +26,10 @@ from tests.support.providers.jose import base64url, rsa_key
 from tests.support.providers.sign_in import REDIRECT_URI, VERIFIER, client_for, sign_in
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.providers import oauth2_settings, oidc_settings, provider_settings
+
+
+def paths(text: str) -> frozenset[AttributePath]:
+    return frozenset(map(AttributePath.parse, text.split()))
 
 
 def url_of(client: ProviderClient, **options: Any) -> str:
@@ -308,15 +314,127 @@ def test_the_id_token_wins_over_userinfo(provider: StandIn) -> None:
 
 
 @pytest.mark.requirement("B13", "N2.6.14")
-@pytest.mark.parametrize("sub", ["user-2", "USER-1", "user-1 ", "", None, 1, ["user-1"], LEFT_OUT])
-def test_userinfo_about_another_person_is_refused(provider: StandIn, sub: Any) -> None:
-    def lying(good: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in {**good, "sub": sub}.items() if value is not LEFT_OUT}
+@pytest.mark.parametrize("sub", ["user-2", "USER-1", "user-1 ", 1, False, ["user-1"]])
+@pytest.mark.parametrize("wanted", [{"needs": "email"}, {"wishes": paths("email")}])
+def test_userinfo_about_another_person_is_refused(
+    provider: StandIn, sub: Any, wanted: dict[str, Any]
+) -> None:
+    provider.answers["userinfo"] = lambda good: {**good, "sub": sub}
+    error = refused(provider, client_for(oidc_settings(provider), **wanted))
+    assert (type(error), error.code) == (TokenError, "userinfo_subject")
 
-    provider.answers["userinfo"] = lying
-    error = refused(provider, client_for(oidc_settings(provider), needs="email"))
-    assert isinstance(error, TokenError)
-    assert error.code == "userinfo_subject"
+
+# Userinfo that cannot be used
+
+
+UNUSABLE = {
+    "401": Answer(b"{}", 401),
+    "403": Answer(b"{}", 403),
+    "404": Answer(b"", 404),
+    "429": Answer(b"", 429),
+    "431": Answer(b"", 431),
+    "500": Answer(b"", 500),
+    "302": Answer(b"{}", 302, headers=(("Location", "/userinfo"),)),
+    "204": Answer(b"", 204),
+    "HTML": Answer(b"<html>", content_type="text/html"),
+    "empty": b"",
+    "a list": b"[]",
+    "twice": b'{"sub": "user-1", "sub": "user-1"}',
+    "huge": b'{"sub": "' + b"x" * 600_000 + b'"}',
+    "encrypted": Answer(b"a.b.c.d.e", content_type="application/jwt"),
+    "JSON that calls itself signed": Answer(b'{"sub": "user-1"}', content_type="application/jwt"),
+    "about nobody": b'{"email": "eve@example.com"}',
+    "about null": b'{"sub": null, "email": "eve@example.com"}',
+}
+
+
+@pytest.mark.requirement("R-needed")
+@pytest.mark.parametrize("answer", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_what_was_only_wished_for_ends_no_sign_in(
+    provider: StandIn, answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.answers["userinfo"] = answer
+    client = client_for(oidc_settings(provider), needs="name", wishes=paths("email"))
+    provider.claims["name"] = "Jane"
+    user = sign_in(provider, client)
+    assert user.claims["name"] == "Jane"
+    assert "email" not in user.claims
+    assert len(provider.asked("/userinfo")) == 1
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "oauth2_mw.audit"]
+    assert line.startswith("event=userinfo_unusable code=")
+
+
+@pytest.mark.requirement("R-needed")
+@pytest.mark.parametrize("answer", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_what_is_needed_and_unknown_ends_the_sign_in(provider: StandIn, answer: Any) -> None:
+    provider.answers["userinfo"] = answer
+    provider.claims["name"] = "Jane"
+    error = refused(provider, client_for(oidc_settings(provider), needs="name email"))
+    assert isinstance(error, (ProviderError, ProviderUnavailableError, TokenError))
+
+
+def test_userinfo_that_is_gone_or_slow_ends_no_sign_in(provider: StandIn) -> None:
+    provider.metadata["userinfo_endpoint"] = "http://127.0.0.1:1/userinfo"
+    client = client_for(oidc_settings(provider), wishes=paths("email"))
+    assert "email" not in sign_in(provider, client).claims
+
+
+@pytest.mark.requirement("R-needed")
+@pytest.mark.parametrize(
+    ("allow", "email_verified", "claims", "signs_in"),
+    [
+        ("email_domain:example.com", "claim", {}, False),
+        ("email_domain:example.com", "claim", {"email": "jane@example.com"}, False),
+        ("email_domain:example.com", "text", {"email": "jane@example.com"}, False),
+        ("email_domain:example.com", "claim", {"email": "j@example.com", "email_verified": False}, True),
+        ("email:jane@example.com", "claim", {"email": "j@example.com", "email_verified": True}, True),
+        ("email_domain:example.com", "always", {"email": "jane@example.com"}, True),
+        ("email_domain:example.com", "always", {}, False),
+        ("email_domain:example.com", "never", {}, True),
+        ("group:staff", "claim", {}, False),
+        ("group:staff", "claim", {"groups": []}, True),
+        ("claim:address.country=NO", "claim", {"address": {"locality": "Oslo"}}, False),
+        ("claim:address.country=NO", "claim", {"address": {"country": "SE"}}, True),
+        ("user:jane and group:staff", "claim", {"preferred_username": "jane"}, False),
+        ("user:jane", "claim", {"preferred_username": "jane"}, True),
+        ("user:jane", "claim", {}, False),
+        ("provider:corp organization:A", "claim", {}, True),
+        ("*", "claim", {}, True),
+    ],
+)
+def test_what_allow_decides_by_is_needed(
+    provider: StandIn, allow: str, email_verified: str, claims: dict[str, Any], *, signs_in: bool
+) -> None:
+    """Unknown is not absent: userinfo, which refuses, might say something else."""
+    provider.claims |= claims
+    provider.answers["userinfo"] = Answer(b"", 403)
+    settings = oidc_settings(provider, allow=AllowList.parse(allow, Path()), email_verified=email_verified)
+    client = client_for(settings, wishes=paths("wished"))
+    if signs_in:
+        assert sign_in(provider, client).subject == "user-1"
+    else:
+        assert refused(provider, client).code == "userinfo_refused"
+
+
+@pytest.mark.parametrize("userinfo", ["when-needed", "always", "never"])
+def test_userinfo_is_asked_when_the_setting_says_so(provider: StandIn, userinfo: str) -> None:
+    provider.claims["name"] = "Jane"
+    settings = oidc_settings(provider, userinfo=userinfo)
+    user = sign_in(provider, client_for(settings, needs="name"))
+    assert len(provider.asked("/userinfo")) == (userinfo == "always")
+    assert ("email" in user.claims) == (userinfo == "always")
+    provider.requests.clear()
+    sign_in(provider, client_for(settings, wishes=paths("email")))
+    assert len(provider.asked("/userinfo")) == (userinfo != "never")
+
+
+def test_userinfo_that_is_never_asked_is_not_asked_at_a_refresh(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider, userinfo="never"), needs="email")
+    user = sign_in(provider, client)
+    provider.refreshes_id_token = False
+    tokens = client.refresh(str(user.tokens.refresh_token), subject="user-1", auth_time=None)
+    assert tokens.claims is None
+    assert not provider.asked("/userinfo")
 
 
 def test_another_claim_may_be_the_subject(provider: StandIn) -> None:

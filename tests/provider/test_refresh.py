@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oauth2_mw.boundary import numeric_date
 from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailableError, TokenError
 from oauth2_mw.provider.client import Authentication, ProviderClient, RefreshResult
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
@@ -539,4 +540,5 @@ def test_no_claim_gets_more_than_our_own_errors(changes: dict[str, Any]) -> None
         return
     assert refreshed.claims is not None
     assert (refreshed.claims["iss"], refreshed.claims["sub"]) == ("https://op.example", "user-1")
-    assert int(refreshed.claims.get("auth_time", 1_700_000_000)) == 1_700_000_000
+    auth_time = numeric_date(refreshed.claims.get("auth_time"))
+    assert auth_time is None or int(auth_time) == 1_700_000_000

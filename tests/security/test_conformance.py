@@ -371,9 +371,8 @@ SIGNED_USERINFO = [
     refused(
         "D6 N2.6.15", "another iss", signed_userinfo(iss="https://op.example"), "token_issuer", until=USERINFO
     ),
-    refused("D6 N2.6.15", "no iss", signed_userinfo(iss=LEFT_OUT), "token_issuer", until=USERINFO),
     refused("D6 N2.6.15", "another aud", signed_userinfo(aud="other"), "token_audience", until=USERINFO),
-    refused("D6 N2.6.15", "no aud", signed_userinfo(aud=LEFT_OUT), "token_audience", until=USERINFO),
+    accepted("D6", "without iss and aud", signed_userinfo(iss=LEFT_OUT, aud=LEFT_OUT)),
     refused("D6", "a second aud", signed_userinfo(aud=["app", "other"]), "token_audience", until=USERINFO),
     refused("D6", "another sub", signed_userinfo(sub="user-2"), "userinfo_subject", until=USERINFO),
     refused("D6", "no sub", signed_userinfo(sub=LEFT_OUT), "token_subject", until=USERINFO),

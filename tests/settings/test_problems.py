@@ -218,6 +218,7 @@ def main(key: str, value: object) -> dict[str, object]:
         ("algorithms", "RS256 none", ["nobody signed"]),
         ("algorithms", "RS265", ["did you mean"]),
         ("algorithms", "ROT13", ["any of RS256"]),
+        ("userinfo", "sometimes", ["when-needed, always or never"]),
         ("trusted_audiences", "* app", ["* already stands for all", "write it alone"]),
         ("trusted_audiences", "a\u2028b\0", ["control characters"]),
         ("leeway", "301", ["0s to 5m"]),
@@ -423,6 +424,12 @@ def test_a_broken_endpoint_is_not_called_missing_as_well() -> None:
 
 def test_a_broken_issuer_does_not_make_the_endpoints_missing() -> None:
     assert len(problems(main("issuer", "x"))) == 1
+
+
+def test_without_an_issuer_userinfo_must_be_asked() -> None:
+    assert "only userinfo says who it is" in only_problem(service(**oauth(userinfo="never")))
+    Settings.from_mapping(service(**oauth(userinfo="always")))
+    assert Settings.from_mapping(service(**oidc(userinfo="never"))).providers["default"].userinfo == "never"
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,16 @@ class TokenValidator:
         :raises TokenError: with a code ``token_...`` that names the failed check.
         :raises ProviderUnavailableError, ProviderError: if the provider's keys cannot be fetched.
         """
-        algorithms = allowed_algorithms(self.provider, self.metadata)
-        verified = verify_jws(token, kind, algorithms=algorithms, keys=self.keys)
+        verified = self.verify_signature(token, kind)
         check_issuer(verified, self.provider)
         check_audience(verified, self.provider)
         check_authorized_party(verified, self.provider)
         return verified
+
+    def verify_signature(self, token: str, kind: TokenKind) -> VerifiedToken:
+        """Verify that the provider signed *token*, for whomever (steps 6 to 8).
+
+        Raises as :meth:`verify` does.
+        """
+        algorithms = allowed_algorithms(self.provider, self.metadata)
+        return verify_jws(token, kind, algorithms=algorithms, keys=self.keys)

@@ -29,6 +29,13 @@ def test_signed_userinfo_gives_its_claims_without_nonce_and_times() -> None:
     assert userinfo(RSA.sign(claims)) == claims
 
 
+@pytest.mark.parametrize("missing", [{"iss"}, {"aud"}, {"iss", "aud"}])
+def test_signed_userinfo_need_not_say_from_whom_and_for_whom_it_is(missing: set[str]) -> None:
+    claims = {name: value for name, value in CLAIMS.items() if name not in missing}
+    assert userinfo(RSA.sign(claims)) == claims
+    assert userinfo(RSA.sign({**claims, **dict.fromkeys(missing)})) == claims
+
+
 def test_signed_userinfo_may_name_an_audience_that_is_trusted() -> None:
     claims = {**CLAIMS, "aud": ["client", "other"]}
     assert userinfo(RSA.sign(claims), trusted_audiences=("other",)) == claims
@@ -40,9 +47,11 @@ def test_signed_userinfo_may_name_an_audience_that_is_trusted() -> None:
     ("changes", "code"),
     [
         ({"iss": "https://evil.example"}, "token_issuer"),
-        ({"iss": LEFT_OUT}, "token_issuer"),
+        ({"iss": ["https://op.example"]}, "token_issuer"),
         ({"aud": "other"}, "token_audience"),
-        ({"aud": LEFT_OUT}, "token_audience"),
+        ({"aud": []}, "token_audience"),
+        ({"aud": LEFT_OUT, "azp": "other"}, "token_azp"),
+        ({"iss": LEFT_OUT, "aud": LEFT_OUT, "sub": LEFT_OUT}, "token_subject"),
         ({"azp": "other"}, "token_azp"),
         ({"sub": ""}, "token_subject"),
     ],
