@@ -14,6 +14,7 @@ from oauth2_mw.errors import (
     MethodNotAllowedError,
     OAuth2Error,
     ProviderError,
+    ProviderUnavailableError,
     SignInDeclinedError,
     StateError,
 )
@@ -330,12 +331,13 @@ def test_attempts_that_do_not_open_are_cleared_away(parts: SignInParts, *, signe
     ("params", "kind", "code"),
     [
         ({"error": "access_denied"}, SignInDeclinedError, "sign_in_declined"),
-        ({"error": "server_error"}, ProviderError, "error_response"),
-        ({"error": ""}, ProviderError, "error_response"),
-        ({}, ProviderError, "code_missing"),
-        ({"code": ""}, ProviderError, "code_missing"),
+        ({"error": "server_error"}, ProviderUnavailableError, "provider_unavailable"),
+        ({"error": "invalid_scope"}, ProviderError, "error_response"),
+        ({"error": ""}, SignInDeclinedError, "sign_in_declined"),
+        ({}, SignInDeclinedError, "sign_in_declined"),
+        ({"code": ""}, SignInDeclinedError, "sign_in_declined"),
         ({"code": "c", "error": "access_denied"}, BadRequestError, "error_and_code"),
-        ({"code": "", "error": ""}, BadRequestError, "error_and_code"),
+        ({"code": "", "error": ""}, SignInDeclinedError, "sign_in_declined"),
     ],
 )
 def test_an_answer_without_a_code_alone_signs_nobody_in(
@@ -348,11 +350,11 @@ def test_an_answer_without_a_code_alone_signs_nobody_in(
 
 
 def test_the_description_of_an_error_is_in_the_detail(parts: SignInParts) -> None:
-    for error, kind in (("access_denied", SignInDeclinedError), ("server_error", ProviderError)):
+    for error, kind in (("access_denied", SignInDeclinedError), ("invalid_scope", ProviderError)):
         answer = {"state": parts.begin()["state"], "error": error, "error_description": "because"}
         found = failure(parts, answer, kind)
         assert isinstance(found, OAuth2Error)
-        assert found.detail.endswith(f"{error}: because")
+        assert f"{error} (because)" in found.detail
 
 
 def test_an_answer_of_another_issuer_is_refused_before_its_code_or_error_is_looked_at(

@@ -71,6 +71,7 @@ def test_a_navigation_goes_to_the_only_provider(parts: SignInParts) -> None:
         "nonce": attempt.nonce,
         "code_verifier": attempt.code_verifier,
         "login_hint": None,
+        "interactive": False,
     }
 
 
