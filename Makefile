@@ -1,5 +1,5 @@
 # `make demo` and `make test` are the two commands a newcomer needs. Neither needs root; everything is
-# installed inside this folder (.venv, tests/integration/node/node_modules).
+# installed inside this folder (.venv, tests/integration/node/node_modules; build/debian, which apt-get fetches).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
