@@ -38,7 +38,8 @@ def logout_url(environ: Mapping[str, Any], *, destination: str | None = None) ->
 def authorized_session(environ: Mapping[str, Any]) -> OAuth2Session:
     """Return a ``requests`` session that sends the signed-in user's access token (RFC 6750, section 2.1).
 
-    It needs ``keep_tokens = id access`` (or ``access``).
+    It needs ``keep_tokens = id access`` (or ``access``). Requests go over https; plain http is for this machine alone,
+    whatever the environment says, and raises ``oauthlib.oauth2.InsecureTransportError`` elsewhere.
 
     :raises OAuth2Error: when nobody is signed in, or no access token was kept.
     """
@@ -49,9 +50,9 @@ def authorized_session(environ: Mapping[str, Any]) -> OAuth2Session:
             "no access token: somebody must be signed in, and keep_tokens must name 'access'",
             code="no_access_token",
         )
-    from requests_oauthlib import OAuth2Session
+    from oauth2_mw.provider.endpoints.resource import ResourceSession
 
-    return OAuth2Session(token={"access_token": token, "token_type": "Bearer"})
+    return ResourceSession(token)
 
 
 def _urls(environ: Mapping[str, Any]) -> Urls:

@@ -119,7 +119,7 @@ def parse_alternatives(words: list[str]) -> tuple[Alternative, ...]:
 
 
 def _parse_term(word: str) -> AllowTerm:
-    if word.endswith(","):
+    if word.startswith(",") or word.endswith(","):
         raise ValueError(f"{shown(word)}: terms are separated by blanks, not by commas")
     is_quoted = len(word) > 2 and word[0] == word[-1] == '"' and '"' not in word[1:-1]
     return AllowTerm.parse(word[1:-1] if is_quoted else word)

@@ -17,7 +17,7 @@ from oauth2_mw.boundary import contains_control
 from oauth2_mw.encoding import json_type
 from oauth2_mw.settings.attribute_path import AttributePath, FirstOf, Source
 from oauth2_mw.settings.grammar import Secret, parse_duration
-from oauth2_mw.settings.text import did_you_mean, shown
+from oauth2_mw.settings.text import did_you_mean, shown, split_words
 
 Convert = Callable[[str, Path], Any]
 
@@ -65,7 +65,7 @@ def choices(*words: str, empty: str = "none") -> Convert:
     """Make a converter for any of *words*, separated by white space; the word *empty* means none of them."""
 
     def convert(text: str, _base: Path) -> tuple[str, ...]:
-        chosen = tuple(dict.fromkeys(text.split()))
+        chosen = tuple(dict.fromkeys(split_words(text)))
         if chosen == (empty,):
             return ()
         for word in chosen:
@@ -118,7 +118,7 @@ def words(inner: Callable[[str], Any] = str, *, none: bool = False) -> Convert:
     """Make a converter that applies *inner* to each word; with *none* the one word ``none`` means no words."""
 
     def convert(text: str, _base: Path) -> tuple[Any, ...]:
-        parts = text.split()
+        parts = split_words(text)
         return () if none and parts == ["none"] else tuple(inner(part) for part in parts)
 
     return convert
@@ -148,6 +148,13 @@ def line(text: str) -> str:
     if contains_control(text):
         raise ValueError("there are control characters or a line break in the value: write it on one line")
     return text
+
+
+def word_line(text: str) -> str:
+    """Return words of which none holds a comma, with one space between them, as the provider is to read them."""
+    if "," in text:
+        raise ValueError(f"{shown(text)}: words are separated by spaces, not by commas: take the commas out")
+    return " ".join(split_words(line(text)))
 
 
 def pkce(text: str, base: Path) -> bool:
@@ -204,7 +211,7 @@ def cookie_name(text: str, _base: Path) -> str:
 
 def scope(text: str, _base: Path) -> tuple[str, ...]:
     """Return the scopes (RFC 6749, section 3.3)."""
-    tokens = tuple(text.split())
+    tokens = tuple(split_words(text))
     for token in tokens:
         if _SCOPE_TOKEN.fullmatch(token) is None:
             raise ValueError(
@@ -217,7 +224,7 @@ def scope(text: str, _base: Path) -> tuple[str, ...]:
 
 def trusted_audiences(text: str, _base: Path) -> tuple[str, ...]:
     """Return further audiences of ID tokens; ``*``, for any, stands alone."""
-    names = tuple(dict.fromkeys(line(word) for word in text.split()))
+    names = tuple(dict.fromkeys(map(line, split_words(text))))
     if "*" in names and len(names) > 1:
         raise ValueError("* already stands for all audiences: write it alone, or leave it out")
     return names
@@ -225,7 +232,7 @@ def trusted_audiences(text: str, _base: Path) -> tuple[str, ...]:
 
 def algorithms(text: str, _base: Path) -> tuple[str, ...] | None:
     """Return the JWS algorithms for ID tokens, which must be asymmetric, or ``None`` for an empty text."""
-    names = tuple(dict.fromkeys(text.split()))
+    names = tuple(dict.fromkeys(split_words(text)))
     for name in names:
         if name.lower() == "none":
             raise ValueError("none accepts tokens that nobody signed, and is never allowed")

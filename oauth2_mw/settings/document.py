@@ -23,6 +23,12 @@ SECTIONS = (MAIN, "environ", "access")
 #: The section that problems of environment variables are reported under.
 ENVIRONMENT = "environment"
 _VARIABLE_PREFIX = "OAUTH2_MW_"
+#: What Kubernetes sets in every container for a Service whose name begins with ``oauth2-mw``, those of Docker links
+#: included. No setting ends so.
+_SERVICE_VARIABLE = re.compile(
+    r"OAUTH2_MW_(?:[A-Z0-9_]+_)?"
+    r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
 #: The settings that are written as JSON; in a mapping their values may be mappings.
 _JSON_KEYS = ("attribute_map", "auth_params")
 #: Prefix for a name that was already there; no file can hold it.
@@ -205,7 +211,10 @@ def read_inline(conf: Mapping[str, str], base: Path) -> Document:
 
 
 def apply_environment(document: Document, environ: Mapping[str, str], base: Path) -> None:
-    """Let ``OAUTH2_MW_KEY`` and ``OAUTH2_MW_NAME__KEY`` win over what is written; any other is a problem."""
+    """Let ``OAUTH2_MW_KEY`` and ``OAUTH2_MW_NAME__KEY`` win over what is written.
+
+    Any other is a problem, but for those that Kubernetes sets for a Service.
+    """
     places = {variable_name("", key): (MAIN, key) for key in (*GLOBAL, *PROVIDER)}
     for section in document.sections:
         if section.startswith(PROVIDER_PREFIX):
@@ -215,6 +224,8 @@ def apply_environment(document: Document, environ: Mapping[str, str], base: Path
         if not variable.startswith(_VARIABLE_PREFIX):
             continue
         place = places.get(variable)
+        if place is None and _SERVICE_VARIABLE.fullmatch(variable):
+            continue
         if place is None:
             hint = did_you_mean(variable, places) or ": it names no setting, or no provider that is written"
             document.add_problem(ENVIRONMENT, variable, f"unknown variable{hint}")
@@ -222,13 +233,6 @@ def apply_environment(document: Document, environ: Mapping[str, str], base: Path
             section, key = place
             origin = f"the environment variable {variable}"
             document.section(section)[key] = RawValue(text.strip(), base, origin)
-    if "OAUTHLIB_INSECURE_TRANSPORT" in environ:
-        document.add_problem(
-            ENVIRONMENT,
-            "OAUTHLIB_INSECURE_TRANSPORT",
-            "is set, which switches checks of a library off for every request: unset it; insecure_http is the setting "
-            "for test networks",
-        )
 
 
 def variable_name(provider: str, key: str) -> str:

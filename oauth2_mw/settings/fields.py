@@ -428,14 +428,16 @@ FIELDS: tuple[Field, ...] = (
         "(form_post, https only).",
         default="query",
     ),
-    _provider("prompt", _line, "Sent to the provider: login, consent, select_account ..."),
+    _provider(
+        "prompt", optional(converters.word_line), "Sent to the provider: login, consent, select_account ..."
+    ),
     _provider(
         "max_age",
         optional(lambda text: duration(0, 365 * DAY)(text, Path())),
         "How long ago the person may have proved who they are; asked for, and checked in the ID token.",
     ),
     _provider("acr_values", words(converters.line), "Sent to the provider: how the person is to prove it."),
-    _provider("ui_locales", _line, "Sent to the provider: languages, like nb en."),
+    _provider("ui_locales", optional(converters.word_line), "Sent to the provider: languages, like nb en."),
     _provider(
         "auth_params", converters.auth_params, "JSON object: further parameters of the authorization request."
     ),

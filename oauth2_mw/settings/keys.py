@@ -48,6 +48,8 @@ def parse_secret_keys(text: str) -> tuple[bytes, ...]:
     keys: list[bytes] = []
     for position, word in enumerate(text.split(), start=1):
         try:
+            if word.endswith(","):
+                raise ValueError("keys are separated by spaces, not by commas: take the comma out")
             key = decode_key(word)
         except ValueError as error:
             raise ValueError(f"key {position}: {error}") from None

@@ -51,6 +51,20 @@ def parse_duration(text: str) -> int:
     return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 
+def split_words(text: str) -> list[str]:
+    """Return the words of a list, which white space separates.
+
+    :raises ValueError: if a comma stands before or after a word, where it would become a part of it.
+    """
+    words = text.split()
+    for word in words:
+        if word.startswith(",") or word.endswith(","):
+            raise ValueError(
+                f"{shown(word)}: words are separated by spaces, not by commas: take the comma out"
+            )
+    return words
+
+
 def split_terms(text: str) -> tuple[str, ...]:
     """Return the words of *text*; white space in double quotes does not separate.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -80,6 +81,11 @@ def _warnings(settings: Settings) -> Iterator[str]:
         yield (
             "keep_tokens: with refresh and sessions in cookies alone, two workers may use one refresh token at a time, "
             "which many providers take for theft, and end the sign-in: write a directory, or a store in session"
+        )
+    if "OAUTHLIB_INSECURE_TRANSPORT" in os.environ:
+        yield (
+            "OAUTHLIB_INSECURE_TRANSPORT is set, by which oauthlib takes plain http in all of this process: nothing "
+            "of oauth2_mw depends on it; unset it unless the application needs it"
         )
     if settings.insecure_http:
         yield "insecure_http: passwords and sessions may cross the network in the clear"

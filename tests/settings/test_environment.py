@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.warnings import warnings
 from tests.support.settings.keys import text_key
 from tests.support.settings.minimal import oidc, only_problem, service
 
@@ -94,8 +95,100 @@ def test_other_variables_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("value", ["1", "0", ""])
-def test_the_switch_that_makes_oauthlib_careless_stops_the_start(
+def test_the_switch_that_makes_oauthlib_careless_is_warned_about(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
+    settings = Settings.from_mapping(service(**oidc()))
+    assert not any("OAUTHLIB" in sentence for sentence in warnings(settings))
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", value)
-    assert only_problem(service(**oidc())).startswith("[environment] OAUTHLIB_INSECURE_TRANSPORT: is set")
+    settings = Settings.from_mapping(service(**oidc()))
+    assert [sentence for sentence in warnings(settings) if "OAUTHLIB_INSECURE_TRANSPORT is set" in sentence]
+
+
+@pytest.mark.parametrize("service_name", ["", "APP_", "A_B_2_", "CORP_"])
+def test_what_kubernetes_sets_for_a_service_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, service_name: str
+) -> None:
+    start = f"OAUTH2_MW_{service_name}"
+    for name, value in {
+        "SERVICE_HOST": "10.0.0.11",
+        "SERVICE_PORT": "8000",
+        "SERVICE_PORT_HTTP": "8000",
+        "SERVICE_PORT_HTTP_METRICS": "9000",
+        "PORT": "tcp://10.0.0.11:8000",
+        "PORT_8000_TCP": "tcp://10.0.0.11:8000",
+        "PORT_8000_TCP_PROTO": "tcp",
+        "PORT_8000_TCP_PORT": "8000",
+        "PORT_8000_TCP_ADDR": "10.0.0.11",
+        "PORT_53_UDP": "udp://10.0.0.11:53",
+        "PORT_9_SCTP_ADDR": "10.0.0.11",
+    }.items():
+        monkeypatch.setenv(start + name, value)
+    named = {"provider:corp": oidc(username_prefix="c-"), **service()}
+    assert Settings.from_mapping(named).providers["corp"].client_id == "app"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HOST",
+        "SERVICE",
+        "PORT_8000",
+        "PORT_TCP",
+        "SERVICE_HOST_X",
+        "PORTS",
+        "REPORT",
+        "PORT_80_TCP_X",
+        "PORT_",
+    ],
+)
+def test_what_only_looks_like_it_is_a_mistake(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"OAUTH2_MW_{name}", "x")
+    assert "unknown variable" in only_problem(service(**oidc()))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("PUBLIC_PATHS", "/static/, /favicon.ico"),
+        ("PUBLIC_PATHS", "/static/ , /favicon.ico"),
+        ("PUBLIC_PATHS", "/static/ ,/favicon.ico"),
+        ("KEEP_TOKENS", "id, access"),
+        ("SCOPE", "openid, email"),
+        ("ALGORITHMS", "RS256, ES256"),
+        ("ACR_VALUES", "a, b"),
+        ("ORGANIZATION", "DEFAULT, Staff"),
+        ("USERNAME_TRANSFORM", "localpart, lower"),
+        ("UI_LOCALES", "nb, en"),
+        ("UI_LOCALES", "nb,en"),
+        ("PROMPT", "login, consent"),
+        ("PROMPT", "login,consent"),
+        ("ALLOW", "email:a@example.com, email:b@example.com"),
+        ("ALLOW", "email:a@example.com ,email:b@example.com"),
+        ("CORS_ORIGINS", "https://a.example, https://b.example"),
+        ("TRUSTED_PEERS", "10.0.0.1, 10.0.0.2"),
+        ("APP_COOKIES", "a, b"),
+    ],
+)
+def test_a_comma_after_a_word_of_a_list_is_an_error_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch, key: str, value: str
+) -> None:
+    monkeypatch.setenv(f"OAUTH2_MW_{key}", value)
+    found = only_problem(service(**oidc(), directory="sqlite:///x.db"))
+    assert f"[oauth2_mw] {key.lower()}:" in found
+    assert "not by commas" in found
+
+
+def test_a_comma_between_keys_is_an_error_that_shows_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OAUTH2_MW_SECRET_KEYS", f"{text_key(1)}, {text_key(2)}")
+    found = only_problem(service(**oidc()))
+    assert "not by commas" in found
+    assert text_key(1) not in found
+
+
+def test_words_that_a_provider_reads_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OAUTH2_MW_UI_LOCALES", " nb   en ")
+    monkeypatch.setenv("OAUTH2_MW_PUBLIC_PATHS", "/a,b /c,d/")
+    settings = Settings.from_mapping(service(**oidc()))
+    assert settings.providers["default"].ui_locales == "nb en"
+    assert [rule.text for rule in settings.public_paths] == ["/a,b", "/c,d/"]

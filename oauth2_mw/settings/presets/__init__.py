@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast, get_args
 
-from oauth2_mw.settings.text import did_you_mean, shown
+from oauth2_mw.settings.text import did_you_mean, shown, split_words
 
 _SUFFIX = ".ini"
 #: The strategies of ``provider/quirks.py`` for what data cannot express.
@@ -87,7 +87,7 @@ def _parse(text: str, name: str, base: Path) -> Preset:
             f"the preset {shown(name)} has the sections [provider] and, if need be, [example] alone"
         )
     values = dict(parser["provider"])
-    public = tuple(values.pop("public", "").split())
+    public = tuple(split_words(values.pop("public", "")))
     quirk = values.pop("quirk", "").strip()
     if quirk and quirk not in _QUIRKS:
         raise ValueError(f"the preset names the quirk {shown(quirk)}; there are {', '.join(_QUIRKS)}")
