@@ -7,6 +7,7 @@ against an oracle: a WHATWG URL parser for destinations, three path normalisers 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from unicodedata import normalize
 from urllib.parse import quote, unquote_to_bytes
 
@@ -91,7 +92,9 @@ def browser_path(mount: str, path_info: str, query_string: str) -> str:
     return f"{path}?{quote(octets, safe=_QUERY_SAFE)}"
 
 
-def safe_destination(value: str | None, *, origin: str, mount: str, own_prefix: str) -> str | None:
+def safe_destination(
+    value: str | None, *, origin: str, mount: str, own_prefix: str, own_paths: Collection[str] = ()
+) -> str | None:
     """Return a safe destination for a redirect, built anew from ``value``, or ``None`` if ``value`` is not safe.
 
     :param value: a path as the browser sees it, mount included, or an absolute URL of exactly our origin; in ASCII,
@@ -99,6 +102,7 @@ def safe_destination(value: str | None, *, origin: str, mount: str, own_prefix: 
     :param origin: scheme, host and port of ``public_url``: ``https://app.example.com``.
     :param mount: the path of ``public_url``, plain ASCII, empty at the root.
     :param own_prefix: ``mount`` and ``prefix``. Our own endpoints are refused: a redirect to them would loop.
+    :param own_paths: further endpoints of our own, mount included.
 
     The result starts with one slash, lies inside ``mount``, is a path and query as in RFC 3986, and is returned
     unchanged when it is judged again. The fragment is dropped. This is the guard against open redirects
@@ -112,7 +116,7 @@ def safe_destination(value: str | None, *, origin: str, mount: str, own_prefix: 
             value = "/" + value
     reference = value.partition("#")[0]
     path, _, query = reference.partition("?")
-    decoded = _decoded_path(path, own_prefix)
+    decoded = _decoded_path(path, own_prefix, own_paths)
     if decoded is None:
         return None
     if decoded == mount:
@@ -125,7 +129,7 @@ def safe_destination(value: str | None, *, origin: str, mount: str, own_prefix: 
     return built if len(built) <= MAX_DESTINATION else None
 
 
-def _decoded_path(path: str, own_prefix: str) -> str | None:
+def _decoded_path(path: str, own_prefix: str, own_paths: Collection[str]) -> str | None:
     """Return ``path`` percent-decoded once, or ``None`` if it, or any decoding of it, is harmful."""
     if _BAD_ESCAPE.search(path):
         return None
@@ -133,6 +137,8 @@ def _decoded_path(path: str, own_prefix: str) -> str | None:
     while True:
         layer = layers[-1]
         if _is_harmful(layer) or layer == own_prefix or layer.startswith(own_prefix + "/"):
+            return None
+        if layer in own_paths:
             return None
         try:
             decoded = unquote_to_bytes(layer).decode("utf-8")

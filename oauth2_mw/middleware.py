@@ -30,6 +30,10 @@ from oauth2_mw.web.http.urls import Urls
 if TYPE_CHECKING:
     from oauth2_mw.web.site import Site
 
+#: Files of the outage page, after ``prefix``: served without looking up a session, because the store may be what has
+#: failed.
+_ASSETS = ("/static/", "/icon/")
+
 
 class OAuth2Middleware:
     """Puts a sign-in in front of a WSGI application.
@@ -59,8 +63,8 @@ class OAuth2Middleware:
         self._is_public = PublicPaths(settings.public_paths)
         self._own_path = settings.prefix
         self._own_prefix = settings.prefix + "/"
-        #: files of the outage page: served without looking up a session, because the store may be what has failed
-        self._asset_prefixes = (self._own_prefix + "static/", self._own_prefix + "icon/")
+        #: callbacks outside ``prefix`` -> what stands for each after it
+        self._callbacks = self._urls.callback_suffixes()
         self._mount = settings.mount
         self._optional = settings.protect == "optional"
         self._hide_cookies = settings.hide_cookies
@@ -78,7 +82,9 @@ class OAuth2Middleware:
         is_mounted_here = not script_name or script_name == self._mount
         path = environ.get("PATH_INFO", "")
         if is_mounted_here and (path.startswith(self._own_prefix) or path == self._own_path):
-            return self._serve_own(environ, start_response, path)
+            return self._serve_own(environ, start_response, path[len(self._own_path) :])
+        if is_mounted_here and path in self._callbacks:
+            return self._serve_own(environ, start_response, self._callbacks[path])
         if is_mounted_here and self._is_public(path):
             return self._serve_public(environ, start_response)
         try:
@@ -93,16 +99,16 @@ class OAuth2Middleware:
         return self._serve_anonymous(environ, start_response, current)
 
     def _serve_own(
-        self, environ: WSGIEnvironment, start_response: StartResponse, path: str
+        self, environ: WSGIEnvironment, start_response: StartResponse, path_suffix: str
     ) -> Iterable[bytes]:
         cookie_header = environ.get("HTTP_COOKIE")
         site = self._site()
         try:
-            is_asset = path.startswith(self._asset_prefixes)
+            is_asset = path_suffix.startswith(_ASSETS)
             current = self._resolve(cookie_header) if cookie_header and not is_asset else None
         except StoreUnavailableError as error:
             return _send(site.service_unavailable(error, environ), environ, start_response)
-        return _send(site.answer(environ, current, path[len(self._own_path) :]), environ, start_response)
+        return _send(site.answer(environ, current, path_suffix), environ, start_response)
 
     def _serve_public(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         cookie_header = environ.get("HTTP_COOKIE")

@@ -9,6 +9,8 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
+from oauth2_mw.boundary import is_ambiguous_path
+
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
 _BRACKETED = re.compile(r"(?:[^\[\]]*@)?\[[^\[\]]*\](?::[0-9]*)?")
@@ -48,6 +50,23 @@ def parse_prefix(text: str) -> str:
         raise ValueError("the prefix starts with /, like /auth/oauth2")
     _check_path(path)
     return path
+
+
+def parse_callback_path(text: str) -> str:
+    """Return ``callback_path`` unchanged: it is compared as it is written.
+
+    :raises ValueError: if it is the root, a URL, or a path that could be read in two ways.
+    """
+    if not text.startswith("/"):
+        raise ValueError(
+            "this is a path of the application below public_url, without scheme and host, like /oidc/callback"
+        )
+    if text == "/":
+        raise ValueError("the callback cannot be the front page: write a path like /oidc/callback")
+    _check_path(text.removesuffix("/"))
+    if is_ambiguous_path(text):
+        raise ValueError("there is a segment of dots alone in the path")
+    return text
 
 
 def _check_path(path: str) -> None:

@@ -96,6 +96,20 @@ def check_keys(main: Section, keys: Secret) -> None:
         main.add_problem("secret_keys", f"{where}{error}")
 
 
+def check_callback_paths(sections: Mapping[str, Section]) -> None:
+    """Check that no two providers have one callback, where neither could tell whose an answer is.
+
+    :param sections: the enabled providers by NAME.
+    """
+    names: dict[str, str] = {}
+    for name, section in sections.items():
+        path = section["callback_path"]
+        if path is not None and names.setdefault(path, name) != name:
+            section.add_problem(
+                "callback_path", f"is that of provider {names[path]} already: each provider has its own"
+            )
+
+
 def check_idle(section: Section, *, idle: int, lifetime: int | None) -> None:
     """Check that no session may be idle for longer than it lives."""
     if lifetime is not None and idle > lifetime:
@@ -122,6 +136,12 @@ def check_provider(section: Section, main: Section) -> None:
         # The form comes from the provider's site, and browsers send a cookie along with it over https alone.
         section.add_problem(
             "response_mode", "form_post needs a public_url of https: take it out, or serve over https"
+        )
+    path, prefix = section["callback_path"], main["prefix"]
+    if path is not None and prefix is not None and f"{path}/".startswith(f"{prefix}/"):
+        section.add_problem(
+            "callback_path",
+            "is under prefix, where our own URLs are: take it out, or write a path outside",
         )
     subject = section["subject"]
     if subject is not None and is_changing(subject):

@@ -429,6 +429,13 @@ FIELDS: tuple[Field, ...] = (
         default="query",
     ),
     _provider(
+        "callback_path",
+        optional(addresses.parse_callback_path),
+        "One more path of the application, outside prefix, that is this provider's callback: for a redirect URI that "
+        "is registered already. The provider is then told this one.",
+        note="the callback under prefix alone",
+    ),
+    _provider(
         "prompt", optional(converters.word_line), "Sent to the provider: login, consent, select_account ..."
     ),
     _provider(

@@ -121,6 +121,7 @@ def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
             _complete(section, name, main)
             user_checks.check_username(section, main)
             enabled[name] = section
+    checks.check_callback_paths(enabled)
     user_checks.check_together(main, enabled)
     if document.problems:
         raise ConfigError(document.problems, source=source)

@@ -75,6 +75,8 @@ class ProviderSettings:
     logout_request: LogoutRequest
     pkce: bool
     response_mode: ResponseMode
+    #: compared with ``PATH_INFO``
+    callback_path: str | None
     algorithms: tuple[str, ...] | None
     #: seconds
     leeway: int

@@ -31,6 +31,14 @@ class Urls:
         self.home_path = settings.mount + "/"
         self._prefix = settings.prefix
         self._own_prefix = settings.mount + settings.prefix
+        #: NAME -> ``PATH_INFO`` of a callback outside ``prefix``
+        self._callback_paths = {
+            name: provider.callback_path
+            for name, provider in settings.providers.items()
+            if provider.callback_path is not None
+        }
+        #: those callbacks as a browser sees them
+        self._own_paths = frozenset(settings.mount + path for path in self._callback_paths.values())
         #: the path of the sessions page, as a browser sees it
         self.sessions_path = self._own_prefix + "/sessions/"
 
@@ -59,7 +67,16 @@ class Urls:
 
     def callback(self, name: str) -> str:
         """Return the redirect URI to register at a provider. Each has its own (RFC 9700, section 4.4.2.2)."""
-        return self._provider_url(name, "login/callback")
+        path = self._callback_paths.get(name)
+        return self._provider_url(name, "login/callback") if path is None else self.public_url + path
+
+    def callback_suffixes(self) -> dict[str, str]:
+        """Return what stands for each callback outside ``prefix``: ``PATH_INFO`` -> our own path after ``prefix``."""
+        own = len(self.base)
+        return {
+            path: self._provider_url(name, "login/callback")[own:]
+            for name, path in self._callback_paths.items()
+        }
 
     def logout(self, *, destination: str | None = None) -> str:
         """Return the URL where signing out starts."""
@@ -117,7 +134,8 @@ class Urls:
 
     def is_mount_in_path_info(self, path: str) -> bool:
         """Return whether *path*, a ``PATH_INFO``, is one of our own that still begins with the mount."""
-        return self._own_prefix != self._prefix and path.startswith(self._own_prefix + "/")
+        is_own = path.startswith(self._own_prefix + "/") or path in self._own_paths
+        return bool(self._mount) and is_own
 
     # Destinations
 
@@ -128,7 +146,13 @@ class Urls:
         """
         if value in (self.sessions_path, self._origin + self.sessions_path):
             return self.sessions_path
-        return safe_destination(value, origin=self._origin, mount=self._mount, own_prefix=self._own_prefix)
+        return safe_destination(
+            value,
+            origin=self._origin,
+            mount=self._mount,
+            own_prefix=self._own_prefix,
+            own_paths=self._own_paths,
+        )
 
     def to_destination(self, destination: str | None) -> Location:
         """Return the way back into the application.
