@@ -1,7 +1,8 @@
 """Our own responses: the one place that makes them and sets the headers that each must carry.
 
-Any of them may hold something private or lead to it. So none is stored, sniffed or named in a ``Referer``, and only a
-provider that signs somebody out may frame one (RFC 9700, sections 4.2 and 4.16).
+Any of them may hold something private or lead to it. So none is stored, sniffed or named in a ``Referer``, and none may
+be framed but two that hold nothing to steal a click for: one for a provider that signs somebody out, and one that leads
+out of another site's frame (RFC 9700, sections 4.2 and 4.16).
 """
 
 from __future__ import annotations
@@ -62,12 +63,17 @@ def page(
     :param retry_after: seconds after which the request may be repeated.
     :param challenge: ``WWW-Authenticate``, which a 401 carries.
     """
-    response = Response(html, status=status, content_type="text/html", charset="utf-8")
+    response = _html(html, status=status, challenge=challenge)
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
+    return _finish(response, cookies=cookies)
+
+
+def _html(html: str, *, status: int, challenge: str | None) -> Response:
+    response = Response(html, status=status, content_type="text/html", charset="utf-8")
     if challenge is not None:
         response.headers["WWW-Authenticate"] = challenge
-    return _finish(response, cookies=cookies)
+    return response
 
 
 def form_page(html: str, *, status: int, plain_http: bool) -> Response:
@@ -86,12 +92,20 @@ def form_page(html: str, *, status: int, plain_http: bool) -> Response:
     return _finish(response, cookies=(), referrer="same-origin", form_action=form_action)
 
 
-def frameable_page(html: str, *, ancestors: Collection[str], cookies: Iterable[str] = ()) -> Response:
+def frameable_page(
+    html: str,
+    *,
+    ancestors: Collection[str],
+    status: int = 200,
+    cookies: Iterable[str] = (),
+    challenge: str | None = None,
+) -> Response:
     """Return a page without forms that other origins may show in a frame.
 
-    :param ancestors: those origins.
+    :param ancestors: those origins, or ``*`` where there is nothing that a click could be stolen for.
+    :param challenge: ``WWW-Authenticate``, which a 401 carries.
     """
-    response = Response(html, content_type="text/html", charset="utf-8")
+    response = _html(html, status=status, challenge=challenge)
     return _finish(response, cookies=cookies, frame_ancestors=" ".join(ancestors))
 
 

@@ -101,6 +101,10 @@ class Pages:
         ]
         return self._render("login.html", buttons=checked, heading=heading, message=_optional_text(message))
 
+    def framed_login(self, *, url: str) -> str:
+        """Fill a frame of another site, with a link that opens what was to be there in a window."""
+        return self._render("framed_login.html", url=_link(url))
+
     def failure(
         self,
         *,

@@ -52,6 +52,14 @@ def is_top_level(environ: Environ) -> bool:
     )
 
 
+def is_foreign_frame(environ: Environ) -> bool:
+    """Return whether another site shows the answer in a frame, where browsers keep no cookie of ours."""
+    return (
+        environ.get("HTTP_SEC_FETCH_DEST") in ("iframe", "frame")
+        and environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
+    )
+
+
 def requested_destination(environ: Environ, urls: Urls, *, mount: str) -> str | None:
     """Return the local path that a browser requested, or ``None`` if it may not return to it."""
     if environ.get("SCRIPT_NAME", "") not in ("", mount):

@@ -26,6 +26,7 @@ from oauth2_mw.web.signin.attempt import Attempt, Attempts
 from oauth2_mw.web.signin.challenge import (
     Environ,
     challenge_header,
+    is_foreign_frame,
     is_navigation,
     is_top_level,
     unauthorized,
@@ -92,6 +93,11 @@ class Login:
                 )
             if not is_navigation(environ):
                 return unauthorized(self._urls, destination)
+            if is_foreign_frame(environ):
+                # No attempt would come back from there, and most providers refuse to be framed.
+                html = self._pages.framed_login(url=self._urls.to_destination(destination))
+                header = challenge_header(self._urls, destination)
+                return responses.frameable_page(html, ancestors=["*"], status=401, challenge=header)
             if self._attempts.is_login_loop(current.cookies):
                 raise LoginLoopError(
                     "three sign-ins within a minute left no session: is its cookie dropped on the way?"

@@ -196,6 +196,11 @@ def switched_off(**given: str) -> Callable[[Pages], str]:
     return lambda pages: pages.switched_off(**fields)
 
 
+def framed_login(**given: str) -> Callable[[Pages], str]:
+    fields = {"url": HOME} | given
+    return lambda pages: pages.framed_login(**fields)
+
+
 def not_found(**given: str) -> Callable[[Pages], str]:
     fields = {"home_url": HOME} | given
     return lambda pages: pages.not_found(**fields)
@@ -218,6 +223,7 @@ EVERY_PAGE = {
     "signed out everywhere": signed_out(still_signed_in_at=None),
     "signed out, the cache cleared": signed_out(clear_url=CLEAR),
     "framed logout": framed_logout,
+    "framed login": framed_login(),
     "sessions": sessions(),
     "own session alone": own_session,
     "switched off": switched_off(),
@@ -260,6 +266,8 @@ ADDRESS_FIELDS = [
     (confirm_logout, "action"),
     (confirm_logout, "home_url"),
     (signed_out, "login_url"),
+    (signed_out, "next_url"),
+    (framed_login, "url"),
     (sessions, "action"),
     (sessions, "logout_url"),
     (sessions, "home_url"),

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from oauth2_mw.web.signin.challenge import is_navigation, is_top_level
+from tests.support.hosts.guarded import Guarded, guarded
+from tests.support.providers.standin import StandIn
+from tests.support.settings.minimal import ORIGIN
 
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
 NAVIGATION = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}
@@ -51,3 +54,42 @@ def test_only_a_window_of_its_own_may_begin_a_sign_in_anew() -> None:
     assert is_top_level(NAVIGATION)
     assert not is_top_level({**NAVIGATION, "HTTP_SEC_FETCH_DEST": "iframe"})
     assert not is_top_level({"HTTP_SEC_FETCH_MODE": "cors"})
+
+
+@pytest.mark.parametrize("dest", ["iframe", "frame"])
+@pytest.mark.parametrize("keys", [{}, {"login_page": True}])
+def test_a_deep_link_in_the_frame_of_another_site_begins_no_attempt(
+    provider: StandIn, dest: str, keys: dict[str, Any]
+) -> None:
+    with guarded(issuer=provider.issuer, **keys) as site:
+        browser = site.browser()
+        page = browser.navigate(
+            f"{ORIGIN}/deep?x=1&y=%C3%A4",
+            initiator="https://portal.example",
+            headers={"Sec-Fetch-Dest": dest},
+        )
+        assert page.status == 401
+        assert page.header("Set-Cookie") is None
+        assert provider.requests == []
+        # The page is seen there, and holds one link alone, which leaves the frame.
+        assert page.header("X-Frame-Options") is None
+        assert "frame-ancestors *" in (page.header("Content-Security-Policy") or "")
+        assert page.text.count("<a ") == 1
+        assert 'target="_blank" rel="noopener"' in page.text
+        assert "<form" not in page.text
+        window = browser.tab().navigate(page.link("Open in a new window"), initiator=ORIGIN)
+        assert window.url == f"{ORIGIN}/deep?x=1&y=%C3%A4"
+
+
+@pytest.mark.parametrize("fetch_site", ["same-origin", "same-site"])
+def test_a_frame_of_this_site_signs_in_as_before(site: Guarded, provider: StandIn, fetch_site: str) -> None:
+    headers = {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": fetch_site}
+    page = site.browser().navigate(f"{ORIGIN}/deep", headers=headers, stop_before=provider.url)
+    assert (page.location or "").startswith(provider.url)
+
+
+def test_a_program_in_the_frame_of_another_site_gets_the_401_of_programs(site: Guarded) -> None:
+    headers = {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "cross-site"}
+    page = site.browser().navigate(f"{ORIGIN}/deep", headers=headers)
+    assert (page.status, page.content_type) == (401, "application/problem+json")
+    assert page.header("X-Frame-Options") == "DENY"
