@@ -10,7 +10,7 @@ import pytest
 from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.directory import Directory
-from oauth2_mw.identity.model import Identity
+from oauth2_mw.identity.model import Identity, freeze, user_key
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import Settings
 from tests.support.settings.minimal import make_settings
@@ -79,3 +79,205 @@ def test_when_a_person_authenticated_is_a_date_or_unknown(auth_time: Any, expect
         found.providers["default"], issuer=ISSUER, subject="1", claims=claims, now=NOW
     )
     assert identity.auth_time == expected
+
+
+# What a sign-in leaves, with a directory and without
+
+CLAIMS = {
+    "sub": "1",
+    "preferred_username": "jane",
+    "name": "Jane Doe",
+    "email": "jane@corp.example",
+    "phone_number": "+49 30 1",
+    "note": "fourth floor",
+    "groups": ["admin", "staff"],
+    "acr": "2",
+    "auth_time": NOW - 5,
+}
+MAP = (
+    '{"username": "preferred_username", "name": "name", "email": "email", "phone": "phone_number",'
+    ' "comment": "note", "groups": "groups"}'
+)
+
+
+def enter(found: Settings, directory: Directory | None, *, subject: str = "1", **changes: Any) -> Identity:
+    """Sign in with changed claims; ``None`` leaves one out."""
+    claims = {
+        name: value for name, value in (CLAIMS | {"sub": subject} | changes).items() if value is not None
+    }
+    return Admission(found, directory).admit(
+        found.providers["default"], issuer=ISSUER, subject=subject, claims=claims, now=NOW
+    )
+
+
+def test_without_a_directory_a_person_is_what_the_provider_says() -> None:
+    found = make_settings(issuer=ISSUER, attribute_map=MAP)
+    assert enter(found, None) == Identity(
+        id=user_key(ISSUER, "1"),
+        provider="default",
+        issuer=ISSUER,
+        subject="1",
+        username="jane",
+        name="Jane Doe",
+        email="jane@corp.example",
+        phone="+49 30 1",
+        comment="fourth floor",
+        groups=("admin", "staff"),
+        organizations=(),
+        acr="2",
+        auth_time=NOW - 5,
+        claims=freeze(CLAIMS),
+    )
+
+
+def test_the_first_sign_in_makes_the_user(directory: Directory) -> None:
+    identity = enter(settings(attribute_map=MAP, organization="one two"), directory)
+    assert identity.organizations == ("one", "two")
+    assert (identity.name, identity.groups) == ("Jane Doe", ("admin", "staff"))
+    user = directory.find(ISSUER, "1")
+    assert user is not None
+    assert user.id == identity.id
+    assert user.phone == "+49 30 1"
+
+
+def test_a_later_sign_in_brings_what_has_changed_and_takes_nothing_away(directory: Directory) -> None:
+    found = settings(attribute_map=MAP)
+    enter(found, directory)
+    later = enter(found, directory, name="Jane Roe", email=None, phone_number="2", note=None)
+    assert (later.name, later.email, later.phone, later.comment) == (
+        "Jane Roe",
+        "jane@corp.example",
+        "2",
+        "fourth floor",
+    )
+    last = enter(found, directory, name=None, email="j@corp.example", phone_number=None, note="fifth")
+    assert (last.name, last.email, last.phone, last.comment) == ("Jane Roe", "j@corp.example", "2", "fifth")
+
+
+@pytest.mark.parametrize(
+    ("keys", "allow", "enters"),
+    [
+        # Judged is the user as this sign-in would leave it: by name, groups and organizations.
+        ({}, "user:janet", True),
+        ({}, "user:jane", False),
+        ({"always_update": False}, "user:jane", True),
+        ({"always_update": False}, "user:janet", False),
+        ({}, "group:staff", True),
+        ({}, "group:new", False),
+        ({"group_sync": "always"}, "group:new", True),
+        ({"group_sync": "always"}, "group:staff", False),
+        ({"group_sync": "always", "always_update": False}, "group:new", True),
+        ({}, "organization:DEFAULT", True),
+        ({"organization": "other"}, "organization:other", False),
+    ],
+)
+def test_judged_is_who_enters(
+    directory: Directory, keys: dict[str, Any], allow: str, *, enters: bool
+) -> None:
+    enter(settings(attribute_map=MAP), directory)
+    found = settings(attribute_map=MAP, allow=allow, **keys)
+    changes: dict[str, Any] = {"preferred_username": "janet", "groups": ["new"]}
+    if enters:
+        enter(found, directory, **changes)
+        return
+    with pytest.raises(AccessDeniedError) as refusal:
+        enter(found, directory, **changes)
+    assert refusal.value.code == "not_allowed"
+    user = directory.find(ISSUER, "1")
+    assert user is not None
+    assert (user.username, user.groups) == ("jane", ("admin", "staff"))
+
+
+@pytest.mark.parametrize(
+    ("verified", "enters"), [(True, True), (None, True), (False, False), ("true", False), (1, False)]
+)
+def test_an_address_that_the_provider_denies_opens_nothing(verified: Any, *, enters: bool) -> None:
+    found = make_settings(issuer=ISSUER, attribute_map=MAP, allow="email_domain:corp.example")
+    if enters:
+        assert enter(found, None, email_verified=verified).email == "jane@corp.example"
+        return
+    with pytest.raises(AccessDeniedError) as refusal:
+        enter(found, None, email_verified=verified)
+    assert refusal.value.code == "not_allowed"
+
+
+def test_the_address_that_the_directory_remembers_opens_nothing(directory: Directory) -> None:
+    enter(settings(attribute_map=MAP), directory)
+    with pytest.raises(AccessDeniedError):
+        enter(settings(attribute_map=MAP, allow="email_domain:corp.example"), directory, email=None)
+
+
+def test_rules_see_claims_and_provider() -> None:
+    for allow, enters in (
+        ("claim:acr=2", True),
+        ("claim:acr=1", False),
+        ("provider:default", True),
+        ("provider:other", False),
+    ):
+        found = make_settings(
+            issuer=ISSUER,
+            attribute_map=MAP,
+            allow=allow,
+            directory="sqlite:////nowhere.db",
+            **{"provider:other": {"issuer": "https://b.example", "client_id": "b", "client_secret": "s"}},
+        )
+        if enters:
+            enter(found, None)
+        else:
+            with pytest.raises(AccessDeniedError):
+                enter(found, None)
+
+
+def test_a_username_that_is_an_address_must_be_verified() -> None:
+    found = make_settings(issuer=ISSUER, attribute_map='{"username": "email", "email": "email"}')
+    with pytest.raises(AccessDeniedError) as refusal:
+        enter(found, None, email_verified=False)
+    assert refusal.value.code == "email_not_verified"
+    assert enter(found, None, email_verified=True).username == "jane@corp.example"
+
+
+def test_strangers_stay_out_where_no_users_are_made(directory: Directory) -> None:
+    with pytest.raises(AccessDeniedError):
+        enter(settings(attribute_map=MAP, create_users=False), directory)
+    assert directory.find(ISSUER, "1") is None
+
+
+@pytest.mark.parametrize("create_users", [True, False])
+def test_a_refresh_makes_no_user(directory: Directory, *, create_users: bool) -> None:
+    found = settings(attribute_map=MAP, create_users=create_users)
+    admission, default = Admission(found, directory), found.providers["default"]
+    with pytest.raises(AccessDeniedError):
+        admission.admit_again(default, issuer=ISSUER, subject="1", claims=CLAIMS, now=NOW)
+    assert directory.find(ISSUER, "1") is None
+    enter(settings(attribute_map=MAP), directory)
+    again = admission.admit_again(
+        default, issuer=ISSUER, subject="1", claims=CLAIMS | {"name": "Jane Roe"}, now=NOW
+    )
+    assert again.name == "Jane Roe"
+
+
+def test_a_linked_person_is_the_user_under_the_issuer_and_subject_of_this_sign_in(
+    directory: Directory,
+) -> None:
+    jane = enter(settings(attribute_map=MAP), directory)
+    directory.link(jane.id, ISSUER, "77", now=NOW)
+    linked = enter(settings(attribute_map=MAP), directory, subject="77")
+    assert (linked.id, linked.issuer, linked.subject) == (jane.id, ISSUER, "77")
+
+
+@pytest.mark.parametrize(
+    ("acr", "auth_time", "expected"),
+    [
+        ("2", 5, ("2", 5)),
+        ("2", 5.9, ("2", 5)),
+        (2, "5", (None, None)),
+        (["2"], [5], (None, None)),
+        (None, None, (None, None)),
+        ("", 0, ("", 0)),
+    ],
+)
+def test_how_and_when_a_person_signed_in_is_told_only_as_it_should_be_written(
+    acr: Any, auth_time: Any, expected: tuple[str | None, int | None]
+) -> None:
+    identity = enter(make_settings(issuer=ISSUER, attribute_map=MAP), None, acr=acr, auth_time=auth_time)
+    assert (identity.acr, identity.auth_time) == expected

@@ -161,6 +161,8 @@ def _passed_over(tree: ast.Module) -> Iterator[tuple[Position, Position]]:
                     yield _span(keyword.value)
             case ast.keyword(arg="slots", value=part):
                 yield _span(part)
+            case ast.If(test=ast.Name(id="TYPE_CHECKING") as part):
+                yield _span(part)
 
 
 def _compared_with_a_word(tree: ast.Module) -> Iterator[Position]:

@@ -46,7 +46,7 @@ CORE = {
     "web/signin/login": ("tests/web/signin/test_login_answers.py",),
     "web/signin/callback": ("tests/web/signin/test_callback.py",),
     "web/signout/logout": ("tests/web/signout/test_logout.py",),
-    "web/signout/backchannel": ("tests/web/signout/test_backchannel.py",),
+    "web/signout/backchannel": ("tests/web/signout/test_backchannel_answers.py",),
     "session/model": ("tests/session/test_model.py",),
     "session/manager": ("tests/session/test_manager.py",),
     "session/revocation": ("tests/session/test_revocation.py",),

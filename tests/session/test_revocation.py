@@ -30,10 +30,13 @@ class Shared:
     away: bool = False
     answers: list[tuple[Revocation, ...]] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
+    #: how often it was called, also when it was away
+    calls: int = 0
     written: list[tuple[str, int]] = field(default_factory=list)
     disabled: frozenset[str] = frozenset()
 
     def revocations(self, since: int) -> tuple[Revocation, ...]:
+        self.calls += 1
         if self.away:
             raise StoreUnavailableError("the directory is away")
         self.asked.append(since)
@@ -245,3 +248,107 @@ def test_of_two_requests_that_find_the_list_old_one_asks_for_it(reading: int, aw
     assert revocations.ended("s", "u", 0)
     assert others in ([True], [])
     assert source.tries == 1
+
+
+# At this moment
+
+
+def test_at_this_moment_means_a_list_that_is_read_now(clock: Clock) -> None:
+    shared = Shared(answers=[(), (line(1, session_name("s")),)])
+    revocations = make(shared, clock)
+    assert not revocations.ended("s", "u", 0)
+    assert not revocations.ended("s", "u", 0)
+    assert revocations.ended_by_now("s", "u", 0)
+    assert shared.asked == [0, 0]
+    # The next request goes by what was just read.
+    clock.now += 4
+    assert revocations.ended("s", "u", 0)
+    assert shared.asked == [0, 0]
+
+
+def test_each_source_alone_is_read(clock: Clock) -> None:
+    shared = Shared(answers=[(), (line(1, session_name("s")),)], disabled=frozenset({"v"}))
+    listed = Revocations(shared=shared, sync=5, clocks=Clocks(monotonic=clock))
+    assert not listed.ended("s", "u", 0)
+    assert listed.ended_by_now("s", "u", 0)
+    disabled = Revocations(disabled=shared.disabled_ids, sync=5, clocks=Clocks(monotonic=clock))
+    assert disabled.ended("s", "v", 0)
+    shared.disabled = frozenset({"w"})
+    assert not disabled.ended("s", "w", 0)
+    assert disabled.ended_by_now("s", "w", 0)
+
+
+def test_a_worker_that_was_just_started_reads_the_list_first() -> None:
+    now = Clock(0.0)
+    assert make(Shared(disabled=frozenset({"u"})), now).ended("s", "u", 0)
+    listed = Revocations(
+        shared=Shared(answers=[(line(1, session_name("s")),)]), sync=5, clocks=Clocks(monotonic=now)
+    )
+    assert listed.ended("s", "u", 0)
+
+
+def test_without_a_list_this_workers_own_is_the_list_of_this_moment(clock: Clock) -> None:
+    revocations = Revocations(sync=5, clocks=Clocks(monotonic=clock))
+    assert not revocations.ended_by_now("s", "u", 0)
+    revocations.revoke("s", expires=LATER)
+    assert revocations.ended_by_now("s", "u", 0)
+
+
+def test_what_cannot_be_read_at_this_moment_is_asked_for_once_a_second(clock: Clock) -> None:
+    shared = Shared(away=True)
+    revocations = make(shared, clock)
+    with pytest.raises(StoreUnavailableError, match="the directory is away"):
+        revocations.ended_by_now("s", "u", 0)
+    shared.away = False
+    clock.now += RETRY - 0.5
+    with pytest.raises(StoreUnavailableError) as again:
+        revocations.ended_by_now("s", "u", 0)
+    assert again.value.detail == "the directory is away"
+    assert shared.asked == []
+    clock.now += 0.5
+    assert not revocations.ended_by_now("s", "u", 0)
+    assert shared.asked == [0]
+
+
+def test_a_copy_serves_for_a_minute_and_its_list_is_asked_for_once_a_second(clock: Clock) -> None:
+    shared = Shared()
+    revocations = make(shared, clock)
+    assert not revocations.ended("s", "u", 0)
+    begin, shared.away = clock.now, True
+    tries = []
+    for step in range(4 * 60):
+        clock.now, before = begin + step / 4, shared.calls
+        assert not revocations.ended("s", "u", 0)
+        if shared.calls > before:
+            tries.append(clock.now - begin)
+    assert tries == [*range(5, 60)]
+    clock.now = begin + 60
+    assert GRACE == 60
+    with pytest.raises(StoreUnavailableError):
+        revocations.ended("s", "u", 0)
+
+
+def test_the_list_is_cleared_of_what_has_expired_whenever_it_is_read(clock: Clock) -> None:
+    wall = Clock(float(LATER))
+    shared = Shared(
+        answers=[(line(1, session_name("s"), expires=LATER), line(2, user_name("u"), 7, expires=LATER))]
+    )
+    revocations = Revocations(shared=shared, sync=5, clocks=Clocks(wall, clock))
+    assert revocations.ended("s", "-", 0)
+    clock.now += EXPIRY_GRACE
+    assert revocations.ended("s", "-", 0)
+    assert revocations.ended("-", "u", 7)
+    clock.now += 5
+    assert not revocations.ended("s", "-", 0)
+    assert not revocations.ended("-", "u", 7)
+
+
+def test_what_has_expired_before_it_was_told_is_remembered_for_the_hour(clock: Clock) -> None:
+    revocations = Revocations(sync=5, clocks=Clocks(Clock(float(LATER)), clock))
+    revocations.revoke("s", expires=LATER - 7)
+    clock.now += EXPIRY_GRACE
+    revocations.revoke("other", expires=LATER)
+    assert revocations.is_listed("s", "u", 0)
+    clock.now += 0.5
+    revocations.revoke("other", expires=LATER)
+    assert not revocations.is_listed("s", "u", 0)
