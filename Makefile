@@ -108,8 +108,7 @@ mutation: $(VENV)/.installed
 	@test -x $(VENV)/bin/cosmic-ray || $(VENV)/bin/$(PIP_INSTALL) --editable '.[test,mutation]'
 	nice -n 19 $(VENV)/bin/python -m tests.mutation.run $(or $(MODULES),--stale)
 
-# Real providers and a browser are asked only for requirements that no other test holds.
-proofs: $(VENV)/.installed $(NODE)/node_modules/.installed
+proofs: $(VENV)/.installed
 	nice -n 19 $(VENV)/bin/python -m tests.security.proofs $(REQUIREMENTS)
 
 fuzz: $(VENV)/.installed

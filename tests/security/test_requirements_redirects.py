@@ -217,6 +217,7 @@ def test_a_state_of_the_logout_that_was_not_sealed_here_says_nothing(site: Guard
     plain = urlsafe_b64encode(json.dumps("/a").encode()).decode()
     for state in (
         "/a",
+        '"/a"',
         plain,
         f"{ORIGIN}/a",
         guard(public_url="https://other.example")._sessions.sealer.seal("logout-state", "", b'"/a"'),
@@ -280,7 +281,7 @@ def test_the_redirect_uri_is_the_configured_one_whatever_the_host(
         App(),
         make_settings(public_url=f"{ORIGIN}/core", issuer=provider.issuer, public_paths="/abc/"),
     )
-    for path in ("/deep", f"{PREFIX}/login/"):
+    for path in ("/deep", f"{PREFIX}/login/", f"{PREFIX}/login/default/"):
         answer = call(
             middleware,
             environ_for(path, HTTP_HOST=host, SERVER_NAME="evil.example", SERVER_PORT="81", **NAVIGATION),

@@ -413,6 +413,17 @@ def test_a_redirect_on_the_same_host_is_followed(provider: StandIn) -> None:
     assert provider.asked("/jwks")
 
 
+@pytest.mark.requirement("3f.3")
+@pytest.mark.parametrize("name", ["discovery", "jwks"])
+def test_redirects_that_lead_on_and_on_are_given_up_after_three(provider: StandIn, name: str) -> None:
+    metadata = cache_for(oidc_settings(provider))
+    path = {"discovery": "/.well-known/openid-configuration", "jwks": "/jwks"}[name]
+    provider.answers[name] = Answer(status=302, headers=(("Location", path),))
+    with pytest.raises(ProviderError, match="302"):
+        metadata.load_keys()
+    assert len(provider.asked(path)) == 4
+
+
 # Endpoints in the settings
 
 

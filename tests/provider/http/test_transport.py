@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -225,9 +226,18 @@ def test_gzip_that_nobody_asked_for_is_undone() -> None:
 @pytest.mark.requirement("3f.7", "V21")
 def test_a_compressed_bomb_is_not_blown_up() -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
-    with raw_server(ok(bomb, b"Content-Encoding: gzip")) as server, pytest.raises(ProviderError) as refusal:
-        get(server.origin, limit=200_000)
+    tracemalloc.start()
+    try:
+        with (
+            raw_server(ok(bomb, b"Content-Encoding: gzip")) as server,
+            pytest.raises(ProviderError) as refusal,
+        ):
+            get(server.origin, limit=200_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert refusal.value.code == "answer_too_large"
+    assert peak < 5_000_000
 
 
 @pytest.mark.parametrize(
