@@ -31,7 +31,7 @@ from oauth2_mw.provider.http.messages import Timeouts
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.web.signin.attempt import LocalReplayCache
-from tests.support.hosts.guarded import Guarded, guard, guarded
+from tests.support.hosts.guarded import Guarded, guard, guarded, sign_in
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.providers.standin import Answer, StandIn
 from tests.support.settings.keys import text_key
@@ -117,6 +117,22 @@ def test_a_header_full_of_cookies_costs_little(header: str) -> None:
     started = time.process_time()
     assert call(middleware, environ_for("/", HTTP_COOKIE=header)).status == 401
     assert time.process_time() - started < 2
+
+
+@pytest.mark.requirement("3h.9")
+def test_of_a_thousand_copies_of_a_session_few_are_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    middleware = guard()
+    backend = middleware._sessions._backend
+    really_open, opened = backend.open, []
+
+    def open_(chunk_count: int, sealed: str) -> Any:
+        opened.append(sealed)
+        return really_open(chunk_count, sealed)
+
+    monkeypatch.setattr(backend, "open", open_)
+    header = "; ".join([sign_in(middleware)] * 1000)
+    assert call(middleware, environ_for("/", HTTP_COOKIE=header)).status == 401
+    assert len(opened) <= 3
 
 
 # Documents
