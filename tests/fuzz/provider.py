@@ -200,7 +200,7 @@ def token_response(data: bytes) -> None:
                 assert text.isascii()
                 assert text.isprintable()
                 assert " " not in text
-                assert 0 < len(text) <= 16 * 1024
+                assert 0 < len(text) <= 64 * 1024
             assert issuer is None or found.id_token
             assert found.expires_in is None or type(found.expires_in) is int
             assert 1 <= (found.expires_in or 1) < 4 * 10**9

@@ -373,6 +373,21 @@ def test_what_is_needed_and_unknown_ends_the_sign_in(provider: StandIn, answer: 
     assert isinstance(error, (ProviderError, ProviderUnavailableError, TokenError))
 
 
+def test_a_long_access_token_ends_a_sign_in_only_where_it_must_be_used(provider: StandIn) -> None:
+    provider.token_response = lambda good: {
+        **good,
+        "access_token": "a" * 16_385,
+        "refresh_token": "b" * 16_385,
+    }
+    provider.claims["at_hash"] = LEFT_OUT
+    assert sign_in(provider, client_for(oidc_settings(provider))).tokens.access_token == "a" * 16_385
+    assert sign_in(provider, client_for(oidc_settings(provider), wishes=paths("email"))).subject == "user-1"
+    error = refused(provider, client_for(oidc_settings(provider), needs="email"))
+    assert "is 16385 characters long" in error.detail
+    assert "asked with at most 16384: have the provider put less into it" in error.detail
+    assert not provider.asked("/userinfo")
+
+
 def test_userinfo_that_is_gone_or_slow_ends_no_sign_in(provider: StandIn) -> None:
     provider.metadata["userinfo_endpoint"] = "http://127.0.0.1:1/userinfo"
     client = client_for(oidc_settings(provider), wishes=paths("email"))

@@ -442,7 +442,7 @@ SPELLINGS = [
             ("3b.23", "a header that is a list", header_bytes(b'["RS256"]')),
         )
     ),
-    refused("3b.22", "just above 16 KiB", claims(x="x" * 13_000), "token_response", status=502, until=TOKEN),
+    refused("3b.22", "just above 16 KiB", claims(x="x" * 13_000), "token_malformed", until=TOKEN),
     refused(
         "3b.22 J5 V4",
         "a header of 200 KB",

@@ -14,6 +14,8 @@ from oauth2_mw.settings.presets import QuirkName
 
 #: bytes
 USERINFO_LIMIT = 512 * 1024
+#: characters; servers accept no longer header
+MAX_ACCESS_TOKEN = 16 * 1024
 
 #: Validates a signed response and returns its claims.
 ReadSigned = Callable[[str], dict[str, Any]]
@@ -49,6 +51,12 @@ def fetch_userinfo(
 def _fetch(
     transport: Transport, url: str, access_token: str, *, read_signed: ReadSigned | None = None
 ) -> Any:
+    if len(access_token) > MAX_ACCESS_TOKEN:
+        raise ProviderError(
+            f"the access token is {len(access_token)} characters long, and {url} is asked with at most "
+            f"{MAX_ACCESS_TOKEN}: have the provider put less into it, such as fewer groups",
+            code="userinfo",
+        )
     # No redirect is followed: the token is sent to the configured address alone.
     response = transport.get_json(
         url, limit=USERINFO_LIMIT, headers={"Authorization": f"Bearer {access_token}"}

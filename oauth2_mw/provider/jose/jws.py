@@ -66,7 +66,11 @@ def read_jws(token: str, kind: TokenKind) -> tuple[dict[str, Any], dict[str, Any
     :raises TokenError: ``token_malformed``.
     """
     if len(token) > MAX_TOKEN:
-        raise TokenError(f"the {kind.name} is longer than {MAX_TOKEN} characters", code="token_malformed")
+        raise TokenError(
+            f"the {kind.name} is {len(token)} characters long, and at most {MAX_TOKEN} are read: have the provider put "
+            "less into it, such as fewer groups",
+            code="token_malformed",
+        )
     segments = token.split(".")
     if len(segments) != 3:
         raise TokenError(

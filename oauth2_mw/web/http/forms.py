@@ -9,6 +9,7 @@ from webob import Request
 
 from oauth2_mw.boundary import strict_query
 from oauth2_mw.errors import BadRequestError, MethodNotAllowedError
+from oauth2_mw.settings.text import shown
 from oauth2_mw.web.http.urls import Urls
 
 #: Octets of a query string, and of a form, that our own URLs read.
@@ -56,7 +57,9 @@ def _body(request: Request) -> str:
         raise BadRequestError(f"a form was expected, not {request.content_type!r}", code="bad_form")
     length = request.environ.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdigit() and len(length) < 8) or int(length) > MAX_FORM:
-        raise BadRequestError("the form is too long or of unknown length", code="bad_form")
+        raise BadRequestError(
+            f"the form is {shown(length)} octets long, and at most {MAX_FORM} are read", code="bad_form"
+        )
     try:
         body = request.environ["wsgi.input"].read(int(length))
     except (OSError, ValueError, KeyError) as error:
