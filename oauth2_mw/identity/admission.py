@@ -14,6 +14,7 @@ from oauth2_mw.audit import audit
 from oauth2_mw.boundary import numeric_date
 from oauth2_mw.identity.mapping import Attributes, map_claims, shown_groups, unusable_attributes
 from oauth2_mw.identity.model import Identity, User, freeze, user_key
+from oauth2_mw.identity.usernames import bad_username, fault_alone
 from oauth2_mw.identity.verification import check_username_verified, is_verified, shown_verification
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
@@ -70,6 +71,9 @@ class Admission:
         stored = directory.find(issuer, subject) if directory is not None else None
         user = _expected(provider, stored, attributes, issuer=issuer, subject=subject)
         if directory is None:
+            reason = fault_alone(attributes.username)
+            if reason is not None:
+                raise bad_username(provider.name, reason)
             # Organizations are memberships in the directory.
             user = replace(user, organizations=())
         self._judge(provider, user, attributes, claims)

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from oauth2_mw.errors import AccessDeniedError, ProviderError
 from oauth2_mw.identity.model import user_key
-from oauth2_mw.identity.usernames import fault
+from oauth2_mw.identity.usernames import bad_username, fault
 from oauth2_mw.identity.users import UserTable
 from oauth2_mw.observe import new_id
 
@@ -52,12 +52,7 @@ def create(
     """
     reason = fault(attributes.username)
     if reason is not None:
-        raise AccessDeniedError(
-            f"provider {provider.name}: the username cannot be used: {reason}; correct it at the provider, or "
-            "map another claim to username in attribute_map",
-            code="bad_username",
-            message="Your username cannot be used here. Please ask an administrator for help.",
-        )
+        raise bad_username(provider.name, reason)
     user_id = new_id()
     values: dict[str, object] = {
         "id": user_id,
@@ -74,9 +69,9 @@ def create(
     owner = users.claim_name(connection, user_id, attributes.username)
     if owner != user_id:
         raise AccessDeniedError(
-            f"provider {provider.name}: the username {attributes.username!r} belongs, or once belonged, to user "
-            f"{owner}; give one of them another name at the provider, or set a username_prefix; when both are one "
-            "person: oauth2-mw users link",
+            f"provider {provider.name}: the username {attributes.username!r}, or one that looks like it, belongs, or "
+            f"once belonged, to user {owner}; give one of them another name at the provider, or set a "
+            "username_prefix; when both are one person: oauth2-mw users link",
             code="username_taken",
             message="Your username already belongs to somebody else here. Please ask an administrator for help.",
         )
@@ -109,7 +104,7 @@ def refresh(
         if username and username != row.username:
             refused = fault(username)
             if refused is None and users.claim_name(connection, row.id, username) != row.id:
-                refused = "the name belongs, or once belonged, to another user"
+                refused = "the name, or one that looks like it, belongs, or once belonged, to another user"
             if refused is None:
                 changed["username"] = username
         if changed:

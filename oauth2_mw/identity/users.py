@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, TableClause
 from sqlalchemy.engine import Connection
 
 from oauth2_mw.identity.model import User
-from oauth2_mw.identity.usernames import name_key
+from oauth2_mw.identity.usernames import name_key, skeleton
 from oauth2_mw.sql import Database
 
 #: How many users are read at once.
@@ -80,12 +80,20 @@ class UserTable:
         return bool(connection.execute(change).rowcount == 1)
 
     def claim_name(self, connection: Connection, user_id: str, username: str) -> str:
-        """Give a name to a user, unless it was ever given to another. Return the id of the user who has it."""
-        table, key = self._tables.usernames, name_key(username)
-        if self._db.insert_new(connection, table, {"name_key": key, "user_id": user_id}):
-            return user_id
-        owner = sa.select(table.c.user_id).where(table.c.name_key == key)
-        return str(connection.execute(owner).scalar_one())
+        """Give a name to a user, unless it or one that looks like it was ever given to another.
+
+        :returns: the id of the user who has it.
+        """
+        table = self._tables.usernames
+        # The skeleton is a name of its own that nobody else may have, be it written in Latin letters or in others.
+        for key in dict.fromkeys((skeleton(username), name_key(username))):
+            if self._db.insert_new(connection, table, {"name_key": key, "user_id": user_id}):
+                continue
+            owner = sa.select(table.c.user_id).where(table.c.name_key == key)
+            owner_id = str(connection.execute(owner).scalar_one())
+            if owner_id != user_id:
+                return owner_id
+        return user_id
 
     def owner_of_name(self, connection: Connection, username: str) -> str | None:
         """Return the id of the user to whom a name was ever given, or ``None``."""

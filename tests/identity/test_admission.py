@@ -273,7 +273,7 @@ def test_a_linked_person_is_the_user_under_the_issuer_and_subject_of_this_sign_i
         (2, "5", (None, None)),
         (["2"], [5], (None, None)),
         (None, None, (None, None)),
-        ("", 0, ("", 0)),
+        ("2", 0, ("2", None)),
     ],
 )
 def test_how_and_when_a_person_signed_in_is_told_only_as_it_should_be_written(

@@ -352,6 +352,92 @@ def test_localpart_needs_one_domain() -> None:
     make_settings(**local, allow="email_domain:a.example")
 
 
+# Names that look like another's
+
+SEO = "\u0441\u0435\u043e"  # Cyrillic, and to the eye "ceo"
+
+
+def named(
+    standin: StandIn, subject: str, username: object, folder: Path | None
+) -> tuple[Guarded, str | None]:
+    where = {} if folder is None else {"directory": f"sqlite:///{folder / 'users.db'}"}
+    return signs_in(standin, {"sub": subject, "preferred_username": username}, **where)
+
+
+def says_why(site: Guarded, code: str) -> bool:
+    (line,) = (line for line in site.audit if "event=login_failed" in line)
+    return f"code={code} " in line and site.app.calls == 0
+
+
+@pytest.mark.requirement("R-look-alike")
+@pytest.mark.parametrize("username", [SEO, SEO.upper(), "\ua4da\ua4f0\ua4f3", "ce\u1d0f"], ids=ascii)
+@pytest.mark.parametrize("directory", ["", "a directory"])
+def test_a_name_of_another_alphabet_is_not_taken_for_the_latin_one(
+    standin: StandIn, tmp_path: Path, username: str, directory: str
+) -> None:
+    folder = tmp_path if directory else None
+    assert named(standin, "1", "ceo", folder)[1] == "ceo"
+    site, user = named(standin, "2", username, folder)
+    assert user is None
+    assert says_why(site, "username_taken" if directory else "bad_username")
+
+
+@pytest.mark.requirement("R-look-alike")
+@pytest.mark.parametrize(
+    ("username", "code"),
+    [
+        ("c\u0435o", "bad_username"),
+        ("\uff43\uff45\uff4f", "bad_username"),
+        ("ce\u200bo", "bad_username"),
+        ("ce\u00ado", "bad_username"),
+        ("ceo\u202e", "bad_username"),
+        ("ceo ", "bad_username"),
+        ({"ceo": 1}, "no_username"),
+        (["ceo"], "no_username"),
+        (True, "no_username"),
+        (1.5, "no_username"),
+        ("", "no_username"),
+        (None, "no_username"),
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("directory", ["", "a directory"])
+def test_a_name_that_hides_something_or_is_none_enters_nowhere(
+    standin: StandIn, tmp_path: Path, username: object, code: str, directory: str
+) -> None:
+    site, user = named(standin, "2", username, tmp_path if directory else None)
+    assert user is None
+    assert says_why(site, code)
+
+
+@pytest.mark.requirement("R-look-alike")
+def test_with_a_directory_a_name_of_another_alphabet_waits_for_no_latin_one(
+    standin: StandIn, tmp_path: Path
+) -> None:
+    assert named(standin, "1", "\u0438\u0432\u0430\u043d\u043e\u0432", tmp_path)[1] is not None
+    assert named(standin, "2", SEO, tmp_path)[1] is not None
+    site, user = named(standin, "3", "ceo", tmp_path)
+    assert user is None
+    assert says_why(site, "username_taken")
+    # A rename is refused as well, and the old name stays.
+    assert named(standin, "4", "jane", tmp_path)[1] == "jane"
+    assert named(standin, "4", "CEO", tmp_path)[1] == "jane"
+    # Who has a name keeps it, and may change its alphabet.
+    assert named(standin, "2", SEO, tmp_path)[1] is not None
+    assert named(standin, "2", "ceo", tmp_path)[1] == "ceo"
+
+
+@pytest.mark.requirement("R-look-alike")
+@pytest.mark.parametrize("username", ["CEO", "Ceo"])
+def test_with_a_directory_two_names_that_differ_in_case_are_one(
+    standin: StandIn, tmp_path: Path, username: str
+) -> None:
+    assert named(standin, "1", "ceo", tmp_path)[1] == "ceo"
+    site, user = named(standin, "2", username, tmp_path)
+    assert user is None
+    assert says_why(site, "username_taken")
+
+
 # Two providers, one subject space
 
 
