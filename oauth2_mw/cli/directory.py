@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oauth2_mw.cli.terminal import CommandError, printable
-from oauth2_mw.identity.usernames import name_key
+from oauth2_mw.identity.usernames import name_key, skeleton
 from oauth2_mw.session import opening
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import Settings
@@ -86,7 +86,9 @@ def find_user(
             )
         user = by_id or by_name
         if user is not None and user is by_name and name_key(user.username) != name_key(words[0]):
-            print(f"note: {name} is an earlier name of {printable(user.username)}", file=sys.stderr)
+            looks_alike = skeleton(user.username) == skeleton(words[0])
+            what = "looks like the name" if looks_alike else "is an earlier name"
+            print(f"note: {name} {what} of {printable(user.username)}", file=sys.stderr)
     if user is None:
         raise CommandError(f"there is no user {name} in the directory; oauth2-mw users list shows all")
     return user

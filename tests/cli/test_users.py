@@ -176,6 +176,14 @@ def test_an_earlier_name_finds_the_user_and_says_so(
 
 
 @pytest.mark.usefixtures("jane")
+def test_a_name_that_only_looks_like_a_users_says_so(operator: Operator, directory: Directory) -> None:
+    ceo = sign_in(directory, "2", username="\u0441\u0435\u043e")
+    answer = operator.run("users", "show", operator.ini, "ceo")
+    assert answer.out.startswith(f"id:             {ceo.id}")
+    assert answer.err == "note: ceo looks like the name of \u0441\u0435\u043e\n"
+
+
+@pytest.mark.usefixtures("jane")
 @pytest.mark.parametrize("words", [["joan"], [ISSUER, "2"], ["https://elsewhere.example", "1"], ["j\udcffx"]])
 @pytest.mark.parametrize("action", ["show", "disable", "enable"])
 def test_show_tells_that_a_user_is_unknown(operator: Operator, action: str, words: list[str]) -> None:

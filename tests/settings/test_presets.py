@@ -123,6 +123,43 @@ def test_usernames_in_a_preset_are_unique_or_shared(tmp_path: Path) -> None:
         presets.read("own.ini", tmp_path)
 
 
+# Presets written by hand
+
+CARELESS = """
+[provider]
+provider = Careless
+authorization_endpoint = https://id.example.com/authorize
+token_endpoint = https://id.example.com/token
+userinfo_endpoint = http://id.example.com/user
+public = https://id.example.com
+pkce = off
+subject = emails[0].value
+email_verified = {verified}
+attribute_map = {map}
+"""
+
+
+@pytest.mark.parametrize(
+    ("verified", "mapped", "has_fault"),
+    [
+        ("claim", "email", "no"),
+        ("claim", "mail", "yes"),
+        *((verified, "email", "yes") for verified in ("never", "always", "true", "null", "[]", "1")),
+    ],
+)
+def test_every_fault_of_a_preset_is_said_at_once_and_where_it_comes_from(
+    tmp_path: Path, verified: str, mapped: str, has_fault: str
+) -> None:
+    mapping = f'{{"username": "{mapped}", "email": "email"}}'
+    (tmp_path / "own.ini").write_text(CARELESS.format(verified=verified, map=mapping))
+    found = problems(service(preset="own.ini", **CLIENT), base=tmp_path)
+    of_preset = {"userinfo_endpoint", "pkce", "subject"} | (
+        {"email_verified"} if has_fault == "yes" else set()
+    )
+    assert {line.split(": ")[0].removeprefix("[oauth2_mw] ") for line in found} == {"allow", *of_preset}
+    assert sum("it comes from the preset own.ini" in line for line in found) == len(of_preset)
+
+
 # Providers that refuse PKCE
 
 
