@@ -27,9 +27,10 @@ PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
 help:
 	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
-	@echo "make check       what to run after every change: ruff, mypy, import-linter, the documentation, in-process tests"
-	@echo "make check-deep  the same with all in-process tests, properties at full budget, and coverage: a floor for the"
-	@echo "                 package, all of the security core"
+	@echo "make check       what to run after every change: ruff, mypy, import-linter, the documentation, every in-process"
+	@echo "                 test with a few of its values"
+	@echo "make check-deep  the same with all values, properties at full budget, and coverage: a floor for the package, all"
+	@echo "                 of the security core"
 	@echo "make test        check-deep, then the tests against real providers, servers and a browser; last the requirements"
 	@echo "                 of tests/security/requirements.tsv that no test has proved"
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from hypothesis import settings
 from jinja2.bccache import Bucket
 
 from tests.security import requirements
+from tests.support import surplus
 from tests.support.clock import Clock
 from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.hosts.loopback import stay_here
@@ -42,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Which requirements of ``tests/security/requirements.tsv`` a run has held is written down."""
     # pytest-xdist marks the processes that it starts.
     config.pluginmanager.register(requirements.Plugin(worker=hasattr(config, "workerinput")), "requirements")
+    gc.disable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -49,8 +52,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"Redis server of the in-process tests: {program()}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_finish() -> None:
+    """Ten thousand tests are no garbage: nothing looks at them again and again, while they are collected or after."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What a property meets by chance counts as covered for nobody: coverage is the same in every run."""
+    surplus.mark(items)
+    config.stash[surplus.DEEP_ALONE] = surplus.deep_alone(items)
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("no_cover")

@@ -1,0 +1,77 @@
+"""Which cases of a parametrised test are run after every change, and which of them wait for ``make check-deep``.
+
+Hundreds of values for one rule are for the deep run. After every change a few from anywhere in their list will do, as
+long as each requirement keeps a case, and each value of a list that is short itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from zlib import crc32
+
+import pytest
+
+#: cases of one test that are run after every change
+FEW = 5
+
+#: Under this key a run keeps the requirements that none but ``deep`` tests prove, of the in-process tests it collected.
+DEEP_ALONE = pytest.StashKey[frozenset[str]]()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of a parametrised test."""
+
+    nodeid: str
+    requirements: frozenset[str]
+    #: argument -> number of its value in the list of that argument
+    values: Mapping[str, int]
+
+    @classmethod
+    def of(cls, item: pytest.Function) -> Case:
+        return cls(item.nodeid, _requirements(item), item.callspec.indices)
+
+
+def mark(items: Iterable[pytest.Item]) -> None:
+    """Mark those cases ``deep`` that the others of the same test stand for."""
+    tests: defaultdict[str, dict[str, pytest.Function]] = defaultdict(dict)
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            tests[item.nodeid.partition("[")[0]][item.nodeid] = item
+    for cases in tests.values():
+        for case in surplus([Case.of(item) for item in cases.values()]):
+            cases[case.nodeid].add_marker("deep")
+
+
+def deep_alone(items: Iterable[pytest.Item]) -> frozenset[str]:
+    """The requirements that only tests prove that wait for the deep run."""
+    proved: dict[bool, set[str]] = {True: set(), False: set()}
+    for item in items:
+        if "integration" not in item.path.parts:
+            deep = item.get_closest_marker("deep") is not None
+            proved[deep] |= _requirements(item)
+    return frozenset(proved[True] - proved[False])
+
+
+def surplus(cases: Iterable[Case]) -> Iterator[Case]:
+    """The cases of one test beyond :data:`FEW` that show nothing new."""
+    numbers: defaultdict[str, set[int]] = defaultdict(set)
+    # In an order that is always the same and has nothing to do with that of the values.
+    cases = sorted(cases, key=lambda case: crc32(case.nodeid.encode()))
+    for case in cases:
+        for name, number in case.values.items():
+            numbers[name].add(number)
+    kept, shown = 0, set[object]()
+    for case in cases:
+        shows = {*case.requirements, *(pair for pair in case.values.items() if len(numbers[pair[0]]) <= FEW)}
+        if kept >= FEW and shows <= shown:
+            yield case
+        else:
+            kept += 1
+            shown |= shows
+
+
+def _requirements(item: pytest.Item) -> frozenset[str]:
+    return frozenset(id_ for marker in item.iter_markers("requirement") for id_ in marker.args)

@@ -1,0 +1,45 @@
+"""What is left out of ``make check`` is shown by what stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.surplus import DEEP_ALONE, FEW, Case, surplus
+
+
+def kept(cases: list[Case]) -> list[Case]:
+    left_out = {case.nodeid for case in surplus(cases)}
+    return [case for case in cases if case.nodeid not in left_out]
+
+
+def test_a_few_of_many_values_are_kept_and_not_the_first() -> None:
+    cases = [Case(f"test[{number}]", frozenset(), {"value": number}) for number in range(500)]
+    numbers = {case.values["value"] for case in kept(cases)}
+    assert len(numbers) == FEW
+    assert max(numbers) > 250
+    assert kept(cases[:FEW]) == cases[:FEW]
+
+
+def test_every_requirement_keeps_a_case() -> None:
+    cases = [
+        Case(f"test[{number}]", frozenset({f"R{number % 40}"}), {"value": number}) for number in range(400)
+    ]
+    assert {id_ for case in kept(cases) for id_ in case.requirements} == {
+        f"R{number}" for number in range(40)
+    }
+
+
+def test_every_value_of_a_short_list_keeps_a_case() -> None:
+    cases = [
+        Case(f"test[{value}-{store}]", frozenset(), {"value": value, "store": store})
+        for value in range(100)
+        for store in range(FEW)
+    ]
+    assert {case.values["store"] for case in kept(cases)} == set(range(FEW))
+    assert len(kept(cases)) < 4 * FEW
+
+
+def test_no_requirement_waits_for_the_deep_run(request: pytest.FixtureRequest) -> None:
+    """A run of a few files does not know what the others prove."""
+    of_all = not request.config.getoption("file_or_dir")
+    assert not of_all or request.config.stash[DEEP_ALONE] == frozenset()
