@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    # A connection that finds the queue full is tried again after a second, and then after three.
+    request_queue_size = 128
 
     def server_bind(self) -> None:
         # HTTPServer asks the resolver for this machine's name here; nobody needs the answer.

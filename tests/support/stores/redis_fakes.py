@@ -86,6 +86,8 @@ def _listening() -> Iterator[tuple[socket.socket, Callable[[Callable[[socket.soc
             while not ended.is_set():
                 with suppress(OSError):
                     connection, _ = listener.accept()
+                    # A second small answer would wait for the acknowledgement of the first, 40 ms.
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     threading.Thread(target=serve, args=(connection,), daemon=True).start()
 
         threads.append(threading.Thread(target=run, daemon=True))
