@@ -7,35 +7,34 @@ import logging
 import re
 from collections.abc import Iterator
 from logging.handlers import BufferingHandler
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw import audit as module
 from oauth2_mw.audit import EVENTS, FIELDS, MAX_VALUE, audit
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.observe import has_hidden
-
-PACKAGE = Path(module.__file__).parent
-
+from tests.support.source import trees
 
 # The declarations
 
 
 def calls() -> Iterator[tuple[str, str, list[str]]]:
     """(event, place, fields) of every call in the package; an event may be chosen between two literals."""
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "audit":
+    for module, tree in trees().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and "audit" in (
+                getattr(node.func, "id", None),
+                getattr(node.func, "attr", None),
+            ):
                 [event] = node.args
                 # ``**fields`` has no name: it could not be checked here.
                 names = [str(keyword.arg) for keyword in node.keywords]
                 fields = " ".join(names).replace("identity", "provider user username").split()
                 for name in [event.body, event.orelse] if isinstance(event, ast.IfExp) else [event]:
-                    yield ast.literal_eval(name), f"{path.name}:{node.lineno}", fields
+                    yield ast.literal_eval(name), f"{module}:{node.lineno}", fields
 
 
 def test_every_call_names_a_declared_event_and_fields_that_it_declares() -> None:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "oauth2_mw"
-TREES = {
-    path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
-    for path in sorted(PACKAGE.rglob("*.py"))
-}
+from tests.support.source import PACKAGE, trees
 
 #: Where the headers of our responses are written.
 RESPONSES = "web/http/responses.py"
@@ -254,7 +249,7 @@ def found(rule: Rule, *, but: frozenset[str] = frozenset()) -> list[str]:
     """Where the package breaks a rule."""
     return [
         f"{name}:{getattr(node, 'lineno', '?')}: {ast.unparse(node)}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         if name not in but
         for node in rule(tree)
     ]
@@ -366,7 +361,7 @@ def test_one_module_writes_the_headers_of_our_responses() -> None:
     module, function = RENEWAL
     (allowed,) = (
         node
-        for node in ast.walk(TREES[module])
+        for node in ast.walk(trees()[module])
         if isinstance(node, ast.FunctionDef) and node.name == function
     )
     renewal = [f"{module}:{node.lineno}: {ast.unparse(node)}" for node in headers_written_in(allowed)]
@@ -394,7 +389,7 @@ def test_nothing_dangerous_is_written_anywhere() -> None:
     allowed = {"settings/warnings.py": "'HTTP_X_FORWARDED_'", "provider/http/http_client.py": "request.url"}
     hits = [
         f"{name}:{getattr(node, 'lineno', '?')}: {ast.unparse(node)}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in dangerous_words(tree)
         if ast.unparse(node) != allowed.get(name)
     ]
@@ -424,7 +419,7 @@ def test_what_proves_something_is_compared_in_constant_time() -> None:
     """All other secrets are opened by an authenticated cipher, which compares by itself."""
     functions = {
         node.name: node
-        for node in ast.walk(TREES["provider/tokens/id_token.py"])
+        for node in ast.walk(trees()["provider/tokens/id_token.py"])
         if isinstance(node, ast.FunctionDef)
     }
     for name in ("_check_nonce", "_check_at_hash"):
@@ -438,7 +433,7 @@ def test_what_proves_something_is_compared_in_constant_time() -> None:
     )
     hits = [
         f"{name}:{node.lineno}: {ast.unparse(node)}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Compare)
         and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops)
@@ -455,13 +450,13 @@ def test_nothing_is_compressed() -> None:
     """What a length gives away of a secret cannot be given away (CRIME); ``zlib`` only unpacks answers, capped."""
     compressing = [
         f"{name}:{node.lineno}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("compress", "compressobj")
     ]
     users = [
         name
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Import)
         and {alias.name for alias in node.names} & {"zlib", "gzip", "bz2", "lzma"}

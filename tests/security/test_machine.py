@@ -461,7 +461,7 @@ def test_whatever_happens_nobody_gets_in_who_should_not() -> None:
             type("Here", (Machine,), {"provider": provider}),
             settings=settings(
                 max_examples=settings().max_examples * 4 // 5,
-                stateful_step_count=35,
+                stateful_step_count=min(35, settings().max_examples),
                 deadline=None,
                 suppress_health_check=[
                     HealthCheck.too_slow,

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 import pytest
 
-import oauth2_mw
 from oauth2_mw.errors import ConfigError, ProviderUnavailableError
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.provider.client import ProviderClient
@@ -37,11 +36,11 @@ from tests.support.providers.standin import Answer, StandIn
 from tests.support.settings.keys import text_key
 from tests.support.settings.minimal import ORIGIN, make_settings
 from tests.support.settings.providers import oidc_settings
+from tests.support.source import trees
 
 HTML = "text/html,*/*;q=0.8"
 COOKIE = "__Host-oauth2_mw"
 PREFIX = "/auth/oauth2"
-PACKAGE = Path(oauth2_mw.__path__[0])
 
 
 class Counted(io.RawIOBase):
@@ -235,9 +234,10 @@ def test_a_horde_of_anything_leaves_a_bounded_memory(tmp_path: Path) -> None:
 
 def expressions() -> Iterator[Any]:
     """Every regular expression of the package, with the ways in which its module uses it."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        nodes = list(ast.walk(ast.parse(text))) if "import re\n" in text else []
+    for module, tree in trees().items():
+        nodes = list(ast.walk(tree))
+        if not any(isinstance(node, ast.Import) and node.names[0].name == "re" for node in tree.body):
+            continue
         calls = [
             node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
         ]
@@ -257,7 +257,9 @@ def expressions() -> Iterator[Any]:
             if isinstance(of, ast.Name) and of.id == "re":
                 pattern = next(call_.args[0] for call_ in calls if call_.func is use)
             if isinstance(pattern, ast.Constant):
-                yield pytest.param(pattern.value, use.attr, id=f"{path.stem} {use.attr} {pattern.value!a}")
+                yield pytest.param(
+                    pattern.value, use.attr, id=f"{Path(module).stem} {use.attr} {pattern.value!a}"
+                )
 
 
 METHODS = ("match", "fullmatch", "search", "sub", "finditer", "findall", "split")

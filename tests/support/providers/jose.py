@@ -44,9 +44,14 @@ class Key:
 
 
 @cache
+def _rsa(number: int, bits: int) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+
+
+@cache
 def rsa_key(number: int = 1, *, bits: int = 2048, alg: str = "RS256") -> Key:
-    """An RSA key, made once: they are slow to make."""
-    return Key(rsa.generate_private_key(public_exponent=65537, key_size=bits), alg, f"rsa-{number}")
+    """An RSA key, made once: they are slow to make. The same number is the same key, whatever it is used with."""
+    return Key(_rsa(number, bits), alg, f"rsa-{number}")
 
 
 @cache
