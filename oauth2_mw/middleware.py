@@ -131,8 +131,8 @@ class OAuth2Middleware:
         # the new refresh token would be lost.
         must_set_cookie = current.needs_new_cookie and self._sessions.in_cookies
         cookies = None
-        if self._sessions.is_renewal_due(current):
-            cookies = partial(self._sessions.renewal, current, requested_at=self._monotonic())
+        if self._sessions.renewal.is_due(current):
+            cookies = partial(self._sessions.renewal.set_cookies, current, requested_at=self._monotonic())
         return self._app(
             environ,
             _personal(

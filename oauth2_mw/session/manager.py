@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from math import inf
 from typing import Any
 
-from oauth2_mw.errors import ProviderError, StoreUnavailableError
+from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.environ import EnvironWriter
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.observe import new_id
@@ -24,6 +23,7 @@ from oauth2_mw.session.cookies import MAX_COPIES, Cookies, RequestCookies
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.model import RefreshSchedule, Session, SessionRef, SignInDetails
 from oauth2_mw.session.registry import SessionRegistry
+from oauth2_mw.session.renewal import CookieRenewal
 from oauth2_mw.session.revocation import RevocationList, Revocations
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.session.stored_sessions import StoredSessions
@@ -31,9 +31,6 @@ from oauth2_mw.session.stores import Store
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
 log = logging.getLogger(__name__)
-
-#: Seconds within which a response follows so soon that nobody can have signed out meanwhile.
-PROMPT = 2
 
 
 class SessionManager:
@@ -70,6 +67,15 @@ class SessionManager:
         #: what all workers know of sessions; ``None`` if they share nothing
         self.registry = self._open_registry(store) if store is not None else None
         self._backend = self._open_backend()
+        #: whether browsers get their cookies anew
+        self.renewal = CookieRenewal(
+            self._backend,
+            self.cookies,
+            self.revocations,
+            in_cookies=self.in_cookies,
+            shared=self.registry is not None,
+            clocks=clocks,
+        )
         self._writer = EnvironWriter(settings.environ)
         self._issuers = {name: provider.user_issuer for name, provider in settings.providers.items()}
         self._cookie_name = self.cookies.session
@@ -275,56 +281,6 @@ class SessionManager:
         :raises LoginError: code ``session_too_big``, if it does not fit into a cookie even when reduced.
         """
         return self._backend.shrink_to_fit(session)
-
-    def is_renewal_due(self, current: RequestSession) -> bool:
-        """Return whether a browser's cookie has fallen behind."""
-        return current.needs_new_cookie or self._wall() >= current.renew_at
-
-    def renewal(self, current: RequestSession, *, requested_at: float = inf) -> list[str]:
-        """Return the ``Set-Cookie`` values that renew the browser's cookie, mostly an empty list.
-
-        To be asked when the response begins: a person who has signed out meanwhile, in another tab, is not to be signed
-        in again by a late cookie.
-
-        :param requested_at: the monotonic time of the request.
-        """
-        if current.session is None or not self.is_renewal_due(current):
-            return []
-        has_new_tokens = current.needs_new_cookie and self.in_cookies
-        try:
-            opened = self._backend.reload(current.cached)
-            if opened is None or self._is_over(opened.session, has_new_tokens=has_new_tokens):
-                return []
-            if not current.needs_new_cookie and self._is_left_out(opened.session, requested_at):
-                return []
-            sealed = self._backend.renew(opened.cached)
-        except StoreUnavailableError as error:
-            log.info("a session's cookie was not renewed: %s", error.detail)
-            return []
-        return self.cookies.set_session(sealed, current.cookies) if sealed is not None else []
-
-    def _is_over(self, session: Session, *, has_new_tokens: bool) -> bool:
-        """Return whether a session has ended by this moment, whatever was known of it a moment ago.
-
-        :param has_new_tokens: whether this response alone holds them. Without it the session is lost, so what this
-            worker knows decides if the list cannot be read.
-        """
-        if not session.is_alive(self._wall()):
-            return True
-        key = session.id, session.identity.id, session.sign_in.issued_at
-        try:
-            return self.revocations.ended_by_now(*key)
-        except StoreUnavailableError:
-            if not has_new_tokens:
-                raise
-            return self.revocations.is_listed(*key)
-
-    def _is_left_out(self, session: Session, requested_at: float) -> bool:
-        """Return whether another worker may have ended a session meanwhile, and its cookie can wait for a renewal."""
-        if self.registry is not None or self._monotonic() - requested_at <= PROMPT:
-            return False
-        left = session.last_used_at + session.idle_timeout - self._wall()
-        return left >= session.idle_timeout / 4
 
     def replace(self, current: RequestSession, session: Session, *, lease: int = 0) -> RequestSession | None:
         """Replace the current session by *session*, or return ``None`` if another worker has replaced it first.

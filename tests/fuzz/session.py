@@ -188,6 +188,6 @@ def _other_session(data: bytes) -> None:
     current = sessions().resolve(f"{COOKIE}={sealed}")
     assert current is not None
     if current.session is not None:
-        sessions().renewal(current)
+        sessions().renewal.set_cookies(current)
         assert json.loads(current.session.to_payload())
         assert all(type(value) is str for value in current.environ.values())

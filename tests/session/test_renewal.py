@@ -131,9 +131,9 @@ def test_new_tokens_reach_the_browser_although_the_directory_cannot_be_asked(
         raise StoreUnavailableError("away")
 
     monkeypatch.setattr(sessions.revocations._shared, "revocations", away)
-    assert sessions.renewal(refreshed) != []
+    assert sessions.renewal.set_cookies(refreshed) != []
     sessions.end(current.session)
-    assert sessions.renewal(refreshed) == []
+    assert sessions.renewal.set_cookies(refreshed) == []
 
 
 @pytest.mark.parametrize(("seconds", "sets_cookie"), [(0, True), (2, True), (2.5, False), (600, False)])

@@ -325,10 +325,10 @@ def test_a_rotation_ends_no_session_and_retiring_ends_those_that_were_not_used(
     clock.now += 120
     host.sessions._keyring.look()
     current = host.resolve(used)
-    [line] = host.sessions.renewal(current)
+    [line] = host.sessions.renewal.set_cookies(current)
     renewed = line.partition(";")[0]
     assert host.user(renewed) == "jane"
-    assert host.sessions.renewal(host.resolve(renewed)) == []
+    assert host.sessions.renewal.set_cookies(host.resolve(renewed)) == []
     clock.now += 5
     assert host.user(renewed) == "jane"
     key_file(tmp_path, new)
@@ -371,10 +371,10 @@ def test_a_session_that_ended_on_another_host_meanwhile_gets_no_cookie_of_the_ne
     clock.now += 120
     host.sessions._keyring.look()
     current = host.resolve(cookie)
-    assert len(host.sessions.renewal(current)) == 1
+    assert len(host.sessions.renewal.set_cookies(current)) == 1
     assert current.session is not None
     other.sessions.end(current.session)
-    assert host.sessions.renewal(current) == []
+    assert host.sessions.renewal.set_cookies(current) == []
 
 
 def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
@@ -389,12 +389,12 @@ def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
     current = host.resolve(cookie)
     # What cannot be written down now is for a later request: the cookie that there is still opens.
     host.store.away = True
-    assert host.sessions.renewal(current) == []
+    assert host.sessions.renewal.set_cookies(current) == []
     host.store.away = False
     # One request under the new key, and no other until the old one is gone.
-    [line] = host.sessions.renewal(current)
+    [line] = host.sessions.renewal.set_cookies(current)
     host.store.taken()
-    assert len(host.sessions.renewal(current)) == 1
+    assert len(host.sessions.renewal.set_cookies(current)) == 1
     # Only whether it has ended meanwhile.
     assert host.store.taken() == ["read"]
     key_file(tmp_path, new)
@@ -572,7 +572,7 @@ def test_a_session_in_a_cookie_is_found_after_a_rotation_and_ended_on_every_host
     first.sessions._keyring.look()
     current = first.sessions.resolve(cookie)
     assert current is not None
-    [line] = first.sessions.renewal(current)
+    [line] = first.sessions.renewal.set_cookies(current)
     key_file(tmp_path, new)
     for worker in (first, second):
         worker.sessions._keyring.look()
@@ -595,4 +595,4 @@ def test_a_list_that_is_away_does_not_keep_a_cookie_from_being_renewed(tmp_path:
     current = host.sessions.resolve(cookie)
     assert current is not None
     host.store.away = True
-    assert len(host.sessions.renewal(current)) == 1
+    assert len(host.sessions.renewal.set_cookies(current)) == 1
