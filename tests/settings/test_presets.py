@@ -110,11 +110,19 @@ def test_personal_microsoft_accounts_are_public_and_a_tenant_is_not() -> None:
     assert not Settings.from_mapping(with_preset("microsoft", issuer=tenant)).providers["default"].public
 
 
-def test_a_preset_whose_provider_promises_no_unique_names_needs_a_directory() -> None:
-    tenant = "https://login.microsoftonline.com/0a1b/v2.0"
-    mapping = service(preset="microsoft", issuer=tenant, **CLIENT)
+@pytest.mark.parametrize(
+    ("name", "unchanging", "more"),
+    [
+        ("microsoft", "oid", {"issuer": "https://login.microsoftonline.com/0a1b/v2.0"}),
+        ("discord", "id", {"allow": "*"}),
+    ],
+)
+def test_a_preset_whose_provider_promises_no_unique_names_needs_a_directory(
+    name: str, unchanging: str, more: dict[str, str]
+) -> None:
+    mapping = service(preset=name, **CLIENT, **more)
     assert "set directory" in only_problem(mapping)
-    Settings.from_mapping({**mapping, "attribute_map": {"username": "oid"}})
+    Settings.from_mapping({**mapping, "attribute_map": {"username": unchanging}})
 
 
 def test_usernames_in_a_preset_are_unique_or_shared(tmp_path: Path) -> None:
