@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +20,8 @@ from oauth2_mw import audit
 from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.fields import describe
 from oauth2_mw.settings.proxy_headers import ANNOUNCERS
+
+RECORDINGS = Path(__file__).resolve().parents[1] / "tests" / "presets"
 
 project = "oauth2_mw"
 html_theme = "alabaster"
@@ -56,8 +60,37 @@ class SettingsReference(SphinxDirective):
         return [reference]
 
 
+class ProviderTable(SphinxDirective):
+    """``.. provider-table::``: what works with each preset, as the recordings say with which it is tried."""
+
+    _HEADER = ("preset", "sign-in", "groups", "refresh", "logout here", "logout there")
+
+    def run(self) -> list[nodes.Node]:
+        rows = [table_row([nodes.Text(head) for head in self._HEADER])]
+        for path in sorted(RECORDINGS.glob("*.json")):
+            recording = json.loads(path.read_text(encoding="utf-8"))
+            self.env.note_dependency(str(path))
+            works = (
+                True,
+                bool(recording["expected"].get("groups")),
+                "refresh" in recording,
+                True,
+                recording["logout"] is not None,
+            )
+            name = nodes.reference("", "", nodes.literal("", path.stem), refid=f"preset-{path.stem}")
+            rows.append(table_row([name, *(nodes.Text("yes" if each else "no") for each in works)]))
+        group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in self._HEADER), cols=len(self._HEADER))
+        group += [nodes.thead("", rows[0]), nodes.tbody("", *rows[1:])]
+        return [nodes.table("", group, classes=["providers"])]
+
+
+def table_row(cells: Sequence[nodes.Node]) -> nodes.row:
+    """Return a row of a table."""
+    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))
+
+
 class Presets(SphinxDirective):
-    """``.. presets::``: the built-in presets, and what each leaves for the operator to write."""
+    """``.. presets::``: the built-in presets, their notes, and what each leaves for the operator to write."""
 
     def run(self) -> list[nodes.Node]:
         listed = nodes.definition_list(classes=["presets"])
@@ -77,11 +110,25 @@ class Presets(SphinxDirective):
                 f"Anyone on earth can join {', '.join(preset.public)}: with it, allow must be written."
             )
         about: list[nodes.Node] = [nodes.paragraph("", " ".join(what))]
+        notes = nodes.field_list()
+        for label, text in preset.notes.items():
+            paragraph = nodes.paragraph("", "", *linked(text))
+            notes += nodes.field("", nodes.field_name("", label), nodes.field_body("", paragraph))
+        about.append(notes)
         if preset.examples:
             lines = "\n".join(f"{key} = {example}" for key, example in preset.examples.items())
             about += [nodes.paragraph("", "Beside client_id and client_secret you write:")]
             about += [nodes.literal_block(lines, lines, language="ini")]
         return about
+
+
+def linked(text: str) -> list[nodes.Node]:
+    """Return a text in which a whole word that is an address is a link."""
+    words = re.split(r"(?<!\S)(https://\S+/\S+)(?!\S)", text)
+    return [
+        nodes.reference("", word, refuri=word) if number % 2 else nodes.Text(word)
+        for number, word in enumerate(words)
+    ]
 
 
 class BuiltInIcons(SphinxDirective):
@@ -133,6 +180,7 @@ def setup(app: Sphinx) -> None:
     """Make the directives known."""
     app.add_directive("settings-reference", SettingsReference)
     app.add_directive("presets", Presets)
+    app.add_directive("provider-table", ProviderTable)
     app.add_directive("built-in-icons", BuiltInIcons)
     app.add_directive("audit-events", AuditEvents)
     app.add_directive("proxy-headers", ProxyHeaders)

@@ -19,6 +19,7 @@ from oauth2_mw import errors
 from oauth2_mw.audit import EVENTS, FIELDS
 from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER, describe
+from tests.support.providers import recorded
 from tests.support.source import trees
 
 ROOT = Path(__file__).parents[1]
@@ -60,12 +61,35 @@ def test_the_reference_has_every_setting_with_its_default_and_meaning(built: Pat
 
 
 @pytest.mark.deep
-def test_the_reference_has_every_preset_and_icon(built: Path) -> None:
+def test_the_reference_has_every_icon(built: Path) -> None:
     page = (built / "settings.html").read_text(encoding="utf-8")
-    for name in presets.names():
-        assert f'id="preset-{name}"' in page
     for name in icons.names():
         assert f'<span class="pre">{name}</span>' in page
+
+
+@pytest.mark.deep
+def test_the_page_of_providers_has_every_preset_with_its_notes(built: Path) -> None:
+    page = (built / "providers.html").read_text(encoding="utf-8")
+    text = text_of(built / "providers.html")
+    for name in presets.names():
+        assert f'id="preset-{name}"' in page
+        for label, note in presets.read(name, Path()).notes.items():
+            assert f"{label}: {note}" in text, name
+
+
+@pytest.mark.deep
+def test_the_table_of_providers_says_what_the_recordings_have_shown(built: Path) -> None:
+    text = text_of(built / "providers.html")
+    for name in recorded.names():
+        members = recorded.read(name).members
+        works = (
+            True,
+            "groups" in members["expected"],
+            "refresh" in members,
+            True,
+            members["logout"] is not None,
+        )
+        assert f" {name} {' '.join('yes' if each else 'no' for each in works)} " in text
 
 
 @pytest.mark.parametrize("name", ["README.rst", "CHANGES.rst"])

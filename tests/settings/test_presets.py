@@ -36,25 +36,6 @@ def examples(name: str, base: Path) -> dict[str, str]:
     }
 
 
-def test_a_preset_exists_for_each_known_provider() -> None:
-    assert set(presets.names()) == {
-        *(
-            "auth0",
-            "authentik",
-            "bitbucket",
-            "cognito",
-            "discord",
-            "facebook",
-            "gitea",
-            "github",
-            "gitlab",
-            "google",
-            "hydra",
-        ),
-        *("keycloak", "lemonldap", "linkedin", "microsoft", "oauth2", "oidc", "okta", "slack", "zitadel"),
-    }
-
-
 @pytest.mark.parametrize("name", presets.names())
 def test_a_preset_starts_with_client_id_secret_and_what_it_asks_for(name: str, tmp_path: Path) -> None:
     provider = Settings.from_mapping(with_preset(name, **examples(name, tmp_path))).providers["default"]
@@ -64,6 +45,28 @@ def test_a_preset_starts_with_client_id_secret_and_what_it_asks_for(name: str, t
     )
     assert "username" in provider.attribute_map
     assert provider.quirk is None or provider.quirk in QUIRKS
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_says_where_to_register_what_to_set_there_and_what_its_tokens_hold(name: str) -> None:
+    notes = presets.read(name, Path()).notes
+    assert tuple(notes) == presets.NOTES
+    assert notes["Documentation"].startswith("https://")
+    assert " " not in notes["Documentation"]
+    for label in ("Register", "Set there", "Token"):
+        assert notes[label].endswith((".", ").")), label
+
+
+def test_the_notes_of_a_preset_may_be_longer_than_a_line_or_missing(tmp_path: Path) -> None:
+    own = tmp_path / "own.ini"
+    comment = "# Mine.\n# Register: there\n#   and: there.\n# Documentation:\n# https://id.example/\n"
+    own.write_text(f"{comment}[provider]\n# Token: no\n")
+    assert presets.read("own.ini", tmp_path).notes == {
+        "Register": "there and: there.",
+        "Documentation": "https://id.example/",
+    }
+    own.write_text("[provider]\n")
+    assert presets.read("own.ini", tmp_path).notes == {}
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -96,9 +99,7 @@ def test_the_github_preset() -> None:
     assert provider.user_issuer == "https://github.com"
 
 
-@pytest.mark.parametrize(
-    "name", ["github", "gitlab", "google", "facebook", "linkedin", "discord", "bitbucket"]
-)
+@pytest.mark.parametrize("name", "bitbucket discord facebook github gitlab google linkedin".split())
 def test_what_anyone_can_join_is_public(name: str) -> None:
     assert Settings.from_mapping(with_preset(name)).providers["default"].public
 

@@ -3,7 +3,8 @@
 A file has the section ``[provider]`` with the keys of a provider and four more: ``public``, the issuers that anyone on
 earth can join; ``quirk``, a named strategy for what data cannot express; ``usernames``, whether they are one person's
 alone (``unique``) or not (``shared``); and ``refuses = pkce`` for a provider that answers PKCE with an error. It may
-have ``[example]``: examples of keys that every user must write.
+have ``[example]``: examples of keys that every user must write. The comment at its top says where to register a client,
+what to set there, and what the provider's tokens look like, under the labels of :data:`NOTES`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import configparser
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast, get_args
@@ -22,6 +24,8 @@ _SUFFIX = ".ini"
 #: The strategies of ``provider/quirks.py`` for what data cannot express.
 QuirkName = Literal["github", "hydra", "lemonldap", "ok-flag", "okta", "unwrap-data"]
 _QUIRKS = get_args(QuirkName)
+#: The labels of the comment at the top of a preset, each followed by a colon.
+NOTES = ("Register", "Set there", "Token", "Documentation")
 
 
 _USERNAMES = MappingProxyType({"unique": True, "shared": False, "": None})
@@ -36,6 +40,8 @@ class Preset:
     base: Path
     values: Mapping[str, str]
     examples: Mapping[str, str]
+    #: the comment at the top of the file, by its labels
+    notes: Mapping[str, str]
     #: issuers (or origins of token endpoints) that anyone on earth can join
     public: tuple[str, ...]
     quirk: QuirkName | None
@@ -103,8 +109,22 @@ def _parse(text: str, name: str, base: Path) -> Preset:
         base=base,
         values=MappingProxyType(values),
         examples=MappingProxyType(examples),
+        notes=MappingProxyType(_read_notes(text)),
         public=public,
         quirk=cast(QuirkName, quirk) if quirk else None,
         unique_usernames=_USERNAMES[usernames],
         refuses_pkce=refuses == "pkce",
     )
+
+
+def _read_notes(text: str) -> dict[str, str]:
+    notes: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for comment in takewhile(lambda line: line.startswith("#"), text.splitlines()):
+        line = comment.removeprefix("#").strip()
+        label, _, rest = line.partition(":")
+        if label in NOTES:
+            lines = notes[label] = [rest.strip()] if rest else []
+        else:
+            lines.append(line)
+    return {label: " ".join(lines) for label, lines in notes.items()}
