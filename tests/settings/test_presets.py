@@ -99,7 +99,9 @@ def test_the_github_preset() -> None:
     assert provider.user_issuer == "https://github.com"
 
 
-@pytest.mark.parametrize("name", "bitbucket discord facebook github gitlab google linkedin".split())
+@pytest.mark.parametrize(
+    "name", "apple bitbucket discord facebook github gitlab google line linkedin x".split()
+)
 def test_what_anyone_can_join_is_public(name: str) -> None:
     assert Settings.from_mapping(with_preset(name)).providers["default"].public
 

@@ -239,7 +239,7 @@ def main(key: str, value: object) -> dict[str, object]:
         ("trust_env", "perhaps", ["true or false"]),
         ("enabled", "perhaps", ["true or false"]),
         ("preset", "githup", ["did you mean github?"]),
-        ("preset", "nothing-like-it", ["there are auth0"]),
+        ("preset", "nothing-like-it", ["there are adfs"]),
         ("icon", "githup", ["did you mean github?"]),
         ("icon", "./gone.png", ["cannot be read"]),
     ],
