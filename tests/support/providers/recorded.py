@@ -100,10 +100,12 @@ class RecordedProvider:
         self._request = dict(parse_qsl(query))
         assert self._request["response_type"] == "code"
         assert self._request["client_id"] == self.recording.client_id
-        supported = self.recording.addresses.get("code_challenge_methods_supported", ["S256"])
-        assert self._request.get("code_challenge_method") == ("S256" if "S256" in supported else None)
+        methods = self.recording.addresses.get("code_challenge_methods_supported", ["S256"])
+        assert self._request.get("code_challenge_method") == ("S256" if "S256" in methods else None)
         scopes = set(self._request.get("scope", "").split())
-        assert scopes <= set(self.recording.addresses.get("scopes_supported", scopes))
+        supported = set(self.recording.addresses.get("scopes_supported", scopes))
+        assert set(self.recording.members["scope"].split()) <= scopes <= supported
+        assert self._request.get("response_mode") == self.recording.members.get("response_mode")
         self._code = secrets.token_urlsafe()
         return {"code": self._code, "state": self._request["state"]}
 
