@@ -128,6 +128,14 @@ def test_a_preset_whose_provider_promises_no_unique_names_needs_a_directory(
     Settings.from_mapping({**mapping, "attribute_map": {"username": unchanging}})
 
 
+@pytest.mark.parametrize("name", sorted({*presets.names()} - {"hydra", "lemonldap", "oauth2", "oidc"}))
+def test_a_preset_says_of_its_usernames_whether_they_are_one_persons_alone(name: str, tmp_path: Path) -> None:
+    """Left out are those whose claims are the operator's own."""
+    provider = Settings.from_mapping(with_preset(name, **examples(name, tmp_path))).providers["default"]
+    is_verified_address = provider.attribute_map["username"].text == "email"
+    assert (presets.read(name, tmp_path).unique_usernames is None) == is_verified_address
+
+
 def test_usernames_in_a_preset_are_unique_or_shared(tmp_path: Path) -> None:
     (tmp_path / "own.ini").write_text("[provider]\nusernames = often\n")
     with pytest.raises(ValueError, match="unique or shared"):

@@ -82,7 +82,6 @@ class RecordedProvider:
     """One client's provider for one sign-in: it checks what the client sends, and answers what was recorded."""
 
     recording: Recording
-    client_secret: str = CLIENT_SECRET
     #: the addresses that were called, in their order
     calls: list[str] = field(default_factory=list)
 
@@ -156,7 +155,7 @@ class RecordedProvider:
             assert "client_secret" not in form
             client_id, _, secret = b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
             sent = unquote_plus(client_id), unquote_plus(secret)
-        assert sent == (self.recording.client_id, self.client_secret)
+        assert sent == (self.recording.client_id, CLIENT_SECRET)
 
     def _signed(self, response: Mapping[str, Any], *, nonce: str | None) -> dict[str, Any]:
         """The response with an ID token of ours in the place of the recorded one, which has been cut."""
@@ -186,9 +185,9 @@ class RecordedWorld:
     #: what went wrong while a request was answered
     errors: list[BaseException] = field(default_factory=list)
 
-    def open(self, recording: Recording, *, client_secret: str = CLIENT_SECRET) -> RecordedProvider:
+    def open(self, recording: Recording) -> RecordedProvider:
         """From now on that recording is answered."""
-        self.provider = RecordedProvider(recording, client_secret)
+        self.provider = RecordedProvider(recording)
         self.errors.clear()
         return self.provider
 
