@@ -30,6 +30,7 @@ from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import read_form, require_method
+from oauth2_mw.web.signout.provider_logout import audit_logout
 
 if TYPE_CHECKING:
     from oauth2_mw.identity.directory import Directory
@@ -82,16 +83,7 @@ class BackChannelLogout:
                 description=f"Nobody can be signed out right now. Reference: {reference}",
                 retry_after=RETRY_AFTER,
             )
-        users = sorted({info.user_id for info in ended})
-        usernames = sorted({info.username for info in ended})
-        audit(
-            "logout_by_provider",
-            provider=name,
-            user=users or None,
-            username=usernames or None,
-            count=len(ended),
-            how=claim,
-        )
+        audit_logout(name, ended, how=claim)
         return responses.empty_ok()
 
     def _act(self, token: LogoutToken) -> tuple[str, list[SessionInfo]]:

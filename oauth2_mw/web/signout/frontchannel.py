@@ -23,6 +23,7 @@ from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import read_query, require_method
 from oauth2_mw.web.pages.pages import Pages
+from oauth2_mw.web.signout.provider_logout import audit_logout
 
 _QUERY = frozenset({"iss", "sid"})
 
@@ -86,16 +87,7 @@ class FrontChannelLogout:
                 provider=name,
                 detail="more frames than are remembered: nobody is signed out who was signing in at this moment",
             )
-        users = sorted({info.user_id for info in ended})
-        usernames = sorted({info.username for info in ended})
-        audit(
-            "logout_by_provider",
-            provider=name,
-            user=users or None,
-            username=usernames or None,
-            count=len(ended),
-            how="frame",
-        )
+        audit_logout(name, ended, how="frame")
         return [info.id for info in ended]
 
     def _end_own(self, request: Request, current: RequestSession, name: str) -> list[str]:

@@ -62,7 +62,7 @@ class ClusterServers(Servers):
                 self._masters[slot_of(key)] = host
         return self._node(host)
 
-    def forget(self, server: Server) -> None:  # noqa: ARG002
+    def forget(self, server: Server) -> None:  # noqa: ARG002  all nodes are looked up anew
         """Ask another node before the next use."""
         self._outdated = True
 

@@ -32,7 +32,7 @@ class SentinelServers(Servers):
         self._master: Server | None = None
         self._search_at = 0.0
 
-    def server_of(self, key: bytes) -> Server:  # noqa: ARG002
+    def server_of(self, key: bytes) -> Server:  # noqa: ARG002  the master has every key
         """Return the master."""
         master = self._master
         if master is None:

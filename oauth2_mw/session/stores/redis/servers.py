@@ -134,14 +134,14 @@ class Servers(ABC):
         :raises StoreUnavailableError: when they cannot be found.
         """
 
-    def redirect(self, key: bytes, host: Host, *, permanent: bool) -> Server | None:  # noqa: ARG002
+    def redirect(self, key: bytes, host: Host, *, permanent: bool) -> Server | None:  # noqa: ARG002  no other servers
         """Return the server to which another one has redirected, or ``None`` if there are no others."""
         return None
 
-    def forget(self, server: Server) -> None:  # noqa: B027
+    def forget(self, server: Server) -> None:  # noqa: B027  not all kinds remember anything
         """Note that a server has failed."""
 
-    def doubt_without_replicas(self, server: Server) -> str | None:  # noqa: ARG002
+    def doubt_without_replicas(self, server: Server) -> str | None:  # noqa: ARG002  only Sentinels know
         """Return why a write to a server without replicas does not count, or ``None`` if it does."""
         return None
 
@@ -230,7 +230,7 @@ class SingleServer(Servers):
         host = address.hosts[0]
         self._server = Server(host, connect=connector(address, host), check=require_no_eviction)
 
-    def server_of(self, key: bytes) -> Server:  # noqa: ARG002
+    def server_of(self, key: bytes) -> Server:  # noqa: ARG002  every key is there
         """Return that one server."""
         return self._server
 
