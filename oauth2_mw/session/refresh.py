@@ -25,19 +25,15 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from oauth2_mw.audit import audit
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.errors import StoreUnavailableError
-from oauth2_mw.identity.admission import Admission
-from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.token_refresh import TokenRefresher
-from oauth2_mw.settings.model import Settings
 
 #: Seconds for which one worker may refresh a session: longer than all calls to the provider may take together.
 LEASE = 60
@@ -69,18 +65,12 @@ class _Result:
 class Refresher:
     """Keeps the tokens of one application's sessions fresh.
 
-    :param clients: finds the client of a provider by its NAME.
+    :param tokens: asks the providers for them.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        sessions: SessionManager,
-        clients: Callable[[str], ProviderClient],
-        admission: Admission,
-    ) -> None:
+    def __init__(self, sessions: SessionManager, tokens: TokenRefresher) -> None:
         self._sessions = sessions
-        self._tokens = TokenRefresher(settings, sessions, clients, admission)
+        self._tokens = tokens
         self._monotonic = sessions.clocks.monotonic
         self._lock = threading.Lock()
         #: refresh key -> set when the leader of this worker is done
@@ -123,10 +113,6 @@ class Refresher:
             session = current.session
             if session is None or not session.is_refresh_due(self._sessions.now()):
                 return current
-
-    def revoke(self, session: Session) -> None:
-        """Revoke a session's tokens (RFC 7009), as far as the provider can. Never raises."""
-        self._tokens.revoke(session)
 
     def _refresh_as_leader(
         self, current: RequestSession, session: Session, key: str, deadline: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -22,7 +22,7 @@ from oauth2_mw.identity.verification import keep_verification
 from oauth2_mw.provider.client import ProviderClient, RefreshResult
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import RefreshSchedule, Session
-from oauth2_mw.settings.model import ProviderSettings, Settings
+from oauth2_mw.settings.model import ProviderSettings
 
 #: Seconds until a provider that could not be reached is tried again.
 RETRY = 30
@@ -36,12 +36,12 @@ class TokenRefresher:
 
     def __init__(
         self,
-        settings: Settings,
+        providers: Mapping[str, ProviderSettings],
         sessions: SessionManager,
         clients: Callable[[str], ProviderClient],
         admission: Admission,
     ) -> None:
-        self._providers = settings.providers
+        self._providers = providers
         self._sessions = sessions
         self._clients = clients
         self._admission = admission

@@ -17,6 +17,7 @@ from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.refresh import Refresher
 from oauth2_mw.session.registry import SessionRegistry
+from oauth2_mw.session.token_refresh import TokenRefresher
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.account.sessions import SessionsPage
 from oauth2_mw.web.clients import ProviderClients
@@ -57,12 +58,12 @@ class Site:
             form_post=[name for name, provider in providers.items() if provider.response_mode == "form_post"],
             clock=sessions.now,
         )
-        tokens = FormTokens(sessions.sealer, clock=sessions.now)
+        form_tokens = FormTokens(sessions.sealer, clock=sessions.now)
         admission = Admission(settings, directory)
         self._clients = ProviderClients(settings, urls)
         clients = self._clients.get
-        self._refresher = Refresher(settings, sessions, clients, admission)
-        revoke = self._refresher.revoke
+        tokens = TokenRefresher(providers, sessions, clients, admission)
+        self._refresher = Refresher(sessions, tokens)
         self._failures = Failures(pages, urls, providers)
         self._login = login = Login(settings, attempts, urls, pages, clients=clients)
         callback = Callback(
@@ -75,9 +76,9 @@ class Site:
             urls,
             pages,
             providers,
-            tokens=tokens,
+            tokens=form_tokens,
             clients=clients,
-            revoke=revoke,
+            revoke=tokens.revoke,
             forgotten=forgotten,
             clear_url=f"{urls.static}{CLEAR}" if clears_cache else None,
         )
@@ -85,10 +86,10 @@ class Site:
         if registry is not None:
             back_channel = BackChannelLogout(registry, clients, directory)
             front_channel = FrontChannelLogout(
-                registry, sessions, pages, providers, revoke=revoke, forgotten=forgotten
+                registry, sessions, pages, providers, revoke=tokens.revoke, forgotten=forgotten
             )
             sessions_page = SessionsPage(
-                registry, urls, pages, providers, tokens=tokens, login=login, logout=logout
+                registry, urls, pages, providers, tokens=form_tokens, login=login, logout=logout
             )
         self._router = Router(
             urls,

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from oauth2_mw.errors import StoreUnavailableError
-from oauth2_mw.identity.admission import Admission
 from oauth2_mw.session import refresh, token_refresh
 from oauth2_mw.session.model import RefreshSchedule
 from oauth2_mw.session.refresh import Refresher
@@ -54,12 +53,7 @@ class Scene:
     def another_worker(self) -> None:
         """From here on somebody refreshes who remembers nothing."""
         site = self.site.middleware._site()
-        site._refresher = Refresher(
-            self.site.settings,
-            self.sessions,
-            site._clients.get,
-            Admission(self.site.settings, self.site.middleware._directory),
-        )
+        site._refresher = Refresher(self.sessions, site._refresher._tokens)
 
     def audit(self, event: str) -> list[str]:
         return [line for line in self.site.audit if f"event={event} " in line]
