@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,21 +17,14 @@ from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from tests.support.clock import ShiftedClocks
+from tests.support.hosts import guarded
 from tests.support.hosts.guarded import guard
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.settings.minimal import ORIGIN
 
 HTML = "text/html,*/*;q=0.8"
 COOKIE = "__Host-oauth2_mw"
-JANE = Identity(
-    id="u1",
-    provider="default",
-    issuer="https://id.example",
-    subject="42",
-    username="jané",
-    email="jane@example.com",
-    groups=("staff", "a,b"),
-)
+JANE = replace(guarded.JANE, username="jané", groups=("staff", "a,b"))
 
 
 class App:
@@ -55,11 +49,7 @@ def app() -> App:
 
 def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE, **tokens: str) -> str:
     """A ``Cookie`` header of a live session."""
-    sessions = middleware._sessions
-    cookies = sessions.create(
-        middleware._settings.providers[identity.provider], identity, tokens, sessions.cookies.read("")
-    )
-    return "; ".join(cookie.partition(";")[0] for cookie in cookies)
+    return guarded.sign_in(middleware, identity, **tokens)
 
 
 # Nobody is signed in

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,14 @@ import pytest
 from oauth2_mw.cli.main import main
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
+from tests.support.hosts import guarded
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.settings.keys import text_key
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"
 LOGIN = "https://app.example/auth/oauth2/login/"
-JANE = Identity(
-    id="u1",
-    provider="default",
-    issuer="https://id.example",
-    subject="42",
-    username="jané",
-    name="Jané <Doe>",
-    email="jane@example.com",
-    groups=("staff", "admins"),
-)
+JANE = replace(guarded.JANE, username="jané", name="Jané <Doe>", groups=("staff", "admins"))
 JOHN = Identity(id="u2", provider="default", issuer="https://id.example", subject="43", username="john")
 
 

@@ -36,13 +36,13 @@ def path(data: bytes) -> None:
             assert not _SIMPLE.fullmatch(info), "an ordinary path is ambiguous"
             continue
         text = info.encode("latin-1").decode("utf-8")
-        for seen in (posixpath.normpath(text), _nginx(text), _whatwg(text), _whatwg(quote(text))):
+        for seen in (posixpath.normpath(text), nginx(text), _whatwg(text), _whatwg(quote(text))):
             # A URL parser takes blanks off the end of what is no URL yet.
             assert seen.rstrip("/ ") == text.rstrip("/ "), f"{seen!a} is another path"
 
 
-def _nginx(text: str) -> str:
-    """As with merge_slashes: slashes first, dot segments then."""
+def nginx(text: str) -> str:
+    """Return the path as nginx does with merge_slashes: slashes first, dot segments then."""
     kept: list[str] = []
     for segment in re.sub("/+", "/", text).split("/")[1:]:
         if segment == "..":

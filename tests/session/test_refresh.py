@@ -50,6 +50,11 @@ class Scene:
         page = (browser or self.browser).fetch(self.site.url + "/page")
         return json.loads(page.body)["environ"] if page.status == 200 else None
 
+    def token(self, browser: Browser | None = None) -> str | None:
+        """The access token that the application is given; ``None``: it was not asked."""
+        seen = self.see(browser)
+        return None if seen is None else str(seen["HTTP_X_ACCESS_TOKEN"])
+
     def another_worker(self) -> None:
         """From here on somebody refreshes who remembers nothing."""
         site = self.site.middleware._site()
@@ -97,23 +102,20 @@ def at_once(number: int, work: Any) -> list[Any]:
 @pytest.mark.parametrize("mode", MODES)
 def test_an_access_token_is_refreshed_before_it_ends(provider: StandIn, tmp_path: Path, mode: str) -> None:
     with scene(provider, tmp_path, mode) as there:
-        seen = [there.see()]
+        first = there.token()
         there.clock.ahead = HOUR - 120
-        seen.append(there.see())
+        assert there.token() == first is not None
         assert there.refreshes == 0
-        assert seen[0] is not None and seen[0]["HTTP_X_ACCESS_TOKEN"] == seen[1]["HTTP_X_ACCESS_TOKEN"]  # type: ignore[index]
         there.clock.ahead = HOUR - 50
-        seen.append(there.see())
+        second = there.see()
         assert there.refreshes == 1
-        assert seen[2] is not None
-        assert seen[2]["HTTP_X_ACCESS_TOKEN"] != seen[0]["HTTP_X_ACCESS_TOKEN"]
-        assert seen[2]["HTTP_X_ACCESS_TOKEN"] in provider._access_tokens
-        assert there.see() == seen[2]
+        assert second is not None
+        assert second["HTTP_X_ACCESS_TOKEN"] in provider._access_tokens - {first}
+        assert there.see() == second
         # And on, with the token that took the place of the first.
         there.clock.ahead = 2 * HOUR
-        seen.append(there.see())
+        assert there.token() not in (second["HTTP_X_ACCESS_TOKEN"], None)
         assert there.refreshes == 2
-        assert seen[3] is not None and seen[3]["HTTP_X_ACCESS_TOKEN"] != seen[2]["HTTP_X_ACCESS_TOKEN"]
 
 
 @pytest.mark.parametrize("keep", ["id", "id access", "none"])
@@ -148,30 +150,34 @@ def _copy(there: Scene, jar: Any) -> Browser:
     return browser
 
 
+@contextmanager
+def refresh_in_flight(there: Scene) -> Iterator[None]:
+    """One request has asked the provider for new tokens, and gets no answer before the end of the ``with``."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def slowly(members: Any) -> Any:
+        asked.set()
+        assert answer.wait(30)
+        return members
+
+    there.provider.answers["token"] = slowly
+    thread = threading.Thread(target=there.see)
+    thread.start()
+    assert asked.wait(30)
+    yield
+    answer.set()
+    thread.join(30)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_while_one_refreshes_the_others_go_on_with_a_token_that_is_good(
     provider: StandIn, tmp_path: Path, mode: str
 ) -> None:
     with scene(provider, tmp_path, mode) as there:
-        before = there.see()
+        before, old = there.token(), _copy(there, there.browser.jar)
         there.clock.ahead = HOUR - 50
-        asked, answer = threading.Event(), threading.Event()
-
-        def slowly(members: Any) -> Any:
-            asked.set()
-            assert answer.wait(30)
-            return members
-
-        provider.answers["token"] = slowly
-        old = _copy(there, there.browser.jar)
-        thread = threading.Thread(target=there.see)
-        thread.start()
-        assert asked.wait(30)
-        seen = there.see(old)
-        assert seen is not None and before is not None
-        assert seen["HTTP_X_ACCESS_TOKEN"] == before["HTTP_X_ACCESS_TOKEN"]
-        answer.set()
-        thread.join(30)
+        with refresh_in_flight(there):
+            assert there.token(old) == before is not None
         assert there.refreshes == 1
 
 
@@ -220,11 +226,9 @@ def test_a_refresh_that_took_too_long_overwrites_nothing_newer(provider: StandIn
 
         provider.answers["token"] = answer
         provider.refreshes_id_token = False
-        seen = there.see()
-        assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] == "fast"
+        assert there.token() == "fast"
         there.sessions._backend._cache._entries.clear()  # type: ignore[attr-defined]
-        seen = there.see()
-        assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] == "fast"
+        assert there.token() == "fast"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -296,8 +300,7 @@ def test_a_provider_that_is_down_keeps_nobody_out_and_is_asked_again_later(
         assert there.audit("refresh_postponed")
         del provider.answers["token"]
         there.clock.ahead += token_refresh.RETRY + 1
-        seen = there.see()
-        assert seen is not None and seen["HTTP_X_ACCESS_TOKEN"] != before["HTTP_X_ACCESS_TOKEN"]
+        assert there.token() not in (before["HTTP_X_ACCESS_TOKEN"], None)
         assert there.refreshes == 2
 
 
@@ -314,38 +317,20 @@ def test_who_does_not_refresh_asks_the_store_no_more_often_for_that(
 ) -> None:
     with scene(provider, tmp_path, revocation_sync="60s") as there:
         old = _copy(there, there.browser.jar)
-
-        def token() -> str:
-            seen = there.see(old)
-            assert seen is not None
-            return str(seen["HTTP_X_ACCESS_TOKEN"])
-
         # Read shortly before the refresh is due, so that nothing else is a reason to ask the store.
         there.clock.ahead = HOUR - 70
-        first, watched = token(), watch(there)
-        asked, answer = threading.Event(), threading.Event()
-
-        def slowly(members: Any) -> Any:
-            asked.set()
-            assert answer.wait(30)
-            return members
-
-        provider.answers["token"] = slowly
+        first, watched = there.token(old), watch(there)
         there.clock.ahead = HOUR - 50
-        thread = threading.Thread(target=there.see)
-        thread.start()
-        assert asked.wait(30)
+        with refresh_in_flight(there):
+            assert watched.taken() == ["replace"]
+            for _ in range(2):
+                assert there.token(old) == first is not None
+                # Nor does one that has not seen who refreshes.
+                there.another_worker()
+            assert watched.taken() == []
         assert watched.taken() == ["replace"]
         for _ in range(2):
-            assert token() == first
-            # Nor does one that has not seen who refreshes.
-            there.another_worker()
-        assert watched.taken() == []
-        answer.set()
-        thread.join(30)
-        assert watched.taken() == ["replace"]
-        for _ in range(2):
-            assert token() != first
+            assert there.token(old) not in (first, None)
             there.another_worker()
         assert watched.taken() == []
 
@@ -367,15 +352,12 @@ def test_new_tokens_that_the_store_does_not_take_are_written_down_later(
             watched.before["replace"] = fail
             return members
 
-        before = there.see()
+        before = there.token()
         provider.answers["token"] = answer
         there.clock.ahead = HOUR - 50
         assert (there.see() is not None) == (seconds > 0)
         assert left == []
-        seen = there.see()
-        assert seen is not None and before is not None
-        assert seen["HTTP_X_ACCESS_TOKEN"] != before["HTTP_X_ACCESS_TOKEN"]
-        assert seen["HTTP_X_ACCESS_TOKEN"] in provider._access_tokens
+        assert there.token() in provider._access_tokens - {before}
         assert there.refreshes == 1
         # And on, with the refresh token that came with it.
         there.clock.ahead += HOUR
@@ -454,10 +436,9 @@ def test_a_directory_that_is_away_costs_no_tokens(provider: StandIn, tmp_path: P
 
         found, directory.find = directory.find, away  # type: ignore[method-assign]
         there.clock.ahead = HOUR - 50
-        seen = there.see()
+        seen = there.token()
         directory.find = found  # type: ignore[method-assign]
-        assert seen is not None
-        assert seen["HTTP_X_ACCESS_TOKEN"] in provider._access_tokens
+        assert seen in provider._access_tokens
         assert there.audit("refresh_without_directory")
         there.clock.ahead += HOUR
         assert there.see() is not None
@@ -471,13 +452,11 @@ def test_in_cookies_a_worker_that_comes_second_spends_no_token_twice(
     with scene(provider, tmp_path, "cookie and directory") as there:
         there.clock.ahead = HOUR - 50
         old = _copy(there, there.browser.jar)
-        before = there.see(_copy(there, there.browser.jar))
+        before = there.token(_copy(there, there.browser.jar))
         assert there.refreshes == 1
         # Another worker has no memory of what came of it.
         there.another_worker()
-        seen = there.see(old)
-        assert seen is not None and before is not None
-        assert seen["HTTP_X_ACCESS_TOKEN"] != before["HTTP_X_ACCESS_TOKEN"]
+        assert there.token(old) not in (before, None)
         assert there.refreshes == 1
         # The response with the new tokens never reached that browser: once they should be there, it is over.
         there.clock.ahead += 60 + refresh.GRACE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -307,23 +307,25 @@ def test_the_headers_of_large_sessions_are_remembered_in_small_numbers(host: Hos
 # Keys
 
 
-def key_file(folder: Path, *keys: tuple[str, int, bytes]) -> Path:
+OLD, NEW = KeyEntry("old", NOW - 1000, raw_key(1)), KeyEntry("new", NOW, raw_key(2))
+
+
+def write_keys(folder: Path, *keys: KeyEntry, workers: Iterable[Host | Carried] = ()) -> str:
+    """Write the key file, and have these workers read it. Return the setting that names it."""
     path = folder / "keys"
-    lines = [format_key_line(KeyEntry(kid, moment, key)) for kid, moment, key in keys]
-    path.write_text("\n".join(lines) + "\n", encoding="ascii")
-    return path
+    path.write_text("".join(format_key_line(key) + "\n" for key in keys), encoding="ascii")
+    for worker in workers:
+        worker.sessions._keyring.look()
+    return f"file:{path}"
 
 
 def test_a_rotation_ends_no_session_and_retiring_ends_those_that_were_not_used(
     tmp_path: Path, clock: Clock
 ) -> None:
-    old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
-    path = key_file(tmp_path, old)
-    host = Host(tmp_path, clock, secret_keys=f"file:{path}")
+    host = Host(tmp_path, clock, secret_keys=write_keys(tmp_path, OLD))
     used, unused = host.sign_in(), host.sign_in()
-    key_file(tmp_path, old, new)
     clock.now += 120
-    host.sessions._keyring.look()
+    write_keys(tmp_path, OLD, NEW, workers=[host])
     current = host.resolve(used)
     [line] = host.sessions.renewal.set_cookies(current)
     renewed = line.partition(";")[0]
@@ -331,8 +333,7 @@ def test_a_rotation_ends_no_session_and_retiring_ends_those_that_were_not_used(
     assert host.sessions.renewal.set_cookies(host.resolve(renewed)) == []
     clock.now += 5
     assert host.user(renewed) == "jane"
-    key_file(tmp_path, new)
-    host.sessions._keyring.look()
+    write_keys(tmp_path, NEW, workers=[host])
     clock.now += 5
     assert host.user(renewed) == "jane"
     assert host.user(used) is None
@@ -340,12 +341,10 @@ def test_a_rotation_ends_no_session_and_retiring_ends_those_that_were_not_used(
 
 
 def test_after_a_rotation_a_session_in_use_is_still_found_by_its_user(tmp_path: Path, clock: Clock) -> None:
-    old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
-    host = Host(tmp_path, clock, secret_keys=f"file:{key_file(tmp_path, old)}")
+    host = Host(tmp_path, clock, secret_keys=write_keys(tmp_path, OLD))
     cookie = host.sign_in(sign_in=SignInDetails(NOW, "sid-1"))
-    key_file(tmp_path, old, new)
     clock.now += 120
-    host.sessions._keyring.look()
+    write_keys(tmp_path, OLD, NEW, workers=[host])
     # Once to learn that the record is sealed with the old key, once to seal it anew.
     assert host.user(cookie) == "jane"
     clock.now += 5
@@ -354,8 +353,7 @@ def test_after_a_rotation_a_session_in_use_is_still_found_by_its_user(tmp_path: 
     assert registry is not None
     # While both keys are there, it can be found by either, and is one all the same.
     assert [info.username for info in registry.find_by_user("u1")] == ["jane"]
-    key_file(tmp_path, new)
-    host.sessions._keyring.look()
+    write_keys(tmp_path, NEW, workers=[host])
     assert [info.username for info in registry.find_by_user("u1")] == ["jane"]
     assert len(registry.end_by_sid("https://id.example", "sid-1")) == 1
 
@@ -363,13 +361,10 @@ def test_after_a_rotation_a_session_in_use_is_still_found_by_its_user(tmp_path: 
 def test_a_session_that_ended_on_another_host_meanwhile_gets_no_cookie_of_the_new_key(
     tmp_path: Path, clock: Clock
 ) -> None:
-    old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
-    path = key_file(tmp_path, old)
-    host, other = (Host(tmp_path, clock, secret_keys=f"file:{path}") for _ in range(2))
+    host, other = (Host(tmp_path, clock, secret_keys=write_keys(tmp_path, OLD)) for _ in range(2))
     cookie = host.sign_in()
-    key_file(tmp_path, old, new)
     clock.now += 120
-    host.sessions._keyring.look()
+    write_keys(tmp_path, OLD, NEW, workers=[host])
     current = host.resolve(cookie)
     assert len(host.sessions.renewal.set_cookies(current)) == 1
     assert current.session is not None
@@ -380,12 +375,10 @@ def test_a_session_that_ended_on_another_host_meanwhile_gets_no_cookie_of_the_ne
 def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
     tmp_path: Path, clock: Clock
 ) -> None:
-    old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
-    host = Host(tmp_path, clock, secret_keys=f"file:{key_file(tmp_path, old)}")
+    host = Host(tmp_path, clock, secret_keys=write_keys(tmp_path, OLD))
     cookie = host.sign_in(sign_in=SignInDetails(NOW, "sid-1"))
-    key_file(tmp_path, old, new)
     clock.now += 120
-    host.sessions._keyring.look()
+    write_keys(tmp_path, OLD, NEW, workers=[host])
     current = host.resolve(cookie)
     # What cannot be written down now is for a later request: the cookie that there is still opens.
     host.store.away = True
@@ -397,8 +390,7 @@ def test_a_cookie_of_the_new_key_is_handed_out_for_a_record_of_the_new_key(
     assert len(host.sessions.renewal.set_cookies(current)) == 1
     # Only whether it has ended meanwhile.
     assert host.store.taken() == ["read"]
-    key_file(tmp_path, new)
-    host.sessions._keyring.look()
+    write_keys(tmp_path, NEW, workers=[host])
     renewed = line.partition(";")[0]
     assert host.user(renewed) == "jane"
     registry = host.sessions.registry
@@ -563,19 +555,14 @@ class Carried:
 def test_a_session_in_a_cookie_is_found_after_a_rotation_and_ended_on_every_host(
     tmp_path: Path, clock: Clock
 ) -> None:
-    old, new = ("old", NOW - 1000, raw_key(1)), ("new", NOW, raw_key(2))
-    path = key_file(tmp_path, old)
-    first, second = (Carried(tmp_path, clock, secret_keys=f"file:{path}") for _ in "12")
+    first, second = (Carried(tmp_path, clock, secret_keys=write_keys(tmp_path, OLD)) for _ in "12")
     cookie = first.sign_in(SignInDetails(NOW, "sid-1"))
-    key_file(tmp_path, old, new)
     clock.now += 30 * 60
-    first.sessions._keyring.look()
+    write_keys(tmp_path, OLD, NEW, workers=[first])
     current = first.sessions.resolve(cookie)
     assert current is not None
     [line] = first.sessions.renewal.set_cookies(current)
-    key_file(tmp_path, new)
-    for worker in (first, second):
-        worker.sessions._keyring.look()
+    write_keys(tmp_path, NEW, workers=[first, second])
     renewed = line.partition(";")[0]
     current = first.sessions.resolve(renewed)
     assert current is not None and current.session is not None
