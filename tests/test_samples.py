@@ -38,14 +38,6 @@ def ini(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def cookie(middleware: OAuth2Middleware, identity: Identity) -> str:
-    """A ``Cookie`` header of a live session."""
-    sessions = middleware._sessions
-    provider = middleware._settings.providers[identity.provider]
-    cookies = sessions.create(provider, identity, {}, sessions.cookies.read(""))
-    return "; ".join(text.partition(";")[0] for text in cookies)
-
-
 def get(
     middleware: OAuth2Middleware, path: str = "/", *, cookies: str | None = None, query: str = ""
 ) -> WsgiResponse:
@@ -72,7 +64,7 @@ def test_the_flask_sample_greets_everybody_and_offers_a_sign_in(flask_app: OAuth
 
 
 def test_the_flask_sample_greets_a_person_by_name(flask_app: OAuth2Middleware) -> None:
-    page = get(flask_app, cookies=cookie(flask_app, JANE)).text
+    page = get(flask_app, cookies=guarded.sign_in(flask_app, JANE)).text
     assert "Welcome, Jané &lt;Doe&gt;." in page
     assert "/auth/oauth2/logout/" in page
 
@@ -80,7 +72,7 @@ def test_the_flask_sample_greets_a_person_by_name(flask_app: OAuth2Middleware) -
 def test_the_flask_sample_sees_remote_user_and_brings_strangers_back_after_their_sign_in(
     flask_app: OAuth2Middleware,
 ) -> None:
-    assert "Reports for john" in get(flask_app, "/reports", cookies=cookie(flask_app, JOHN)).text
+    assert "Reports for john" in get(flask_app, "/reports", cookies=guarded.sign_in(flask_app, JOHN)).text
     stranger = get(flask_app, "/reports", query="year=2026")
     assert stranger.status == 302
     assert stranger.header("Location") == f"{LOGIN}?next=/reports%3Fyear%3D2026"
@@ -113,7 +105,7 @@ def django_session(answer: WsgiResponse) -> str:
 
 
 def test_the_django_sample_makes_a_user_of_whoever_signs_in(django_app: OAuth2Middleware) -> None:
-    answer = get(django_app, cookies=cookie(django_app, JANE))
+    answer = get(django_app, cookies=guarded.sign_in(django_app, JANE))
     assert answer.text == '{"username": "jan\\u00e9", "email": "jane@example.com"}'
     jane = django_users()["jané"]
     assert jane.email == "jane@example.com"
@@ -129,9 +121,9 @@ def test_the_django_sample_knows_nobody_without_a_sign_in(django_app: OAuth2Midd
 def test_the_session_of_the_django_sample_ends_with_ours_and_with_a_change_of_person(
     django_app: OAuth2Middleware,
 ) -> None:
-    janes = django_session(get(django_app, cookies=cookie(django_app, JANE)))
-    assert "john" in get(django_app, cookies=f"{cookie(django_app, JOHN)}; {janes}").text
-    janes = django_session(get(django_app, cookies=cookie(django_app, JANE)))
+    janes = django_session(get(django_app, cookies=guarded.sign_in(django_app, JANE)))
+    assert "john" in get(django_app, cookies=f"{guarded.sign_in(django_app, JOHN)}; {janes}").text
+    janes = django_session(get(django_app, cookies=guarded.sign_in(django_app, JANE)))
     assert get(django_app, cookies=janes).text == '{"username": "", "email": ""}'
 
 

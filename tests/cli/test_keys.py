@@ -16,12 +16,12 @@ import time_machine
 from oauth2_mw.cli import key_file
 from oauth2_mw.cli.main import main
 from oauth2_mw.cli.terminal import CommandError
-from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.keyring import Key
 from oauth2_mw.settings.grammar import parse_key_file
 from oauth2_mw.settings.model import Settings
+from tests.support.hosts.guarded import App, sign_in
 from tests.support.hosts.operator import Operator
 from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.settings.keys import raw_key, text_key
@@ -29,7 +29,6 @@ from tests.support.settings.keys import raw_key, text_key
 NOW = 1_800_000_000
 DAY = 86400
 LIFETIME = 8 * 3600
-JANE = Identity(id="u1", provider="default", issuer="https://id.example", subject="42", username="jane")
 
 
 @pytest.fixture
@@ -352,25 +351,16 @@ class Worker:
     """A middleware whose clocks a test sets."""
 
     def __init__(self, ini: Path) -> None:
-        self.middleware = OAuth2Middleware(
-            _application, Settings.from_ini(ini), clocks=Clocks(time.time, time.time)
-        )
+        self.middleware = OAuth2Middleware(App(), Settings.from_ini(ini), clocks=Clocks(time.time, time.time))
         self.sessions = self.middleware._sessions
         self.ring = self.sessions._keyring
 
     def sign_in(self) -> str:
         """The ``Cookie`` header of a new session."""
-        provider = self.middleware._settings.providers["default"]
-        cookies = self.sessions.create(provider, JANE, {}, self.sessions.cookies.read(""))
-        return "; ".join(cookie.partition(";")[0] for cookie in cookies)
+        return sign_in(self.middleware)
 
     def lets_in(self, cookie: str) -> bool:
         return call(self.middleware, environ_for("/", HTTP_COOKIE=cookie)).status == 200
-
-
-def _application(_environ: Any, start_response: Any) -> list[bytes]:
-    start_response("200 OK", [])
-    return [b"hello"]
 
 
 @pytest.mark.requirement("3c.3")

@@ -247,13 +247,10 @@ def test_after_a_logout_nothing_of_the_session_is_left_in_the_browser(provider: 
 def test_no_cookie_is_larger_than_a_browser_takes(length: int) -> None:
     name = "n" * 64
     middleware = guard(cookie_name=name, session_max_bytes=6000, environ={"HTTP_X_MUCH": "claims.much"})
-    sessions = middleware._sessions
     identity = replace(JANE, claims=freeze({"much": "x" * length}))
-    lines = sessions.create(
-        middleware._settings.providers["default"], identity, {}, sessions.cookies.read("")
-    )
-    assert all(len(line.partition(";")[0].replace("=", "", 1)) <= MAX_PAIR for line in lines)
-    back = sessions.resolve("; ".join(line.partition(";")[0] for line in lines))
+    cookies = sign_in(middleware, identity)
+    assert all(len(pair.replace("=", "", 1)) <= MAX_PAIR for pair in cookies.split("; "))
+    back = middleware._sessions.resolve(cookies)
     assert back is not None and back.session is not None
     assert back.session.identity == identity
 
@@ -348,14 +345,7 @@ def test_chunks_that_do_not_belong_together_are_no_session() -> None:
     jars = []
     for letter in "ab":
         identity = replace(JANE, claims=freeze({"much": letter * 3500}))
-        sessions = middleware._sessions
-        lines = sessions.create(
-            middleware._settings.providers["default"],
-            identity,
-            {},
-            sessions.cookies.read(""),
-        )
-        jars.append({line.partition("=")[0]: line.partition("=")[2].partition(";")[0] for line in lines})
+        jars.append(dict(pair.split("=", 1) for pair in sign_in(middleware, identity).split("; ")))
     first, second = names.session, f"{names.session}.1"
     one, other = jars
     assert one.keys() == {first, second}

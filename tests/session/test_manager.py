@@ -11,6 +11,7 @@ from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.session.cookies import MAX_COPIES
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line
+from tests.support.hosts.guarded import new_session
 from tests.support.settings.keys import raw_key
 from tests.support.settings.minimal import make_settings
 
@@ -22,9 +23,7 @@ def make_sessions(**keys: Any) -> SessionManager:
 
 
 def header(sessions: SessionManager, identity: Identity = JANE, **tokens: str) -> str:
-    provider = sessions._settings.providers["default"]
-    cookies = sessions.create(provider, identity, tokens, sessions.cookies.read(""))
-    return "; ".join(cookie.partition(";")[0] for cookie in cookies)
+    return new_session(sessions, identity, tokens)
 
 
 def signed_in(sessions: SessionManager, cookie: str) -> bool:

@@ -23,6 +23,7 @@ from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line
 from oauth2_mw.sql import Database
 from tests.support.clock import Clock
+from tests.support.hosts.guarded import new_session
 from tests.support.settings.keys import raw_key
 from tests.support.settings.minimal import make_settings
 from tests.support.stores.watched_store import WatchedStore
@@ -43,15 +44,7 @@ class Host:
         self.sessions = SessionManager(self.settings, store=self.store, clocks=Clocks(clock, clock))
 
     def sign_in(self, identity: Identity = JANE, sign_in: SignInDetails | None = None, **tokens: str) -> str:
-        cookies = self.sessions.cookies.read("")
-        lines = self.sessions.create(
-            self.settings.providers["default"],
-            identity,
-            tokens,
-            cookies,
-            sign_in=sign_in or SignInDetails(int(self.clock())),
-        )
-        return "; ".join(line.partition(";")[0] for line in lines)
+        return new_session(self.sessions, identity, tokens, sign_in or SignInDetails(int(self.clock())))
 
     def resolve(self, cookie: str) -> RequestSession:
         current = self.sessions.resolve(cookie)
@@ -547,9 +540,7 @@ class Carried:
         )
 
     def sign_in(self, sign_in: SignInDetails) -> str:
-        cookies = self.sessions.cookies.read("")
-        [line] = self.sessions.create(self.settings.providers["default"], JANE, {}, cookies, sign_in=sign_in)
-        return line.partition(";")[0]
+        return new_session(self.sessions, JANE, {}, sign_in)
 
 
 def test_a_session_in_a_cookie_is_found_after_a_rotation_and_ended_on_every_host(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from wsgiref.validate import validator
@@ -17,6 +18,8 @@ from webtest import lint
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS
+from oauth2_mw.session.manager import SessionManager
+from oauth2_mw.session.model import SignInDetails
 from oauth2_mw.settings.model import Settings
 from tests.support.browser.jar import Browser
 from tests.support.hosts.wsgi_thread import serve
@@ -103,8 +106,18 @@ JANE = Identity(
 
 def sign_in(middleware: OAuth2Middleware, identity: Identity = JANE, **tokens: str) -> str:
     """Sign somebody in without a provider, and return the ``Cookie`` header of their browser."""
-    sessions, provider = middleware._sessions, middleware._settings.providers[identity.provider]
-    cookies = sessions.create(provider, identity, tokens, sessions.cookies.read(""))
+    return new_session(middleware._sessions, identity, tokens)
+
+
+def new_session(
+    sessions: SessionManager,
+    identity: Identity = JANE,
+    tokens: Mapping[str, str | None] = MappingProxyType({}),
+    sign_in: SignInDetails | None = None,
+) -> str:
+    """Begin a session, and return the ``Cookie`` header of its browser."""
+    provider = sessions._settings.providers[identity.provider]
+    cookies = sessions.create(provider, identity, tokens, sessions.cookies.read(""), sign_in=sign_in)
     return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
 
