@@ -125,6 +125,7 @@ def check_provider(section: Section, main: Section) -> None:
             "client_id", f"is missing: write the ID that the provider gave you{_meant(section)}"
         )
     _check_authentication(section)
+    _check_pkce(section)
     _check_endpoints(section)
     _check_oidc(section)
     if main.is_valid("insecure_http") and not main["insecure_http"]:
@@ -201,9 +202,13 @@ def _check_authentication(section: Section) -> None:
             section.add_problem(
                 key, f"is not used with client_auth_method = {method}: take one of the two out"
             )
+
+
+def _check_pkce(section: Section) -> None:
+    """Check that something binds a code to the browser that began the sign-in (RFC 9700, section 4.5)."""
     if section["pkce"] is not False:
         return
-    if method == "none":
+    if section["client_auth_method"] == "none":
         section.add_problem(
             "pkce", "a client without a secret is protected by PKCE alone: take pkce = off out"
         )

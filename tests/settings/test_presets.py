@@ -188,6 +188,11 @@ def test_without_an_issuer_pkce_is_not_switched_off(method: str) -> None:
     found = problems(service(**oauth(pkce="off", client_auth_method=method, client_secret="s" * 32)))
     assert [line.split(": ")[0] for line in found] == ["[oauth2_mw] pkce"]
     assert "take pkce = off out" in found[0]
+    also_without_a_secret = problems(
+        service(**oauth(pkce="off", client_auth_method=method, client_secret="env:"))
+    )
+    assert found[0] in also_without_a_secret
+    assert len(also_without_a_secret) == 2
 
 
 @pytest.mark.requirement("R-pkce")
