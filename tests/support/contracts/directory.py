@@ -305,8 +305,10 @@ class DirectoryContract:
 
     # Names
 
-    @pytest.mark.requirement("3k.6")
-    @pytest.mark.parametrize("wanted", ["jane", "JANE", "Jane", "ｊａｎｅ"])
+    @pytest.mark.requirement("3k.6", "R-look-alike")
+    @pytest.mark.parametrize(
+        "wanted", ["jane", "JANE", "Jane", "ｊａｎｅ", "\ua4d9\ua4ee\ua4e0\ua4f0", "j\u0251ne"], ids=ascii
+    )
     def test_a_first_sign_in_whose_name_is_taken_is_refused(
         self, directory: Directory, wanted: str, nothing_written: Callable[[], Any]
     ) -> None:
@@ -316,6 +318,14 @@ class DirectoryContract:
         assert error.code == "username_taken"
         assert "belongs to somebody else" in error.message
         assert directory.find(ISSUER, "2") is None
+
+    @pytest.mark.requirement("R-look-alike")
+    def test_a_refused_rename_takes_no_name_from_anybody(self, directory: Directory) -> None:
+        alike = "\ua4d9\ua4ee\ua4e0\ua4f0"
+        sign_in(directory, "1", "jane")
+        sign_in(directory, "2", "joan")
+        assert sign_in(directory, "2", alike).username == "joan"
+        assert sign_in(directory, "1", alike).username == alike
 
     @pytest.mark.requirement("3k.6")
     def test_a_name_is_taken_for_every_provider(self, directory: Directory) -> None:
