@@ -474,13 +474,15 @@ def test_a_process_forked_from_a_busy_one_answers() -> None:
     middleware = guard()
     cookie = sign_in(middleware)
     call(middleware, environ_for(f"{PREFIX}/login/"))
+    # Its locks may be held by threads that are not there in the child.
+    parents = middleware._site()
     child = os.fork()
     if child == 0:
         answers = [
             call(middleware, environ_for("/", HTTP_COOKIE=cookie)).status,
             call(middleware, environ_for("/", **NAVIGATION)).status,
         ]
-        os._exit(0 if answers == [200, 303] else 1)
+        os._exit(0 if answers == [200, 303] and middleware._site() is not parents else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 
