@@ -346,6 +346,7 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_request(
         assert store.read("k") == record(clock)
 
 
+@pytest.mark.requirement("3l.8")
 def test_a_fork_shares_no_connection(server: RedisServer, inside: Redis) -> None:
     environment = child_environment({"STORE_URL": server.url})
     done = subprocess.run(
