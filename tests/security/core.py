@@ -52,7 +52,7 @@ CORE = {
     "session/revocation": ("tests/session/test_revocation.py",),
     "session/registry": ("tests/session/test_registry.py",),
     "session/refresh": ("tests/session/test_refresh.py",),
-    "session/token_refresh": ("tests/session/test_refresh.py",),
+    "session/token_refresh": ("tests/session/test_token_refresh.py",),
     "identity/mapping": ("tests/identity/test_mapping.py",),
     "identity/admission": ("tests/identity/test_admission.py",),
     "provider/jose/jwks": ("tests/provider/jose/test_jwks.py",),
