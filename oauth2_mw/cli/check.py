@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     for name, provider in settings.providers.items():
         print(f"Provider {name} ({provider.label}); register there:")
         print(f"  redirect URI              {urls.callback(name)}")
-        if provider.is_oidc and provider.sync_logout:
+        if (provider.is_oidc or provider.logout_request == "oidc") and provider.sync_logout:
             print(f"  post-logout redirect URI  {urls.logout_done}")
         if provider.is_oidc and shared:
             print(f"  back-channel logout URI   {urls.backchannel_logout(name)}")

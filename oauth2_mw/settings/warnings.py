@@ -45,6 +45,11 @@ def _warnings(settings: Settings) -> Iterator[str]:
                 f"trusted_audiences of provider {name}: * accepts ID tokens that other applications may use too, as "
                 "long as azp says that they were issued to this client"
             )
+        if _leaves_metadata_endpoint_bare(provider):
+            yield (
+                f"logout_request of provider {name} is plain and logout_endpoint is missing: that of the metadata "
+                "is then called without parameters, which some providers (Amazon Cognito) refuse; write it as a whole"
+            )
         if several and settings.directory is not None and not provider.username_prefix:
             yield (
                 f"username_prefix of provider {name} is missing: whoever comes first from any provider takes a name, "
@@ -91,6 +96,11 @@ def _warnings(settings: Settings) -> Iterator[str]:
         yield "insecure_http: passwords and sessions may cross the network in the clear"
     if not settings.providers:
         yield "no provider is enabled: protected paths answer 503"
+
+
+def _leaves_metadata_endpoint_bare(provider: ProviderSettings) -> bool:
+    is_plain = provider.logout_request == "plain" and provider.sync_logout
+    return is_plain and provider.is_oidc and provider.logout_endpoint is None
 
 
 def _terms(allow: AllowList | None) -> Iterable[AllowTerm]:

@@ -560,3 +560,12 @@ def test_settings_that_are_allowed_and_seldom_meant_are_warned_of() -> None:
 
 def test_every_quirk_that_a_preset_may_ask_for_exists() -> None:
     assert QUIRKS.keys() == set(get_args(QuirkName))
+
+
+def test_cognito_is_warned_about_until_its_logout_endpoint_is_written(tmp_path: Path) -> None:
+    written = with_preset("cognito", **examples("cognito", tmp_path))
+    bare = {name: value for name, value in written.items() if name != "logout_endpoint"}
+    assert any("logout_endpoint" in sentence for sentence in warnings(Settings.from_mapping(bare)))
+    assert not any("logout_endpoint" in sentence for sentence in warnings(Settings.from_mapping(written)))
+    here = {**bare, "sync_logout": "false"}
+    assert not any("logout_endpoint" in sentence for sentence in warnings(Settings.from_mapping(here)))
