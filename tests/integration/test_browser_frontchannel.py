@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import pytest
@@ -15,11 +13,8 @@ from playwright.sync_api import Frame, Page, expect
 from tests.support.browser.chromium import picture
 from tests.support.hosts.servers import Application, MakeSite, Serve
 from tests.support.hosts.stage import wait_until
-from tests.support.hosts.wsgi_thread import serve as serve_app
+from tests.support.hosts.wsgi_thread import serve_page
 from tests.support.providers.standin import StandIn
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
 SID = "session-1"
 
@@ -123,15 +118,3 @@ def test_nobody_else_can_show_the_frame_and_a_forged_name_ends_nothing(
         assert ("cookie" in answered.value.request.all_headers()) == (host == "127.0.0.1")
         assert framed(person).url.startswith("chrome-error:")
     expect_signed_in(person, application)
-
-
-@contextmanager
-def serve_page(body: str) -> Iterator[str]:
-    """The origin of somebody who has nothing to do with the provider, and one page."""
-
-    def page(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
-        return [f"<!doctype html><title>Page</title>{body}".encode()]
-
-    with serve_app(page) as origin:
-        yield origin

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -54,3 +54,15 @@ def serve(app: WSGIApplication, *, certificate: Path | None = None) -> Iterator[
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def serve_page(body: str) -> Iterator[str]:
+    """The origin of somebody who has nothing to do with the provider, and one page."""
+
+    def page(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
+        return [f"<!doctype html><title>Page</title>{body}".encode()]
+
+    with serve(page) as origin:
+        yield origin
