@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from webob import Request, Response
 
 from oauth2_mw.audit import audit
-from oauth2_mw.errors import AttemptLostError, BadRequestError, StateError
+from oauth2_mw.errors import AttemptLostError, BadRequestError, OAuth2Error, StateError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.endpoints.authorization_response import (
@@ -170,8 +170,9 @@ class Callback:
         began_at = self._sessions.now()
         try:
             client.check_issuer(params.get("iss"))
-        except StateError as error:
-            raise StateError(f"{error.detail}{_said(params)}", code=error.code) from None
+        except OAuth2Error as error:
+            error.detail += _said(params)
+            raise
         silent = provider.prompt == "none" and attempt.state.restarts == 0
         code = read_authorization_response(params, silent=silent)
         if isinstance(code, Refusal):

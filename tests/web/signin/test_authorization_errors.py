@@ -225,6 +225,18 @@ def test_an_error_of_another_issuer_is_quoted_and_not_heeded(site: Guarded) -> N
     assert "the provider answered access_denied" in site.audit[0]
 
 
+def test_an_error_is_quoted_although_the_metadata_cannot_be_read_to_judge_it(
+    site: Guarded, provider: StandIn
+) -> None:
+    browser = site.browser()
+    asked = browser.navigate(site.url + "/", stop_before=CALLBACK).location or ""
+    site.middleware._site()._clients._clients.clear()
+    provider.close()
+    page = browser.navigate(changed(asked, iss=None, error="invalid_scope"))
+    assert page.status == 503
+    assert "the provider answered invalid_scope" in site.audit[-1]
+
+
 def test_an_error_that_comes_too_late_is_quoted(site: Guarded) -> None:
     browser = site.browser()
     asked = browser.navigate(site.url + "/", stop_before=CALLBACK).location or ""
