@@ -401,3 +401,43 @@ def test_the_three_urls(
     browser.navigate(f"{base}/logout/")
     page = oidc_provider.sign_out(browser)
     assert page.url.startswith(f"{base}/logout/done/?state=")
+
+
+# What a provider answers in place of a code
+
+
+def test_a_silent_sign_in_shows_the_providers_page_where_it_must_and_only_then(
+    stage: Stage, browser: Browser
+) -> None:
+    stage.run(prompt="none")
+    assert stage.sign_in(browser)["user"] == "jane"
+    silent, interactive = stage.provider.requests("/auth")
+    assert silent["query"]["prompt"] == "none"
+    assert "prompt" not in interactive["query"]
+    # At the provider the person is signed in now, so that the next sign-in is silent.
+    assert browser.navigate(stage.site.own_url("login/default/")).json()["user"] == "jane"
+    assert [request["query"].get("prompt") for request in stage.provider.requests("/auth")[2:]] == ["none"]
+
+
+def test_who_declines_is_told_so(stage: Stage, browser: Browser) -> None:
+    application = stage.run()
+    browser.navigate(stage.site.url("/"))
+    page = stage.provider.sign_in(browser, deny=True)
+    assert page.status == 403
+    assert "code=sign_in_declined" in application.log
+
+
+# A redirect URI that was registered before
+
+
+def test_callback_path(
+    oidc_provider: OidcProvider, make_site: MakeSite, serve: Serve, browser: Browser
+) -> None:
+    site = make_site()
+    path = "/accounts/oidc/callback"
+    client = oidc_provider.register([site.url(path)])
+    serve(site, {"issuer": oidc_provider.issuer, **client.settings, "callback_path": path})
+    browser.navigate(site.url("/deep"))
+    page = oidc_provider.sign_in(browser)
+    assert page.url == site.url("/deep")
+    assert page.json()["user"] == "jane"
