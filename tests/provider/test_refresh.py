@@ -119,7 +119,7 @@ def test_githubs_error_for_a_used_refresh_token_is_understood(plain: StandIn) ->
     assert refused(client, user).code == "invalid_grant"
 
 
-@pytest.mark.parametrize("token", ["", "two words", "a\r\nb", "ä", "\udcff", "x" * 16_385])
+@pytest.mark.parametrize("token", ["", "two words", "a\r\nb", "ä", "\udcff"])
 def test_a_malformed_refresh_token_is_not_sent(provider: StandIn, token: str) -> None:
     client = client_for(oidc_settings(provider))
     user = sign_in(provider, client)

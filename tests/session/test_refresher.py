@@ -31,6 +31,7 @@ from oauth2_mw.session.refresh import (
     Refresher,
 )
 from oauth2_mw.session.stores.sql import SqlStore
+from oauth2_mw.session.token_refresh import TokenRefresher
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
 from tests.support.clock import Clock
@@ -89,7 +90,10 @@ class Worker:
             self.store = WatchedStore(SqlStore(database, app="https://app.example", clock=clock))
         self.sessions = SessionManager(self.settings, store=self.store, clocks=Clocks(clock, clock))
         clients: Any = lambda _: provider  # noqa: E731
-        self.refresher = Refresher(self.settings, self.sessions, clients, Admission(self.settings, None))
+        self.tokens = TokenRefresher(
+            self.settings.providers, self.sessions, clients, Admission(self.settings, None)
+        )
+        self.refresher = Refresher(self.sessions, self.tokens)
         self.clock, self.provider = clock, provider
 
     def sign_in(self, token: str = FIRST) -> str:
@@ -239,7 +243,7 @@ def test_a_session_that_was_ended_meanwhile_does_not_come_back(
 
 
 def test_revoking_is_left_to_the_provider(worker: Worker, provider: Provider) -> None:
-    worker.refresher.revoke(worker.session(worker.sign_in()))
+    worker.tokens.revoke(worker.session(worker.sign_in()))
     assert provider.revoked == ["refresh-1"]
 
 

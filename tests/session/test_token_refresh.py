@@ -68,7 +68,7 @@ class Parts:
         clients: Any = self._client
         self.admission = Admission(self.settings, None)
         self.refresher = TokenRefresher(
-            self.settings,
+            self.settings.providers,
             SessionManager(self.settings, clocks=Clocks(clock, clock)),
             clients,
             self.admission,
