@@ -17,7 +17,7 @@ from oauth2_mw.observe import has_hidden
 from oauth2_mw.settings.model import ProviderSettings
 
 #: Further groups are dropped, which is said.
-MAX_GROUPS = 5000
+MAX_GROUPS = 2000
 
 # How many names of claims an error shows, and how many characters of each: they come from outside.
 _NAMES_SHOWN = 40

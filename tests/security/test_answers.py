@@ -351,9 +351,6 @@ SUBJECTS: dict[str, Any] = {
     "of somebody else": "user-2",
     "in capitals": str.upper,
     "with a blank": lambda sub: sub + " ",
-    "empty": "",
-    "missing": LEFT_OUT,
-    "null": None,
     "true": True,
     "a list of it": lambda sub: [sub],
 }
@@ -368,6 +365,10 @@ PEOPLE = [
     *(
         refused("N2.6.14 B13", f"a subject {what}", userinfo(sub=sub), "userinfo_subject", until=USERINFO)
         for what, sub in SUBJECTS.items()
+    ),
+    *(
+        refused("N2.6.14 B13", f"a subject {what}", userinfo(sub=sub), "userinfo", status=502, until=USERINFO)
+        for what, sub in {"empty": "", "missing": LEFT_OUT, "null": None}.items()
     ),
     *(
         refused("N2.6.14", what, answered("userinfo", answer), "userinfo", status=502, until=USERINFO)
@@ -390,7 +391,7 @@ PEOPLE = [
         until=USERINFO,
     ),
     refused(
-        "3h.2", "two thousand groups", userinfo(groups=["g"] * 2_000), "userinfo", status=502, until=USERINFO
+        "3h.2", "six thousand groups", userinfo(groups=["g"] * 6_000), "userinfo", status=502, until=USERINFO
     ),
     refused(
         "O4",

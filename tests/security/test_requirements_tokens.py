@@ -308,9 +308,7 @@ def test_at_hash_is_of_the_algorithms_own_hash(key: Key, digest: str) -> None:
 
 
 @pytest.mark.requirement("N2.6.15")
-@pytest.mark.parametrize(
-    "changes", [{"aud": "other"}, {"aud": LEFT_OUT}, {"iss": "https://evil.example"}, {"iss": LEFT_OUT}]
-)
+@pytest.mark.parametrize("changes", [{"aud": "other"}, {"iss": "https://evil.example"}])
 def test_signed_userinfo_says_whose_it_is_and_for_whom(changes: dict[str, Any]) -> None:
     def userinfo(text: str) -> dict[str, Any]:
         keys = parse_key_set({"keys": [RSA.jwk()]}).matching

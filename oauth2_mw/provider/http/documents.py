@@ -17,8 +17,8 @@ from urllib.parse import parse_qsl
 from oauth2_mw.settings.text import shown
 
 MAX_DEPTH = 20
-MAX_MEMBERS = 1000
-MAX_ITEMS = 1000
+MAX_MEMBERS = 5000
+MAX_ITEMS = 5000
 #: characters
 MAX_TEXT = 64 * 1024
 #: digits: enough for any numeric identifier, few enough to print
