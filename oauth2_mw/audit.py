@@ -139,6 +139,12 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "missing, so it went on without; ``userinfo = never`` asks no more. See ``code``.",
             ),
             _warning(
+                "claims_kept",
+                "provider detail",
+                "A refresh brought no ID token, and ``allow`` decides by claims that an ID token gave: they stay what "
+                "they were, at most for ``session_lifetime``. Said once by each process.",
+            ),
+            _warning(
                 "session_reduced",
                 "provider user username dropped",
                 "A session exceeded ``session_max_bytes``, and something was left out of it.",

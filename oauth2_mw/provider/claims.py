@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oauth2_mw.audit import audit
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError, TokenError
+from oauth2_mw.provider.claim_sources import (
+    KnownClaims,
+    check_about_same,
+    given_by,
+    merge_claims,
+    without_protocol_claims,
+)
 from oauth2_mw.provider.discovery.metadata import MetadataCache, ProviderMetadata
 from oauth2_mw.provider.endpoints.token import TokenResponse
 from oauth2_mw.provider.endpoints.userinfo import fetch_userinfo
@@ -23,18 +29,11 @@ from oauth2_mw.settings.model import ProviderSettings
 
 log = logging.getLogger(__name__)
 
-# They are about the response and not about the person, and a nonce is a secret of the sign-in.
-_PROTOCOL_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
+_Failure = ProviderError | ProviderUnavailableError | TokenError
+_FAILURES = (ProviderError, ProviderUnavailableError, TokenError)
 
 #: The codes of a signed userinfo response that cannot be read.
 _UNREADABLE = frozenset({"token_malformed"})
-
-#: A claim that proves another -> the one that it proves (OpenID Connect Core, section 5.1; Entra's optional claims).
-_PROOFS = MappingProxyType(
-    {"email_verified": "email", "xms_edov": "email", "phone_number_verified": "phone_number"}
-)
-#: What counts as a proof under any setting. Every other value speaks against an address, whichever source says it.
-_PROVING = (True, "true", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,8 @@ class UserClaims:
     merged: dict[str, Any] = field(repr=False)
     #: the claims of the ID token alone; empty without an issuer
     id_token: dict[str, Any] = field(repr=False)
+    #: the names of the claims that userinfo gave
+    from_userinfo: frozenset[str]
 
 
 class ClaimsReader:
@@ -80,11 +81,12 @@ class ClaimsReader:
         """Return the claims that belong to the response to a code.
 
         :param nonce: the one in the authorization request.
-        :raises ProviderUnavailableError: if keys or userinfo cannot be fetched in time.
-        :raises ProviderError: ``no_subject``, or if keys or userinfo cannot be used.
+        :raises ProviderUnavailableError: if keys, or userinfo that is needed, cannot be fetched in time.
+        :raises ProviderError: ``no_subject``, or if keys, or userinfo that is needed, cannot be used.
         :raises TokenError: if the ID token or userinfo fails a check.
         """
         id_token: dict[str, Any] = {}
+        userinfo = None
         if self._provider.is_oidc:
             id_token = validate_id_token(
                 response.id_token or "",
@@ -93,10 +95,16 @@ class ClaimsReader:
                 access_token=response.access_token,
                 now=self._clock(),
             )
-            merged = self._with_userinfo(id_token, response, metadata)
+            try:
+                userinfo = self._userinfo_beside(id_token, response, metadata)
+            except _FAILURES as error:
+                self._go_on_without_userinfo(error, id_token)
         else:
-            merged = self._userinfo(response, metadata, metadata.endpoint("userinfo_endpoint"))
-        return UserClaims(self._subject(merged), _without_protocol_claims(merged), id_token)
+            userinfo = self._userinfo(response, metadata, metadata.endpoint("userinfo_endpoint"))
+        merged = merge_claims(id_token, userinfo or {})
+        return UserClaims(
+            self._subject(merged), without_protocol_claims(merged), id_token, given_by(userinfo)
+        )
 
     def for_refresh(
         self,
@@ -106,67 +114,118 @@ class ClaimsReader:
         subject: str,
         auth_time: int | None,
         nonce: str | None,
-    ) -> dict[str, Any] | None:
-        """Return the claims that belong to the response to a refresh token.
+        known: KnownClaims,
+    ) -> KnownClaims | None:
+        """Return what is known after the response to a refresh token.
 
-        Return ``None`` if there are none, or if userinfo cannot be fetched in time: an exception would lose the new
-        tokens, although the old ones have just been replaced.
+        A new ID token takes the place of the one before. Without one, the claims that userinfo never gave stay (OpenID
+        Connect Core, section 12.2), and those that it gave and gives no more are gone.
+
+        Return ``None`` if nothing new came, or if userinfo that is needed cannot be fetched in time: an exception would
+        lose the new tokens, although the old ones have just been replaced.
 
         :param subject: that of the sign-in, as the other two.
-        :raises ProviderError: if userinfo refuses the access token, or its response cannot be used.
-        :raises TokenError: if a token fails a check, or is about another person (``subject_changed``).
+        :param known: what was known before.
+        :raises ProviderError: if userinfo that is needed refuses the access token, or its response cannot be used.
+        :raises TokenError: if a token fails a check, or is about another person (``subject_changed``);
+            ``refresh_without_id_token`` where the setting ``refresh_needs_id_token`` refuses that.
         """
-        id_token = None
-        if self._provider.is_oidc and response.id_token is not None:
-            id_token = validate_refreshed_id_token(
-                response.id_token,
-                self._validator(metadata),
-                nonce=nonce,
-                auth_time=auth_time,
-                access_token=response.access_token,
-                now=self._clock(),
-            )
-            # If the ID token has the subject, it is compared before the new access token is sent anywhere.
-            if self._provider.subject.get(id_token) is not None:
-                self._check_same_subject(id_token, subject)
+        id_token = self._refreshed_id_token(
+            response, metadata, subject=subject, auth_time=auth_time, nonce=nonce
+        )
+        # What userinfo gave before, it must say again.
+        kept = known.proved_otherwise if self._provider.is_oidc else {}
+        proved = kept if id_token is None else id_token
         try:
-            claims = self._refreshed_claims(id_token, response, metadata)
-        except ProviderUnavailableError as error:
-            log.warning("after a refresh the claims stay what they were: %s", error.detail)
-            return None
-        if claims is None:
-            return None
-        self._check_same_subject(claims, subject)
-        return _without_protocol_claims(claims)
+            userinfo = self._userinfo_after_refresh(
+                id_token, response, metadata, known=known, subject=subject
+            )
+        except _FAILURES as error:
+            if isinstance(error, ProviderUnavailableError) and self._unknown(proved):
+                log.warning("after a refresh the claims stay what they were: %s", error.detail)
+                return None
+            self._go_on_without_userinfo(error, proved)
+            if id_token is None:
+                return None
+            refreshed = KnownClaims(merge_claims(id_token, known.given_by_userinfo), known.from_userinfo)
+        else:
+            if id_token is None and userinfo is None:
+                return None
+            both = (proved, userinfo or {}) if id_token is not None else (userinfo or {}, proved)
+            refreshed = KnownClaims(merge_claims(*both), given_by(userinfo))
+        self._check_same_subject(refreshed.claims, subject)
+        return replace(refreshed, claims=without_protocol_claims(refreshed.claims))
 
-    def _refreshed_claims(
-        self, id_token: dict[str, Any] | None, response: TokenResponse, metadata: ProviderMetadata
+    def _refreshed_id_token(
+        self,
+        response: TokenResponse,
+        metadata: ProviderMetadata,
+        *,
+        subject: str,
+        auth_time: int | None,
+        nonce: str | None,
     ) -> dict[str, Any] | None:
+        """Return the claims of the ID token of a refresh, or ``None`` if there is none and need not be."""
+        if not self._provider.is_oidc:
+            return None
+        if response.id_token is None:
+            if self._provider.refresh_needs_id_token:
+                raise TokenError(
+                    "the refresh brought no ID token, and refresh_needs_id_token = true",
+                    code="refresh_without_id_token",
+                )
+            return None
+        id_token = validate_refreshed_id_token(
+            response.id_token,
+            self._validator(metadata),
+            nonce=nonce,
+            auth_time=auth_time,
+            access_token=response.access_token,
+            now=self._clock(),
+        )
+        # If the ID token has the subject, it is compared before the new access token is sent anywhere.
+        if self._provider.subject.get(id_token) is not None:
+            self._check_same_subject(id_token, subject)
+        return id_token
+
+    def _userinfo_after_refresh(
+        self,
+        id_token: dict[str, Any] | None,
+        response: TokenResponse,
+        metadata: ProviderMetadata,
+        *,
+        known: KnownClaims,
+        subject: str,
+    ) -> dict[str, Any] | None:
+        """Return userinfo, or ``None`` if it is not worth a request."""
         if id_token is not None:
-            return self._with_userinfo(id_token, response, metadata)
+            return self._userinfo_beside(id_token, response, metadata)
         if not self._provider.is_oidc:
             return self._userinfo(response, metadata, metadata.endpoint("userinfo_endpoint"))
+        if not self._is_worth_a_request({"sub": subject}):
+            return None
         url = metadata.optional_endpoint("userinfo_endpoint")
-        if url is not None and self._is_worth_a_request({"sub": "known"}):
-            return self._userinfo(response, metadata, url)
-        return None
+        if url is None:
+            return None
+        userinfo = self._userinfo(response, metadata, url)
+        if self._provider.subject.get(userinfo) is not None:
+            self._check_same_subject(userinfo, subject)
+        else:
+            check_about_same(userinfo, known.claims)
+        return userinfo
 
-    def _with_userinfo(
-        self, id_token: dict[str, Any], response: TokenResponse, metadata: ProviderMetadata
-    ) -> dict[str, Any]:
-        """Return the claims of an ID token, with those of userinfo if it is worth a request and can be used."""
+    def _userinfo_beside(
+        self, id_token: Mapping[str, Any], response: TokenResponse, metadata: ProviderMetadata
+    ) -> dict[str, Any] | None:
+        """Return userinfo about the person of an ID token, or ``None`` if it is not worth a request."""
         if not self._is_worth_a_request(id_token):
-            return id_token
-        try:
-            url = metadata.optional_endpoint("userinfo_endpoint")
-            if url is None:
-                return id_token
-            userinfo = self._userinfo(response, metadata, url)
-            _check_about_same(userinfo, id_token)
-        except (ProviderError, ProviderUnavailableError, TokenError) as error:
-            self._go_on_without_userinfo(error, id_token)
-            return id_token
-        return _merge(id_token, userinfo)
+            return None
+        url = metadata.optional_endpoint("userinfo_endpoint")
+        if url is None:
+            return None
+        userinfo = self._userinfo(response, metadata, url)
+        check_about_same(userinfo, id_token)
+        return userinfo
 
     def _is_worth_a_request(self, known: Mapping[str, Any]) -> bool:
         if self._provider.userinfo != "when-needed":
@@ -177,16 +236,16 @@ class ClaimsReader:
         # Not once and for all: allow may stand in a file that has changed.
         return self._needs | self._provider.deciding_claims
 
-    def _go_on_without_userinfo(
-        self, error: ProviderError | ProviderUnavailableError | TokenError, known: Mapping[str, Any]
-    ) -> None:
+    def _unknown(self, known: Mapping[str, Any]) -> bool:
+        return any(path.get(known) is None for path in self._needed())
+
+    def _go_on_without_userinfo(self, error: _Failure, known: Mapping[str, Any]) -> None:
         """Note in the audit log that userinfo cannot be used, or raise *error* again.
 
         It is raised if a claim is needed that *known* lacks, and whenever userinfo is forged or somebody else's: only
         what cannot be read at all proves nothing.
         """
-        unknown = sorted(path.text for path in self._needed() if path.get(known) is None)
-        if unknown or (isinstance(error, TokenError) and error.code not in _UNREADABLE):
+        if self._unknown(known) or (isinstance(error, TokenError) and error.code not in _UNREADABLE):
             raise error
         audit("userinfo_unusable", code=error.code, provider=self._provider.name, detail=error.detail)
 
@@ -221,40 +280,3 @@ class ClaimsReader:
                 "the refresh token of one person was answered with claims about another",
                 code="subject_changed",
             )
-
-
-def _without_protocol_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in claims.items() if name not in _PROTOCOL_CLAIMS}
-
-
-def _check_about_same(userinfo: Mapping[str, Any], id_token: Mapping[str, Any]) -> None:
-    """Check that userinfo is about the person of the ID token (OpenID Connect Core, section 5.3.2).
-
-    :raises ProviderError: ``userinfo`` if it does not say whom it is about.
-    :raises TokenError: ``userinfo_subject`` if it is about another person.
-    """
-    if "sub" not in userinfo:
-        raise ProviderError(
-            "userinfo names no sub, and is not used: it may be about anybody", code="userinfo"
-        )
-    if userinfo["sub"] != id_token["sub"]:
-        raise TokenError("userinfo is about another subject than the ID token", code="userinfo_subject")
-
-
-def _merge(id_token: Mapping[str, Any], userinfo: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the claims of both, those of the ID token first.
-
-    A proof that one source gives counts for the value of the same source alone: the other may speak of another address.
-    """
-    merged = {**userinfo, **id_token}
-    for proof, proven in _PROOFS.items():
-        verdicts = (
-            source[proof]
-            for source in (id_token, userinfo)
-            if source.get(proof) is not None
-            and (source[proof] not in _PROVING or source.get(proven) == merged.get(proven))
-        )
-        merged[proof] = next(verdicts, None)
-        if merged[proof] is None:
-            del merged[proof]
-    return merged

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from oauth2_mw.errors import OAuth2Error, StateError, TokenError
+from oauth2_mw.provider.claim_sources import NOTHING_KNOWN, KnownClaims
 from oauth2_mw.provider.claims import ClaimsReader
 from oauth2_mw.provider.discovery.metadata import MetadataCache, ProviderMetadata
 from oauth2_mw.provider.endpoints.authorization import AuthorizationRequest, authorization_url
@@ -54,6 +55,8 @@ class Authentication:
     sid: str | None = None
     #: when the ID token was issued, in seconds since the epoch; ``None`` without an ID token
     issued_at: int | None = None
+    #: the names of the claims that userinfo gave
+    from_userinfo: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,11 @@ class RefreshResult:
     """What the provider gave for a refresh token."""
 
     tokens: Tokens
-    #: The claims that replace the previous ones; those of userinfo alone if no ID token came. ``None`` if the provider
-    #: gave none in time, or has no userinfo endpoint.
-    claims: dict[str, Any] | None = field(repr=False)
+    #: The claims that replace the previous ones: what is new, with what stays. ``None`` if the provider gave none in
+    #: time, or has no userinfo endpoint.
+    claims: Mapping[str, Any] | None = field(repr=False)
+    #: the names of those that userinfo gave
+    from_userinfo: frozenset[str]
 
 
 class ProviderClient:
@@ -164,10 +169,17 @@ class ProviderClient:
             tokens=self._tokens(response),
             sid=read_sid(claims.id_token),
             issued_at=int(claims.id_token["iat"]) if claims.id_token else None,
+            from_userinfo=claims.from_userinfo,
         )
 
     def refresh(
-        self, refresh_token: str, *, subject: str, auth_time: int | None, id_token: str | None = None
+        self,
+        refresh_token: str,
+        *,
+        subject: str,
+        auth_time: int | None,
+        id_token: str | None = None,
+        known: KnownClaims = NOTHING_KNOWN,
     ) -> RefreshResult:
         """Exchange a refresh token for new tokens and claims (RFC 6749, section 6; OpenID Connect Core, section 12).
 
@@ -178,6 +190,7 @@ class ProviderClient:
         :param subject: the :attr:`Authentication.subject` of the sign-in.
         :param auth_time: the claim of the first ID token, or ``None`` if it was missing.
         :param id_token: the latest ID token, if it was kept: a nonce in the new one must be the same.
+        :param known: the claims so far, some of which stay if no ID token comes.
         :raises ProviderUnavailableError: if the provider does not answer in time; the refresh token may still be valid.
         :raises ProviderError: ``invalid_grant`` if the refresh token is not valid any more; others if the provider
             refuses, or its answer cannot be used.
@@ -188,14 +201,18 @@ class ProviderClient:
             # Beforehand: once the provider has replaced the refresh token, a missing key would lose the new one.
             self._metadata.load_keys()
         response = redeem_refresh_token(self._authenticated_client(metadata), refresh_token)
-        claims = self._claims.for_refresh(
+        refreshed = self._claims.for_refresh(
             response,
             metadata,
             subject=subject,
             auth_time=auth_time,
             nonce=None if id_token is None else read_nonce(id_token),
+            known=known,
         )
-        return RefreshResult(self._tokens(response), claims)
+        tokens = self._tokens(response)
+        if refreshed is None:
+            return RefreshResult(tokens, None, frozenset())
+        return RefreshResult(tokens, refreshed.claims, refreshed.from_userinfo)
 
     def revoke(self, token: str, *, kind: RevocableKind) -> bool:
         """Revoke a token (RFC 7009), within four seconds unless the metadata must be fetched first.

@@ -236,6 +236,7 @@ class SessionManager:
         sign_in: SignInDetails | None = None,
         began_at: float | None = None,
         expires_at: int | None = None,
+        from_userinfo: frozenset[str] = frozenset(),
     ) -> list[str]:
         """Return the ``Set-Cookie`` values of a new session.
 
@@ -243,6 +244,7 @@ class SessionManager:
         :param cookies: those that came with the request.
         :param began_at: when the sign-in came back from the provider, in seconds since the epoch, if it did.
         :param expires_at: when the access token expires, in seconds since the epoch, or ``None`` if that is unknown.
+        :param from_userinfo: the names of the claims that userinfo gave.
         :raises LoginError: code ``session_too_big``, if it does not fit into a cookie even when reduced.
         :raises AccessDeniedError: code ``signed_out``, if a logout arrived while the session was being created.
         :raises StoreUnavailableError: if it cannot be written to the store.
@@ -261,6 +263,7 @@ class SessionManager:
             if "refresh_token" in kept_tokens
             else None,
             sign_in=sign_in or SignInDetails(now),
+            from_userinfo=tuple(sorted(from_userinfo)) if "refresh_token" in kept_tokens else (),
         )
         sealed = self._backend.create(session)
         if self.registry is not None and began_at is not None:

@@ -72,6 +72,8 @@ class Session:
     #: ``None`` if there is nothing to refresh
     refresh_schedule: RefreshSchedule | None = None
     sign_in: SignInDetails = _UNKNOWN
+    #: the names of the claims that userinfo gave; kept for a refresh alone
+    from_userinfo: tuple[str, ...] = ()
 
     @property
     def ref(self) -> SessionRef:
@@ -124,6 +126,7 @@ class Session:
             "3": self.idle_timeout,
             "x": self.refresh_schedule,
             "w": _without_trailing_defaults(self.sign_in),
+            "y": self.from_userinfo,
         }
         kept = {key: value for key, value in record.items() if value or value == 0}
         # A lone surrogate, which JSON can spell and UTF-8 cannot, becomes a question mark.
@@ -172,6 +175,7 @@ class Session:
             record["3"],
             RefreshSchedule(*map(int, schedule)) if (schedule := get("x")) is not None else None,
             sign_in,
+            tuple(map(str, get("y", ()))),
         )
 
 

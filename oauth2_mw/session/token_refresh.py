@@ -19,11 +19,14 @@ from oauth2_mw.errors import (
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.identity.verification import keep_verification
+from oauth2_mw.provider.claim_sources import KnownClaims
 from oauth2_mw.provider.client import ProviderClient, RefreshResult
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import RefreshSchedule, Session
 from oauth2_mw.settings.model import ProviderSettings
 
+#: How and when somebody authenticated is a matter of the sign-in.
+_OF_THE_SIGN_IN = ("acr", "auth_time", "amr")
 #: Seconds until a provider that could not be reached is tried again.
 RETRY = 30
 
@@ -45,6 +48,8 @@ class TokenRefresher:
         self._sessions = sessions
         self._clients = clients
         self._admission = admission
+        #: the providers of which it was said that a refresh leaves claims as they were
+        self._told: set[str] = set()
 
     def refresh(self, session: Session) -> Session | None:
         """Return the session with new tokens, unchanged if the provider is unreachable, or ``None`` if it must end."""
@@ -55,6 +60,7 @@ class TokenRefresher:
                 subject=session.identity.subject,
                 auth_time=session.identity.auth_time,
                 id_token=session.tokens.get("id_token"),
+                known=KnownClaims(session.identity.claims, frozenset(session.from_userinfo)),
             )
         except ProviderUnavailableError as error:
             audit("refresh_postponed", identity=session.identity, detail=error.detail)
@@ -104,11 +110,33 @@ class TokenRefresher:
                 }
             ),
         }
-        return replace(
+        refreshed = replace(
             session.touched(now),
             identity=self._identity(session.identity, provider, response, now=int(now)),
             tokens=MappingProxyType(tokens),
             refresh_schedule=RefreshSchedule.of(response.tokens.expires_at, now=now),
+        )
+        if response.claims is not None:
+            refreshed = replace(refreshed, from_userinfo=tuple(sorted(response.from_userinfo)))
+        if provider.is_oidc and response.tokens.id_token is None:
+            self._tell_of_kept_claims(refreshed, provider)
+        return refreshed
+
+    def _tell_of_kept_claims(self, session: Session, provider: ProviderSettings) -> None:
+        """Say once for each provider that ``allow`` decides by what an ID token said, and no refresh says anew."""
+        kept = sorted(
+            path.text
+            for path in provider.deciding_claims
+            if path.root not in session.from_userinfo and path.get(session.identity.claims) is not None
+        )
+        if not kept or provider.name in self._told:
+            return
+        self._told.add(provider.name)
+        audit(
+            "claims_kept",
+            provider=provider.name,
+            detail=f"a refresh brought no ID token, and allow reads {', '.join(kept)}, which stay what they were until "
+            "the session ends: write refresh_needs_id_token = true to end it instead",
         )
 
     def _identity(
@@ -116,7 +144,9 @@ class TokenRefresher:
     ) -> Identity:
         if response.claims is None:
             return previous
-        claims = keep_verification(response.claims, previous.claims)
+        new = keep_verification(response.claims, previous.claims)
+        claims = {name: value for name, value in new.items() if name not in _OF_THE_SIGN_IN}
+        claims |= {name: previous.claims[name] for name in _OF_THE_SIGN_IN if name in previous.claims}
         try:
             identity = self._admission.admit_again(
                 provider, issuer=previous.issuer, subject=previous.subject, claims=claims, now=now
@@ -130,12 +160,7 @@ class TokenRefresher:
                 f"({previous.issuer}, {previous.subject}) is user {identity.id} by now and was {previous.id}",
                 code="user_changed",
             )
-        # How and when the user authenticated is a matter of the sign-in.
-        return replace(
-            identity,
-            acr=identity.acr if identity.acr is not None else previous.acr,
-            auth_time=identity.auth_time if identity.auth_time is not None else previous.auth_time,
-        )
+        return replace(identity, acr=previous.acr, auth_time=previous.auth_time)
 
     def _postponed(self, session: Session) -> Session:
         schedule = session.refresh_schedule

@@ -31,6 +31,15 @@ _PROOFS: Mapping[str, str] = MappingProxyType(
 _URLS = (*_ENDPOINTS, "logout_endpoint", "jwks_uri", "issuer")
 #: Issuers of Microsoft Entra for many tenants: their metadata names another issuer for each.
 _MANY_TENANTS = re.compile(r"https://login\.microsoftonline\.com/(?:common|organizations|consumers)/.*")
+#: what means nothing without ID tokens
+_OF_ID_TOKENS = (
+    "jwks_uri",
+    "algorithms",
+    "max_age",
+    "acr_values",
+    "trusted_audiences",
+    "refresh_needs_id_token",
+)
 _NEEDS_DIRECTORY = ("organization", "always_update", "group_sync")
 _EXPOSED = "plain http outside this machine can be read and changed on its way: write https"
 
@@ -162,15 +171,14 @@ def check_provider(section: Section, main: Section) -> None:
             f"is missing: anyone on earth can join {section['provider']}; say who may enter, like "
             "email_domain:example.com or user:jane, or * for everybody",
         )
-    if (
-        "refresh_failure" in section.written_keys
-        and section.is_valid("refresh_failure")
-        and main.is_valid("keep_tokens")
-    ):
-        kept = main["keep_tokens"]
-        if "refresh" not in kept:
+    kept = main["keep_tokens"]
+    for key in ("refresh_failure", "refresh_needs_id_token"):
+        # false is the default in words.
+        if key not in section.written_keys or not section.is_valid(key) or section[key] is False:
+            continue
+        if main.is_valid("keep_tokens") and "refresh" not in kept:
             section.add_problem(
-                "refresh_failure",
+                key,
                 f"needs keep_tokens = {' '.join((*kept, 'refresh'))} in [oauth2_mw]: write that, or take this out",
             )
     bundle = section["ca_bundle"]
@@ -275,8 +283,8 @@ def _check_oidc(section: Section) -> None:
                 "userinfo",
                 "never lets nobody in without an issuer: only userinfo says who it is; take this out",
             )
-        for key in ("jwks_uri", "algorithms", "max_age", "acr_values", "trusted_audiences"):
-            if key in section.written_keys and section[key] not in (None, ()):
+        for key in _OF_ID_TOKENS:
+            if key in section.written_keys and section[key] not in (None, ()) and section[key] is not False:
                 section.add_problem(key, "means nothing without an issuer: there is no ID token to check")
 
 

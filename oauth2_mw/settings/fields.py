@@ -455,6 +455,12 @@ FIELDS: tuple[Field, ...] = (
         default="end",
     ),
     _provider(
+        "refresh_needs_id_token",
+        _boolean,
+        "End a session whose tokens are refreshed without a new ID token; false: what the last one proved stays.",
+        default="false",
+    ),
+    _provider(
         "ca_bundle",
         lambda text, base: base / converters.line(text) if text not in ("", "none") else None,
         "A file of certificates with which this provider is verified, in place of the system's.",

@@ -91,6 +91,7 @@ class ProviderSettings:
     #: seconds
     session_idle: int
     refresh_failure: RefreshFailure
+    refresh_needs_id_token: bool
     ca_bundle: Path | None
     #: may hold a password
     proxy: str | None = field(repr=False)

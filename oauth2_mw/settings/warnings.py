@@ -50,6 +50,13 @@ def _warnings(settings: Settings) -> Iterator[str]:
                 f"logout_request of provider {name} is plain and logout_endpoint is missing: that of the metadata "
                 "is then called without parameters, which some providers (Amazon Cognito) refuse; write it as a whole"
             )
+        deciding = ", ".join(sorted(path.text for path in provider.deciding_claims))
+        refreshes = "refresh" in settings.keep_tokens and provider.is_oidc
+        if deciding and refreshes and not provider.refresh_needs_id_token:
+            yield (
+                f"allow of provider {name} reads {deciding}: where a refresh brings no ID token, what the sign-in's "
+                "said holds for up to session_lifetime; refresh_needs_id_token = true ends the session instead"
+            )
         if several and settings.directory is not None and not provider.username_prefix:
             yield (
                 f"username_prefix of provider {name} is missing: whoever comes first from any provider takes a name, "

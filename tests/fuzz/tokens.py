@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -183,7 +184,7 @@ def _check_audience(found: str | list[str]) -> None:
     assert {*(found if isinstance(found, list) else [found])} == {"client"}
 
 
-def _check_issuer_and_audience(found: dict[str, Any]) -> None:
+def _check_issuer_and_audience(found: Mapping[str, Any]) -> None:
     assert type(found["sub"]) is str
     assert 0 < len(found["sub"]) <= 255
     assert found["sub"].isprintable()
@@ -206,7 +207,7 @@ def _check_claims(
     assert found.get("at_hash", right) == right
 
 
-def check_refreshed(found: dict[str, Any]) -> None:
+def check_refreshed(found: Mapping[str, Any]) -> None:
     """What the claims of a refreshed ID token must be when the person signed in a hundred seconds ago."""
     _check_issuer_and_audience(found)
     _check_times(found, leeway=60)
@@ -215,7 +216,7 @@ def check_refreshed(found: dict[str, Any]) -> None:
     assert auth_time is None or int(auth_time) == NOW - 100
 
 
-def _check_times(found: dict[str, Any], *, leeway: int) -> None:
+def _check_times(found: Mapping[str, Any], *, leeway: int) -> None:
     for name in ("exp", "iat", "nbf"):
         if name in found:
             assert type(found[name]) in (int, float)

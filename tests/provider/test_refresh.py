@@ -6,6 +6,7 @@ import json
 import logging
 import time
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from oauth2_mw.boundary import numeric_date
 from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailableError, TokenError
+from oauth2_mw.provider.claim_sources import KnownClaims
 from oauth2_mw.provider.client import Authentication, ProviderClient, RefreshResult
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
@@ -33,6 +35,9 @@ def sign_in(provider: StandIn, client: ProviderClient) -> Authentication:
     user = authenticate(provider, client)
     provider.requests.clear()
     return user
+
+
+WISHES = frozenset({AttributePath.parse("email"), AttributePath.parse("groups")})
 
 
 def refresh(client: ProviderClient, user: Authentication, **changes: Any) -> RefreshResult:
@@ -425,6 +430,154 @@ def test_a_refresh_with_plain_oauth2_asks_who_it_is(plain: StandIn) -> None:
     assert refreshed.tokens.id_token is None
     plain.userinfo["id"] = 1
     assert refused(client, user, refresh_token=refreshed.tokens.refresh_token).code == "subject_changed"
+
+
+# What stays, and what is gone
+
+
+def known(user: Authentication) -> dict[str, Any]:
+    return {"known": KnownClaims(user.claims, user.from_userinfo)}
+
+
+def refreshed_claims(client: ProviderClient, user: Authentication) -> Mapping[str, Any]:
+    claims = refresh(client, user, **known(user)).claims
+    assert claims is not None
+    return claims
+
+
+@pytest.mark.requirement("R-kept-claims")
+def test_without_an_id_token_what_the_last_one_proved_stays(provider: StandIn) -> None:
+    provider.claims |= {"groups": ["a"], "name": "Jane"}
+    del provider.userinfo["name"]
+    client = client_for(oidc_settings(provider), needs="email groups")
+    user = sign_in(provider, client)
+    provider.refreshes_id_token = False
+    claims = refreshed_claims(client, user)
+    assert (claims["groups"], claims["name"], claims["email"]) == (["a"], "Jane", "jane@example.com")
+    assert {"iss", "sub", "exp"} <= claims.keys()
+
+
+@pytest.mark.requirement("R-kept-claims")
+@pytest.mark.parametrize("in_id_token", [[], ["a"]])
+def test_what_userinfo_gave_and_gives_no_more_is_gone(provider: StandIn, in_id_token: list[str]) -> None:
+    provider.claims |= {"groups": in_id_token} if in_id_token else {}
+    provider.userinfo["groups"] = ["a"]
+    client = client_for(oidc_settings(provider), needs="email", wishes=WISHES)
+    user = sign_in(provider, client)
+    assert user.claims["groups"] == ["a"]
+    provider.refreshes_id_token = False
+    del provider.userinfo["groups"]
+    result = refresh(client, user, **known(user))
+    assert result.claims is not None
+    assert "groups" not in result.claims
+    assert "groups" not in result.from_userinfo
+
+
+@pytest.mark.requirement("R-kept-claims")
+def test_what_userinfo_says_anew_takes_the_place_of_what_was_known(provider: StandIn) -> None:
+    provider.claims |= {"groups": ["a", "b"], "email_verified": True, "email": "old@example.com"}
+    client = client_for(oidc_settings(provider), needs="phone_number")
+    provider.userinfo["phone_number"] = "1"
+    user = sign_in(provider, client)
+    provider.refreshes_id_token = False
+    provider.userinfo |= {"groups": ["b"], "email": "new@example.com"}
+    claims = refreshed_claims(client, user)
+    assert (claims["groups"], claims["email"]) == (["b"], "new@example.com")
+    # The ID token proved another address.
+    assert "email_verified" not in claims
+
+
+@pytest.mark.requirement("R-kept-claims")
+def test_a_new_id_token_takes_the_place_of_the_one_before(provider: StandIn) -> None:
+    provider.claims |= {"groups": ["a"]}
+    client = client_for(oidc_settings(provider), wishes=WISHES)
+    user = sign_in(provider, client)
+    del provider.claims["groups"]
+    assert "groups" not in refreshed_claims(client, user)
+
+
+@pytest.mark.requirement("R-kept-claims", "R-needed")
+def test_without_an_id_token_userinfo_that_fails_takes_nothing_away(provider: StandIn) -> None:
+    provider.claims |= {"name": "Jane"}
+    del provider.userinfo["name"]
+    client = client_for(oidc_settings(provider), needs="name", wishes=WISHES)
+    user = sign_in(provider, client)
+    provider.refreshes_id_token = False
+    provider.answers["userinfo"] = Answer(b"{}", 403)
+    assert refresh(client, user, **known(user)).claims is None
+
+
+@pytest.mark.requirement("R-needed")
+def test_what_userinfo_gave_is_unknown_when_it_refuses(provider: StandIn) -> None:
+    client = client_for(oidc_settings(provider), needs="email")
+    user = sign_in(provider, client)
+    provider.refreshes_id_token = False
+    provider.answers["userinfo"] = Answer(b"{}", 403)
+    assert refused(client, user, **known(user)).code == "userinfo_refused"
+
+
+@pytest.mark.requirement("R-needed")
+@pytest.mark.parametrize("status", [403, 500])
+def test_with_an_id_token_userinfo_that_fails_takes_nothing_away(provider: StandIn, status: int) -> None:
+    provider.claims |= {"name": "Jane", "department": "X"}
+    provider.userinfo |= {"email": "jane@example.com", "email_verified": True}
+    client = client_for(oidc_settings(provider), needs="name", wishes=WISHES)
+    user = sign_in(provider, client)
+    provider.answers["userinfo"] = Answer(b"{}", status)
+    provider.claims = {"name": "Jane Doe"}
+    claims = refreshed_claims(client, user)
+    # The new ID token took that away, and could have said it.
+    assert "department" not in claims
+    assert (claims["name"], claims["email"], claims["email_verified"]) == (
+        "Jane Doe",
+        "jane@example.com",
+        True,
+    )
+    provider.claims |= {"email": "other@example.com"}
+    user = sign_in(provider, client)
+    assert "email_verified" not in refreshed_claims(client, user)
+
+
+@pytest.mark.requirement("R-kept-claims")
+@pytest.mark.parametrize("userinfo", ["when-needed", "never"])
+def test_a_setting_ends_the_session_that_gets_no_id_token(provider: StandIn, userinfo: str) -> None:
+    settings = oidc_settings(provider, refresh_needs_id_token=True, userinfo=userinfo)
+    client = client_for(settings, needs="name")
+    provider.claims |= {"name": "Jane"}
+    user = sign_in(provider, client)
+    assert refresh(client, user).claims
+    user = sign_in(provider, client)
+    provider.refreshes_id_token = False
+    error = refused(client, user, **known(user))
+    assert (type(error), error.code) == (TokenError, "refresh_without_id_token")
+    assert not provider.asked("/userinfo")
+
+
+@pytest.mark.parametrize("sub", ["user-2", None])
+@pytest.mark.parametrize("oid", ["object-1", None])
+def test_without_an_id_token_userinfo_is_about_the_same_person(
+    provider: StandIn, sub: str | None, oid: str | None
+) -> None:
+    """Where the subject is not ``sub``, either of them tells."""
+    provider.claims |= {"oid": "object-1"}
+    client = client_for(oidc_settings(provider, subject=AttributePath.parse("oid")), needs="email")
+    user = sign_in(provider, client)
+    provider.refreshes_id_token = False
+    provider.answers["userinfo"] = {"sub": sub, "oid": oid, "email": "eve@example.com"}
+    if oid is not None:
+        assert refreshed_claims(client, user)["email"] == "eve@example.com"
+    else:
+        code = "userinfo" if sub is None else "userinfo_subject"
+        assert refused(client, user, **known(user)).code == code
+
+
+def test_plain_oauth2_keeps_nothing(plain: StandIn) -> None:
+    client = client_for(oauth2_settings(plain))
+    plain.userinfo["groups"] = ["a"]
+    user = sign_in(plain, client)
+    del plain.userinfo["groups"]
+    forgotten = KnownClaims(user.claims)
+    assert refresh(client, user, known=forgotten).claims == {"id": 583231, "login": "octocat"}
 
 
 # Secrets

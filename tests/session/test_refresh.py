@@ -407,6 +407,67 @@ def test_a_username_that_is_an_address_stays_while_nothing_takes_its_proof_back(
         assert there.refreshes == 1
 
 
+@pytest.mark.requirement("R-kept-claims")
+@pytest.mark.parametrize("mode", MODES)
+def test_a_group_that_userinfo_gives_no_more_is_lost_and_one_of_the_id_token_stays(
+    provider: StandIn, tmp_path: Path, mode: str
+) -> None:
+    provider.claims = {"department": "X", "acr": "gold", "amr": ["otp"]}
+    provider.userinfo["groups"] = ["staff"]
+    provider.refreshes_id_token = False
+    handed_on = {
+        "HTTP_X_GROUPS": "claims.groups",
+        "HTTP_X_DEPARTMENT": "claims.department",
+        "HTTP_X_AMR": "claims.amr",
+        "HTTP_X_ACR": "acr",
+    }
+    with scene(provider, tmp_path, mode, environ=handed_on) as there:
+        seen = there.see()
+        assert seen is not None
+        assert seen["HTTP_X_GROUPS"] == "staff"
+        del provider.userinfo["groups"]
+        # How somebody signed in is not for userinfo to say.
+        provider.userinfo |= {"acr": "platinum", "amr": ["face"]}
+        for hours in (1, 2):
+            there.clock.ahead = hours * HOUR
+            seen = there.see()
+            assert seen is not None
+            assert there.refreshes == hours
+            assert "HTTP_X_GROUPS" not in seen
+            assert (seen["HTTP_X_DEPARTMENT"], seen["HTTP_X_AMR"], seen["HTTP_X_ACR"]) == ("X", "otp", "gold")
+        assert there.audit("claims_kept") == []
+
+
+@pytest.mark.requirement("R-kept-claims")
+def test_claims_by_which_allow_decides_and_that_nobody_says_anew_are_told_of_once(
+    provider: StandIn, tmp_path: Path
+) -> None:
+    provider.claims = {"department": "X"}
+    provider.refreshes_id_token = False
+    allow = "claim:department=X email:jane@example.com"
+    with scene(provider, tmp_path, allow=allow) as there:
+        for hours in (1, 2):
+            there.clock.ahead = hours * HOUR
+            assert there.see() is not None
+        (line,) = there.audit("claims_kept")
+        assert "allow reads department, which stay what they were" in line
+        assert "refresh_needs_id_token = true" in line
+
+
+@pytest.mark.requirement("R-kept-claims")
+@pytest.mark.parametrize("mode", MODES)
+def test_a_refresh_without_an_id_token_ends_the_session_where_a_setting_says_so(
+    provider: StandIn, tmp_path: Path, mode: str
+) -> None:
+    with scene(provider, tmp_path, mode, refresh_needs_id_token="true") as there:
+        there.clock.ahead = HOUR
+        assert there.see() is not None
+        provider.refreshes_id_token = False
+        there.clock.ahead = 2 * HOUR
+        assert there.see() is None
+        assert "code=refresh_without_id_token" in there.audit("refresh_refused")[0]
+
+
 @pytest.mark.requirement("R-verified")
 @pytest.mark.parametrize(
     "proof", [{"email": "eve@evil.example", "email_verified": True}, {"email_verified": True}]

@@ -61,7 +61,7 @@ class Provider:
             raise self.error
         number = len(self.asked) + 1
         return RefreshResult(
-            Tokens(None, f"refresh-{number}", f"access-{number}", int(self.clock()) + 3600), None
+            Tokens(None, f"refresh-{number}", f"access-{number}", int(self.clock()) + 3600), None, frozenset()
         )
 
     def revoke(self, token: str, *, kind: str) -> bool:

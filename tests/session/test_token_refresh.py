@@ -63,7 +63,7 @@ class Parts:
                 **keys,
             }
         )
-        self.answer: RefreshResult | Exception = RefreshResult(NEW, None)
+        self.answer: RefreshResult | Exception = RefreshResult(NEW, None, frozenset())
         self.asked: list[tuple[Any, ...]] = []
         clients: Any = self._client
         self.admission = Admission(self.settings, None)
@@ -102,7 +102,7 @@ def parts(clock: Clock, caplog: pytest.LogCaptureFixture) -> Parts:
 
 
 def says(parts: Parts, **claims: Any) -> None:
-    parts.answer = RefreshResult(NEW, {"sub": "42", "preferred_username": "jane", **claims})
+    parts.answer = RefreshResult(NEW, {"sub": "42", "preferred_username": "jane", **claims}, frozenset())
 
 
 # New tokens
@@ -127,7 +127,7 @@ def test_new_tokens_take_the_place_of_the_old_ones(parts: Parts) -> None:
 
 
 def test_what_does_not_come_stays(parts: Parts) -> None:
-    parts.answer = RefreshResult(Tokens(None, None, "access-2", None), None)
+    parts.answer = RefreshResult(Tokens(None, None, "access-2", None), None, frozenset())
     refreshed = parts.refresher.refresh(SESSION)
     assert refreshed is not None
     assert refreshed.tokens == {**TOKENS, "access_token": "access-2"}
@@ -233,7 +233,7 @@ def test_a_session_that_cannot_be_made_to_fit_ends(parts: Parts, caplog: pytest.
 
 
 def test_a_session_that_has_grown_is_cut_down(parts: Parts) -> None:
-    parts.answer = RefreshResult(replace(NEW, access_token="a" * 20_000), None)
+    parts.answer = RefreshResult(replace(NEW, access_token="a" * 20_000), None, frozenset())
     refreshed = parts.refresher.refresh(SESSION)
     assert refreshed is not None
     assert "access_token" not in refreshed.tokens

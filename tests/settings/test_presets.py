@@ -469,6 +469,25 @@ def test_trust_in_any_audience_is_put_in_words() -> None:
     assert warnings(Settings.from_mapping(named)) == ()
 
 
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"allow": "group:staff"}, 1),
+        ({"allow": "group:staff", "refresh_needs_id_token": "true"}, 0),
+        ({"allow": "group:staff", "keep_tokens": "id"}, 0),
+        ({"allow": "*"}, 0),
+        ({"allow": "organization:A"}, 0),
+    ],
+)
+def test_claims_that_a_refresh_may_leave_as_they_were_are_warned_of(
+    tmp_path: Path, keys: dict[str, str], expected: int
+) -> None:
+    more = {"keep_tokens": "id refresh", "directory": "sqlite:///u.db", "group_sync": "always", **keys}
+    found = warnings(Settings.from_mapping(service(**oidc(**UNIQUE), **more), base=tmp_path))
+    assert len(found) == expected
+    assert all("reads groups: where a refresh brings no ID token" in sentence for sentence in found)
+
+
 def test_a_key_or_secret_that_every_user_can_read_is_warned_of(tmp_path: Path) -> None:
     for name, mode in (("key", 0o644), ("secret", 0o600)):
         (tmp_path / name).write_text("x" * 32)

@@ -231,6 +231,8 @@ def main(key: str, value: object) -> dict[str, object]:
         ("auth_params", '{"hd": "\\u0000"}', ["control characters"]),
         ("auth_params", '{"hd": "\\ud800"}', ["control characters"]),
         ("refresh_failure", "keep", ["needs keep_tokens"]),
+        ("refresh_needs_id_token", "true", ["needs keep_tokens = id refresh"]),
+        ("refresh_needs_id_token", "perhaps", ["true or false"]),
         ("refresh_failure", "stay", ["write end or keep"]),
         ("ca_bundle", "gone.pem", ["cannot be read"]),
         ("ca_bundle", ".", ["cannot be read"]),
@@ -440,6 +442,7 @@ def test_without_an_issuer_userinfo_must_be_asked() -> None:
         ("max_age", "0"),
         ("acr_values", "a"),
         ("trusted_audiences", "*"),
+        ("refresh_needs_id_token", "true"),
     ],
 )
 def test_what_is_checked_in_an_id_token_means_nothing_without_one(key: str, value: str) -> None:

@@ -203,6 +203,7 @@ class Callback:
             ),
             began_at=began_at,
             expires_at=authentication.tokens.expires_at,
+            from_userinfo=authentication.from_userinfo,
         )
         previous = current.session or attempt.previous_session
         if previous is not None:
