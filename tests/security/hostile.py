@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from types import MappingProxyType
@@ -238,6 +239,16 @@ def refused(
     :param what: the lie, in a few words.
     """
     return _parameter(requirements, what, Case(change, code, status, until, settings))
+
+
+#: By the authorization response: nothing is asked of the provider.
+answer_refused = partial(refused, until=AUTHORIZE)
+#: By the token response.
+tokens_refused = partial(refused, status=502, until=TOKEN)
+#: By an ID token of which no signature needs to be verified: no key is fetched.
+refused_unread = partial(refused, until=TOKEN)
+#: By the userinfo answer.
+userinfo_refused = partial(refused, status=502, until=USERINFO)
 
 
 def accepted(requirements: str, what: str, change: Change, **settings: Any) -> Any:

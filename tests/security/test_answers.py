@@ -28,6 +28,7 @@ from tests.security.hostile import (
     Change,
     Hostile,
     accepted,
+    answer_refused,
     answered,
     assert_refused,
     assert_signed_in,
@@ -38,6 +39,8 @@ from tests.security.hostile import (
     responds,
     response,
     stage,
+    tokens_refused,
+    userinfo_refused,
 )
 from tests.support.providers.standin import LEFT_OUT, Answer
 
@@ -62,52 +65,27 @@ def repeated(name: str) -> Change:
 
 OTHER = "https://op.example"
 ISSUERS = [
-    refused("F8 N2.4.1 O2", "another", response(iss=OTHER), "issuer", until=AUTHORIZE),
-    refused(
-        "N2.4.1",
-        "another, with an error",
-        both(denies("server_error"), response(iss=OTHER)),
-        "issuer",
-        until=AUTHORIZE,
+    answer_refused("F8 N2.4.1 O2", "another", response(iss=OTHER), "issuer"),
+    answer_refused(
+        "N2.4.1", "another, with an error", both(denies("server_error"), response(iss=OTHER)), "issuer"
     ),
-    refused(
-        "N2.4.1",
-        "another, with a refusal",
-        both(denies("access_denied"), response(iss=OTHER)),
-        "issuer",
-        until=AUTHORIZE,
+    answer_refused(
+        "N2.4.1", "another, with a refusal", both(denies("access_denied"), response(iss=OTHER)), "issuer"
     ),
-    refused("N2.4.1", "with a slash", response(iss=lambda iss: iss + "/"), "issuer", until=AUTHORIZE),
-    refused("N2.4.1", "in capitals", response(iss=lambda iss: iss.upper()), "issuer", until=AUTHORIZE),
-    refused("N2.4.1", "empty", response(iss=""), "issuer", until=AUTHORIZE),
-    refused("F9 N2.4.2", "missing", response(iss=LEFT_OUT), "issuer", until=AUTHORIZE),
-    refused(
-        "N2.4.2",
-        "missing, with an error",
-        both(denies("server_error"), response(iss=LEFT_OUT)),
-        "issuer",
-        until=AUTHORIZE,
+    answer_refused("N2.4.1", "with a slash", response(iss=lambda iss: iss + "/"), "issuer"),
+    answer_refused("N2.4.1", "in capitals", response(iss=lambda iss: iss.upper()), "issuer"),
+    answer_refused("N2.4.1", "empty", response(iss=""), "issuer"),
+    answer_refused("F9 N2.4.2", "missing", response(iss=LEFT_OUT), "issuer"),
+    answer_refused(
+        "N2.4.2", "missing, with an error", both(denies("server_error"), response(iss=LEFT_OUT)), "issuer"
     ),
-    refused(
-        "N2.4.3",
-        "another, where none was promised",
-        both(promises_no_issuer, response(iss=OTHER)),
-        "issuer",
-        until=AUTHORIZE,
+    answer_refused(
+        "N2.4.3", "another, where none was promised", both(promises_no_issuer, response(iss=OTHER)), "issuer"
     ),
     accepted("N2.4.3", "the right one, where none was promised", promises_no_issuer),
     accepted("N2.4.3", "missing, where none was promised", both(promises_no_issuer, response(iss=LEFT_OUT))),
-    refused(
-        "O2", "another, as a form", response(iss=OTHER), "issuer", until=AUTHORIZE, response_mode="form_post"
-    ),
-    refused(
-        "O2",
-        "missing, as a form",
-        response(iss=LEFT_OUT),
-        "issuer",
-        until=AUTHORIZE,
-        response_mode="form_post",
-    ),
+    answer_refused("O2", "another, as a form", response(iss=OTHER), "issuer", response_mode="form_post"),
+    answer_refused("O2", "missing, as a form", response(iss=LEFT_OUT), "issuer", response_mode="form_post"),
 ]
 
 
@@ -117,53 +95,40 @@ def test_an_answer_comes_from_the_issuer_that_was_asked(case: Case, tmp_path: Pa
 
 
 STATES = [
-    refused("F10 O1", "of somebody else", response(state="x" * 40), "state_foreign", until=AUTHORIZE),
-    refused(
-        "F10 O1 N2.1.12",
-        "changed",
-        response(state=lambda state: state[:-4] + "AAAA"),
-        "state_foreign",
-        until=AUTHORIZE,
+    answer_refused("F10 O1", "of somebody else", response(state="x" * 40), "state_foreign"),
+    answer_refused(
+        "F10 O1 N2.1.12", "changed", response(state=lambda state: state[:-4] + "AAAA"), "state_foreign"
     ),
-    refused("F11 O1", "missing", response(state=LEFT_OUT), "state_missing", until=AUTHORIZE),
-    refused("F11 O1", "empty", response(state=""), "state_missing", until=AUTHORIZE),
-    refused(
+    answer_refused("F11 O1", "missing", response(state=LEFT_OUT), "state_missing"),
+    answer_refused("F11 O1", "empty", response(state=""), "state_missing"),
+    answer_refused(
         "O7",
         "of somebody else, with an error",
         both(denies("server_error"), response(state="x" * 40)),
         "state_foreign",
-        until=AUTHORIZE,
     ),
-    refused(
+    answer_refused(
         "O7",
         "changed, with a refusal",
         both(denies("access_denied"), response(state=lambda state: state[:-4] + "AAAA")),
         "state_foreign",
-        until=AUTHORIZE,
     ),
-    refused(
+    answer_refused(
         "O7 N2.6.18",
         "missing, with an error",
         both(denies("server_error"), response(state=LEFT_OUT)),
         "state_missing",
-        until=AUTHORIZE,
     ),
-    refused("3a.9", "without end", response(state="x" * 9_000), "too_long", until=AUTHORIZE),
-    refused(
+    answer_refused("3a.9", "without end", response(state="x" * 9_000), "too_long"),
+    answer_refused(
         "F10",
         "of somebody else, as a form",
         response(state="x" * 40),
         "state_foreign",
-        until=AUTHORIZE,
         response_mode="form_post",
     ),
-    refused(
-        "F11",
-        "missing, as a form",
-        response(state=LEFT_OUT),
-        "state_missing",
-        until=AUTHORIZE,
-        response_mode="form_post",
+    answer_refused(
+        "F11", "missing, as a form", response(state=LEFT_OUT), "state_missing", response_mode="form_post"
     ),
 ]
 
@@ -175,17 +140,11 @@ def test_an_answer_without_our_state_is_not_heard(case: Case, tmp_path: Path) ->
 
 SHAPES = [
     *(
-        refused("N2.1.2 3a.10 O2", f"{name} twice", repeated(name), "bad_request", until=AUTHORIZE)
+        answer_refused("N2.1.2 3a.10 O2", f"{name} twice", repeated(name), "bad_request")
         for name in ("code", "state", "iss")
     ),
-    refused(
-        "N2.1.2",
-        "error twice",
-        both(denies("server_error"), repeated("error")),
-        "bad_request",
-        until=AUTHORIZE,
-    ),
-    refused(
+    answer_refused("N2.1.2", "error twice", both(denies("server_error"), repeated("error")), "bad_request"),
+    answer_refused(
         "N2.1.2",
         "session_state twice",
         both(
@@ -193,35 +152,15 @@ SHAPES = [
             responds(lambda right: [*right.items(), ("session_state", "x"), ("session_state", "y")]),
         ),
         "bad_request",
-        until=AUTHORIZE,
     ),
-    refused(
-        "3a.14",
-        "a code and an error",
-        response(error="server_error"),
-        "error_and_code",
-        until=AUTHORIZE,
-    ),
-    refused(
-        "3a.14",
-        "a code and a refusal",
-        response(error="access_denied"),
-        "error_and_code",
-        until=AUTHORIZE,
-    ),
-    refused("O1", "no code", response(code=LEFT_OUT), "sign_in_declined", status=403, until=AUTHORIZE),
-    refused("O1", "an empty code", response(code=""), "sign_in_declined", status=403, until=AUTHORIZE),
-    refused("3a.9", "a long code", response(code="x" * 4097), "too_long", until=AUTHORIZE),
-    refused("N2.6.18", "an error", denies("login_required"), "error_response", status=502, until=AUTHORIZE),
-    refused("N2.6.18", "a refusal", denies("access_denied"), "sign_in_declined", status=403, until=AUTHORIZE),
-    refused(
-        "3a.4 N2.5.9",
-        "a code that was never given",
-        response(code="x"),
-        "invalid_grant",
-        status=502,
-        until=TOKEN,
-    ),
+    answer_refused("3a.14", "a code and an error", response(error="server_error"), "error_and_code"),
+    answer_refused("3a.14", "a code and a refusal", response(error="access_denied"), "error_and_code"),
+    answer_refused("O1", "no code", response(code=LEFT_OUT), "sign_in_declined", status=403),
+    answer_refused("O1", "an empty code", response(code=""), "sign_in_declined", status=403),
+    answer_refused("3a.9", "a long code", response(code="x" * 4097), "too_long"),
+    answer_refused("N2.6.18", "an error", denies("login_required"), "error_response", status=502),
+    answer_refused("N2.6.18", "a refusal", denies("access_denied"), "sign_in_declined", status=403),
+    tokens_refused("3a.4 N2.5.9", "a code that was never given", response(code="x"), "invalid_grant"),
     accepted("N2.1.6", "parameters that nobody knows", response(session_state="x", scope="openid", x="1")),
     accepted(
         "N2.1.6", "what nobody knows, twice", responds(lambda right: [*right.items(), ("x", "1"), ("x", "2")])
@@ -269,7 +208,7 @@ TOKENS = [
     accepted("O3", "members that nobody knows", tokens(session_state="x", more={"a": [1]})),
     accepted("O3", "no refresh token", tokens(refresh_token=None)),
     *(
-        refused("O3", what, change, "token_response", status=502, until=TOKEN)
+        tokens_refused("O3", what, change, "token_response")
         for what, change in {
             "a list": answered("token", []),
             "a list of it": answered("token", lambda right: [right]),
@@ -296,45 +235,25 @@ TOKENS = [
             "another HTTP status": token_bytes(lambda right: Answer(right, 300)),
         }.items()
     ),
-    refused("N2.1.8 O3", "a MAC token", tokens(token_type="mac"), "token_response", status=502, until=TOKEN),
-    refused("N2.1.8 O3", "no type", tokens(token_type=LEFT_OUT), "token_response", status=502, until=TOKEN),
-    refused(
-        "N2.1.8", "a list of types", tokens(token_type=["bearer"]), "token_response", status=502, until=TOKEN
-    ),
-    refused(
-        "O3", "huge", answered("token", b"{" + b" " * 300_000), "answer_too_large", status=502, until=TOKEN
-    ),
-    refused(
-        "O3",
-        "an error with HTTP 200",
-        tokens(error="invalid_request"),
-        "token_refused",
-        status=502,
-        until=TOKEN,
-    ),
-    refused(
+    tokens_refused("N2.1.8 O3", "a MAC token", tokens(token_type="mac"), "token_response"),
+    tokens_refused("N2.1.8 O3", "no type", tokens(token_type=LEFT_OUT), "token_response"),
+    tokens_refused("N2.1.8", "a list of types", tokens(token_type=["bearer"]), "token_response"),
+    tokens_refused("O3", "huge", answered("token", b"{" + b" " * 300_000), "answer_too_large"),
+    tokens_refused("O3", "an error with HTTP 200", tokens(error="invalid_request"), "token_refused"),
+    tokens_refused(
         "O3",
         "a code that was used",
         answered("token", Answer(b'{"error": "invalid_grant"}', 400)),
         "invalid_grant",
-        status=502,
-        until=TOKEN,
     ),
-    refused(
+    tokens_refused(
         "O3",
         "a client that is not known",
         answered("token", Answer(b'{"error": "invalid_client"}', 401)),
         "invalid_client",
-        status=502,
-        until=TOKEN,
     ),
-    refused(
-        "O3",
-        "a fault",
-        answered("token", Answer(b"oops", 500)),
-        "provider_unavailable",
-        status=503,
-        until=TOKEN,
+    tokens_refused(
+        "O3", "a fault", answered("token", Answer(b"oops", 500)), "provider_unavailable", status=503
     ),
 ]
 
@@ -363,15 +282,17 @@ def userinfo(**changes: Any) -> Change:
 PEOPLE = [
     accepted("N2.6.14", "the same subject", nothing),
     *(
-        refused("N2.6.14 B13", f"a subject {what}", userinfo(sub=sub), "userinfo_subject", until=USERINFO)
+        userinfo_refused(
+            "N2.6.14 B13", f"a subject {what}", userinfo(sub=sub), "userinfo_subject", status=400
+        )
         for what, sub in SUBJECTS.items()
     ),
     *(
-        refused("N2.6.14 B13", f"a subject {what}", userinfo(sub=sub), "userinfo", status=502, until=USERINFO)
+        userinfo_refused("N2.6.14 B13", f"a subject {what}", userinfo(sub=sub), "userinfo")
         for what, sub in {"empty": "", "missing": LEFT_OUT, "null": None}.items()
     ),
     *(
-        refused("N2.6.14", what, answered("userinfo", answer), "userinfo", status=502, until=USERINFO)
+        userinfo_refused("N2.6.14", what, answered("userinfo", answer), "userinfo")
         for what, answer in {
             "a page": Answer(b"<html>Sign in</html>", content_type="text/html"),
             "nothing": b"",
@@ -382,40 +303,14 @@ PEOPLE = [
             "encrypted": Answer(b"e30.a.b.c.d", content_type="application/jose"),
         }.items()
     ),
-    refused(
-        "3h.8",
-        "a hundred thousand groups",
-        userinfo(groups=["group"] * 100_000),
-        "answer_too_large",
-        status=502,
-        until=USERINFO,
+    userinfo_refused(
+        "3h.8", "a hundred thousand groups", userinfo(groups=["group"] * 100_000), "answer_too_large"
     ),
-    refused(
-        "3h.2", "six thousand groups", userinfo(groups=["g"] * 6_000), "userinfo", status=502, until=USERINFO
-    ),
-    refused(
-        "O4",
-        "huge",
-        answered("userinfo", b"{" + b" " * 600_000),
-        "answer_too_large",
-        status=502,
-        until=USERINFO,
-    ),
-    refused(
-        "N2.6.14",
-        "refused",
-        answered("userinfo", Answer(b"{}", 403)),
-        "userinfo_refused",
-        status=502,
-        until=USERINFO,
-    ),
-    refused(
-        "N2.6.14",
-        "a fault",
-        answered("userinfo", Answer(b"{}", 500)),
-        "provider_unavailable",
-        status=503,
-        until=USERINFO,
+    userinfo_refused("3h.2", "six thousand groups", userinfo(groups=["g"] * 6_000), "userinfo"),
+    userinfo_refused("O4", "huge", answered("userinfo", b"{" + b" " * 600_000), "answer_too_large"),
+    userinfo_refused("N2.6.14", "refused", answered("userinfo", Answer(b"{}", 403)), "userinfo_refused"),
+    userinfo_refused(
+        "N2.6.14", "a fault", answered("userinfo", Answer(b"{}", 500)), "provider_unavailable", status=503
     ),
 ]
 

@@ -17,6 +17,7 @@ from oauth2_mw.errors import (
 )
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import Identity, freeze, user_key
+from oauth2_mw.provider.claim_sources import KnownClaims
 from oauth2_mw.provider.client import RefreshResult, Tokens
 from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.manager import SessionManager
@@ -120,7 +121,15 @@ def test_new_tokens_take_the_place_of_the_old_ones(parts: Parts) -> None:
     assert refreshed.identity is SESSION.identity
     assert parts.asked == [
         ("client", "default"),
-        ("refresh-1", {"subject": "42", "auth_time": 5, "id_token": "id-1"}),
+        (
+            "refresh-1",
+            {
+                "subject": "42",
+                "auth_time": 5,
+                "id_token": "id-1",
+                "known": KnownClaims(SESSION.identity.claims),
+            },
+        ),
     ]
     with pytest.raises(TypeError):
         refreshed.tokens["access_token"] = "other"  # type: ignore[index]
@@ -151,8 +160,8 @@ def test_the_person_is_who_the_provider_says_now(parts: Parts) -> None:
     assert refreshed is not None
     assert (refreshed.identity.name, refreshed.identity.acr, refreshed.identity.auth_time) == (
         "Jane Roe",
-        "3",
-        9,
+        "2",
+        5,
     )
 
 
