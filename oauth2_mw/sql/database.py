@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -90,23 +90,19 @@ class Database:
         except (OSError, ValueError):
             return False
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> AbstractContextManager[Connection]:
         """Open a connection that only reads: one transaction in SQLite, one a statement in PostgreSQL.
 
         :raises StoreUnavailableError: when the database cannot be used, inside the block too.
         """
-        with self._transaction(writes=False) as connection:
-            yield connection
+        return self._transaction(writes=False)
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> AbstractContextManager[Connection]:
         """Open a transaction: all of it is kept when the block ends, nothing when it raises.
 
         :raises StoreUnavailableError: when the database cannot be used, inside the block too.
         """
-        with self._transaction(writes=True) as connection:
-            yield connection
+        return self._transaction(writes=True)
 
     def insert_new(self, connection: Connection, table: TableClause, values: Mapping[str, object]) -> bool:
         """Add a row unless its key is taken. Return whether it was added.
