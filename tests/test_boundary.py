@@ -76,8 +76,7 @@ def test_a_path_in_any_script_is_not_ambiguous(path: str) -> None:
 
 @pytest.mark.requirement("3g.5", "W7")
 @pytest.mark.parametrize(
-    "path",
-    ["//", "//a", "/a//", "/a//b", "/.", "/..", "/./a", "/../a", "/a/.", "/a/..", "/a/./b", "/a/../b"],
+    "path", ["//", "//a", "/a//", "/a//b", "/.", "/..", "/./a", "/../a", "/a/.", "/a/..", "/a/./b", "/a/../b"]
 )
 def test_empty_and_dot_segments_are_ambiguous(path: str) -> None:
     assert is_ambiguous_path(path)

@@ -102,13 +102,7 @@ class Keyring:
     :raises ValueError: at construction, when the source cannot be read.
     """
 
-    def __init__(
-        self,
-        source: Secret,
-        *,
-        sync: int,
-        clocks: Clocks = SYSTEM_CLOCKS,
-    ) -> None:
+    def __init__(self, source: Secret, *, sync: int, clocks: Clocks = SYSTEM_CLOCKS) -> None:
         self._source = source
         self._sync = sync
         self._wall = clocks.wall

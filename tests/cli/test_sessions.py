@@ -348,10 +348,7 @@ def test_what_is_revoked_is_in_the_audit_log_a_line_a_user(
 
 
 def test_what_ended_before_a_failure_is_in_the_audit_log(
-    operator: Operator,
-    make_site: MakeSite,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    operator: Operator, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = make_site("store")
     for _ in range(3):

@@ -341,10 +341,7 @@ def test_the_sessions_of_a_disabled_user_are_in_the_audit_log(
 
 def test_link_lets_a_pair_sign_a_user_in(operator: Operator, directory: Directory, jane: User) -> None:
     answer = operator.run("users", "link", operator.ini, "jane", CORP, "77")
-    assert (answer.code, answer.out) == (
-        0,
-        f"linked {CORP} 77: it signs in jane ({jane.id}) from now on\n",
-    )
+    assert (answer.code, answer.out) == (0, f"linked {CORP} 77: it signs in jane ({jane.id}) from now on\n")
     [link] = directory.links(jane.id)
     assert (link.issuer, link.subject) == (CORP, "77")
     assert sign_in(directory, "77", "whoever", issuer=CORP).id == jane.id

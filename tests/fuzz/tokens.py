@@ -15,10 +15,7 @@ from oauth2_mw.errors import ProviderError, TokenError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.http.documents import present_members
 from oauth2_mw.provider.jose.jwks import KeySet, parse_key_set
-from oauth2_mw.provider.tokens.id_token import (
-    validate_id_token,
-    validate_refreshed_id_token,
-)
+from oauth2_mw.provider.tokens.id_token import validate_id_token, validate_refreshed_id_token
 from oauth2_mw.provider.tokens.logout_token import EVENT, validate_logout_token
 from oauth2_mw.provider.tokens.userinfo import validate_userinfo
 from oauth2_mw.provider.tokens.validator import TokenValidator
@@ -81,11 +78,7 @@ def _validator(**settings: Any) -> TokenValidator:
 def _validate(token: str, **settings: Any) -> dict[str, Any] | None:
     try:
         return validate_id_token(
-            token,
-            _validator(**settings),
-            nonce=NONCE,
-            access_token=ACCESS_TOKEN,
-            now=NOW,
+            token, _validator(**settings), nonce=NONCE, access_token=ACCESS_TOKEN, now=NOW
         )
     except TokenError as error:
         explained(error)
@@ -163,12 +156,7 @@ def logout_token(data: bytes) -> None:
         assert _validate(signed) is None
         with suppress(TokenError):
             validate_refreshed_id_token(
-                signed,
-                _validator(),
-                nonce=None,
-                auth_time=None,
-                access_token=ACCESS_TOKEN,
-                now=NOW,
+                signed, _validator(), nonce=None, auth_time=None, access_token=ACCESS_TOKEN, now=NOW
             )
             raise AssertionError("an order to log out is taken for an ID token")
 

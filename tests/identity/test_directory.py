@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.contracts.directory import (
-    DirectoryContract,
-    directory,
-    nothing_written,
-    rows,
-)
+from tests.support.contracts.directory import DirectoryContract, directory, nothing_written, rows
 from tests.support.stores.directory_file import empty_database
 
 __all__ = ["directory", "nothing_written", "rows"]

@@ -12,13 +12,7 @@ from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
-from tests.support.contracts.directory import (
-    DirectoryContract,
-    directory,
-    nothing_written,
-    rows,
-    sign_in,
-)
+from tests.support.contracts.directory import DirectoryContract, directory, nothing_written, rows, sign_in
 from tests.support.hosts.processes import ROOT, child_environment
 from tests.support.settings.people import ISSUER, NOW
 from tests.support.stores.postgres import PostgresServer, postgres_server, postgres_url

@@ -35,10 +35,7 @@ def url_without_tables(postgres_url: str) -> str:
 
 class TestOnPostgreSQL(SqlStoreContract):
     def take_any_value(self, rows: Rows) -> None:
-        for table, columns in (
-            ("sessions", "version data summary seen lease"),
-            ("revocations", "kind"),
-        ):
+        for table, columns in (("sessions", "version data summary seen lease"), ("revocations", "kind")):
             for column in columns.split():
                 rows.run(f"ALTER TABLE oauth2_mw_{table} ALTER COLUMN {column} DROP NOT NULL")
 

@@ -489,12 +489,7 @@ def test_same_users_as_needs_the_same_issuer() -> None:
 
 
 def test_a_providers_own_allow_takes_the_place_of_the_global_one(standin: StandIn) -> None:
-    named = {
-        "issuer": standin.issuer,
-        "client_id": "app",
-        "client_secret": SECRET,
-        "allow": "user:partner",
-    }
+    named = {"issuer": standin.issuer, "client_id": "app", "client_secret": SECRET, "allow": "user:partner"}
     standin.userinfo = {"sub": "user-1", "preferred_username": "admin"}
     with guarded(
         client_id=None, client_secret=None, allow="user:admin", **{"provider:partner": named}

@@ -288,16 +288,7 @@ def test_an_attempt_is_lax_for_an_address_and_none_for_a_form(
 
 
 @pytest.mark.requirement("K6", "W8")
-@pytest.mark.parametrize(
-    "spell",
-    [
-        "={}",
-        "=; {}x",
-        " ={}",
-        "={}; ",
-        "{}=; ",
-    ],
-)
+@pytest.mark.parametrize("spell", ["={}", "=; {}x", " ={}", "={}; ", "{}=; "])
 def test_a_cookie_without_a_name_is_not_taken_for_ours(spell: str) -> None:
     app = App()
     middleware = guard(app)

@@ -278,8 +278,7 @@ def test_the_redirect_uri_is_the_configured_one_whatever_the_host(
     provider: StandIn, host: str | None
 ) -> None:
     middleware = OAuth2Middleware(
-        App(),
-        make_settings(public_url=f"{ORIGIN}/core", issuer=provider.issuer, public_paths="/abc/"),
+        App(), make_settings(public_url=f"{ORIGIN}/core", issuer=provider.issuer, public_paths="/abc/")
     )
     for path in ("/deep", f"{PREFIX}/login/", f"{PREFIX}/login/default/"):
         answer = call(

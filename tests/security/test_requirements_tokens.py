@@ -326,10 +326,7 @@ def test_signed_userinfo_says_whose_it_is_and_for_whom(changes: dict[str, Any]) 
 
 @pytest.fixture
 def site_and_provider() -> Any:
-    with (
-        StandIn(client_id="app") as provider,
-        guarded(issuer=provider.issuer) as site,
-    ):
+    with StandIn(client_id="app") as provider, guarded(issuer=provider.issuer) as site:
         yield site, provider
 
 

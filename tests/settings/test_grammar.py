@@ -622,12 +622,7 @@ def test_a_key_that_nobody_drew_at_random_is_refused(key: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "key",
-    [
-        DISTINCT[:16] * 2,
-        b"\x1fabcdefghijklmnopqrstuvwxyz12345",
-        b"\x7fabcdefghijklmnopqrstuvwxyz12345",
-    ],
+    "key", [DISTINCT[:16] * 2, b"\x1fabcdefghijklmnopqrstuvwxyz12345", b"\x7fabcdefghijklmnopqrstuvwxyz12345"]
 )
 def test_a_key_that_chance_may_just_have_drawn_is_taken(key: bytes) -> None:
     assert decode_key(text_of(key)) == key

@@ -555,9 +555,7 @@ def test_no_file_makes_the_reader_fail_otherwise(tmp_path_factory: pytest.TempPa
         Settings.from_ini(path)
 
 
-@given(
-    st.text(alphabet="[]=:#; \n\x00abc_oauth2mw", max_size=120),
-)
+@given(st.text(alphabet="[]=:#; \n\x00abc_oauth2mw", max_size=120))
 def test_no_arrangement_of_marks_makes_the_reader_fail_otherwise(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:

@@ -64,13 +64,7 @@ def check_name(name: str) -> str:
 
 
 def read_back(
-    key: object,
-    version: object,
-    data: object,
-    summary: object,
-    seen: object,
-    expires: object,
-    lease: object,
+    key: object, version: object, data: object, summary: object, seen: object, expires: object, lease: object
 ) -> Record | None:
     """Return the record that a store found under *key*, or ``None``, with an audit line, if its values are invalid."""
     problem = _problem(version, data, summary, seen, expires, lease)

@@ -46,10 +46,7 @@ class BackChannelLogout:
     """
 
     def __init__(
-        self,
-        registry: SessionRegistry,
-        clients: Callable[[str], ProviderClient],
-        directory: Directory | None,
+        self, registry: SessionRegistry, clients: Callable[[str], ProviderClient], directory: Directory | None
     ) -> None:
         self._registry = registry
         self._clients = clients

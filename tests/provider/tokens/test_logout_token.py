@@ -317,11 +317,7 @@ def test_a_logout_token_is_no_id_token() -> None:
     for typ, code in (("logout+jwt", "token_type"), ("JWT", "token_nonce")):
         with pytest.raises(TokenError) as refused:
             validate_id_token(
-                RSA.sign(CLAIMS, typ=typ),
-                validator(RSA),
-                nonce="the-nonce",
-                access_token=None,
-                now=NOW,
+                RSA.sign(CLAIMS, typ=typ), validator(RSA), nonce="the-nonce", access_token=None, now=NOW
             )
         assert refused.value.code == code
 

@@ -202,11 +202,7 @@ def test_a_server_of_another_kind() -> None:
 def test_a_server_that_wants_another_password(server: RedisServer, inside: Redis) -> None:
     inside.config_set("requirepass", "right")
     try:
-        for url in (
-            server.url,
-            with_password(server.url),
-            with_password(server.url, user="canary-user"),
-        ):
+        for url in (server.url, with_password(server.url), with_password(server.url, user="canary-user")):
             assert "check the user and the password in the URL" in refusal(partial(store_at(url).read, "k"))
         assert store_at(with_password(server.url, "right")).read("k") is None
         assert store_at(with_password(server.url, "right", user="default")).read("k") is None

@@ -113,13 +113,7 @@ def children_of(pid: int) -> list[int]:
 
 @contextmanager
 def deployment(
-    site: Site,
-    folder: Path,
-    settings: SettingsMapping,
-    *,
-    hosts: int = 2,
-    workers: int = 2,
-    threads: int = 1,
+    site: Site, folder: Path, settings: SettingsMapping, *, hosts: int = 2, workers: int = 2, threads: int = 1
 ) -> Iterator[Deployment]:
     """Run an application on several hosts until the end of the ``with``.
 

@@ -18,14 +18,7 @@ from jinja2 import TemplateNotFound, UndefinedError
 
 import oauth2_mw.web.pages
 from oauth2_mw.errors import AttemptLostError
-from oauth2_mw.web.pages.pages import (
-    NAME_LIMIT,
-    ROW_LIMIT,
-    TEXT_LIMIT,
-    LoginButton,
-    Pages,
-    SessionRow,
-)
+from oauth2_mw.web.pages.pages import NAME_LIMIT, ROW_LIMIT, TEXT_LIMIT, LoginButton, Pages, SessionRow
 
 SITE = "https://sso.example.com/core"
 STATIC = f"{SITE}/auth/oauth2/static/"
@@ -630,12 +623,7 @@ def test_a_token_is_never_cut() -> None:
 
 def test_only_pages_that_end_sessions_have_forms() -> None:
     with_form = {name for name, render in EVERY_PAGE.items() if Document(render(plain_pages())).all("form")}
-    assert with_form == {
-        "confirm logout",
-        "confirm logout without name",
-        "sessions",
-        "own session alone",
-    }
+    assert with_form == {"confirm logout", "confirm logout without name", "sessions", "own session alone"}
 
 
 def test_the_signed_out_page_names_a_provider_that_still_knows_the_person() -> None:

@@ -61,9 +61,7 @@ def request(
         connection.request(method, path, body, dict(headers))
         answer = connection.getresponse()
         response = LogoutResponse(
-            answer.status,
-            {name.lower(): value for name, value in answer.getheaders()},
-            answer.read(),
+            answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
         )
     finally:
         connection.close()

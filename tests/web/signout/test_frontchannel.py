@@ -307,11 +307,7 @@ def test_every_origin_of_a_written_endpoint_may_frame_the_page(provider: StandIn
     }
     with guarded(**settings(provider, tmp_path, **elsewhere)) as site:
         page = site.browser().frame(URL, initiator=provider.url)
-        assert ancestors(page) == [
-            provider.url,
-            "https://login.example.com",
-            "https://bye.example.com:8443",
-        ]
+        assert ancestors(page) == [provider.url, "https://login.example.com", "https://bye.example.com:8443"]
         assert provider.requests == []
 
 

@@ -246,10 +246,7 @@ def test_a_written_endpoint_of_a_plain_provider_is_used_as_it_stands() -> None:
 
 
 def test_a_query_of_the_endpoint_is_kept(provider: StandIn) -> None:
-    with guarded(
-        issuer=provider.issuer,
-        logout_endpoint=provider.url + "/end_session?tenant=a%20b",
-    ) as site:
+    with guarded(issuer=provider.issuer, logout_endpoint=provider.url + "/end_session?tenant=a%20b") as site:
         page = signed_in(site).navigate(LOGOUT, initiator=ORIGIN, follow=False)
         query = parse_qs(urlsplit(page.location or "").query)
         assert query["tenant"] == ["a b"]
