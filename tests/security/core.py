@@ -55,7 +55,7 @@ CORE = {
     "session/token_refresh": ("tests/session/test_token_refresh.py",),
     "identity/mapping": ("tests/identity/test_mapping.py",),
     "identity/admission": ("tests/identity/test_admission.py",),
-    "provider/jose/jwks": ("tests/provider/jose/test_jwks.py",),
+    "provider/jose/jwks": ("tests/provider/jose/test_jwks.py", "tests/provider/jose/test_weak_keys.py"),
     "provider/discovery/metadata": ("tests/provider/discovery/test_metadata.py",),
     "provider/claims": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
     "provider/http/transport": ("tests/provider/http/test_transport.py",),
