@@ -48,7 +48,11 @@ CORE = {
     "web/signout/logout": ("tests/web/signout/test_logout.py",),
     "web/signout/backchannel": ("tests/web/signout/test_backchannel_answers.py",),
     "session/model": ("tests/session/test_model.py",),
-    "session/manager": ("tests/session/test_manager.py",),
+    "session/manager": (
+        "tests/session/test_manager_sessions.py",
+        "tests/session/test_manager.py",
+        "tests/session/test_renewal.py",
+    ),
     "session/revocation": ("tests/session/test_revocation.py",),
     "session/registry": ("tests/session/test_registry.py",),
     "session/refresh": ("tests/session/test_refresher.py",),
