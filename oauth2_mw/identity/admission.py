@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Any
 from oauth2_mw.access.allow import check_allowed
 from oauth2_mw.audit import audit
 from oauth2_mw.boundary import numeric_date
-from oauth2_mw.identity.mapping import Attributes, map_claims, shown_groups, unusable_attributes
+from oauth2_mw.identity.mapping import (
+    Attributes,
+    map_claims,
+    shown_groups,
+    unusable_attributes,
+    with_groups,
+    without_groups,
+)
 from oauth2_mw.identity.model import Identity, User, freeze, user_key
 from oauth2_mw.identity.usernames import bad_username, fault_alone
 from oauth2_mw.identity.verification import check_username_verified, is_verified, shown_verification
+from oauth2_mw.settings.attribute_path import AttributePath
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ class Admission:
     def __init__(self, settings: Settings, directory: Directory | None) -> None:
         self._create = settings.create_users
         self._directory = directory
+        self._environ_claims = settings.environ_claims
 
     def admit(
         self, provider: ProviderSettings, *, issuer: str, subject: str, claims: Mapping[str, Any], now: int
@@ -85,7 +94,20 @@ class Admission:
             if user.username != expected:
                 # The directory refused a rename: judged was the user by another name than the one that enters.
                 self._judge(provider, user, attributes, claims)
-        return _identity(provider, user, claims, issuer=issuer, subject=subject)
+        kept = without_groups(provider, claims, read=self._read(provider))
+        return _identity(provider, user, kept, issuer=issuer, subject=subject)
+
+    def known_claims(self, provider: ProviderSettings, identity: Identity) -> Mapping[str, Any]:
+        """Return what is known of a person who is signed in, as a sign-in would have it in its claims."""
+        if self._directory is not None and provider.group_sync != "always":
+            # These groups are the directory's, and not what the provider said.
+            return identity.claims
+        return with_groups(provider, identity.claims, identity.groups)
+
+    def _read(self, provider: ProviderSettings) -> list[AttributePath]:
+        """Return the paths at which settings read the claims themselves."""
+        terms = provider.allow.terms() if provider.allow is not None else ()
+        return [*self._environ_claims, *(term.claim()[0] for term in terms if term.field == "claim")]
 
     def _judge(
         self, provider: ProviderSettings, user: User, attributes: Attributes, claims: Mapping[str, Any]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
 from unicodedata import normalize
 
 from oauth2_mw.boundary import contains_control
@@ -14,6 +14,7 @@ from oauth2_mw.encoding import json_type, scalar_text
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.usernames import MAX_USERNAME
 from oauth2_mw.observe import has_hidden
+from oauth2_mw.settings.attribute_path import AttributePath, Source, alternatives
 from oauth2_mw.settings.model import ProviderSettings
 
 #: Further groups are dropped, which is said.
@@ -87,6 +88,43 @@ def _groups(provider: ProviderSettings, claims: Mapping[str, Any]) -> tuple[str,
     patterns = provider.group_filter
     wanted = [name for name in names if not patterns or any(fnmatchcase(name, each) for each in patterns)]
     return tuple(wanted[:MAX_GROUPS])
+
+
+def without_groups(
+    provider: ProviderSettings, claims: Mapping[str, Any], *, read: Iterable[AttributePath]
+) -> Mapping[str, Any]:
+    """Return the claims without the one that the groups were read from: the identity has them, and they may be many.
+
+    :param read: paths at which something else reads the claims, which then keep what is there.
+    """
+    source = provider.attribute_map.get("groups")
+    others = [
+        path
+        for name, each in provider.attribute_map.items()
+        if name != "groups"
+        for path in alternatives(each)
+    ]
+    roots = {path.root for path in (provider.subject, *others, *read)}
+    if not _can_be_restored(source) or source.root in roots:
+        return claims
+    return {name: value for name, value in claims.items() if name != source.root}
+
+
+def with_groups(
+    provider: ProviderSettings, claims: Mapping[str, Any], groups: tuple[str, ...]
+) -> Mapping[str, Any]:
+    """Return the claims of a session with its groups where :func:`without_groups` has taken them from."""
+    source = provider.attribute_map.get("groups")
+    if not groups or not _can_be_restored(source) or source.root in claims:
+        return claims
+    value: Any = groups
+    for segment in reversed(source.segments):
+        value = {segment: value}
+    return {**claims, **value}
+
+
+def _can_be_restored(source: Source | None) -> TypeGuard[AttributePath]:
+    return isinstance(source, AttributePath) and all(isinstance(each, str) for each in source.segments)
 
 
 def unusable_attributes(provider: ProviderSettings, claims: Mapping[str, Any]) -> Iterator[str]:

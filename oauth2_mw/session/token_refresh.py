@@ -60,7 +60,10 @@ class TokenRefresher:
                 subject=session.identity.subject,
                 auth_time=session.identity.auth_time,
                 id_token=session.tokens.get("id_token"),
-                known=KnownClaims(session.identity.claims, frozenset(session.from_userinfo)),
+                known=KnownClaims(
+                    self._admission.known_claims(provider, session.identity),
+                    frozenset(session.from_userinfo),
+                ),
             )
         except ProviderUnavailableError as error:
             audit("refresh_postponed", identity=session.identity, detail=error.detail)
@@ -124,10 +127,11 @@ class TokenRefresher:
 
     def _tell_of_kept_claims(self, session: Session, provider: ProviderSettings) -> None:
         """Say once for each provider that ``allow`` decides by what an ID token said, and no refresh says anew."""
+        known = self._admission.known_claims(provider, session.identity)
         kept = sorted(
             path.text
             for path in provider.deciding_claims
-            if path.root not in session.from_userinfo and path.get(session.identity.claims) is not None
+            if path.root not in session.from_userinfo and path.get(known) is not None
         )
         if not kept or provider.name in self._told:
             return

@@ -439,6 +439,36 @@ def test_a_group_that_userinfo_gives_no_more_is_lost_and_one_of_the_id_token_sta
 
 
 @pytest.mark.requirement("R-kept-claims")
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("path", ["groups", "realm_access.roles", "entries[*].name"])
+def test_mapped_groups_of_the_id_token_stay_where_a_refresh_brings_none(
+    provider: StandIn, tmp_path: Path, mode: str, path: str
+) -> None:
+    provider.claims = {
+        "groups": ["a,b", "staff"],
+        "realm_access": {"roles": ["a,b", "staff"]},
+        "entries": [{"name": "a,b"}, {"name": "staff"}],
+    }
+    provider.refreshes_id_token = False
+    mapped = {"username": "preferred_username", "groups": path}
+    keys = {"attribute_map": mapped, "allow": "group:staff", "environ": {"HTTP_X_GROUPS": "groups"}}
+    if mode != "cookie":
+        keys["group_sync"] = "always"
+    if mode == "store":
+        keys["directory"] = f"sqlite:///{tmp_path}/site.db"
+    with scene(provider, tmp_path, mode, **keys) as there:
+        for hours in (0, 1, 2):
+            there.clock.ahead = hours * HOUR
+            seen = there.see()
+            assert seen is not None
+            assert there.refreshes == hours
+            assert seen["HTTP_X_GROUPS"] == "a%2Cb,staff"
+            # The identity has them, and the claim they came from is not kept beside it.
+            claims = there.site.app.seen[-1]["Identity"].claims
+            assert path.startswith("entries") or path.partition(".")[0] not in claims
+
+
+@pytest.mark.requirement("R-kept-claims")
 def test_claims_by_which_allow_decides_and_that_nobody_says_anew_are_told_of_once(
     provider: StandIn, tmp_path: Path
 ) -> None:
