@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from functools import partialmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import pytest
@@ -17,10 +17,12 @@ from jinja2.bccache import Bucket
 from tests.security import requirements
 from tests.support import surplus
 from tests.support.clock import Clock
-from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.hosts.loopback import stay_here
-from tests.support.providers.standin import StandIn
 from tests.support.stores.redis_servers import program
+
+if TYPE_CHECKING:
+    from tests.support.hosts.guarded import Guarded
+    from tests.support.providers.standin import StandIn
 
 # What several modules run as their own tests explains its assertions like theirs.
 pytest.register_assert_rewrite(
@@ -90,6 +92,9 @@ def clock() -> Clock:
 @pytest.fixture
 def provider() -> Iterator[StandIn]:
     """A provider that knows the client of the tests' settings."""
+    # Here, because the process that starts the others, and tests without a site, need neither this nor what it imports.
+    from tests.support.providers.standin import StandIn
+
     with StandIn(client_id="app", sends_iss=True) as provider:
         yield provider
 
@@ -97,6 +102,8 @@ def provider() -> Iterator[StandIn]:
 @pytest.fixture
 def site(provider: StandIn) -> Iterator[Guarded]:
     """An application at which people sign in with that provider."""
+    from tests.support.hosts.guarded import guarded
+
     with guarded(issuer=provider.issuer) as site:
         yield site
 
