@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+
+from tests.support.hosts.listening import listening
 
 #: is given the connection after the request's head was read, and the head
 Script = Callable[[socket.socket, bytes], None]
@@ -28,38 +29,23 @@ class RawServer:
 @contextmanager
 def raw_server(script: Script | bytes, *, tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
     """Serve every connection, one request each, with *script* (or the same bytes) until the block ends."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = RawServer(f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}")
-    ended = threading.Event()
+    with listening() as (port, accept):
+        server = RawServer(f"{'https' if tls else 'http'}://127.0.0.1:{port}")
 
-    def serve_one(connection: socket.socket) -> None:
-        with suppress(OSError), connection:
-            if tls is not None:
-                connection = tls.wrap_socket(connection, server_side=True)
-            with connection:
-                head = _head(connection)
-                server.requests.append(head)
-                if isinstance(script, bytes):
-                    connection.sendall(script)
-                else:
-                    script(connection, head)
+        def serve_one(connection: socket.socket) -> None:
+            with suppress(OSError), connection:
+                if tls is not None:
+                    connection = tls.wrap_socket(connection, server_side=True)
+                with connection:
+                    head = _head(connection)
+                    server.requests.append(head)
+                    if isinstance(script, bytes):
+                        connection.sendall(script)
+                    else:
+                        script(connection, head)
 
-    def accept() -> None:
-        while not ended.is_set():
-            with suppress(OSError):
-                connection, _ = listener.accept()
-                threading.Thread(target=serve_one, args=(connection,), daemon=True).start()
-
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    try:
+        accept(serve_one)
         yield server
-    finally:
-        ended.set()
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
 
 
 def _head(connection: socket.socket) -> bytes:

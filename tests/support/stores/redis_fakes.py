@@ -5,10 +5,11 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+
+from tests.support.hosts.listening import listening
 
 Command = tuple[bytes, ...]
 #: the octets of the answer; ``None``: the connection is closed instead
@@ -30,8 +31,8 @@ class Scripted:
 @contextmanager
 def scripted_server(answer: Callable[[Command], Answer] | bytes | None) -> Iterator[Scripted]:
     """Answer every command, until the end of the ``with``; new connections are welcome, and nothing evicts."""
-    with _listening() as (listener, accept):
-        server = Scripted(listener.getsockname()[1])
+    with listening() as (own_port, accept):
+        server = Scripted(own_port)
 
         def serve(connection: socket.socket) -> None:
             with suppress(OSError, ValueError), connection, connection.makefile("rb") as stream:
@@ -54,7 +55,7 @@ def scripted_server(answer: Callable[[Command], Answer] | bytes | None) -> Itera
 @contextmanager
 def tls_in_front(port: int, context: ssl.SSLContext) -> Iterator[int]:
     """The port at which that server speaks TLS, until the end of the ``with``."""
-    with _listening() as (listener, accept):
+    with listening() as (own_port, accept):
 
         def relay(plain: socket.socket) -> None:
             with (
@@ -72,36 +73,7 @@ def tls_in_front(port: int, context: ssl.SSLContext) -> Iterator[int]:
                         (behind if side is front else front).sendall(octets)
 
         accept(relay)
-        yield listener.getsockname()[1]
-
-
-@contextmanager
-def _listening() -> Iterator[tuple[socket.socket, Callable[[Callable[[socket.socket], None]], None]]]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    ended = threading.Event()
-    threads: list[threading.Thread] = []
-
-    def accept(serve: Callable[[socket.socket], None]) -> None:
-        def run() -> None:
-            while not ended.is_set():
-                with suppress(OSError):
-                    connection, _ = listener.accept()
-                    # A second small answer would wait for the acknowledgement of the first, 40 ms.
-                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-        threads.append(threading.Thread(target=run, daemon=True))
-        threads[0].start()
-
-    try:
-        yield listener, accept
-    finally:
-        ended.set()
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        for thread in threads:
-            thread.join()
+        yield own_port
 
 
 def _read(stream: object) -> Command:
