@@ -35,7 +35,7 @@ CORE = {
     "provider/tokens/id_token": ("tests/provider/tokens/test_id_token.py", "tests/provider/test_refresh.py"),
     "provider/tokens/logout_token": ("tests/provider/tokens/test_logout_token.py",),
     "provider/tokens/userinfo": ("tests/provider/tokens/test_userinfo.py",),
-    "provider/tokens/validator": ("tests/provider/tokens/test_id_token.py",),
+    "provider/tokens/validator": ("tests/provider/tokens/test_validator.py",),
     "identity/environ": ("tests/identity/test_environ.py",),
     "boundary": ("tests/test_boundary.py",),
     "settings/grammar": ("tests/settings/test_grammar.py",),
