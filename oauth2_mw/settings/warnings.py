@@ -54,8 +54,8 @@ def _warnings(settings: Settings) -> Iterator[str]:
         refreshes = "refresh" in settings.keep_tokens and provider.is_oidc
         if deciding and refreshes and not provider.refresh_needs_id_token:
             yield (
-                f"allow of provider {name} reads {deciding}: where a refresh brings no ID token, what the sign-in's "
-                "said holds for up to session_lifetime; refresh_needs_id_token = true ends the session instead"
+                f"allow of provider {name} reads {deciding}: if a refresh brings no ID token, what the last one said "
+                "holds for up to session_lifetime; refresh_needs_id_token = true ends the session instead"
             )
         if several and settings.directory is not None and not provider.username_prefix:
             yield (

@@ -43,7 +43,7 @@ def _needed_claims(provider: ProviderSettings) -> frozenset[AttributePath]:
 def _wished_claims(settings: Settings, provider: ProviderSettings) -> frozenset[AttributePath]:
     """Return the claims for which userinfo is worth a request, although a sign-in works without them.
 
-    Of the fields of our own map only two are: few providers have the others.
+    Of our own map that is so for two fields alone: few providers have the others.
     """
     handed_on = provider.attribute_map.keys() if provider.has_written_map else {"name", "email"}
     fields = {*handed_on, *settings.environ.values()}

@@ -485,7 +485,7 @@ def test_claims_that_a_refresh_may_leave_as_they_were_are_warned_of(
     more = {"keep_tokens": "id refresh", "directory": "sqlite:///u.db", "group_sync": "always", **keys}
     found = warnings(Settings.from_mapping(service(**oidc(**UNIQUE), **more), base=tmp_path))
     assert len(found) == expected
-    assert all("reads groups: where a refresh brings no ID token" in sentence for sentence in found)
+    assert all("reads groups: if a refresh brings no ID token" in sentence for sentence in found)
 
 
 def test_a_key_or_secret_that_every_user_can_read_is_warned_of(tmp_path: Path) -> None:
