@@ -24,7 +24,7 @@ from tests.support.providers.standin import LEFT_OUT, Answer
 
 NAMED = claims(preferred_username="jane")
 COMPLETE = claims(preferred_username="jane", name="Jane", email="jane@example.com")
-PROVEN = claims(preferred_username="jane", email="jane@example.com", email_verified=True)
+PROVEN = claims(preferred_username="jane", name="Jane", email="jane@example.com", email_verified=True)
 BY_DOMAIN = {"allow": "email_domain:example.com"}
 
 UNUSABLE: dict[str, tuple[Any, str]] = {
@@ -66,7 +66,7 @@ CASES = [
     ),
     accepted(
         "R-needed",
-        "an address that is proven",
+        "an address that the ID token proves",
         both(PROVEN, answered("userinfo", Answer(b"", 403))),
         **BY_DOMAIN,
     ),
