@@ -62,9 +62,10 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What a property meets by chance counts as covered for nobody: coverage is the same in every run."""
+    """Mark what the deep run alone runs, and keep properties out of coverage."""
     surplus.mark(items)
     config.stash[surplus.DEEP_ALONE] = surplus.deep_alone(items)
+    # What a property meets by chance counts as covered for nobody: coverage is the same in every run.
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("no_cover")

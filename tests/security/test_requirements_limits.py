@@ -235,30 +235,30 @@ def test_a_horde_of_anything_leaves_a_bounded_memory(tmp_path: Path) -> None:
 def expressions() -> Iterator[Any]:
     """Every regular expression of the package, with the ways in which its module uses it."""
     for module, tree in trees().items():
-        nodes = list(ast.walk(tree))
         if not any(isinstance(node, ast.Import) and node.names[0].name == "re" for node in tree.body):
             continue
-        calls = [
-            node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        ]
-        compiled = {id(node): node.args[0] for node in calls if ast.unparse(node.func) == "re.compile"}
+        nodes = list(ast.walk(tree))
+        #: ``re.compile(...)`` by its call, and ``re.match(...)`` and the like by their function
+        patterns: dict[int, ast.expr] = {}
+        for node in nodes:
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="re")) as function, args=[pattern, *_]):
+                    patterns[id(node if function.attr == "compile" else function)] = pattern
         names = {
-            target.id: compiled[id(node.value)]
+            target.id: patterns[id(node.value)]
             for node in nodes
-            if isinstance(node, ast.Assign) and id(node.value) in compiled
+            if isinstance(node, ast.Assign) and id(node.value) in patterns
             for target in node.targets
             if isinstance(target, ast.Name)
         }
         for use in nodes:
             if not isinstance(use, ast.Attribute) or use.attr not in METHODS:
                 continue
-            of = use.value
-            pattern = names.get(of.id) if isinstance(of, ast.Name) else compiled.get(id(of))
-            if isinstance(of, ast.Name) and of.id == "re":
-                pattern = next(call_.args[0] for call_ in calls if call_.func is use)
-            if isinstance(pattern, ast.Constant):
+            named = names.get(use.value.id) if isinstance(use.value, ast.Name) else None
+            found = named or patterns.get(id(use)) or patterns.get(id(use.value))
+            if isinstance(found, ast.Constant):
                 yield pytest.param(
-                    pattern.value, use.attr, id=f"{Path(module).stem} {use.attr} {pattern.value!a}"
+                    found.value, use.attr, id=f"{Path(module).stem} {use.attr} {found.value!a}"
                 )
 
 
