@@ -1,7 +1,8 @@
 """Which cases of a parametrised test are run after every change, and which of them wait for ``make check-deep``.
 
 Hundreds of values for one rule are for the deep run. After every change a few from anywhere in their list will do, as
-long as each requirement keeps a case, and each value of a list that is short itself.
+long as each requirement keeps a case, and each value of a list that is short itself. The marker ``every_case`` is for
+tests that are something else with each value.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ def mark(items: Iterable[pytest.Item]) -> None:
     """Mark those cases ``deep`` that the others of the same test stand for."""
     tests: defaultdict[str, dict[str, pytest.Function]] = defaultdict(dict)
     for item in items:
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        if (
+            isinstance(item, pytest.Function)
+            and hasattr(item, "callspec")
+            and item.get_closest_marker("every_case") is None
+        ):
             tests[item.nodeid.partition("[")[0]][item.nodeid] = item
     for cases in tests.values():
         for case in surplus([Case.of(item) for item in cases.values()]):
