@@ -8,7 +8,7 @@ tests that are something else with each value.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -60,7 +60,7 @@ def deep_alone(items: Iterable[pytest.Item]) -> frozenset[str]:
     return frozenset(proved[True] - proved[False])
 
 
-def surplus(cases: Iterable[Case]) -> Iterator[Case]:
+def surplus(cases: Iterable[Case]) -> list[Case]:
     """The cases of one test beyond :data:`FEW` that show nothing new."""
     numbers: defaultdict[str, set[int]] = defaultdict(set)
     # In an order that is always the same and has nothing to do with that of the values.
@@ -68,14 +68,12 @@ def surplus(cases: Iterable[Case]) -> Iterator[Case]:
     for case in cases:
         for name, number in case.values.items():
             numbers[name].add(number)
-    kept, shown = 0, set[object]()
+    new, others, shown = list[Case](), list[Case](), set[object]()
     for case in cases:
         shows = {*case.requirements, *(pair for pair in case.values.items() if len(numbers[pair[0]]) <= FEW)}
-        if kept >= FEW and shows <= shown:
-            yield case
-        else:
-            kept += 1
-            shown |= shows
+        (others if shows <= shown else new).append(case)
+        shown |= shows
+    return others[max(FEW - len(new), 0) :]
 
 
 def _requirements(item: pytest.Item) -> frozenset[str]:
