@@ -100,7 +100,12 @@ class ProviderClient:
         self._revocation_transport = _transport(
             provider, insecure_http=insecure_http, timeouts=timeouts.at_most(REVOCATION_TIMEOUTS)
         )
-        self._metadata = MetadataCache(provider, self._transport, clock, uses_userinfo=bool(needs or wishes))
+        self._metadata = MetadataCache(
+            provider,
+            self._transport,
+            clock,
+            uses_userinfo=bool(needs or wishes) and provider.userinfo != "never",
+        )
         self._claims = ClaimsReader(
             provider, self._transport, self._metadata, needs=needs, wishes=wishes, clock=clock
         )
