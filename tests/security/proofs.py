@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import re
 import signal
 import subprocess
 import sys
@@ -199,10 +200,12 @@ def survey(copy: Path, tests: Iterable[str] = ("tests",)) -> dict[str, dict[str,
 
 def files_that_name(requirements: Iterable[str], root: Path = ROOT) -> list[str]:
     """Where the tests of a few requirements are, found without collecting the thousands of others."""
-    names = [f'"{id_}"' for id_ in requirements]
+    ids = "|".join(map(re.escape, requirements))
+    # Some tables of cases have several ids in one text.
+    names_one = re.compile(rf"""["'](?:[^"'\n]* )?(?:{ids})(?: [^"'\n]*)?["']""").search
     found = []
     for path in sorted(root.glob("tests/**/*.py")):
-        if any(name in path.read_text(encoding="utf-8") for name in names):
+        if names_one(path.read_text(encoding="utf-8")):
             if not path.name.startswith("test_"):
                 # Cases that tests of other files run through.
                 return ["tests"]
@@ -210,19 +213,20 @@ def files_that_name(requirements: Iterable[str], root: Path = ROOT) -> list[str]
     return found or ["tests"]
 
 
-_prover: Prover
+def _prove(
+    copies: Any, files: Mapping[str, Mapping[str, list[str]]], requirement: str, breaks: list[Break]
+) -> tuple[list[str], str]:
+    """Return the tests that notice, or why there are none.
 
-
-def _begin(copies: Any, files: dict[str, dict[str, list[str]]]) -> None:
-    global _prover  # a process of the pool has one copy
-    _prover = Prover(copies.get(), files)
-
-
-def _prove(requirement: str, breaks: list[Break]) -> tuple[list[str], str]:
+    :param copies: a queue of the copies that nobody uses at the moment.
+    """
+    copy = copies.get()
     try:
-        return _prover.prove(requirement, breaks), ""
+        return Prover(copy, files).prove(requirement, breaks), ""
     except (UnprovedError, ValueError) as error:
         return [], str(error)
+    finally:
+        copies.put(copy)
 
 
 def with_result(page: str, sentence: str) -> str:
@@ -252,13 +256,14 @@ def main() -> int:
     unproved = []
     context = multiprocessing.get_context("fork")
     with ExitStack() as stack:
-        copies = context.Queue()
         folders = [stack.enter_context(copy_of_the_repository()) for _ in range(PROCESSES)]
         files = survey(folders[0], files_that_name(chosen) if options.requirements else ["tests"])
+        copies = stack.enter_context(context.Manager()).Queue()
         for folder in folders:
             copies.put(folder)
-        pool = stack.enter_context(ProcessPoolExecutor(PROCESSES, context, _begin, (copies, files)))
-        jobs = {pool.submit(_prove, id_, breaks.get(id_, [])): id_ for id_ in chosen}
+        # Forked from here, so that they have imported what the tests import.
+        pool = stack.enter_context(ProcessPoolExecutor(PROCESSES, context))
+        jobs = {pool.submit(_prove, copies, files, id_, breaks.get(id_, [])): id_ for id_ in chosen}
         for job in as_completed(jobs):
             tests, why = job.result()
             if not tests:
