@@ -5,6 +5,8 @@ A test, or one value of a parametrised test, names the requirements that it prov
 is tests that passed: each run of pytest writes the requirements that it saw proved into ``build/requirements``, and
 ``python -m tests.security.requirements`` compares them with the list. Requirements of features that are not built yet
 wait.
+
+A requirement is a refusal, and has a break (``breaks.py``), unless its fourth field says ``promise``.
 """
 
 from __future__ import annotations
