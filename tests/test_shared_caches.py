@@ -19,7 +19,7 @@ def cache_control(*lines: str, respect: bool = False) -> str:
     return value
 
 
-@pytest.mark.requirement("3i.4")
+@pytest.mark.requirement("3i.4", "R-shared-caches")
 @pytest.mark.parametrize(
     ("lines", "refused", "respected"),
     [

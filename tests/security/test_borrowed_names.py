@@ -43,6 +43,7 @@ def signs_in(standin: StandIn, claims: dict[str, Any], **settings: Any) -> tuple
 # An address that is not verified is nobody's name
 
 
+@pytest.mark.requirement("R-verified")
 @pytest.mark.parametrize(
     "verified",
     [False, LEFT_OUT, None, "true", "false", "", 1, 0, [], [True], {}, {"email": True}, "True", 1.0],
