@@ -23,6 +23,7 @@ from oauth2_mw.identity.admission import Admission
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.cookies import RequestCookies
 from oauth2_mw.session.model import Session
+from oauth2_mw.session.stored_sessions import Handle
 from oauth2_mw.web.signin.attempt import Attempt, State
 from tests.support.hosts.guarded import App
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
@@ -369,3 +370,8 @@ def test_an_attempt_shown_by_a_debugger_holds_no_seed() -> None:
 @pytest.mark.requirement("3i")
 def test_cookies_shown_by_a_debugger_hold_no_value() -> None:
     assert "canary" not in repr(RequestCookies({"__Host-oauth2_mw": ["canary"]}, "app=1"))
+
+
+@pytest.mark.requirement("3i")
+def test_a_handle_shown_by_a_debugger_holds_no_key() -> None:
+    assert "canary" not in repr(Handle("id", b"canary", 60, 60))
