@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.security.breaks import Break, Change, by_requirement, read_breaks
-from tests.security.proofs import BEGIN, END, PAGE, Prover, UnprovedError, survey, with_result
+from tests.security.proofs import (
+    BEGIN,
+    END,
+    PAGE,
+    Prover,
+    UnprovedError,
+    files_that_name,
+    survey,
+    with_result,
+)
 from tests.security.requirements import read_list, refusals
 
 BREAKS = read_breaks()
@@ -166,6 +175,23 @@ def test_what_proves_nothing_is_told(prover: Prover, requirement: str, instead: 
 def test_a_requirement_without_a_break_is_unproved(prover: Prover) -> None:
     with pytest.raises(UnprovedError, match="no break"):
         prover.prove("held", [])
+
+
+def test_the_tests_of_a_few_requirements_are_found_by_their_ids(tmp_path: Path) -> None:
+    for name, text in {
+        "test_one": 'requirement("a.1")',
+        "web/test_table": 'refused("b c.2 d", "what")',
+        "test_longer": 'requirement("a.10", "xc.2")',
+    }.items():
+        path = tmp_path / "tests" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert files_that_name(["a.1"], tmp_path) == ["tests/test_one.py"]
+    assert files_that_name(["c.2"], tmp_path) == ["tests/web/test_table.py"]
+    # Nothing names it, or cases that tests of other files run through: all are looked into.
+    assert files_that_name(["none"], tmp_path) == ["tests"]
+    (tmp_path / "tests" / "cases.py").write_text('refused("a.1")')
+    assert files_that_name(["a.1"], tmp_path) == ["tests"]
 
 
 def test_the_result_takes_the_place_of_an_earlier_one() -> None:
