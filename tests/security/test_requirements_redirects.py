@@ -266,6 +266,7 @@ def test_an_address_that_was_sealed_by_an_older_version_is_judged_again(provider
     [
         "evil.example",
         "app.example/abc?x=",
+        "app.example/abc/?x=",
         "app.example#",
         "a b",
         "app.example\\evil",

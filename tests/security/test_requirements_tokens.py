@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import time
@@ -11,7 +12,9 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from jwt.exceptions import InvalidTokenError
+from packaging.version import Version
 
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algorithms
@@ -19,6 +22,7 @@ from oauth2_mw.provider.jose.jwks import parse_key_set
 from oauth2_mw.provider.tokens.id_token import validate_id_token
 from oauth2_mw.provider.tokens.userinfo import validate_userinfo
 from oauth2_mw.provider.tokens.validator import TokenValidator
+from tests.security.test_requirements_headers import floor
 from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.jose import Key, at_hash, base64url, ec_key, ed_key, rsa_key, to_json
 from tests.support.providers.standin import LEFT_OUT, StandIn
@@ -192,6 +196,8 @@ def test_no_configuration_makes_a_symmetric_algorithm_good() -> None:
 @pytest.mark.requirement("V27")
 def test_without_any_setting_the_algorithm_is_pinned() -> None:
     assert allowed_algorithms(provider_settings(), ProviderMetadata()) == {"RS256"}
+    key = ec_key()
+    assert refused(token(key), key) == "token_algorithm"
 
 
 @pytest.mark.requirement("V3")
@@ -204,6 +210,7 @@ def test_a_critical_extension_is_refused(header: dict[str, Any]) -> None:
 
 @pytest.mark.requirement("V15")
 def test_the_library_refuses_critical_extensions_by_itself() -> None:
+    assert floor("PyJWT") >= Version("2.15")
     text = token(header={"crit": ["x"], "x": 1})
     with pytest.raises(InvalidTokenError, match="crit"):
         jwt.decode(text, RSA.private.public_key(), algorithms=["RS256"], options={"verify_aud": False})
@@ -290,6 +297,49 @@ def test_an_edge_case_of_a_key_is_no_key(jwk: Callable[[], dict[str, Any]]) -> N
     assert not any(found.matching(None, alg) for alg in ("RS256", "ES256", "EdDSA"))
 
 
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
+
+
+def as_der(signature: bytes) -> bytes:
+    half = len(signature) // 2
+    return encode_dss_signature(*(int.from_bytes(part) for part in (signature[:half], signature[half:])))
+
+
+def with_greater_s(signature: bytes) -> bytes:
+    """The same Ed25519 signature, whose second half is not reduced (RFC 8032, section 5.1.7)."""
+    greater = int.from_bytes(signature[32:], "little") + ED25519_ORDER
+    return signature[:32] + greater.to_bytes(32, "little")
+
+
+@pytest.mark.requirement("V1")
+@pytest.mark.parametrize(
+    ("key", "spoil"),
+    [
+        (RSA, lambda good: bytes(len(good))),
+        (RSA, lambda good: bytes(len(good) - 1) + b"\1"),
+        (RSA, lambda good: b"\xff" * len(good)),
+        (RSA, lambda good: b"\0" + good),
+        (RSA, lambda good: good[:-1]),
+        (ec_key(), lambda _: bytes(64)),
+        (ec_key(), lambda good: bytes(32) + good[32:]),
+        (ec_key(), lambda good: good[:32] + bytes(32)),
+        (ec_key(), lambda _: P256_ORDER.to_bytes(32) * 2),
+        (ec_key(), as_der),
+        (ec_key(), lambda good: good + b"\0"),
+        (ed_key(), lambda _: bytes(64)),
+        (ed_key(), with_greater_s),
+        (ed_key(), lambda good: good[:63]),
+    ],
+    ids=range(14),
+)
+def test_an_edge_case_of_a_signature_is_no_signature(key: Key, spoil: Callable[[bytes], bytes]) -> None:
+    signed, _, signature = token(key).rpartition(".")
+    assert read(f"{signed}.{signature}", key, algorithms=(key.alg,))
+    spoilt = spoil(base64.urlsafe_b64decode(signature + "=="))
+    assert refused(f"{signed}.{base64url(spoilt)}", key, algorithms=(key.alg,)) == "token_signature"
+
+
 # What comes with the token
 
 
@@ -308,8 +358,18 @@ def test_at_hash_is_of_the_algorithms_own_hash(key: Key, digest: str) -> None:
 
 
 @pytest.mark.requirement("N2.6.15")
-@pytest.mark.parametrize("changes", [{"aud": "other"}, {"iss": "https://evil.example"}])
-def test_signed_userinfo_says_whose_it_is_and_for_whom(changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aud": "other"},
+        {"aud": ["client", "other"]},
+        {"aud": []},
+        {"azp": "other"},
+        {"aud": LEFT_OUT, "azp": "other"},
+        {"iss": "https://evil.example"},
+    ],
+)
+def test_signed_userinfo_for_another_client_or_of_another_issuer_is_refused(changes: dict[str, Any]) -> None:
     def userinfo(text: str) -> dict[str, Any]:
         keys = parse_key_set({"keys": [RSA.jwk()]}).matching
         return validate_userinfo(
@@ -317,6 +377,8 @@ def test_signed_userinfo_says_whose_it_is_and_for_whom(changes: dict[str, Any]) 
         )
 
     assert userinfo(token())["sub"] == "user-1"
+    # It need not say so, for it came for our access token.
+    assert userinfo(token(aud=LEFT_OUT, iss=LEFT_OUT))["sub"] == "user-1"
     with pytest.raises(TokenError):
         userinfo(token(**changes))
 

@@ -77,6 +77,7 @@ def test_a_logout_that_began_at_the_application_passes_the_frame_and_comes_back(
     assert not is_signed_in(browser, site)
 
 
+@pytest.mark.requirement("N2.7.14")
 def test_a_frame_ends_only_the_session_of_its_sid(site: Guarded, provider: StandIn) -> None:
     one = signed_in(site)
     provider.sid = "session-2"
@@ -256,6 +257,7 @@ def test_whoever_opens_the_address_sees_the_same_page(site: Guarded, provider: S
     assert stranger == calm(signed_in(site).frame(address(provider), initiator=provider.url))
 
 
+@pytest.mark.requirement("N2.7.14")
 def test_a_provider_ends_no_session_of_another(provider: StandIn, tmp_path: Path) -> None:
     with (
         StandIn(client_id="app", sid="session-1") as other,
