@@ -470,6 +470,7 @@ def test_the_verifier_is_in_no_address_and_in_no_readable_cookie(site: Guarded, 
     answer = at_callback(browser, site)
     cookies = "".join(cookie.value for cookie in browser.jar)
     browser.navigate(answer)
+    cookies += "".join(cookie.value for cookie in browser.jar)
     verifier = provider.asked("/token")[0].form["code_verifier"]
     assert verifier not in cookies
     assert not any(verifier in step.url for step in browser.steps)

@@ -196,13 +196,27 @@ def test_another_issuer_in_the_metadata_is_refused(other: Any) -> None:
     assert refusal.value.code == "issuer_mismatch"
 
 
+COMPOSED = "https://op.example/caf\u00e9"
+
+
 @pytest.mark.requirement("C3", "N2.3.4")
-def test_issuers_are_compared_by_code_points_and_not_as_text_looks() -> None:
-    composed = "https://op.example/caf\u00e9"
+@pytest.mark.parametrize(
+    "other",
+    [
+        unicodedata.normalize("NFD", COMPOSED),
+        COMPOSED.upper(),
+        COMPOSED.replace("op", "OP"),
+        COMPOSED.replace("\u00e9", "%C3%A9"),
+        COMPOSED.replace("op", "\uff4f\uff50"),
+        COMPOSED.replace("/caf", "/./caf"),
+        COMPOSED.replace("example", "example:443"),
+    ],
+    ids=ascii,
+)
+def test_issuers_are_compared_by_code_points_and_not_as_text_looks(other: str) -> None:
+    assert parse_metadata({"issuer": COMPOSED}, issuer=COMPOSED, insecure_http=False).issuer == COMPOSED
     with pytest.raises(ProviderError) as refusal:
-        parse_metadata(
-            {"issuer": unicodedata.normalize("NFD", composed)}, issuer=composed, insecure_http=False
-        )
+        parse_metadata({"issuer": other}, issuer=COMPOSED, insecure_http=False)
     assert refusal.value.code == "issuer_mismatch"
 
 

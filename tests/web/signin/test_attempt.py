@@ -82,7 +82,7 @@ def test_an_attempt_is_unknown_to_another_browser(attempts: Attempts) -> None:
     assert attempts.find(state, victim.cookies()) is None
 
 
-@pytest.mark.requirement("3a.1")
+@pytest.mark.requirement("3a.1", "N2.1.12")
 def test_an_attempt_is_not_found_by_the_state_of_another_in_the_same_slot(attempts: Attempts) -> None:
     """Two browsers often give their attempts one name; what tells them apart is the state alone."""
     victim = Browser()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -175,6 +176,15 @@ def test_next_is_kept_on_the_way_over_the_provider(site: Guarded) -> None:
     assert page.location == site.url + "/bye?a=1"
 
 
+@pytest.mark.requirement("N2.7.1")
+def test_the_state_of_a_logout_tells_the_provider_nothing(site: Guarded, provider: StandIn) -> None:
+    browser = signed_in(site)
+    assert browser.navigate(LOGOUT + "?next=/deep", initiator=ORIGIN).url == site.url + "/deep"
+    state = provider.asked("/end_session")[-1].query["state"]
+    assert "deep" not in state
+    assert b"deep" not in base64.urlsafe_b64decode(state + "==")
+
+
 @pytest.mark.requirement("3d.9")
 def test_next_leads_nowhere_else(site: Guarded) -> None:
     browser = signed_in(site)
@@ -183,7 +193,18 @@ def test_next_leads_nowhere_else(site: Guarded) -> None:
 
 
 @pytest.mark.requirement("L2", "L3", "N2.7.3")
-@pytest.mark.parametrize("query", ["", "?state=wrong", "?state=", "?state=" + "A" * 200, "?foo=bar&foo=baz"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?state=wrong",
+        "?state=",
+        "?state=" + "A" * 200,
+        # What a state of ours holds, without its seal.
+        "?state=%22/deep%22",
+        "?foo=bar&foo=baz",
+    ],
+)
 def test_whatever_the_provider_sends_back_the_person_lands_on_a_page(site: Guarded, query: str) -> None:
     page = site.browser().navigate(DONE + query)
     assert page.status == 200
