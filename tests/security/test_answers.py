@@ -375,6 +375,8 @@ METADATA = [
             "deep": b'{"issuer":' * 20_000,
             "not found": Answer(b"{}", 404),
             "no content": Answer(b"", 204),
+            "the right ones, with 203": lambda right: Answer(json.dumps(right).encode(), 203),
+            "the right ones, with 403": lambda right: Answer(json.dumps(right).encode(), 403),
         }.items()
     ),
     begins_nothing(

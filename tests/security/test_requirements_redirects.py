@@ -361,8 +361,16 @@ def test_the_callback_leaves_its_address_at_once_and_loads_nothing(site: Guarded
 @pytest.mark.requirement("N2.5.6", "3i.2")
 def test_no_page_sees_where_a_person_came_from(site: Guarded, provider: StandIn) -> None:
     browser = site.browser()
-    browser.navigate(site.url + "/deep?token=secret")
-    browser.navigate(LOGOUT, initiator=ORIGIN)
+    challenge = browser.navigate(site.url + "/deep?token=secret", follow=False)
+    provided = browser.navigate(challenge.location or "", stop_before=ORIGIN)
+    answered = browser.navigate(provided.location or "", follow=False)
+    assert (
+        browser.navigate(LOGOUT, initiator="https://evil.example").header("Referrer-Policy") == "same-origin"
+    )
+    gone = browser.navigate(LOGOUT, initiator=ORIGIN, follow=False)
+    for page in (challenge, answered, gone):
+        assert page.status == 303
+        assert page.header("Referrer-Policy") == "no-referrer"
     referers = [request.headers.get("Referer", "") for request in provider.requests]
     assert all("secret" not in referer and "code=" not in referer for referer in referers)
 

@@ -366,7 +366,8 @@ def test_a_logout_token_comes_as_one_form_field(
     answer = request(
         site, "POST", PATH + path.format(urlencode({"logout_token": token})), body(token), headers
     )
-    assert (answer.status, answer.error) == (400, "invalid_request")
+    assert answer.status == 400
+    assert answer.error == "invalid_request"
     assert is_signed_in(browser, site)
 
 
