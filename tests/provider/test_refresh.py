@@ -302,6 +302,7 @@ def test_max_age_counts_for_the_sign_in_alone(provider: StandIn) -> None:
     assert refresh(client, user).claims
 
 
+@pytest.mark.requirement("N2.6.20")
 def test_the_authentication_class_asked_for_must_still_be_there(provider: StandIn) -> None:
     provider.claims["acr"] = "loa3"
     client = client_for(oidc_settings(provider, acr_values=("loa3",)))

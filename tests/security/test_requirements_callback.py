@@ -417,7 +417,7 @@ def test_a_token_endpoint_that_checks_the_verifier_refuses_another(site: Guarded
     assert browser.navigate(answer).status == 502
 
 
-@pytest.mark.requirement("N2.1.4")
+@pytest.mark.requirement("N2.1.4", "N2.1.5")
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 def test_a_client_authenticates_in_one_way_and_never_in_an_address(provider: StandIn, method: str) -> None:
     provider.auth_method = method

@@ -199,6 +199,7 @@ def test_a_logout_token_may_name_an_audience_that_is_trusted() -> None:
     assert validate(token, trusted_audiences=("*",)).subject
 
 
+@pytest.mark.requirement("N2.7.5")
 def test_a_logout_token_that_another_party_asked_for_is_refused() -> None:
     assert claims_refusal(azp="other") == "token_azp"
 
@@ -217,6 +218,7 @@ def test_a_logout_token_that_another_party_asked_for_is_refused() -> None:
         ({"exp": 1e300}, "token_time"),
         ({"exp": NOW - 60}, "token_expired"),
         ({"nbf": NOW + 61}, "token_not_yet"),
+        ({"events": LEFT_OUT}, "logout_event"),
         ({"jti": LEFT_OUT}, "logout_jti"),
         ({"jti": ""}, "logout_jti"),
         ({"jti": "x" * 256}, "logout_jti"),

@@ -331,7 +331,7 @@ def test_other_methods_than_post_are_405(site: Guarded, provider: StandIn, metho
     browser = signed_in(site)
     query = urlencode({"logout_token": provider.logout_token()})
     answer = request(site, method, f"{PATH}?{query}", headers={})
-    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+    assert (answer.status, answer.headers.get("allow")) == (405, "POST")
     assert is_signed_in(browser, site)
 
 
@@ -339,7 +339,7 @@ def as_form(*tokens: str, **more: str) -> bytes:
     return urlencode([*(("logout_token", token) for token in tokens), *more.items()]).encode()
 
 
-@pytest.mark.requirement("N2.7.4")
+@pytest.mark.requirement("N2.7.4", "N2.7.11")
 @pytest.mark.parametrize(
     ("path", "body", "headers"),
     [
