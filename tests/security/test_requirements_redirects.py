@@ -287,7 +287,7 @@ def test_the_redirect_uri_is_the_configured_one_whatever_the_host(
             environ_for(path, HTTP_HOST=host, SERVER_NAME="evil.example", SERVER_PORT="81", **NAVIGATION),
         )
         query = parse_qs(urlsplit(answer.header("Location") or "").query)
-        assert query["redirect_uri"] == [f"{ORIGIN}/core{PREFIX}/login/callback/"]
+        assert query.get("redirect_uri") == [f"{ORIGIN}/core{PREFIX}/login/callback/"]
     answer = call(middleware, environ_for("/x", HTTP_HOST=host, HTTP_ACCEPT="*/*"))
     assert (answer.status, "evil" in answer.text) == (401, False)
 
@@ -325,10 +325,14 @@ def test_what_a_proxy_is_said_to_have_added_changes_nothing(name: str, value: st
 @pytest.mark.requirement("V11")
 def test_the_page_about_a_failure_leads_back_to_this_site() -> None:
     middleware = guard(login_page=False, issuer="http://127.0.0.1:1")
-    for value in AWAY:
-        answer = call(
-            middleware, environ_for(f"{PREFIX}/login/", QUERY_STRING="next=" + quote(value), **NAVIGATION)
-        )
+    answers = [
+        call(middleware, environ_for(f"{PREFIX}/login/", QUERY_STRING="next=" + quote(value), **NAVIGATION))
+        for value in AWAY
+    ]
+    # Where the person wanted to go is kept for the link to try again, and it may be an address like these.
+    for path in ("//evil.example/x", "/\\evil.example", "/a/..//evil.example"):
+        answers.append(call(middleware, environ_for(path, **NAVIGATION)))
+    for answer in answers:
         assert answer.status in (400, 503)
         links = [part.partition('"')[0] for part in answer.text.split('href="')[1:]]
         assert links
