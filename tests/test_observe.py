@@ -64,7 +64,7 @@ def test_a_token_request_at_debug_logs_no_secret(
     assert "c4n4ry" not in "".join(record.getMessage() for record in everything_logged())
 
 
-@pytest.mark.requirement("O5")
+@pytest.mark.requirement("O5", "V19")
 def test_every_logger_of_the_http_libraries_is_silent_at_debug(
     everything_logged: Callable[[], list[logging.LogRecord]],
 ) -> None:
