@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.report import BEGIN, END, PAGE, Score, explanations, read_scores, with_score
+from tests.mutation.fingerprint import fingerprint
+from tests.mutation.report import BEGIN, END, PAGE, Score, explanations, read_scores, stale, with_score
+from tests.security.core import CORE
 
 PACKAGE = Path(__file__).parents[2] / "oauth2_mw"
 
@@ -36,6 +38,17 @@ def test_every_score_that_is_published_is_of_a_module() -> None:
     for module, score in scores.items():
         assert (PACKAGE / f"{module}.py").is_file()
         assert score.killed <= score.mutants
+
+
+def test_what_is_stale_is_what_has_no_score_or_another_hash(tmp_path: Path) -> None:
+    first, second, third, *others = CORE
+    page = f"{BEGIN}{END}"
+    for module in (second, third, *others):
+        page = with_score(page, Score(module, 9, 9, "2026-01-01, 0.1.0", fingerprint(module)))
+    page = with_score(page, Score(second, 9, 9, "2026-01-01, 0.1.0", "0a"))
+    path = tmp_path / "page.rst"
+    path.write_text(page)
+    assert stale(path) == [first, second]
 
 
 def test_every_survivor_in_the_list_is_of_a_module_and_has_a_reason() -> None:
