@@ -162,7 +162,7 @@ def test_nobody_takes_a_name_that_reads_like_anothers(site: Guarded, standin: St
     assert seen_by_the_application(site.browser(), site) is None
 
 
-@pytest.mark.requirement("3k.9", "3k.1")
+@pytest.mark.requirement("3k.9", "3k.1", "N2.6.16")
 def test_an_existing_user_is_not_taken_over_by_an_address(directory: Directory) -> None:
     first = directory.record_sign_in(
         provider(),
