@@ -38,6 +38,7 @@ CORE = {
     "provider/tokens/validator": ("tests/provider/tokens/test_validator.py",),
     "identity/environ": ("tests/identity/test_environ.py",),
     "boundary": ("tests/test_boundary.py",),
+    "settings/attribute_path": ("tests/settings/test_grammar.py",),
     "settings/grammar": ("tests/settings/test_grammar.py",),
     "settings/keys": ("tests/settings/test_grammar.py",),
     "settings/secret": ("tests/settings/test_grammar.py",),
@@ -53,6 +54,7 @@ CORE = {
         "tests/session/test_manager.py",
         "tests/session/test_renewal.py",
     ),
+    "session/renewal": ("tests/session/test_renewal.py", "tests/session/test_manager.py"),
     "session/revocation": ("tests/session/test_revocation.py",),
     "session/registry": ("tests/session/test_registry.py",),
     "session/refresh": ("tests/session/test_refresher.py",),
@@ -62,6 +64,7 @@ CORE = {
     "provider/jose/jwks": ("tests/provider/jose/test_jwks.py", "tests/provider/jose/test_weak_keys.py"),
     "provider/discovery/metadata": ("tests/provider/discovery/test_metadata.py",),
     "provider/claims": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
+    "provider/claim_sources": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
     "provider/http/transport": ("tests/provider/http/test_transport.py",),
     "provider/http/http_client": ("tests/provider/http/test_transport.py",),
 }
