@@ -639,3 +639,39 @@ def test_a_store_that_is_away_before_anything_refuses(
         in_store.refresher.refresh(current)
     assert provider.asked == []
     assert in_store.refresher._in_progress == {}
+
+
+def test_a_lease_that_this_worker_knows_of_is_looked_up_again_before_it_waits(
+    in_store: Worker, clock: Clock, provider: Provider, sleeps: list[Callable[[], object]]
+) -> None:
+    cookie = in_store.sign_in()
+    clock.now += 3600
+    take_lease(in_store, cookie, 600)
+    clock.now += 5
+    current = in_store.current(cookie)
+    assert current.lease_expires > clock.now
+    # Given back in this very moment.
+    take_lease(in_store, cookie, -5)
+    before = clock.now
+    session = in_store.refresher.refresh(current).session
+    assert session is not None
+    assert session.tokens["access_token"] == "access-2"
+    assert clock.now == before
+
+
+def test_what_was_kept_is_written_over_the_latest_version(
+    in_store: Worker, clock: Clock, provider: Provider, sleeps: list[Callable[[], object]]
+) -> None:
+    cookie = in_store.sign_in()
+    clock.now += 3550
+    away_while_writing(in_store)
+    with pytest.raises(StoreUnavailableError):
+        in_store.refresh(cookie)
+    assert in_store.store is not None
+    in_store.store.before.clear()
+    current = in_store.current(cookie)
+    take_lease(in_store, cookie, 0)
+    session = in_store.refresher.refresh(current).session
+    assert session is not None
+    assert session.tokens["access_token"] == "access-2"
+    assert provider.asked == ["refresh-1"]

@@ -169,6 +169,14 @@ def test_a_logout_reaches_the_provider_and_comes_back(site: Guarded, provider: S
     assert site.session_cookie not in browser.jar.names(site.url)
 
 
+def test_without_a_kept_id_token_a_logout_reaches_the_provider_all_the_same(provider: StandIn) -> None:
+    with guarded(issuer=provider.issuer, keep_tokens="access") as site:
+        signed_in(site).navigate(LOGOUT, initiator=ORIGIN)
+    asked = provider.asked("/end_session")[-1].query
+    assert asked["client_id"] == "app"
+    assert "id_token_hint" not in asked
+
+
 def test_next_is_kept_on_the_way_over_the_provider(site: Guarded) -> None:
     browser = signed_in(site)
     page = browser.navigate(LOGOUT + "?next=/bye%3Fa%3D1", initiator=ORIGIN, stop_before=DONE)
