@@ -97,6 +97,8 @@ setup(
         "Intended Audience :: System Administrators",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Internet :: WWW/HTTP :: WSGI :: Middleware",
         "Topic :: Security",
         "Typing :: Typed",

@@ -13,10 +13,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.support.lowest import metadata
+from tests.support.pythons import read
 from tests.support.source import trees
 
 ROOT = Path(__file__).parents[1]
 SETUP = metadata(str(ROOT / "setup.py"))
+_PYTHON = "Programming Language :: Python :: "
 RUNTIME = {canonicalize_name(Requirement(line).name): Requirement(line) for line in SETUP["install_requires"]}
 #: An extra, and the part of the package that may import what it brings.
 EXTRAS = {"sql": ("sql/", "identity/", "session/stores/sql.py"), "redis": ("session/stores/redis/",)}
@@ -56,3 +58,9 @@ def test_nothing_is_declared_that_is_not_imported() -> None:
 @pytest.mark.parametrize("requirement", RUNTIME.values(), ids=str)
 def test_a_requirement_has_a_floor_and_no_ceiling(requirement: Requirement) -> None:
     assert [specifier.operator for specifier in requirement.specifier] == [">="]
+
+
+def test_no_version_of_python_is_claimed_that_the_tests_were_not_run_under() -> None:
+    claimed = {line.rpartition(" ")[2] for line in SETUP["classifiers"] if line.startswith(_PYTHON + "3.")}
+    assert claimed
+    assert claimed <= {run.version for run in read()}, "run make test-pythons"
