@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import string
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.encoding import MAX_NUMBER, base64url, base64url_octets, pair_hash
+from oauth2_mw.encoding import (
+    MAX_NUMBER,
+    base64url,
+    base64url_octets,
+    json_type,
+    pair_hash,
+    scalar_text,
+)
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
 
@@ -66,3 +74,56 @@ def test_the_highest_number_is_the_last_that_json_carries_to_the_letter() -> Non
     assert float(MAX_NUMBER) == MAX_NUMBER
     assert float(MAX_NUMBER) + 1 == MAX_NUMBER + 1
     assert float(MAX_NUMBER + 2) != MAX_NUMBER + 2
+
+
+# Scalars of JSON
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("", ""),
+        ("Jane", "Jane"),
+        (True, "true"),
+        (False, "false"),
+        (0, "0"),
+        (-7, "-7"),
+        (2**255, str(2**255)),
+        (2**256 - 1, str(2**256 - 1)),
+        (2**256, None),
+        (-(2**256), None),
+        (0.5, "0.5"),
+        (1.0, "1.0"),
+        (1e-05, "0.00001"),
+        (-9.5e15, "-9500000000000000.0"),
+        (1e16, None),
+        (-1e16, None),
+        (float("inf"), None),
+        (float("nan"), None),
+        (None, None),
+        ([], None),
+        ({"a": 1}, None),
+    ],
+    ids=repr,
+)
+def test_a_scalar_has_one_form_as_text_or_none(value: object, text: str | None) -> None:
+    assert scalar_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("x", "a text"),
+        (True, "true or false"),
+        (7, "a number"),
+        (0.5, "a number"),
+        (None, "null"),
+        ([], "a list"),
+        ((), "a list"),
+        ({}, "an object"),
+        (MappingProxyType({}), "an object"),
+    ],
+    ids=repr,
+)
+def test_every_value_of_json_has_a_name_for_messages(value: object, kind: str) -> None:
+    assert json_type(value) == kind
