@@ -38,7 +38,7 @@ help:
 	@echo "                 written into tests/support/pythons.tsv"
 	@echo "make bench       the hot path against hand-written limits"
 	@echo "make mutation    faults put into what has changed of the security core, one at a time: do its tests notice?"
-	@echo "                 MODULES=... for some, MODULES=--all for everything"
+	@echo "                 MODULES=... for some, MODULES=all for everything"
 	@echo "make proofs      every check that a requirement names is switched off in turn: do the requirement's tests notice?"
 	@echo "                 REQUIREMENTS=\"3a.1 X4\" for a few"
 	@echo "make fuzz        every reader of bytes from outside under Atheris: FUZZ_SECONDS=600 each, TARGET=... for one"
@@ -107,7 +107,7 @@ bench: $(VENV)/.installed
 
 mutation: $(VENV)/.installed
 	@test -x $(VENV)/bin/cosmic-ray || $(VENV)/bin/$(PIP_INSTALL) --editable '.[test,mutation]'
-	nice -n 19 $(VENV)/bin/python -m tests.mutation.run $(or $(MODULES),--stale)
+	nice -n 19 $(VENV)/bin/python -m tests.mutation.run $(if $(MODULES),$(filter-out all,$(MODULES)),--stale)
 
 proofs: $(VENV)/.installed
 	nice -n 19 $(VENV)/bin/python -m tests.security.proofs $(REQUIREMENTS)
