@@ -1,7 +1,7 @@
 """What a score was measured on: a short hash of a module and of the tests that must notice its faults.
 
-A change of a comment or of a docstring changes no behaviour, and so not the hash; any other does. It is made of source
-text, so that every version of Python makes the same one.
+A change of a comment, a docstring or blank lines changes no behaviour, and so not the hash; any other does. It is made
+of source text, so that every version of Python makes the same one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def of_files(paths: Iterable[Path]) -> str:
 
 def statements(source: str) -> str:
     """Source text without comments, docstrings and blank lines."""
-    lines = source.splitlines()
+    lines = source.split("\n")
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
