@@ -86,15 +86,8 @@ def with_score(text: str, score: Score) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError("the page has no place for the table")
-    return (
-        before
-        + begin
-        + "\n"
-        + table(sorted(rows.values(), key=lambda each: each.module))
-        + "\n"
-        + end
-        + after
-    )
+    ordered = sorted(rows.values(), key=lambda each: each.module)
+    return before + begin + "\n" + table(ordered) + "\n" + end + after
 
 
 def table(scores: list[Score]) -> str:

@@ -31,6 +31,10 @@ def test_words_about_the_code_are_left_out() -> None:
     )
 
 
+def test_lines_are_counted_as_python_counts_them() -> None:
+    assert statements('a = "\u2028"  # one\nb = 2  # two\n') == 'a = "\u2028"\nb = 2'
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [("<=", "<"), ("7", "8"), ('"#"', '"# "'), ("    return", "    yield")]
 )
