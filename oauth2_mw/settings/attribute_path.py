@@ -136,7 +136,7 @@ def _step(value: Any, segment: Segment) -> tuple[Any, ...]:
             return tuple(value[segment : segment + 1]) if isinstance(value, (list, tuple)) else ()
         case Many.ITEMS:
             return tuple(value) if isinstance(value, (list, tuple)) else ()
-        case Many.KEYS:
+        case _:
             return tuple(value) if isinstance(value, Mapping) else ()
 
 

@@ -17,9 +17,6 @@ from tests.support.hosts.sample_app import page
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-if not settings.configured:
-    settings.configure()
-
 
 def _webob() -> Mapping[str, str]:
     """What WebOb's ``cache_expires`` writes, and with it Pyramid's ``http_cache``."""
@@ -66,4 +63,6 @@ def app(request: Request) -> Response:
 
 def app_factory(global_conf: dict[str, Any]) -> WSGIApplication:
     """``paste.app_factory``."""
+    # Not when this module is imported: the samples' Django has settings of its own.
+    settings.configure()
     return app

@@ -392,6 +392,19 @@ def test_an_attempt_whose_destination_is_no_text_is_none(attempts: Attempts) -> 
         assert (found is not None) == opens
 
 
+@pytest.mark.requirement("3c.12")
+@pytest.mark.parametrize(
+    ("seed", "opens"), [("AAAA", True), ("A", False), ("AB", False), ("AA==", False), ("", True)]
+)
+def test_an_attempt_whose_seed_is_not_base64url_is_none(
+    attempts: Attempts, seed: str, *, opens: bool
+) -> None:
+    name = COOKIES.attempt_prefix + "a"
+    payload = f'[["a12345678901_",1,"corp",0],"{seed}","/",0]'.encode()
+    found = attempts._open_attempt("a", attempts._sealer.seal("attempt", name, payload))
+    assert (found is not None) == opens
+
+
 # The previous session
 
 
