@@ -38,7 +38,7 @@ CORE = {
     "provider/tokens/validator": ("tests/provider/tokens/test_validator.py",),
     "identity/environ": ("tests/identity/test_environ.py",),
     "boundary": ("tests/test_boundary.py",),
-    "settings/attribute_path": ("tests/settings/test_grammar.py",),
+    "settings/attribute_path": ("tests/settings/test_attribute_path.py", "tests/settings/test_grammar.py"),
     "settings/grammar": ("tests/settings/test_grammar.py",),
     "settings/keys": ("tests/settings/test_grammar.py",),
     "settings/secret": ("tests/settings/test_grammar.py",),
