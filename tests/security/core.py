@@ -44,7 +44,10 @@ CORE = {
     "settings/secret": ("tests/settings/test_grammar.py",),
     "settings/text": ("tests/settings/test_grammar.py",),
     "middleware": ("tests/test_middleware.py", "tests/test_middleware_sessions.py"),
-    "web/signin/login": ("tests/web/signin/test_login_answers.py",),
+    "web/signin/login": (
+        "tests/web/signin/test_login_answers.py",
+        "tests/web/signin/test_initiated_login.py",
+    ),
     "web/signin/callback": ("tests/web/signin/test_callback.py",),
     "web/signout/logout": ("tests/web/signout/test_logout.py",),
     "web/signout/backchannel": ("tests/web/signout/test_backchannel_answers.py",),
