@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import AccessDeniedError
+from oauth2_mw.errors import AccessDeniedError, OAuth2Error
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import Identity, freeze, user_key
@@ -281,3 +281,55 @@ def test_how_and_when_a_person_signed_in_is_told_only_as_it_should_be_written(
 ) -> None:
     identity = enter(make_settings(issuer=ISSUER, attribute_map=MAP), None, acr=acr, auth_time=auth_time)
     assert (identity.acr, identity.auth_time) == expected
+
+
+# Groups, which are kept once
+
+
+def test_the_claim_of_the_groups_is_kept_only_where_something_reads_it() -> None:
+    for keys, kept in (
+        ({}, False),
+        ({"allow": "group:staff"}, False),
+        ({"allow": "claim:groups=staff"}, True),
+        ({"environ": {"HTTP_X_GROUPS": "groups"}}, False),
+        ({"environ": {"HTTP_X_GROUPS": "claims.groups"}}, True),
+    ):
+        found = make_settings(issuer=ISSUER, attribute_map=MAP, **keys)
+        identity = enter(found, None)
+        assert identity.groups == ("admin", "staff")
+        assert ("groups" in identity.claims) is kept, keys
+
+
+@pytest.mark.parametrize(
+    ("where", "group_sync", "known"),
+    [
+        ("", None, True),
+        ("directory", "always", True),
+        ("directory", "first", False),
+        ("directory", "never", False),
+    ],
+)
+def test_what_is_known_has_the_providers_groups_and_not_those_of_the_directory(
+    directory: Directory, where: str, group_sync: str | None, *, known: bool
+) -> None:
+    keys = {"group_sync": group_sync} if group_sync else {}
+    found = settings(attribute_map=MAP, **keys) if where else make_settings(issuer=ISSUER, attribute_map=MAP)
+    used = directory if where else None
+    identity = enter(found, used)
+    claims = Admission(found, used).known_claims(found.providers["default"], identity)
+    assert claims.get("groups") == (identity.groups if known else None)
+    assert {**claims, "groups": ()} == {**identity.claims, "groups": ()}
+
+
+def test_what_of_a_claim_cannot_be_used_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "oauth2_mw.audit"):
+        enter(make_settings(issuer=ISSUER, attribute_map=MAP), None, name={"first": "Jane"})
+    (line,) = caplog.messages
+    assert "event=attribute_unusable" in line
+    assert "name is left out" in line
+
+
+def test_without_a_directory_nobody_takes_a_name_that_looks_like_anothers() -> None:
+    with pytest.raises(OAuth2Error) as refused:
+        enter(make_settings(issuer=ISSUER, attribute_map=MAP), None, preferred_username="\u0441\u0435\u043e")
+    assert refused.value.code == "bad_username"

@@ -42,7 +42,7 @@ CORE = {
     "settings/grammar": ("tests/settings/test_grammar.py",),
     "settings/keys": ("tests/settings/test_grammar.py",),
     "settings/secret": ("tests/settings/test_grammar.py",),
-    "settings/text": ("tests/settings/test_grammar.py",),
+    "settings/text": ("tests/settings/test_text.py", "tests/settings/test_grammar.py"),
     "middleware": ("tests/test_middleware.py", "tests/test_middleware_sessions.py"),
     "web/signin/login": (
         "tests/web/signin/test_login_answers.py",
