@@ -59,6 +59,16 @@ def attempt_of(parts: SignInParts, response: Response) -> Attempt:
 # The challenge
 
 
+def test_a_frame_of_another_site_gets_a_page_with_a_link_and_begins_nothing(parts: SignInParts) -> None:
+    framed = {"HTTP_SEC_FETCH_DEST": "iframe", "HTTP_SEC_FETCH_SITE": "cross-site"}
+    response = challenge(parts, HTTP_SEC_FETCH_MODE="navigate", **framed)
+    assert response.status_int == 401
+    assert "WWW-Authenticate" in response.headers
+    assert "frame-ancestors *" in response.headers["Content-Security-Policy"]
+    assert "/deep" in response.text
+    assert parts.provider.asked == []
+
+
 def test_a_navigation_goes_to_the_only_provider(parts: SignInParts) -> None:
     response = challenge(parts)
     assert (response.location or "").startswith(f"{ISSUER}/authorize?state=")
@@ -233,6 +243,8 @@ def test_a_sign_in_over_another_remembers_the_session_before(clock: Clock) -> No
 
 def test_a_sign_in_that_is_begun_anew_counts(parts: SignInParts) -> None:
     response = parts.login.begin("default", "/deep", parts.current(), restarts=1)
+    (asked,) = (what for name, what in parts.provider.asked if name == "authorization_url")
+    assert asked["interactive"]
     assert attempt_of(parts, response).state.restarts == 1
     assert attempt_of(parts, parts.login.begin("default", "/", parts.current())).state.restarts == 0
 
