@@ -73,7 +73,7 @@ class Admission:
         create: bool,
     ) -> Identity:
         attributes = map_claims(provider, claims)
-        for detail in unusable_attributes(provider, claims):
+        for detail in unusable_attributes(provider, claims, attributes):
             audit("attribute_unusable", provider=provider.name, detail=detail)
         check_username_verified(provider, claims)
         directory = self._directory

@@ -127,12 +127,15 @@ def _can_be_restored(source: Source | None) -> TypeGuard[AttributePath]:
     return isinstance(source, AttributePath) and all(isinstance(each, str) for each in source.segments)
 
 
-def unusable_attributes(provider: ProviderSettings, claims: Mapping[str, Any]) -> Iterator[str]:
+def unusable_attributes(
+    provider: ProviderSettings, claims: Mapping[str, Any], attributes: Attributes
+) -> Iterator[str]:
     """Yield a sentence for each value that is there, and is not, or not whole, what its local field can hold.
 
     The sentences name claims and never quote their values.
+
+    :param attributes: what :func:`map_claims` made of *claims*.
     """
-    attributes = map_claims(provider, claims)
     for name, source in provider.attribute_map.items():
         value, path = source.get(claims), source.chosen(claims).text
         if value in (None, "", [], ()):

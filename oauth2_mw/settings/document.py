@@ -108,7 +108,7 @@ def _parse(text: str, document: Document) -> configparser.ConfigParser:
         parser = configparser.ConfigParser(
             delimiters=("=",), interpolation=None, strict=True, default_section=_DUPLICATE + "default"
         )
-        parser.optionxform = str  # type: ignore[assignment,method-assign]
+        parser.optionxform = str  # type: ignore[assignment,method-assign]  # keeps case
         try:
             parser.read_string("\n".join(lines))
         except configparser.DuplicateOptionError as error:

@@ -201,7 +201,8 @@ def test_of_several_paths_the_first_that_has_a_value_counts() -> None:
 
 
 def unusable(attribute_map: dict[str, str] | None = None, **claims: Any) -> list[str]:
-    return [*unusable_attributes(provider(attribute_map), {"username": "jane", **claims})]
+    settings, all_claims = provider(attribute_map), {"username": "jane", **claims}
+    return [*unusable_attributes(settings, all_claims, map_claims(settings, all_claims))]
 
 
 @pytest.mark.parametrize(

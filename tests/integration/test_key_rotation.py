@@ -141,7 +141,7 @@ def test_two_rotations_under_load_log_nobody_out_and_a_retired_key_takes_only_it
         load.go()
         for newest in (2, 3):
             key_file.hold(*range(newest, 0, -1))
-            wait_until(lambda newest=newest: stage.all_sealed_by(newest)(load.report()))  # type: ignore[misc]
+            wait_until(lambda newest=newest: stage.all_sealed_by(newest)(load.report()))  # type: ignore[misc]  # bound now
         assert stage.users(quiet) == {"quiet-ann"}
         assert sealed_by(quiet.jar, stage.site.url("/")) == Key(raw_key(1)).id
         assert stage.finish(under_way, "bob") == "quiet-bob"

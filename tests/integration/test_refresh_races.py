@@ -212,7 +212,7 @@ def test_a_logout_wins_over_a_refresh_on_its_way(scene: Scene, mode: str) -> Non
         assert user_of(answer.result()) is None
 
     for jar in (scene.jar, refreshing, leaving):
-        wait_until(lambda jar=jar: stage.users(jar) == {None})  # type: ignore[misc]
+        wait_until(lambda jar=jar: stage.users(jar) == {None})  # type: ignore[misc]  # bound now
         assert stage.users(jar) == {None}
     assert scene.events == {"granted": 1, "refused": 0}
     # With the one that the session held went all that came of it.

@@ -93,7 +93,7 @@ def _measure(module: str, *, again: bool, until: float) -> Result | str:
     return Result(Score(module, len(tried), len(tried) - len(survivors), measured, of), survivors)
 
 
-def _tell(score: Score, survivors: list[Mutant], again: bool) -> bool:  # noqa: FBT001
+def _tell(score: Score, survivors: list[Mutant], again: bool) -> bool:  # noqa: FBT001  private
     known = explanations().get(score.module, {})
     print(
         f"{score.module}: {score.killed} of {score.mutants} faults noticed, {score.percent:.1f} %", flush=True

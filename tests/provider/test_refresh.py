@@ -684,7 +684,7 @@ def test_no_claim_gets_more_than_our_own_errors(changes: dict[str, Any]) -> None
         body = json.dumps(answers[url.removeprefix("https://op.example")]).encode()
         return Response(status=200, content_type="application/json", body=body, headers={}, url=url)
 
-    client._transport.get_json = client._transport.post_form = answer  # type: ignore[method-assign]
+    client._transport.get_json = client._transport.post_form = answer  # type: ignore[method-assign]  # a fake
     try:
         refreshed = client.refresh(
             "the-token", subject="user-1", auth_time=1_700_000_000, id_token=key.sign(right)

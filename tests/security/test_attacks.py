@@ -383,7 +383,7 @@ def test_the_first_requests_after_a_rotation_log_nobody_out(tmp_path: Path, *, d
     idle = guard(secret_keys=f"file:{file}")
     write_keys(file, 0, 1)
     cookie = sign_in(guard(secret_keys=f"file:{file}"))
-    idle._sessions._keyring._source = SlowSecret(file)  # type: ignore[assignment]
+    idle._sessions._keyring._source = SlowSecret(file)  # type: ignore[assignment]  # a fake
     if due:
         idle._sessions._keyring.next_look = 0.0
     answers = at_once(10, lambda _: call(idle, environ_for("/", HTTP_COOKIE=cookie)))

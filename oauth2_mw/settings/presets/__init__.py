@@ -82,7 +82,7 @@ def _parse(text: str, name: str, base: Path) -> Preset:
     parser = configparser.ConfigParser(
         delimiters=("=",), interpolation=None, strict=True, default_section="\x00default"
     )
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keeps case
     try:
         parser.read_string(text, source=name)
     except configparser.Error as error:

@@ -71,8 +71,8 @@ def test_a_key_shows_no_material_and_is_never_changed() -> None:
     (key,) = usable(ed_key().jwk())
     assert "public" not in repr(key)
     with pytest.raises(FrozenInstanceError):
-        key.alg = "none"  # type: ignore[misc]
+        key.alg = "none"  # type: ignore[misc]  # frozen
     found = parse_key_set({"keys": []})
     with pytest.raises(FrozenInstanceError):
-        found.keys = (key,)  # type: ignore[misc]
+        found.keys = (key,)  # type: ignore[misc]  # frozen
     assert "none" not in ALGORITHMS

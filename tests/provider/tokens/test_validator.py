@@ -55,4 +55,4 @@ def test_the_algorithm_is_one_that_the_settings_allow() -> None:
 
 def test_it_is_never_changed() -> None:
     with pytest.raises(FrozenInstanceError):
-        validator().metadata = ProviderMetadata()  # type: ignore[misc]
+        validator().metadata = ProviderMetadata()  # type: ignore[misc]  # frozen
