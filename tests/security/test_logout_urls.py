@@ -126,7 +126,9 @@ def test_no_request_to_a_logout_url_ends_a_session(
     )
 )
 def test_whatever_a_signed_token_says_is_a_token_or_none(stage: Stage, changes: dict[str, Any]) -> None:
-    body = urlencode({"logout_token": stage.provider.logout_token(**{"sid": "another", **changes})}).encode()
+    """About somebody else: a ``sid`` of ``null`` leaves the subject alone to say whose sessions end."""
+    token = stage.provider.logout_token(**{"sub": "somebody-else", "sid": "another", **changes})
+    body = urlencode({"logout_token": token}).encode()
     answer = stage.ask(
         path=f"{PREFIX}/backchannel-logout/",
         REQUEST_METHOD="POST",
