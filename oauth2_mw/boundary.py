@@ -38,6 +38,11 @@ _NOT_ALPHANUMERIC = re.compile(r"[^0-9A-Z]+")
 # file systems drop trailing dots and blanks, so that ".. " climbs as well.
 _PLAIN_PATH = re.compile(r"(?:/(?![. ]+(?:/|\Z))[^/\x00-\x1f\x7f\\;%?#]++)++/?|/")
 
+_SLASHES = re.compile("//+")
+_PARAMETER = re.compile(";[^/]*")
+# Two programs agree long before; more is somebody's play with our time.
+_MAX_READINGS = 64
+
 # 0x21 to 0x7E without the backslash, which browsers read as a slash.
 _DESTINATION = re.compile(rf"[!-\[\]-~]{{1,{MAX_DESTINATION}}}")
 # Also "..;" and its like, which Java servers behind the same host read as "..".
@@ -73,6 +78,57 @@ def is_ambiguous_path(path: str) -> bool:
     except UnicodeError:
         return True
     return not text.isprintable() or normalize("NFKC", text) != text or _PLAIN_PATH.fullmatch(text) is None
+
+
+def path_readings(path: str) -> frozenset[str]:
+    """Return every path that a program could take an ambiguous one for, itself among them; none if that has no end.
+
+    Programs join slashes, resolve dot segments, cut what follows ``;`` in a segment, and decode once more, in any
+    order.
+
+    :param path: ``PATH_INFO``, a native string (PEP 3333), for which :func:`is_ambiguous_path` is true.
+    """
+    readings: set[str] = set()
+    unread = {path}
+    while unread:
+        reading = unread.pop()
+        if not _has_readings(reading) or len(readings) >= _MAX_READINGS:
+            return frozenset()
+        readings.add(reading)
+        unread |= {
+            _SLASHES.sub("/", reading),
+            _resolved(reading),
+            _PARAMETER.sub("", reading),
+            unquote_to_bytes(reading.encode("latin-1")).decode("latin-1"),
+        } - readings
+    return frozenset(readings)
+
+
+def _has_readings(path: str) -> bool:
+    """Return whether all that is odd about *path* is slashes, dot segments, ``;`` and percent signs."""
+    try:
+        text = path.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return False
+    return (
+        text.startswith("/")
+        and text.isprintable()
+        and normalize("NFKC", text) == text
+        and not any(mark in text for mark in "\\?#")
+        and all(segment in (".", "..") for segment in text.split("/") if segment and not segment.strip(". "))
+    )
+
+
+def _resolved(path: str) -> str:
+    """Return *path* with its dot segments resolved (RFC 3986, section 5.2.4); above the root is the root."""
+    kept: list[str] = []
+    *segments, last = path.split("/")[1:]
+    for segment in segments if last not in (".", "..") else [*segments, last]:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    return "/" + "".join(f"{segment}/" for segment in kept) + ("" if last in (".", "..") else last)
 
 
 def browser_path(mount: str, path_info: str, query_string: str) -> str:

@@ -8,6 +8,7 @@ A number is the HTTP status of the page; a module in brackets is where a class l
     ├── ConfigError                  500  the process does not start; carries every problem found
     ├── BadRequestError              400  bytes from outside that our own URLs cannot read
     ├── NotFoundError                404  an address under our prefix at which nothing answers
+    ├── OddPathError                 404  a path that leads to several places, one of which a rule protects
     ├── MethodNotAllowedError        405  a method that one of our URLs does not answer
     ├── MountNotStrippedError        503  the server did not strip the mount from the path
     ├── SwitchedOffError             503  no provider is enabled
@@ -129,6 +130,17 @@ class NotFoundError(OAuth2Error):
     message = "There is nothing at this address."
 
 
+class OddPathError(OAuth2Error):
+    """A path of the application that programs read in several ways, where a rule asks for more than a sign-in."""
+
+    status = 404
+    title = "This address is not served"
+    message = (
+        "This address can be read in more than one way (it has // or ; in it, for example), and is not served here. "
+        "Whoever runs this service can allow such addresses with the setting odd_paths."
+    )
+
+
 class MethodNotAllowedError(OAuth2Error):
     """A method that one of our URLs does not answer (RFC 9110, section 15.5.6).
 
@@ -205,6 +217,8 @@ class AccessDeniedError(LoginError):
 
     status = 403
     message = "You are not allowed to use this application."
+    #: whether another sign-in can change that
+    has_cure = True
 
 
 class SignInDeclinedError(LoginError):

@@ -14,9 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from oauth2_mw.access.rules import PublicPaths
+from oauth2_mw.access.rules import METHOD_OVERRIDES, AccessRules, Rule
 from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.environ import Scrubber
+from oauth2_mw.identity.person import person_of
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.jose.client_key import client_key_problems
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
@@ -60,13 +61,18 @@ class OAuth2Middleware:
         self._scrub = Scrubber(
             settings.environ, settings.strip_authorization, keep_headers=settings.keep_headers
         )
-        self._is_public = PublicPaths(settings.public_paths)
+        self._rules = AccessRules(
+            settings.rules,
+            public_paths=settings.public_paths,
+            protect=settings.protect,
+            odd_paths=settings.odd_paths,
+        )
+        self._app_schemes = settings.app_schemes
         self._own_path = settings.prefix
         self._own_prefix = settings.prefix + "/"
         #: callbacks outside ``prefix`` -> what stands for each after it
         self._callbacks = self._urls.callback_suffixes()
         self._mount = settings.mount
-        self._optional = settings.protect == "optional"
         self._hide_cookies = settings.hide_cookies
         self._respect_caching = settings.shared_caches == "respect"
         self._building = threading.Lock()
@@ -85,8 +91,11 @@ class OAuth2Middleware:
             return self._serve_own(environ, start_response, path[len(self._own_path) :])
         if is_mounted_here and path in self._callbacks:
             return self._serve_own(environ, start_response, self._callbacks[path])
-        if is_mounted_here and self._is_public(path):
+        rule = self._deciding_rule(environ, path) if is_mounted_here else self._rules.odd
+        if rule.effect == "public" or (rule.effect == "delegated" and self._is_for_app(environ)):
             return self._serve_public(environ, start_response)
+        if rule.effect == "denied":
+            return _send(self._site().refuse(environ, None, rule), environ, start_response)
         try:
             current = self._current_session(environ.get("HTTP_COOKIE"))
         except StoreUnavailableError as error:
@@ -94,9 +103,31 @@ class OAuth2Middleware:
         if current is not None:
             if self._hide_cookies:
                 self._set_cookies(environ, current.remaining_cookies)
-            if current.session is not None:
-                return self._serve_session(environ, start_response, current, current.session)
-        return self._serve_anonymous(environ, start_response, current)
+            session = current.session
+            if session is not None:
+                if rule.has_conditions and not self._lets_pass(rule, session):
+                    return _send(self._site().refuse(environ, current, rule), environ, start_response)
+                return self._serve_session(environ, start_response, current, session)
+        if rule.effect == "optional":
+            return self._serve_nobody(environ, start_response, current)
+        return _send(self._site().challenge(environ, current), environ, start_response)
+
+    def _deciding_rule(self, environ: WSGIEnvironment, path: str) -> Rule:
+        method = environ.get("REQUEST_METHOD", "GET")
+        if self._rules.tells_methods_apart:
+            overrides = [environ[key].strip().upper() for key in METHOD_OVERRIDES if key in environ]
+            if overrides:
+                return self._rules.find_all(path, (method, *overrides))
+        return self._rules.find(path, method)
+
+    def _is_for_app(self, environ: WSGIEnvironment) -> bool:
+        """Return whether a request carries a credential of the application's own."""
+        scheme, _, credential = environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+        return bool(credential) and scheme.lower() in self._app_schemes
+
+    def _lets_pass(self, rule: Rule, session: Session) -> bool:
+        identity = session.identity
+        return rule.lets_pass(person_of(identity, self._settings.providers.get(identity.provider)))
 
     def _serve_own(
         self, environ: WSGIEnvironment, start_response: StartResponse, path_suffix: str
@@ -140,11 +171,9 @@ class OAuth2Middleware:
             ),
         )
 
-    def _serve_anonymous(
+    def _serve_nobody(
         self, environ: WSGIEnvironment, start_response: StartResponse, current: RequestSession | None
     ) -> Iterable[bytes]:
-        if not self._optional:
-            return _send(self._site().challenge(environ, current), environ, start_response)
         environ["oauth2_mw.urls"] = self._urls
         if current is not None and current.invalid:
             expired = self._sessions.cookies.expire_session(current.cookies)

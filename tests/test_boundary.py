@@ -18,6 +18,7 @@ from oauth2_mw.boundary import (
     is_ambiguous_path,
     normalised_key,
     numeric_date,
+    path_readings,
     safe_destination,
     strict_query,
 )
@@ -828,3 +829,63 @@ def test_a_numeric_date_is_a_number_of_seconds(value: float) -> None:
 )
 def test_anything_else_is_no_numeric_date(value: object) -> None:
     assert numeric_date(value) is None
+
+
+# Readings of an odd path
+
+
+@pytest.mark.requirement("R-odd")
+@pytest.mark.parametrize(
+    ("path", "readings"),
+    [
+        ("/a//b", {"/a//b", "/a/b"}),
+        ("//", {"//", "/"}),
+        ("/a/../b", {"/a/../b", "/b"}),
+        ("/a/b/..", {"/a/b/..", "/a/"}),
+        ("/a/./b/.", {"/a/./b/.", "/a/b/"}),
+        ("/../../a", {"/../../a", "/a"}),
+        ("/a;x/b;y", {"/a;x/b;y", "/a/b"}),
+        ("/a/..;/b", {"/a/..;/b", "/a/../b", "/b"}),
+        ("/a//../b", {"/a//../b", "/a/../b", "/a/b", "/b"}),
+        ("/%2e%2e/a", {"/%2e%2e/a", "/../a", "/a"}),
+        ("/a%252fb", {"/a%252fb", "/a%2fb", "/a/b"}),
+        ("/\u00e9//".encode().decode("latin-1"), {"/\xc3\xa9//", "/\xc3\xa9/"}),
+    ],
+)
+def test_every_reading_of_an_odd_path_is_found(path: str, readings: set[str]) -> None:
+    assert path_readings(path) == readings
+
+
+@pytest.mark.requirement("R-odd")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "a//b",
+        "/a\\b",
+        "/\x00//",
+        "/\x7f",
+        "/\xff//",
+        "/a//b?c",
+        "/a#b",
+        "/. ./a",
+        "/a/... /b",
+        "/.../x",
+        "/%00",
+        "/%5c",
+        "/\xef\xbc\x8e",
+        "/a/ /b",
+        "/%ff//",
+        "/a//%3fb",
+        "/%" + "25" * 70 + "2e",
+    ],
+    ids=ascii,
+)
+def test_what_is_odd_in_another_way_has_no_readings(path: str) -> None:
+    assert path_readings(path) == frozenset()
+
+
+@given(st.lists(st.sampled_from(["a", "..", ".", "", ";", "b;c", "%2e", "%25"]), max_size=12))
+def test_the_readings_of_a_reading_are_among_those_of_the_path(parts: list[str]) -> None:
+    readings = path_readings("/" + "/".join(parts))
+    assert all(path_readings(reading) <= readings for reading in readings)

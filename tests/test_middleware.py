@@ -258,7 +258,7 @@ def test_a_persons_page_stays_out_of_shared_caches_unless_a_setting_says_otherwi
 
 def test_what_is_nobodys_page_says_to_caches_what_the_application_says() -> None:
     app = CachingApp(("Cache-Control", "public"))
-    public = guard(app, public_paths="/")
+    public = guard(app, public_paths="/$")
     answer = call(public, environ_for("/", HTTP_COOKIE=sign_in(public)))
     assert (answer.all_headers("Cache-Control"), answer.all_headers("Vary")) == (["public"], [])
     answer = call(guard(app, protect="optional"), environ_for("/"))

@@ -106,8 +106,8 @@ class Admission:
 
     def _read(self, provider: ProviderSettings) -> list[AttributePath]:
         """Return the paths at which settings read the claims themselves."""
-        terms = provider.allow.terms() if provider.allow is not None else ()
-        return [*self._environ_claims, *(term.claim()[0] for term in terms if term.field == "claim")]
+        terms = (term.claim()[0] for term in provider.deciding_terms() if term.field == "claim")
+        return [*self._environ_claims, *terms]
 
     def _judge(
         self, provider: ProviderSettings, user: User, attributes: Attributes, claims: Mapping[str, Any]

@@ -48,11 +48,16 @@ def map_claims(provider: ProviderSettings, claims: Mapping[str, Any]) -> Attribu
     return Attributes(
         username=_username(provider, claims),
         name=_text(_mapped(provider, claims, "name")),
-        email=_email(_mapped(provider, claims, "email")),
+        email=mapped_email(provider, claims),
         phone=_text(_number_as_text(_mapped(provider, claims, "phone"))),
         comment=_text(_mapped(provider, claims, "comment"), keep_lines=True),
         groups=_groups(provider, claims),
     )
+
+
+def mapped_email(provider: ProviderSettings, claims: Mapping[str, Any]) -> str | None:
+    """Return the e-mail address in ``claims``, verified or not."""
+    return _email(_mapped(provider, claims, "email"))
 
 
 def _mapped(provider: ProviderSettings, claims: Mapping[str, Any], field: str) -> Any:
@@ -163,9 +168,13 @@ def shown_groups(provider: ProviderSettings, groups: tuple[str, ...]) -> str:
     source = provider.attribute_map.get("groups")
     if source is None:
         return "no groups are mapped"
-    names = [ascii(name[:_NAME_LENGTH_SHOWN])[1:-1] for name in groups[:_NAMES_SHOWN]]
-    listed = ", ".join(names) + (", ..." if len(groups) > _NAMES_SHOWN else "")
-    return f"groups came from {source.text}: {listed or 'none'}"
+    return f"groups came from {source.text}: {listed_names(groups)}"
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """Return names from outside for a message, as many as fit."""
+    shown = [ascii(name[:_NAME_LENGTH_SHOWN])[1:-1] for name in names[:_NAMES_SHOWN]]
+    return ", ".join(shown) + (", ..." if len(names) > _NAMES_SHOWN else "") or "none"
 
 
 def _items(value: Any) -> Sequence[Any]:

@@ -100,7 +100,7 @@ class SessionManager:
                 self.cookies,
                 self.registry,
                 max_bytes=settings.session_max_bytes,
-                claims=frozenset(path.root for path in settings.environ_claims),
+                claims=settings.kept_claims,
                 clocks=self.clocks,
             )
         return StoredSessions(

@@ -43,6 +43,8 @@ _SET_PARAMS = {
 _FRESH_PARAMS = "response_type state nonce login_hint request request_uri".split()
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+# RFC 9110, section 5.6.2.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _INTEGER = re.compile(r"[0-9]{1,9}")
 
 
@@ -122,6 +124,15 @@ def words(inner: Callable[[str], Any] = str, *, none: bool = False) -> Convert:
         return () if none and parts == ["none"] else tuple(inner(part) for part in parts)
 
     return convert
+
+
+def auth_scheme(text: str) -> str:
+    """Return the name of an authentication scheme (RFC 9110, section 11.1) in lower case."""
+    if _TOKEN.fullmatch(text) is None:
+        raise ValueError(
+            f"{shown(text)} is not the name of an authentication scheme: write one like Token or Bearer"
+        )
+    return text.lower()
 
 
 def _either(options: Iterable[str]) -> str:

@@ -31,6 +31,8 @@ _SERVICE_VARIABLE = re.compile(
 )
 #: The settings that are written as JSON; in a mapping their values may be mappings.
 _JSON_KEYS = ("attribute_map", "auth_params")
+#: The setting of which a list has a line an item.
+_LINES = "rules"
 #: Prefix for a name that was already there; no file can hold it.
 _DUPLICATE = "\x00"
 
@@ -181,6 +183,9 @@ def _as_text(key: str, value: Any) -> str:
     if isinstance(value, Mapping) and key in _JSON_KEYS:
         return json.dumps(dict(value), ensure_ascii=False)
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        if key == _LINES:
+            # An empty line ends a rule, so that none of them goes on in the next.
+            return "\n\n".join(value)
         return " ".join(f'"{item}"' if re.search(r"\s", item) and '"' not in item else item for item in value)
     raise TypeError
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from oauth2_mw.settings import addresses, converters
+from oauth2_mw.settings.access_rules import AccessRule, check_not_everything, parse_rules
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
 from oauth2_mw.settings.grammar import PathRule, parse_bool
@@ -73,6 +74,15 @@ def _allow(text: str, base: Path) -> AllowList:
     return AllowList.parse(text, base)
 
 
+def _rules(text: str, _base: Path) -> tuple[AccessRule, ...]:
+    return parse_rules(text)
+
+
+def _public_path(text: str) -> PathRule:
+    check_not_everything([text])
+    return PathRule.parse(text)
+
+
 FIELDS: tuple[Field, ...] = (
     # What a service has once
     _service(
@@ -104,8 +114,21 @@ FIELDS: tuple[Field, ...] = (
     ),
     _service(
         "public_paths",
-        words(PathRule.parse),
-        "Paths of the application that need nobody; one that ends in / covers everything below it.",
+        words(_public_path),
+        "Paths of the application that need nobody; one that ends in / covers everything below it, and /$ is the front "
+        "page alone. They are public rules, placed before all others.",
+    ),
+    _service(
+        "odd_paths",
+        words(PathRule.parse, none=True),
+        "Subtrees of an application whose own paths hold //, ; or percent signs: a path there that programs could read "
+        "in several ways is judged in each of them. Elsewhere it is refused where a rule asks for more than a sign-in.",
+    ),
+    _service(
+        "app_schemes",
+        words(converters.auth_scheme),
+        "The schemes of Authorization that delegated rules leave to the application.",
+        default="Token Bearer",
     ),
     _both(
         "allow",
@@ -477,10 +500,10 @@ FIELDS: tuple[Field, ...] = (
     # [access]
     Field(
         "rules",
-        optional(str),
-        "One rule a line: EFFECT [METHOD,...] PATH [if FIELD:VALUE].",
+        _rules,
+        "One rule a line: EFFECT [METHOD,...] PATH [PATH ...] [if TERM [and|or TERM ...]]. The first one whose method "
+        "and path match decides; where none does, protect. See :ref:`access-rules`.",
         scope="access",
-        later="*",
     ),
 )
 

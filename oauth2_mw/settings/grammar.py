@@ -45,11 +45,19 @@ _ODD_IN_RULE = {
 
 @dataclass(frozen=True, slots=True)
 class PathRule:
-    """A path of the application. It covers everything below it if it ends in ``/``, otherwise itself alone."""
+    """A path of the application. It covers everything below it if it ends in ``/``, otherwise itself alone.
+
+    ``/$`` is the path ``/`` alone.
+    """
 
     text: str
     #: as in ``PATH_INFO``: the UTF-8 octets read as Latin-1 (PEP 3333)
     native: str = field(repr=False)
+
+    @property
+    def is_subtree(self) -> bool:
+        """Whether everything below the path is covered."""
+        return self.text.endswith("/")
 
     @classmethod
     def parse(cls, text: str) -> PathRule:
@@ -60,6 +68,13 @@ class PathRule:
         if not text.startswith("/"):
             raise ValueError(
                 f"{shown(text)} does not start with /: rules are paths of the application, like /static/"
+            )
+        if text == "/$":
+            return cls(text, "/")
+        if "$" in text:
+            raise ValueError(
+                f"{shown(text)} contains $: /$ is the front page alone; every other path without / at its end is "
+                "itself alone already"
             )
         for mark, why in _ODD_IN_RULE.items():
             if mark in text:
@@ -110,18 +125,20 @@ class AllowTerm:
         return AttributePath.parse(self.value[:end]), self.value[end + 1 :]
 
     @classmethod
-    def parse(cls, text: str) -> AllowTerm:
+    def parse(cls, text: str, *, further: tuple[str, ...] = ()) -> AllowTerm:
         """Parse a term; a value with spaces is in quotes, like ``group:"Domain Users"``.
 
+        :param further: fields of rules, which ``allow`` has not: there ``*`` is no term.
         :raises ValueError: if it is not valid.
         """
         if text == "*":
             return cls("*", "")
         name, colon, operand = text.partition(":")
-        if not colon or name not in ALLOW_FIELDS:
-            raise ValueError(
-                f"{shown(text)} is not a valid term: write * or FIELD:VALUE, with {', '.join(ALLOW_FIELDS)} for FIELD"
-            )
+        if not colon or name not in (*ALLOW_FIELDS, *further):
+            forms = f"* or FIELD:VALUE, with {', '.join(ALLOW_FIELDS)} for FIELD"
+            if further:
+                forms = f"signed-in or FIELD:VALUE, with {', '.join((*ALLOW_FIELDS, *further))} for FIELD"
+            raise ValueError(f"{shown(text)} is not a valid term: write {forms}")
         start = 0
         if name == "claim":
             end = path_length(operand)

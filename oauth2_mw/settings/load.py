@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ConfigError
-from oauth2_mw.settings import checks, environ_keys, icons, stores, user_checks
+from oauth2_mw.settings import checks, environ_keys, icons, rule_checks, stores, user_checks
+from oauth2_mw.settings.access_rules import AccessRule
 from oauth2_mw.settings.document import (
     MAIN,
     PROVIDER_PREFIX,
@@ -105,7 +106,8 @@ def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
             "",
             "no provider is written: write client_id and the others here, or a section [provider:NAME]",
         )
-    read_access(document)
+    access = read_access(document)
+    rules = access["rules"] or ()
     kept = main["keep_tokens"] if main.is_valid("keep_tokens") else ("id", "access")
     environ = environ_keys.read(document, kept)
     checks.check_main(main)
@@ -118,15 +120,22 @@ def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
         # A provider whose ``enabled`` is not valid is checked like an enabled one.
         if section["enabled"] is not False:
             checks.check_provider(section, main)
-            _complete(section, name, main)
+            _complete(section, name, main, rules)
             user_checks.check_username(section, main)
             enabled[name] = section
     checks.check_callback_paths(enabled)
     user_checks.check_together(main, enabled)
+    rule_checks.check_rules(access, main, enabled)
     if document.problems:
         raise ConfigError(document.problems, source=source)
     providers = {name: section.values for name, section in enabled.items()}
-    return {**main.values, "keep_tokens": frozenset(kept), "environ": environ, "providers": providers}
+    return {
+        **main.values,
+        "rules": rules,
+        "keep_tokens": frozenset(kept),
+        "environ": environ,
+        "providers": providers,
+    }
 
 
 def _providers(document: Document) -> Iterator[tuple[str, Section]]:
@@ -148,7 +157,7 @@ def _replace(section: Section, key: str, make: Callable[[Any, Path], Any], base:
         section.add_problem(key, str(error))
 
 
-def _complete(section: Section, name: str, main: Section) -> None:
+def _complete(section: Section, name: str, main: Section, rules: tuple[AccessRule, ...]) -> None:
     """Fill in the values of an enabled provider that depend on other settings."""
     oidc = section["issuer"] is not None
     lifetime, idle = _durations(section, main)
@@ -164,6 +173,7 @@ def _complete(section: Section, name: str, main: Section) -> None:
     section.values |= {
         "name": name,
         "allow": section["allow"] if "allow" in section.sources else main["allow"],
+        "rules": rules,
         "has_written_map": "attribute_map" in section.sources,
         "label": section["provider"] or _label(name, section),
         "subject": section["subject"] or AttributePath.parse("sub" if oidc else "id"),

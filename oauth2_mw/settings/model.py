@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -11,11 +11,12 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from oauth2_mw.settings import load
+from oauth2_mw.settings.access_rules import AccessRule
 from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.attribute_path import AttributePath, Source, alternatives
 from oauth2_mw.settings.claim_names import username_addresses
-from oauth2_mw.settings.grammar import PathRule, Secret
+from oauth2_mw.settings.grammar import AllowTerm, PathRule, Secret
 from oauth2_mw.settings.icons import Icon
 from oauth2_mw.settings.presets import QuirkName
 
@@ -63,6 +64,8 @@ class ProviderSettings:
     same_users_as: str | None
     #: its own, or the one of all providers; ``None``: everybody whom the provider vouches for
     allow: AllowList | None
+    #: those of the whole service
+    rules: tuple[AccessRule, ...]
     trusted_audiences: tuple[str, ...]
     email_verified: EmailVerified
     username_prefix: str
@@ -120,9 +123,9 @@ class ProviderSettings:
 
     @property
     def deciding_claims(self) -> frozenset[AttributePath]:
-        """The claims by which ``allow`` decides, as far as the other settings let it."""
+        """The claims by which ``allow`` and the rules decide, as far as the other settings let them."""
         found: set[Source | None] = set()
-        for term in self.allow.terms() if self.allow is not None else ():
+        for term in self.deciding_terms():
             match term.field:
                 case "claim":
                     found.add(term.claim()[0])
@@ -135,6 +138,27 @@ class ProviderSettings:
                     if self.email_verified != "always":
                         found.add(AttributePath.parse("email_verified"))
         return frozenset(alternatives(source)[0] for source in found if source is not None)
+
+    def deciding_terms(self) -> Iterator[AllowTerm]:
+        """Yield the terms of ``allow`` and of the rules."""
+        if self.allow is not None:
+            yield from self.allow.terms()
+        for rule in self.rules:
+            yield from rule.terms()
+
+    @property
+    def claims_of_rules(self) -> frozenset[AttributePath]:
+        """The claims that a rule reads at every request, so that a session must keep them."""
+        found: set[AttributePath] = set()
+        for rule in self.rules:
+            for term in rule.terms():
+                if term.field == "claim":
+                    found.add(term.claim()[0])
+                elif term.field in ("email", "email_domain"):
+                    found.add(AttributePath.parse("email_verified"))
+                    if (source := self.attribute_map.get("email")) is not None:
+                        found.update(alternatives(source))
+        return frozenset(found)
 
     @property
     def user_issuer(self) -> str:
@@ -157,6 +181,11 @@ class Settings:
     prefix: str
     protect: Protect
     public_paths: tuple[PathRule, ...]
+    odd_paths: tuple[PathRule, ...]
+    #: in their order
+    rules: tuple[AccessRule, ...]
+    #: in lower case
+    app_schemes: tuple[str, ...]
     allow: AllowList | None
     login_page: bool
     #: the URL of a session store, or ``None`` if sessions live in cookies
@@ -237,6 +266,12 @@ class Settings:
         prefix = "claims."
         sources = (source for source in self.environ.values() if source.startswith(prefix))
         return tuple(AttributePath.parse(source.removeprefix(prefix)) for source in sources)
+
+    @property
+    def kept_claims(self) -> frozenset[str]:
+        """The names of the claims that settings read after the sign-in: a session always keeps them."""
+        read = {path for provider in self.providers.values() for path in provider.claims_of_rules}
+        return frozenset(path.root for path in {*self.environ_claims, *read})
 
     @property
     def mount(self) -> str:

@@ -96,14 +96,15 @@ def read_named_provider(document: Document, name: str) -> Section:
     return _read_provider(document, section_name, texts)
 
 
-def read_access(document: Document) -> None:
-    """Read the section ``[access]``, of which no key is available yet."""
+def read_access(document: Document) -> Section:
+    """Read the section ``[access]``, and note unknown keys as problems."""
     texts = document.sections.get("access", {})
     section = Section("access", document.problems)
     for key in texts:
         if key not in ACCESS:
             document.add_problem("access", key, f"unknown key{did_you_mean(key, ACCESS)}")
     _read(section, ACCESS, {key: text for key, text in texts.items() if key in ACCESS})
+    return section
 
 
 def _read_provider(document: Document, name: str, texts: dict[str, RawValue]) -> Section:

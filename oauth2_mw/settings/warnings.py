@@ -13,6 +13,7 @@ from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.attribute_path import alternatives
 from oauth2_mw.settings.grammar import AllowTerm, Secret
 from oauth2_mw.settings.model import ANY_AUDIENCE, ProviderSettings, Settings
+from oauth2_mw.settings.rule_checks import laxer_for_other_methods
 
 #: Claims that are chosen freely: two people of one provider may have the same.
 _NICKNAMES = frozenset({"nickname", "name", "display_name", "displayName", "given_name"})
@@ -54,8 +55,8 @@ def _warnings(settings: Settings) -> Iterator[str]:
         refreshes = "refresh" in settings.keep_tokens and provider.is_oidc
         if deciding and refreshes and not provider.refresh_needs_id_token:
             yield (
-                f"allow of provider {name} reads {deciding}: if a refresh brings no ID token, what the last one said "
-                "holds for up to session_lifetime; refresh_needs_id_token = true ends the session instead"
+                f"allow or a rule reads {deciding} of provider {name}: if a refresh brings no ID token, what the last "
+                "one said holds for up to session_lifetime; refresh_needs_id_token = true ends the session instead"
             )
         if several and settings.directory is not None and not provider.username_prefix:
             yield (
@@ -77,8 +78,7 @@ def _warnings(settings: Settings) -> Iterator[str]:
                 yield f"{key} of provider {name}: every user of this machine can read {secret.path}"
     if _open_to_all(settings.secret_keys):
         yield f"secret_keys: every user of this machine can read {settings.secret_keys.path}"
-    if any(rule.text == "/" for rule in settings.public_paths):
-        yield "public_paths: / makes every path public; protect = optional says the same more plainly"
+    yield from _rule_warnings(settings)
     for target in settings.environ:
         if normalised_key(target).startswith("HTTP_X_FORWARDED_") and not normalised_key(target).endswith(
             "_USER"
@@ -103,6 +103,24 @@ def _warnings(settings: Settings) -> Iterator[str]:
         yield "insecure_http: passwords and sessions may cross the network in the clear"
     if not settings.providers:
         yield "no provider is enabled: protected paths answer 503"
+
+
+def _rule_warnings(settings: Settings) -> Iterator[str]:
+    if not settings.rules:
+        return
+    yield (
+        "rules: paths are compared with their case; where the application takes /Admin/ for /admin/, a rule about one "
+        "says nothing of the other"
+    )
+    for rule, behind in laxer_for_other_methods(settings.rules, settings.protect):
+        yield f"rules: {rule.text} names some methods alone, and for all others {behind} is laxer"
+    groups = {str(term) for rule in settings.rules for term in rule.terms() if term.field == "group"}
+    for name, provider in settings.providers.items():
+        if groups and settings.directory is not None and provider.group_sync == "first":
+            yield (
+                f"rules: {' '.join(sorted(groups))} reads the directory's groups, which under group_sync = first "
+                f"(provider {name}) never follow the provider's: write group_sync = always, or keep them by hand"
+            )
 
 
 def _leaves_metadata_endpoint_bare(provider: ProviderSettings) -> bool:

@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 
 from webob import Response
 
+from oauth2_mw.access.rules import Rule
 from oauth2_mw.audit import audit
 from oauth2_mw.errors import (
     AccessDeniedError,
     MethodNotAllowedError,
     NotFoundError,
     OAuth2Error,
+    OddPathError,
     SwitchedOffError,
     UnavailableError,
     UnexpectedError,
 )
+from oauth2_mw.identity.person import shown_person
 from oauth2_mw.observe import new_reference
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.text import shown
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import Pages
@@ -54,6 +59,28 @@ class Failures:
             "reference": reference,
         }
         return responses.problem(error.status, document, headers={"Retry-After": str(error.retry_after)})
+
+    def not_let_pass(
+        self, environ: Environ, current: RequestSession, rule: Rule, *, destination: str | None
+    ) -> Response:
+        """Answer a request to the application that a rule does not let pass.
+
+        :param current: without a session if nobody may pass.
+        :param destination: what was requested, as far as a browser may return to it.
+        """
+        error = _not_let_pass(environ, current, rule)
+        if challenge.is_navigation(environ):
+            return self.page(error, current, destination=destination)
+        reference = new_reference()
+        audit("refused", ref=reference, code=error.code, provider=error.provider, detail=error.detail)
+        document = {
+            "type": "about:blank",
+            "title": HTTPStatus(error.status).phrase,
+            "status": error.status,
+            "detail": error.message,
+            "reference": reference,
+        }
+        return responses.problem(error.status, document, headers={})
 
     def log_unexpected_refresh_error(self, error: Exception) -> None:
         """Log a fault of a request that goes on all the same, with the tokens it came with."""
@@ -96,24 +123,56 @@ class Failures:
         if isinstance(error, SwitchedOffError):
             html = self._pages.switched_off(reference=reference)
         elif isinstance(error, AccessDeniedError):
+            session = current.session
             html = self._pages.denied(
                 message=error.message,
-                username=None,
-                provider=self._providers[provider].label if provider is not None else "",
+                username=session.identity.username if session is not None and attempt is None else None,
+                provider=self._label(provider),
                 reference=reference,
-                retry_url=retry_url,
-                logout_url=self._urls.logout() if current.session is not None else None,
+                retry_url=retry_url if error.has_cure else None,
+                logout_url=self._urls.logout() if session is not None else None,
             )
         else:
             html = self._pages.failure(
                 title=error.title,
                 message=error.message,
                 reference=reference,
-                retry_url=retry_url,
+                retry_url=None if isinstance(error, OddPathError) else retry_url,
                 home_url=self._urls.home,
                 hints=error.hints,
             )
         return responses.page(html, status=error.status, cookies=cookies, retry_after=error.retry_after)
+
+    def _label(self, provider: str | None) -> str:
+        known = self._providers.get(provider) if provider is not None else None
+        return known.label if known is not None else ""
+
+
+def _not_let_pass(environ: Environ, current: RequestSession, rule: Rule) -> AccessDeniedError | OddPathError:
+    method, path = environ.get("REQUEST_METHOD", "GET"), environ.get("PATH_INFO", "")
+    request = f"{shown(method)} {shown(path)}"
+    if rule.is_odd:
+        return OddPathError(
+            f"{request}: programs read this path in several ways, and a rule is stricter than a sign-in; if the "
+            "application has such paths, name their subtree in odd_paths"
+        )
+    if current.session is None:
+        error = AccessDeniedError(
+            f"{request}: the rule {rule.text} lets nobody pass",
+            code="path_not_allowed",
+            message="Nobody may open this address.",
+        )
+        error.has_cure = False
+        return error
+    identity = current.session.identity
+    known = shown_person(identity, rule.terms())
+    error = AccessDeniedError(
+        f"{request}: the rule {rule.text} does not let {shown(identity.username)} pass{known and '; ' + known}",
+        code="path_not_allowed",
+        message="You are not allowed to open this address.",
+    )
+    error.provider = identity.provider
+    return error
 
 
 def _unexpected(error: Exception, reference: str) -> UnexpectedError:

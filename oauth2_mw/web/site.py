@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from webob import Request, Response
 
+from oauth2_mw.access.rules import Rule
 from oauth2_mw.errors import StoreUnavailableError, UnavailableError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
@@ -118,6 +119,11 @@ class Site:
         current = current or NO_SESSION
         destination = requested_destination(environ, self._urls, mount=self._mount)
         return self._respond(current, lambda: self._login.challenge(environ, current, destination))
+
+    def refuse(self, environ: Environ, current: RequestSession | None, rule: Rule) -> Response:
+        """Answer a request to the application that a rule does not let pass."""
+        destination = requested_destination(environ, self._urls, mount=self._mount)
+        return self._failures.not_let_pass(environ, current or NO_SESSION, rule, destination=destination)
 
     def service_unavailable(self, error: UnavailableError, environ: Environ) -> Response:
         """Answer a request that cannot be judged because what is needed for it cannot be reached."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from oauth2_mw.access.allow import check_allowed
-from oauth2_mw.access.rules import PublicPaths
+from oauth2_mw.access.rules import AccessRules
 from oauth2_mw.boundary import contains_control, is_ambiguous_path
 from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.settings.allow_list import AllowList
@@ -79,12 +79,17 @@ def _attribute_path(text: str) -> None:
 
 def _path_rule(text: str) -> None:
     rule = PathRule.parse(text)
-    inside = rule.native + "x" if text.endswith("/") else rule.native
-    is_public = PublicPaths((rule,))
+    inside = rule.native + "x" if rule.is_subtree else rule.native
+    judge = AccessRules(public_paths=(rule,))
+
+    def is_public(path: str) -> bool:
+        return judge.find(path, "GET").effect == "public"
+
     assert not is_ambiguous_path(inside), "a rule that no request can ever match"
     assert is_public(inside)
-    assert is_public("/") == (text == "/")
-    assert not is_public(rule.native.rstrip("/") + "-x")
+    assert is_public("/") == (text in ("/", "/$"))
+    if text != "/":
+        assert not is_public(rule.native.rstrip("/") + "-x")
 
 
 def _allow_term(text: str) -> None:

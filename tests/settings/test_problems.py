@@ -331,10 +331,9 @@ def test_a_form_as_answer_needs_https() -> None:
     assert "needs a public_url of https" in only_problem(keys)
 
 
-def test_access_rules_are_for_a_later_version() -> None:
+def test_an_unknown_key_of_access_is_told() -> None:
     mapping = service(**oidc(), access={"rules": "public GET /x", "rule": ""})
     found = problems(mapping)
-    assert "[access] rules: not available yet in this version: leave it out" in found
     assert "[access] rule: unknown key; did you mean rules?" in found
 
 

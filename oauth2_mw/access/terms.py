@@ -1,0 +1,99 @@
+"""What a term says of a person: in ``allow``, and in the conditions of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oauth2_mw.boundary import contains_control
+from oauth2_mw.encoding import scalar_text
+from oauth2_mw.settings.grammar import AllowTerm
+
+# RFC 1035, section 2.3.4.
+_MAX_DOMAIN = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    provider: str
+    username: str
+    #: an address that may be taken for the person's own
+    email: str | None
+    groups: Collection[str]
+    organizations: Collection[str]
+    claims: Mapping[str, Any]
+    acr: str | None = None
+
+
+def holds(condition: Iterable[Iterable[AllowTerm]], person: Person) -> bool:
+    """Return whether all terms of some alternative apply."""
+    return any(all(applies(term, person) for term in alternative) for alternative in condition)
+
+
+def applies(term: AllowTerm, person: Person) -> bool:
+    """Return whether a term applies to a person who is signed in."""
+    match term.field:
+        case "*" | "signed-in":
+            return True
+        case "user":
+            return term.value == person.username
+        case "provider":
+            return term.value == person.provider
+        case "group":
+            return term.value in person.groups
+        case "organization":
+            return term.value in person.organizations
+        case "email":
+            address = _address(person.email)
+            return address is not None and _address(term.value) == address
+        case "email_domain":
+            address = _address(person.email)
+            return address is not None and _domain(term.value) == address[1]
+        case "acr":
+            return term.value == person.acr
+        case "via":
+            return term.value == "session"
+        case "claim":
+            return _claim_is(term, person.claims)
+        case _:
+            # A field without a rule here lets nobody in.
+            return False
+
+
+def _claim_is(term: AllowTerm, claims: Mapping[str, Any]) -> bool:
+    path, wanted = term.claim()
+    value = path.get(claims)
+    return wanted in map(scalar_text, value if isinstance(value, (list, tuple)) else (value,))
+
+
+def _address(email: str | None) -> tuple[str, str] | None:
+    """Return the local part and the domain, or ``None`` if the address can be read in more than one way."""
+    if email is None:
+        return None
+    local, _, domain = email.partition("@")
+    if not local or not domain or "@" in domain or contains_control(email):
+        return None
+    local_part, canonical = _lower(local), _domain(domain)
+    return None if local_part is None or canonical is None else (local_part, canonical)
+
+
+def _lower(text: str) -> str | None:
+    # The Kelvin sign is small k, and one capital I has an i inside: another person's name in plain ASCII.
+    lowered = text.lower()
+    return lowered if sum(map(str.isascii, lowered)) == sum(map(str.isascii, text)) else None
+
+
+def _domain(text: str) -> str | None:
+    """Return the domain in lower case and in ASCII (RFC 5890), or ``None`` if that would make it another one."""
+    if len(text) > _MAX_DOMAIN:
+        return None
+    lowered = _lower(text)
+    if lowered is None or lowered.isascii():
+        return lowered
+    try:
+        encoded = lowered.encode("idna")
+        # Python's codec is that of 2003, which folds sharp s to ss and full-width letters to plain ones.
+        return encoded.decode("ascii") if encoded.decode("idna") == lowered else None
+    except UnicodeError:
+        return None

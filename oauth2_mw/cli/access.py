@@ -1,0 +1,171 @@
+"""The command ``oauth2-mw access``: say what happens to a request, and which line of the INI file decides.
+
+It asks no provider, and looks a user up in the directory only when one is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from oauth2_mw.access.rules import AccessRules, Rule
+from oauth2_mw.cli.directory import find_user, open_directory
+from oauth2_mw.cli.terminal import CommandError, printable
+from oauth2_mw.identity.mapping import map_claims
+from oauth2_mw.identity.model import Identity, freeze
+from oauth2_mw.identity.person import person_of, shown_person
+from oauth2_mw.settings.access_rules import EFFECTS
+from oauth2_mw.settings.model import ProviderSettings, Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``oauth2-mw access``."""
+    parser.add_argument("ini", type=Path, metavar="INI", help="the file with the section [oauth2_mw]")
+    parser.add_argument(
+        "path", metavar="PATH", help="as a browser requests it, below the mount: /admin/users"
+    )
+    parser.add_argument("--method", default="GET", metavar="M", help="of the request (default: GET)")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--user", metavar="NAME", help="somebody in the directory, by name or id")
+    who.add_argument("--claims", type=Path, metavar="FILE", help="somebody with the claims of a JSON file")
+    who.add_argument("--anonymous", action="store_true", help="somebody who is not signed in (the default)")
+    parser.add_argument(
+        "--provider", metavar="NAME", help="where they signed in (default: the first provider)"
+    )
+    parser.set_defaults(parser=parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what happens.
+
+    :raises ConfigError: if the file cannot be used.
+    :raises CommandError: if the user or the claims cannot be read.
+    """
+    settings = Settings.from_ini(options.ini)
+    identity = _identity(options, settings)
+    path = options.path.partition("#")[0].partition("?")[0]
+    native = unquote_to_bytes(path).decode("latin-1")
+    print(f"{options.method} {printable(path)}")
+    prefix = settings.prefix
+    callbacks = {provider.callback_path for provider in settings.providers.values()}
+    if native == prefix or native.startswith(prefix + "/") or native in callbacks:
+        print(f"  This is our own URL: no rule is about prefix = {prefix}, or about callback_path.")
+        return 0
+    rules = AccessRules(
+        settings.rules,
+        public_paths=settings.public_paths,
+        protect=settings.protect,
+        odd_paths=settings.odd_paths,
+    )
+    rule = rules.find(native, options.method)
+    lines = dict(_lines_of_rules(options.ini))
+    for text in rule.written:
+        number = next((place for place, each in enumerate(settings.rules) if each.text == text), None)
+        where = f"line {lines[number]}: " if number in lines else ""
+        print(f"  decided by {where}{text}")
+    print(f"  {_outcome(rule, identity, settings)}")
+    return 0
+
+
+def _outcome(rule: Rule, identity: Identity | None, settings: Settings) -> str:
+    if rule.is_odd and rule.effect == "denied":
+        return (
+            "refused with 404: a rule asks for more than a sign-in, and this path may lead to it; if the application "
+            "has such paths, name their subtree in odd_paths"
+        )
+    match rule.effect:
+        case "public":
+            return "passes: nobody needs to be signed in, and the application is told of nobody"
+        case "denied":
+            return "refused with 403, whoever asks"
+    delegated = (
+        f"; with an Authorization of {' '.join(settings.app_schemes)} it passes as nobody"
+        if rule.effect == "delegated"
+        else ""
+    )
+    if identity is None:
+        if rule.effect == "optional":
+            return "passes as nobody: the application decides"
+        return f"is asked to sign in (a program gets 401){delegated}"
+    name = printable(identity.username)
+    provider = settings.providers.get(identity.provider)
+    known = shown_person(identity, rule.terms())
+    if rule.has_conditions and not rule.lets_pass(person_of(identity, provider)):
+        return f"{name} is refused with 403 ({known}){delegated}"
+    return f"passes as {name}{f' ({known})' if known else ''}{delegated}"
+
+
+def _identity(options: argparse.Namespace, settings: Settings) -> Identity | None:
+    if options.user:
+        return _from_directory(options, settings)
+    if options.claims:
+        return _from_claims(options.claims, _provider(options, settings), settings)
+    return None
+
+
+def _provider(options: argparse.Namespace, settings: Settings) -> ProviderSettings:
+    name = options.provider or next(iter(settings.providers), "")
+    if name not in settings.providers:
+        raise CommandError(f"{options.ini}: there is no enabled provider {printable(name)}")
+    return settings.providers[name]
+
+
+def _from_directory(options: argparse.Namespace, settings: Settings) -> Identity:
+    user = find_user(open_directory(options.ini, settings), settings, [options.user], options.parser)
+    names = {each.user_issuer: name for name, each in settings.providers.items()}
+    return Identity(
+        id=user.id,
+        provider=options.provider or names.get(user.issuer) or _provider(options, settings).name,
+        issuer=user.issuer,
+        subject=user.subject,
+        username=user.username,
+        email=user.email,
+        groups=user.groups,
+        organizations=user.organizations,
+    )
+
+
+def _from_claims(file: Path, provider: ProviderSettings, settings: Settings) -> Identity:
+    claims = _read_claims(file)
+    attributes = map_claims(provider, claims)
+    acr = claims.get("acr")
+    return Identity(
+        id="",
+        provider=provider.name,
+        issuer=provider.user_issuer,
+        subject="",
+        username=attributes.username,
+        email=attributes.email,
+        groups=attributes.groups,
+        organizations=provider.organization if settings.directory is not None else (),
+        acr=acr if isinstance(acr, str) else None,
+        claims=freeze(claims),
+    )
+
+
+def _read_claims(path: Path) -> dict[str, Any]:
+    try:
+        claims = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CommandError(f"{path}: is not JSON: {error}") from None
+    if not isinstance(claims, Mapping):
+        raise CommandError(f"{path}: claims are a JSON object")
+    return dict(claims)
+
+
+def _lines_of_rules(ini: Path) -> Iterator[tuple[int, int]]:
+    """Yield the position of each rule among all, and the number of the line on which it begins."""
+    section, position, in_rules = "", 0, False
+    for number, line in enumerate(ini.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if line.startswith("["):
+            section = line.strip()
+        elif line[:1].strip():
+            key, _, line = line.partition("=")
+            in_rules = section == "[access]" and key.strip() == "rules"
+        if in_rules and line.split()[:1] and line.split()[0] in EFFECTS:
+            yield position, number
+            position += 1

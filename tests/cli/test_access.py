@@ -1,0 +1,168 @@
+"""``oauth2-mw access``: what happens to a request, and which line decides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from oauth2_mw.identity.directory import Directory
+from oauth2_mw.settings.grammar import Secret
+from tests.support.browser.protected_targets import PROTECTED_TARGETS
+from tests.support.hosts.operator import Operator
+from tests.support.settings.keys import text_key
+from tests.support.settings.people import NOW, attributes, provider
+from tests.support.stores.directory_file import empty_database
+
+RULES = """
+[access]
+# who may pass where
+rules =
+    public     /static/
+    denied     /internal/
+    required   /admin/
+        if group:admins or claim:level=3
+    denied     DELETE /api/
+    delegated  /app-api/
+    required   /mail/ if email_domain:example.com and acr:gold
+    optional   /
+"""
+
+
+@pytest.fixture
+def operator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Operator:
+    operator = Operator(tmp_path, capsys)
+    ini = operator.write_ini(secret_keys=text_key(), directory="sqlite:///users.db", callback_path="/sso")
+    with ini.open("a") as file:
+        file.write(RULES)
+    return operator
+
+
+def line_of(operator: Operator, text: str) -> int:
+    lines = operator.ini.read_text().splitlines()
+    return next(
+        number for number, line in enumerate(lines, start=1) if " ".join(line.split()).startswith(text)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule", "outcome"),
+    [
+        (("/static/a.css",), "public /static/", "passes: nobody needs to be signed in"),
+        (("/internal/x",), "denied /internal/", "refused with 403, whoever asks"),
+        (("/admin/users",), "required /admin/", "is asked to sign in (a program gets 401)"),
+        (("/admin",), "required /admin/", "is asked to sign in"),
+        (("/%61dmin/?next=/static/",), "required /admin/", "is asked to sign in"),
+        (("/wiki", "--anonymous"), "optional /", "passes as nobody: the application decides"),
+        (("/api/x", "--method", "DELETE"), "denied DELETE /api/", "refused with 403, whoever asks"),
+        (("/api/x", "--method", "delete"), "optional /", "passes as nobody"),
+        (("/app-api/",), "delegated /app-api/", "with an Authorization of token bearer it passes as nobody"),
+    ],
+)
+def test_what_happens_and_the_line_that_decides(
+    operator: Operator, arguments: tuple[str, ...], rule: str, outcome: str
+) -> None:
+    answer = operator.run("access", operator.ini, *arguments)
+    assert answer.code == 0
+    assert f"decided by line {line_of(operator, rule)}: {rule}" in answer.out
+    assert outcome in answer.out
+
+
+def test_what_no_rule_is_about_is_decided_by_protect(operator: Operator) -> None:
+    answer = operator.run("access", operator.ini, "")
+    assert "decided by protect = required" in answer.out
+
+
+@pytest.mark.parametrize("path", ["/auth/oauth2", "/auth/oauth2/login/", "/sso"])
+def test_our_own_urls_are_told(operator: Operator, path: str) -> None:
+    assert "This is our own URL" in operator.run("access", operator.ini, path).out
+
+
+@pytest.mark.requirement("R-odd")
+@pytest.mark.parametrize("path", ["/static//x", "/a/../admin", "/static/%2e%2e/admin", "/a;b", "/%ff"])
+def test_an_odd_path_is_explained(operator: Operator, path: str) -> None:
+    answer = operator.run("access", operator.ini, path)
+    assert "decided by the path can be read in several ways" in answer.out
+    assert "refused with 404" in answer.out
+    assert "odd_paths" in answer.out
+
+
+@pytest.mark.parametrize("target", PROTECTED_TARGETS, ids=ascii)
+def test_every_target_is_explained(operator: Operator, target: str) -> None:
+    answer = operator.run("access", operator.ini, target)
+    assert answer.code == 0
+    assert "decided by" in answer.out
+
+
+def claims_file(folder: Path, claims: object) -> Path:
+    path = folder / "claims.json"
+    path.write_text(json.dumps(claims))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("path", "claims", "outcome"),
+    [
+        ("/admin/", {"groups": ["admins"]}, "passes as jane (groups: admins; level: absent)"),
+        ("/admin/", {"level": 3}, "passes as jane (groups: none; level: 3)"),
+        ("/admin/", {"groups": ["staff"], "level": 2}, "jane is refused with 403 (groups: staff; level: 2)"),
+        ("/mail/", {"email": "jane@example.com", "acr": "gold"}, "passes as jane"),
+        ("/mail/", {"email": "jane@example.com", "acr": "gold", "email_verified": False}, "refused with 403"),
+        ("/mail/", {"email": "jane@example.com", "acr": 3}, "refused with 403"),
+        ("/wiki", {}, "passes as jane"),
+    ],
+)
+def test_somebody_with_claims(
+    operator: Operator, tmp_path: Path, path: str, claims: dict[str, object], outcome: str
+) -> None:
+    file = claims_file(tmp_path, {"preferred_username": "jane", **claims})
+    assert outcome in operator.run("access", operator.ini, path, "--claims", file).out
+
+
+def test_somebody_in_the_directory(operator: Operator, tmp_path: Path) -> None:
+    directory = Directory(Secret.literal(empty_database(tmp_path / "users.db")))
+    known = provider(name="default", issuer="https://id.example")
+    directory.record_sign_in(
+        known, "https://id.example", "1", attributes("jane", groups=("admins",)), create=True, now=NOW
+    )
+    assert (
+        "passes as jane (groups: admins"
+        in operator.run("access", operator.ini, "/admin/", "--user", "jane").out
+    )
+    answer = operator.run("access", operator.ini, "/admin/", "--user", "nobody")
+    assert answer.code == 1
+    assert "there is no user nobody" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("{", "is not JSON"), ("[]", "claims are a JSON object"), ("[" * 100_000, "is not JSON")],
+)
+def test_claims_that_are_none_are_told(operator: Operator, tmp_path: Path, content: str, says: str) -> None:
+    (tmp_path / "claims.json").write_text(content)
+    answer = operator.run("access", operator.ini, "/", "--claims", tmp_path / "claims.json")
+    assert answer.code == 1
+    assert says in answer.err
+
+
+def test_a_provider_that_is_not_there_is_told(operator: Operator, tmp_path: Path) -> None:
+    file = claims_file(tmp_path, {})
+    answer = operator.run("access", operator.ini, "/", "--claims", file, "--provider", "corp")
+    assert answer.code == 1
+    assert "there is no enabled provider corp" in answer.err
+
+
+def test_claims_without_a_name_are_told(operator: Operator, tmp_path: Path) -> None:
+    answer = operator.run("access", operator.ini, "/", "--claims", claims_file(tmp_path, {}))
+    assert answer.code == 1
+    assert "username" in answer.err
+
+
+def test_in_odd_paths_every_line_that_decides_is_named(operator: Operator) -> None:
+    text = operator.ini.read_text().replace("[oauth2_mw]", "[oauth2_mw]\nodd_paths = /admin/")
+    operator.ini.write_text(text)
+    answer = operator.run("access", operator.ini, "/admin//../internal/x")
+    assert f"line {line_of(operator, 'required /admin/')}: " in answer.out
+    assert f"line {line_of(operator, 'denied /internal/')}: " in answer.out
+    assert "refused with 403, whoever asks" in answer.out
