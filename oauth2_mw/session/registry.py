@@ -210,10 +210,12 @@ class SessionRegistry:
             if summary is None:
                 log.info("a record of a session that no key opens was ignored")
                 continue
-            info, idle = _session_info(session_id, record, summary)
-            if info is None:
+            read = _session_info(session_id, record, summary)
+            if read is None:
                 log.info("a record of a session of another version was ignored")
-            elif now < min(info.expires_at, info.last_used_at + idle):
+                continue
+            info, idle = read
+            if now < min(info.expires_at, info.last_used_at + idle):
                 yield info
 
     # Ending
@@ -299,12 +301,12 @@ class SessionRegistry:
         return self.store.revoked(name) is not None
 
 
-def _session_info(session_id: str, record: Record, summary: bytes) -> tuple[SessionInfo | None, int]:
-    """Return what a summary says of a session, or ``None`` if another version wrote it, and the session's idle time."""
+def _session_info(session_id: str, record: Record, summary: bytes) -> tuple[SessionInfo, int] | None:
+    """Return what a summary says of a session, and its idle time in seconds; ``None`` if another version wrote it."""
     try:
         fields = json.loads(summary)
     except ValueError:
-        return None, 0
+        return None
     match fields:
         # A later version may append fields.
         case [
@@ -332,7 +334,7 @@ def _session_info(session_id: str, record: Record, summary: bytes) -> tuple[Sess
                 expires_at=expires,
             )
             return info, idle
-    return None, 0
+    return None
 
 
 def _sid_name(issuer: str, sid: str) -> str:

@@ -139,10 +139,15 @@ def test_use_is_noted_and_what_is_read_of_a_session_sealed_anew(
     assert record is not None
     assert worker.registry.is_current(record)
     assert not later.registry.is_current(record)
+    # Without a step every second is noted, and what is older than the last one noted is not.
+    for seen, expires, known in ((NOW - 5, NOW + 97, 97), (NOW - 4, NOW + 98, 98), (NOW - 5, NOW + 99, 98)):
+        touched = later.registry.touch("s1", seen=seen, expires=expires)
+        assert touched is not None
+        assert touched.expires == NOW + known
     # Too soon to be noted.
     same = later.registry.touch("s1", seen=NOW, expires=NOW + 100, step=6)
     assert same is not None
-    assert (same.seen, same.summary) == (NOW - 5, record.summary)
+    assert (same.seen, same.summary) == (NOW - 4, record.summary)
     noted = later.registry.touch("s1", seen=NOW, expires=NOW + 100)
     assert noted is not None
     assert (noted.seen, noted.expires, noted.summary) == (NOW, NOW + 100, record.summary)
@@ -242,11 +247,10 @@ def test_a_summary_that_is_no_json_or_that_no_key_opens_is_passed_over(
     assert ids([*worker.registry.all()]) == ["s3"]
 
 
-def test_what_another_user_left_under_a_hash_is_not_told(worker: Worker) -> None:
+@pytest.mark.parametrize("user_id", ["u0", "u2"])
+def test_what_another_user_left_under_a_hash_is_not_told(worker: Worker, user_id: str) -> None:
     worker.registry.write(SESSION)
-    other = [*FIELDS]
-    other[0] = "u2"
-    write_summary(worker, json.dumps(other).encode(), "s2")
+    write_summary(worker, json.dumps([user_id, *FIELDS[1:]]).encode(), "s2")
     assert ids(worker.registry.find_by_user("u1")) == ["s1"]
     assert ids(worker.registry.end_user("u1", moment=NOW)) == ["s1"]
     assert worker.registry.find("s2") is not None
@@ -371,9 +375,45 @@ def test_a_logout_that_the_provider_signed_reaches_a_session_that_is_still_being
     worker.registry.write(replace(SESSION, id="s2", sign_in=SignInDetails(NOW, "sid-2")))
     worker.registry.write(replace(SESSION, id="s3", sign_in=SignInDetails(NOW, None)))
     # Ten minutes, and the hour that a store keeps everything longer.
+    clock.now = NOW + PENDING + 3599
+    if include_pending:
+        assert_signed_out(worker, replace(SESSION, last_used_at=int(clock.now), expires_at=NOW + 9000))
     clock.now = NOW + PENDING + 3601
     worker.registry.write(replace(SESSION, id="s4", last_used_at=int(clock.now), expires_at=NOW + 9000))
     assert PENDING == 600
+
+
+def test_a_frame_that_named_a_session_while_it_was_being_created_ends_it(
+    worker: Worker, tmp_path: Path, clock: Clock
+) -> None:
+    began, other = clock.now, Worker(tmp_path, clock)
+    worker.registry.write(SESSION)
+    nameless = replace(SESSION, id="s2", sign_in=SignInDetails(NOW, None))
+    worker.registry.write(nameless)
+    assert other.registry.end_by_frame("https://other.example", "sid-1") == ([], True)
+    worker.registry.check_frames(SESSION, since=began)
+    # What came before the sign-in does not keep anybody out.
+    assert other.registry.end_by_frame(ISSUER, "sid-1") == ([INFO], True)
+    worker.registry.write(SESSION)
+    worker.registry.check_frames(SESSION, since=began + 0.001)
+    worker.registry.check_frames(nameless, since=began)
+    with pytest.raises(AccessDeniedError) as refusal:
+        worker.registry.check_frames(SESSION, since=began)
+    assert refusal.value.code == "signed_out"
+    assert worker.registry.read("s1") is None
+    assert worker.has_ended(SESSION)
+    assert worker.registry.find("s2") is not None
+
+
+def test_a_users_logout_is_known_to_this_worker_for_as_long_as_a_session_can_last(
+    worker: Worker, clock: Clock
+) -> None:
+    worker.registry.end_user("u1", moment=NOW)
+    # An hour longer, because the clocks of hosts differ.
+    for later, known in ((5000 + 3600, True), (5000 + 3601, False)):
+        clock.now = NOW + later
+        worker.revocations.revoke("other", expires=NOW)
+        assert worker.revocations.is_listed("any", "u1", NOW) is known
 
 
 def test_a_logout_that_reached_a_new_session_is_remembered_until_its_end(
