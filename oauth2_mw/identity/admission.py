@@ -129,7 +129,7 @@ class Admission:
 def _expected(
     provider: ProviderSettings, stored: User | None, attributes: Attributes, *, issuer: str, subject: str
 ) -> User:
-    """Return the user as this sign-in will leave it, before anything is written."""
+    """Return the user as this sign-in will leave it, in all that rules read, before anything is written."""
     if stored is None:
         return User(
             id=user_key(issuer, subject),
@@ -145,19 +145,11 @@ def _expected(
             disabled=False,
             created=True,
         )
-    user = replace(stored, issuer=issuer, subject=subject)
-    if provider.group_sync == "always":
-        user = replace(user, groups=attributes.groups)
-    if not provider.always_update:
-        return user
-    # An absent attribute overwrites nothing.
+    # An address that the directory remembers opens nothing, and no rule reads the rest.
     return replace(
-        user,
-        username=attributes.username,
-        name=attributes.name or stored.name,
-        email=attributes.email or stored.email,
-        phone=attributes.phone or stored.phone,
-        comment=attributes.comment or stored.comment,
+        stored,
+        username=attributes.username if provider.always_update else stored.username,
+        groups=attributes.groups if provider.group_sync == "always" else stored.groups,
     )
 
 
