@@ -295,6 +295,25 @@ def test_our_own_endpoints_are_no_destination(path: str) -> None:
     assert at_root(ORIGIN + path) is None
 
 
+@pytest.mark.requirement("3d.5")
+@pytest.mark.parametrize(
+    ("path", "is_own"),
+    [
+        ("/core/done", True),
+        ("/core/done?code=a", True),
+        ("/core/%64one", True),
+        ("/core/%2564one", True),
+        ("/core/done/", False),
+        ("/core/done2", False),
+    ],
+)
+def test_an_endpoint_of_our_own_elsewhere_is_no_destination(path: str, *, is_own: bool) -> None:
+    built = safe_destination(
+        path, origin=ORIGIN, mount="/core", own_prefix="/core/auth/oauth2", own_paths={"/core/done"}
+    )
+    assert built == (None if is_own else path)
+
+
 def test_a_path_that_only_starts_like_our_own_is_a_destination() -> None:
     assert at_root("/auth/oauth2x") == "/auth/oauth2x"
     assert at_root("/auth/") == "/auth/"
