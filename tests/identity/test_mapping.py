@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 
 from oauth2_mw.boundary import contains_control
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.identity.mapping import Attributes, map_claims, unusable_attributes
-from oauth2_mw.settings.attribute_path import FirstOf
+from oauth2_mw.identity.mapping import (
+    Attributes,
+    map_claims,
+    shown_groups,
+    unusable_attributes,
+    with_groups,
+    without_groups,
+)
+from oauth2_mw.settings.attribute_path import FirstOf, Source
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.settings.providers import provider_settings
@@ -177,6 +184,73 @@ def test_a_filter_says_which_groups_are_read_however_many_there_are() -> None:
     assert map_claims(settings, {"username": "jane", "groups": names}).groups == ("app-a", "staff", "app-")
 
 
+# Groups, which a session keeps once
+
+CLAIMS = {"username": "jane", "bio": "hello", "groups": ["a", "b"], "realm": {"roles": ["a", "b"]}}
+
+
+@pytest.mark.parametrize(
+    ("path", "restored"),
+    [("groups", {"groups": ("a", "b")}), ("realm.roles", {"realm": {"roles": ("a", "b")}})],
+)
+def test_groups_leave_the_claims_and_are_put_back_where_they_were(
+    path: str, restored: dict[str, Any]
+) -> None:
+    settings = provider({"username": "username", "comment": "bio", "groups": path})
+    rest = {name: value for name, value in CLAIMS.items() if name not in restored}
+    kept = without_groups(settings, CLAIMS, read=[AttributePath.parse("bio")])
+    assert kept == rest
+    assert with_groups(settings, kept, ("a", "b")) == {**rest, **restored}
+    assert with_groups(settings, kept, ()) == rest
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        None,
+        AttributePath.parse("realm.roles[0]"),
+        AttributePath.parse("keys(groups)"),
+        FirstOf((AttributePath.parse("groups"), AttributePath.parse("roles"))),
+    ],
+)
+def test_groups_that_could_not_be_put_back_stay_where_they_are(source: Source | None) -> None:
+    paths: dict[str, Source] = {"username": AttributePath.parse("username")}
+    settings = replace(provider(), attribute_map=paths if source is None else {**paths, "groups": source})
+    assert without_groups(settings, CLAIMS, read=()) == CLAIMS
+    assert with_groups(settings, {"username": "jane"}, ("a",)) == {"username": "jane"}
+
+
+@pytest.mark.parametrize(
+    ("comment", "subject", "read"),
+    [("groups[0]", "sub", "bio"), ("bio", "groups", "bio"), ("bio", "sub", "groups[1]")],
+)
+def test_groups_that_something_else_reads_stay_where_they_are(comment: str, subject: str, read: str) -> None:
+    settings = replace(
+        provider({"username": "username", "comment": comment, "groups": "groups"}),
+        subject=AttributePath.parse(subject),
+    )
+    assert without_groups(settings, CLAIMS, read=[AttributePath.parse(read)]) == CLAIMS
+    assert with_groups(settings, CLAIMS, ("c",)) == CLAIMS
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        ((), "none"),
+        (("staff", "a\n\u00e4"), "staff, a\\n\\xe4"),
+        (("g",) * 40, ", ".join("g" * 40)),
+        (("g",) * 41, ", ".join("g" * 40) + ", ..."),
+        (("x" * 40, "y" * 41), "x" * 40 + ", " + "y" * 40),
+    ],
+)
+def test_a_message_shows_where_groups_came_from_and_not_too_many(names: tuple[str, ...], shown: str) -> None:
+    assert shown_groups(provider(), names) == f"groups came from groups: {shown}"
+
+
+def test_a_message_says_that_no_groups_are_mapped() -> None:
+    assert shown_groups(provider({"username": "username"}), ("staff",)) == "no groups are mapped"
+
+
 # Several paths for one field
 
 
@@ -224,6 +298,18 @@ def unusable(attribute_map: dict[str, str] | None = None, **claims: Any) -> list
 )
 def test_what_is_there_and_cannot_be_used_is_said(field: str, value: Any, what: str) -> None:
     assert unusable(**{field: value}) == [what]
+
+
+def test_all_that_cannot_be_used_is_said() -> None:
+    assert [line.partition(":")[0] for line in unusable(name=None, email=7, phone=False, groups=[{}])] == [
+        "email is left out",
+        "phone is left out",
+        "groups",
+    ]
+
+
+def test_of_one_group_that_is_a_text_nothing_is_said() -> None:
+    assert unusable(groups="staff") == []
 
 
 @pytest.mark.parametrize("value", [None, "", [], ["", None]])
@@ -313,6 +399,13 @@ def test_strange_and_many_claim_names_stay_on_one_short_line() -> None:
     assert len(detail) < 4000
 
 
+def test_of_the_names_of_claims_as_many_are_shown_as_a_line_holds() -> None:
+    names = [f"{number:02}" + "x" * 40 for number in range(41)]
+    listed = ", ".join(f"'{name[:40]}'" for name in names[:40])
+    assert f"The claims sent: {listed}. " in refusal(dict.fromkeys(names[:40])).detail
+    assert f"The claims sent: {listed}, .... " in refusal(dict.fromkeys(names)).detail
+
+
 def test_a_map_without_a_username_says_so() -> None:
     error = refusal({"sub": "x"}, attribute_map={})
     assert error.code == "no_username"
@@ -359,12 +452,18 @@ def test_a_username_with_invisible_characters_is_refused(value: str) -> None:
 
 @pytest.mark.requirement("3k.6")
 @pytest.mark.parametrize(
-    "value", ["\uff21\uff24\uff2d\uff29\uff2e", "\u24d0dmin", "\u00aadmin", "\ufb01n", "admin\u00b2"]
+    "value",
+    ["\uff21\uff24\uff2d\uff29\uff2e", "\u24d0dmin", "\u00aadmin", "\ufb01n", "admin\u00b2", "\u212aelvin"],
 )
 def test_a_username_in_compatibility_letters_is_refused(value: str) -> None:
     error = refusal({"username": value})
     assert error.code == "bad_username"
     assert "compatibility characters" in error.detail
+
+
+@pytest.mark.requirement("3k.6")
+def test_a_sign_that_a_transformation_makes_a_letter_is_refused() -> None:
+    assert "compatibility" in refusal({"username": "\u212aelvin"}, transform=("lower",)).detail
 
 
 @pytest.mark.requirement("3k.6")
@@ -419,3 +518,8 @@ def test_letters_and_digits_are_a_username_unless_they_fold_into_others(value: s
         assert username(value) == value
     except ProviderError as error:
         assert "compatibility" in error.detail
+
+
+def test_what_was_mapped_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Attributes("jane").username = "eve"  # type: ignore[misc]
