@@ -248,6 +248,69 @@ def test_a_session_that_has_grown_is_cut_down(parts: Parts) -> None:
     assert "access_token" not in refreshed.tokens
 
 
+def test_what_userinfo_said_is_known_with_its_claims_and_not_without(parts: Parts) -> None:
+    before = replace(SESSION, from_userinfo=("email",))
+    parts.answer = RefreshResult(NEW, None, frozenset({"name"}))
+    refreshed = parts.refresher.refresh(before)
+    assert refreshed is not None
+    assert refreshed.from_userinfo == ("email",)
+    assert parts.asked[1][1]["known"].from_userinfo == {"email"}
+    claims = {"sub": "42", "preferred_username": "jane"}
+    parts.answer = RefreshResult(NEW, claims, frozenset({"name", "department"}))
+    refreshed = parts.refresher.refresh(before)
+    assert refreshed is not None
+    assert refreshed.from_userinfo == ("department", "name")
+
+
+def test_how_the_person_signed_in_stays_in_the_claims_too(parts: Parts) -> None:
+    says(parts, acr="3", amr=["face"], department="X")
+    claims = freeze({"acr": "2", "amr": ["otp"]})
+    session = replace(SESSION, identity=replace(SESSION.identity, claims=claims))
+    refreshed = parts.refresher.refresh(session)
+    assert refreshed is not None
+    assert {name: refreshed.identity.claims.get(name) for name in ("acr", "amr", "department")} == {
+        "acr": "2",
+        "amr": ("otp",),
+        "department": "X",
+    }
+
+
+@pytest.mark.parametrize(
+    ("keys", "id_token", "from_userinfo", "told"),
+    [
+        ({}, None, (), "allow reads department, email, which stay"),
+        ({}, None, ("department",), "allow reads email, which stay"),
+        ({}, None, ("department", "email"), None),
+        ({}, "id-2", (), None),
+        ({"allow": "claim:team=x"}, None, (), None),
+        ({"allow": "*"}, None, (), None),
+        ({"issuer": None}, None, (), None),
+    ],
+)
+def test_that_allow_decides_by_what_no_refresh_says_anew_is_told_once(
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    keys: dict[str, Any],
+    id_token: str | None,
+    from_userinfo: tuple[str, ...],
+    told: str | None,
+) -> None:
+    caplog.set_level(logging.INFO, "oauth2_mw.audit")
+    if "issuer" in keys:
+        endpoints = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
+        keys = {**keys, **{name: f"{ISSUER}/{name}" for name in endpoints}}
+    keys = {"allow": "claim:department=X email:jane@corp.example", "email_verified": "always", **keys}
+    parts = Parts(clock, **keys)
+    parts.answer = RefreshResult(replace(NEW, id_token=id_token), None, frozenset())
+    claims = freeze({"department": "X", "email": "jane@corp.example"})
+    identity = replace(SESSION.identity, claims=claims)
+    for _ in range(2):
+        assert parts.refresher.refresh(replace(SESSION, identity=identity, from_userinfo=from_userinfo))
+    lines = [line for line in caplog.messages if "event=claims_kept" in line]
+    assert len(lines) == (0 if told is None else 1)
+    assert told is None or told in lines[0]
+
+
 # What fails
 
 
