@@ -37,7 +37,6 @@ from urllib3.util import make_headers, parse_url
 from oauth2_mw.errors import ProviderUnavailableError
 from oauth2_mw.provider.http.messages import Request, Response, Timeouts, too_large
 
-_CHUNK = 16 * 1024
 # A read that broke off is not retried: the response may be on its way. Retry-After is not obeyed: a provider does not
 # decide how long a worker sleeps.
 _GET_RETRIES = Retry(
@@ -137,7 +136,6 @@ class _Pool(HTTPConnectionPool):
         # A retry gets a connection of its own: the server may be closing this one at this very moment.
         if conn is not None:
             conn.close()
-        super()._put_conn(conn)
 
 
 class _TLSPool(_Pool, HTTPSConnectionPool):
@@ -227,10 +225,9 @@ class HttpClient:
     def _tls(self) -> ssl.SSLContext:
         bundle = str(self._ca_bundle or self._bundle_from_environment() or DEFAULT_CA_BUNDLE_PATH)
         try:
-            folder = Path(bundle).is_dir()
-            return ssl.create_default_context(
-                cafile=None if folder else bundle, capath=bundle if folder else None
-            )
+            if Path(bundle).is_dir():
+                return ssl.create_default_context(capath=bundle)
+            return ssl.create_default_context(cafile=bundle)
         except OSError as error:
             raise ProviderUnavailableError(
                 f"the certificate authorities in {bundle} cannot be read ({error.strerror or 'not PEM'}): "
@@ -277,7 +274,7 @@ class HttpClient:
 def _read_body(response: BaseHTTPResponse, *, url: str, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    while piece := response.read(min(_CHUNK, limit + 1 - size), decode_content=False):
+    while piece := response.read(limit + 1 - size):
         pieces.append(piece)
         size += len(piece)
         if size > limit:

@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from urllib3.util import connection as connecting
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.http.http_client import Deadline
@@ -240,6 +241,26 @@ def test_a_compressed_bomb_is_not_blown_up() -> None:
     assert peak < 5_000_000
 
 
+@pytest.mark.parametrize("extra", [0, 1])
+def test_the_limit_of_a_body_that_was_compressed_is_exact(extra: int) -> None:
+    with raw_server(ok(gzip.compress(b"x" * (1000 + extra)), b"Content-Encoding: GZIP ")) as server:
+        if not extra:
+            assert len(get(server.origin, limit=1000).body) == 1000
+            return
+        with pytest.raises(ProviderError) as refusal:
+            get(server.origin, limit=1000)
+    assert refusal.value.code == "answer_too_large"
+
+
+def test_an_encoding_is_shown_as_far_as_a_line_holds_it() -> None:
+    encoding = "x" * 41
+    with (
+        raw_server(ok(b"", b"Content-Encoding: " + encoding.encode())) as server,
+        pytest.raises(ProviderError, match=f"encoding '{encoding[:40]}', though"),
+    ):
+        get(server.origin)
+
+
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
@@ -353,6 +374,39 @@ def test_no_thread_to_spare_is_no_crash(
             transport.post_form(provider.url, body="", limit=1)
 
 
+@pytest.fixture
+def connects(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds within which each connection was to be made; all of them are refused."""
+    seconds: list[float] = []
+
+    def refuse(_: object, timeout: float, **__: object) -> socket.socket:
+        seconds.append(timeout)
+        raise ConnectionRefusedError("refused")
+
+    monkeypatch.setattr(connecting, "create_connection", refuse)
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("connect", "total", "least", "most"), [(0.1, 9, 0.1, 0.1), (9, 3, 0, 3), (2, 9, 2, 2)]
+)
+def test_a_connection_is_made_within_its_own_time_and_the_whole(
+    connects: list[float], connect: float, total: float, least: float, most: float
+) -> None:
+    transport = Transport(timeouts=Timeouts(connect=connect, read=1, total=total))
+    with pytest.raises(ProviderUnavailableError):
+        transport.post_form("http://127.0.0.1:9/", body="a=b", limit=10)
+    (seconds,) = connects
+    assert least <= seconds <= most
+
+
+def test_when_the_time_is_over_no_connection_is_made(connects: list[float]) -> None:
+    transport = Transport(timeouts=Timeouts(connect=1, read=1, total=0))
+    with pytest.raises(ProviderUnavailableError, match="within 0 seconds"):
+        transport.post_form("http://127.0.0.1:9/", body="a=b", limit=10)
+    assert connects == []
+
+
 def test_the_time_for_retries_is_shared() -> None:
     transport = Transport(timeouts=Timeouts(connect=2, read=2, total=0.05))
 
@@ -408,6 +462,32 @@ def test_a_post_is_sent_once() -> None:
     assert len(server.requests) == 1
 
 
+def test_a_connection_that_is_refused_is_tried_again_for_a_get_alone(
+    connects: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    with pytest.raises(ProviderUnavailableError):
+        Transport().post_form("http://127.0.0.1:9/", body="a=b", limit=10)
+    assert (len(connects), pauses) == (1, [])
+    with pytest.raises(ProviderUnavailableError):
+        get("http://127.0.0.1:9/")
+    assert (len(connects), pauses) == (4, [0.2])
+
+
+def test_a_retry_does_not_go_down_the_connection_that_failed() -> None:
+    again: list[bytes] = []
+
+    def busy(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+        again.append(connection.recv(1))
+
+    with raw_server(busy) as server:
+        assert get(server.origin).status == 503
+    assert len(server.requests) == 3
+    assert again == [b""] * 3
+
+
 def test_a_refused_connection_says_so() -> None:
     with raw_server(OK) as server:
         origin = server.origin
@@ -435,12 +515,12 @@ def test_no_detail_repeats_what_was_sent() -> None:
 # Redirects
 
 
-def redirecting(target: str, times: int) -> Callable[[socket.socket, bytes], None]:
+def redirecting(target: str, times: int, status: int = 302) -> Callable[[socket.socket, bytes], None]:
     left = [times]
 
     def script(connection: socket.socket, _: bytes) -> None:
         left[0] -= 1
-        answer = f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode()
+        answer = f"HTTP/1.1 {status} Go\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode()
         connection.sendall(answer if left[0] >= 0 else OK)
 
     return script
@@ -455,10 +535,24 @@ def test_three_redirects_on_the_same_host_are_followed() -> None:
         assert get(server.origin, redirects=3).status == 302
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_every_kind_of_redirect_is_followed(status: int) -> None:
+    with raw_server(redirecting("/next", 1, status)) as server:
+        assert get(server.origin, redirects=1).status == 200
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("status", [300, 304, 306, 309])
+def test_what_is_no_redirect_is_an_answer(status: int) -> None:
+    with raw_server(redirecting("/next", 9, status)) as server:
+        assert get(server.origin, redirects=1).status == status
+    assert len(server.requests) == 1
+
+
 @pytest.mark.requirement("3f.2", "V21")
 def test_no_redirect_is_followed_unless_asked() -> None:
     with raw_server(redirecting("/next", 9)) as server:
-        assert get(server.origin).status == 302
+        assert Transport().get_json(server.origin, limit=10).status == 302
     assert len(server.requests) == 1
 
 
@@ -476,7 +570,15 @@ def test_a_post_is_never_redirected(status: int) -> None:
 @pytest.mark.requirement("3f.9", "3f.3", "3f")
 @pytest.mark.parametrize(
     "target",
-    ["{elsewhere}/jwks", "https://127.0.0.1/", "file:///etc/passwd", "//evil.example/", "http://[::1]/"],
+    [
+        "{elsewhere}/jwks",
+        "http://127.0.0.1:1/",
+        "http://127.0.0.1:65535/",
+        "https://127.0.0.1/",
+        "file:///etc/passwd",
+        "//evil.example/",
+        "http://[::1]/",
+    ],
 )
 def test_a_redirect_to_another_host_is_refused_and_not_called(target: str) -> None:
     with (
@@ -646,6 +748,22 @@ def test_a_deadline_ends_connections_made_before_and_after_it() -> None:
         assert (deadline.has_passed, deadline.remaining()) == (True, 0)
     for sock in (early, early_peer, late, late_peer):
         sock.close()
+
+
+def test_a_deadline_that_was_kept_leaves_nothing_behind() -> None:
+    sock, peer = socket.socketpair()
+    with Deadline(60) as deadline:
+        deadline.watch(sock)
+        (watched,) = deadline._sockets
+        assert deadline._timer.daemon
+    assert deadline._timer.finished.is_set()
+    assert watched.fileno() == -1
+    assert deadline._sockets == []
+    assert not deadline.has_passed
+    sock.sendall(b"x")
+    assert peer.recv(1) == b"x"
+    sock.close()
+    peer.close()
 
 
 # Threads, processes, imports
