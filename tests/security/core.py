@@ -54,7 +54,10 @@ CORE = {
         "tests/web/signin/test_login_answers.py",
         "tests/web/signin/test_initiated_login.py",
     ),
-    "web/signin/callback": ("tests/web/signin/test_callback.py",),
+    "web/signin/callback": (
+        "tests/web/signin/test_callback.py",
+        "tests/web/signin/test_authorization_errors.py",
+    ),
     "web/signout/logout": ("tests/web/signout/test_logout.py",),
     "web/signout/backchannel": ("tests/web/signout/test_backchannel_answers.py",),
     "session/model": ("tests/session/test_model.py",),
