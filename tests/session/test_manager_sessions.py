@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import LoginError
+from oauth2_mw.errors import AccessDeniedError, LoginError
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.cookie_cache import RequestSession
@@ -113,6 +113,33 @@ def test_only_a_refresh_token_that_is_kept_makes_a_refresh_due(clock: Clock) -> 
     session = worker.session(worker.sign_in(expires_at=NOW + 400))
     assert session.tokens == {"access_token": "access"}
     assert session.refresh_schedule is None
+
+
+@pytest.mark.parametrize(("keep_tokens", "kept"), [("refresh", ("email", "name")), ("access", ())])
+def test_what_userinfo_gave_is_remembered_for_a_refresh_alone(
+    clock: Clock, keep_tokens: str, kept: tuple[str, ...]
+) -> None:
+    worker = Worker(clock, keep_tokens=keep_tokens)
+    session = worker.session(worker.sign_in(from_userinfo=frozenset({"name", "email"})))
+    assert session.from_userinfo == kept
+
+
+def test_a_frame_that_came_while_a_session_was_being_created_ends_it(tmp_path: Path, clock: Clock) -> None:
+    worker, details = Worker(clock, tmp_path), SignInDetails(NOW, "sid-1")
+    registry = worker.sessions.registry
+    assert registry is not None
+    registry.end_by_frame(ISSUER, "sid-1")
+    with pytest.raises(AccessDeniedError) as refusal:
+        worker.sign_in(sign_in=details, began_at=clock.now)
+    assert refusal.value.code == "signed_out"
+    assert list(registry.all()) == []
+    assert worker.session(worker.sign_in(sign_in=details, began_at=clock.now + 1)).identity == JANE
+    # A session that came of no sign-in was never at the provider.
+    assert worker.session(worker.sign_in(sign_in=details)).identity == JANE
+
+
+def test_where_workers_share_nothing_no_frame_is_looked_for(in_cookies: Worker, clock: Clock) -> None:
+    assert in_cookies.session(in_cookies.sign_in(began_at=clock.now)).identity == JANE
 
 
 def test_tokens_that_did_not_come_or_are_not_to_be_kept_are_not(clock: Clock) -> None:
