@@ -7,7 +7,7 @@ import threading
 import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from itertools import product
 from pathlib import Path
 from re import escape
@@ -23,6 +23,7 @@ from oauth2_mw.provider.discovery.metadata import (
     WELL_KNOWN,
     MetadataCache,
     ProviderMetadata,
+    allowed_algorithms,
     oauth_metadata_url,
     parse_metadata,
 )
@@ -309,6 +310,37 @@ def test_a_member_by_which_something_is_checked_refuses_when_it_is_malformed(nam
     assert refusal.value.code == "metadata"
 
 
+@pytest.mark.parametrize(
+    ("configured", "announced", "allowed"),
+    [
+        (None, None, {"RS256"}),
+        (None, ("Ed25519", "HS256", "none"), {"RS256", "EdDSA"}),
+        (("ES256", "HS256"), ("PS256",), {"ES256"}),
+        ((), ("PS256",), set()),
+    ],
+)
+def test_the_algorithms_are_those_of_the_settings_or_rs256_and_those_that_are_announced(
+    configured: tuple[str, ...] | None, announced: tuple[str, ...] | None, allowed: set[str]
+) -> None:
+    metadata = ProviderMetadata(id_token_signing_alg_values_supported=announced)
+    assert allowed_algorithms(provider_settings(algorithms=configured), metadata) == allowed
+
+
+@pytest.mark.requirement("N2.3.6", "3f.5")
+@pytest.mark.parametrize(("name", "limit"), [("discovery", 256 * 1024), ("jwks", 512 * 1024)])
+@pytest.mark.parametrize("extra", [0, 1])
+def test_a_document_has_a_length(provider: StandIn, name: str, limit: int, extra: int) -> None:
+    document = provider._metadata() if name == "discovery" else {"keys": [rsa_key().jwk()]}
+    provider.answers[name] = Answer(json.dumps(document).encode().ljust(limit + extra))
+    cache = cache_for(oidc_settings(provider))
+    if not extra:
+        assert found(cache, "rsa-1", "RS256")
+        return
+    with pytest.raises(ProviderError) as refusal:
+        found(cache, "rsa-1", "RS256")
+    assert refusal.value.code == "answer_too_large"
+
+
 # A provider with TLS, whose metadata point to where there is none
 
 
@@ -371,6 +403,16 @@ def test_an_unused_endpoint_without_tls_is_absent_and_said_once(
     assert len(said) == 2, said
     assert any("end_session_endpoint" in line and "it is not used" in line for line in said)
     assert sign_in(tls, tls_client(tls, sync_logout=False)).subject == "user-1"
+
+
+@pytest.mark.requirement("R-metadata")
+def test_userinfo_without_tls_refuses_where_it_may_be_asked_alone(tls: StandIn) -> None:
+    tls.metadata["userinfo_endpoint"] = "http://127.0.0.1:9/x"
+    settings = tls_settings(tls)
+    assert cache_for(settings).metadata().userinfo_endpoint is None
+    transport = Transport(ca_bundle=settings.ca_bundle)
+    with pytest.raises(ProviderError, match="write userinfo_endpoint"):
+        MetadataCache(settings, transport, Clock(), uses_userinfo=True).metadata()
 
 
 @pytest.mark.requirement("R-metadata")
@@ -659,6 +701,14 @@ def test_wrong_signatures_do_not_make_us_hammer_the_provider(
     assert len(provider.asked("/jwks")) == 3
 
 
+def test_a_clock_that_is_set_back_does_not_keep_newer_keys_away(provider: StandIn, clock: Clock) -> None:
+    cache = cache_for(oidc_settings(provider), clock)
+    for later, asked in ((0, 1), (0, 2), (-1, 3), (0, 4), (0, 4)):
+        clock.now += later
+        assert not found(cache, "no", "RS256")
+        assert len(provider.asked("/jwks")) == asked
+
+
 @pytest.mark.requirement("3b.18", "V16")
 def test_old_keys_are_kept_when_the_set_cannot_be_fetched(provider: StandIn, clock: Clock) -> None:
     cache = cache_for(oidc_settings(provider), clock)
@@ -708,3 +758,8 @@ def test_keys_that_expired_are_fetched_anew_for_an_unknown_name(provider: StandI
     provider.close()
     with pytest.raises(ProviderUnavailableError):
         found(cache, "rsa-2", "RS256")
+
+
+def test_metadata_are_never_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        ProviderMetadata().token_endpoint = "https://evil.example"  # type: ignore[misc]
