@@ -9,6 +9,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 
 from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailableError, StateError, TokenError
+from oauth2_mw.provider.claims import UserClaims
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.grammar import AttributePath
@@ -725,6 +727,13 @@ def test_nothing_secret_is_in_a_repr_or_an_error(provider: StandIn) -> None:
     text = "".join(traceback.format_exception(refusal.value))
     for secret in (nonce, VERIFIER, back["code"], provider.client_secret):
         assert secret not in text
+
+
+def test_what_a_provider_says_of_a_person_is_not_shown_and_never_changed() -> None:
+    claims = UserClaims("42", {"email": "canary"}, {"email": "canary"}, frozenset())
+    assert "canary" not in repr(claims)
+    with pytest.raises(FrozenInstanceError):
+        claims.subject = "43"  # type: ignore[misc]
 
 
 @pytest.mark.requirement("O5")
