@@ -16,7 +16,8 @@ from oauth2_mw.provider.claim_sources import (
     merge_claims,
     without_protocol_claims,
 )
-from oauth2_mw.provider.discovery.metadata import MetadataCache, ProviderMetadata
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.discovery.metadata_cache import MetadataCache
 from oauth2_mw.provider.endpoints.token import TokenResponse
 from oauth2_mw.provider.endpoints.userinfo import fetch_userinfo
 from oauth2_mw.provider.http.transport import Transport

@@ -15,7 +15,8 @@ from typing import Any
 from oauth2_mw.errors import OAuth2Error, StateError, TokenError
 from oauth2_mw.provider.claim_sources import NOTHING_KNOWN, KnownClaims
 from oauth2_mw.provider.claims import ClaimsReader
-from oauth2_mw.provider.discovery.metadata import MetadataCache, ProviderMetadata
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
+from oauth2_mw.provider.discovery.metadata_cache import MetadataCache
 from oauth2_mw.provider.endpoints.authorization import AuthorizationRequest, authorization_url
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
 from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient

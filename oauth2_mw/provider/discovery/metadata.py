@@ -1,49 +1,34 @@
-"""The provider's metadata and keys: those of the settings first, then those that it publishes.
+"""The metadata of a provider, and which of their members are used.
 
-They are found by OpenID Connect Discovery 1.0, else by RFC 8414. The ``issuer`` in the metadata is compared code point
-by code point (Discovery, section 4.3; RFC 8414, section 3.3): a document with another one belongs to somebody else, and
-nothing in it is used. A member that is malformed refuses where it is needed or would make a check stricter; one that
-only adds something is absent, with a warning.
+The ``issuer`` in them is compared code point by code point (Discovery, section 4.3; RFC 8414, section 3.3): a document
+with another one belongs to somebody else, and nothing in it is used. A member that is malformed refuses where it is
+needed or would make a check stricter; one that only adds something is absent, with a warning.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
-from oauth2_mw.errors import ProviderError, ProviderUnavailableError
-from oauth2_mw.provider.discovery.cache import CachedDocument
-from oauth2_mw.provider.http.documents import DocumentError, present_members, read_object
-from oauth2_mw.provider.http.messages import Response
-from oauth2_mw.provider.http.transport import Transport, endpoint_problem
-from oauth2_mw.provider.jose.jwks import ALGORITHMS, KeySet, SigningKey, known_name, parse_key_set
+from oauth2_mw.errors import ProviderError
+from oauth2_mw.provider.http.documents import present_members
+from oauth2_mw.provider.http.transport import endpoint_problem
+from oauth2_mw.provider.jose.jwks import ALGORITHMS, known_name
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.text import shown
 
-log = logging.getLogger(__name__)
-
-WELL_KNOWN = "/.well-known/openid-configuration"
-OAUTH_WELL_KNOWN = "/.well-known/oauth-authorization-server"
-#: bytes
-METADATA_LIMIT = 256 * 1024
-JWKS_LIMIT = 512 * 1024
-#: seconds
-NEWER_KEY_COOL_DOWN = 30
-_REDIRECTS = 3
 #: Without one of them nobody can sign in.
-_NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-_ENDPOINTS = (*_NEEDED, "userinfo_endpoint", "end_session_endpoint", "revocation_endpoint")
+NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_ENDPOINTS = (*NEEDED, "userinfo_endpoint", "end_session_endpoint", "revocation_endpoint")
 #: Lists by which something is checked, so that a malformed one refuses.
 _STRICT_LISTS = ("id_token_signing_alg_values_supported", "code_challenge_methods_supported")
 _LISTS = (*_STRICT_LISTS, "token_endpoint_auth_methods_supported")
 #: An endpoint -> the setting that takes its place. There is none for revocation.
 _SETTINGS: Mapping[str, str] = MappingProxyType(
     {
-        **{name: name for name in (*_NEEDED, "userinfo_endpoint")},
+        **{name: name for name in (*NEEDED, "userinfo_endpoint")},
         "end_session_endpoint": "logout_endpoint",
     }
 )
@@ -116,7 +101,7 @@ def parse_metadata(document: Mapping[str, Any], *, issuer: str, insecure_http: b
         text = f"{name} in the metadata is {shown(url)}: {problem}"
         if problem is None:
             members[name] = url
-        elif name in _NEEDED or _is_plain_http(url):
+        elif name in NEEDED or _is_plain_http(url):
             refused[name] = text
         else:
             ignored.append(text)
@@ -160,164 +145,3 @@ def allowed_algorithms(provider: ProviderSettings, metadata: ProviderMetadata) -
     announced = metadata.id_token_signing_alg_values_supported or ()
     configured = provider.algorithms if provider.algorithms is not None else ("RS256", *announced)
     return frozenset(map(known_name, configured)) & ALGORITHMS.keys()
-
-
-class MetadataCache:
-    """The metadata and the keys of a provider, fetched when first needed and cached.
-
-    :param clock: seconds since the epoch.
-    :param uses_userinfo: whether settings refer to claims that userinfo may be asked for.
-    """
-
-    def __init__(
-        self,
-        provider: ProviderSettings,
-        transport: Transport,
-        clock: Callable[[], float],
-        *,
-        uses_userinfo: bool = False,
-    ) -> None:
-        self._provider = provider
-        self._transport = transport
-        self._clock = clock
-        #: the endpoints that are called, or lead a browser on, at every sign-in or sign-out
-        self._used = (
-            *_NEEDED,
-            *(["userinfo_endpoint"] if uses_userinfo else ()),
-            *(["end_session_endpoint"] if provider.sync_logout else ()),
-        )
-        #: what was said once about members that are passed over
-        self._warned: set[str] = set()
-        #: when a fetch for a key that verifies last brought no other key
-        self._no_newer_key_at: float | None = None
-        self._documents: CachedDocument[ProviderMetadata] = CachedDocument(
-            self._fetch_metadata, name=f"the metadata of provider {provider.name}", clock=clock
-        )
-        self._keys: CachedDocument[KeySet] = CachedDocument(
-            self._fetch_keys, name=f"the key set of provider {provider.name}", clock=clock
-        )
-
-    def metadata(self) -> ProviderMetadata:
-        """Return the metadata to use. Without an issuer nothing is fetched.
-
-        :raises ProviderUnavailableError: if the metadata cannot be fetched.
-        :raises ProviderError: if they cannot be used; ``issuer_mismatch`` if they are another issuer's, ``metadata``
-            if they name an endpoint that must not be called in a place where one is used.
-        """
-        provider = self._provider
-        if provider.issuer is None:
-            return self._with_settings(ProviderMetadata())
-        try:
-            published = self._documents.get()
-        except (ProviderError, ProviderUnavailableError) as error:
-            is_complete = provider.authorization_endpoint and provider.token_endpoint and provider.jwks_uri
-            if not is_complete or error.code == "issuer_mismatch":
-                raise
-            # The settings are enough for a provider that publishes no metadata.
-            published = ProviderMetadata()
-        metadata = self._with_settings(published)
-        for name in self._used:
-            metadata.optional_endpoint(name)
-        return metadata
-
-    def load_keys(self) -> None:
-        """Fetch the key set beforehand, so that a token which cannot be got again need not wait for it.
-
-        :raises ProviderUnavailableError, ProviderError: if there is no key set at all.
-        """
-        self._keys.get()
-
-    def keys_for(self, kid: str | None, alg: str) -> Iterator[SigningKey]:
-        """Yield the keys that may have signed a token with *kid* and *alg*.
-
-        Whoever takes them all has an unknown key, or a signature that none verifies: the set is then fetched anew,
-        because a provider may change its keys at any time, and under an old name too. If that brings no other key, not
-        again for 30 seconds (OpenID Connect Core, section 10.1.1).
-
-        :raises ProviderUnavailableError, ProviderError: if there is no key set at all.
-        """
-        loads = self._keys.loads
-        key_set = self._keys.get()
-        keys = key_set.matching(kid, alg)
-        yield from keys
-        # A set that was fetched just now need not be fetched again.
-        if self._keys.loads != loads or self._is_cooling_down():
-            return
-        newer = [key for key in self._keys.refresh(key_set).matching(kid, alg) if key not in keys]
-        if not newer:
-            self._no_newer_key_at = self._clock()
-        yield from newer
-
-    def _is_cooling_down(self) -> bool:
-        since = self._no_newer_key_at
-        return since is not None and 0 <= self._clock() - since < NEWER_KEY_COOL_DOWN
-
-    def _with_settings(self, published: ProviderMetadata) -> ProviderMetadata:
-        provider = self._provider
-        return replace(
-            published,
-            issuer=provider.issuer,
-            authorization_endpoint=provider.authorization_endpoint or published.authorization_endpoint,
-            token_endpoint=provider.token_endpoint or published.token_endpoint,
-            userinfo_endpoint=provider.userinfo_endpoint or published.userinfo_endpoint,
-            end_session_endpoint=provider.logout_endpoint or published.end_session_endpoint,
-            jwks_uri=provider.jwks_uri or published.jwks_uri,
-        )
-
-    def _fetch_metadata(self) -> ProviderMetadata:
-        issuer = self._provider.issuer or ""
-        # Discovery, section 4.1: a slash at the end is removed before the well-known path is added.
-        first, second = issuer.removesuffix("/") + WELL_KNOWN, oauth_metadata_url(issuer)
-        response = self._get(first, limit=METADATA_LIMIT, accept="application/json")
-        if response.status == 404:
-            response = self._get(second, limit=METADATA_LIMIT, accept="application/json")
-            if response.status == 404:
-                raise ProviderError(
-                    f"there is no metadata at {first}, nor at {second}: check issuer, or set the endpoints",
-                    code="metadata",
-                )
-        document = _read(response, "metadata")
-        metadata = parse_metadata(document, issuer=issuer, insecure_http=self._transport.insecure_http)
-        self._warn_once(metadata)
-        return metadata
-
-    def _warn_once(self, metadata: ProviderMetadata) -> None:
-        unused = [text for name, text in metadata.refused.items() if name not in self._used]
-        for text in (*metadata.ignored, *unused):
-            if text not in self._warned:
-                log.warning("provider %s: %s; it is not used", self._provider.name, text)
-        # No more than one document holds: the provider may write another address each time.
-        self._warned = {*metadata.ignored, *unused}
-
-    def _fetch_keys(self) -> KeySet:
-        url = self.metadata().endpoint("jwks_uri")
-        response = self._get(url, limit=JWKS_LIMIT, accept="application/jwk-set+json, application/json")
-        try:
-            return parse_key_set(_read(response, "key set"))
-        except ValueError as error:
-            raise ProviderError(f"the key set at {url} cannot be used: {error}", code="metadata") from error
-
-    def _get(self, url: str, *, limit: int, accept: str) -> Response:
-        return self._transport.get_json(url, limit=limit, headers={"Accept": accept}, redirects=_REDIRECTS)
-
-
-def oauth_metadata_url(issuer: str) -> str:
-    """Return the address of an authorization server's metadata (RFC 8414, section 3.1), with the issuer's path last."""
-    parts = urlsplit(issuer)
-    return f"{parts.scheme}://{parts.netloc}{OAUTH_WELL_KNOWN}{parts.path.removesuffix('/')}"
-
-
-def _read(response: Response, name: str) -> dict[str, Any]:
-    response.check_available()
-    if response.status != 200:
-        raise ProviderError(
-            f"the {name} at {response.url} was answered with HTTP {response.status}: check issuer, or set the "
-            "endpoints",
-            code="metadata",
-        )
-    try:
-        return read_object(response.body)
-    except DocumentError as error:
-        raise ProviderError(
-            f"the {name} at {response.url} cannot be used: {error}", code="metadata"
-        ) from error

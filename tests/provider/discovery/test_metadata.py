@@ -18,14 +18,12 @@ import pytest
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.discovery.cache import CachedDocument
-from oauth2_mw.provider.discovery.metadata import (
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algorithms, parse_metadata
+from oauth2_mw.provider.discovery.metadata_cache import (
     OAUTH_WELL_KNOWN,
     WELL_KNOWN,
     MetadataCache,
-    ProviderMetadata,
-    allowed_algorithms,
     oauth_metadata_url,
-    parse_metadata,
 )
 from oauth2_mw.provider.http.messages import Timeouts
 from oauth2_mw.provider.http.transport import Transport

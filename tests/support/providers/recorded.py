@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
-from oauth2_mw.provider.discovery.metadata import WELL_KNOWN
+from oauth2_mw.provider.discovery.metadata_cache import WELL_KNOWN
 from tests.support.hosts.certificates import self_signed
 from tests.support.providers.jose import Key, at_hash, base64url, ec_key, rsa_key
 from tests.support.settings.minimal import CLIENT_SECRET
