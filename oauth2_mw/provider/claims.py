@@ -205,7 +205,7 @@ class ClaimsReader:
             return self._userinfo(response, metadata, metadata.endpoint("userinfo_endpoint"))
         if not self._is_worth_a_request({"sub": subject}):
             return None
-        url = metadata.optional_endpoint("userinfo_endpoint")
+        url = self._userinfo_endpoint()
         if url is None:
             return None
         userinfo = self._userinfo(response, metadata, url)
@@ -221,12 +221,15 @@ class ClaimsReader:
         """Return userinfo about the person of an ID token, or ``None`` if it is not worth a request."""
         if not self._is_worth_a_request(id_token):
             return None
-        url = metadata.optional_endpoint("userinfo_endpoint")
+        url = self._userinfo_endpoint()
         if url is None:
             return None
         userinfo = self._userinfo(response, metadata, url)
         check_about_same(userinfo, id_token)
         return userinfo
+
+    def _userinfo_endpoint(self) -> str | None:
+        return self._metadata.metadata("userinfo_endpoint").optional_endpoint("userinfo_endpoint")
 
     def _is_worth_a_request(self, known: Mapping[str, Any]) -> bool:
         if self._provider.userinfo != "when-needed":

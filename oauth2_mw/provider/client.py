@@ -227,9 +227,8 @@ class ProviderClient:
         :raises ProviderUnavailableError: if the provider does not answer in time.
         :raises ProviderError: if the provider refuses.
         """
-        client = AuthenticatedClient(
-            self._revocation_transport, self._metadata.metadata(), self._authentication
-        )
+        metadata = self._metadata.metadata("revocation_endpoint")
+        client = AuthenticatedClient(self._revocation_transport, metadata, self._authentication)
         return revoke_token(client, token, kind=kind)
 
     def read_logout_token(self, text: str) -> LogoutToken:
@@ -252,7 +251,7 @@ class ProviderClient:
         if self.provider.logout_endpoint is not None:
             return self.provider.logout_endpoint
         try:
-            return self._metadata.metadata().end_session_endpoint
+            return self._metadata.metadata("end_session_endpoint").end_session_endpoint
         except OAuth2Error:
             return None
 

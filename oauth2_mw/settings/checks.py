@@ -28,12 +28,13 @@ _PROOFS: Mapping[str, str] = MappingProxyType(
         "client_key": "like file:client-key.pem",
     }
 )
-_URLS = (*_ENDPOINTS, "logout_endpoint", "jwks_uri", "issuer")
+_URLS = (*_ENDPOINTS, "logout_endpoint", "jwks_uri", "metadata_url", "issuer")
 #: Issuers of Microsoft Entra for many tenants: their metadata names another issuer for each.
 _MANY_TENANTS = re.compile(r"https://login\.microsoftonline\.com/(?:common|organizations|consumers)/.*")
 #: what means nothing without ID tokens
 _OF_ID_TOKENS = (
     "jwks_uri",
+    "metadata_url",
     "algorithms",
     "max_age",
     "acr_values",

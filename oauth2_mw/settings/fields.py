@@ -385,6 +385,12 @@ FIELDS: tuple[Field, ...] = (
     ),
     _provider("jwks_uri", _url, "The issuer's key set.", note="from the issuer's metadata"),
     _provider(
+        "metadata_url",
+        _url,
+        "Where the issuer's metadata are read; the issuer in them is that of the setting all the same.",
+        note="below the issuer, where OpenID Connect Discovery or RFC 8414 puts them",
+    ),
+    _provider(
         "subject",
         converters.subject,
         "Where the provider's unchanging name for a user stands.",

@@ -54,6 +54,7 @@ class ProviderSettings:
     userinfo_endpoint: str | None
     logout_endpoint: str | None
     jwks_uri: str | None
+    metadata_url: str | None
     userinfo: Userinfo
     attribute_map: Mapping[str, Source]
     #: whether the map is written, in the file or in a preset, and not our own

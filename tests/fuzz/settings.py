@@ -31,7 +31,8 @@ from tests.fuzz.provider import check_host
 # The longest word of a key file that a message may show, a kid, has 32 characters.
 _LONGEST_SHOWN = 32
 _URLS = frozenset(
-    "public_url issuer jwks_uri authorization_endpoint token_endpoint userinfo_endpoint logout_endpoint".split()
+    "public_url issuer jwks_uri metadata_url authorization_endpoint token_endpoint userinfo_endpoint "
+    "logout_endpoint".split()
 )
 
 

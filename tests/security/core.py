@@ -75,7 +75,10 @@ CORE = {
     "identity/admission": ("tests/identity/test_admission.py",),
     "provider/jose/jwks": ("tests/provider/jose/test_jwks.py", "tests/provider/jose/test_weak_keys.py"),
     "provider/discovery/metadata": ("tests/provider/discovery/test_metadata.py",),
-    "provider/discovery/metadata_cache": ("tests/provider/discovery/test_metadata.py",),
+    "provider/discovery/metadata_cache": (
+        "tests/provider/discovery/test_metadata.py",
+        "tests/provider/discovery/test_metadata_cache.py",
+    ),
     "provider/claims": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
     "provider/claim_sources": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
     "provider/http/transport": ("tests/provider/http/test_transport.py",),

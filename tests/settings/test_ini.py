@@ -156,6 +156,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
                 userinfo_endpoint="https://id.example.com/u",
                 logout_endpoint="https://id.example.com/l",
                 jwks_uri="https://id.example.com/j",
+                metadata_url="https://id.example.com/m?appid=7",
                 attribute_map='{"username": "login", "email": "emails[0].value", "groups": "realm_access.roles"}',
                 email_verified="text",
                 subject="oid",
@@ -209,6 +210,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
     assert provider.userinfo_endpoint == "https://id.example.com/u"
     assert provider.logout_endpoint == "https://id.example.com/l"
     assert provider.jwks_uri == "https://id.example.com/j"
+    assert provider.metadata_url == "https://id.example.com/m?appid=7"
     assert provider.attribute_map["groups"].get({"realm_access": {"roles": ["r"]}}) == ["r"]
     assert provider.subject.text == "oid"
     assert (provider.username_prefix, provider.username_transform) == ("ex:", ("lower", "localpart"))

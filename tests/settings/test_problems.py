@@ -165,6 +165,8 @@ def main(key: str, value: object) -> dict[str, object]:
         ("logout_endpoint", "https://id.example.com:99999/", ["host and port"]),
         ("logout_endpoint", "http://id.example.com/l", ["plain http"]),
         ("jwks_uri", "http://[fe80::1]/", ["plain http"]),
+        ("metadata_url", "http://id.example.com/m", ["plain http"]),
+        ("metadata_url", "id.example.com/m", ["starts with https://"]),
         ("jwks_uri", "https://[fe80::1%25eth0]/", ["IPv6 zone"]),
         ("jwks_uri", "https://[1.2.3.4]/", ["host and port"]),
         ("jwks_uri", "https://[v1.x]/", ["host and port"]),
@@ -437,6 +439,7 @@ def test_without_an_issuer_userinfo_must_be_asked() -> None:
     ("key", "value"),
     [
         ("jwks_uri", "https://id.example.com/j"),
+        ("metadata_url", "https://id.example.com/m"),
         ("algorithms", "ES256"),
         ("max_age", "0"),
         ("acr_values", "a"),

@@ -19,7 +19,7 @@ Failure = ProviderError | ProviderUnavailableError
 LIFETIME = 3600
 #: seconds for which it serves if it cannot be renewed
 MAX_AGE = 24 * 3600
-#: seconds after a failure in which nobody tries again
+#: seconds after a failure in which nobody tries again, where nothing else is said
 COOL_DOWN = 5
 
 
@@ -32,18 +32,22 @@ class _Entry(Generic[T]):
 class CachedDocument(Generic[T]):
     """The document that *load* returns. Safe for threads.
 
-    While one thread renews an old document, the others get the old one. Without any document they wait for that thread
-    and share its result, be it a failure.
+    While one thread tries, the others get what came of it last: the old document, or else the last failure. The first
+    time they wait for that thread and share its result.
 
     :param load: fetches the document; raises :class:`ProviderError` or :class:`ProviderUnavailableError`.
     :param name: names the document in log lines.
     :param clock: seconds since the epoch.
+    :param cool_down: seconds after a failure in which nobody tries again.
     """
 
-    def __init__(self, load: Callable[[], T], *, name: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, load: Callable[[], T], *, name: str, clock: Callable[[], float], cool_down: float = COOL_DOWN
+    ) -> None:
         self._load = load
         self._name = name
         self._clock = clock
+        self._cool_down = cool_down
         self._lock = threading.Lock()
         self._entry: _Entry[T] | None = None
         self._failure: tuple[Failure, float] | None = None
@@ -65,10 +69,17 @@ class CachedDocument(Generic[T]):
                 finally:
                     self._lock.release()
             return entry.value
-        with self._lock:
+        failure = self._failure
+        if failure is None:
+            self._lock.acquire()
+        elif not self._lock.acquire(blocking=False):
+            raise copy.copy(failure[0])
+        try:
             if self._entry is not entry and self._entry is not None:
                 return self._entry.value
             return self._load_now()
+        finally:
+            self._lock.release()
 
     def refresh(self, current: T) -> T:
         """Return a newer document than *current*, which :meth:`get` returned; or *current* if there is none."""
@@ -89,7 +100,7 @@ class CachedDocument(Generic[T]):
             return current
 
     def _load_now(self) -> T:
-        if self._failure is not None and self._is_within(COOL_DOWN, self._failure[1]):
+        if self._failure is not None and self._is_within(self._cool_down, self._failure[1]):
             raise copy.copy(self._failure[0])
         try:
             value = self._load()

@@ -21,7 +21,7 @@ from oauth2_mw.settings.text import shown
 
 #: Without one of them nobody can sign in.
 NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-_ENDPOINTS = (*NEEDED, "userinfo_endpoint", "end_session_endpoint", "revocation_endpoint")
+ENDPOINTS = (*NEEDED, "userinfo_endpoint", "end_session_endpoint", "revocation_endpoint")
 #: Lists by which something is checked, so that a malformed one refuses.
 _STRICT_LISTS = ("id_token_signing_alg_values_supported", "code_challenge_methods_supported")
 _LISTS = (*_STRICT_LISTS, "token_endpoint_auth_methods_supported")
@@ -93,7 +93,7 @@ def parse_metadata(document: Mapping[str, Any], *, issuer: str, insecure_http: b
     members: dict[str, Any] = {"issuer": issuer}
     refused: dict[str, str] = {}
     ignored: list[str] = []
-    for name in _ENDPOINTS:
+    for name in ENDPOINTS:
         url = document.get(name)
         if url is None:
             continue

@@ -6,14 +6,14 @@ They are found by OpenID Connect Discovery 1.0, else by RFC 8414.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
-from oauth2_mw.provider.discovery.cache import CachedDocument
-from oauth2_mw.provider.discovery.metadata import NEEDED, ProviderMetadata, parse_metadata
+from oauth2_mw.provider.discovery.cache import COOL_DOWN, CachedDocument
+from oauth2_mw.provider.discovery.metadata import ENDPOINTS, NEEDED, ProviderMetadata, parse_metadata
 from oauth2_mw.provider.http.documents import DocumentError, read_object
 from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.http.transport import Transport
@@ -29,6 +29,8 @@ METADATA_LIMIT = 256 * 1024
 JWKS_LIMIT = 512 * 1024
 #: seconds
 NEWER_KEY_COOL_DOWN = 30
+#: seconds after a failure to fetch metadata without which a sign-in works
+TOLERATED_COOL_DOWN = 300
 _REDIRECTS = 3
 
 
@@ -60,34 +62,52 @@ class MetadataCache:
         self._warned: set[str] = set()
         #: when a fetch for a key that verifies last brought no other key
         self._no_newer_key_at: float | None = None
+        self._written = ProviderMetadata(
+            issuer=provider.issuer,
+            authorization_endpoint=provider.authorization_endpoint,
+            token_endpoint=provider.token_endpoint,
+            userinfo_endpoint=provider.userinfo_endpoint,
+            end_session_endpoint=provider.logout_endpoint,
+            jwks_uri=provider.jwks_uri,
+        )
+        #: whether a sign-in works without any metadata
+        self._is_complete = provider.issuer is None or self._has_written(NEEDED)
+        #: whether it was said that they cannot be fetched, since they last could
+        self._told_of_failure = False
         self._documents: CachedDocument[ProviderMetadata] = CachedDocument(
-            self._fetch_metadata, name=f"the metadata of provider {provider.name}", clock=clock
+            self._fetch_metadata,
+            name=f"the metadata of provider {provider.name}",
+            clock=clock,
+            cool_down=TOLERATED_COOL_DOWN if self._is_complete else COOL_DOWN,
         )
         self._keys: CachedDocument[KeySet] = CachedDocument(
             self._fetch_keys, name=f"the key set of provider {provider.name}", clock=clock
         )
 
-    def metadata(self) -> ProviderMetadata:
-        """Return the metadata to use. Without an issuer nothing is fetched.
+    def metadata(self, *further: str) -> ProviderMetadata:
+        """Return the metadata to use.
 
+        They are fetched if there is an issuer, and an endpoint that every sign-in needs or one of *further* is not
+        written. If they cannot be, and only one of *further* is missing, it is absent.
+
+        :param further: endpoints that the caller is about to use.
         :raises ProviderUnavailableError: if the metadata cannot be fetched.
         :raises ProviderError: if they cannot be used; ``issuer_mismatch`` if they are another issuer's, ``metadata``
             if they name an endpoint that must not be called in a place where one is used.
         """
-        provider = self._provider
-        if provider.issuer is None:
-            return self._with_settings(ProviderMetadata())
+        if self._provider.issuer is None or (self._is_complete and self._has_written(further)):
+            return self._written
         try:
-            published = self._documents.get()
+            metadata = self._with_settings(self._documents.get())
         except (ProviderError, ProviderUnavailableError) as error:
-            is_complete = provider.authorization_endpoint and provider.token_endpoint and provider.jwks_uri
-            if not is_complete or error.code == "issuer_mismatch":
+            if not self._is_complete or error.code == "issuer_mismatch":
                 raise
-            # The settings are enough for a provider that publishes no metadata.
-            published = ProviderMetadata()
-        metadata = self._with_settings(published)
-        for name in self._used:
-            metadata.optional_endpoint(name)
+            self._tell_of_failure_once(error)
+            return self._written
+        self._told_of_failure = False
+        if not self._is_complete:
+            for name in self._used:
+                metadata.optional_endpoint(name)
         return metadata
 
     def load_keys(self) -> None:
@@ -123,33 +143,44 @@ class MetadataCache:
         return since is not None and 0 <= self._clock() - since < NEWER_KEY_COOL_DOWN
 
     def _with_settings(self, published: ProviderMetadata) -> ProviderMetadata:
-        provider = self._provider
-        return replace(
-            published,
-            issuer=provider.issuer,
-            authorization_endpoint=provider.authorization_endpoint or published.authorization_endpoint,
-            token_endpoint=provider.token_endpoint or published.token_endpoint,
-            userinfo_endpoint=provider.userinfo_endpoint or published.userinfo_endpoint,
-            end_session_endpoint=provider.logout_endpoint or published.end_session_endpoint,
-            jwks_uri=provider.jwks_uri or published.jwks_uri,
-        )
+        names = ("issuer", *ENDPOINTS)
+        written = {name: url for name in names if (url := getattr(self._written, name)) is not None}
+        return replace(published, **written)
+
+    def _has_written(self, names: Iterable[str]) -> bool:
+        return all(getattr(self._written, name) is not None for name in names)
+
+    def _tell_of_failure_once(self, error: ProviderError | ProviderUnavailableError) -> None:
+        if not self._told_of_failure:
+            log.warning("provider %s: go on without its metadata: %s", self._provider.name, error.detail)
+        self._told_of_failure = True
 
     def _fetch_metadata(self) -> ProviderMetadata:
-        issuer = self._provider.issuer or ""
+        issuer, metadata_url = self._provider.issuer or "", self._provider.metadata_url
+        if metadata_url is None:
+            response, cure = self._find_metadata(issuer), "check issuer, or set the endpoints"
+        else:
+            response, cure = self._get_metadata(metadata_url), "check metadata_url"
+        document = _read(response, "metadata", cure=cure)
+        metadata = parse_metadata(document, issuer=issuer, insecure_http=self._transport.insecure_http)
+        self._warn_once(metadata)
+        return metadata
+
+    def _find_metadata(self, issuer: str) -> Response:
         # Discovery, section 4.1: a slash at the end is removed before the well-known path is added.
         first, second = issuer.removesuffix("/") + WELL_KNOWN, oauth_metadata_url(issuer)
-        response = self._get(first, limit=METADATA_LIMIT, accept="application/json")
+        response = self._get_metadata(first)
         if response.status == 404:
-            response = self._get(second, limit=METADATA_LIMIT, accept="application/json")
+            response = self._get_metadata(second)
             if response.status == 404:
                 raise ProviderError(
                     f"there is no metadata at {first}, nor at {second}: check issuer, or set the endpoints",
                     code="metadata",
                 )
-        document = _read(response, "metadata")
-        metadata = parse_metadata(document, issuer=issuer, insecure_http=self._transport.insecure_http)
-        self._warn_once(metadata)
-        return metadata
+        return response
+
+    def _get_metadata(self, url: str) -> Response:
+        return self._get(url, limit=METADATA_LIMIT, accept="application/json")
 
     def _warn_once(self, metadata: ProviderMetadata) -> None:
         unused = [text for name, text in metadata.refused.items() if name not in self._used]
@@ -163,7 +194,7 @@ class MetadataCache:
         url = self.metadata().endpoint("jwks_uri")
         response = self._get(url, limit=JWKS_LIMIT, accept="application/jwk-set+json, application/json")
         try:
-            return parse_key_set(_read(response, "key set"))
+            return parse_key_set(_read(response, "key set", cure="check jwks_uri"))
         except ValueError as error:
             raise ProviderError(f"the key set at {url} cannot be used: {error}", code="metadata") from error
 
@@ -177,13 +208,11 @@ def oauth_metadata_url(issuer: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{OAUTH_WELL_KNOWN}{parts.path.removesuffix('/')}"
 
 
-def _read(response: Response, name: str) -> dict[str, Any]:
+def _read(response: Response, name: str, *, cure: str) -> dict[str, Any]:
     response.check_available()
     if response.status != 200:
         raise ProviderError(
-            f"the {name} at {response.url} was answered with HTTP {response.status}: check issuer, or set the "
-            "endpoints",
-            code="metadata",
+            f"the {name} at {response.url} was answered with HTTP {response.status}: {cure}", code="metadata"
         )
     try:
         return read_object(response.body)
