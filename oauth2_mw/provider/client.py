@@ -40,7 +40,8 @@ class Tokens:
     #: after a refresh it replaces the redeemed one, which may not be valid any more
     refresh_token: str | None = field(repr=False)
     access_token: str = field(repr=False)
-    #: when the access token expires, in seconds since the epoch, or ``None`` if the provider does not say
+    #: when the access token expires, in seconds since the epoch, or ``None`` if neither the provider nor
+    #: ``access_token_lifetime`` says
     expires_at: int | None
 
 
@@ -119,16 +120,18 @@ class ProviderClient:
         nonce: str,
         code_verifier: str,
         login_hint: str | None = None,
+        languages: tuple[str, ...] = (),
         interactive: bool = False,
     ) -> str:
         """Return the URL to send the browser to (RFC 6749, section 4.1.1; OpenID Connect Core, section 3.1.2.1).
 
+        :param languages: those that the person reads, the most wanted first; sent where ``ui_locales`` says so.
         :param interactive: whether the provider may show the person a page in spite of ``prompt = none``.
         :raises ProviderUnavailableError: if the provider's metadata cannot be fetched.
         :raises ProviderError: if the metadata cannot be used; ``pkce`` if the provider does not offer S256.
         """
         request = AuthorizationRequest(
-            self.redirect_uri, state, nonce, code_verifier, login_hint, interactive
+            self.redirect_uri, state, nonce, code_verifier, login_hint, languages, interactive
         )
         return authorization_url(self.provider, self._metadata.metadata(), request)
 
@@ -259,11 +262,12 @@ class ProviderClient:
         return AuthenticatedClient(self._transport, metadata, self._authentication)
 
     def _tokens(self, response: TokenResponse) -> Tokens:
+        expires_in = response.expires_in or self.provider.access_token_lifetime
         return Tokens(
             id_token=response.id_token,
             refresh_token=response.refresh_token,
             access_token=response.access_token,
-            expires_at=None if response.expires_in is None else int(self._clock()) + response.expires_in,
+            expires_at=None if expires_in is None else int(self._clock()) + expires_in,
         )
 
 

@@ -168,6 +168,14 @@ def word_line(text: str) -> str:
     return " ".join(split_words(line(text)))
 
 
+def ui_locales(text: str) -> str:
+    """Return languages as the provider is to read them, or ``browser`` for those of the person."""
+    languages = word_line(text)
+    if "browser" in languages.split() and languages != "browser":
+        raise ValueError("browser stands for the languages of each person: write it alone")
+    return languages
+
+
 def pkce(text: str, base: Path) -> bool:
     """Whether Proof Key for Code Exchange is used; its method ``plain`` is not offered (RFC 9700, section 2.1.1)."""
     method: str = choice("S256", "off")(text, base)

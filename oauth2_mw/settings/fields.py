@@ -473,9 +473,18 @@ FIELDS: tuple[Field, ...] = (
         "How long ago the person may have proved who they are; asked for, and checked in the ID token.",
     ),
     _provider("acr_values", words(converters.line), "Sent to the provider: how the person is to prove it."),
-    _provider("ui_locales", optional(converters.word_line), "Sent to the provider: languages, like nb en."),
+    _provider(
+        "ui_locales",
+        optional(converters.ui_locales),
+        "Sent to the provider: languages, like nb en; or browser: those that the person's browser asks for.",
+    ),
     _provider(
         "auth_params", converters.auth_params, "JSON object: further parameters of the authorization request."
+    ),
+    _provider(
+        "access_token_lifetime",
+        optional(lambda text: duration(1, 365 * DAY)(text, Path())),
+        "How long an access token holds where the provider does not say (expires_in).",
     ),
     _provider(
         "refresh_failure",

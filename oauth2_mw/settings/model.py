@@ -34,6 +34,8 @@ SiteData = Literal["cache", "cookies", "storage"]
 TokenKind = Literal["id", "refresh", "access"]
 #: ``trusted_audiences = *``
 ANY_AUDIENCE = ("*",)
+#: ``ui_locales = browser``
+BROWSER_LANGUAGES = "browser"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class ProviderSettings:
     algorithms: tuple[str, ...] | None
     #: seconds
     leeway: int
+    #: seconds, or ``None``
+    access_token_lifetime: int | None
     prompt: str | None
     #: seconds
     max_age: int | None

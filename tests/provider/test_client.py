@@ -90,7 +90,7 @@ def test_a_plain_oauth2_request_has_no_nonce_and_needs_no_network() -> None:
 
 
 def plain_url(endpoint: str = "https://op.example/authorize", **changes: Any) -> str:
-    options = {name: changes.pop(name) for name in ("login_hint",) if name in changes}
+    options = {name: changes.pop(name) for name in ("login_hint", "languages") if name in changes}
     settings = provider_settings(issuer=None, authorization_endpoint=endpoint, **changes)
     return url_of(client_for(settings), **options)
 
@@ -117,6 +117,21 @@ def test_every_option_of_the_request_is_passed_on() -> None:
         "login_hint": "jane+x@example.com",
     }
     assert (asked["hd"], asked["url"], asked["self"]) == ("example.com", "a&b=c", "x")
+
+
+@pytest.mark.parametrize(
+    ("ui_locales", "languages", "expected"),
+    [
+        ("browser", ("nb-NO", "en"), "nb-NO en"),
+        ("browser", (), None),
+        ("de", ("nb",), "de"),
+        (None, ("nb",), None),
+    ],
+)
+def test_the_persons_languages_are_sent_where_the_setting_says_so(
+    ui_locales: str | None, languages: tuple[str, ...], expected: str | None
+) -> None:
+    assert query_of(plain_url(ui_locales=ui_locales, languages=languages)).get("ui_locales") == expected
 
 
 def test_an_empty_scope_is_not_sent() -> None:
@@ -248,6 +263,21 @@ def test_claims_of_the_protocol_do_not_reach_the_application(provider: StandIn) 
 def test_an_unknown_lifetime_of_the_access_token_stays_unknown(provider: StandIn) -> None:
     provider.token_response = lambda good: {**good, "expires_in": None}
     assert sign_in(provider, client_for(oidc_settings(provider))).tokens.expires_at is None
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, 900), (LEFT_OUT, 900), (3600, 3600), ("60", 60)])
+def test_access_token_lifetime_holds_where_the_provider_does_not_say(
+    provider: StandIn, said: Any, expected: int
+) -> None:
+    provider.token_response = lambda good: {
+        name: value for name, value in {**good, "expires_in": said}.items() if value is not LEFT_OUT
+    }
+    now = time.time()
+    client = client_for(oidc_settings(provider, access_token_lifetime=900), clock=lambda: now)
+    signed_in = sign_in(provider, client)
+    assert signed_in.tokens.expires_at == int(now) + expected
+    refreshed = client.refresh(str(signed_in.tokens.refresh_token), subject="user-1", auth_time=None)
+    assert refreshed.tokens.expires_at == int(now) + expected
 
 
 @pytest.mark.parametrize("sid", ["08a5019c-17e1", "x", "x" * 255, "a b", "ü"])

@@ -174,6 +174,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
                 max_age="0",
                 acr_values="a b",
                 ui_locales="nb en",
+                access_token_lifetime="1h",
                 auth_params='{"hd": "example.com"}',
                 ca_bundle="ca.pem",
                 proxy="http://user:password@proxy.example.com:3128",
@@ -223,6 +224,7 @@ def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:
     assert provider.trusted_audiences == ("crm", "8123")
     assert (provider.prompt, provider.max_age, provider.ui_locales) == ("login", 0, "nb en")
     assert provider.acr_values == ("a", "b")
+    assert provider.access_token_lifetime == 3600
     assert dict(provider.auth_params) == {"hd": "example.com"}
     assert provider.ca_bundle == tmp_path / "ca.pem"
     assert provider.proxy == "http://user:password@proxy.example.com:3128"

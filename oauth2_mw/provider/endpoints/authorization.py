@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from oauth2_mw.encoding import base64url
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
-from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.model import BROWSER_LANGUAGES, ProviderSettings
 from oauth2_mw.settings.text import shown
 
 
@@ -25,6 +25,8 @@ class AuthorizationRequest:
     #: RFC 7636, section 4.1
     code_verifier: str = field(repr=False)
     login_hint: str | None = field(repr=False)
+    #: language tags (BCP 47) that the person reads, the most wanted first
+    languages: tuple[str, ...]
     #: whether the provider may show the person a page in spite of ``prompt = none``
     interactive: bool
 
@@ -65,7 +67,9 @@ def _parameters(provider: ProviderSettings, request: AuthorizationRequest) -> di
         # As a text: oauthlib leaves out the number 0, which asks for a new sign-in.
         "max_age": None if provider.max_age is None else str(provider.max_age),
         "acr_values": " ".join(provider.acr_values),
-        "ui_locales": provider.ui_locales,
+        "ui_locales": " ".join(request.languages)
+        if provider.ui_locales == BROWSER_LANGUAGES
+        else provider.ui_locales,
         "login_hint": request.login_hint,
     }
     return {name: value for name, value in optional.items() if value}

@@ -27,6 +27,7 @@ from oauth2_mw.session.model import SignInDetails
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import read_form, read_query, require_method
+from oauth2_mw.web.http.languages import accepted_languages
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.signin.attempt import Attempt, Attempts, State
 from oauth2_mw.web.signin.challenge import Environ, is_top_level
@@ -137,7 +138,13 @@ class Callback:
             provider=state.provider,
             detail=f"the attempt was used, has expired or has no cookie{said}",
         )
-        response = self._login.begin(state.provider, destination, current, restarts=state.restarts + 1)
+        response = self._login.begin(
+            state.provider,
+            destination,
+            current,
+            restarts=state.restarts + 1,
+            languages=accepted_languages(environ),
+        )
         return responses.add_cookies(response, expired)
 
     def _answer_refusal(
@@ -154,6 +161,7 @@ class Callback:
             current,
             restarts=state.restarts + 1,
             previous_session=attempt.previous_session,
+            languages=accepted_languages(environ),
         )
         return responses.add_cookies(response, self._attempts.close_failed(attempt, current.cookies))
 

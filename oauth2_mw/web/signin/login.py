@@ -20,6 +20,7 @@ from oauth2_mw.settings.model import Settings
 from oauth2_mw.settings.text import shown
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import login_link, require_method
+from oauth2_mw.web.http.languages import accepted_languages
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import LoginButton, Pages
 from oauth2_mw.web.signin.attempt import Attempt, Attempts
@@ -104,7 +105,7 @@ class Login:
                 )
             names = list(self._settings.providers)
             if len(names) == 1 and not self._settings.login_page:
-                return self.begin(names[0], destination, current)
+                return self.begin(names[0], destination, current, languages=accepted_languages(environ))
             # Not a 200: to monitors and caches that would be the application's own page.
             return self._offer(names, destination, challenge=challenge_header(self._urls, destination))
         except Exception as error:
@@ -140,7 +141,13 @@ class Login:
                 return responses.redirect(self._urls.to_destination(link.destination))
         require_method(request, "GET", "HEAD")
         if len(names) == 1 and not (self._settings.login_page and name is None and link.issuer is None):
-            return self.begin(names[0], link.destination, current, login_hint=link.login_hint)
+            return self.begin(
+                names[0],
+                link.destination,
+                current,
+                login_hint=link.login_hint,
+                languages=accepted_languages(request.environ),
+            )
         return self._offer(names, link.destination, login_hint=link.login_hint)
 
     def _names(self, name: str | None, issuer: str | None) -> list[str]:
@@ -191,12 +198,14 @@ class Login:
         *,
         restarts: int = 0,
         login_hint: str | None = None,
+        languages: tuple[str, ...] = (),
         previous_session: SessionRef | None = None,
     ) -> Response:
         """Redirect the browser to a provider.
 
         :param restarts: how often this sign-in has been begun anew.
         :param previous_session: that of the attempt before, where the request has come without the session's cookie.
+        :param languages: those that the person reads, for the provider's pages.
         :param login_hint: who is about to sign in, for the provider's form (OpenID Connect Core, section 3.1.2.1).
         :raises ProviderUnavailableError: when the provider's metadata is needed and cannot be fetched.
         """
@@ -214,6 +223,7 @@ class Login:
                 nonce=attempt.nonce,
                 code_verifier=attempt.code_verifier,
                 login_hint=login_hint,
+                languages=languages,
                 # A sign-in that begins anew by itself has shown the person nothing yet.
                 interactive=restarts > 0,
             )

@@ -81,6 +81,7 @@ def test_a_navigation_goes_to_the_only_provider(parts: SignInParts) -> None:
         "nonce": attempt.nonce,
         "code_verifier": attempt.code_verifier,
         "login_hint": None,
+        "languages": (),
         "interactive": False,
     }
 
@@ -145,6 +146,25 @@ def test_an_error_names_the_provider(parts: SignInParts) -> None:
     with pytest.raises(ProviderUnavailableError):
         parts.login.begin("default", "/deep", parts.current())
     assert error.provider == "default"
+
+
+@pytest.mark.parametrize("way", ["challenge", "link", "late answer", "refusal"])
+def test_the_provider_is_told_what_languages_the_person_reads(clock: Clock, way: str) -> None:
+    parts = SignInParts(clock, ui_locales="browser")
+    accept = {"HTTP_ACCEPT_LANGUAGE": "en;q=0.5,nb"}
+    match way:
+        case "challenge":
+            challenge(parts, **accept)
+        case "link":
+            parts.login.answer(request({}, **accept), parts.current(), name="default")
+        case "late answer":
+            params = parts.begin()
+            parts.jar.clear()
+            parts.answer(params, **accept)
+        case _:
+            state = parts.begin()["state"]
+            parts.answer({"state": state, "error": "authentication_expired"}, **accept)
+    assert parts.provider.asked[-1][1]["languages"] == ("nb", "en")
 
 
 # The login URLs
