@@ -17,8 +17,9 @@ _INVISIBLE = re.compile(
 )
 
 # At DEBUG they log the Basic header, the code, the verifier and the tokens (requests-oauthlib, oauthlib), and
-# paths with their queries (urllib3).
+# paths with their queries (urllib3, which warns of a malformed header with the whole address).
 _LOGS_SECRETS = ("requests_oauthlib", "oauthlib", "urllib3")
+_QUERY = re.compile(r"\?[^\s)]*")
 
 
 def has_hidden(text: str) -> bool:
@@ -42,7 +43,7 @@ def new_id() -> str:
 
 
 def quiet_libraries() -> None:
-    """Keep requests-oauthlib, oauthlib and urllib3 from logging at DEBUG, where they log secrets.
+    """Keep requests-oauthlib, oauthlib and urllib3 from logging at DEBUG, where they log secrets, and queries at all.
 
     Handlers and levels stay as the operator set them. Calling it again changes nothing.
     """
@@ -54,15 +55,21 @@ def quiet_libraries() -> None:
         # yet, so the loggers of their modules are found by file name.
         for name in _modules(package):
             if name != package:
-                without_debug(logging.getLogger(name))
+                _quiet(logging.getLogger(name))
         # Last: the filter on the package says that all its modules have theirs.
-        without_debug(logger)
+        _quiet(logger)
 
 
 def without_debug(logger: logging.Logger) -> None:
     """Drop what is logged on *logger* itself at DEBUG. Calling it again changes nothing."""
     if not _is_without_debug(logger):
         logger.addFilter(_NoDebug())
+
+
+def _quiet(logger: logging.Logger) -> None:
+    without_debug(logger)
+    if not any(isinstance(each, _NoQuery) for each in logger.filters):
+        logger.addFilter(_NoQuery())
 
 
 def _is_without_debug(logger: logging.Logger) -> bool:
@@ -72,6 +79,14 @@ def _is_without_debug(logger: logging.Logger) -> bool:
 class _NoDebug(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno > logging.DEBUG
+
+
+class _NoQuery(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if "?" in text:
+            record.msg, record.args = _QUERY.sub("?[hidden]", text), ()
+        return True
 
 
 def _modules(package: str) -> Iterator[str]:

@@ -86,6 +86,19 @@ def test_what_libraries_say_above_debug_is_still_heard(
     assert [record.getMessage() for record in everything_logged()] == ["retrying"]
 
 
+@pytest.mark.requirement("R-dialects")
+def test_a_query_is_cut_from_what_libraries_say_above_debug(
+    everything_logged: Callable[[], list[logging.LogRecord]],
+) -> None:
+    quiet_libraries()
+    logging.getLogger("urllib3.connection").warning(
+        "(url=%s): %s", "https://a.example/x?secret=c4n4ry", "why"
+    )
+    assert [record.getMessage() for record in everything_logged()] == [
+        "(url=https://a.example/x?[hidden]): why"
+    ]
+
+
 def test_quieting_twice_changes_nothing_more() -> None:
     quiet_libraries()
     before = {name: list(logging.getLogger(name).filters) for name in logging.root.manager.loggerDict}

@@ -158,7 +158,7 @@ class HttpClient:
         return Deadline(self._timeouts.total)
 
     def send(self, request: Request, deadline: Deadline) -> Response:
-        """Send *request*, retried if it is a GET. A redirect is returned as it is.
+        """Send *request*, retried if it is a GET without a hidden query. A redirect is returned as it is.
 
         :raises ProviderUnavailableError: if no complete response comes in time.
         :raises ProviderError: ``answer_too_large`` if the body, as it is encoded, exceeds the request's limit.
@@ -170,11 +170,12 @@ class HttpClient:
                 closing(
                     manager.urlopen(
                         request.method,
-                        url,
+                        _address(request),
                         headers=dict(request.headers),
                         body=request.body,
                         redirect=False,
-                        retries=_GET_RETRIES if request.method == "GET" else False,
+                        # urllib3 logs the whole address with every retry.
+                        retries=_GET_RETRIES if request.method == "GET" and not request.query else False,
                         timeout=Timeout(connect=self._timeouts.connect, read=self._timeouts.read),
                         preload_content=False,
                         decode_content=False,
@@ -269,6 +270,11 @@ class HttpClient:
         if isinstance(error, ReadTimeoutError):
             return f"{host} fell silent before its answer was complete: it is too slow"
         return f"the connection to {host} broke off before the answer was complete ({type(error).__name__})"
+
+
+def _address(request: Request) -> str:
+    separator = "&" if "?" in request.url else "?"
+    return f"{request.url}{separator}{request.query}" if request.query else request.url
 
 
 def _read_body(response: BaseHTTPResponse, *, url: str, limit: int) -> bytes:

@@ -40,6 +40,8 @@ class Request:
     body: bytes | None = field(repr=False)
     #: how many bytes of the response's body are accepted
     limit: int
+    #: added to *url* when the request is sent, and nowhere else: it may hold secrets
+    query: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

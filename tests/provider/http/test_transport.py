@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import os
 import socket
 import ssl
@@ -23,8 +24,9 @@ import pytest
 from urllib3.util import connection as connecting
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
+from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.http.http_client import Deadline
-from oauth2_mw.provider.http.messages import Response, Timeouts
+from oauth2_mw.provider.http.messages import Request, Response, Timeouts
 from oauth2_mw.provider.http.transport import Transport, endpoint_problem
 from tests.support.hosts.certificates import self_signed
 from tests.support.providers.raw_server import raw_server
@@ -510,6 +512,81 @@ def test_no_detail_repeats_what_was_sent() -> None:
     with raw_server(b"nonsense") as server, pytest.raises(ProviderUnavailableError) as failure:
         Transport().post_form(server.origin + path, body=body, limit=10, headers=headers)
     assert "canary" not in "".join(traceback.format_exception(failure.value))
+
+
+# A query with secrets
+
+
+# Not written into the call, for the traceback.
+SECRETS = {"secret": "canary: %&ü", "code": "canary-2"}
+
+
+def ask_secretly(url: str) -> Response:
+    return Transport().get_hiding_query(url, query=SECRETS, limit=10)
+
+
+def test_a_hidden_query_is_sent_beside_that_of_the_address() -> None:
+    with raw_server(OK) as server:
+        response = ask_secretly(f"{server.origin}/token?tenant=a")
+        assert ask_secretly(f"{server.origin}/token").status == 200
+    query = b"secret=canary%3A+%25%26%C3%BC&code=canary-2 HTTP/1.1"
+    assert [head.splitlines()[0] for head in server.requests] == [
+        b"GET /token?tenant=a&" + query,
+        b"GET /token?" + query,
+    ]
+    assert "canary" not in repr(response)
+    assert response.url.endswith("/token?tenant=a")
+
+
+@pytest.mark.requirement("R-dialects")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"nonsense",
+        b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Go\r\nLocation: /next\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nbad header\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + b"x" * 20,
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+def test_a_hidden_query_is_sent_once_and_told_nowhere(
+    answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    quiet_libraries()
+    caplog.set_level(logging.DEBUG)
+    told = ""
+    with raw_server(answer) as server:
+        try:
+            ask_secretly(server.origin)
+        except (ProviderError, ProviderUnavailableError) as error:
+            told = "".join(traceback.format_exception(error))
+    assert len(server.requests) == 1
+    assert "canary" not in told + caplog.text
+
+
+@pytest.mark.requirement("R-dialects")
+def test_a_request_as_a_text_leaves_its_hidden_query_out() -> None:
+    assert "canary" not in repr(Request("GET", "https://a.example", {}, None, 10, query="canary"))
+
+
+@pytest.mark.requirement("R-dialects")
+def test_an_address_that_may_not_be_called_gets_no_hidden_query() -> None:
+    with pytest.raises(ProviderError, match="was not called") as refusal:
+        ask_secretly("http://op.example/token")
+    assert "canary" not in refusal.value.detail
+
+
+def test_an_object_is_posted_once() -> None:
+    with raw_server(failing(9)) as server:
+        response = Transport().post_json(server.origin, members={"code": "ü"}, limit=10)
+    assert response.status == 503
+    (request,) = server.requests
+    assert request.startswith(b"POST / HTTP/1.1")
+    assert b"content-type: application/json; charset=utf-8" in request.lower()
+    assert request.endswith(b'{"code": "\\u00fc"}')
 
 
 # Redirects
