@@ -16,7 +16,8 @@ _PROTOCOL_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 _PROOFS = MappingProxyType(
     {"email_verified": "email", "xms_edov": "email", "phone_number_verified": "phone_number"}
 )
-#: What counts as a proof under any setting. Every other value speaks against an address, whichever source says it.
+#: What counts as a proof under any setting; 1 equals ``True``. Every other value speaks against an address, whichever
+#: source says it.
 _PROVING = (True, "true", "1")
 
 
@@ -84,3 +85,13 @@ def merge_claims(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[st
         if merged[proof] is None:
             del merged[proof]
     return merged
+
+
+def with_entra_verification(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the claims of one source with Entra's ``xms_edov`` as ``email_verified``, which it never sends.
+
+    It says that the owner of the address's domain has verified it, as ``true``, 1, or the text ``"1"``.
+    """
+    if claims.get("email_verified") is not None or claims.get("xms_edov") is None:
+        return claims
+    return {**claims, "email_verified": claims["xms_edov"] in _PROVING}

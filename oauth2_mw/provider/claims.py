@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from oauth2_mw.audit import audit
@@ -14,12 +14,14 @@ from oauth2_mw.provider.claim_sources import (
     check_about_same,
     given_by,
     merge_claims,
+    with_entra_verification,
     without_protocol_claims,
 )
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.discovery.metadata_cache import MetadataCache
 from oauth2_mw.provider.endpoints.token import TokenResponse
-from oauth2_mw.provider.endpoints.userinfo import fetch_userinfo
+from oauth2_mw.provider.endpoints.userinfo import below, fetch_userinfo, get_resource
+from oauth2_mw.provider.further_claims import Access, further_claims
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.tokens.claim_checks import read_subject
 from oauth2_mw.provider.tokens.id_token import validate_id_token, validate_refreshed_id_token
@@ -102,10 +104,11 @@ class ClaimsReader:
                 self._go_on_without_userinfo(error, id_token)
         else:
             userinfo = self._userinfo(response, metadata, metadata.endpoint("userinfo_endpoint"))
-        merged = merge_claims(id_token, userinfo or {})
-        return UserClaims(
-            self._subject(merged), without_protocol_claims(merged), id_token, given_by(userinfo)
-        )
+        merged = self._merge(id_token, userinfo or {})
+        subject = self._subject(merged)
+        further = self._further_claims(merged, response, metadata, before={})
+        merged = without_protocol_claims({**merged, **further})
+        return UserClaims(subject, merged, id_token, given_by(userinfo) | further.keys())
 
     def for_refresh(
         self,
@@ -148,14 +151,20 @@ class ClaimsReader:
             self._go_on_without_userinfo(error, proved)
             if id_token is None:
                 return None
-            refreshed = KnownClaims(merge_claims(id_token, known.given_by_userinfo), known.from_userinfo)
+            refreshed = KnownClaims(self._merge(id_token, known.given_by_userinfo), known.from_userinfo)
         else:
             if id_token is None and userinfo is None:
                 return None
             both = (proved, userinfo or {}) if id_token is not None else (userinfo or {}, proved)
-            refreshed = KnownClaims(merge_claims(*both), given_by(userinfo))
+            refreshed = KnownClaims(self._merge(*both), given_by(userinfo))
         self._check_same_subject(refreshed.claims, subject)
-        return replace(refreshed, claims=without_protocol_claims(refreshed.claims))
+        try:
+            further = self._further_claims(refreshed.claims, response, metadata, before=known.claims)
+        except ProviderUnavailableError as error:
+            log.warning("after a refresh the claims stay what they were: %s", error.detail)
+            return None
+        claims = without_protocol_claims({**refreshed.claims, **further})
+        return KnownClaims(claims, refreshed.from_userinfo | further.keys())
 
     def _refreshed_id_token(
         self,
@@ -197,7 +206,7 @@ class ClaimsReader:
         *,
         known: KnownClaims,
         subject: str,
-    ) -> dict[str, Any] | None:
+    ) -> Mapping[str, Any] | None:
         """Return userinfo, or ``None`` if it is not worth a request."""
         if id_token is not None:
             return self._userinfo_beside(id_token, response, metadata)
@@ -217,7 +226,7 @@ class ClaimsReader:
 
     def _userinfo_beside(
         self, id_token: Mapping[str, Any], response: TokenResponse, metadata: ProviderMetadata
-    ) -> dict[str, Any] | None:
+    ) -> Mapping[str, Any] | None:
         """Return userinfo about the person of an ID token, or ``None`` if it is not worth a request."""
         if not self._is_worth_a_request(id_token):
             return None
@@ -234,6 +243,7 @@ class ClaimsReader:
     def _is_worth_a_request(self, known: Mapping[str, Any]) -> bool:
         if self._provider.userinfo != "when-needed":
             return self._provider.userinfo == "always"
+        known = self._with_verification(known)
         return any(path.get(known) is None for path in self._needed() | self._wishes)
 
     def _needed(self) -> frozenset[AttributePath]:
@@ -241,6 +251,7 @@ class ClaimsReader:
         return self._needs | self._provider.deciding_claims
 
     def _unknown(self, known: Mapping[str, Any]) -> bool:
+        known = self._with_verification(known)
         return any(path.get(known) is None for path in self._needed())
 
     def _go_on_without_userinfo(self, error: _Failure, known: Mapping[str, Any]) -> None:
@@ -253,17 +264,44 @@ class ClaimsReader:
             raise error
         audit("userinfo_unusable", code=error.code, provider=self._provider.name, detail=error.detail)
 
-    def _userinfo(self, response: TokenResponse, metadata: ProviderMetadata, url: str) -> dict[str, Any]:
+    def _with_verification(self, claims: Mapping[str, Any]) -> Mapping[str, Any]:
+        return with_entra_verification(claims) if self._provider.quirk == "entra" else claims
+
+    def _merge(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the claims of both, as ``merge_claims`` does."""
+        # Where the second says email_verified, nothing else is read as that of the first.
+        is_said = second.get("email_verified") is not None
+        return merge_claims(first if is_said else self._with_verification(first), second)
+
+    def _further_claims(
+        self,
+        known: Mapping[str, Any],
+        response: TokenResponse,
+        metadata: ProviderMetadata,
+        *,
+        before: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        access = Access(
+            self._provider,
+            get=lambda url: get_resource(self._transport, url, response.access_token),
+            below_userinfo=lambda path: below(metadata.endpoint("userinfo_endpoint"), path),
+        )
+        needed = {path.root for path in self._needed()}
+        wished = {path.root for path in self._wishes}
+        return further_claims(known, access, needed=needed, wished=wished, before=before)
+
+    def _userinfo(self, response: TokenResponse, metadata: ProviderMetadata, url: str) -> Mapping[str, Any]:
         def read_signed(token: str) -> dict[str, Any]:
             return validate_userinfo(token, self._validator(metadata))
 
-        return fetch_userinfo(
+        userinfo = fetch_userinfo(
             self._transport,
             url,
             response.access_token,
             quirk=self._provider.quirk,
             read_signed=read_signed if self._provider.is_oidc else None,
         )
+        return self._with_verification(userinfo)
 
     def _validator(self, metadata: ProviderMetadata) -> TokenValidator:
         return TokenValidator(self._provider, metadata, self._metadata.keys_for)

@@ -1,7 +1,7 @@
 """What some providers do in their own way, which no data of a preset can describe: named strategies for any preset.
 
-A strategy for userinfo takes the response and a function that fetches more with the same access token, and returns
-claims. A strategy for logouts says what the provider leaves out, or refuses.
+A strategy for userinfo makes claims of the response. A strategy for logouts says what the provider leaves out, or
+refuses. What a provider says at further addresses is asked by ``further_claims``.
 """
 
 from __future__ import annotations
@@ -15,31 +15,15 @@ from oauth2_mw.errors import ProviderError
 from oauth2_mw.settings.presets import QuirkName
 from oauth2_mw.settings.text import shown
 
-#: Fetches a path below the userinfo endpoint; raises as :func:`fetch_userinfo` does.
-Fetch = Callable[[str], Any]
-Quirk = Callable[[Mapping[str, Any], Fetch], Mapping[str, Any]]
+Quirk = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
-def github(claims: Mapping[str, Any], fetch: Fetch) -> Mapping[str, Any]:
-    """Add a hidden e-mail address from ``/user/emails``.
-
-    Only an address that is both primary and verified counts. Without the scope ``user:email`` there is none.
-    """
-    if claims.get("email") is not None:
-        return claims
-    try:
-        emails = fetch("/emails")
-    except ProviderError as error:
-        if error.code != "userinfo_refused":
-            raise
-        return claims
-    for entry in emails if isinstance(emails, list) else ():
-        if isinstance(entry, dict) and entry.get("primary") is True and entry.get("verified") is True:
-            return {**claims, "email": entry.get("email"), "email_verified": True}
-    return claims
+def github(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Say of the address in the profile that nothing proves it; ``further_claims`` asks which one is verified."""
+    return claims if claims.get("email") is None else {**claims, "email_verified": False}
 
 
-def unwrap_data(claims: Mapping[str, Any], _fetch: Fetch) -> Mapping[str, Any]:
+def unwrap_data(claims: Mapping[str, Any]) -> Mapping[str, Any]:
     """Unwrap ``{"code": 0, "msg": ..., "data": {...}}``, the form of Feishu and Lark; any other code is an error."""
     if claims.get("code", 0) != 0:
         raise ProviderError(
@@ -52,14 +36,14 @@ def unwrap_data(claims: Mapping[str, Any], _fetch: Fetch) -> Mapping[str, Any]:
     return data
 
 
-def ok_flag(claims: Mapping[str, Any], _fetch: Fetch) -> Mapping[str, Any]:
+def ok_flag(claims: Mapping[str, Any]) -> Mapping[str, Any]:
     """Raise the error in ``{"ok": false, "error": ...}``, which Slack sends with HTTP 200."""
     if claims.get("ok") is not True:
         raise ProviderError(f"the userinfo endpoint answered {shown(claims.get('error'))}", code="userinfo")
     return claims
 
 
-def unchanged(claims: Mapping[str, Any], _fetch: Fetch) -> Mapping[str, Any]:
+def unchanged(claims: Mapping[str, Any]) -> Mapping[str, Any]:
     """Take the response as it is, where the quirk is about something else."""
     return claims
 
@@ -72,6 +56,7 @@ QUIRKS: Mapping[QuirkName, Quirk] = MappingProxyType(
         "hydra": unchanged,
         "lemonldap": unchanged,
         "okta": unchanged,
+        "entra": unchanged,
     }
 )
 

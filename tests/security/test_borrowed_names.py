@@ -273,6 +273,75 @@ def test_the_application_reads_no_proof_beside_what_it_does_not_prove(
     assert proof not in claims
 
 
+# Entra never says email_verified: the owner of a domain has verified the address, or xms_edov does not say so
+
+
+def at_entra(
+    standin: StandIn, id_token: dict[str, Any], more: dict[str, Any] | None = None, **settings: Any
+) -> str | None:
+    """The user whom preset microsoft makes of the address in an ID token, with *more* in userinfo."""
+    standin.claims = {"oid": "user-1", **id_token}
+    standin.userinfo = {"sub": "user-1", **(more or {})}
+    settings = {"preset": "microsoft", "attribute_map": BY_ADDRESS, **settings}
+    with guarded(issuer=standin.issuer, client_secret=SECRET, **settings) as site:
+        page = site.browser().navigate(site.url + "/")
+        return site.app.seen[-1]["user"] if page.status == 200 else None
+
+
+@pytest.mark.requirement("R-verified")
+@pytest.mark.parametrize("edov", [True, "1", 1, "true"], ids=ascii)
+def test_entra_proves_an_address_by_xms_edov(standin: StandIn, edov: object) -> None:
+    assert at_entra(standin, {"email": CEO, "xms_edov": edov}) == CEO
+    # What the ID token proves needs no userinfo.
+    assert not standin.asked("/userinfo")
+
+
+@pytest.mark.requirement("R-verified")
+@pytest.mark.parametrize(
+    ("id_token", "userinfo"),
+    [
+        *(
+            ({"email": CEO, "xms_edov": edov}, {})
+            for edov in (False, "false", 0, "0", "", None, "True", 2, [True], {"email": True})
+        ),
+        ({"email": CEO, "xms_edov": True, "email_verified": False}, {}),
+        ({"email": CEO, "xms_edov": True, "email_verified": "1"}, {}),
+        ({"email": CEO, "xms_edov": True}, {"email": CEO, "email_verified": False}),
+        ({"email": CEO, "xms_edov": True}, {"email": CEO, "xms_edov": False}),
+        ({"email": CEO}, {"email": OTHER, "xms_edov": True}),
+        ({"xms_edov": True}, {"email": CEO}),
+        ({"email": CEO}, {}),
+    ],
+    ids=str,
+)
+def test_no_other_value_of_xms_edov_proves_an_address_nor_that_of_another_source(
+    standin: StandIn, id_token: dict[str, Any], userinfo: dict[str, Any]
+) -> None:
+    assert at_entra(standin, id_token, userinfo, userinfo="always") is None
+
+
+@pytest.mark.requirement("R-verified")
+def test_xms_edov_is_entras_word_alone(standin: StandIn) -> None:
+    assert at_entra(standin, {"email": CEO, "xms_edov": True}, preset="", subject="oid") is None
+
+
+@pytest.mark.requirement("R-verified")
+def test_the_address_of_a_github_profile_lets_nobody_in(standin: StandIn) -> None:
+    standin.oidc = False
+    standin.userinfo = {"id": 7, "login": "jane", "email": CEO}
+    standin.emails = [{"email": CEO, "primary": False, "verified": False}]
+    endpoints = {
+        "authorization_endpoint": f"{standin.url}/authorize",
+        "token_endpoint": f"{standin.url}/token",
+        "userinfo_endpoint": f"{standin.url}/userinfo",
+    }
+    settings = {"preset": "github", "client_auth_method": "client_secret_basic", **endpoints}
+    with guarded(client_secret=SECRET, allow="email_domain:corp.example", **settings) as site:
+        assert site.browser().navigate(site.url + "/").status == 403
+        standin.emails = [{"email": CEO, "primary": True, "verified": True}]
+        assert site.browser().navigate(site.url + "/").status == 200
+
+
 # Several paths, of which one leads to an address
 
 NAME_OR_ADDRESS = '{"username": ["preferred_username", "email"], "email": "email", "groups": "roles"}'

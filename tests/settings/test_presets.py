@@ -293,7 +293,7 @@ def test_a_preset_may_be_a_file_with_paths_relative_to_itself(tmp_path: Path) ->
         (b"[provider]\nissure = x\n", "holds issure, which is not a key of a provider"),
         (b"[provider]\npreset = github\n", "holds preset"),
         (b"[provider]\npublic_url = https://x.example.com\n", "holds public_url"),
-        (b"[provider]\nquirk = gihtub\n", "quirk 'gihtub'; there are github, hydra, lemonldap, ok-flag"),
+        (b"[provider]\nquirk = gihtub\n", "quirk 'gihtub'; there are entra, github, hydra, lemonldap"),
     ],
 )
 def test_a_preset_that_is_none_is_explained(tmp_path: Path, content: bytes | None, why: str) -> None:

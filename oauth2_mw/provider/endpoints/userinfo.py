@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.http.documents import DocumentError, present_members, read_json
+from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.quirks import QUIRKS
 from oauth2_mw.settings.presets import QuirkName
@@ -31,26 +32,25 @@ def fetch_userinfo(
 ) -> dict[str, Any]:
     """Return the claims that the userinfo endpoint gives for *access_token*, without those that have no value.
 
-    :param quirk: the name in ``quirks.QUIRKS`` of a change to the response, or ``None``.
+    :param quirk: the name in ``quirks.QUIRKS`` of what is made of the response, or ``None``.
     :param read_signed: reads a response of ``application/jwt``; ``None`` if there are no keys to validate it with.
     :raises ProviderUnavailableError: if no response comes, or 429 or 5xx.
     :raises ProviderError: ``userinfo_refused`` for any other 4xx; ``userinfo`` for a response that is not an object.
     :raises TokenError: if a signed response fails a check.
     """
-    claims = _fetch(transport, url, access_token, read_signed=read_signed)
+    claims = read_resource(get_resource(transport, url, access_token), read_signed=read_signed)
     if not isinstance(claims, dict):
         raise ProviderError(f"the answer of {url} is JSON, but not an object", code="userinfo")
     claims = present_members(claims)
-    if quirk is None:
-        return claims
-    return present_members(
-        QUIRKS[quirk](claims, lambda path: _fetch(transport, _below(url, path), access_token))
-    )
+    return claims if quirk is None else present_members(QUIRKS[quirk](claims))
 
 
-def _fetch(
-    transport: Transport, url: str, access_token: str, *, read_signed: ReadSigned | None = None
-) -> Any:
+def get_resource(transport: Transport, url: str, access_token: str) -> Response:
+    """Return the response of *url* to *access_token* (RFC 6750, section 2.1), whatever its status.
+
+    :raises ProviderUnavailableError: if no response comes.
+    :raises ProviderError: ``userinfo`` if the token is too long for a header.
+    """
     if len(access_token) > MAX_ACCESS_TOKEN:
         raise ProviderError(
             f"the access token is {len(access_token)} characters long, and {url} is asked with at most "
@@ -58,9 +58,12 @@ def _fetch(
             code="userinfo",
         )
     # No redirect is followed: the token is sent to the configured address alone.
-    response = transport.get_json(
-        url, limit=USERINFO_LIMIT, headers={"Authorization": f"Bearer {access_token}"}
-    )
+    return transport.get_json(url, limit=USERINFO_LIMIT, headers={"Authorization": f"Bearer {access_token}"})
+
+
+def read_resource(response: Response, *, read_signed: ReadSigned | None = None) -> Any:
+    """Return what a response says in JSON, or the claims of a signed one; raises as :func:`fetch_userinfo` does."""
+    url = response.url
     response.check_available()
     if response.status >= 400:
         raise ProviderError(
@@ -87,6 +90,7 @@ def _fetch(
         raise ProviderError(f"the answer of {url} cannot be used: {error}", code="userinfo") from error
 
 
-def _below(url: str, path: str) -> str:
+def below(url: str, path: str) -> str:
+    """Return the address of *path* below an endpoint, without its query."""
     parts = urlsplit(url)
     return parts._replace(path=parts.path.rstrip("/") + path, query="").geturl()
