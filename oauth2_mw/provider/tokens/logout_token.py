@@ -12,7 +12,7 @@ from typing import Any
 
 from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.jose.jws import TokenKind, VerifiedToken
-from oauth2_mw.provider.quirks import logout_quirk
+from oauth2_mw.provider.quirks import LogoutQuirk, logout_quirk
 from oauth2_mw.provider.tokens.claim_checks import (
     MAX_ID,
     check_subject,
@@ -59,9 +59,7 @@ def validate_logout_token(token: str, validator: TokenValidator, *, now: float) 
     :raises ProviderUnavailableError, ProviderError: if the provider's keys cannot be fetched.
     """
     provider = validator.provider
-    verified = validator.verify(token, LOGOUT_TOKEN)
-    if logout_quirk(provider.quirk).tokens_without_exp:
-        verified = _with_exp(verified)
+    verified = _with_exp(validator.verify(token, LOGOUT_TOKEN), logout_quirk(provider.quirk))
     claims = verified.claims
     _check_events(claims)
     _check_no_nonce(claims)
@@ -79,10 +77,19 @@ def validate_logout_token(token: str, validator: TokenValidator, *, now: float) 
     )
 
 
-def _with_exp(token: VerifiedToken) -> VerifiedToken:
-    """Return the token, with the end of its greatest age in place of an ``exp`` that is absent."""
+def _with_exp(token: VerifiedToken, quirk: LogoutQuirk) -> VerifiedToken:
+    """Return the token, with the end of its greatest age in place of an ``exp`` that may be absent, and is.
+
+    :raises TokenError: ``token_time`` if it must be there.
+    """
     if token.claims.get("exp") is not None:
         return token
+    if not quirk.tokens_without_exp:
+        raise TokenError(
+            f"the logout token has no exp: if the provider follows a draft, take a preset with quirk = lemonldap, "
+            f"which accepts such a token for {MAX_AGE // 60} minutes",
+            code="token_time",
+        )
     return replace(token, claims={**token.claims, "exp": read_date(token, "iat") + MAX_AGE})
 
 

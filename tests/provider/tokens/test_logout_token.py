@@ -417,6 +417,12 @@ def test_a_quirk_lets_the_age_alone_bound_a_token(quirk: str, exp: Any) -> None:
     assert refusal(token, quirk=quirk, now=NOW + 661) == "token_expired"
 
 
+@pytest.mark.parametrize("exp", [LEFT_OUT, None])
+def test_the_refusal_of_a_token_without_exp_names_the_quirk(exp: Any) -> None:
+    with pytest.raises(TokenError, match=r"no exp: .* quirk = lemonldap"):
+        validate(RSA.sign(claims(exp=exp), **TYPED))
+
+
 @pytest.mark.parametrize("quirk", [None, "github", "okta"])
 def test_without_that_quirk_exp_is_required(quirk: str | None) -> None:
     assert refusal(RSA.sign(claims(exp=LEFT_OUT), **TYPED), quirk=quirk) == "token_time"
