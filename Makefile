@@ -1,5 +1,6 @@
 # `make demo` and `make test` are the two commands a newcomer needs. Neither needs root; everything is
-# installed inside this folder (.venv, tests/integration/node/node_modules; build/debian, which apt-get fetches).
+# installed inside this folder (.venv, .venv-providers, tests/integration/node/node_modules; build/debian, which apt-get
+# fetches).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,14 +17,17 @@ REQUIREMENTS ?=
 
 VENV := .venv
 VENV_LOWEST := .venv-lowest
+# Providers in Python that are run here and never imported: what they need stays away from what we need.
+VENV_PROVIDERS := .venv-providers
 NODE := tests/integration/node
+CANAILLE := tests/integration/canaille_project
 # pytest rewrites every assertion, which takes seconds: what it made is kept for the next run, whatever the shell says.
 export PYTHONDONTWRITEBYTECODE =
 # As many processes as the machine has processors; one that has nothing left to do takes tests over from another.
 IN_PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install lint check check-deep integration requirements test test-lowest test-pythons demo bench fuzz mutation proofs docs clean
+.PHONY: help install lint check check-deep integration test-providers requirements test test-lowest test-pythons demo bench fuzz mutation proofs docs clean
 
 help:
 	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
@@ -31,8 +35,9 @@ help:
 	@echo "                 test with a few of its values"
 	@echo "make check-deep  the same with all values, properties at full budget, and coverage: a floor for the package, all"
 	@echo "                 of the security core"
-	@echo "make test        check-deep, then the tests against real providers, servers and a browser; last the requirements"
-	@echo "                 of tests/security/requirements.tsv that no test has proved"
+	@echo "make test        check-deep, then the tests against real servers and a browser, and test-providers; last the"
+	@echo "                 requirements of tests/security/requirements.tsv that no test has proved"
+	@echo "make test-providers sign-in, refresh and logout at providers that others wrote; docs/providers.rst says which"
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
 	@echo "make test-pythons the in-process tests under every Python from 3.11 to 3.14 that is found; where they passed is"
 	@echo "                 written into tests/support/pythons.tsv"
@@ -59,6 +64,11 @@ $(VENV_LOWEST)/.installed: setup.py pyproject.toml tests/support/lowest.py
 	$(VENV_LOWEST)/bin/$(PIP_INSTALL) --constraint $(VENV_LOWEST)/lowest.txt --editable '.[test]'
 	@touch $@
 
+$(VENV_PROVIDERS)/.installed: $(CANAILLE)/requirements.txt
+	@test -x $(VENV_PROVIDERS)/bin/python || $(PYTHON) -m venv $(VENV_PROVIDERS)
+	$(VENV_PROVIDERS)/bin/$(PIP_INSTALL) --requirement $<
+	@touch $@
+
 $(NODE)/node_modules/.installed: $(NODE)/package.json $(NODE)/package-lock.json $(NODE)/.npmrc
 	cd $(NODE) && npm ci --silent
 	@touch $@
@@ -81,14 +91,17 @@ check-deep: lint docs
 	@$(VENV)/bin/python -m tests.security.core
 
 integration: $(VENV)/.installed $(NODE)/node_modules/.installed
-	$(VENV)/bin/pytest -q -m integration $(PYTEST_ARGS)
+	$(VENV)/bin/pytest -q -m integration --ignore=tests/integration/providers $(PYTEST_ARGS)
 
-# After both kinds of tests: what counts is what passed in them.
+test-providers: $(VENV)/.installed $(VENV_PROVIDERS)/.installed $(NODE)/node_modules/.installed
+	$(VENV)/bin/pytest -q tests/integration/providers $(PYTEST_ARGS)
+
+# After all kinds of tests: what counts is what passed in them.
 requirements: $(VENV)/.installed
 	@$(VENV)/bin/python -m tests.security.requirements
 
 test:
-	@for target in check-deep integration requirements; do \
+	@for target in check-deep integration test-providers requirements; do \
 	    SECONDS=0; $(MAKE) --no-print-directory $$target; echo "make $$target: $$SECONDS seconds"; \
 	done
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote, urldefrag, urlencode, urlsplit
 
+from urllib3.filepost import encode_multipart_formdata
+
 from tests.support.browser.cookie_jar import Context, CookieJar, is_loopback
 from tests.support.browser.page import Form, Page, resolve
 from tests.support.browser.request import Request, form_action, origin_of, request_headers, source_allows
@@ -136,9 +138,8 @@ class Browser:
         pairs = [*chosen.fill(**values).fields, *_pressed(chosen, button)]
         url, body, headers = chosen.action, None, {}
         if chosen.method == "POST":
-            assert chosen.enctype == "application/x-www-form-urlencoded", f"enctype {chosen.enctype}"
-            body = urlencode(pairs).encode()
-            headers = {"Content-Type": chosen.enctype}
+            body, content_type = _encoded(chosen, pairs)
+            headers = {"Content-Type": content_type}
         else:
             url = resolve(url, "?" + urlencode(pairs))
         request = Request(
@@ -333,6 +334,14 @@ class Browser:
 
 def _stops(stop: Stop, target: str) -> bool:
     return target.startswith(stop) if isinstance(stop, str) else stop(target)
+
+
+def _encoded(form: Form, pairs: list[tuple[str, str]]) -> tuple[bytes, str]:
+    """The body of a form that is posted, and its type."""
+    if form.enctype == "multipart/form-data":
+        return encode_multipart_formdata(pairs)
+    assert form.enctype == "application/x-www-form-urlencoded", f"enctype {form.enctype}"
+    return urlencode(pairs).encode(), form.enctype
 
 
 def _pressed(form: Form, button: str | None) -> list[tuple[str, str]]:

@@ -254,6 +254,7 @@ def scripted(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             b"<input type=checkbox name=c><button name=go value=yes>Sign in</button>"
             b"<button>No</button></form>"
             b"<form id=away method=post action='/to/303?http://localhost:9/'></form>"
+            b"<form id=parts method=post action='/seen' enctype='multipart/form-data'><input name=password></form>"
         ]
     start_response("200 OK", [("Content-Type", "application/json")])
     seen = {key: value for key, value in environ.items() if isinstance(value, str)}
@@ -311,6 +312,15 @@ def test_the_second_button_can_be_pressed_and_an_unknown_input_is_an_error(serve
     with pytest.raises(AssertionError, match="no input 'password'"):
         browser.submit(password="x")
     assert browser.submit(button="No").json()["body"] == "login=&t=%261"
+
+
+def test_a_form_of_parts_is_sent_in_parts(server: str) -> None:
+    browser = Browser()
+    browser.navigate(f"{server}/form")
+    seen = browser.submit("parts", password="ä b").json()
+    boundary = seen["CONTENT_TYPE"].removeprefix("multipart/form-data; boundary=")
+    part = 'Content-Disposition: form-data; name="password"\r\n\r\nä b'
+    assert seen["body"] == f"--{boundary}\r\n{part}\r\n--{boundary}--\r\n"
 
 
 def test_no_referrer_makes_the_origin_null_as_in_chromium(server: str) -> None:

@@ -122,10 +122,11 @@ def new_session(
 
 
 @contextmanager
-def guarded(*, clocks: Any = SYSTEM_CLOCKS, **keys: Any) -> Iterator[Guarded]:
+def guarded(*, clocks: Any = SYSTEM_CLOCKS, port: Any = 0, **keys: Any) -> Iterator[Guarded]:
     """Serve an application behind the middleware.
 
     :param clocks: what tells the time to its sessions.
+    :param port: where it listens; by default one that the system picks.
     :param keys: settings, as ``Settings.from_mapping`` takes them.
     """
     settings = make_settings(**keys)
@@ -139,7 +140,7 @@ def guarded(*, clocks: Any = SYSTEM_CLOCKS, **keys: Any) -> Iterator[Guarded]:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        with serve(outer) as loopback:
+        with serve(outer, port=port) as loopback:
             yield Guarded(app, middleware, settings, settings.public_url, loopback, audit)
     finally:
         logger.removeHandler(handler)

@@ -33,12 +33,13 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serve(app: WSGIApplication, *, certificate: Path | None = None) -> Iterator[str]:
+def serve(app: WSGIApplication, *, port: int = 0, certificate: Path | None = None) -> Iterator[str]:
     """Serve ``app`` and yield its origin, ``http://127.0.0.1:PORT``.
 
+    :param port: by default one that the system picks.
     :param certificate: a file with a certificate and its key; with it the origin is ``https``.
     """
-    with _Server(("127.0.0.1", 0), _Quiet) as server:
+    with _Server(("127.0.0.1", port), _Quiet) as server:
         server.set_app(app)
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

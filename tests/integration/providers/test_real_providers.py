@@ -1,0 +1,148 @@
+"""Providers that others wrote, each with our preset for it: what ``counterparts.tsv`` says works does work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.browser.jar import Browser
+from tests.support.clock import ShiftedClocks
+from tests.support.hosts.guarded import Guarded, guarded
+from tests.support.hosts.processes import free_port
+from tests.support.providers import counterparts
+from tests.support.providers.counterparts import Counterpart, Expected
+
+HOUR = 3600
+OURS = "/auth/oauth2"
+APP, WIKI = "https://app.example", "https://wiki.example"
+
+
+@pytest.fixture(scope="module", params=counterparts.expected(), ids=lambda works: works.name)
+def works(request: pytest.FixtureRequest) -> Expected:
+    """What works with a provider: every test meets every one."""
+    expected: Expected = request.param
+    return expected
+
+
+@pytest.fixture(scope="module")
+def provider(works: Expected, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counterpart]:
+    with counterparts.START[works.name](tmp_path_factory.mktemp(works.name)) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A person's browser, and two applications that are registered with one provider."""
+
+    provider: Counterpart
+    browser: Browser
+    clock: ShiftedClocks
+    app: Guarded
+    wiki: Guarded
+
+    def sign_in(self, site: Guarded, path: str = "/") -> dict[str, Any]:
+        """What an application is told of Jane, who opens one of its pages and signs in where she is asked to."""
+        page = self.browser.navigate(site.url + path)
+        if self.browser.origin == self.provider.origin:
+            page = self.provider.sign_in(self.browser)
+        assert (page.status, page.url) == (200, site.url + path), self._story(site)
+        seen: dict[str, Any] = page.json()
+        return seen
+
+    def sign_out(self, site: Guarded) -> bool:
+        """Sign out of an application, and where that leads to the provider there too; return whether it does."""
+        page = self.browser.navigate(f"{site.url}{OURS}/logout/", initiator=site.url)
+        went_on = any(step.url.startswith(self.provider.origin) for step in self.browser.steps[-3:])
+        if self.browser.origin == self.provider.origin:
+            page = self.provider.sign_out(self.browser)
+        assert page.status == 200, self._story(site)
+        assert page.url.startswith(f"{site.url}{OURS}/logout/done/"), self._story(site)
+        return went_on
+
+    def is_signed_in(self, site: Guarded) -> bool:
+        return self.browser.tab().navigate(site.url + "/", follow=False).status == 200
+
+    def _story(self, site: Guarded) -> str:
+        assert self.browser.page is not None
+        return "\n".join((self.browser.transcript, self.browser.page.visible_text, *site.audit))
+
+
+@contextmanager
+def visit(provider: Counterpart, works: Expected, folder: Path) -> Iterator[Visit]:
+    clock = ShiftedClocks()
+    with ExitStack() as stack:
+        sites = []
+        for origin in (APP, WIKI):
+            port = free_port()
+            registered = provider.register(
+                redirect_uri=f"{origin}{OURS}/login/callback/",
+                post_logout_redirect_uri=f"{origin}{OURS}/logout/done/",
+                # What ends TLS is not there: the provider comes straight to the application.
+                backchannel_logout_uri=f"http://127.0.0.1:{port}{OURS}/backchannel-logout/",
+            )
+            keys = {
+                "preset": works.preset,
+                "public_url": origin,
+                "session": f"sqlite:///{folder}/{port}.db",
+                "keep_tokens": "id refresh access",
+                "environ": {"HTTP_X_ACCESS_TOKEN": "access_token"},
+                **registered,
+            }
+            sites.append(stack.enter_context(guarded(clocks=clock.clocks, port=port, **keys)))
+        app, wiki = sites
+        yield Visit(provider, Browser(behind_tls={APP: app.loopback, WIKI: wiki.loopback}), clock, app, wiki)
+
+
+@pytest.fixture
+def jane(provider: Counterpart, works: Expected, tmp_path: Path) -> Iterator[Visit]:
+    """Jane's browser, in which she has not signed in anywhere yet."""
+    with visit(provider, works, tmp_path) as visiting:
+        yield visiting
+
+
+def test_a_person_signs_in_and_arrives_where_she_wanted_to_go(jane: Visit, works: Expected) -> None:
+    seen = jane.sign_in(jane.app, "/deep/page?x=1&y=%2F")
+    assert (seen["user"], seen["path"], seen["query"]) == (works.user, "/deep/page", "x=1&y=%2F")
+    identity = jane.app.app.seen[-1]["Identity"]
+    assert sorted(identity.groups) == sorted(works.groups)
+    assert identity.name in ("Jane Roe", None)
+
+
+def test_who_is_signed_in_at_the_provider_is_not_asked_again(jane: Visit, works: Expected) -> None:
+    jane.sign_in(jane.app)
+    assert jane.sign_in(jane.wiki)["user"] == works.user
+
+
+def test_an_access_token_is_refreshed(jane: Visit, works: Expected) -> None:
+    first = jane.sign_in(jane.app)
+    # A token that is a JWT says when it was issued: those of one second would be the same.
+    time.sleep(1.1)
+    jane.clock.ahead = HOUR - 20
+    second = jane.browser.fetch(jane.app.url + "/").json()
+    tokens = {seen["environ"]["HTTP_X_ACCESS_TOKEN"] for seen in (first, second)}
+    assert len(tokens) == (2 if works.refresh else 1), jane.app.audit
+    assert second["user"] == works.user
+
+
+def test_who_signs_out_is_signed_out_here_and_at_the_provider(jane: Visit, works: Expected) -> None:
+    jane.sign_in(jane.app)
+    went_on = jane.sign_out(jane.app)
+    assert went_on == works.logout_there
+    assert not jane.is_signed_in(jane.app)
+    jane.browser.navigate(jane.app.url + "/")
+    # Nobody is signed in there any more: the provider shows a page.
+    assert jane.browser.origin == jane.provider.origin
+
+
+def test_a_logout_at_the_provider_ends_the_session_here(jane: Visit, works: Expected) -> None:
+    jane.sign_in(jane.app)
+    jane.sign_in(jane.wiki)
+    jane.sign_out(jane.wiki)
+    assert not jane.is_signed_in(jane.wiki)
+    jane.provider.process.wait_until(lambda: jane.is_signed_in(jane.app) != works.backchannel)
