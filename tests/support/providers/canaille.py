@@ -57,6 +57,9 @@ class Canaille:
                 page = browser.submit("answer", button="accept")
         return page
 
+    def remembers(self, browser: Browser) -> bool:
+        return browser.tab().navigate(f"{self.origin}/profile/jane", follow=False).status == 200
+
     def sign_out(self, browser: Browser) -> Page:
         """Agree to sign out."""
         return browser.submit("answer", button="logout")

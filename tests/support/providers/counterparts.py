@@ -14,6 +14,7 @@ from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
 from tests.support.hosts.processes import Child
 from tests.support.providers.canaille import canaille
+from tests.support.providers.emulate import emulated
 from tests.support.providers.glewlwyd import glewlwyd
 
 #: what each does: a row a provider, of which the documentation makes a table
@@ -39,6 +40,10 @@ class Counterpart(Protocol):
         """Do what Jane does at the provider's pages until the browser is back at the application."""
         ...
 
+    def remembers(self, browser: Browser) -> bool:
+        """Whether Jane is signed in there, in that browser."""
+        ...
+
     def sign_out(self, browser: Browser) -> Page:
         """Answer the provider's question whether to sign out there too, if it has one, and follow where it leads."""
         ...
@@ -46,7 +51,11 @@ class Counterpart(Protocol):
 
 #: each takes a folder of its own
 START: Mapping[str, Callable[[Path], AbstractContextManager[Counterpart]]] = MappingProxyType(
-    {"glewlwyd": glewlwyd, "canaille": canaille}
+    {
+        "glewlwyd": glewlwyd,
+        "canaille": canaille,
+        **{name: emulated(name) for name in ("google", "microsoft", "okta", "apple")},
+    }
 )
 
 
@@ -57,9 +66,11 @@ class Expected:
     name: str
     #: a built-in one, or the path of a file beside the table
     preset: str
-    #: ``REMOTE_USER``, once Jane has signed in
+    #: ``REMOTE_USER``, once Jane has signed in; ``sub``: the subject, which is another one each time
     user: str
     groups: tuple[str, ...]
+    #: whether it remembers who has signed in there
+    single_sign_on: bool
     refresh: bool
     logout_there: bool
     backchannel: bool
@@ -74,6 +85,7 @@ def expected() -> list[Expected]:
                 preset=str(TABLE.parent / row["preset"]) if row["preset"].endswith(".ini") else row["preset"],
                 user=row["user"],
                 groups=tuple(row["groups"].split()),
+                single_sign_on=row["single sign-on"] == "yes",
                 refresh=row["refresh"] == "yes",
                 logout_there=row["logout there"] == "yes",
                 backchannel=row["back-channel"] == "yes",

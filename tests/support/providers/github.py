@@ -8,22 +8,21 @@ from contextlib import contextmanager
 
 from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
-from tests.support.hosts.processes import Child
 from tests.support.providers.clients import Client
-from tests.support.providers.control import control
-from tests.support.providers.node import start_script
+from tests.support.providers.emulate import Emulator, emulator
 
 
 class GitHub:
     """One running emulator. Known logins: ``octocat``, and ``hidden`` who has neither name nor e-mail address."""
 
-    def __init__(self, origin: str, control_origin: str, process: Child) -> None:
+    def __init__(self, running: Emulator) -> None:
+        origin = running.origin
         self.origin = origin
-        self.process = process
+        self.process = running.process
         self.authorization_endpoint = f"{origin}/login/oauth/authorize"
         self.token_endpoint = f"{origin}/login/oauth/access_token"
         self.userinfo_endpoint = f"{origin}/user"
-        self._control_origin = control_origin
+        self._running = running
         self._numbers = itertools.count(1)
 
     def register(
@@ -43,7 +42,7 @@ class GitHub:
             "client_secret": client_secret,
             "redirect_uris": list(redirect_uris),
         }
-        control(self._control_origin, "POST", "/_test/clients", wanted)
+        self._running.register(wanted)
         return client
 
     def settings(self, client: Client) -> dict[str, str]:
@@ -58,15 +57,15 @@ class GitHub:
 
     def sign_in(self, browser: Browser, login: str = "octocat") -> Page:
         """Choose a person on the page that the emulator shows."""
-        assert browser.page is not None and browser.origin == self.origin, browser.transcript
-        form = next((form for form in browser.page.forms if form.value("login") == login), None)
-        assert form is not None, browser.page.text
-        return browser.submit(form)
+        return self._running.choose(browser, login)
 
 
 @contextmanager
 def github() -> Iterator[GitHub]:
     """Start the emulator on 127.0.0.1."""
-    with start_script("emulate", "--require", "./emulate_loopback.cjs", "github.mjs") as process:
-        ready = process.wait_for_line(r"^ready (\S+) (\S+)")
-        yield GitHub(ready[1], ready[2], process)
+    people = [
+        {"login": "octocat", "name": "The Octocat", "email": "octocat@github.example"},
+        {"login": "hidden", "name": None, "email": None},
+    ]
+    with emulator("github", {"users": people}, clients="oauth_apps") as running:
+        yield GitHub(running)

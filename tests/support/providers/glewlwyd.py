@@ -104,10 +104,13 @@ class Glewlwyd:
         """Type the password if it is asked for, and agree to what the application wants to know."""
         assert browser.page is not None and browser.origin == self.origin, browser.transcript
         asked = dict(parse_qsl(urlsplit(browser.page.url).query))
-        if browser.fetch(f"{self.origin}/api/profile_list").status == 401:
+        if not self.remembers(browser):
             self._api(browser, "POST", "/auth/", {"username": "jane", "password": _PASSWORD})
         self._api(browser, "PUT", f"/auth/grant/{asked['client_id']}", {"scope": asked["scope"]})
         return browser.navigate(f"{asked['callback_url']}&g_continue", initiator=self.origin)
+
+    def remembers(self, browser: Browser) -> bool:
+        return browser.tab().fetch(f"{self.origin}/api/profile_list").status == 200
 
     def sign_out(self, browser: Browser) -> Page:
         """Agree to the end of the session, and follow where that leads."""
