@@ -86,6 +86,13 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "A sign-in that this browser had begun did not lead to a session. See ``code``.",
             ),
             _warning(
+                "destination_lost",
+                "detail",
+                "What a person asked for cannot be kept while they sign in, or no longer: it is too long for a cookie, "
+                "or a browser would ask for something else if it were sent back there. The page says so, and leads to "
+                "the start page.",
+            ),
+            _warning(
                 "refused",
                 "ref code provider detail",
                 "Another request was answered with an error page. See ``code``.",

@@ -7,7 +7,7 @@ against an oracle: a WHATWG URL parser for destinations, three path normalisers 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from unicodedata import normalize
 from urllib.parse import quote, unquote_to_bytes
 
@@ -15,6 +15,8 @@ from oauth2_mw.errors import BadRequestError
 
 #: Characters; a destination travels in cookies, queries and a ``Location``.
 MAX_DESTINATION = 2048
+#: Characters of an address that a browser has asked of us; the usual servers read no longer request line.
+MAX_ASKED = 8192
 #: Fields of one query string or form.
 MAX_FIELDS = 50
 
@@ -30,6 +32,8 @@ _PATH_SAFE = "/:@!$&'()*+,;="
 _QUERY_SAFE = _PATH_SAFE + "?%"
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Those of ASCII: the others are octets of letters, in UTF-8 and in the encodings before it.
+_CONTROL_OCTET = re.compile("[\x00-\x1f\x7f]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LINE_BREAKS = str.maketrans("\r\n\t", "   ")
 _NOT_ALPHANUMERIC = re.compile(r"[^0-9A-Z]+")
@@ -131,21 +135,67 @@ def _resolved(path: str) -> str:
     return "/" + "".join(f"{segment}/" for segment in kept) + ("" if last in (".", "..") else last)
 
 
-def browser_path(mount: str, path_info: str, query_string: str) -> str:
-    """Return the path and query of a request as the browser sees them, for ``safe_destination`` to judge.
+def browser_path(
+    mount: str, path_info: str, query_string: str, *, script_name: str = "", raw_uris: Iterable[str] = ()
+) -> str:
+    """Return the path and query of a request as the browser sees them, for one of the two judges of destinations.
 
     :param mount: the path of ``public_url``, empty at the root.
     :param path_info: ``PATH_INFO``, a native string (PEP 3333).
     :param query_string: ``QUERY_STRING``, a native string.
+    :param script_name: ``SCRIPT_NAME``, empty or *mount*.
+    :param raw_uris: the request target as servers may tell it beside, with its path still encoded. The first counts
+        that is a path which decodes to what the application routes on.
 
     Every input gives a result. One that is too long is cut, but the result is still too long for a destination.
     """
-    octets = path_info[: MAX_DESTINATION + 1].encode("latin-1", "replace")
+    path_info, query_string = path_info[: MAX_ASKED + 1], query_string[: MAX_ASKED + 1]
+    octets = path_info.encode("latin-1", "replace")
     path = mount + quote(octets, safe=_PATH_SAFE)
+    for raw_uri in raw_uris:
+        raw_path = raw_uri[: 4 * MAX_ASKED].partition("?")[0].encode("latin-1", "replace")
+        if raw_path.startswith(f"{script_name}/".encode()) and (
+            unquote_to_bytes(raw_path) == script_name.encode("latin-1", "replace") + octets
+        ):
+            path = mount + quote(raw_path[len(script_name) :], safe=_PATH_SAFE + "%")
+            break
     if not query_string:
         return path
-    octets = query_string[: MAX_DESTINATION + 1].encode("latin-1", "replace")
-    return f"{path}?{quote(octets, safe=_QUERY_SAFE)}"
+    return f"{path}?{quote(query_string.encode('latin-1', 'replace'), safe=_QUERY_SAFE)}"
+
+
+def asked_destination(
+    value: str, *, mount: str, own_prefix: str, own_paths: Collection[str] = ()
+) -> str | None:
+    """Return an address that this browser has itself asked of us, or ``None`` if it may not be sent there again.
+
+    It keeps its octets, where :func:`safe_destination` refuses what another program could read otherwise: the browser
+    asks for no more than it did before. So it must come from nowhere else, and is only to be sent after our origin.
+
+    :param value: what :func:`browser_path` returned, or what this function returned before.
+    :param mount: the path of ``public_url``, plain ASCII, empty at the root.
+    :param own_prefix: ``mount`` and ``prefix``; and *own_paths*, further endpoints of our own, mount included.
+
+    The result lies inside *mount*, is a path and query as in RFC 3986, and is returned unchanged when it is judged
+    again. A segment of dots is refused: browsers resolve it, and would ask for something else.
+    """
+    if not value.isascii():
+        return None
+    path, _, query = value.partition("?")
+    if path == mount:
+        path += "/"
+    decoded = unquote_to_bytes(path).decode("latin-1")
+    if (
+        not path.startswith(mount + "/")
+        or _CONTROL_OCTET.search(decoded)
+        or _DOT_SEGMENT.search(decoded.replace("\\", "/"))
+        or _is_own(decoded, own_prefix, own_paths)
+    ):
+        return None
+    built = quote(path, safe=_PATH_SAFE + "%")
+    if query:
+        built += "?" + quote(query, safe=_QUERY_SAFE)
+    return built if len(built) <= MAX_ASKED else None
 
 
 def safe_destination(
@@ -192,9 +242,7 @@ def _decoded_path(path: str, own_prefix: str, own_paths: Collection[str]) -> str
     layers = [path]
     while True:
         layer = layers[-1]
-        if _is_harmful(layer) or layer == own_prefix or layer.startswith(own_prefix + "/"):
-            return None
-        if layer in own_paths:
+        if _is_harmful(layer) or _is_own(layer, own_prefix, own_paths):
             return None
         try:
             decoded = unquote_to_bytes(layer).decode("utf-8")
@@ -205,6 +253,10 @@ def _decoded_path(path: str, own_prefix: str, own_paths: Collection[str]) -> str
         if len(layers) > _MAX_DECODINGS:
             return None
         layers.append(decoded)
+
+
+def _is_own(path: str, own_prefix: str, own_paths: Collection[str]) -> bool:
+    return path == own_prefix or path.startswith(own_prefix + "/") or path in own_paths
 
 
 def _is_harmful(path: str) -> bool:

@@ -13,6 +13,8 @@ from hypothesis import assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from oauth2_mw.boundary import (
+    MAX_ASKED,
+    asked_destination,
     browser_path,
     contains_control,
     is_ambiguous_path,
@@ -714,12 +716,185 @@ def test_a_request_for_a_hostile_path_leaves_no_destination(info: str) -> None:
 def test_an_over_long_path_or_query_leaves_no_destination() -> None:
     assert at_root(browser_path("", "/" + "a" * 100_000, "")) is None
     assert at_root(browser_path("", "/page", "a" * 100_000)) is None
-    assert len(browser_path("", "/" + "a" * 100_000, "a" * 100_000)) < 5000
+    assert len(browser_path("", "/" + "a" * 100_000, "a" * 100_000)) < 17_000
 
 
 @given(st.text(), st.text())
 def test_any_path_and_query_can_be_judged(info: str, query: str) -> None:
     built = at_core(browser_path("/core", info, query))
+    assert built is None or built.startswith("/core/")
+
+
+# What this browser has asked of us itself
+
+
+def asked_at(
+    mount: str, info: str, query: str = "", *, script_name: str = "", raw_uris: tuple[str, ...] = ()
+) -> str | None:
+    """The destination that a request leaves, checked as a browser would read it after our origin."""
+    seen = browser_path(mount, info, query, script_name=script_name, raw_uris=raw_uris)
+    own = f"{mount}/auth/oauth2"
+    built = asked_destination(seen, mount=mount, own_prefix=own, own_paths={f"{mount}/old/callback"})
+    if built is not None:
+        assert re.fullmatch(r"/[A-Za-z0-9._~!$&'()*+,;=:@/%-]*(\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)?", built)
+        url = ada_url.URL(ORIGIN + built)
+        assert url.origin == ORIGIN
+        assert url.pathname == built.partition("?")[0]
+        assert url.pathname.startswith(mount + "/")
+        assert (url.username, url.password, url.hash) == ("", "", "")
+        # The browser asks for the same once more: the same application sees the same path.
+        octets = unquote_to_bytes(url.pathname)
+        assert octets == (mount + (info or "/")).encode("latin-1")
+        assert not (info == "/auth/oauth2" or info.startswith("/auth/oauth2/") or info == "/old/callback")
+        again = asked_destination(built, mount=mount, own_prefix=own, own_paths={f"{mount}/old/callback"})
+        assert again == built
+    return built
+
+
+@pytest.mark.requirement("R-destination")
+@pytest.mark.parametrize(
+    ("target", "kept"),
+    [
+        ("/a%2Fb//c?x=%ff", "/a%2Fb//c?x=%ff"),
+        ("/a%2fb", "/a%2fb"),
+        ("//evil.example/x", "//evil.example/x"),
+        ("/%2Fevil.example", "/%2Fevil.example"),
+        ("/caf%E9", "/caf%E9"),
+        ("/%80%92?q=%A4", "/%80%92?q=%A4"),
+        ("/%C3%A4", "/%C3%A4"),
+        ("/%ed%a0%80/%c0%ae", "/%ed%a0%80/%c0%ae"),
+        ("/page%EF%BC%8Fx", "/page%EF%BC%8Fx"),
+        ("/a;b=c/%3B/a%5Cb", "/a;b=c/%3B/a%5Cb"),
+        ("/100%25", "/100%25"),
+        ("/%252e%252e/x", "/%252e%252e/x"),
+        ("/x?a=%zz&b=100%&c=//x?y", "/x?a=%zz&b=100%&c=//x?y"),
+        ('/x"<>?a="', "/x%22%3C%3E?a=%22"),
+        ("/", "/"),
+    ],
+)
+@pytest.mark.parametrize("key", [0, 1])
+def test_what_a_browser_asked_for_keeps_its_octets(target: str, kept: str, key: int) -> None:
+    query = target.partition("?")[2]
+    raw_uris = ("http://app.example" + target,) * key + (target,)
+    assert asked_at("", path_info(target), query, raw_uris=raw_uris) == kept
+    assert asked_at("/core", path_info(target), query, raw_uris=raw_uris) == "/core" + kept
+    raw_uris = tuple(f"/core{raw_uri}" for raw_uri in raw_uris)
+    assert (
+        asked_at("/core", path_info(target), query, script_name="/core", raw_uris=raw_uris) == "/core" + kept
+    )
+
+
+@pytest.mark.requirement("R-destination")
+@pytest.mark.parametrize(
+    "raw_uri",
+    [
+        "",
+        "*",
+        "/other",
+        "/a/c",
+        "/a/b/",
+        "//a/b",
+        "/a%252Fb",
+        "a%2Fb",
+        "http://app.example/a%2Fb",
+        "https://evil.example/a/b",
+        "/core/a%2Fb",
+        "/\u20ac/a%2Fb",
+        "/a%2Fb#c",
+        "/a%2F" + "b" * 100_000,
+    ],
+)
+def test_a_raw_address_that_is_not_what_the_application_routes_on_is_passed_over(raw_uri: str) -> None:
+    assert asked_at("", "/a/b", "x", raw_uris=(raw_uri,)) == "/a/b?x"
+    assert asked_at("", "/a/b", "x", raw_uris=(raw_uri, "/a%2Fb")) == "/a%2Fb?x"
+    if raw_uri != "/core/a%2Fb":
+        assert asked_at("/core", "/a/b", "x", script_name="/core", raw_uris=(raw_uri,)) == "/core/a/b?x"
+
+
+@pytest.mark.parametrize("raw_uri", ["/c%6Fre/a%2Fb", "/core%2Fa%2Fb", "/a%2Fb"])
+def test_a_raw_address_begins_with_the_mount_to_the_letter(raw_uri: str) -> None:
+    assert asked_at("/core", "/a/b", script_name="/core", raw_uris=(raw_uri,)) == "/core/a/b"
+
+
+@pytest.mark.requirement("R-destination")
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/..",
+        "/.",
+        "/../x",
+        "/a/../../x",
+        "/a/..//evil.example",
+        "/%2e%2e/x",
+        "/a/%2E./x",
+        "/a%2F..%2Fb",
+        "/a/..%2fauth/oauth2/logout/",
+        "/a/..;/x",
+        "/a/..%5Cx",
+        "/a%5C..%5C..%5Cx",
+        "/a/.. /x",
+        "/auth/oauth2",
+        "/auth/oauth2/",
+        "/auth/oauth2/logout/",
+        "/auth%2Foauth2/logout/",
+        "/%61uth/oauth2/login/",
+        "/old/callback",
+        "/old%2Fcallback",
+        "/page%0d%0aSet-Cookie:%20a=b",
+        "/page%00",
+        "/%09/evil.example",
+        "/page%7f",
+        "http://evil.example/x",
+        "https://app.example@evil.example/",
+        "evil.example",
+        "*",
+        "@evil.example/",
+        ".evil.example/",
+        ":8443/",
+        "\\evil.example",
+    ],
+)
+def test_a_request_to_which_no_browser_may_be_sent_back_leaves_no_destination(target: str) -> None:
+    """Dots that browsers resolve, our own endpoints, controls, and what is no path."""
+    info = path_info(target)
+    for raw_uri in ("", target):
+        assert asked_at("", info, raw_uris=(raw_uri,)) is None
+        assert asked_at("/core", info, raw_uris=(raw_uri,)) is None
+        assert asked_at("/core", info, script_name="/core", raw_uris=(f"/core{raw_uri}",)) is None
+
+
+@pytest.mark.requirement("R-destination", "3d")
+@pytest.mark.parametrize("value", HOSTILE, ids=ascii)
+def test_a_hostile_request_is_sent_back_to_itself_or_nowhere(value: str) -> None:
+    info = value.encode("utf-8", "surrogatepass").decode("latin-1")
+    for path in (info, path_info(value.encode("ascii", "replace").decode())):
+        for mount in ("", "/core"):
+            asked_at(mount, path, raw_uris=(value,))
+            asked_at(mount, path, info.partition("?")[2], script_name=mount, raw_uris=(mount + value,))
+
+
+@given(LEADS, st.lists(PIECES, max_size=8).map("".join), st.text(max_size=20))
+@settings(max_examples=600)
+def test_every_request_is_sent_back_to_itself_or_nowhere(lead: str, rest: str, query: str) -> None:
+    target = (lead + rest).encode("utf-8", "replace").decode("latin-1")
+    for script_name in ("", "/core"):
+        info = unquote_to_bytes(target.partition("?")[0].encode("latin-1")).decode("latin-1")
+        info = info.removeprefix(script_name)
+        kept = asked_at("/core", info, native(query), script_name=script_name, raw_uris=(target,))
+        event("kept" if kept is not None else "lost")
+
+
+def test_an_address_of_8192_characters_is_the_longest_that_is_kept() -> None:
+    longest = "/" + "a" * (MAX_ASKED - 3)
+    assert asked_at("", longest, "x") == longest + "?x"
+    assert asked_at("", longest, "xy") is None
+    assert asked_at("", "/", '"' * (MAX_ASKED // 3 + 1)) is None
+    assert asked_at("", "/" + "a" * 100_000, "x", raw_uris=("/" + "a" * 100_000,)) is None
+
+
+@given(st.text())
+def test_the_judge_of_what_was_asked_never_fails(value: str) -> None:
+    built = asked_destination(value, mount="/core", own_prefix="/core/auth/oauth2")
     assert built is None or built.startswith("/core/")
 
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-#: Browsers drop a cookie whose name and value exceed 4096 octets (RFC 6265bis, section 5.6).
+#: Browsers drop a cookie whose name and value exceed so many octets (RFC 6265bis, section 5.6).
+MAX_COOKIE = 4096
 CHUNK_BYTES = 3800
 #: Two chunks carry the largest ``session_max_bytes``.
 MAX_CHUNKS = 2

@@ -34,6 +34,7 @@ from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.signin import challenge
 from oauth2_mw.web.signin.attempt import Attempt
 from oauth2_mw.web.signin.challenge import Environ
+from oauth2_mw.web.signin.destinations import Destinations
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +42,18 @@ log = logging.getLogger(__name__)
 class Failures:
     """What one application answers when something fails."""
 
-    def __init__(self, pages: Pages, urls: Urls, providers: Mapping[str, ProviderSettings]) -> None:
+    def __init__(
+        self,
+        pages: Pages,
+        urls: Urls,
+        providers: Mapping[str, ProviderSettings],
+        *,
+        destinations: Destinations,
+    ) -> None:
         self._pages = pages
         self._urls = urls
         self._providers = providers
+        self._destinations = destinations
 
     def service_unavailable(self, error: UnavailableError, environ: Environ) -> Response:
         """Answer a request that cannot be judged because what is needed for it cannot be reached."""
@@ -119,7 +128,9 @@ class Failures:
             provider=provider,
             detail=error.detail,
         )
-        retry_url = self._urls.login(destination=attempt.destination if attempt is not None else destination)
+        retry_url = self._destinations.login_url(
+            None, attempt.destination if attempt is not None else destination
+        )
         if isinstance(error, SwitchedOffError):
             html = self._pages.switched_off(reference=reference)
         elif isinstance(error, AccessDeniedError):

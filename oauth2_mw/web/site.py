@@ -32,6 +32,7 @@ from oauth2_mw.web.router import Router
 from oauth2_mw.web.signin.attempt import Attempts
 from oauth2_mw.web.signin.callback import Callback
 from oauth2_mw.web.signin.challenge import Environ, requested_destination
+from oauth2_mw.web.signin.destinations import Destinations
 from oauth2_mw.web.signin.login import Login, SignInFailedError
 from oauth2_mw.web.signout.backchannel import BackChannelLogout
 from oauth2_mw.web.signout.frontchannel import FrontChannelLogout
@@ -65,8 +66,11 @@ class Site:
         clients = self._clients.get
         tokens = TokenRefresher(providers, sessions, clients, admission)
         self._refresher = Refresher(sessions, tokens)
-        self._failures = Failures(pages, urls, providers)
-        self._login = login = Login(settings, attempts, urls, pages, clients=clients)
+        destinations = Destinations(urls, sessions.sealer, attempts)
+        self._failures = Failures(pages, urls, providers, destinations=destinations)
+        self._login = login = Login(
+            settings, attempts, urls, pages, destinations=destinations, clients=clients
+        )
         callback = Callback(
             providers, sessions, attempts, urls, login=login, clients=clients, admission=admission
         )

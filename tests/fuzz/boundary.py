@@ -129,6 +129,12 @@ def _expected(native: str) -> dict[str, str] | None:
 def _whole_path(mount: str, own: str, info: str, query_string: str) -> None:
     asked = boundary.browser_path(mount, info, query_string)
     assert asked.isascii()
+    kept = boundary.asked_destination(asked, mount=mount, own_prefix=own)
+    if kept is not None:
+        url = ada_url.URL(ORIGIN + kept)
+        assert (url.origin, url.pathname) == (ORIGIN, kept.partition("?")[0])
+        assert unquote_to_bytes(url.pathname) == (mount + (info or "/")).encode("latin-1")
+        assert boundary.asked_destination(kept, mount=mount, own_prefix=own) == kept
     built = boundary.safe_destination(asked, origin=ORIGIN, mount=mount, own_prefix=own)
     if built is None:
         return

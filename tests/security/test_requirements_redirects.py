@@ -17,6 +17,7 @@ from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.cookie_cache import NO_SESSION
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.http.urls import Urls
+from oauth2_mw.web.signin.destinations import LOST
 from tests.support.browser.jar import Browser
 from tests.support.hosts.guarded import App, Guarded, guard
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
@@ -226,13 +227,15 @@ def test_a_state_of_the_logout_that_was_not_sealed_here_says_nothing(site: Guard
         assert page.status == 200
 
 
-@pytest.mark.requirement("3d.15", "V28")
+#: What only this browser may be sent back to, and never by a link.
+KEPT = ("//evil.example/x", "///evil.example", "/\\evil.example")
+
+
+@pytest.mark.requirement("3d.15", "V28", "R-destination")
 @pytest.mark.parametrize(
     "path",
     [
-        "//evil.example/x",
-        "///evil.example",
-        "/\\evil.example",
+        *KEPT,
         "http://evil.example/",
         "/a/..//evil.example",
         "/\r\nX: y",
@@ -242,6 +245,7 @@ def test_an_address_that_was_asked_for_is_judged_before_it_is_kept(path: str) ->
     answer = call(guard(), environ_for(path, QUERY_STRING="//evil.example", **NAVIGATION))
     assert answer.status == 401
     assert destination_shown(answer) is None
+    assert (LOST in answer.text) == (path not in KEPT)
     program = call(guard(), environ_for(path, HTTP_ACCEPT="application/json"))
     assert "evil" not in program.text + (program.header("WWW-Authenticate") or "")
 
@@ -330,7 +334,7 @@ def test_the_page_about_a_failure_leads_back_to_this_site() -> None:
         for value in AWAY
     ]
     # Where the person wanted to go is kept for the link to try again, and it may be an address like these.
-    for path in ("//evil.example/x", "/\\evil.example", "/a/..//evil.example"):
+    for path in KEPT:
         answers.append(call(middleware, environ_for(path, **NAVIGATION)))
     for answer in answers:
         assert answer.status in (400, 503)

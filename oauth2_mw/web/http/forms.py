@@ -19,7 +19,7 @@ MAX_FORM = 16 * 1024
 _MAX_HINT = 255
 _NEXT = frozenset({"next"})
 #: The parameters of a link to our login; everything else of the authorization request is configured.
-_LOGIN = frozenset({"next", "login_hint", "iss", "target_link_uri"})
+_LOGIN = frozenset({"next", "asked", "login_hint", "iss", "target_link_uri"})
 
 
 def require_method(request: Request, *methods: str) -> None:
@@ -79,6 +79,8 @@ class LoginLink:
     login_hint: str | None
     #: where a third party wants the person to sign in
     issuer: str | None
+    #: the destination that a page of ours has sealed, which comes before *destination*
+    sealed: str | None
 
 
 def login_link(request: Request, urls: Urls) -> LoginLink:
@@ -99,7 +101,8 @@ def login_link(request: Request, urls: Urls) -> LoginLink:
     hint = params.get("login_hint") or None
     if hint is not None and len(hint) > _MAX_HINT:
         raise BadRequestError(f"login_hint is longer than {_MAX_HINT} characters", code="too_long")
-    return LoginLink(urls.destination(destination or target), hint, params.get("iss") or None)
+    issuer, sealed = params.get("iss") or None, params.get("asked")
+    return LoginLink(urls.destination(destination or target), hint, issuer, sealed)
 
 
 def query_destination(request: Request, urls: Urls) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NewType
 from urllib.parse import quote, urlencode, urlsplit
 
-from oauth2_mw.boundary import safe_destination
+from oauth2_mw.boundary import asked_destination, safe_destination
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
@@ -50,11 +50,20 @@ class Urls:
         return self.public_url + "/"
 
     def login(
-        self, name: str | None = None, *, destination: str | None = None, login_hint: str | None = None
+        self,
+        name: str | None = None,
+        *,
+        destination: str | None = None,
+        sealed: str | None = None,
+        login_hint: str | None = None,
     ) -> Location:
-        """Return the URL where a sign-in starts: at the provider of that *name*, or at the page with the buttons."""
+        """Return the URL where a sign-in starts: at the provider of that *name*, or at the page with the buttons.
+
+        :param sealed: the destination, if it is one that may not travel openly; it takes the place of *destination*.
+        """
         path = f"{self.base}/login/" if name is None else f"{self.base}/login/{name}/"
-        return Location(path + self._query(next=self._unless_home(destination), login_hint=login_hint))
+        plain = self._unless_home(self.destination(destination)) if sealed is None else None
+        return Location(path + self._query(next=plain, asked=sealed, login_hint=login_hint))
 
     def initiated_login(
         self, name: str | None, *, issuer: str, destination: str | None, login_hint: str | None
@@ -138,6 +147,9 @@ class Urls:
         return bool(self._mount) and is_own
 
     # Destinations
+    #
+    # One is a path that the strict judge passed; or, if it is what this browser asked for and only the other judge
+    # passed it, an absolute URL of our origin.
 
     def destination(self, value: str | None) -> str | None:
         """Return the local path that *value* names, rebuilt, or ``None`` if it leads out of this application.
@@ -154,11 +166,30 @@ class Urls:
             own_paths=self._own_paths,
         )
 
+    def asked_destination(self, value: str) -> str | None:
+        """Return the destination that stands for what a browser has just asked of us.
+
+        :param value: path and query, as :func:`~oauth2_mw.boundary.browser_path` returns them.
+        """
+        asked = asked_destination(
+            value, mount=self._mount, own_prefix=self._own_prefix, own_paths=self._own_paths
+        )
+        return asked if asked is None or asked == self.destination(asked) else self._origin + asked
+
+    @staticmethod
+    def must_be_sealed(destination: str) -> bool:
+        """Return whether a destination counts only while it comes from us."""
+        return not destination.startswith("/")
+
     def to_destination(self, destination: str | None) -> Location:
         """Return the way back into the application.
 
-        The path is validated once more: an older version may have sealed it.
+        The destination is judged once more: an older version may have sealed it.
         """
+        if destination is not None and destination.startswith(self._origin + "/"):
+            asked = self.asked_destination(destination[len(self._origin) :])
+            if asked is not None:
+                return Location(self._origin + asked.removeprefix(self._origin))
         return Location(self._origin + (self.destination(destination) or self.home_path))
 
     def with_slash(self, path_suffix: str, query: str) -> Location:

@@ -22,9 +22,9 @@ from typing import Any
 
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.encoding import base64url, base64url_octets
-from oauth2_mw.session.cookies import Cookies, RequestCookies
+from oauth2_mw.session.cookies import MAX_COOKIE, Cookies, RequestCookies
 from oauth2_mw.session.model import SessionRef
-from oauth2_mw.session.sealing import Sealer
+from oauth2_mw.session.sealing import Sealer, sealed_length
 
 #: Seconds in which an answer must come back.
 VALID_FOR = 600
@@ -40,6 +40,9 @@ LOOP_SIGN_INS = 3
 LOOP_SECONDS = 60
 #: Seconds by which the clocks of two of our own hosts may differ.
 CLOCK_SKEW = 60
+
+#: Octets of an attempt beside its destination, with the longest NAME of a provider, a seed and a session's id.
+_MAX_RECORD_BYTES = 180
 
 _STATE = "state"
 _ATTEMPT = "attempt"
@@ -137,14 +140,27 @@ class Attempts:
         if provider not in self._form_post:
             previous_session = None
         attempt = Attempt(state, os.urandom(32), destination, previous_session=previous_session)
-        sealed = self._seal_attempt(attempt)
         session_bytes = self._cookies.session_bytes(cookies)
-        if session_bytes + len(sealed) > MAX_COOKIE_BYTES:
-            # Better to end at the front page than at a server that refuses so long a header.
-            sealed = self._seal_attempt(replace(attempt, destination=""))
+        sealed = self._sealed_to_fit(attempt, session_bytes)
         room = MAX_COOKIE_BYTES - session_bytes - len(sealed)
         evicted = self._evict(others, cookies, writing=state.slot, room=room)
         return attempt, self._seal_state(state), [self._set(attempt, sealed), *evicted]
+
+    def _sealed_to_fit(self, attempt: Attempt, session_bytes: int) -> str:
+        sealed = self._seal_attempt(attempt)
+        if self._fits(len(sealed), session_bytes):
+            return sealed
+        # Better to end at the front page than at a server that refuses so long a header.
+        return self._seal_attempt(replace(attempt, destination=""))
+
+    def has_room(self, destination: str, cookies: RequestCookies) -> bool:
+        """Return whether a new attempt of that browser, at whichever provider, keeps its destination."""
+        length = sealed_length(len(destination) + _MAX_RECORD_BYTES)
+        return self._fits(length, self._cookies.session_bytes(cookies))
+
+    def _fits(self, length: int, session_bytes: int) -> bool:
+        longest = MAX_COOKIE - len(self._cookies.attempt_prefix) - len("a")
+        return length <= longest and session_bytes + length <= MAX_COOKIE_BYTES
 
     def _open_all(self, cookies: RequestCookies) -> dict[str, Attempt]:
         """Return the attempts of a browser by slot, without those that do not open or are past their time."""
@@ -210,7 +226,8 @@ class Attempts:
         return self._close(replace(attempt, signed_in=True), cookies, session_bytes)
 
     def _close(self, attempt: Attempt, cookies: RequestCookies, session_bytes: int) -> list[str]:
-        sealed = self._seal_attempt(replace(attempt, seed=b"", used=True, previous_session=None))
+        closed = replace(attempt, seed=b"", used=True, previous_session=None)
+        sealed = self._sealed_to_fit(closed, session_bytes)
         room = MAX_COOKIE_BYTES - session_bytes - len(sealed)
         evicted = self._evict(self._open_all(cookies), cookies, writing=attempt.state.slot, room=room)
         return [self._set(attempt, sealed), *evicted]

@@ -61,11 +61,18 @@ def is_foreign_frame(environ: Environ) -> bool:
 
 
 def requested_destination(environ: Environ, urls: Urls, *, mount: str) -> str | None:
-    """Return the local path that a browser requested, or ``None`` if it may not return to it."""
-    if environ.get("SCRIPT_NAME", "") not in ("", mount):
+    """Return the destination that a browser requested, or ``None`` if it may not return to it."""
+    script_name = environ.get("SCRIPT_NAME", "")
+    if script_name not in ("", mount):
         return None
-    path = browser_path(mount, environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""))
-    return urls.destination(path)
+    path = browser_path(
+        mount,
+        environ.get("PATH_INFO", ""),
+        environ.get("QUERY_STRING", ""),
+        script_name=script_name,
+        raw_uris=[environ[key] for key in ("RAW_URI", "REQUEST_URI") if key in environ],
+    )
+    return urls.asked_destination(path)
 
 
 def unauthorized(urls: Urls, destination: str | None) -> Response:

@@ -32,6 +32,7 @@ from oauth2_mw.web.signin.challenge import (
     is_top_level,
     unauthorized,
 )
+from oauth2_mw.web.signin.destinations import LOST, Destinations
 
 
 class SignInFailedError(Exception):
@@ -70,12 +71,14 @@ class Login:
         urls: Urls,
         pages: Pages,
         *,
+        destinations: Destinations,
         clients: Callable[[str], ProviderClient],
     ) -> None:
         self._settings = settings
         self._attempts = attempts
         self._urls = urls
         self._pages = pages
+        self._destinations = destinations
         self._clients = clients
 
     def challenge(self, environ: Environ, current: RequestSession, destination: str | None) -> Response:
@@ -104,10 +107,16 @@ class Login:
                     "three sign-ins within a minute left no session: is its cookie dropped on the way?"
                 )
             names = list(self._settings.providers)
-            if len(names) == 1 and not self._settings.login_page:
-                return self.begin(names[0], destination, current, languages=accepted_languages(environ))
+            kept = self._destinations.keep(destination, current.cookies)
+            if kept is not None and len(names) == 1 and not self._settings.login_page:
+                return self.begin(names[0], kept, current, languages=accepted_languages(environ))
             # Not a 200: to monitors and caches that would be the application's own page.
-            return self._offer(names, destination, challenge=challenge_header(self._urls, destination))
+            return self._offer(
+                names,
+                kept,
+                message=LOST if kept is None else None,
+                challenge=challenge_header(self._urls, destination),
+            )
         except Exception as error:
             raise SignInFailedError(error, destination=destination) from error
 
@@ -140,15 +149,22 @@ class Login:
             if current.session is not None and current.session.identity.provider in names:
                 return responses.redirect(self._urls.to_destination(link.destination))
         require_method(request, "GET", "HEAD")
-        if len(names) == 1 and not (self._settings.login_page and name is None and link.issuer is None):
+        destination, is_lost = link.destination, False
+        if link.sealed is not None:
+            destination = self._destinations.open(link.sealed)
+        if link.sealed is not None or destination is not None:
+            destination = self._destinations.keep(destination, current.cookies)
+            is_lost = destination is None
+        offers = self._settings.login_page and name is None and link.issuer is None
+        if len(names) == 1 and not (offers or is_lost):
             return self.begin(
                 names[0],
-                link.destination,
+                destination,
                 current,
                 login_hint=link.login_hint,
                 languages=accepted_languages(request.environ),
             )
-        return self._offer(names, link.destination, login_hint=link.login_hint)
+        return self._offer(names, destination, message=LOST if is_lost else None, login_hint=link.login_hint)
 
     def _names(self, name: str | None, issuer: str | None) -> list[str]:
         """Return the providers at which a sign-in may begin.
@@ -171,23 +187,27 @@ class Login:
         names: Iterable[str],
         destination: str | None,
         *,
+        message: str | None = None,
         login_hint: str | None = None,
         challenge: str | None = None,
     ) -> Response:
         """Show the page with the buttons of some providers.
 
+        :param message: what there is to say first.
         :param challenge: the ``WWW-Authenticate`` of a page that stands in the place of another, which is a 401 then.
         """
         buttons = [
             LoginButton(
                 self._settings.providers[name].label,
-                self._urls.login(name, destination=destination, login_hint=login_hint),
+                self._destinations.login_url(name, destination, login_hint=login_hint),
                 self._urls.icon(name) if self._settings.providers[name].icon is not None else None,
             )
             for name in names
         ]
         return responses.page(
-            self._pages.login(buttons=buttons), status=200 if challenge is None else 401, challenge=challenge
+            self._pages.login(buttons=buttons, message=message),
+            status=200 if challenge is None else 401,
+            challenge=challenge,
         )
 
     def begin(

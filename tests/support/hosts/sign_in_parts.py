@@ -21,6 +21,7 @@ from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.signin.attempt import Attempts
 from oauth2_mw.web.signin.callback import Callback
+from oauth2_mw.web.signin.destinations import Destinations
 from oauth2_mw.web.signin.login import Login
 from tests.support.clock import Clock
 from tests.support.settings.minimal import make_settings
@@ -92,6 +93,7 @@ class SignInParts:
             self.attempts,
             urls,
             Pages(static_url=urls.static, site="app.example"),
+            destinations=Destinations(urls, self.sessions.sealer, self.attempts),
             clients=clients,
         )
         self.callback = Callback(

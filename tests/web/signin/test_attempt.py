@@ -239,6 +239,40 @@ def test_a_destination_that_fits_into_no_header_is_left_behind(attempts: Attempt
     assert begun(room + 1) == ""
 
 
+def test_a_used_attempt_leaves_its_destination_behind_for_a_session_that_needs_the_room(
+    attempts: Attempts,
+) -> None:
+    browser = Browser()
+    attempt, _ = browser.begin(attempts, "/" + "x" * 2500)
+    for session_bytes, kept in ((3000, attempt.destination), (5000, "")):
+        cookies = attempts.close_signed_in(attempt, browser.cookies(), session_bytes)
+        assert session_bytes + sum(map(len, cookies)) < 8190
+        browser.take(cookies)
+        found = attempts.find(attempt.state, browser.cookies())
+        assert found is not None
+        assert found.destination == kept
+
+
+@pytest.mark.parametrize("form_post", [(), ("n" * 32,)])
+def test_what_there_is_room_for_is_kept_at_whichever_provider(
+    clock: Clock, form_post: tuple[str, ...]
+) -> None:
+    attempts = make(clock, form_post=form_post)
+    longest = max(n for n in range(4000) if attempts.has_room("/" * n, RequestCookies({}, None)))
+    assert longest > 2700
+    attempt, _, cookies = attempts.begin(
+        "n" * 32,
+        "/" * longest,
+        RequestCookies({}, None),
+        restarts=1,
+        previous_session=SessionRef("s" * 22, 9_999_999_999),
+    )
+    assert len(cookies[0].partition(";")[0]) <= 4097
+    browser = Browser()
+    browser.take(cookies)
+    assert attempts.find(attempt.state, browser.cookies()) == attempt
+
+
 def test_a_used_attempt_keeps_its_destination_and_nothing_else(attempts: Attempts, clock: Clock) -> None:
     browser = Browser()
     attempt, text = Browser().begin(attempts, "/deep")

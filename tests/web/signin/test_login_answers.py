@@ -16,6 +16,7 @@ from oauth2_mw.errors import (
 )
 from oauth2_mw.session.model import SessionRef
 from oauth2_mw.web.signin.attempt import Attempt
+from oauth2_mw.web.signin.destinations import LOST
 from oauth2_mw.web.signin.login import SignInFailedError
 from tests.support.clock import Clock
 from tests.support.hosts.sign_in_parts import ISSUER, SignInParts, request, state_of
@@ -86,8 +87,14 @@ def test_a_navigation_goes_to_the_only_provider(parts: SignInParts) -> None:
     }
 
 
-def test_without_a_destination_a_sign_in_leads_home(parts: SignInParts) -> None:
-    assert attempt_of(parts, challenge(parts, None)).destination == "/"
+def test_a_destination_that_cannot_be_kept_is_said_before_a_sign_in_that_leads_home(
+    parts: SignInParts,
+) -> None:
+    response = challenge(parts, None)
+    assert response.status_int == 401
+    assert LOST in response.text
+    assert 'href="https://app.example/auth/oauth2/login/default/"' in response.text
+    assert parts.provider.asked == []
 
 
 def test_a_program_is_told_where_a_person_signs_in(parts: SignInParts) -> None:
