@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from oauth2_mw.encoding import pair_hash
 from oauth2_mw.errors import AccessDeniedError
+from oauth2_mw.observe import new_id
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.frame_logouts import FrameLogouts
 from oauth2_mw.session.model import Session
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _SUMMARY = "session-summary"
 _INDEX = "session-index"
+_KEPT = "kept"
 #: Seconds for which a logout also ends a session that is still being created: longer than any call to a provider.
 PENDING = 600
 
@@ -206,6 +208,9 @@ class SessionRegistry:
     def _read(self, records: Iterable[tuple[str, Record]]) -> Iterator[SessionInfo]:
         now = self._wall()
         for session_id, record in records:
+            if not record.summary:
+                # A text of :meth:`keep`.
+                continue
             summary = self._sealer.open(_SUMMARY, session_id, record.summary)
             if summary is None:
                 log.info("a record of a session that no key opens was ignored")
@@ -281,6 +286,23 @@ class SessionRegistry:
 
     def _end_all(self, sessions: Iterable[SessionInfo]) -> list[SessionInfo]:
         return [info for info in list(sessions) if self.end(info.id, expires=info.expires_at)]
+
+    # What is kept for a while beside sessions
+
+    def keep(self, text: str, *, seconds: int) -> str:
+        """Keep a text that no cookie holds, sealed, for so many seconds. Return the id under which it is found."""
+        now = int(self._wall())
+        kept_id = new_id()
+        sealed = self._sealer.seal(_KEPT, kept_id, text.encode())
+        record = Record(version=1, data=sealed, summary="", seen=now, expires=now + seconds, lease=0)
+        self.store.add(kept_id, record, indexes=())
+        return kept_id
+
+    def kept(self, kept_id: str) -> str | None:
+        """Return what :meth:`keep` keeps under that id, or ``None`` if its time is over."""
+        record = self.store.read(kept_id)
+        payload = None if record is None else self._sealer.open(_KEPT, kept_id, record.data)
+        return None if payload is None else payload.decode()
 
     def consume_once(self, name: str, *, expires: int) -> bool:
         """Note the use of what may be used once. Return whether this is the first: of all callers one gets ``True``.

@@ -66,13 +66,19 @@ class Site:
         clients = self._clients.get
         tokens = TokenRefresher(providers, sessions, clients, admission)
         self._refresher = Refresher(sessions, tokens)
-        destinations = Destinations(urls, sessions.sealer, attempts)
+        destinations = Destinations(urls, sessions.sealer, attempts, registry=registry, clock=sessions.now)
         self._failures = Failures(pages, urls, providers, destinations=destinations)
         self._login = login = Login(
             settings, attempts, urls, pages, destinations=destinations, clients=clients
         )
         callback = Callback(
-            providers, sessions, attempts, urls, login=login, clients=clients, admission=admission
+            providers,
+            sessions,
+            attempts,
+            destinations=destinations,
+            login=login,
+            clients=clients,
+            admission=admission,
         )
         clears_cache = "cache" in settings.clear_site_data
         forgotten = [kind for kind in settings.clear_site_data if kind != "cache"]

@@ -28,9 +28,9 @@ from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import read_form, read_query, require_method
 from oauth2_mw.web.http.languages import accepted_languages
-from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.signin.attempt import Attempt, Attempts, State
 from oauth2_mw.web.signin.challenge import Environ, is_top_level
+from oauth2_mw.web.signin.destinations import Destinations
 from oauth2_mw.web.signin.device import address, device
 from oauth2_mw.web.signin.login import Login, SignInFailedError
 
@@ -52,8 +52,8 @@ class Callback:
         providers: Mapping[str, ProviderSettings],
         sessions: SessionManager,
         attempts: Attempts,
-        urls: Urls,
         *,
+        destinations: Destinations,
         login: Login,
         clients: Callable[[str], ProviderClient],
         admission: Admission,
@@ -61,7 +61,7 @@ class Callback:
         self._providers = providers
         self._sessions = sessions
         self._attempts = attempts
-        self._urls = urls
+        self._destinations = destinations
         self._login = login
         self._clients = clients
         self._admission = admission
@@ -127,7 +127,7 @@ class Callback:
         destination = attempt.destination if attempt is not None else None
         expired = self._attempts.expire_unusable(current.cookies)
         if current.session is not None:
-            return responses.redirect(self._urls.to_destination(destination), cookies=expired)
+            return responses.redirect(self._destinations.location(destination), cookies=expired)
         if not _can_restart(state, environ):
             reason = "its cookie is gone" if attempt is None else "the attempt was used or has expired"
             raise AttemptLostError(
@@ -220,7 +220,7 @@ class Callback:
         session_bytes = sum(map(len, session_cookies))
         attempt_cookies = self._attempts.close_signed_in(attempt, current.cookies, session_bytes)
         return responses.redirect(
-            self._urls.to_destination(attempt.destination), cookies=[*session_cookies, *attempt_cookies]
+            self._destinations.location(attempt.destination), cookies=[*session_cookies, *attempt_cookies]
         )
 
 

@@ -1,17 +1,24 @@
 """Where a person wanted to go, until they are signed in: kept as long as it can be, and said when it cannot.
 
 What a browser has asked of us is judged more patiently than what a link says (:mod:`oauth2_mw.boundary`). So it travels
-sealed: in the attempt's cookie, and in the links of our own pages that begin one.
+sealed: in the attempt's cookie, and in the links of our own pages that begin one. Where there is a session store or a
+directory, that keeps what is too long for a cookie, and its id travels.
 """
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from collections.abc import Callable
+
 from oauth2_mw.audit import audit
 from oauth2_mw.boundary import MAX_ASKED
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.cookies import RequestCookies
+from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.web.http.urls import Location, Urls
-from oauth2_mw.web.signin.attempt import Attempts
+from oauth2_mw.web.signin.attempt import KEPT_FOR, Attempts
 
 #: What the person reads in place of the sentence under a page's heading.
 LOST = (
@@ -19,15 +26,33 @@ LOST = (
     "address again from there."
 )
 _PURPOSE = "destination"
+_KEPT = "kept:"
+#: So many long addresses are kept for each process at a time: whoever asks for them need not be known.
+MAX_KEPT = 200
 
 
 class Destinations:
-    """The destinations of one application's sign-ins."""
+    """The destinations of one application's sign-ins.
 
-    def __init__(self, urls: Urls, sealer: Sealer, attempts: Attempts) -> None:
+    :param registry: keeps those that are too long for a cookie.
+    """
+
+    def __init__(
+        self,
+        urls: Urls,
+        sealer: Sealer,
+        attempts: Attempts,
+        *,
+        registry: SessionRegistry | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._urls = urls
         self._sealer = sealer
         self._attempts = attempts
+        self._registry = registry
+        self._clock = clock
+        #: when the kept ones are forgotten, in seconds since the epoch
+        self._kept_until: deque[float] = deque()
 
     def keep(self, destination: str | None, cookies: RequestCookies) -> str | None:
         """Return a destination as it can be kept during a sign-in, or ``None``, said in the audit log.
@@ -41,10 +66,41 @@ class Destinations:
             )
         elif self._attempts.has_room(destination, cookies):
             return destination
+        elif kept := self._keep_long(destination):
+            return kept
         else:
             reason = f"its {len(destination)} characters do not fit into a cookie"
+            if self._registry is not None:
+                reason += ", and the store cannot be used or keeps too many already"
         audit("destination_lost", detail=reason)
         return None
+
+    def _keep_long(self, destination: str) -> str | None:
+        now = self._clock()
+        while self._kept_until and self._kept_until[0] <= now:
+            self._kept_until.popleft()
+        if self._registry is None or len(self._kept_until) >= MAX_KEPT:
+            return None
+        try:
+            kept_id = self._registry.keep(destination, seconds=KEPT_FOR)
+        except StoreUnavailableError:
+            return None
+        self._kept_until.append(now + KEPT_FOR)
+        return _KEPT + kept_id
+
+    def location(self, destination: str | None) -> Location:
+        """Return the way back to a destination, or to the start page, said in the audit log, where it is forgotten."""
+        if destination is not None and destination.startswith(_KEPT):
+            destination = self._find_long(destination.removeprefix(_KEPT))
+            if destination is None:
+                audit("destination_lost", detail="the store has forgotten it, or cannot be used")
+        return self._urls.to_destination(destination)
+
+    def _find_long(self, kept_id: str) -> str | None:
+        try:
+            return None if self._registry is None else self._registry.kept(kept_id)
+        except StoreUnavailableError:
+            return None
 
     def login_url(
         self, name: str | None, destination: str | None, *, login_hint: str | None = None

@@ -88,19 +88,20 @@ class SignInParts:
             self.sessions.sealer, self.sessions.cookies, form_post=form_post, clock=clock
         )
         clients: Any = self._client
+        destinations = Destinations(urls, self.sessions.sealer, self.attempts)
         self.login = Login(
             self.settings,
             self.attempts,
             urls,
             Pages(static_url=urls.static, site="app.example"),
-            destinations=Destinations(urls, self.sessions.sealer, self.attempts),
+            destinations=destinations,
             clients=clients,
         )
         self.callback = Callback(
             providers,
             self.sessions,
             self.attempts,
-            urls,
+            destinations=destinations,
             login=self.login,
             clients=clients,
             admission=Admission(self.settings, None),

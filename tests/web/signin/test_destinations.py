@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote_to_bytes, urlencode, urlsplit
 
 import pytest
+import time_machine
 
+from oauth2_mw.boundary import MAX_ASKED
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.cookie_cache import NO_SESSION
-from oauth2_mw.web.signin.destinations import LOST
+from oauth2_mw.web.signin.attempt import KEPT_FOR
+from oauth2_mw.web.signin.destinations import LOST, MAX_KEPT
 from tests.support.hosts.guarded import App, guard
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.providers.standin import StandIn
 from tests.support.settings.minimal import ORIGIN, make_settings
+from tests.support.stores.redis_servers import RedisServer
 
 PREFIX = "/auth/oauth2"
 NAVIGATION = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}
@@ -38,8 +45,12 @@ class Visit:
             info,
             SCRIPT_NAME=script_name,
             QUERY_STRING=query,
-            HTTP_COOKIE=cookies or None,
-            **{"RAW_URI": target.removeprefix(ORIGIN), **NAVIGATION, **keys},
+            **{
+                "HTTP_COOKIE": cookies or None,
+                "RAW_URI": target.removeprefix(ORIGIN),
+                **NAVIGATION,
+                **keys,
+            },
         )
         answer = call(self.middleware, environ)
         for name, cookie in answer.cookies.items():
@@ -188,3 +199,64 @@ def test_a_program_loses_nothing_and_is_told_nothing(caplog: pytest.LogCaptureFi
         assert "?" not in answer.text
         assert len(answer.header("WWW-Authenticate") or "") < 200
     assert caplog.records == []
+
+
+# What a store holds
+
+
+@pytest.fixture(params=["directory", "sql", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The settings of what keeps long addresses."""
+    if request.param == "redis":
+        with RedisServer(tmp_path) as server:
+            yield {"session": server.url}
+    else:
+        key = "session" if request.param == "sql" else "directory"
+        yield {key: f"sqlite:///{tmp_path}/data.db"}
+
+
+@pytest.mark.parametrize("login_page", ["false", "true"])
+def test_a_store_keeps_what_a_cookie_does_not_hold(
+    provider: StandIn, store: dict[str, str], login_page: str
+) -> None:
+    target = "/a%2Fb//c?" + "x" * (MAX_ASKED - 10)
+    visit = Visit(provider, login_page=login_page, **store)
+    answer = visit.get(target)
+    if login_page == "true":
+        assert len(button(answer)) < 500
+        answer = visit.get(button(answer))
+    assert visit.at_provider(answer) == ORIGIN + target
+    registry = visit.middleware._sessions.registry
+    assert registry is not None
+    assert [info.username for info in registry.all()] == ["jane"]
+    # Nobody who reads the store reads where people go.
+    assert all("xxxx" not in record.data + record.summary for _, record in registry.store.all())
+    assert LOST in visit.get(target + "x", HTTP_COOKIE=None).text
+
+
+def test_a_store_is_not_filled_by_whoever_asks_for_long_addresses(provider: StandIn, tmp_path: Path) -> None:
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        visit = Visit(provider, directory=f"sqlite:///{tmp_path}/data.db")
+        target = "/a?" + "x" * 4000
+        for _ in range(MAX_KEPT):
+            assert LOST not in visit.get(target, HTTP_COOKIE=None).text
+        assert LOST in visit.get(target, HTTP_COOKIE=None).text
+        clock.shift(KEPT_FOR)
+        assert LOST not in visit.get(target, HTTP_COOKIE=None).text
+
+
+def test_a_store_that_is_away_loses_a_long_address_and_keeps_nobody_out(
+    provider: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    visit = Visit(provider, directory=f"sqlite:///{tmp_path}/data.db")
+    target = "/a?" + "x" * 4000
+    begun = visit.get(target)
+    destinations = visit.middleware._site()._login._destinations
+    with sqlite3.connect(tmp_path / "data.db") as database:
+        database.execute("DELETE FROM oauth2_mw_sessions")
+    assert visit.at_provider(begun) == f"{ORIGIN}/"
+    assert "the store has forgotten it" in caplog.text
+    with sqlite3.connect(tmp_path / "data.db") as database:
+        database.execute("DROP TABLE oauth2_mw_sessions")
+    assert LOST in visit.get(target, HTTP_COOKIE=None).text
+    assert destinations.location("kept:abc") == f"{ORIGIN}/"
