@@ -425,6 +425,44 @@ def test_a_logout_that_reached_a_new_session_is_remembered_until_its_end(
     assert beside_cookies.has_ended(SESSION)
 
 
+# What is kept for a while
+
+
+def test_a_text_is_kept_sealed_for_so_many_seconds_and_is_no_session(
+    worker: Worker, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "oauth2_mw")
+    kept_id = worker.registry.keep("/déjà?vu", seconds=10)
+    other = Worker(tmp_path, clock)
+    assert other.registry.kept(kept_id) == "/déjà?vu"
+    record = other.store.read(kept_id)
+    assert record is not None
+    assert (record.version, record.summary, record.seen, record.lease) == (1, "", NOW, 0)
+    assert "vu" not in record.data
+    assert worker.registry.keep("/déjà?vu", seconds=10) != kept_id
+    # Listed before and after sessions, it hides none.
+    for number in range(5):
+        worker.registry.write(replace(SESSION, id=f"zz{number}"))
+        worker.registry.keep("/x", seconds=10)
+    assert len(ids([*other.registry.all()])) == 5
+    assert other.registry.find(kept_id) is None
+    assert caplog.messages == []
+    clock.now += 9
+    assert other.registry.kept(kept_id) == "/déjà?vu"
+    clock.now += 1
+    assert other.registry.kept(kept_id) is None
+
+
+def test_what_another_key_or_another_id_keeps_is_nothing(
+    worker: Worker, tmp_path: Path, clock: Clock
+) -> None:
+    kept_id = worker.registry.keep("/x", seconds=10)
+    worker.registry.write(SESSION, data="sealed")
+    assert worker.registry.kept("s1") is None
+    assert worker.registry.kept("nothing") is None
+    assert Worker(tmp_path, clock, keys=text_key(1)).registry.kept(kept_id) is None
+
+
 # What may be used once
 
 
