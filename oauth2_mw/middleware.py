@@ -19,7 +19,7 @@ from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.environ import Scrubber
 from oauth2_mw.identity.person import person_of
 from oauth2_mw.observe import quiet_libraries
-from oauth2_mw.provider.jose.client_key import client_key_problems
+from oauth2_mw.provider.jose.assertion_key import assertion_key_problems
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import Session
@@ -223,7 +223,7 @@ class OAuth2Middleware:
 
 def _check_client_keys(settings: Settings) -> None:
     # The settings check that a key is there; only the provider package can tell whether it can be used.
-    if problems := client_key_problems(settings.providers.values()):
+    if problems := assertion_key_problems(settings.providers.values()):
         raise ConfigError(problems)
 
 

@@ -6,10 +6,12 @@ It also prints the URLs to register at the providers.
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 from pathlib import Path
 
 from oauth2_mw.cli.terminal import format_duration, printable
 from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.provider.jose.client_certificate import certificate_warnings
 from oauth2_mw.settings import redis_address
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.settings.warnings import warnings
@@ -30,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
     OAuth2Middleware(lambda _environ, _start_response: [], settings)
     urls = Urls(settings)
     print(f"{options.ini}: no problem found.")
-    for line in warnings(settings):
+    expired = certificate_warnings(settings.providers.values(), now=datetime.now(UTC))
+    for line in (*warnings(settings), *expired):
         print(f"  warning: {line}")
     print(f"  {_session_place(settings)}")
     if not settings.providers:

@@ -1,7 +1,7 @@
 """What some providers do in their own way, which no data of a preset can describe: named strategies for any preset.
 
-A strategy for userinfo makes claims of the response. A strategy for logouts says what the provider leaves out, or
-refuses. What a provider says at further addresses is asked by ``further_claims``.
+A strategy for userinfo makes claims of the response. A strategy for logouts, or for client assertions, says what the
+provider leaves out, refuses or wants. What a provider says at further addresses is asked by ``further_claims``.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ QUIRKS: Mapping[QuirkName, Quirk] = MappingProxyType(
         "github": github,
         "unwrap-data": unwrap_data,
         "ok-flag": ok_flag,
+        "adfs": unchanged,
         "hydra": unchanged,
         "lemonldap": unchanged,
         "okta": unchanged,
@@ -85,3 +86,27 @@ _AS_SPECIFIED = LogoutQuirk()
 def logout_quirk(name: QuirkName | None) -> LogoutQuirk:
     """Return the strategy for logouts of that name; one that is about something else departs from nothing."""
     return _AS_SPECIFIED if name is None else _LOGOUT_QUIRKS.get(name, _AS_SPECIFIED)
+
+
+@dataclass(frozen=True, slots=True)
+class AssertionQuirk:
+    """What a provider wants of client assertions beside what the specifications say."""
+
+    #: the hashes of the certificate that name the key
+    thumbprints: tuple[Literal["sha256", "sha1"], ...] = ("sha256",)
+    #: whether ``token_endpoint`` as the audience means whichever endpoint is asked, such as that of revocation
+    audience_is_asked_endpoint: bool = False
+
+
+_ASSERTION_QUIRKS: Mapping[QuirkName, AssertionQuirk] = MappingProxyType(
+    {
+        "adfs": AssertionQuirk(thumbprints=("sha256", "sha1")),
+        "okta": AssertionQuirk(audience_is_asked_endpoint=True),
+    }
+)
+_PLAIN_ASSERTIONS = AssertionQuirk()
+
+
+def assertion_quirk(name: QuirkName | None) -> AssertionQuirk:
+    """Return the strategy for client assertions of that name; one that is about something else wants nothing."""
+    return _PLAIN_ASSERTIONS if name is None else _ASSERTION_QUIRKS.get(name, _PLAIN_ASSERTIONS)

@@ -7,27 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 
+from oauth2_mw.settings import client_checks
 from oauth2_mw.settings.addresses import is_exposed, origin_of
 from oauth2_mw.settings.claim_names import is_changing
 from oauth2_mw.settings.document import MAIN
 from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
 from oauth2_mw.settings.proxy_headers import bare_name
-from oauth2_mw.settings.secret import MIN_SHARED_SECRET
 from oauth2_mw.settings.sections import Section
 
 PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 RESERVED_NAMES = ("callback", "default", "done")
 
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
-#: setting by which a client authenticates -> advice for an operator who left it out
-_PROOFS: Mapping[str, str] = MappingProxyType(
-    {
-        "client_secret": "a public client has client_auth_method = none",
-        "client_key": "like file:client-key.pem",
-    }
-)
 _URLS = (*_ENDPOINTS, "logout_endpoint", "jwks_uri", "metadata_url", "issuer")
 #: Issuers of Microsoft Entra for many tenants: their metadata names another issuer for each.
 _MANY_TENANTS = re.compile(r"https://login\.microsoftonline\.com/(?:common|organizations|consumers)/.*")
@@ -134,7 +126,7 @@ def check_provider(section: Section, main: Section) -> None:
         section.add_problem(
             "client_id", f"is missing: write the ID that the provider gave you{_meant(section)}"
         )
-    _check_authentication(section)
+    client_checks.check_authentication(section)
     _check_pkce(section)
     _check_endpoints(section)
     _check_oidc(section)
@@ -193,24 +185,13 @@ def check_provider(section: Section, main: Section) -> None:
 
 def _meant(section: Section) -> str:
     """Return why a section that may not have been meant as a provider is one, or an empty text."""
-    if section.name != MAIN or {"issuer", "preset", *_PROOFS, *_ENDPOINTS} & section.written_keys:
+    if (
+        section.name != MAIN
+        or {"issuer", "preset", *client_checks.PROOFS, *_ENDPOINTS} & section.written_keys
+    ):
         return ""
     keys = ", ".join(sorted(section.written_keys))
     return f" ({keys} in [{MAIN}] makes that section a provider: move it to a [provider:NAME] if it was not meant)"
-
-
-def _check_authentication(section: Section) -> None:
-    if not section.is_valid("client_auth_method", "client_secret", "client_key"):
-        return
-    method = section["client_auth_method"]
-    proof = {"none": None, "private_key_jwt": "client_key"}.get(method, "client_secret")
-    for key in _PROOFS:
-        if key == proof:
-            _check_proof(section, key, method)
-        elif section[key] is not None:
-            section.add_problem(
-                key, f"is not used with client_auth_method = {method}: take one of the two out"
-            )
 
 
 def _check_pkce(section: Section) -> None:
@@ -231,24 +212,6 @@ def _check_pkce(section: Section) -> None:
 
 def _refuses_pkce(section: Section) -> bool:
     return section.preset is not None and section.preset.refuses_pkce
-
-
-def _check_proof(section: Section, key: str, method: str) -> None:
-    """Check the secret or key that the method needs. Whether a key can be used is for the provider package to check."""
-    if section[key] is None:
-        section.add_problem(key, f"is missing: {method} needs it ({_PROOFS[key]})")
-        return
-    try:
-        text = section[key].value()
-    except OSError as error:
-        section.add_problem(key, f"cannot be read: {error}")
-        return
-    if method == "client_secret_jwt" and len(text.encode("utf-8", "surrogatepass")) < MIN_SHARED_SECRET:
-        section.add_problem(
-            key,
-            f"is too short: client_secret_jwt signs with it, which takes {MIN_SHARED_SECRET} bytes or more; have the "
-            "provider make a longer one, or take another client_auth_method",
-        )
 
 
 def _check_endpoints(section: Section) -> None:

@@ -192,8 +192,8 @@ def secret(text: str, base: Path) -> Secret | None:
     return Secret.parse(line(text), base) if text else None
 
 
-def client_key(text: str, base: Path) -> Secret | None:
-    """Return a private key. A literal PEM is refused, because a value does not keep its lines."""
+def pem(text: str, base: Path) -> Secret | None:
+    """Return a key or certificate. A literal PEM is refused, because a value does not keep its lines."""
     if "-----BEGIN" in text:
         raise ValueError("a PEM is not allowed here itself: put it into a file and write file:PATH")
     return secret(text, base)

@@ -291,13 +291,35 @@ FIELDS: tuple[Field, ...] = (
     ),
     _provider(
         "client_key",
-        converters.client_key,
+        converters.pem,
         "The private key for private_key_jwt, a PEM without a passphrase or a JWK: file:PATH (read again when it "
         "changes), env:NAME, or a JWK itself. RSA signs with RS256 (at least 2048 bits), P-256 with ES256, P-384 with "
-        "ES384, P-521 with ES512, Ed25519 with EdDSA; a JWK may name another alg that fits, like PS256, and its kid is "
-        "sent along.",
+        "ES384, P-521 with ES512, Ed25519 with EdDSA, unless client_assertion_algorithm or the alg of a JWK names "
+        "another that fits; the kid of a JWK is sent along.",
         note="required with private_key_jwt",
         secret=True,
+    ),
+    _provider(
+        "client_certificate",
+        converters.pem,
+        "The certificate of client_key, a PEM: file:PATH (read again when it changes) or env:NAME. Its SHA-256 "
+        "thumbprint (x5t#S256) then stands in the assertion, by which some providers (Microsoft Entra, AD FS) know "
+        "the key.",
+        note="none",
+        secret=True,
+    ),
+    _provider(
+        "client_assertion_audience",
+        choice("issuer", "token_endpoint"),
+        "Whom an assertion of private_key_jwt or client_secret_jwt is for: the issuer, or the address of the token "
+        "endpoint, for providers that take no other.",
+        default="issuer",
+    ),
+    _provider(
+        "client_assertion_algorithm",
+        optional(lambda text: choice(*converters.ALGORITHMS)(text, Path())),
+        "The algorithm with which client_key signs, where it can sign with several: an RSA key with RS256 or PS256.",
+        note="the alg of a JWK, else RS256 for an RSA key",
     ),
     _provider(
         "scope",

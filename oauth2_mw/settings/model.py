@@ -24,6 +24,7 @@ Protect = Literal["required", "optional"]
 ClientAuthMethod = Literal[
     "client_secret_basic", "client_secret_post", "none", "client_secret_jwt", "private_key_jwt"
 ]
+AssertionAudience = Literal["issuer", "token_endpoint"]
 EmailVerified = Literal["claim", "text", "always", "never"]
 Userinfo = Literal["when-needed", "always", "never"]
 ResponseMode = Literal["query", "form_post"]
@@ -49,6 +50,9 @@ class ProviderSettings:
     client_secret: Secret | None
     client_auth_method: ClientAuthMethod
     client_key: Secret | None
+    client_certificate: Secret | None
+    client_assertion_audience: AssertionAudience
+    client_assertion_algorithm: str | None
     scope: tuple[str, ...]
     issuer: str | None
     authorization_endpoint: str | None

@@ -11,6 +11,7 @@ import pytest
 
 from oauth2_mw.cli.main import main
 from oauth2_mw.settings.grammar import decode_key, parse_key_file
+from tests.support.hosts.certificates import client_certificate
 from tests.support.providers.client_keys import pem
 from tests.support.providers.jose import ec_key
 from tests.support.settings.keys import text_key
@@ -133,6 +134,27 @@ def test_check_tells_a_key_that_is_none(tmp_path: Path, capsys: pytest.CaptureFi
     assert "[oauth2_mw] client_key: cannot be used: it is encrypted" in capsys.readouterr().err
     (tmp_path / "key.pem").write_text(pem(ec_key().private))
     assert main(["check", str(path)]) == 0
+
+
+def test_check_warns_of_a_certificate_that_has_expired(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [line for line in GOOD if not line.startswith("client_secret")]
+    signed = (
+        "client_auth_method = private_key_jwt",
+        "client_key = file:app.pem",
+        "client_certificate = file:app.pem",
+    )
+    path = write_ini(tmp_path, *lines, *signed)
+    key = ec_key().private
+    (tmp_path / "app.pem").write_text(pem(key) + client_certificate(key, days=(-9, -2)))
+    assert main(["check", str(path)]) == 0
+    assert "  warning: client_certificate of provider default expired on " in capsys.readouterr().out
+    (tmp_path / "app.pem").write_text(pem(key) + client_certificate(ec_key("ES384").private))
+    assert main(["check", str(path)]) == 1
+    assert "[oauth2_mw] client_certificate: cannot be used: it is the certificate of another key" in (
+        capsys.readouterr().err
+    )
 
 
 def test_check_tells_every_problem_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

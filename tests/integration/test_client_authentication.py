@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.browser.jar import Browser
+from tests.support.hosts.certificates import client_certificate
 from tests.support.hosts.servers import Application, MakeSite, Serve, Site
 from tests.support.providers.client_keys import pem, private_jwk
 from tests.support.providers.clients import Client
@@ -122,6 +123,37 @@ def test_private_key_jwt_with_a_jwk_that_names_itself(stage: Stage, browser: Bro
     assert stage.sign_in(browser)["user"] == "jane"
     ((header, _),) = stage.assertions()
     assert header == {"alg": "PS256", "typ": "JWT", "kid": key.kid}
+
+
+@pytest.mark.parametrize("audience", ["issuer", "token_endpoint"])
+def test_private_key_jwt_with_ps256_and_a_certificate(
+    stage: Stage, browser: Browser, tmp_path: Path, audience: str
+) -> None:
+    key = rsa_key()
+    path = tmp_path / "client.pem"
+    path.write_text(pem(key.private) + client_certificate(key.private))
+    client = stage.register(
+        auth_method="private_key_jwt",
+        jwks={"keys": [key.jwk(alg=None)]},
+        token_endpoint_auth_signing_alg="PS256",
+        refresh_tokens=True,
+    )
+    stage.run(
+        client,
+        client_key=f"file:{path}",
+        client_certificate=f"file:{path}",
+        client_assertion_algorithm="PS256",
+        client_assertion_audience=audience,
+        keep_tokens="id refresh",
+        directory=f"sqlite:///{tmp_path / 'users.db'}",
+    )
+    assert stage.sign_in(browser)["user"] == "jane"
+    ((header, claims),) = stage.assertions()
+    assert (header["alg"], len(header["x5t#S256"])) == ("PS256", 43)
+    assert claims["aud"] == stage.provider.issuer + ("/token" if audience == "token_endpoint" else "")
+    browser.navigate(stage.site.own_url("logout/"), initiator=stage.site.origin)
+    (revocation,) = stage.provider.events(client, "revocation")
+    assert revocation["token"] == "RefreshToken"
 
 
 def test_private_key_jwt_without_an_issuer(stage: Stage, browser: Browser, tmp_path: Path) -> None:

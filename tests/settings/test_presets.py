@@ -293,7 +293,10 @@ def test_a_preset_may_be_a_file_with_paths_relative_to_itself(tmp_path: Path) ->
         (b"[provider]\nissure = x\n", "holds issure, which is not a key of a provider"),
         (b"[provider]\npreset = github\n", "holds preset"),
         (b"[provider]\npublic_url = https://x.example.com\n", "holds public_url"),
-        (b"[provider]\nquirk = gihtub\n", "quirk 'gihtub'; there are entra, github, hydra, lemonldap"),
+        (
+            b"[provider]\nquirk = gihtub\n",
+            "quirk 'gihtub'; there are adfs, entra, github, hydra, lemonldap, ok-flag",
+        ),
     ],
 )
 def test_a_preset_that_is_none_is_explained(tmp_path: Path, content: bytes | None, why: str) -> None:
@@ -488,6 +491,17 @@ def test_claims_that_a_refresh_may_leave_as_they_were_are_warned_of(
     assert all(
         "reads groups of provider default: if a refresh brings no ID token" in sentence for sentence in found
     )
+
+
+@pytest.mark.parametrize("preset", ["adfs", "authelia", "hydra", "microsoft", "okta"])
+def test_assertions_are_for_the_token_endpoint_where_the_provider_takes_no_other(preset: str) -> None:
+    settings = service(
+        **oidc(preset=preset, directory="sqlite:///u.db", client_auth_method="client_secret_basic")
+    )
+    provider = Settings.from_mapping(settings).providers["default"]
+    assert provider.client_assertion_audience == "token_endpoint"
+    # What is written wins; Entra documents PS256.
+    assert provider.client_assertion_algorithm == ("PS256" if preset == "microsoft" else None)
 
 
 def test_a_key_or_secret_that_every_user_can_read_is_warned_of(tmp_path: Path) -> None:

@@ -145,6 +145,12 @@ def main(key: str, value: object) -> dict[str, object]:
         ("client_auth_method", "none", ["client_secret", "take one of the two out"]),
         ("client_key", "file:key.pem", ["not used with client_auth_method = client_secret_basic"]),
         ("client_key", "file:", ["path of a file"]),
+        ("client_certificate", "env:APP_CRT", ["client_auth_method = private_key_jwt alone"]),
+        ("client_certificate", "-----BEGIN CERTIFICATE-----", ["put it into a file", "file:PATH"]),
+        ("client_assertion_audience", "token", ["issuer or token_endpoint"]),
+        ("client_assertion_audience", "issuer", ["private_key_jwt or client_secret_jwt alone"]),
+        ("client_assertion_algorithm", "HS256", ["'HS256' is not allowed here"]),
+        ("client_assertion_algorithm", "PS256", ["client_auth_method = private_key_jwt alone"]),
         ("client_key", "-----BEGIN PRIVATE KEY-----\ncanary\n-----END", ["put it into a file", "file:PATH"]),
         ("scope", "profile email", ["openid is missing"]),
         ("scope", 'openid "x"', ["not a valid scope"]),
@@ -390,6 +396,24 @@ def test_private_key_jwt_needs_a_key_that_can_be_read(tmp_path: Path, key: str, 
     found = only_problem(with_key(client_key=key), base=tmp_path)
     assert found.startswith(f"{MAIN}client_key: ")
     assert all(part in found for part in parts)
+
+
+def test_a_certificate_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    found = only_problem(with_key(client_key="{}", client_certificate="file:gone.crt"), base=tmp_path)
+    assert found.startswith(f"{MAIN}client_certificate: cannot be read: ")
+    (tmp_path / "app.crt").write_text("whether it is a certificate is not for the settings to know")
+    keys = {
+        "client_key": "{}",
+        "client_certificate": "file:app.crt",
+        "client_assertion_audience": "token_endpoint",
+        "client_assertion_algorithm": "PS256",
+    }
+    provider = Settings.from_mapping(with_key(**keys), base=tmp_path).providers["default"]
+    assert provider.client_certificate == Secret.file(tmp_path / "app.crt")
+    assert (provider.client_assertion_audience, provider.client_assertion_algorithm) == (
+        "token_endpoint",
+        "PS256",
+    )
 
 
 def test_private_key_jwt_takes_no_secret() -> None:

@@ -6,13 +6,14 @@ import json
 import secrets
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote_plus
 
 from oauth2_mw.errors import ProviderError
-from oauth2_mw.provider.jose.client_key import ClientKey, parse_client_key
+from oauth2_mw.provider.jose.assertion_key import AssertionKeyReader
 from oauth2_mw.provider.jose.jws import jws_library
+from oauth2_mw.provider.quirks import assertion_quirk
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.secret import MIN_SHARED_SECRET
 
@@ -31,30 +32,35 @@ class ClientAuthentication:
     def __init__(self, provider: ProviderSettings, *, clock: Callable[[], float] = time.time) -> None:
         self.provider = provider
         self._clock = clock
-        #: The text of the client's key, and the key itself, kept because it takes long to check an RSA key.
-        self._parsed_key: tuple[str, ClientKey] | None = None
+        self._keys = AssertionKeyReader(provider)
 
-    def for_request(self, token_endpoint: str) -> tuple[dict[str, str], dict[str, str]]:
+    def for_request(
+        self, endpoint: str, *, token_endpoint: str | None = None
+    ) -> tuple[dict[str, str], dict[str, str]]:
         """Return the headers and the form fields that authenticate one request. The next request needs new ones.
 
         The secret or the key is read anew each time. It is never put into a URL.
 
-        :raises ProviderError: ``client_secret`` or ``client_key`` if that cannot be read or used.
+        :param endpoint: the address that is asked.
+        :param token_endpoint: that of the token endpoint, if it is another.
+        :raises ProviderError: ``client_secret``, ``client_key`` or ``client_certificate`` if that cannot be read or
+            used.
         """
+        audience = self._audience(endpoint, token_endpoint or endpoint)
         method, client_id = self.provider.client_auth_method, {"client_id": self.provider.client_id}
         if method == "none":
             return {}, client_id
         if method == "client_secret_post":
             return {}, {**client_id, "client_secret": self._secret()}
         if method == "client_secret_jwt":
-            return {}, {**client_id, **self._secret_assertion(token_endpoint)}
+            return {}, {**client_id, **self._secret_assertion(audience)}
         if method == "private_key_jwt":
-            return {}, {**client_id, **self._key_assertion(token_endpoint)}
+            return {}, {**client_id, **self._key_assertion(audience)}
         # RFC 6749, section 2.3.1: both are form-urlencoded first, so that the id may hold a colon.
         pair = f"{quote_plus(self.provider.client_id, safe='')}:{quote_plus(self._secret(), safe='')}"
         return {"Authorization": "Basic " + b64encode(pair.encode("ascii")).decode("ascii")}, {}
 
-    def _secret_assertion(self, token_endpoint: str) -> dict[str, str]:
+    def _secret_assertion(self, audience: str) -> dict[str, str]:
         from jwt import InvalidKeyError
 
         # OpenID Connect Core, section 10.1: the octets of the secret are the key.
@@ -66,33 +72,38 @@ class ClientAuthentication:
                 code="client_secret",
             )
         try:
-            return self._assertion(token_endpoint, key, alg="HS256", kid=None)
+            return self._assertion(audience, key, alg="HS256", header={})
         except InvalidKeyError:
             raise ProviderError(
                 "client_secret holds a key or a certificate: write it as client_key, with private_key_jwt",
                 code="client_secret",
             ) from None
 
-    def _key_assertion(self, token_endpoint: str) -> dict[str, str]:
-        key = self._key()
-        return self._assertion(token_endpoint, key.private, alg=key.alg, kid=key.kid)
+    def _key_assertion(self, audience: str) -> dict[str, str]:
+        key = self._keys.read()
+        return self._assertion(audience, key.private, alg=key.alg, header=key.header)
 
-    def _assertion(self, token_endpoint: str, key: Any, *, alg: str, kid: str | None) -> dict[str, str]:
+    def _audience(self, endpoint: str, token_endpoint: str) -> str:
+        provider = self.provider
+        # By default the issuer alone: an assertion for several audiences, or for an endpoint that an attacker made us
+        # use, could be replayed elsewhere (draft-ietf-oauth-rfc7523bis).
+        if provider.issuer is not None and provider.client_assertion_audience == "issuer":
+            return provider.issuer
+        return endpoint if assertion_quirk(provider.quirk).audience_is_asked_endpoint else token_endpoint
+
+    def _assertion(self, audience: str, key: Any, *, alg: str, header: Mapping[str, str]) -> dict[str, str]:
         """Return the fields of RFC 7523, section 2.2, with the claims of OpenID Connect Core, section 9."""
         now = int(self._clock())
         claims = {
             "iss": self.provider.client_id,
             "sub": self.provider.client_id,
-            # The issuer alone: an assertion for several audiences, or for an endpoint that an attacker made us use,
-            # could be replayed elsewhere (draft-ietf-oauth-rfc7523bis).
-            "aud": self.provider.issuer or token_endpoint,
+            "aud": audience,
             "jti": secrets.token_urlsafe(16),
             "iat": now,
             "exp": now + ASSERTION_LIFETIME,
         }
-        headers = {} if kid is None else {"kid": kid}
         payload = json.dumps(claims, separators=(",", ":")).encode()
-        assertion = jws_library().encode(payload, key, algorithm=alg, headers=headers)
+        assertion = jws_library().encode(payload, key, algorithm=alg, headers=dict(header))
         return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
 
     def _secret(self) -> str:
@@ -105,15 +116,3 @@ class ClientAuthentication:
             return provider.client_secret.value()
         except OSError as error:
             raise ProviderError(f"client_secret cannot be read: {error}", code="client_secret") from error
-
-    def _key(self) -> ClientKey:
-        if self.provider.client_key is None:
-            raise ProviderError("private_key_jwt needs a client_key, and none is set", code="client_key")
-        parsed = self._parsed_key
-        try:
-            text = self.provider.client_key.value()
-            if parsed is None or parsed[0] != text:
-                parsed = self._parsed_key = (text, parse_client_key(text))
-        except (OSError, ValueError) as error:
-            raise ProviderError(f"client_key cannot be used: {error}", code="client_key") from None
-        return parsed[1]

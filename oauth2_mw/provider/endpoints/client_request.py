@@ -51,7 +51,7 @@ class AuthenticatedClient:
             :meth:`ClientAuthentication.for_request` and :meth:`Transport.post_form` raise.
         """
         url = self.metadata.endpoint(endpoint)
-        headers, fields = self.authentication.for_request(url)
+        headers, fields = self.authentication.for_request(url, token_endpoint=self.metadata.token_endpoint)
         if fields:
             body = f"{body}&{urlencode(fields)}"
         response = self.transport.post_form(url, body=body, limit=limit, headers=headers)
@@ -122,7 +122,10 @@ class EndpointResponse:
     def _client_refused(self, reason: str) -> ProviderError:
         method, proof = self.client.provider.client_auth_method, "client_secret"
         if method == "private_key_jwt":
-            proof = "client_key (is its public half registered there?), this machine's clock"
+            proof = (
+                "client_key (is its public half registered there?), client_assertion_audience (now "
+                f"{self.client.provider.client_assertion_audience}), this machine's clock"
+            )
         methods = self.client.metadata.token_endpoint_auth_methods_supported
         hint = f"; the provider offers {shown(' '.join(methods))}" if methods else ""
         return ProviderError(

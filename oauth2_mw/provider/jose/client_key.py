@@ -6,15 +6,13 @@ No message of this module quotes anything of a key.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from oauth2_mw.errors import Problem
 from oauth2_mw.provider.http.documents import DocumentError, present_members, read_object
 from oauth2_mw.provider.jose.jwks import ALGORITHMS, MIN_RSA_BITS, known_name
-from oauth2_mw.settings.model import ProviderSettings
 
 #: the curves of RFC 7518, section 3.4, as the cryptography package names them
 _CURVES: Mapping[str, str] = MappingProxyType(
@@ -39,29 +37,19 @@ class ClientKey:
     private: Any = field(repr=False)
 
 
-def parse_client_key(text: str) -> ClientKey:
-    """Return the key of a PEM or a JWK. Its algorithm is the one that the JWK names, or follows from the kind of key.
+def parse_client_key(text: str, *, alg: str | None = None) -> ClientKey:
+    """Return the key of a PEM or a JWK.
 
+    :param alg: the algorithm to sign with, if one is chosen; otherwise it is the one that a JWK names, or follows from
+        the kind of key.
     :raises ValueError: if it cannot be used; the message says why and what to do.
     """
     if text.lstrip().startswith("{"):
-        return _from_jwk(text)
+        return _from_jwk(text, alg)
     private = _load_pem(_private_block(text))
     if private is None:
         raise ValueError(_DAMAGED)
-    return ClientKey(_algorithm(private), None, private)
-
-
-def client_key_problems(providers: Iterable[ProviderSettings]) -> tuple[Problem, ...]:
-    """Return the problems of the keys of *providers*, so that they are reported before the first sign-in."""
-    problems = []
-    for provider in providers:
-        if provider.client_auth_method == "private_key_jwt" and provider.client_key is not None:
-            try:
-                parse_client_key(provider.client_key.value())
-            except (OSError, ValueError) as error:
-                problems.append(Problem(provider.section, "client_key", f"cannot be used: {error}"))
-    return tuple(problems)
+    return ClientKey(_chosen(_algorithm(private), alg), None, private)
 
 
 def _private_block(text: str) -> bytes:
@@ -100,7 +88,7 @@ def _load_pem(block: bytes) -> Any:
         return None
 
 
-def _from_jwk(text: str) -> ClientKey:
+def _from_jwk(text: str, chosen: str | None) -> ClientKey:
     jwk = _members(text)
     if jwk is None:
         raise ValueError("it is not a JWK: that is one JSON object")
@@ -123,13 +111,35 @@ def _from_jwk(text: str) -> ClientKey:
     if private is None:
         raise ValueError(_DAMAGED)
     alg = _algorithm(private)
-    if jwk.get("alg") is None:
-        return ClientKey(alg, kid, private)
-    # RFC 7517, section 4.4: a key that names its algorithm serves no other, such as PS256.
-    suitable = [name for name, kind in ALGORITHMS.items() if kind == ALGORITHMS[alg]]
-    if not isinstance(jwk["alg"], str) or known_name(jwk["alg"]) not in suitable:
+    named = jwk.get("alg")
+    if named is None:
+        return ClientKey(_chosen(alg, chosen), kid, private)
+    suitable = _suitable(alg)
+    if not isinstance(named, str) or known_name(named) not in suitable:
         raise ValueError(f"its alg does not fit the key: write {' or '.join(suitable)}, or leave it out")
-    return ClientKey(jwk["alg"], kid, private)
+    # RFC 7517, section 4.4: a key that names its algorithm serves no other, such as PS256.
+    if chosen is not None and known_name(chosen) != known_name(named):
+        raise ValueError(
+            f"its alg is {named}, and client_assertion_algorithm is {chosen}: write the same in both, or leave one out"
+        )
+    return ClientKey(chosen or named, kid, private)
+
+
+def _chosen(alg: str, chosen: str | None) -> str:
+    """Return the algorithm that is chosen for a key, or *alg*, which follows from its kind."""
+    if chosen is None:
+        return alg
+    suitable = _suitable(alg)
+    if known_name(chosen) not in suitable:
+        raise ValueError(
+            f"client_assertion_algorithm = {chosen} does not fit it: write {' or '.join(suitable)}, or take another key"
+        )
+    return chosen
+
+
+def _suitable(alg: str) -> list[str]:
+    """Return the algorithms for keys of the kind that *alg* is for."""
+    return [name for name, kind in ALGORITHMS.items() if kind == ALGORITHMS[alg]]
 
 
 def _members(text: str) -> dict[str, Any] | None:

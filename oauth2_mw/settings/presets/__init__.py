@@ -22,7 +22,7 @@ from oauth2_mw.settings.text import did_you_mean, shown, split_words
 
 _SUFFIX = ".ini"
 #: The strategies of ``provider/quirks.py`` for what data cannot express.
-QuirkName = Literal["entra", "github", "hydra", "lemonldap", "ok-flag", "okta", "unwrap-data"]
+QuirkName = Literal["adfs", "entra", "github", "hydra", "lemonldap", "ok-flag", "okta", "unwrap-data"]
 _QUIRKS = get_args(QuirkName)
 #: The labels of the comment at the top of a preset, each followed by a colon.
 NOTES = ("Register", "Set there", "Token", "Documentation")

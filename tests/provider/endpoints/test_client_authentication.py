@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import traceback
 from base64 import b64decode
@@ -19,8 +20,9 @@ from oauth2_mw.provider.endpoints.client_authentication import ClientAuthenticat
 from oauth2_mw.provider.jose.client_key import ClientKey, parse_client_key
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import ProviderSettings
+from tests.support.hosts.certificates import client_certificate
 from tests.support.providers.client_keys import pem, private_jwk
-from tests.support.providers.jose import Key, ec_key, ed_key, from_base64url, rsa_key
+from tests.support.providers.jose import Key, base64url, ec_key, ed_key, from_base64url, rsa_key
 from tests.support.settings.providers import provider_settings
 
 TOKEN_ENDPOINT = "https://op.example/token"
@@ -204,14 +206,120 @@ def test_a_replaced_key_file_counts_from_the_next_request(tmp_path: Path) -> Non
     assert algorithm() == "ES256"
 
 
+# The audience of an assertion
+
+
+REVOCATION_ENDPOINT = "https://op.example/revoke"
+
+
+@pytest.mark.parametrize("make", [with_secret, lambda **changes: with_key(pem(ec_key().private), **changes)])
+@pytest.mark.parametrize(
+    ("changes", "at_the_token_endpoint", "at_another"),
+    [
+        ({}, "https://op.example", "https://op.example"),
+        ({"client_assertion_audience": "token_endpoint"}, TOKEN_ENDPOINT, TOKEN_ENDPOINT),
+        (
+            {"client_assertion_audience": "token_endpoint", "quirk": "okta"},
+            TOKEN_ENDPOINT,
+            REVOCATION_ENDPOINT,
+        ),
+        ({"quirk": "okta"}, "https://op.example", "https://op.example"),
+    ],
+)
+def test_an_assertion_has_one_audience(
+    make: Any, changes: dict[str, Any], at_the_token_endpoint: str, at_another: str
+) -> None:
+    authentication = ClientAuthentication(make(**changes))
+    audiences = [
+        part(authentication.for_request(endpoint, token_endpoint=TOKEN_ENDPOINT)[1]["client_assertion"], 1)[
+            "aud"
+        ]
+        for endpoint in (TOKEN_ENDPOINT, REVOCATION_ENDPOINT)
+    ]
+    assert audiences == [at_the_token_endpoint, at_another]
+
+
+# The certificate of the key
+
+
+def thumbprint(certificate: str, name: str) -> str:
+    """Computed from the base64 of the PEM alone."""
+    octets = b64decode("".join(certificate.splitlines()[1:-1]))
+    return base64url(hashlib.new(name, octets).digest())
+
+
+@pytest.mark.parametrize("quirk", [None, "adfs", "okta"])
+def test_the_thumbprint_of_the_certificate_stands_in_the_header(quirk: str | None) -> None:
+    certificate = client_certificate(rsa_key().private)
+    provider = with_key(
+        pem(rsa_key().private),
+        client_certificate=Secret.literal(certificate),
+        client_assertion_algorithm="PS256",
+        quirk=quirk,
+    )
+    token = assertion(provider)
+    expected = {"alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint(certificate, "sha256")}
+    if quirk == "adfs":
+        expected["x5t"] = thumbprint(certificate, "sha1")
+    assert part(token, 0) == expected
+    jwt.decode(token, rsa_key().private.public_key(), algorithms=["PS256"], audience="https://op.example")
+
+
+def test_kid_and_thumbprint_stand_side_by_side() -> None:
+    certificate = Secret.literal(client_certificate(ed_key().private))
+    key = private_jwk(ed_key(), kid="2026-a")
+    assert part(assertion(with_key(key, client_certificate=certificate)), 0).keys() == {
+        "alg",
+        "typ",
+        "kid",
+        "x5t#S256",
+    }
+
+
+def test_key_and_certificate_are_replaced_together_in_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "client.pem"
+
+    def write(key: Key) -> str:
+        certificate = client_certificate(key.private)
+        file.write_text(pem(key.private) + certificate)
+        return thumbprint(certificate, "sha256")
+
+    expected = write(rsa_key())
+    authentication = ClientAuthentication(
+        with_key("", client_key=Secret.file(file), client_certificate=Secret.file(file))
+    )
+
+    def header() -> dict[str, Any]:
+        return part(authentication.for_request(TOKEN_ENDPOINT)[1]["client_assertion"], 0)
+
+    assert header()["x5t#S256"] == expected
+    expected = write(ec_key())
+    assert (header()["alg"], header()["x5t#S256"]) == ("ES256", expected)
+
+
+def test_a_certificate_that_no_longer_fits_refuses_the_sign_in(tmp_path: Path) -> None:
+    file = tmp_path / "client.crt"
+    file.write_text(client_certificate(rsa_key().private))
+    authentication = ClientAuthentication(
+        with_key(pem(rsa_key().private), client_certificate=Secret.file(file))
+    )
+    authentication.for_request(TOKEN_ENDPOINT)
+    file.write_text(client_certificate(ed_key().private, name="other"))
+    with pytest.raises(
+        ProviderError, match=r"client_certificate cannot be used: .*of another key"
+    ) as refusal:
+        authentication.for_request(TOKEN_ENDPOINT)
+    assert refusal.value.code == "client_certificate"
+
+
 def test_a_key_is_made_from_its_text_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    def parse(text: str) -> ClientKey:
+    def parse(text: str, *, alg: str | None) -> ClientKey:
         made.append(text)
-        return parse_client_key(text)
+        return parse_client_key(text, alg=alg)
 
-    monkeypatch.setattr("oauth2_mw.provider.endpoints.client_authentication.parse_client_key", parse)
+    monkeypatch.setattr("oauth2_mw.provider.jose.assertion_key.parse_client_key", parse)
     authentication = ClientAuthentication(with_key(pem(ed_key().private)))
     for _ in range(3):
         authentication.for_request(TOKEN_ENDPOINT)

@@ -12,13 +12,9 @@ from cryptography.hazmat.primitives.serialization import PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.errors import Problem
-from oauth2_mw.provider.jose.client_key import ClientKey, client_key_problems, parse_client_key
-from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.provider.jose.client_key import ClientKey, parse_client_key
 from tests.support.providers.client_keys import pem, private_jwk, public_pem
 from tests.support.providers.jose import Key, ec_key, ed_key, rsa_key
-from tests.support.settings.providers import provider_settings
 
 KEYS = [rsa_key(), ec_key("ES256"), ec_key("ES384"), ec_key("ES512"), ed_key()]
 EC_PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
@@ -63,6 +59,46 @@ def test_an_rsa_jwk_may_leave_out_its_primes() -> None:
 @pytest.mark.parametrize("alg", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"])
 def test_a_jwk_may_name_another_algorithm_that_fits(alg: str) -> None:
     assert parse_client_key(private_jwk(rsa_key(), alg=alg)).alg == alg
+
+
+@pytest.mark.parametrize(
+    ("key", "alg"),
+    [(rsa_key(), "PS256"), (rsa_key(), "RS512"), (ec_key("ES384"), "ES384"), (ed_key(), "Ed25519")],
+    ids=str,
+)
+def test_the_algorithm_may_be_chosen(key: Key, alg: str) -> None:
+    for text in (pem(key.private), private_jwk(key), private_jwk(key, alg=alg)):
+        assert parse_client_key(text, alg=alg).alg == alg
+
+
+@pytest.mark.parametrize(
+    ("text", "alg", "why"),
+    [
+        (
+            pem(ec_key().private),
+            "PS256",
+            "client_assertion_algorithm = PS256 does not fit it: write ES256, or take",
+        ),
+        (
+            private_jwk(ed_key()),
+            "RS256",
+            "client_assertion_algorithm = RS256 does not fit it: write EdDSA, or take",
+        ),
+        (
+            pem(rsa_key().private),
+            "ES256",
+            "write RS256 or RS384 or RS512 or PS256 or PS384 or PS512, or take",
+        ),
+        (
+            private_jwk(rsa_key(), alg="RS256"),
+            "PS256",
+            "its alg is RS256, and client_assertion_algorithm is PS256",
+        ),
+    ],
+)
+def test_a_chosen_algorithm_that_does_not_fit_is_explained(text: str, alg: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parse_client_key(text, alg=alg)
 
 
 def test_members_that_we_do_not_know_do_not_matter() -> None:
@@ -179,27 +215,3 @@ def test_a_jwk_with_any_members_is_a_key_or_explained(jwk: dict[str, Any], odd: 
 def test_whatever_surrounds_or_fills_a_pem_is_explained(around: str, inside: str) -> None:
     for text in (around, f"{around}-----BEGIN PRIVATE KEY-----{inside}-----END PRIVATE KEY-----"):
         assert refused(text)
-
-
-# At start-up
-
-
-def with_key(text: str, **changes: Any) -> ProviderSettings:
-    key = Secret.literal(text)
-    return provider_settings(
-        **{"client_auth_method": "private_key_jwt", "client_secret": None, "client_key": key, **changes}
-    )
-
-
-def test_the_problems_of_all_keys_are_reported_at_once() -> None:
-    providers = [
-        with_key("x"),
-        with_key(pem(ed_key().private), name="fine"),
-        with_key("", name="corp", client_key=Secret.file("/nonexistent/key.pem")),
-        provider_settings(name="other"),
-    ]
-    main, corp = client_key_problems(providers)
-    assert str(main).startswith("[oauth2_mw] client_key: cannot be used: it is neither a PEM nor a JWK")
-    assert (corp.section, corp.key) == ("provider:corp", "client_key")
-    assert "/nonexistent/key.pem" in corp.text
-    assert isinstance(main, Problem)
