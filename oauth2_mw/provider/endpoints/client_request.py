@@ -122,10 +122,10 @@ class EndpointResponse:
     def _client_refused(self, reason: str) -> ProviderError:
         method, proof = self.client.provider.client_auth_method, "client_secret"
         if method == "private_key_jwt":
-            proof = (
-                "client_key (is its public half registered there?), client_assertion_audience (now "
-                f"{self.client.provider.client_assertion_audience}), this machine's clock"
-            )
+            proof = "client_key (is its public half registered there?)"
+        if method in ("private_key_jwt", "client_secret_jwt"):
+            audience = self.client.provider.client_assertion_audience
+            proof += f", client_assertion_audience (now {audience}), this machine's clock"
         methods = self.client.metadata.token_endpoint_auth_methods_supported
         hint = f"; the provider offers {shown(' '.join(methods))}" if methods else ""
         return ProviderError(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -20,7 +18,7 @@ from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.clock import Clock
 from tests.support.providers.jose import ec_key
-from tests.support.providers.raw_server import RawServer, raw_server
+from tests.support.providers.raw_server import RawServer, raw_server, silence
 from tests.support.providers.sign_in import client_for, sign_in
 from tests.support.providers.standin import Answer, StandIn
 from tests.support.settings.providers import oidc_settings, provider_settings
@@ -31,15 +29,10 @@ NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 PATHS = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "jwks"}
 
 
-def until_the_client_gives_up(connection: socket.socket, _head: bytes) -> None:
-    with suppress(OSError):
-        connection.recv(1)
-
-
 @pytest.fixture
 def silent() -> Iterator[RawServer]:
     """A host that accepts connections and never answers."""
-    with raw_server(until_the_client_gives_up) as server:
+    with raw_server(silence) as server:
         yield server
 
 

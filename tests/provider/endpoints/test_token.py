@@ -286,7 +286,7 @@ def test_a_refused_assertion_tells_where_else_to_look(provider: StandIn) -> None
     )
     with pytest.raises(ProviderError, match="Check client_id, client_key") as refusal:
         redeem(provider, settings)
-    assert "clock" in refusal.value.detail
+    assert "client_assertion_audience (now issuer), this machine's clock" in refusal.value.detail
     (request,) = provider.requests
     assert request.form["client_assertion"] not in refusal.value.detail
 

@@ -48,6 +48,11 @@ def raw_server(script: Script | bytes, *, tls: ssl.SSLContext | None = None) -> 
         yield server
 
 
+def silence(connection: socket.socket, _head: bytes) -> None:
+    """Answer nothing until the other side gives up."""
+    connection.recv(1)
+
+
 def _head(connection: socket.socket) -> bytes:
     """The request up to the end of its head, and as much of the body as its length says."""
     received = b""
