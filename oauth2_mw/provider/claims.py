@@ -17,10 +17,11 @@ from oauth2_mw.provider.claim_sources import (
     with_entra_verification,
     without_protocol_claims,
 )
+from oauth2_mw.provider.dialects.dialect import Dialect, UserinfoRequest
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.discovery.metadata_cache import MetadataCache
 from oauth2_mw.provider.endpoints.token import TokenResponse
-from oauth2_mw.provider.endpoints.userinfo import below, fetch_userinfo, get_resource
+from oauth2_mw.provider.endpoints.userinfo import below, get_resource
 from oauth2_mw.provider.further_claims import Access, further_claims
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.tokens.claim_checks import read_subject
@@ -58,6 +59,7 @@ class ClaimsReader:
     Userinfo is asked if the ID token lacks a claim that is needed or wished for. If that fails, a claim that is wished
     for is absent; one that is needed is unknown, and nobody is signed in without it.
 
+    :param dialect: how userinfo is asked.
     :param needs: the claims without which nobody can be signed in, beside the subject and those that ``allow`` reads.
     :param wishes: further claims for which userinfo is worth a request.
     :param clock: seconds since the epoch.
@@ -69,6 +71,7 @@ class ClaimsReader:
         transport: Transport,
         metadata: MetadataCache,
         *,
+        dialect: Dialect,
         needs: frozenset[AttributePath],
         wishes: frozenset[AttributePath],
         clock: Callable[[], float],
@@ -76,6 +79,7 @@ class ClaimsReader:
         self._provider = provider
         self._transport = transport
         self._metadata = metadata
+        self._dialect = dialect
         self._needs = needs | {provider.subject}
         self._wishes = wishes
         self._clock = clock
@@ -134,6 +138,9 @@ class ClaimsReader:
         :raises TokenError: if a token fails a check, or is about another person (``subject_changed``);
             ``refresh_without_id_token`` where the setting ``refresh_needs_id_token`` refuses that.
         """
+        # Compared before the new access token is sent anywhere, as it is where an ID token has the subject.
+        if self._provider.subject.get(response.claims) is not None:
+            self._check_same_subject(response.claims, subject)
         id_token = self._refreshed_id_token(
             response, metadata, subject=subject, auth_time=auth_time, nonce=nonce
         )
@@ -294,12 +301,14 @@ class ClaimsReader:
         def read_signed(token: str) -> dict[str, Any]:
             return validate_userinfo(token, self._validator(metadata))
 
-        userinfo = fetch_userinfo(
-            self._transport,
-            url,
-            response.access_token,
-            quirk=self._provider.quirk,
-            read_signed=read_signed if self._provider.is_oidc else None,
+        userinfo = self._dialect.fetch_userinfo(
+            UserinfoRequest(
+                self._transport,
+                url,
+                response,
+                quirk=self._provider.quirk,
+                read_signed=read_signed if self._provider.is_oidc else None,
+            )
         )
         return self._with_verification(userinfo)
 

@@ -15,13 +15,15 @@ from typing import Any
 from oauth2_mw.errors import OAuth2Error, StateError, TokenError
 from oauth2_mw.provider.claim_sources import NOTHING_KNOWN, KnownClaims
 from oauth2_mw.provider.claims import ClaimsReader
+from oauth2_mw.provider.dialects import make_dialect
+from oauth2_mw.provider.dialects.dialect import CodeGrant
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.discovery.metadata_cache import MetadataCache
-from oauth2_mw.provider.endpoints.authorization import AuthorizationRequest, authorization_url
+from oauth2_mw.provider.endpoints.authorization import AuthorizationRequest
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
 from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
-from oauth2_mw.provider.endpoints.token import TokenResponse, redeem_code, redeem_refresh_token
+from oauth2_mw.provider.endpoints.token import TokenResponse
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Timeouts
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.tokens.id_token import read_nonce, read_sid
@@ -39,6 +41,7 @@ class Tokens:
     id_token: str | None = field(repr=False)
     #: after a refresh it replaces the redeemed one, which may not be valid any more
     refresh_token: str | None = field(repr=False)
+    #: empty from a provider that gives none to a person
     access_token: str = field(repr=False)
     #: when the access token expires, in seconds since the epoch, or ``None`` if neither the provider nor
     #: ``access_token_lifetime`` says
@@ -108,8 +111,15 @@ class ProviderClient:
             clock,
             uses_userinfo=bool(needs or wishes) and provider.userinfo != "never",
         )
+        self._dialect = make_dialect(provider.dialect, clock)
         self._claims = ClaimsReader(
-            provider, self._transport, self._metadata, needs=needs, wishes=wishes, clock=clock
+            provider,
+            self._transport,
+            self._metadata,
+            dialect=self._dialect,
+            needs=needs,
+            wishes=wishes,
+            clock=clock,
         )
         self._authentication = ClientAuthentication(provider, clock=clock)
 
@@ -133,7 +143,7 @@ class ProviderClient:
         request = AuthorizationRequest(
             self.redirect_uri, state, nonce, code_verifier, login_hint, languages, interactive
         )
-        return authorization_url(self.provider, self._metadata.metadata(), request)
+        return self._dialect.authorization_url(self.provider, self._metadata.metadata(), request)
 
     def authorization_endpoint(self) -> str:
         """Return the address that :meth:`authorization_url` adds a query to; it raises the same errors."""
@@ -164,11 +174,13 @@ class ProviderClient:
         :raises TokenError: if the ID token or userinfo fails a check.
         """
         metadata = self._metadata.metadata()
-        response = redeem_code(
+        response = self._dialect.redeem_code(
             self._authenticated_client(metadata),
-            code=code,
-            redirect_uri=self.redirect_uri,
-            code_verifier=code_verifier if self.provider.pkce else None,
+            CodeGrant(
+                code=code,
+                redirect_uri=self.redirect_uri,
+                code_verifier=code_verifier if self.provider.pkce else None,
+            ),
         )
         claims = self._claims.for_code(response, metadata, nonce=nonce)
         return Authentication(
@@ -209,7 +221,7 @@ class ProviderClient:
         if self.provider.is_oidc:
             # Beforehand: once the provider has replaced the refresh token, a missing key would lose the new one.
             self._metadata.load_keys()
-        response = redeem_refresh_token(self._authenticated_client(metadata), refresh_token)
+        response = self._dialect.redeem_refresh_token(self._authenticated_client(metadata), refresh_token)
         refreshed = self._claims.for_refresh(
             response,
             metadata,

@@ -23,19 +23,6 @@ def github(claims: Mapping[str, Any]) -> Mapping[str, Any]:
     return claims if claims.get("email") is None else {**claims, "email_verified": False}
 
 
-def unwrap_data(claims: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Unwrap ``{"code": 0, "msg": ..., "data": {...}}``, the form of Feishu and Lark; any other code is an error."""
-    if claims.get("code", 0) != 0:
-        raise ProviderError(
-            f"the userinfo endpoint answered code {shown(claims.get('code'))}: {shown(claims.get('msg'))}",
-            code="userinfo",
-        )
-    data = claims.get("data")
-    if not isinstance(data, dict):
-        raise ProviderError("the userinfo answer has no data object", code="userinfo")
-    return data
-
-
 def ok_flag(claims: Mapping[str, Any]) -> Mapping[str, Any]:
     """Raise the error in ``{"ok": false, "error": ...}``, which Slack sends with HTTP 200."""
     if claims.get("ok") is not True:
@@ -51,7 +38,6 @@ def unchanged(claims: Mapping[str, Any]) -> Mapping[str, Any]:
 QUIRKS: Mapping[QuirkName, Quirk] = MappingProxyType(
     {
         "github": github,
-        "unwrap-data": unwrap_data,
         "ok-flag": ok_flag,
         "adfs": unchanged,
         "hydra": unchanged,

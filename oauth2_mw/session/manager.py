@@ -275,7 +275,7 @@ class SessionManager:
         return {
             kind: text
             for kind, text in tokens.items()
-            if text is not None and kind.removesuffix("_token") in self._settings.keep_tokens
+            if text and kind.removesuffix("_token") in self._settings.keep_tokens
         }
 
     def shrink_to_fit(self, session: Session) -> Session:

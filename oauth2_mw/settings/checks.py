@@ -130,6 +130,7 @@ def check_provider(section: Section, main: Section) -> None:
     _check_pkce(section)
     _check_endpoints(section)
     _check_oidc(section)
+    _check_dialect(section)
     if main.is_valid("insecure_http") and not main["insecure_http"]:
         for key in _URLS:
             if section[key] is not None and is_exposed(section[key]):
@@ -250,6 +251,28 @@ def _check_oidc(section: Section) -> None:
         for key in _OF_ID_TOKENS:
             if key in section.written_keys and section[key] not in (None, ()) and section[key] is not False:
                 section.add_problem(key, "means nothing without an issuer: there is no ID token to check")
+
+
+def _check_dialect(section: Section) -> None:
+    """Check that no setting asks for what a provider with words of its own does not know."""
+    preset = section.preset
+    if preset is None or preset.dialect is None:
+        return
+    name = section["provider"]
+    if section["issuer"] is not None:
+        section.add_problem("issuer", f"{name} knows no OpenID Connect: take it out")
+    if section.is_valid("client_auth_method") and section["client_auth_method"] != "client_secret_post":
+        section.add_problem("client_auth_method", f"{name} knows a client by its secret alone: take it out")
+    if preset.refuses_pkce and section["pkce"]:
+        section.add_problem("pkce", f"{name} knows no PKCE: take it out")
+    if (
+        preset.dialect == "wecom"
+        and section.is_valid("auth_params")
+        and "agentid" not in section["auth_params"]
+    ):
+        section.add_problem(
+            "auth_params", f"agentid, the number of the app, is missing{section.example('auth_params')}"
+        )
 
 
 def is_public(section: Section) -> bool:

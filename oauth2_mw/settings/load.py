@@ -182,6 +182,7 @@ def _complete(section: Section, name: str, main: Section, rules: tuple[AccessRul
         "session_lifetime": lifetime,
         "session_idle": idle,
         "quirk": section.preset.quirk if section.preset is not None else None,
+        "dialect": section.preset.dialect if section.preset is not None else None,
         "public": checks.is_public(section),
         "unique_usernames": user_checks.has_unique_usernames(section),
     }

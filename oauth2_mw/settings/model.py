@@ -18,7 +18,7 @@ from oauth2_mw.settings.attribute_path import AttributePath, Source, alternative
 from oauth2_mw.settings.claim_names import username_addresses
 from oauth2_mw.settings.grammar import AllowTerm, PathRule, Secret
 from oauth2_mw.settings.icons import Icon
-from oauth2_mw.settings.presets import QuirkName
+from oauth2_mw.settings.presets import DialectName, QuirkName
 
 Protect = Literal["required", "optional"]
 ClientAuthMethod = Literal[
@@ -110,6 +110,8 @@ class ProviderSettings:
     trust_env: bool
     #: the strategy of ``provider/quirks.py`` for what the data of a preset cannot express
     quirk: QuirkName | None
+    #: the strategy of ``provider/dialects``; ``None`` for a provider that speaks as the specifications do
+    dialect: DialectName | None
     #: whether anyone on earth can join it
     public: bool
     #: whether it promises that the username is one person's alone

@@ -73,6 +73,11 @@ def _warnings(settings: Settings) -> Iterator[str]:
                 f"provider {name} refuses PKCE and sends no nonce, so nothing binds a code to the browser that began "
                 "the sign-in: who steals a code before it is used signs in as the person whose it is"
             )
+        if provider.dialect in ("wechat", "wecom"):
+            yield (
+                f"provider {name} takes client_secret in the address of a request, which is sent over TLS and logged "
+                "nowhere here: see that no proxy on the way opens it and keeps addresses"
+            )
         for key, secret in (("client_secret", provider.client_secret), ("client_key", provider.client_key)):
             if secret is not None and _open_to_all(secret):
                 yield f"{key} of provider {name}: every user of this machine can read {secret.path}"

@@ -25,7 +25,7 @@ def sign_in(plain: StandIn, quirk: str, **changes: Any) -> Authentication:
 
 
 def test_the_names_that_presets_may_use() -> None:
-    assert set(QUIRKS) == {"entra", "github", "unwrap-data", "ok-flag", "hydra", "lemonldap", "okta"}
+    assert set(QUIRKS) == {"adfs", "entra", "github", "ok-flag", "hydra", "lemonldap", "okta"}
 
 
 def test_every_built_in_preset_asks_for_a_quirk_that_exists() -> None:
@@ -122,22 +122,6 @@ def test_an_address_that_cannot_be_asked_for_ends_only_a_sign_in_that_it_decides
 
 
 # Wrappers
-
-
-def test_wrapped_claims_are_unwrapped(plain: StandIn) -> None:
-    plain.answers["userinfo"] = {"code": 0, "msg": "ok", "data": {"id": "u1", "name": "Jane"}}
-    assert sign_in(plain, "unwrap-data").claims == {"id": "u1", "name": "Jane"}
-
-
-@pytest.mark.parametrize(
-    "answer", [{"code": 20005, "msg": "x\ny", "data": {"id": 1}}, {"code": 0}, {"code": 0, "data": ["id"]}]
-)
-def test_a_wrapped_error_is_an_error(plain: StandIn, answer: Any) -> None:
-    plain.answers["userinfo"] = answer
-    with pytest.raises(ProviderError) as refusal:
-        sign_in(plain, "unwrap-data")
-    assert refusal.value.code == "userinfo"
-    assert refusal.value.detail.isprintable()
 
 
 def test_an_ok_flag_that_is_true_passes(plain: StandIn) -> None:

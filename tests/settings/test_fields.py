@@ -20,7 +20,16 @@ from oauth2_mw.settings.model import ProviderSettings, Settings
 
 # Fields that are no setting, or have another name than their key.
 OF_A_SERVICE = {"environ", "providers"}
-OF_A_PROVIDER = {"name", "label", "rules", "has_written_map", "quirk", "public", "unique_usernames"}
+OF_A_PROVIDER = {
+    "name",
+    "label",
+    "rules",
+    "has_written_map",
+    "quirk",
+    "dialect",
+    "public",
+    "unique_usernames",
+}
 # Keys that are of use while settings are read, and no longer. The last two a service has for its providers.
 ONLY_READ = {"enabled", "preset", "provider", "session_lifetime", "session_idle"}
 

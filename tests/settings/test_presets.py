@@ -100,7 +100,7 @@ def test_the_github_preset() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", "apple bitbucket discord facebook github gitlab google line linkedin x".split()
+    "name", "apple bitbucket dingtalk discord facebook github gitlab google line linkedin wechat x".split()
 )
 def test_what_anyone_can_join_is_public(name: str) -> None:
     assert Settings.from_mapping(with_preset(name)).providers["default"].public
@@ -198,7 +198,11 @@ def test_without_an_issuer_pkce_is_not_switched_off(method: str) -> None:
 @pytest.mark.requirement("R-pkce")
 @pytest.mark.parametrize(
     "name",
-    [name for name in presets.names() if name != "linkedin" and not presets.read(name, Path()).examples],
+    [
+        name
+        for name in presets.names()
+        if not presets.read(name, Path()).refuses_pkce and not presets.read(name, Path()).examples
+    ],
 )
 def test_a_preset_whose_provider_takes_pkce_keeps_it(name: str) -> None:
     found = with_preset(name, pkce="off")
@@ -237,6 +241,51 @@ def test_what_a_preset_refuses_is_pkce_alone_and_only_a_preset_says_it(tmp_path:
     assert any("pkce: without an issuer" in line for line in found)
 
 
+@pytest.mark.requirement("R-dialects", "R-pkce")
+@pytest.mark.parametrize("name", ["wechat", "wecom", "dingtalk"])
+def test_a_provider_that_knows_no_pkce_says_so(name: str) -> None:
+    mapping = with_preset(name, **AGENT)
+    assert any("refuses PKCE" in line for line in warnings(Settings.from_mapping(mapping)))
+    assert only_problem({**mapping, "pkce": "S256"}).endswith("knows no PKCE: take it out")
+
+
+@pytest.mark.requirement("R-dialects")
+@pytest.mark.parametrize("name", presets.names())
+def test_a_secret_in_an_address_is_warned_of(name: str) -> None:
+    preset = presets.read(name, Path())
+    if preset.dialect is None:
+        return
+    lines = warnings(Settings.from_mapping(with_preset(name, **AGENT)))
+    assert any("in the address of a request" in line for line in lines) == (name in ("wechat", "wecom"))
+
+
+AGENT = {"auth_params": '{"agentid": "1000002"}'}
+
+
+def test_what_a_dialect_does_not_know_is_refused_all_at_once() -> None:
+    mapping = with_preset(
+        "wecom", issuer="https://id.example.com", client_auth_method="client_secret_basic", pkce="S256"
+    )
+    found = [line for line in problems(mapping) if "WeCom knows" in line or "agentid" in line]
+    assert [line.split(": ")[0].split()[-1] for line in found] == [
+        "issuer",
+        "client_auth_method",
+        "pkce",
+        "auth_params",
+    ]
+    assert '{"agentid": "1000002"}' in found[-1]
+
+
+def test_a_preset_of_ones_own_may_name_a_dialect_that_there_is(tmp_path: Path) -> None:
+    (tmp_path / "own.ini").write_text((Path(presets.__file__).parent / "lark.ini").read_text())
+    own = Settings.from_mapping(with_preset("own.ini"), base=tmp_path).providers["default"]
+    assert own.dialect == "feishu"
+    (tmp_path / "own.ini").write_text("[provider]\ndialect = qq\n")
+    with pytest.raises(ValueError, match="the dialect 'qq'; there are dingtalk, feishu, wechat, wecom"):
+        presets.read("own.ini", tmp_path)
+    assert "dialect: unknown key" in only_problem(with_preset("lark", dialect="wechat"))
+
+
 @pytest.mark.requirement("R-pkce")
 def test_with_an_issuer_a_nonce_takes_its_place() -> None:
     provider = Settings.from_mapping(service(**oidc(pkce="off"))).providers["default"]
@@ -262,7 +311,7 @@ OWN = """
 provider = Example
 issuer = https://id.example.com
 icon = picture.svg
-quirk = unwrap-data
+quirk = ok-flag
 public = https://id.example.com https://other.example.com
 
 [example]
@@ -277,7 +326,7 @@ def test_a_preset_may_be_a_file_with_paths_relative_to_itself(tmp_path: Path) ->
     provider = Settings.from_mapping(with_preset("sub/own.ini"), base=tmp_path).providers["default"]
     assert provider.label == "Example"
     assert provider.icon is not None
-    assert provider.quirk == "unwrap-data"
+    assert provider.quirk == "ok-flag"
     assert provider.public
 
 

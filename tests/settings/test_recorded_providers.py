@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
@@ -17,6 +17,7 @@ from oauth2_mw.settings import presets
 from oauth2_mw.settings.model import Settings
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.providers import recorded
+from tests.support.providers.dialects import provider_of
 from tests.support.providers.recorded import RecordedProvider, RecordedWorld, Recording
 from tests.support.settings.keys import text_key
 from tests.support.settings.minimal import CLIENT_SECRET, ORIGIN
@@ -37,7 +38,8 @@ class Visitor:
     def __init__(self, world: RecordedWorld, recording: Recording, folder: Path, **more: str) -> None:
         self._world = world
         self.recording = recording
-        self.provider: RecordedProvider = world.open(recording)
+        self.provider: RecordedProvider = provider_of(recording)
+        world.open(self.provider)
         preset = presets.read(recording.name, Path())
         settings = {
             "public_url": ORIGIN,
@@ -99,10 +101,21 @@ class Visitor:
         return self.visit(f"{PREFIX}/logout/", **headers).header("Location") or ""
 
 
+def test_a_code_under_another_name_is_no_longer_than_one_under_its_own(
+    world: RecordedWorld, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    visitor = Visitor(world, recorded.read("dingtalk"), tmp_path)
+    request = dict(parse_qsl(urlsplit(visitor.visit().header("Location") or "").query))
+    query = urlencode({"authCode": "x" * 4097, "state": request["state"]})
+    assert visitor.visit(f"{PREFIX}/login/callback/", QUERY_STRING=query).status == 400
+    assert "code=too_long " in caplog.text
+
+
 def test_every_preset_is_tried() -> None:
     assert list(presets.names()) == recorded.names()
 
 
+@pytest.mark.requirement("R-dialects")
 @pytest.mark.parametrize("name", recorded.names())
 def test_a_preset_signs_in_and_out_as_its_provider_documents(
     world: RecordedWorld, name: str, tmp_path: Path
@@ -121,6 +134,9 @@ def test_a_preset_signs_in_and_out_as_its_provider_documents(
         **expected,
         "groups": tuple(expected["groups"]),
     }
+    secret = quote_plus(CLIENT_SECRET)
+    is_in_address = any(secret in query for query in visitor.provider.queries)
+    assert is_in_address == (recording.members.get("dialect") in ("wechat", "wecom"))
     location = visitor.sign_out()
     logout = recording.members["logout"]
     if logout is None:
@@ -145,10 +161,12 @@ def test_a_preset_refreshes_as_its_provider_documents(
         visitor = Visitor(world, recording, tmp_path, **long, **recording.members["refresh_settings"])
         assert visitor.sign_in().status == 303
         assert visitor.visit().status == 200
-        before = visitor.provider.calls.count(recording.addresses["token_endpoint"])
-        clock.shift(int(recording.members["token"]["expires_in"]))
+        address = recording.addresses.get("refresh_endpoint", recording.addresses["token_endpoint"])
+        before = visitor.provider.calls.count(address)
+        token = recording.members["token"]
+        clock.shift(int(token.get("expires_in") or token["expireIn"]))
         assert visitor.visit().status == 200
-        assert visitor.provider.calls.count(recording.addresses["token_endpoint"]) == before + 1
+        assert visitor.provider.calls.count(address) == before + 1
         assert visitor.environ is not None
         assert visitor.environ["REMOTE_USER"] == recording.members["expected"]["REMOTE_USER"]
 
@@ -160,6 +178,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.requirement("R-dialects")
 @pytest.mark.parametrize(("name", "case"), REFUSED)
 def test_a_preset_refuses_what_its_provider_does_not_vouch_for(
     world: RecordedWorld, name: str, case: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -18,10 +18,10 @@ from oauth2_mw.errors import (
     SignInDeclinedError,
 )
 
-#: The parameters that are read (RFC 6749, 4.1.2; RFC 9207; OpenID Connect Session Management). The last two belong to
-#: another flow (OAuth 2.0 Multiple Response Types, section 3), which is never asked for.
+#: The parameters that are read (RFC 6749, 4.1.2; RFC 9207; OpenID Connect Session Management). The two tokens belong to
+#: another flow (OAuth 2.0 Multiple Response Types, section 3), which is never asked for; the last is DingTalk's code.
 PARAMETERS = frozenset(
-    "code state iss error error_description error_uri session_state access_token id_token".split()
+    "code state iss error error_description error_uri session_state access_token id_token authCode".split()
 )
 #: Those that are prose for people, in which line breaks are accepted because some providers wrap it.
 PROSE = frozenset({"error_description"})
@@ -101,6 +101,12 @@ class Refusal:
     error: OAuth2Error
     #: whether the sign-in may begin once more without the person having to ask for it
     can_begin_anew: bool = False
+
+
+def with_standard_code(params: Mapping[str, str]) -> Mapping[str, str]:
+    """Return *params* with the code under its standard name, whatever the provider calls it."""
+    code = params.get("code") or params.get("authCode")
+    return {**params, "code": code} if code else params
 
 
 def read_authorization_response(params: Mapping[str, str], *, silent: bool) -> str | Refusal:

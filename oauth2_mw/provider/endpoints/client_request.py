@@ -7,12 +7,12 @@ sent: log lines quote a response without it.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus, urlencode
 
-from oauth2_mw.errors import ProviderError
+from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
 from oauth2_mw.provider.http.documents import DocumentError, present_members, read_form, read_object
@@ -23,6 +23,8 @@ from oauth2_mw.settings.text import shown
 
 #: two error codes of RFC 6749 and one of GitHub, which all mean the same to an operator
 _INVALID_CLIENT_CODES = frozenset({"invalid_client", "unauthorized_client", "incorrect_client_credentials"})
+#: what RFC 6749, section 4.1.2.1, has for the authorization response, and some providers say here too
+LATER = "temporarily_unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,8 @@ class AuthenticatedClient:
         if fields:
             body = f"{body}&{urlencode(fields)}"
         response = self.transport.post_form(url, body=body, limit=limit, headers=headers)
-        hidden = {
-            spelling
-            for secret in (*secrets, *_credentials(headers, fields))
-            if secret
-            for spelling in _spellings(secret)
-        }
-        # The longest first: one may be part of another.
-        return EndpointResponse(response, self, endpoint, tuple(sorted(hidden, key=len, reverse=True)))
+        hidden = all_spellings((*secrets, *_credentials(headers, fields)))
+        return EndpointResponse(response, self, endpoint, hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +71,8 @@ class EndpointResponse:
     endpoint: str
     #: what was sent and no log may show, in all the spellings in which it may come back
     secrets: tuple[str, ...] = field(repr=False)
+    #: puts what a dialect says into the words of the specification
+    translate: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 
     def document(self) -> tuple[dict[str, Any], str | None]:
         """Return the body as an object, from JSON or a form, and ``None``; or an empty object and why it is neither.
@@ -84,7 +82,7 @@ class EndpointResponse:
         body = self.http.body.strip(b" \t\r\n")
         try:
             if body[:1] in (b"{", b"["):
-                return present_members(read_object(body)), None
+                return self.translate(present_members(read_object(body))), None
         except DocumentError as error:
             return {}, self._redact(str(error))
         try:
@@ -102,6 +100,14 @@ class EndpointResponse:
         """Return the ``error`` of *document* and its description, as a log line may show them."""
         members = (document["error"], document.get("error_description"))
         return ", ".join(self.quote(member) for member in members if member is not None)
+
+    def check_available(self, document: Mapping[str, Any]) -> None:
+        """Raise ProviderUnavailableError for a fault on the provider's side, if the status or *document* says so."""
+        self.http.check_available()
+        if document.get("error") == LATER:
+            raise ProviderUnavailableError(
+                f"{self.http.url} is not available now: {self.error_text(document)}"
+            )
 
     def check_client(self, document: Mapping[str, Any]) -> None:
         """Check that the provider accepted the client's authentication.
@@ -128,9 +134,9 @@ class EndpointResponse:
             proof += f", client_assertion_audience (now {audience}), this machine's clock"
         methods = self.client.metadata.token_endpoint_auth_methods_supported
         hint = f"; the provider offers {shown(' '.join(methods))}" if methods else ""
+        way = "" if self.client.provider.dialect else f" and client_auth_method (now {method}{hint})"
         return ProviderError(
-            f"{self.http.url} refused this client: {reason}. Check client_id, {proof} and client_auth_method "
-            f"(now {method}{hint})",
+            f"{self.http.url} refused this client: {reason}. Check client_id, {proof}{way}",
             code="invalid_client",
             message="The sign-in service does not accept this application. Please tell its administrator.",
         )
@@ -142,6 +148,13 @@ def _credentials(headers: Mapping[str, str], fields: Mapping[str, str]) -> Itera
     basic = headers.get("Authorization", "").removeprefix("Basic ")
     yield basic
     yield unquote_plus(b64decode(basic).decode("ascii").partition(":")[2])
+
+
+def all_spellings(secrets: Iterable[str | None]) -> tuple[str, ...]:
+    """Return what no log may show in all the spellings in which it may come back, for :class:`EndpointResponse`."""
+    hidden = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
+    # The longest first: one may be part of another.
+    return tuple(sorted(hidden, key=len, reverse=True))
 
 
 def _spellings(secret: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ _INVALID_GRANT_CODES = frozenset({"invalid_grant", "bad_verification_code", "bad
 class TokenResponse:
     """A token response whose members have been checked (RFC 6749, section 5.1)."""
 
+    #: empty from a provider that gives none to a person, which is so in a dialect alone
     access_token: str = field(repr=False)
     #: ``None`` after a refresh means that the previous one stays valid
     refresh_token: str | None = field(repr=False)
@@ -38,10 +39,12 @@ class TokenResponse:
     id_token: str | None = field(repr=False)
     #: seconds, or ``None`` if the provider does not say
     expires_in: int | None
+    #: what it says about the person beside the tokens, which the specifications do in the ID token alone
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class _GrantType:
+class GrantType:
     """A grant type, and what is said if the provider refuses the grant."""
 
     name: str
@@ -53,13 +56,13 @@ class _GrantType:
     requires_id_token: bool
 
 
-_CODE = _GrantType(
+CODE = GrantType(
     "code",
     "It was used already, took too long, or belongs to another redirect URI or client",
     "This sign-in was used already or took too long. Please sign in again.",
     requires_id_token=True,
 )
-_REFRESH_TOKEN = _GrantType(
+REFRESH_TOKEN = GrantType(
     "refresh token",
     "It was used already, has expired or was revoked, or belongs to another client",
     "Your sign-in has ended at the sign-in service. Please sign in again.",
@@ -83,7 +86,7 @@ def redeem_code(
     body = WebApplicationClient(client.provider.client_id).prepare_request_body(
         code=code, redirect_uri=redirect_uri, code_verifier=code_verifier, include_client_id=False
     )
-    return _request_tokens(client, _CODE, body=body, secrets=(code, code_verifier))
+    return _request_tokens(client, CODE, body=body, secrets=(code, code_verifier))
 
 
 def redeem_refresh_token(client: AuthenticatedClient, refresh_token: str) -> TokenResponse:
@@ -99,15 +102,25 @@ def redeem_refresh_token(client: AuthenticatedClient, refresh_token: str) -> Tok
     if not _is_token_text(refresh_token):
         raise ProviderError("the stored refresh token is malformed", code="invalid_grant")
     body = WebApplicationClient(client.provider.client_id).prepare_refresh_body(refresh_token=refresh_token)
-    return _request_tokens(client, _REFRESH_TOKEN, body=body, secrets=(refresh_token,))
+    return _request_tokens(client, REFRESH_TOKEN, body=body, secrets=(refresh_token,))
 
 
 def _request_tokens(
-    client: AuthenticatedClient, grant_type: _GrantType, *, body: str, secrets: Iterable[str | None]
+    client: AuthenticatedClient, grant_type: GrantType, *, body: str, secrets: Iterable[str | None]
 ) -> TokenResponse:
+    response = client.post("token_endpoint", body=body, limit=TOKEN_LIMIT, secrets=secrets)
+    return read_token_response(response, grant_type)
+
+
+def read_token_response(response: EndpointResponse, grant_type: GrantType) -> TokenResponse:
+    """Check what a provider answered to a grant.
+
+    :raises ProviderUnavailableError: for 429 or 5xx.
+    :raises ProviderError: ``invalid_client``, ``invalid_grant``, ``token_refused``, ``token_response``.
+    """
     from oauthlib.oauth2 import WebApplicationClient
 
-    response = client.post("token_endpoint", body=body, limit=TOKEN_LIMIT, secrets=secrets)
+    client = response.client
     members = json.dumps(_read_members(response, grant_type))
     # scope=None: a provider may grant another scope than the requested one (section 3.3).
     token = WebApplicationClient(client.provider.client_id).parse_request_body_response(members, scope=None)
@@ -119,8 +132,11 @@ def _request_tokens(
     )
 
 
-def _read_members(response: EndpointResponse, grant_type: _GrantType) -> dict[str, Any]:
-    """Return the known members of a token response, each checked."""
+def read_granted(response: EndpointResponse, grant_type: GrantType) -> dict[str, Any]:
+    """Return the members of the response to a grant that was not refused.
+
+    :raises ProviderUnavailableError, ProviderError: as :func:`read_token_response`.
+    """
     document, problem = response.document()
     response.check_client(document)
     # GitHub reports errors with HTTP 200.
@@ -132,16 +148,22 @@ def _read_members(response: EndpointResponse, grant_type: _GrantType) -> dict[st
             code="invalid_grant",
             message=grant_type.message,
         )
-    response.http.check_available()
+    response.check_available(document)
     if error:
         raise ProviderError(
             f"{response.http.url} refused the token request: {response.error_text(document)}",
             code="token_refused",
         )
     if not 200 <= response.http.status < 300:
-        raise _unusable(response, f"HTTP {response.http.status}: check token_endpoint")
+        raise _unusable(response, f"HTTP {response.http.status}: check {response.endpoint}")
     if problem is not None:
         raise _unusable(response, problem)
+    return document
+
+
+def _read_members(response: EndpointResponse, grant_type: GrantType) -> dict[str, Any]:
+    """Return the known members of a token response, each checked."""
+    document = read_granted(response, grant_type)
     _check_token_type(document.get("token_type"), response)
     members: dict[str, Any] = {
         "token_type": "Bearer",

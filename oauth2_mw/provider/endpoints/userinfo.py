@@ -38,10 +38,9 @@ def fetch_userinfo(
     :raises ProviderError: ``userinfo_refused`` for any other 4xx; ``userinfo`` for a response that is not an object.
     :raises TokenError: if a signed response fails a check.
     """
-    claims = read_resource(get_resource(transport, url, access_token), read_signed=read_signed)
-    if not isinstance(claims, dict):
-        raise ProviderError(f"the answer of {url} is JSON, but not an object", code="userinfo")
-    claims = present_members(claims)
+    claims = as_claims(
+        read_resource(get_resource(transport, url, access_token), read_signed=read_signed), url=url
+    )
     return claims if quirk is None else present_members(QUIRKS[quirk](claims))
 
 
@@ -51,14 +50,26 @@ def get_resource(transport: Transport, url: str, access_token: str) -> Response:
     :raises ProviderUnavailableError: if no response comes.
     :raises ProviderError: ``userinfo`` if the token is too long for a header.
     """
+    check_length(access_token, url=url)
+    # No redirect is followed: the token is sent to the configured address alone.
+    return transport.get_json(url, limit=USERINFO_LIMIT, headers={"Authorization": f"Bearer {access_token}"})
+
+
+def check_length(access_token: str, *, url: str) -> None:
+    """Raise ProviderError ``userinfo`` for an access token that *url* would not take."""
     if len(access_token) > MAX_ACCESS_TOKEN:
         raise ProviderError(
             f"the access token is {len(access_token)} characters long, and {url} is asked with at most "
             f"{MAX_ACCESS_TOKEN}: have the provider put less into it, such as fewer groups",
             code="userinfo",
         )
-    # No redirect is followed: the token is sent to the configured address alone.
-    return transport.get_json(url, limit=USERINFO_LIMIT, headers={"Authorization": f"Bearer {access_token}"})
+
+
+def as_claims(value: Any, *, url: str) -> dict[str, Any]:
+    """Return the members of *value* that say something, or raise ProviderError ``userinfo`` unless it is an object."""
+    if not isinstance(value, dict):
+        raise ProviderError(f"the answer of {url} is JSON, but not an object", code="userinfo")
+    return present_members(value)
 
 
 def read_resource(response: Response, *, read_signed: ReadSigned | None = None) -> Any:

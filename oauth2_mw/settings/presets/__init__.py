@@ -1,10 +1,11 @@
 """Presets: default keys for known providers, in an INI file each.
 
-A file has the section ``[provider]`` with the keys of a provider and four more: ``public``, the issuers that anyone on
-earth can join; ``quirk``, a named strategy for what data cannot express; ``usernames``, whether they are one person's
-alone (``unique``) or not (``shared``); and ``refuses = pkce`` for a provider that answers PKCE with an error. It may
-have ``[example]``: examples of keys that every user must write. The comment at its top says where to register a client,
-what to set there, and what the provider's tokens look like, under the labels of :data:`NOTES`.
+A file has the section ``[provider]`` with the keys of a provider and five more: ``public``, the issuers that anyone on
+earth can join; ``quirk``, a named strategy for what data cannot express; ``dialect``, for a provider that speaks OAuth
+2.0 with words of its own; ``usernames``, whether they are one person's alone (``unique``) or not (``shared``); and
+``refuses = pkce`` for a provider that answers PKCE with an error, or knows none. It may have ``[example]``: examples of
+keys that every user must write. The comment at its top says where to register a client, what to set there, and what the
+provider's tokens look like, under the labels of :data:`NOTES`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from oauth2_mw.settings.text import did_you_mean, shown, split_words
 
 _SUFFIX = ".ini"
 #: The strategies of ``provider/quirks.py`` for what data cannot express.
-QuirkName = Literal["adfs", "entra", "github", "hydra", "lemonldap", "ok-flag", "okta", "unwrap-data"]
+QuirkName = Literal["adfs", "entra", "github", "hydra", "lemonldap", "ok-flag", "okta"]
 _QUIRKS = get_args(QuirkName)
+#: The strategies of ``provider/dialects`` for providers that speak OAuth 2.0 with words of their own.
+DialectName = Literal["dingtalk", "feishu", "wechat", "wecom"]
+_DIALECTS = get_args(DialectName)
 #: The labels of the comment at the top of a preset, each followed by a colon.
 NOTES = ("Register", "Set there", "Token", "Documentation")
 
@@ -45,9 +49,11 @@ class Preset:
     #: issuers (or origins of token endpoints) that anyone on earth can join
     public: tuple[str, ...]
     quirk: QuirkName | None
+    #: ``None`` for one that speaks as the specifications do
+    dialect: DialectName | None
     #: whether the provider promises that its username is one person's alone, or does not (``None``: nobody has said)
     unique_usernames: bool | None
-    #: whether the provider answers PKCE with an error, so that ``pkce = off`` is not the operator's choice
+    #: whether the provider answers PKCE with an error, or knows none: ``pkce = off`` is not the operator's choice then
     refuses_pkce: bool
 
 
@@ -97,6 +103,9 @@ def _parse(text: str, name: str, base: Path) -> Preset:
     quirk = values.pop("quirk", "").strip()
     if quirk and quirk not in _QUIRKS:
         raise ValueError(f"the preset names the quirk {shown(quirk)}; there are {', '.join(_QUIRKS)}")
+    dialect = values.pop("dialect", "").strip()
+    if dialect and dialect not in _DIALECTS:
+        raise ValueError(f"the preset names the dialect {shown(dialect)}; there are {', '.join(_DIALECTS)}")
     usernames = values.pop("usernames", "").strip()
     if usernames not in _USERNAMES:
         raise ValueError("usernames in a preset is unique or shared")
@@ -112,6 +121,7 @@ def _parse(text: str, name: str, base: Path) -> Preset:
         notes=MappingProxyType(_read_notes(text)),
         public=public,
         quirk=cast(QuirkName, quirk) if quirk else None,
+        dialect=cast(DialectName, dialect) if dialect else None,
         unique_usernames=_USERNAMES[usernames],
         refuses_pkce=refuses == "pkce",
     )

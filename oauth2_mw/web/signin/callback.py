@@ -20,6 +20,7 @@ from oauth2_mw.provider.endpoints.authorization_response import (
     Refusal,
     quote_error,
     read_authorization_response,
+    with_standard_code,
 )
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
@@ -78,10 +79,11 @@ class Callback:
         # of a query. A HEAD would use up the code and show nobody the result.
         if provider.response_mode == "form_post":
             require_method(request, "POST")
-            params = read_form(request, PARAMETERS, prose=PROSE)
+            params: Mapping[str, str] = read_form(request, PARAMETERS, prose=PROSE)
         else:
             require_method(request, "GET")
             params = read_query(request, PARAMETERS, prose=PROSE)
+        params = with_standard_code(params)
         state = self._read_state(name, params)
         attempt = self._attempts.find(state, current.cookies)
         if (

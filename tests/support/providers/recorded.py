@@ -77,13 +77,26 @@ def read(name: str) -> Recording:
     return Recording(name, json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
 
 
+@dataclass(frozen=True)
+class Reply:
+    """An answer that is not HTTP 200, or not JSON."""
+
+    status: int
+    #: what is sent as JSON, or the octets of a page
+    content: Any
+
+
 @dataclass
 class RecordedProvider:
     """One client's provider for one sign-in: it checks what the client sends, and answers what was recorded."""
 
     recording: Recording
-    #: the addresses that were called, in their order
+    #: the addresses that were called, in their order, without their queries
     calls: list[str] = field(default_factory=list)
+    #: their queries
+    queries: list[str] = field(default_factory=list)
+    #: answers that take the place of the good ones, by the name of the endpoint
+    replaced: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._request: dict[str, str] = {}
@@ -91,6 +104,12 @@ class RecordedProvider:
         self._started = time.time()
         algorithms = self.recording.addresses.get("id_token_signing_alg_values_supported", ["RS256"])
         self._key: Key = ec_key() if "RS256" not in algorithms else rsa_key()
+
+    def note(self, url: str) -> None:
+        """Remember a call."""
+        address, _, query = url.partition("?")
+        self.calls.append(address)
+        self.queries.append(query)
 
     def authorize(self, location: str) -> dict[str, str]:
         """What comes back for an authorization request, whose parameters are kept."""
@@ -109,8 +128,8 @@ class RecordedProvider:
         return {"code": self._code, "state": self._request["state"]}
 
     def answer(self, method: str, url: str, headers: Mapping[str, str], body: str) -> Any:
-        """The JSON that is answered; ``None``: 404."""
-        self.calls.append(url)
+        """The JSON that is answered, or a :class:`Reply`; ``None``: 404."""
+        self.note(url)
         addresses, members = self.recording.addresses, self.recording.members
         if method == "POST":
             assert url == addresses["token_endpoint"]
@@ -185,11 +204,10 @@ class RecordedWorld:
     #: what went wrong while a request was answered
     errors: list[BaseException] = field(default_factory=list)
 
-    def open(self, recording: Recording) -> RecordedProvider:
-        """From now on that recording is answered."""
-        self.provider = RecordedProvider(recording)
+    def open(self, provider: RecordedProvider) -> None:
+        """From now on that provider answers."""
+        self.provider = provider
         self.errors.clear()
-        return self.provider
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -223,9 +241,11 @@ class _Handler(BaseHTTPRequestHandler):
         except (AssertionError, KeyError) as error:
             self.world.errors.append(error)
             found = None
-        answer = json.dumps(found).encode()
-        self.send_response(404 if found is None else 200)
-        self.send_header("Content-Type", "application/json")
+        reply = found if isinstance(found, Reply) else Reply(404 if found is None else 200, found)
+        is_page = isinstance(reply.content, bytes)
+        answer = reply.content if is_page else json.dumps(reply.content).encode()
+        self.send_response(reply.status)
+        self.send_header("Content-Type", "text/html" if is_page else "application/json")
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
