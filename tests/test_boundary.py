@@ -890,6 +890,10 @@ def test_an_address_of_8192_characters_is_the_longest_that_is_kept() -> None:
     assert asked_at("", longest, "xy") is None
     assert asked_at("", "/", '"' * (MAX_ASKED // 3 + 1)) is None
     assert asked_at("", "/" + "a" * 100_000, "x", raw_uris=("/" + "a" * 100_000,)) is None
+    # Cut, it would be another address.
+    assert asked_at("", "/" + "a" * MAX_ASKED) is None
+    # As it was encoded it is too long, and decoded it is not what was asked for.
+    assert asked_at("", "/" + "a" * 3000, raw_uris=("/" + "%61" * 3000,)) is None
 
 
 @given(st.text())
@@ -1077,6 +1081,12 @@ def test_every_reading_of_an_odd_path_is_found(path: str, readings: set[str]) ->
 )
 def test_what_is_odd_in_another_way_has_no_readings(path: str) -> None:
     assert path_readings(path) == frozenset()
+
+
+@pytest.mark.requirement("R-odd")
+def test_a_path_with_more_than_64_readings_has_none() -> None:
+    assert len(path_readings("/%" + "25" * 62 + "41")) == 64
+    assert path_readings("/%" + "25" * 63 + "41") == frozenset()
 
 
 @given(st.lists(st.sampled_from(["a", "..", ".", "", ";", "b;c", "%2e", "%25"]), max_size=12))
