@@ -91,6 +91,47 @@ def test_a_form_without_our_token_signs_nobody_out(site: Guarded, token: str | N
     assert not is_signed_in(browser, site)
 
 
+def test_a_form_that_was_refused_is_written_down(site: Guarded) -> None:
+    browser = signed_in(site)
+    browser.post(LOGOUT, {}, initiator=ORIGIN)
+    assert site.audit[-1].startswith("event=logout_not_confirmed ")
+    assert "user=" in site.audit[-1]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "logout/", "GET, HEAD, POST"),
+        ("OPTIONS", "logout/", "GET, HEAD, POST"),
+        ("PUT", "logout/done/", "GET, HEAD"),
+        ("POST", "logout/done/", "GET, HEAD"),
+    ],
+)
+def test_another_method_signs_nobody_out(site: Guarded, method: str, path: str, allowed: str) -> None:
+    browser = signed_in(site)
+    cookie = "; ".join(f"{c.name}={c.value}" for c in browser.jar)
+    answer = call(
+        site.middleware, environ_for(f"/auth/oauth2/{path}", REQUEST_METHOD=method, HTTP_COOKIE=cookie)
+    )
+    assert (answer.status, answer.header("Allow")) == (405, allowed)
+    assert is_signed_in(browser, site)
+
+
+def test_the_browser_keeps_no_cookie_of_the_session_or_of_an_attempt(site: Guarded) -> None:
+    browser = signed_in(site)
+    assert site.session_cookie in browser.jar.names(site.url)
+    browser.navigate(LOGOUT, initiator=ORIGIN, follow=False)
+    assert not [name for name in browser.jar.names(site.url) if name.startswith(site.session_cookie)]
+
+
+def test_the_tokens_of_the_session_are_revoked_at_the_provider(provider: StandIn) -> None:
+    with guarded(issuer=provider.issuer, keep_tokens="id access refresh") as site:
+        browser = signed_in(site)
+        assert provider.asked("/revoke") == []
+        browser.navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        assert len(provider.asked("/revoke")) == 1
+
+
 def test_a_token_is_good_for_its_own_session_only(site: Guarded) -> None:
     mine, other = signed_in(site), signed_in(site)
     mine.navigate(LOGOUT, initiator="https://evil.example")
