@@ -116,7 +116,7 @@ def _provider(options: argparse.Namespace, settings: Settings) -> ProviderSettin
 
 def _from_directory(options: argparse.Namespace, settings: Settings) -> Identity:
     user = find_user(open_directory(options.ini, settings), settings, [options.user], options.parser)
-    names = {each.user_issuer: name for name, each in settings.providers.items()}
+    names = {issuer: name for name, each in settings.providers.items() for issuer in each.user_issuers}
     return Identity(
         id=user.id,
         provider=options.provider or names.get(user.issuer) or _provider(options, settings).name,
@@ -136,7 +136,7 @@ def _from_claims(file: Path, provider: ProviderSettings, settings: Settings) -> 
     return Identity(
         id="",
         provider=provider.name,
-        issuer=provider.user_issuer,
+        issuer=provider.user_issuers[0],
         subject="",
         username=attributes.username,
         email=attributes.email,

@@ -104,9 +104,20 @@ def _is_text(word: str) -> bool:
 
 
 def issuer_of(settings: Settings, word: str) -> str:
-    """Return the issuer of the provider whose NAME a word is, or the word itself."""
+    """Return the issuer of the provider whose NAME a word is, or the word itself.
+
+    :raises CommandError: if that provider has several.
+    """
     provider = settings.providers.get(word)
-    return provider.user_issuer if provider is not None else word
+    if provider is None:
+        return word
+    first, *others = provider.user_issuers
+    if others:
+        issuers = " ".join(provider.user_issuers)
+        raise CommandError(
+            f"provider {word} has an issuer for each tenant: write the one that is meant of {issuers}"
+        )
+    return first
 
 
 def name_and_id(user: User) -> str:

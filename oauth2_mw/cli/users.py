@@ -200,9 +200,11 @@ def _link(options: argparse.Namespace, settings: Settings, directory: Directory)
     *words, issuer, subject = options.words
     user = find_user(directory, settings, words, options.parser)
     issuer = issuer_of(settings, issuer)
-    provider = next((other for other in settings.providers.values() if other.user_issuer == issuer), None)
+    provider = next((other for other in settings.providers.values() if issuer in other.user_issuers), None)
     if provider is None:
-        issuers = ", ".join(f"{name} ({other.user_issuer})" for name, other in settings.providers.items())
+        issuers = ", ".join(
+            f"{name} ({' '.join(other.user_issuers)})" for name, other in settings.providers.items()
+        )
         raise CommandError(
             f"no enabled provider has the issuer {printable(issuer)}, to the letter; there are: {issuers or 'none'}"
         )

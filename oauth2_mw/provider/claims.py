@@ -84,10 +84,13 @@ class ClaimsReader:
         self._wishes = wishes
         self._clock = clock
 
-    def for_code(self, response: TokenResponse, metadata: ProviderMetadata, *, nonce: str) -> UserClaims:
+    def for_code(
+        self, response: TokenResponse, metadata: ProviderMetadata, *, nonce: str, issuer: str | None
+    ) -> UserClaims:
         """Return the claims that belong to the response to a code.
 
         :param nonce: the one in the authorization request.
+        :param issuer: that of the authorization response, if it named one.
         :raises ProviderUnavailableError: if keys, or userinfo that is needed, cannot be fetched in time.
         :raises ProviderError: ``no_subject``, or if keys, or userinfo that is needed, cannot be used.
         :raises TokenError: if the ID token or userinfo fails a check.
@@ -97,7 +100,7 @@ class ClaimsReader:
         if self._provider.is_oidc:
             id_token = validate_id_token(
                 response.id_token or "",
-                self._validator(metadata),
+                self._validator(metadata, issuer),
                 nonce=nonce,
                 access_token=response.access_token,
                 now=self._clock(),
@@ -107,7 +110,8 @@ class ClaimsReader:
             except _FAILURES as error:
                 self._go_on_without_userinfo(error, id_token)
         else:
-            userinfo = self._userinfo(response, metadata, metadata.endpoint("userinfo_endpoint"))
+            url = metadata.endpoint("userinfo_endpoint")
+            userinfo = self._userinfo(response, metadata, url, issuer=None)
         merged = self._merge(id_token, userinfo or {})
         subject = self._subject(merged)
         further = self._further_claims(merged, response, metadata, before={})
@@ -120,6 +124,7 @@ class ClaimsReader:
         metadata: ProviderMetadata,
         *,
         subject: str,
+        issuer: str | None,
         auth_time: int | None,
         nonce: str | None,
         known: KnownClaims,
@@ -132,7 +137,7 @@ class ClaimsReader:
         Return ``None`` if nothing new came, or if userinfo that is needed cannot be fetched in time: an exception would
         lose the new tokens, although the old ones have just been replaced.
 
-        :param subject: that of the sign-in, as the other two.
+        :param subject: that of the sign-in, as the other three.
         :param known: what was known before.
         :raises ProviderError: if userinfo that is needed refuses the access token, or its response cannot be used.
         :raises TokenError: if a token fails a check, or is about another person (``subject_changed``);
@@ -142,14 +147,14 @@ class ClaimsReader:
         if self._provider.subject.get(response.claims) is not None:
             self._check_same_subject(response.claims, subject)
         id_token = self._refreshed_id_token(
-            response, metadata, subject=subject, auth_time=auth_time, nonce=nonce
+            response, metadata, subject=subject, issuer=issuer, auth_time=auth_time, nonce=nonce
         )
         # What userinfo gave before, it must say again.
         kept = known.proved_otherwise if self._provider.is_oidc else {}
         proved = kept if id_token is None else id_token
         try:
             userinfo = self._userinfo_after_refresh(
-                id_token, response, metadata, known=known, subject=subject
+                id_token, response, metadata, known=known, subject=subject, issuer=issuer
             )
         except _FAILURES as error:
             if isinstance(error, ProviderUnavailableError) and self._unknown(proved):
@@ -179,6 +184,7 @@ class ClaimsReader:
         metadata: ProviderMetadata,
         *,
         subject: str,
+        issuer: str | None,
         auth_time: int | None,
         nonce: str | None,
     ) -> dict[str, Any] | None:
@@ -194,7 +200,7 @@ class ClaimsReader:
             return None
         id_token = validate_refreshed_id_token(
             response.id_token,
-            self._validator(metadata),
+            self._validator(metadata, issuer),
             nonce=nonce,
             auth_time=auth_time,
             access_token=response.access_token,
@@ -213,18 +219,19 @@ class ClaimsReader:
         *,
         known: KnownClaims,
         subject: str,
+        issuer: str | None,
     ) -> Mapping[str, Any] | None:
         """Return userinfo, or ``None`` if it is not worth a request."""
         if id_token is not None:
             return self._userinfo_beside(id_token, response, metadata)
         if not self._provider.is_oidc:
-            return self._userinfo(response, metadata, metadata.endpoint("userinfo_endpoint"))
+            return self._userinfo(response, metadata, metadata.endpoint("userinfo_endpoint"), issuer=None)
         if not self._is_worth_a_request({"sub": subject}):
             return None
         url = self._userinfo_endpoint()
         if url is None:
             return None
-        userinfo = self._userinfo(response, metadata, url)
+        userinfo = self._userinfo(response, metadata, url, issuer=issuer)
         if self._provider.subject.get(userinfo) is not None:
             self._check_same_subject(userinfo, subject)
         else:
@@ -240,7 +247,7 @@ class ClaimsReader:
         url = self._userinfo_endpoint()
         if url is None:
             return None
-        userinfo = self._userinfo(response, metadata, url)
+        userinfo = self._userinfo(response, metadata, url, issuer=id_token["iss"])
         check_about_same(userinfo, id_token)
         return userinfo
 
@@ -297,9 +304,11 @@ class ClaimsReader:
         wished = {path.root for path in self._wishes}
         return further_claims(known, access, needed=needed, wished=wished, before=before)
 
-    def _userinfo(self, response: TokenResponse, metadata: ProviderMetadata, url: str) -> Mapping[str, Any]:
+    def _userinfo(
+        self, response: TokenResponse, metadata: ProviderMetadata, url: str, *, issuer: str | None
+    ) -> Mapping[str, Any]:
         def read_signed(token: str) -> dict[str, Any]:
-            return validate_userinfo(token, self._validator(metadata))
+            return validate_userinfo(token, self._validator(metadata, issuer))
 
         userinfo = self._dialect.fetch_userinfo(
             UserinfoRequest(
@@ -310,10 +319,13 @@ class ClaimsReader:
                 read_signed=read_signed if self._provider.is_oidc else None,
             )
         )
+        if self._provider.tenants:
+            # Whose tenant it is was proved by the ID token.
+            userinfo.pop("tid", None)
         return self._with_verification(userinfo)
 
-    def _validator(self, metadata: ProviderMetadata) -> TokenValidator:
-        return TokenValidator(self._provider, metadata, self._metadata.keys_for)
+    def _validator(self, metadata: ProviderMetadata, issuer: str | None) -> TokenValidator:
+        return TokenValidator(self._provider.at(issuer), metadata, self._metadata.keys_for)
 
     def _subject(self, claims: Mapping[str, Any]) -> str:
         try:

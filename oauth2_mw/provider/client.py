@@ -155,20 +155,26 @@ class ProviderClient:
         :raises StateError: ``issuer`` if *iss* is another issuer, or missing although the provider always sends it.
         :raises ProviderUnavailableError, ProviderError: if the metadata is needed and cannot be fetched or used.
         """
-        expected = self.provider.issuer
-        if expected is None:
+        if not self.provider.is_oidc:
             return
+        expected = self.provider.at(iss).issuers[0]
         if iss is not None:
             if not hmac.compare_digest(iss.encode("utf-8", "surrogatepass"), expected.encode()):
                 raise StateError(
-                    f"the answer comes from issuer {shown(iss)} instead of {expected}", code="issuer"
+                    f"the answer comes from issuer {shown(iss)} instead of {self.provider.issuer}",
+                    code="issuer",
                 )
         elif self._metadata.metadata().authorization_response_iss_parameter_supported:
-            raise StateError(f"the answer does not say that it comes from {expected}", code="issuer")
+            raise StateError(
+                f"the answer does not say that it comes from {self.provider.issuer}", code="issuer"
+            )
 
-    def redeem(self, *, code: str, nonce: str, code_verifier: str) -> Authentication:
+    def redeem(
+        self, *, code: str, nonce: str, code_verifier: str, issuer: str | None = None
+    ) -> Authentication:
         """Exchange a code for tokens and claims (RFC 6749, section 4.1.3; OpenID Connect Core, section 3.1.3).
 
+        :param issuer: the ``iss`` of the authorization response, which :meth:`check_issuer` has passed, or ``None``.
         :raises ProviderUnavailableError: if the provider does not answer in time.
         :raises ProviderError: if the provider refuses, or its answer cannot be used.
         :raises TokenError: if the ID token or userinfo fails a check.
@@ -182,9 +188,9 @@ class ProviderClient:
                 code_verifier=code_verifier if self.provider.pkce else None,
             ),
         )
-        claims = self._claims.for_code(response, metadata, nonce=nonce)
+        claims = self._claims.for_code(response, metadata, nonce=nonce, issuer=issuer)
         return Authentication(
-            issuer=self.provider.user_issuer,
+            issuer=claims.id_token["iss"] if claims.id_token else self.provider.user_issuers[0],
             subject=claims.subject,
             claims=claims.merged,
             tokens=self._tokens(response),
@@ -199,6 +205,7 @@ class ProviderClient:
         *,
         subject: str,
         auth_time: int | None,
+        issuer: str | None = None,
         id_token: str | None = None,
         known: KnownClaims = NOTHING_KNOWN,
     ) -> RefreshResult:
@@ -210,6 +217,7 @@ class ProviderClient:
 
         :param subject: the :attr:`Authentication.subject` of the sign-in.
         :param auth_time: the claim of the first ID token, or ``None`` if it was missing.
+        :param issuer: the :attr:`Authentication.issuer` of the sign-in; needed where a provider has several.
         :param id_token: the latest ID token, if it was kept: a nonce in the new one must be the same.
         :param known: the claims so far, some of which stay if no ID token comes.
         :raises ProviderUnavailableError: if the provider does not answer in time; the refresh token may still be valid.
@@ -226,6 +234,7 @@ class ProviderClient:
             response,
             metadata,
             subject=subject,
+            issuer=issuer,
             auth_time=auth_time,
             nonce=None if id_token is None else read_nonce(id_token),
             known=known,

@@ -77,7 +77,7 @@ class SessionManager:
             clocks=clocks,
         )
         self._writer = EnvironWriter(settings.environ)
-        self._issuers = {name: provider.user_issuer for name, provider in settings.providers.items()}
+        self._issuers = {name: provider.user_issuers for name, provider in settings.providers.items()}
         self._cookie_name = self.cookies.session
         self._cache = CookieHeaderCache()
         self._generation = self._keyring.generation
@@ -204,8 +204,9 @@ class SessionManager:
         self, opened: OpenedSession[Any], cookies: RequestCookies, *, needs_new_cookie: bool = False
     ) -> RequestSession | None:
         session = opened.session
-        # A session does not outlive the provider that it came from: one removed, or one whose issuer has changed.
-        if self._issuers.get(session.identity.provider) != session.identity.issuer:
+        # A session does not outlive the provider that it came from: one removed, or one whose issuer or tenants are
+        # others now.
+        if session.identity.issuer not in self._issuers.get(session.identity.provider, ()):
             return None
         try:
             environ = self._writer.plain(session.identity, session.tokens)

@@ -58,6 +58,7 @@ class TokenRefresher:
             response = self._clients(provider.name).refresh(
                 session.tokens["refresh_token"],
                 subject=session.identity.subject,
+                issuer=session.identity.issuer,
                 auth_time=session.identity.auth_time,
                 id_token=session.tokens.get("id_token"),
                 known=KnownClaims(

@@ -10,6 +10,7 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from oauth2_mw.boundary import is_ambiguous_path
+from oauth2_mw.settings.tenants import PLACEHOLDER
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
@@ -17,6 +18,8 @@ _BRACKETED = re.compile(r"(?:[^\[\]]*@)?\[[^\[\]]*\](?::[0-9]*)?")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
 #: The characters of a URL (RFC 3986); all others are percent-encoded.
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
+#: what a placeholder is read as while the rest of an issuer is checked
+_ANY_TENANT = "any-tenant"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -89,9 +92,12 @@ def parse_endpoint(text: str) -> str:
 def parse_issuer(text: str) -> str:
     """Return an issuer unchanged, because it is compared byte by byte (OpenID Connect Discovery, section 4.3).
 
-    :raises ValueError: if it is not an http or https URL, or has a query, which an issuer never has (section 2).
+    :raises ValueError: if it is not an http or https URL, or has a query, which an issuer never has (section 2); and if
+        the placeholder of a tenant is anything but one whole segment of its path.
     """
-    _split(text)
+    parts = _split(text.replace(PLACEHOLDER, _ANY_TENANT))
+    if text.count(PLACEHOLDER) != parts.path.split("/").count(_ANY_TENANT) or text.count(PLACEHOLDER) > 1:
+        raise ValueError(f"{PLACEHOLDER} stands for one whole segment of the path, once")
     if "?" in text:
         raise ValueError("an issuer has no query (?): it is the URL before /.well-known/openid-configuration")
     if "/.well-known/" in text:

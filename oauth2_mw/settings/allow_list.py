@@ -23,6 +23,8 @@ class AllowList:
 
     written: tuple[Alternative, ...]
     files: tuple[AllowFile, ...] = ()
+    #: whether only those alternatives hold that say which tenant, or who, is meant
+    needs_tenant: bool = False
 
     @classmethod
     def parse(cls, text: str, base: Path) -> AllowList:
@@ -55,7 +57,9 @@ class AllowList:
         """Return the alternatives that hold now."""
         if not self.files:
             return self.written
-        return (*self.written, *(each for file in self.files for each in file.alternatives()))
+        found = (*self.written, *(each for file in self.files for each in file.alternatives()))
+        # The start has refused any other, but a file may have changed since.
+        return tuple(filter(names_tenant, found)) if self.needs_tenant else found
 
     def terms(self) -> Iterator[AllowTerm]:
         """Yield every term that holds now."""
@@ -64,6 +68,17 @@ class AllowList:
 
     def __str__(self) -> str:
         return " ".join(" and ".join(map(str, alternative)) for alternative in self.alternatives())
+
+
+def names_tenant(alternative: Alternative) -> bool:
+    """Return whether an alternative says which tenant, or which user, is meant, or lets everybody in.
+
+    Every tenant has administrators of its own: they decide which groups and addresses their tokens name.
+    """
+    return any(
+        term.field in ("*", "user") or (term.field == "claim" and term.claim()[0].segments == ("tid",))
+        for term in alternative
+    )
 
 
 class AllowFile:

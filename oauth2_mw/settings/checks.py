@@ -15,6 +15,7 @@ from oauth2_mw.settings.document import MAIN
 from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
 from oauth2_mw.settings.proxy_headers import bare_name
 from oauth2_mw.settings.sections import Section
+from oauth2_mw.settings.tenants import PLACEHOLDER, filled
 
 PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 RESERVED_NAMES = ("callback", "default", "done")
@@ -30,6 +31,7 @@ _OF_ID_TOKENS = (
     "algorithms",
     "max_age",
     "acr_values",
+    "tenants",
     "trusted_audiences",
     "refresh_needs_id_token",
 )
@@ -238,10 +240,7 @@ def _check_oidc(section: Section) -> None:
     if issuer is not None:
         if section["scope"] is not None and "openid" not in section["scope"]:
             section.add_problem("scope", "openid is missing: without it the issuer sends no ID token")
-        if _MANY_TENANTS.fullmatch(issuer):
-            section.add_problem(
-                "issuer", "is for many tenants: write the one of yours, with its ID in place of the word"
-            )
+        _check_tenants(section, issuer)
     elif section.is_valid("issuer"):
         if section["userinfo"] == "never":
             section.add_problem(
@@ -275,10 +274,35 @@ def _check_dialect(section: Section) -> None:
         )
 
 
+def _check_tenants(section: Section, issuer: str) -> None:
+    if _MANY_TENANTS.fullmatch(issuer):
+        section.add_problem(
+            "issuer",
+            "is for many tenants: write the one of yours, with its ID in place of the word; or for several tenants "
+            f"{PLACEHOLDER} in its place, and their IDs in tenants",
+        )
+    elif PLACEHOLDER in issuer and not section["tenants"] and section.is_valid("tenants"):
+        section.add_problem(
+            "tenants",
+            f"is missing: write the IDs of the tenants that are let in, which {PLACEHOLDER} stands for",
+        )
+    elif PLACEHOLDER not in issuer and section["tenants"]:
+        section.add_problem(
+            "tenants",
+            f"means nothing where the issuer is that of one tenant: write {PLACEHOLDER} in place of its ID",
+        )
+
+
+def user_issuers(section: Section) -> frozenset[str]:
+    """Return the first halves of its users' keys (see ``ProviderSettings.user_issuers``), as far as they are known."""
+    if not section.is_valid("issuer", "tenants", "token_endpoint"):
+        return frozenset()
+    issuer, token_endpoint = section["issuer"], section["token_endpoint"]
+    if issuer is None:
+        return frozenset({origin_of(token_endpoint)} if token_endpoint else ())
+    return frozenset(filled(issuer, tenant) for tenant in section["tenants"]) or frozenset({issuer})
+
+
 def is_public(section: Section) -> bool:
     """Return whether anyone on earth can join the provider."""
-    preset = section.preset
-    if preset is None or not section.is_valid("issuer", "token_endpoint"):
-        return False
-    issuer, token_endpoint = section["issuer"], section["token_endpoint"]
-    return (issuer or (token_endpoint and origin_of(token_endpoint))) in preset.public
+    return section.preset is not None and not user_issuers(section).isdisjoint(section.preset.public)

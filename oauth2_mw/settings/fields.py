@@ -18,6 +18,7 @@ from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
 from oauth2_mw.settings.grammar import PathRule, parse_bool
 from oauth2_mw.settings.proxy_headers import parse_kept_header
+from oauth2_mw.settings.tenants import parse_tenant
 from oauth2_mw.settings.text import shown
 
 #: In ``[oauth2_mw]``, in each provider, in both (the provider's wins), or in ``[access]``.
@@ -403,7 +404,15 @@ FIELDS: tuple[Field, ...] = (
     _provider(
         "issuer",
         optional(addresses.parse_issuer),
-        "The OpenID Connect issuer; turns on discovery; endpoints that are written win.",
+        "The OpenID Connect issuer; turns on discovery; endpoints that are written win. {tenantid} in that of "
+        "Microsoft Entra stands for each of the tenants.",
+    ),
+    _provider(
+        "tenants",
+        lambda text, base: tuple(dict.fromkeys(words(parse_tenant)(text, base))),
+        "The IDs of the tenants of Microsoft Entra that are let in, where the issuer holds {tenantid}. With more than "
+        "one, users live in a directory, no e-mail address counts, and allow names tenants or people.",
+        note="none",
     ),
     _provider("jwks_uri", _url, "The issuer's key set.", note="from the issuer's metadata"),
     _provider(

@@ -121,6 +121,7 @@ def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
         if section["enabled"] is not False:
             checks.check_provider(section, main)
             _complete(section, name, main, rules)
+            user_checks.check_tenants(section, main)
             user_checks.check_username(section, main)
             enabled[name] = section
     checks.check_callback_paths(enabled)

@@ -19,6 +19,7 @@ from oauth2_mw.settings.claim_names import username_addresses
 from oauth2_mw.settings.grammar import AllowTerm, PathRule, Secret
 from oauth2_mw.settings.icons import Icon
 from oauth2_mw.settings.presets import DialectName, QuirkName
+from oauth2_mw.settings.tenants import filled
 
 Protect = Literal["required", "optional"]
 ClientAuthMethod = Literal[
@@ -54,7 +55,10 @@ class ProviderSettings:
     client_assertion_audience: AssertionAudience
     client_assertion_algorithm: str | None
     scope: tuple[str, ...]
+    #: may hold ``{tenantid}``; see :attr:`issuers`
     issuer: str | None
+    #: the tenants that are let in where the issuer is a template, as UUIDs in lower case
+    tenants: tuple[str, ...]
     authorization_endpoint: str | None
     token_endpoint: str | None
     userinfo_endpoint: str | None
@@ -172,9 +176,21 @@ class ProviderSettings:
         return frozenset(found)
 
     @property
-    def user_issuer(self) -> str:
-        """The first half of a user's key: the issuer, or without one the origin of the token endpoint."""
-        return origin_of(self.token_endpoint or "") if self.issuer is None else self.issuer
+    def issuers(self) -> tuple[str, ...]:
+        """The issuers whose ID tokens are accepted: one for each tenant of a template, and none without an issuer."""
+        if self.issuer is None:
+            return ()
+        return tuple(filled(self.issuer, tenant) for tenant in self.tenants) or (self.issuer,)
+
+    @property
+    def user_issuers(self) -> tuple[str, ...]:
+        """The first halves of its users' keys: its issuers, or without one the origin of the token endpoint."""
+        return self.issuers or (origin_of(self.token_endpoint or ""),)
+
+    def at(self, issuer: str | None) -> ProviderSettings:
+        """Return these settings for the tenant alone whose issuer that is, or for all if it is none of theirs."""
+        tenants = tuple(each for each in self.tenants if filled(self.issuer or "", each) == issuer)
+        return dataclasses.replace(self, tenants=tenants) if tenants else self
 
 
 @dataclass(frozen=True, slots=True)

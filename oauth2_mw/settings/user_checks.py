@@ -6,12 +6,12 @@ Every problem is noted in the :class:`~oauth2_mw.settings.sections.Section` that
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from oauth2_mw.settings.addresses import origin_of
-from oauth2_mw.settings.allow_list import AllowList
+from oauth2_mw.settings.allow_list import AllowList, Alternative, names_tenant
 from oauth2_mw.settings.attribute_path import AttributePath
-from oauth2_mw.settings.checks import is_public
+from oauth2_mw.settings.checks import is_public, user_issuers
 from oauth2_mw.settings.claim_names import EMAIL_CLAIM, username_addresses
 from oauth2_mw.settings.sections import Section
 from oauth2_mw.settings.text import shown
@@ -43,6 +43,50 @@ def check_username(section: Section, main: Section) -> None:
             f"{section['provider']} does not promise that {username.text} is one person's alone: set directory in "
             "[oauth2_mw], which gives a name to one user, or map another claim to username in attribute_map",
         )
+
+
+def check_tenants(section: Section, main: Section) -> None:
+    """Check what bounds the trust in several tenants: the administrators of each decide what its tokens say.
+
+    With more than one no address counts, so ``email_verified`` is ``never``.
+    """
+    if not section.is_valid("tenants") or len(section["tenants"]) < 2:
+        return
+    if main["directory"] is None and main.is_valid("directory"):
+        section.add_problem(
+            "tenants",
+            "more than one needs a directory, which gives a name to one user: set directory in [oauth2_mw]",
+        )
+    if "email_verified" in section.sources and section["email_verified"] in ("claim", "text", "always"):
+        section.add_problem(
+            "email_verified",
+            "counts for no address where there is more than one tenant, because the administrators of each can write "
+            "any address: take it out, or write never",
+        )
+    section.values["email_verified"] = "never"
+    where = section if "allow" in section.sources else main
+    if section["allow"] is None:
+        if where.is_valid("allow"):
+            section.add_problem(
+                "allow",
+                "is missing: with more than one tenant say who may enter, like claim:tid=TENANT-ID or user:NAME, or * "
+                "for everybody in all of them",
+            )
+        return
+    for alternative in section["allow"].alternatives():
+        if not _is_elsewhere(alternative, section["name"]) and not names_tenant(alternative):
+            where.add_problem(
+                "allow",
+                f"{' and '.join(map(str, alternative))} is what each tenant of provider {section['name']} can say of "
+                "its people, and no address counts: join claim:tid=TENANT-ID to it with and, name people by user:, or "
+                "write * for everybody in all tenants",
+            )
+    section.values["allow"] = replace(section["allow"], needs_tenant=True)
+
+
+def _is_elsewhere(alternative: Alternative, name: str) -> bool:
+    """Return whether an alternative is about the people of another provider."""
+    return any(term.field == "provider" and term.value != name for term in alternative)
 
 
 def _allowed_domains(allow: AllowList | None) -> set[str]:
@@ -134,17 +178,15 @@ def _check_subject_spaces(enabled: Mapping[str, Section]) -> None:
             _check_same_users(section, enabled.get(section["same_users_as"]))
     by_issuer: dict[str, list[set[str]]] = {}
     for name, section in enabled.items():
-        issuer = _user_issuer(section)
-        if issuer is None:
-            continue
-        groups = by_issuer.setdefault(issuer, [])
         named = {name} | {
             other
             for other in enabled
             if section["same_users_as"] == other or enabled[other]["same_users_as"] == name
         }
-        joined = [group for group in groups if not named.isdisjoint(group)]
-        by_issuer[issuer] = [group for group in groups if group not in joined] + [named.union(*joined)]
+        for issuer in sorted(user_issuers(section)):
+            groups = by_issuer.setdefault(issuer, [])
+            joined = [group for group in groups if not named.isdisjoint(group)]
+            by_issuer[issuer] = [group for group in groups if group not in joined] + [named.union(*joined)]
     for issuer, (first, *others) in by_issuer.items():
         for group in others:
             name, other_name = (next(each for each in enabled if each in names) for names in (group, first))
@@ -159,11 +201,12 @@ def _check_same_users(section: Section, other: Section | None) -> None:
     if other is None or other is section:
         section.add_problem("same_users_as", "is not the NAME of another provider that is enabled")
         return
-    issuer, others = _user_issuer(section), _user_issuer(other)
-    if issuer is not None and others is not None and issuer != others:
+    issuers, others = user_issuers(section), user_issuers(other)
+    if issuers and others and issuers.isdisjoint(others):
         section.add_problem(
             "same_users_as",
-            f"that provider's users are those of {others}, and these of {issuer}: take this out",
+            f"that provider's users are those of {' '.join(sorted(others))}, and these of {' '.join(sorted(issuers))}: "
+            "take this out",
         )
     elif section.is_valid("subject") and other.is_valid("subject") and section["subject"] != other["subject"]:
         section.add_problem(
@@ -171,14 +214,6 @@ def _check_same_users(section: Section, other: Section | None) -> None:
             f"one person's subject is read from {section['subject'].text} here and from {other['subject'].text} there: "
             "give both the same subject",
         )
-
-
-def _user_issuer(section: Section) -> str | None:
-    """Return the first half of a user's key (see ``ProviderSettings.user_issuer``), or ``None`` if it is not known."""
-    if not section.is_valid("issuer", "token_endpoint"):
-        return None
-    token_endpoint = section["token_endpoint"]
-    return section["issuer"] or (origin_of(token_endpoint) if token_endpoint else None)
 
 
 def _check_prefixes(enabled: Mapping[str, Section]) -> None:

@@ -33,8 +33,9 @@ def _warnings(settings: Settings) -> Iterator[str]:
                 f"allow: {' '.join(groups)} reads the directory's groups, which under group_sync = first (provider "
                 f"{name}) never follow the provider's: write group_sync = always, or keep them by hand"
             )
-        if provider.allow is None and not provider.public and provider.user_issuer in _public_issuers():
-            yield f"provider {name}: anyone on earth can join {provider.user_issuer}; write allow to say who may enter"
+        public = next((each for each in provider.user_issuers if each in _public_issuers()), None)
+        if provider.allow is None and not provider.public and public:
+            yield f"provider {name}: anyone on earth can join {public}; write allow to say who may enter"
         if (
             provider.allow is not None
             and provider.allow.is_everybody
@@ -45,6 +46,11 @@ def _warnings(settings: Settings) -> Iterator[str]:
             yield (
                 f"trusted_audiences of provider {name}: * accepts ID tokens that other applications may use too, as "
                 "long as azp says that they were issued to this client"
+            )
+        if provider.tenants:
+            yield (
+                f"tenants of provider {name}: people of {len(provider.tenants)} tenants can sign in, and the "
+                "administrators of each decide what its tokens say of them"
             )
         if _leaves_metadata_endpoint_bare(provider):
             yield (

@@ -125,6 +125,7 @@ def test_new_tokens_take_the_place_of_the_old_ones(parts: Parts) -> None:
             "refresh-1",
             {
                 "subject": "42",
+                "issuer": "https://id.example",
                 "auth_time": 5,
                 "id_token": "id-1",
                 "known": KnownClaims(SESSION.identity.claims),

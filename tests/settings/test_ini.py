@@ -105,7 +105,7 @@ def test_the_smallest_provider_gives_the_defaults_of_the_table(write: Write) -> 
     assert (provider.ca_bundle, provider.proxy, provider.trust_env) == (None, None, False)
     assert (provider.quirk, provider.public) == (None, False)
     assert provider.is_oidc
-    assert provider.user_issuer == "https://id.example.com"
+    assert provider.user_issuers == ("https://id.example.com",)
 
 
 def test_without_an_issuer_other_defaults_hold() -> None:
@@ -120,7 +120,7 @@ def test_without_an_issuer_other_defaults_hold() -> None:
     }
     assert provider.label == "id.example.com"
     assert not provider.is_oidc
-    assert provider.user_issuer == "https://id.example.com"
+    assert provider.user_issuers == ("https://id.example.com",)
 
 
 def test_every_key_that_is_written_arrives(tmp_path: Path) -> None:

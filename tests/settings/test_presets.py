@@ -96,7 +96,7 @@ def test_the_github_preset() -> None:
     }
     assert provider.quirk == "github"
     assert provider.public
-    assert provider.user_issuer == "https://github.com"
+    assert provider.user_issuers == ("https://github.com",)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.jose.jwks import KeySet, SigningKey, parse_key_set
 from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.tenants import metadata_issuer
 
 log = logging.getLogger(__name__)
 
@@ -167,8 +168,9 @@ class MetadataCache:
         return metadata
 
     def _find_metadata(self, issuer: str) -> Response:
+        address = metadata_issuer(issuer, self._provider.tenants)
         # Discovery, section 4.1: a slash at the end is removed before the well-known path is added.
-        first, second = issuer.removesuffix("/") + WELL_KNOWN, oauth_metadata_url(issuer)
+        first, second = address.removesuffix("/") + WELL_KNOWN, oauth_metadata_url(address)
         response = self._get_metadata(first)
         if response.status == 404:
             response = self._get_metadata(second)

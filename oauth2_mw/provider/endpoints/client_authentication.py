@@ -87,7 +87,9 @@ class ClientAuthentication:
         provider = self.provider
         # By default the issuer alone: an assertion for several audiences, or for an endpoint that an attacker made us
         # use, could be replayed elsewhere (draft-ietf-oauth-rfc7523bis).
-        if provider.issuer is not None and provider.client_assertion_audience == "issuer":
+        # A template is nobody's issuer.
+        names_issuer = provider.client_assertion_audience == "issuer" and not provider.tenants
+        if provider.issuer is not None and names_issuer:
             return provider.issuer
         return endpoint if assertion_quirk(provider.quirk).audience_is_asked_endpoint else token_endpoint
 

@@ -61,6 +61,8 @@ class SigningKey:
     alg: str | None
     #: an object of the cryptography package
     public: Any = field(repr=False)
+    #: the issuer whose tokens alone it signs, in which ``{tenantid}`` stands for any tenant (Entra), or ``None``
+    issuer: str | None = None
 
     def fits(self, alg: str) -> bool:
         """Return whether the key may have signed a token with *alg*."""
@@ -120,7 +122,12 @@ def _signing_key(jwk: Any) -> SigningKey | None:
     if kind not in ALGORITHMS.values() or (alg is not None and ALGORITHMS[alg] != kind):
         return None
     public = _public_key(jwk)
-    return None if public is None else SigningKey(kid=kid, kty=kind[0], crv=kind[1], alg=alg, public=public)
+    if public is None:
+        return None
+    issuer = jwk.get("issuer")
+    # What is no text names nobody's issuer.
+    issuer = issuer if issuer is None or isinstance(issuer, str) else ""
+    return SigningKey(kid=kid, kty=kind[0], crv=kind[1], alg=alg, public=public, issuer=issuer)
 
 
 def _public_key(jwk: Mapping[str, Any]) -> Any:

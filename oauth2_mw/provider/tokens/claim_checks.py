@@ -14,6 +14,7 @@ from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.jose.jws import VerifiedToken
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ANY_AUDIENCE, ProviderSettings
+from oauth2_mw.settings.tenants import filled, is_tenant
 from oauth2_mw.settings.text import shown
 
 #: characters, of ``sub``, ``sid`` and ``jti``
@@ -21,14 +22,33 @@ MAX_ID = 255
 
 
 def check_issuer(token: VerifiedToken, provider: ProviderSettings) -> None:
-    """Check ``iss`` (step 2).
+    """Check ``iss`` (step 2), and ``tid`` where there are several tenants.
 
     :raises TokenError: ``token_issuer``.
     """
+    if provider.tenants:
+        _check_tenant(token, provider)
+        return
     iss = token.claims.get("iss")
     if iss != provider.issuer:
         raise TokenError(
             f"the {token.kind.name} comes from issuer {shown(iss)} instead of {shown(provider.issuer)}",
+            code="token_issuer",
+        )
+
+
+def _check_tenant(token: VerifiedToken, provider: ProviderSettings) -> None:
+    """Check that one of the tenants issued the token, and that ``iss`` and ``tid`` name the same one."""
+    kind, iss, tid = token.kind.name, token.claims.get("iss"), token.claims.get("tid")
+    if iss not in provider.issuers:
+        raise TokenError(
+            f"the {kind} comes from issuer {shown(iss)}, which is that of no tenant that is let in: add its ID to "
+            "tenants if it is to be",
+            code="token_issuer",
+        )
+    if not is_tenant(tid) or filled(provider.issuer or "", tid) != iss:
+        raise TokenError(
+            f"the {kind} comes from issuer {shown(iss)}, and tid is {shown(tid)}, which is another tenant or none",
             code="token_issuer",
         )
 

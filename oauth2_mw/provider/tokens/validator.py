@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from oauth2_mw.errors import TokenError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata, allowed_algorithms
-from oauth2_mw.provider.jose.jws import KeySource, TokenKind, VerifiedToken, verify_jws
+from oauth2_mw.provider.jose.jwks import SigningKey
+from oauth2_mw.provider.jose.jws import KeySource, TokenKind, VerifiedToken, read_jws, verify_jws
 from oauth2_mw.provider.tokens.claim_checks import check_audience, check_authorized_party, check_issuer
 from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.tenants import filled
+from oauth2_mw.settings.text import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +41,31 @@ class TokenValidator:
         Raises as :meth:`verify` does.
         """
         algorithms = allowed_algorithms(self.provider, self.metadata)
-        return verify_jws(token, kind, algorithms=algorithms, keys=self.keys)
+        keys = self._keys_of_tenant(token, kind) if self.provider.tenants else self.keys
+        return verify_jws(token, kind, algorithms=algorithms, keys=keys)
+
+    def _keys_of_tenant(self, token: str, kind: TokenKind) -> KeySource:
+        """Return the keys that may have signed *token*: those that name no issuer, or that of the tenant in it.
+
+        What the token says is not verified yet, and only leaves fewer keys to verify it with. A signed userinfo
+        response may leave ``iss`` out: it is then that of the one tenant whose person has signed in.
+        """
+        issuers = self.provider.issuers
+        iss = read_jws(token, kind)[1].get("iss", issuers[0])
+        tenants = dict(zip(issuers, self.provider.tenants, strict=True))
+
+        def fitting(kid: str | None, alg: str) -> Iterator[SigningKey]:
+            others = []
+            for key in self.keys(kid, alg):
+                # A token of no tenant is refused for its issuer, which says more than that it has no key.
+                if key.issuer is None or iss not in issuers or filled(key.issuer, tenants[iss]) == iss:
+                    yield key
+                else:
+                    others.append(key.issuer)
+            if others:
+                raise TokenError(
+                    f"no key of {iss} signed the {kind.name}: those that fit are of {shown(others[0])}",
+                    code="token_key",
+                )
+
+        return fitting

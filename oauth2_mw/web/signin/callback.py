@@ -187,7 +187,12 @@ class Callback:
         code = read_authorization_response(params, silent=silent)
         if isinstance(code, Refusal):
             return self._answer_refusal(code, attempt, environ, current)
-        authentication = client.redeem(code=code, nonce=attempt.nonce, code_verifier=attempt.code_verifier)
+        authentication = client.redeem(
+            code=code,
+            nonce=attempt.nonce,
+            code_verifier=attempt.code_verifier,
+            issuer=params.get("iss"),
+        )
         identity = self._admission.admit(
             provider,
             issuer=authentication.issuer,

@@ -146,7 +146,8 @@ class Login:
                         name, issuer=link.issuer, destination=link.destination, login_hint=link.login_hint
                     )
                 )
-            if current.session is not None and current.session.identity.provider in names:
+            user = None if current.session is None else current.session.identity
+            if user is not None and user.provider in names and user.issuer == link.issuer:
                 return responses.redirect(self._urls.to_destination(link.destination))
         require_method(request, "GET", "HEAD")
         destination, is_lost = link.destination, False
@@ -174,7 +175,7 @@ class Login:
         names = [
             each.name
             for each in self._settings.providers.values()
-            if name in (None, each.name) and issuer in (None, each.issuer)
+            if name in (None, each.name) and issuer in (None, *each.issuers)
         ]
         if not names:
             raise BadRequestError(

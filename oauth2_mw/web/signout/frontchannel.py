@@ -64,7 +64,7 @@ class FrontChannelLogout:
         query = read_query(request, _QUERY)
         issuer, sid = query.get("iss") or None, query.get("sid") or None
         provider = self._providers[name]
-        if issuer is not None and sid is not None and issuer == provider.issuer:
+        if issuer is not None and sid is not None and issuer in provider.issuers:
             ended = self._end_by_sid(name, issuer, sid)
         elif issuer is None and sid is None:
             ended = self._end_own(request, current, name)

@@ -111,6 +111,11 @@ class RecordedProvider:
         self.calls.append(address)
         self.queries.append(query)
 
+    @property
+    def _metadata_issuer(self) -> str:
+        """The issuer; of all tenants of Entra, with the word for them that its documentation has in the addresses."""
+        return str(self.recording.addresses["issuer"]).replace("{tenantid}", "organizations")
+
     def authorize(self, location: str) -> dict[str, str]:
         """What comes back for an authorization request, whose parameters are kept."""
         address, _, query = location.partition("?")
@@ -134,10 +139,10 @@ class RecordedProvider:
         if method == "POST":
             assert url == addresses["token_endpoint"]
             return self._token(headers, dict(parse_qsl(body, strict_parsing=True)))
-        if "metadata" in members and url == addresses["issuer"].rstrip("/") + WELL_KNOWN:
+        if "metadata" in members and url == self._metadata_issuer.rstrip("/") + WELL_KNOWN:
             return members["metadata"]
         if url == addresses.get("jwks_uri"):
-            return {"keys": [self._key.jwk()]}
+            return {"keys": [self._key.jwk(issuer=addresses["issuer"])]}
         if headers.get("Authorization") != f"Bearer {self._access_token}":
             return None
         if url == addresses.get("userinfo_endpoint"):

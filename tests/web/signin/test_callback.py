@@ -87,7 +87,12 @@ def test_an_answer_signs_in_and_leads_back(parts: SignInParts, caplog: pytest.Lo
         ("check_issuer", "https://id.example"),
         (
             "redeem",
-            {"code": "code-1", "nonce": begun["nonce"], "code_verifier": begun["code_verifier"]},
+            {
+                "code": "code-1",
+                "nonce": begun["nonce"],
+                "code_verifier": begun["code_verifier"],
+                "issuer": "https://id.example",
+            },
         ),
     ]
     assert [record.getMessage().split()[0] for record in caplog.records] == ["event=login"]
