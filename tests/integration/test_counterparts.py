@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -15,6 +14,7 @@ from playwright.sync_api import Page as ChromiumPage
 from tests.support.browser.chromium import DEBIAN, chromium, debian, from_npm, sign_in_at_oidc_provider
 from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
+from tests.support.hosts.loopback import LOOPBACK, listeners
 from tests.support.hosts.processes import ChildFailedError
 from tests.support.hosts.servers import MakeSite, Serve, ServerName
 from tests.support.hosts.wsgi_thread import serve
@@ -290,14 +290,8 @@ def test_emulate_reports_errors_with_status_200(github: GitHub, landing: str, br
 
 
 def test_emulate_listens_on_this_machine_alone(github: GitHub) -> None:
-    port = urlsplit(github.origin).port
-    listening = [
-        line.split()[1]
-        for table in ("/proc/net/tcp", "/proc/net/tcp6")
-        for line in Path(table).read_text().splitlines()[1:]
-        if line.split()[3] == "0A" and int(line.split()[1].rpartition(":")[2], 16) == port
-    ]
-    assert listening == [f"0100007F:{port:04X}"]
+    port = urlsplit(github.origin).port or 0
+    assert listeners(port) == [f"{LOOPBACK}:{port:04X}"]
 
 
 # The servers, with the sample application alone

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.browser.jar import Browser
 from tests.support.clock import ShiftedClocks
 from tests.support.hosts.guarded import Guarded, guarded
+from tests.support.hosts.loopback import LOOPBACK, listeners
 from tests.support.hosts.processes import free_port
 from tests.support.providers import counterparts
 from tests.support.providers.counterparts import Counterpart, Expected
@@ -34,6 +36,29 @@ def works(request: pytest.FixtureRequest) -> Expected:
 def provider(works: Expected, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counterpart]:
     with counterparts.START[works.name](tmp_path_factory.mktemp(works.name)) as running:
         yield running
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an application is: what browsers see, and where it listens."""
+
+    origin: str
+    port: int
+
+    def register(self, provider: Counterpart) -> dict[str, str]:
+        return provider.register(
+            redirect_uri=f"{self.origin}{OURS}/login/callback/",
+            post_logout_redirect_uri=f"{self.origin}{OURS}/logout/done/",
+            # What ends TLS is not there: the provider comes straight to the application.
+            backchannel_logout_uri=f"http://127.0.0.1:{self.port}{OURS}/backchannel-logout/",
+        )
+
+
+@pytest.fixture(scope="module")
+def clients(provider: Counterpart) -> dict[Address, dict[str, str]]:
+    """Two applications, and what each writes about the provider once it is registered there."""
+    addresses = [Address(origin, free_port()) for origin in (APP, WIKI)]
+    return {address: address.register(provider) for address in addresses}
 
 
 @dataclass(frozen=True)
@@ -73,39 +98,33 @@ class Visit:
         return "\n".join((self.browser.transcript, self.browser.page.visible_text, *site.audit))
 
 
-@contextmanager
-def visit(provider: Counterpart, works: Expected, folder: Path) -> Iterator[Visit]:
+@pytest.fixture
+def jane(
+    provider: Counterpart, works: Expected, clients: dict[Address, dict[str, str]], tmp_path: Path
+) -> Iterator[Visit]:
+    """Jane's browser, in which she has not signed in anywhere yet."""
     clock = ShiftedClocks()
     with ExitStack() as stack:
         sites = []
-        for origin in (APP, WIKI):
-            port = free_port()
-            registered = provider.register(
-                redirect_uri=f"{origin}{OURS}/login/callback/",
-                post_logout_redirect_uri=f"{origin}{OURS}/logout/done/",
-                # What ends TLS is not there: the provider comes straight to the application.
-                backchannel_logout_uri=f"http://127.0.0.1:{port}{OURS}/backchannel-logout/",
-            )
-            database = f"sqlite:///{folder}/{port}.db"
+        for address, registered in clients.items():
+            database = f"sqlite:///{tmp_path}/{address.port}.db"
             keys = {
                 "preset": works.preset,
-                "public_url": origin,
+                "public_url": address.origin,
                 "directory": database,
                 "session": database,
                 "keep_tokens": "id refresh access",
                 "environ": {"HTTP_X_ACCESS_TOKEN": "access_token"},
                 **registered,
             }
-            sites.append(stack.enter_context(guarded(clocks=clock.clocks, port=port, **keys)))
+            sites.append(stack.enter_context(guarded(clocks=clock.clocks, port=address.port, **keys)))
         app, wiki = sites
         yield Visit(provider, Browser(behind_tls={APP: app.loopback, WIKI: wiki.loopback}), clock, app, wiki)
 
 
-@pytest.fixture
-def jane(provider: Counterpart, works: Expected, tmp_path: Path) -> Iterator[Visit]:
-    """Jane's browser, in which she has not signed in anywhere yet."""
-    with visit(provider, works, tmp_path) as visiting:
-        yield visiting
+def test_a_provider_listens_on_this_machine_alone(provider: Counterpart) -> None:
+    port = urlsplit(provider.origin).port or 0
+    assert listeners(port) == [f"{LOOPBACK}:{port:04X}"]
 
 
 def test_a_person_signs_in_and_arrives_where_she_wanted_to_go(jane: Visit, works: Expected) -> None:

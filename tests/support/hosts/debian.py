@@ -35,10 +35,11 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-def find(package: str, path: str) -> Program:
+def find(package: str, path: str, *more: str) -> Program:
     """Return a program of a package, fetched if it is not installed.
 
     :param path: where the package has it, like ``usr/sbin/nginx``.
+    :param more: packages that it does not depend on, and that are needed for what it is to do.
     :raises FetchError: when it cannot be had.
     """
     installed = Path("/") / path
@@ -47,8 +48,8 @@ def find(package: str, path: str) -> Program:
     root = FETCHED / package
     with _lock():
         if not root.is_dir():
-            _fetch(package, root)
-    folders = sorted({str(file.parent) for file in root.glob("**/*.so*")})
+            _fetch([package, *more], root)
+    folders = sorted({str(file.parent) for file in root.glob("**/lib*.so*")})
     return Program(root / path, {"LD_LIBRARY_PATH": os.pathsep.join(folders)} if folders else {})
 
 
@@ -61,13 +62,13 @@ def _lock() -> Iterator[None]:
         yield
 
 
-def _fetch(package: str, root: Path) -> None:
+def _fetch(packages: Sequence[str], root: Path) -> None:
     # Under another name first: an interrupted unpacking must not look like a package.
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=FETCHED))
     try:
         apt = _apt(FETCHED / "apt")
         _run([*apt, "update"], cwd=partial)
-        plan = _run([*apt, "--simulate", "--no-install-recommends", "install", package], cwd=partial)
+        plan = _run([*apt, "--simulate", "--no-install-recommends", "install", *packages], cwd=partial)
         needed = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
         _run([*apt, "download", *needed], cwd=partial)
         for archive in partial.glob("*.deb"):

@@ -6,9 +6,13 @@ import _socket
 import socket
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from tests.support.browser.cookie_jar import is_loopback
+
+#: 127.0.0.1, as :func:`listeners` has it
+LOOPBACK = "0100007F"
 
 
 class LeftTheMachine(BaseException):
@@ -26,6 +30,17 @@ def stay_here() -> None:
     for name in ("connect", "connect_ex"):
         setattr(socket.socket, name, _judged(getattr(socket.socket, name)))
     _socket.getaddrinfo = _judged_look_up(_socket.getaddrinfo)
+
+
+def listeners(port: int) -> list[str]:
+    """The addresses at which a process of this machine listens on a port, as the kernel writes them."""
+    lines = [
+        line.split()
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for line in Path(table).read_text().splitlines()[1:]
+    ]
+    listening = [local for _, local, _, state, *_ in lines if state == "0A"]
+    return [local for local in listening if int(local.rpartition(":")[2], 16) == port]
 
 
 def _judged(connect: Callable[..., Any]) -> Callable[..., Any]:

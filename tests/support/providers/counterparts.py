@@ -16,6 +16,7 @@ from tests.support.hosts.processes import Child
 from tests.support.providers.canaille import canaille
 from tests.support.providers.emulate import emulated
 from tests.support.providers.glewlwyd import glewlwyd
+from tests.support.providers.lemonldap import lemonldap
 
 #: what each does: a row a provider, of which the documentation makes a table
 TABLE = Path(__file__).parents[2] / "integration" / "providers" / "counterparts.tsv"
@@ -53,6 +54,7 @@ class Counterpart(Protocol):
 START: Mapping[str, Callable[[Path], AbstractContextManager[Counterpart]]] = MappingProxyType(
     {
         "glewlwyd": glewlwyd,
+        "lemonldap": lemonldap,
         "canaille": canaille,
         **{name: emulated(name) for name in ("google", "microsoft", "okta", "apple")},
     }

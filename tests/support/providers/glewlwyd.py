@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
 from tests.support.hosts.debian import find
 from tests.support.hosts.processes import Child, free_port
 from tests.support.hosts.servers import answers
+from tests.support.providers.client_keys import pem, public_pem
+from tests.support.providers.jose import rsa_key
 
 _CONFIGURATION = """\
 port = {port}
@@ -137,21 +136,15 @@ class Glewlwyd:
 
 
 def _plugin(issuer: str) -> dict[str, Any]:
-    """The OpenID Connect plugin: the code flow, tokens signed with a key of its own, and all of its logouts."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    """The OpenID Connect plugin: the code flow, with refresh tokens that are used once, and its logouts."""
+    key = rsa_key().private
     claims = {"preferred_username": "username", "groups": "groups"}
     parameters = {
         "iss": issuer,
         "jwt-type": "rsa",
         "jwt-key-size": "256",
-        "key": private.decode(),
-        "cert": public.decode(),
+        "key": pem(key),
+        "cert": public_pem(key),
         "jwks-show": True,
         "code-duration": 600,
         "access-token-duration": 3600,
