@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import re
@@ -21,7 +22,9 @@ from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.fields import describe
 from oauth2_mw.settings.proxy_headers import ANNOUNCERS
 
-RECORDINGS = Path(__file__).resolve().parents[1] / "tests" / "presets"
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+RECORDINGS = TESTS / "presets"
+COUNTERPARTS = TESTS / "integration" / "providers" / "counterparts.tsv"
 
 project = "oauth2_mw"
 html_theme = "alabaster"
@@ -66,7 +69,7 @@ class ProviderTable(SphinxDirective):
     _HEADER = ("preset", "sign-in", "groups", "refresh", "logout here", "logout there")
 
     def run(self) -> list[nodes.Node]:
-        rows = [table_row([nodes.Text(head) for head in self._HEADER])]
+        rows = []
         for path in sorted(RECORDINGS.glob("*.json")):
             recording = json.loads(path.read_text(encoding="utf-8"))
             self.env.note_dependency(str(path))
@@ -77,11 +80,48 @@ class ProviderTable(SphinxDirective):
                 True,
                 recording["logout"] is not None,
             )
-            name = nodes.reference("", "", nodes.literal("", path.stem), refid=f"preset-{path.stem}")
-            rows.append(table_row([name, *(nodes.Text("yes" if each else "no") for each in works)]))
-        group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in self._HEADER), cols=len(self._HEADER))
-        group += [nodes.thead("", rows[0]), nodes.tbody("", *rows[1:])]
-        return [nodes.table("", group, classes=["providers"])]
+            rows.append([preset_name(path.stem), *(nodes.Text("yes" if each else "no") for each in works)])
+        return [table(self._HEADER, rows)]
+
+
+class CounterpartTable(SphinxDirective):
+    """``.. counterpart-table::``: what works with the providers of ``make test-providers``."""
+
+    _HEADER = (
+        "provider",
+        "preset",
+        "sign-in",
+        "groups",
+        "refresh",
+        "logout here",
+        "logout there",
+        "back-channel",
+    )
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(COUNTERPARTS))
+        rows = []
+        with COUNTERPARTS.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file, dialect="excel-tab"):
+                groups = "yes" if row["groups"] else "no"
+                there = (row["logout there"], row["back-channel"])
+                works = map(nodes.Text, ("yes", groups, row["refresh"], "yes", *there))
+                rows.append([nodes.Text(row["counterpart"]), preset_name(row["preset"]), *works])
+        return [table(self._HEADER, rows)]
+
+
+def preset_name(name: str) -> nodes.Node:
+    """Return the name of a preset, which is a link to what the page says of it if it is built in."""
+    literal = nodes.literal("", name)
+    return literal if "." in name else nodes.reference("", "", literal, refid=f"preset-{name}")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[nodes.Node]]) -> nodes.table:
+    """Return a table of the page of providers."""
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in header), cols=len(header))
+    head = table_row([nodes.Text(each) for each in header])
+    group += [nodes.thead("", head), nodes.tbody("", *map(table_row, rows))]
+    return nodes.table("", group, classes=["providers"])
 
 
 def table_row(cells: Sequence[nodes.Node]) -> nodes.row:
@@ -181,6 +221,7 @@ def setup(app: Sphinx) -> None:
     app.add_directive("settings-reference", SettingsReference)
     app.add_directive("presets", Presets)
     app.add_directive("provider-table", ProviderTable)
+    app.add_directive("counterpart-table", CounterpartTable)
     app.add_directive("built-in-icons", BuiltInIcons)
     app.add_directive("audit-events", AuditEvents)
     app.add_directive("proxy-headers", ProxyHeaders)

@@ -19,7 +19,7 @@ from oauth2_mw import errors
 from oauth2_mw.audit import EVENTS, FIELDS
 from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER, describe
-from tests.support.providers import recorded
+from tests.support.providers import counterparts, recorded
 from tests.support.source import trees
 
 ROOT = Path(__file__).parents[1]
@@ -90,6 +90,15 @@ def test_the_table_of_providers_says_what_the_recordings_have_shown(built: Path)
             members["logout"] is not None,
         )
         assert f" {name} {' '.join('yes' if each else 'no' for each in works)} " in text
+
+
+@pytest.mark.deep
+def test_the_table_of_running_providers_says_what_their_tests_expect(built: Path) -> None:
+    text = text_of(built / "providers.html")
+    for works in counterparts.expected():
+        said = (True, works.groups, works.refresh, True, works.logout_there, works.backchannel)
+        answers = " ".join("yes" if each else "no" for each in said)
+        assert f" {works.title} {Path(works.preset).name} {answers} " in text
 
 
 @pytest.mark.parametrize("name", ["README.rst", "CHANGES.rst"])

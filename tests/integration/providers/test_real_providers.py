@@ -1,4 +1,8 @@
-"""Providers that others wrote, each with our preset for it: what ``counterparts.tsv`` says works does work."""
+"""Providers that others wrote, each with our preset for it: what ``counterparts.tsv`` says works does work.
+
+The Google, Microsoft, Okta and Apple are those of npm's ``emulate``. They remember nobody, have no groups but Okta's,
+and the last two refresh in a way that is refused: ``tests/support/providers/emulate.py`` tells where they differ.
+"""
 
 from __future__ import annotations
 

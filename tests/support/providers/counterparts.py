@@ -66,6 +66,8 @@ class Expected:
     """What works with a counterpart."""
 
     name: str
+    #: the name that people know
+    title: str
     #: a built-in one, or the path of a file beside the table
     preset: str
     #: ``REMOTE_USER``, once Jane has signed in; ``sub``: the subject, which is another one each time
@@ -84,6 +86,7 @@ def expected() -> list[Expected]:
         return [
             Expected(
                 name=row["name"],
+                title=row["counterpart"],
                 preset=str(TABLE.parent / row["preset"]) if row["preset"].endswith(".ini") else row["preset"],
                 user=row["user"],
                 groups=tuple(row["groups"].split()),
