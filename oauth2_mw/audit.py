@@ -127,6 +127,12 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "An operator ended sessions of a user: ``oauth2-mw sessions revoke``, or ``users disable``. The line "
                 "is on that command's stderr.",
             ),
+            _info(
+                "user_linked",
+                "provider user username detail",
+                "A person's first sign-in at a provider was linked to a user of another, because both have verified "
+                "the same address (``link_by = verified_email``). ``oauth2-mw users unlink`` undoes it.",
+            ),
             _warning(
                 "rename_refused",
                 "provider user username wanted detail",

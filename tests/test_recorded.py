@@ -253,15 +253,22 @@ def test_what_has_ended_lets_nobody_in(host: Host, name: str) -> None:
     assert host.environ is None
 
 
-def test_the_database_is_used_as_it_is(host: Host) -> None:
-    def schema() -> list[Any]:
+def test_the_database_gains_columns_and_keeps_all_that_it_holds(host: Host) -> None:
+    def everything() -> tuple[set[Any], dict[str, list[Any]]]:
         with closing(sqlite3.connect(host.database)) as connection:
-            versions = connection.execute("SELECT version FROM oauth2_mw_schema").fetchall()
-            return [*connection.execute("SELECT sql FROM sqlite_master ORDER BY name"), *versions]
+            schema = set(connection.execute("SELECT name, sql FROM sqlite_master"))
+            tables = [name for name, sql in schema if (sql or "").startswith("CREATE TABLE oauth2_mw")]
+            return schema, {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}  # noqa: S608
 
-    before = schema()
+    (schema, rows), users = everything(), "oauth2_mw_users"
     assert host.request("session beside the directory").status == 200
-    assert schema() == before
+    schema_now, rows_now = everything()
+    assert {name for name, _ in schema - schema_now} == {users}
+    width = len(rows[users][0])
+    assert [row[:width] for row in rows_now[users]] == rows[users]
+    assert rows_now["oauth2_mw_schema"][: len(rows["oauth2_mw_schema"])] == rows["oauth2_mw_schema"]
+    for name in ("oauth2_mw_usernames", "oauth2_mw_links", "oauth2_mw_groups", "oauth2_mw_memberships"):
+        assert rows_now[name] == rows[name]
 
 
 def test_a_stored_session_lives_on_in_its_record(host: Host, clock: time_machine.Traveller) -> None:

@@ -25,6 +25,11 @@ class Person:
     claims: Mapping[str, Any]
     acr: str | None = None
 
+    @property
+    def address(self) -> tuple[str, str] | None:
+        """The address in its one spelling, if it has one."""
+        return None if self.email is None else canonical_address(self.email)
+
 
 def holds(condition: Iterable[Iterable[AllowTerm]], person: Person) -> bool:
     """Return whether all terms of some alternative apply."""
@@ -45,10 +50,10 @@ def applies(term: AllowTerm, person: Person) -> bool:
         case "organization":
             return term.value in person.organizations
         case "email":
-            address = _address(person.email)
-            return address is not None and _address(term.value) == address
+            address = person.address
+            return address is not None and canonical_address(term.value) == address
         case "email_domain":
-            address = _address(person.email)
+            address = person.address
             return address is not None and _domain(term.value) == address[1]
         case "acr":
             return term.value == person.acr
@@ -67,10 +72,11 @@ def _claim_is(term: AllowTerm, claims: Mapping[str, Any]) -> bool:
     return wanted in map(scalar_text, value if isinstance(value, (list, tuple)) else (value,))
 
 
-def _address(email: str | None) -> tuple[str, str] | None:
-    """Return the local part and the domain, or ``None`` if the address can be read in more than one way."""
-    if email is None:
-        return None
+def canonical_address(email: str) -> tuple[str, str] | None:
+    """Return the local part and the domain in their one spelling, or ``None`` if there is more than one way to read it.
+
+    Upper and lower case are one, and so are a domain and its form in ASCII (RFC 5890). Letters that look alike are not.
+    """
     local, _, domain = email.partition("@")
     if not local or not domain or "@" in domain or contains_control(email):
         return None

@@ -22,7 +22,12 @@ from oauth2_mw.identity.mapping import (
 )
 from oauth2_mw.identity.model import Identity, User, freeze, user_key
 from oauth2_mw.identity.usernames import bad_username, fault_alone
-from oauth2_mw.identity.verification import check_username_verified, is_verified, shown_verification
+from oauth2_mw.identity.verification import (
+    check_username_verified,
+    is_verified,
+    proven_address,
+    shown_verification,
+)
 from oauth2_mw.settings.attribute_path import AttributePath
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
@@ -38,6 +43,7 @@ class Admission:
 
     def __init__(self, settings: Settings, directory: Directory | None) -> None:
         self._create = settings.create_users
+        self._links = settings.link_by == "verified_email"
         self._directory = directory
         self._environ_claims = settings.environ_claims
 
@@ -51,7 +57,7 @@ class Admission:
         :raises AccessDeniedError: if the person may not enter, is disabled, or would take another's name.
         :raises StoreUnavailableError: if the directory cannot be used.
         """
-        return self._admit(provider, issuer, subject, claims, now=now, create=self._create)
+        return self._admit(provider, issuer, subject, claims, now=now, create=self._create, links=self._links)
 
     def admit_again(
         self, provider: ProviderSettings, *, issuer: str, subject: str, claims: Mapping[str, Any], now: int
@@ -60,7 +66,7 @@ class Admission:
 
         Raises as :meth:`admit` does, and refuses a person who is no longer in the directory.
         """
-        return self._admit(provider, issuer, subject, claims, now=now, create=False)
+        return self._admit(provider, issuer, subject, claims, now=now, create=False, links=False)
 
     def _admit(
         self,
@@ -71,13 +77,17 @@ class Admission:
         *,
         now: int,
         create: bool,
+        links: bool,
     ) -> Identity:
         attributes = map_claims(provider, claims)
         for detail in unusable_attributes(provider, claims, attributes):
             audit("attribute_unusable", provider=provider.name, detail=detail)
         check_username_verified(provider, claims)
         directory = self._directory
+        proven = proven_address(provider, claims)
         stored = directory.find(issuer, subject) if directory is not None else None
+        if stored is None and directory is not None and links and proven is not None:
+            stored = directory.find_by_address(issuer, proven)
         user = _expected(provider, stored, attributes, issuer=issuer, subject=subject)
         if directory is None:
             reason = fault_alone(attributes.username)
@@ -87,12 +97,19 @@ class Admission:
             user = replace(user, organizations=())
         self._judge(provider, user, attributes, claims)
         if directory is not None:
-            expected = user.username
+            expected, judged_id = user.username, stored and stored.id
             user = directory.record_sign_in(
-                provider, issuer=issuer, subject=subject, attributes=attributes, create=create, now=now
+                provider,
+                issuer=issuer,
+                subject=subject,
+                attributes=attributes,
+                create=create,
+                now=now,
+                proven=proven,
+                links=links,
             )
-            if user.username != expected:
-                # The directory refused a rename: judged was the user by another name than the one that enters.
+            if user.username != expected or judged_id != (None if user.created else user.id):
+                # The directory refused a rename, or the person became a user meanwhile: another was judged than enters.
                 self._judge(provider, user, attributes, claims)
         kept = without_groups(provider, claims, read=self._read(provider))
         return _identity(provider, user, kept, issuer=issuer, subject=subject)

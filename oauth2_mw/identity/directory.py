@@ -1,8 +1,8 @@
 """The user directory: who has ever signed in, under which name, in which groups, and who may no longer.
 
 A user is a pair of issuer and subject (OpenID Connect Core, section 5.7) and has an id, which is never given again. A
-username once given stays with its user, also after a rename and after the user is gone. Only an administrator links
-further pairs to a user.
+username once given stays with its user, also after a rename and after the user is gone. Further pairs are linked to a
+user by an administrator, or, where a setting says so, by an address that two providers have verified.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from oauth2_mw.identity import enrolment
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import User, user_key
 from oauth2_mw.identity.users import PAGE, UserTable
+from oauth2_mw.identity.verification import address_key
 from oauth2_mw.sql import Database
 
 if TYPE_CHECKING:
@@ -59,6 +60,26 @@ class Directory:
     def _select_one(self, connection: Connection, condition: ColumnElement[bool]) -> User | None:
         return next(iter(self._users.select(connection, condition)), None)
 
+    def find_by_address(self, issuer: str, address: str) -> User | None:
+        """Return the user to whom an unknown person of *issuer* is linked who proves that address, or ``None``.
+
+        It is the one user who has the address, by the word of a provider that had verified it, and no pair of that
+        issuer: one issuer's two subjects are two people, and an address can be given to another person.
+
+        :param address: as :func:`~oauth2_mw.identity.verification.proven_address` returns it.
+        """
+        with self._db.reading() as connection:
+            user_id = self._linkable(connection, issuer, address)
+            return None if user_id is None else self._select_one(connection, self._users.has_id(user_id))
+
+    def _linkable(self, connection: Connection, issuer: str, address: str) -> str | None:
+        rows = self._users.with_address(connection, address)
+        # The address itself as well: a release that knew no proofs may have written another since.
+        if len(rows) != 1 or rows[0].email_proven_at is None or address_key(rows[0].email) != address:
+            return None
+        issuers = {rows[0].issuer, *(link.issuer for link in self._links.of_user(connection, rows[0].id))}
+        return None if issuer in issuers else str(rows[0].id)
+
     def get(self, user_id: str) -> User | None:
         """Return the user of that id, disabled or not, or ``None``."""
         with self._db.reading() as connection:
@@ -90,6 +111,8 @@ class Directory:
         *,
         create: bool,
         now: int,
+        proven: str | None = None,
+        links: bool = False,
     ) -> User:
         """Record that (*issuer*, *subject*) has just signed in, and return the user as it is now.
 
@@ -101,6 +124,8 @@ class Directory:
 
         :param create: whether an unknown person is added.
         :param now: seconds since the epoch.
+        :param proven: the address that the sign-in proves (:func:`~oauth2_mw.identity.verification.proven_address`).
+        :param links: whether an unknown person is linked to the user whom :meth:`find_by_address` finds by it.
         :raises AccessDeniedError: ``user_unknown``, ``user_disabled``; at the first sign-in also ``username_taken``
             and ``bad_username``.
         :raises ProviderError: ``bad_subject``, ``bad_attribute``: a value cannot be stored.
@@ -108,16 +133,19 @@ class Directory:
         enrolment.check_pair(issuer, subject)
         key = user_key(issuer, subject)
         has_key = self._users.has_key(key)
-        created, refused = False, None
+        created, linked, refused = False, False, None
         with self._db.writing() as connection:
             row = self._users.lock(connection, has_key)
             if row is None:
                 row = self._lock_linked(connection, key)
+            if row is None and links and proven is not None:
+                row = self._link_by_address(connection, key, Link(issuer, subject, now), proven)
+                linked = row is not None
             if row is None:
                 if not create:
                     raise _unknown(provider)
                 created = enrolment.create(
-                    self._users, connection, provider, issuer, subject, attributes, now
+                    self._users, connection, provider, issuer, subject, attributes, now, proven=proven
                 )
                 # If another sign-in has added this person first, this one is their second.
                 row = self._users.lock(connection, has_key)
@@ -128,8 +156,18 @@ class Directory:
             if row.disabled_at is not None:
                 raise _disabled(row.id)
             if not created:
-                refused = enrolment.refresh(self._users, connection, provider, row, attributes, now)
+                refused = enrolment.refresh(
+                    self._users, connection, provider, row, attributes, now, proven=proven
+                )
             user = self._users.select(connection, self._users.has_id(row.id), created=created)[0]
+        if linked:
+            audit(
+                "user_linked",
+                provider=provider.name,
+                user=user.id,
+                username=user.username,
+                detail=f"{issuer} {subject} has the same verified address as {user.issuer} {user.subject}",
+            )
         if refused is not None:
             audit(
                 "rename_refused",
@@ -146,6 +184,18 @@ class Directory:
         self._links.hold(connection, key)
         linked = self._links.user_id(connection, key)
         return None if linked is None else self._users.lock(connection, self._users.has_id(linked))
+
+    def _link_by_address(self, connection: Connection, key: str, link: Link, address: str) -> Any:
+        """Link a pair, which is held, to the user who has that address, and lock and return their row, or ``None``."""
+        # First sign-ins with one address at two providers take turns, so that the second finds the first.
+        self._links.hold(connection, user_key("address", address))
+        user_id = self._linkable(connection, link.issuer, address)
+        if user_id is None:
+            return None
+        row = self._users.lock(connection, self._users.has_id(user_id))
+        if row is not None:
+            self._links.put(connection, key, user_id, link)
+        return row
 
     def link(self, user_id: str, issuer: str, subject: str, *, now: int) -> User | None:
         """Link a pair to a user: sign-ins of (*issuer*, *subject*) are those of the user from now on.

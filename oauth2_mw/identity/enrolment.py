@@ -11,6 +11,7 @@ from oauth2_mw.errors import AccessDeniedError, ProviderError
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.identity.usernames import bad_username, fault
 from oauth2_mw.identity.users import UserTable
+from oauth2_mw.identity.verification import address_key
 from oauth2_mw.observe import new_id
 
 if TYPE_CHECKING:
@@ -44,9 +45,12 @@ def create(
     subject: str,
     attributes: Attributes,
     now: int,
+    *,
+    proven: str | None,
 ) -> bool:
     """Add a user. Return ``False``, with nothing written, if another sign-in of the same person has added them first.
 
+    :param proven: the address that the sign-in proves (:func:`~oauth2_mw.identity.verification.proven_address`).
     :raises AccessDeniedError: ``bad_username`` or ``username_taken``; the caller must roll back.
     :raises ProviderError: ``bad_attribute``; the caller must roll back.
     """
@@ -64,6 +68,7 @@ def create(
         "updated_at": now,
         "last_sign_in": now,
     }
+    values |= _proof(address_key(attributes.email), proven, now)
     if not users.add(connection, values | _present(provider, attributes)):
         return False
     owner = users.claim_name(connection, user_id, attributes.username)
@@ -88,6 +93,8 @@ def refresh(
     row: Any,
     attributes: Attributes,
     now: int,
+    *,
+    proven: str | None,
 ) -> str | None:
     """Write what a later sign-in changes about the user of *row*, which is locked.
 
@@ -109,10 +116,19 @@ def refresh(
                 changed["username"] = username
         if changed:
             values |= changed | {"updated_at": max(now, row.updated_at)}
+    if attributes.email is not None:
+        address = address_key(attributes.email)
+        if provider.always_update or address == row.email_key:
+            values |= _proof(address, proven, now)
     users.update(connection, row.id, values)
     if provider.group_sync == "always":
         users.set_groups(connection, row.id, _checked_groups(provider, attributes.groups))
     return refused
+
+
+def _proof(address: str | None, proven: str | None, now: int) -> dict[str, object]:
+    is_proven = address is not None and address == proven
+    return {"email_key": address, "email_proven_at": now if is_proven else None}
 
 
 def _present(provider: ProviderSettings, attributes: Attributes) -> dict[str, object]:

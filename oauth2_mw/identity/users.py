@@ -66,6 +66,11 @@ class UserTable:
             for row in rows
         ]
 
+    def with_address(self, connection: Connection, address: str) -> list[Any]:
+        """Return the rows of the users who have that address, in its one spelling: two at most, proven or not."""
+        query = sa.select(*self._columns).where(self._columns.email_key == address).limit(2)
+        return list(connection.execute(query).all())
+
     def lock(self, connection: Connection, condition: ColumnElement[bool]) -> Any:
         """Lock and return the row of a user, or ``None``. A transaction waits until no other holds that lock."""
         return connection.execute(sa.select(*self._columns).where(condition).with_for_update()).first()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from oauth2_mw.access.terms import canonical_address
 from oauth2_mw.encoding import json_type
 from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.settings.claim_names import EMAIL_CLAIM, username_addresses
@@ -29,6 +30,29 @@ def is_verified(provider: ProviderSettings, field: str, claims: Mapping[str, Any
         return False
     source = provider.attribute_map.get(field)
     return True if source is not None and source.chosen(claims).segments == EMAIL_CLAIM else None
+
+
+def proven_address(provider: ProviderSettings, claims: Mapping[str, Any]) -> str | None:
+    """Return the address that a sign-in proves to be the person's, in its one spelling, or ``None``.
+
+    Only the claim ``email`` beside an ``email_verified`` of JSON ``true``, whatever else counts for other purposes: by
+    such an address a person becomes a user of another provider.
+    """
+    source = provider.attribute_map.get("email")
+    if (
+        provider.email_verified not in ("claim", "text")
+        or claims.get("email_verified") is not True
+        or source is None
+        or source.chosen(claims).segments != EMAIL_CLAIM
+    ):
+        return None
+    return address_key(claims.get("email"))
+
+
+def address_key(email: object) -> str | None:
+    """Return an address in its one spelling, or ``None`` if it has none."""
+    canonical = canonical_address(email.strip()) if isinstance(email, str) else None
+    return None if canonical is None else "@".join(canonical)
 
 
 def check_username_verified(provider: ProviderSettings, claims: Mapping[str, Any]) -> None:

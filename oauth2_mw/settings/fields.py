@@ -199,9 +199,9 @@ FIELDS: tuple[Field, ...] = (
     _service(
         "link_by",
         choice("none", "verified_email"),
-        "How accounts of several providers become one user.",
+        "How accounts of several providers become one user: none leaves it to users link, verified_email links a first "
+        "sign-in to the one user of another provider who has the same address, both verified.",
         default="none",
-        later="verified_email",
     ),
     _service(
         "strip_authorization",

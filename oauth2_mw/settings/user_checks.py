@@ -135,10 +135,24 @@ def check_together(main: Section, enabled: Mapping[str, Section]) -> None:
     if main["directory"] is None and main.is_valid("directory") and len(enabled) > 1:
         _check_prefixes(enabled)
     _check_subject_spaces(enabled)
+    if main["link_by"] == "verified_email":
+        _check_linking(main, enabled)
     _check_allow(main, main, enabled, enabled)
     for name, section in enabled.items():
         if "allow" in section.sources:
             _check_allow(section, main, enabled, {name: section})
+
+
+def _check_linking(main: Section, enabled: Mapping[str, Section]) -> None:
+    if main["directory"] is None and main.is_valid("directory"):
+        main.add_problem("link_by", "needs a directory: set directory, or take this out")
+    for section in enabled.values():
+        if section["email_verified"] == "always":
+            section.add_problem(
+                "email_verified",
+                "always is wrong with link_by = verified_email: whoever this provider gives an address would sign in "
+                "as the user of another who has it; write claim, or link_by = none",
+            )
 
 
 def _check_allow(

@@ -105,6 +105,11 @@ def _warnings(settings: Settings) -> Iterator[str]:
             "keep_tokens: with refresh and sessions in cookies alone, two workers may use one refresh token at a time, "
             "which many providers take for theft, and end the sign-in: write a directory, or a store in session"
         )
+    if settings.link_by == "verified_email":
+        yield (
+            "link_by: with verified_email each provider decides by its word alone who signs in as a user of another: "
+            "it must send email_verified = true only for an address that the person has shown to be theirs"
+        )
     if "OAUTHLIB_INSECURE_TRANSPORT" in os.environ:
         yield (
             "OAUTHLIB_INSECURE_TRANSPORT is set, by which oauthlib takes plain http in all of this process: nothing "

@@ -60,14 +60,21 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "issuer TEXT NOT NULL, subject TEXT NOT NULL, linked_at BIGINT NOT NULL)",
         "CREATE INDEX oauth2_mw_links_user ON oauth2_mw_links (user_id)",
     ),
+    (
+        # email_key: the address in its one spelling. email_proven_at: when a provider last said that it is verified.
+        "ALTER TABLE oauth2_mw_users ADD COLUMN email_key TEXT",
+        "ALTER TABLE oauth2_mw_users ADD COLUMN email_proven_at BIGINT",
+        "UPDATE oauth2_mw_users SET email_key = lower(email)",
+        "CREATE INDEX oauth2_mw_users_email ON oauth2_mw_users (email_key) WHERE email_key IS NOT NULL",
+    ),
 )
 _ROW_ID = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGSERIAL PRIMARY KEY"}
 NEWEST = len(_MIGRATIONS)
 
 # Texts, then numbers behind the bar: without a type some drivers send a number in 32 bits.
 _COLUMNS = {
-    "users": "id user_key issuer subject username name email phone comment "
-    "| created_at updated_at last_sign_in disabled_at",
+    "users": "id user_key issuer subject username name email phone comment email_key "
+    "| created_at updated_at last_sign_in disabled_at email_proven_at",
     "usernames": "name_key user_id |",
     "memberships": "user_id organization |",
     "groups": "user_id name |",

@@ -94,6 +94,14 @@ def test_of_a_first_sign_in_and_a_link_at_once_one_wins_for_all(url: str, direct
     assert (count(url, "users"), count(url, "links")) in ((2, 0), (1, 1))
 
 
+@pytest.mark.requirement("R-link")
+def test_first_sign_ins_at_two_providers_at_once_are_one_user(url: str, directory: Directory) -> None:
+    results = worker.race(worker.same_address, url)
+    assert len(results) == 100
+    assert len(set(results)) == 1
+    assert (count(url, "users"), count(url, "links")) == (1, 1)
+
+
 def test_an_empty_database_is_set_up_once_by_all_who_find_it_empty(url: str) -> None:
     workers = worker.Workers(worker.open_anew, url, threads=8)
     workers.go()
@@ -141,7 +149,7 @@ def test_a_link_waits_for_a_first_sign_in_in_flight_and_leaves_it_alone(
     with slow.writing() as connection:
         LinkTable(slow).hold(connection, user_key(ISSUER, "2"))
         created = enrolment.create(
-            UserTable(slow), connection, provider(), ISSUER, "2", attributes("joan"), NOW
+            UserTable(slow), connection, provider(), ISSUER, "2", attributes("joan"), NOW, proven=None
         )
         assert created
         thread.start()

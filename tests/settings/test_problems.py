@@ -112,7 +112,7 @@ def main(key: str, value: object) -> dict[str, object]:
         ("directory", "sqlite:///file:x?mode=memory&uri=true", ["forgets"]),
         ("directory", "file:gone", ["cannot be read"]),
         ("create_users", "false", ["needs a directory"]),
-        ("link_by", "verified_email", ["not available yet"]),
+        ("link_by", "verified_email", ["needs a directory"]),
         ("link_by", "email", ["none or verified_email"]),
         ("strip_authorization", "bearer", ["basic, all or none"]),
         ("keep_headers", "Remote-User", ["nobody else may"]),

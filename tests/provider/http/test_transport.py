@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from urllib3.util import connection as connecting
@@ -478,16 +479,16 @@ def test_a_connection_that_is_refused_is_tried_again_for_a_get_alone(
 
 
 def test_a_retry_does_not_go_down_the_connection_that_failed() -> None:
-    again: list[bytes] = []
+    again: SimpleQueue[bytes] = SimpleQueue()
 
     def busy(connection: socket.socket, _: bytes) -> None:
         connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
-        again.append(connection.recv(1))
+        again.put(connection.recv(1))
 
     with raw_server(busy) as server:
         assert get(server.origin).status == 503
     assert len(server.requests) == 3
-    assert again == [b""] * 3
+    assert [again.get(timeout=10) for _ in range(3)] == [b""] * 3
 
 
 def test_a_refused_connection_says_so() -> None:

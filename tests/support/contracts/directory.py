@@ -57,6 +57,8 @@ def sign_in(
     settings: dict[str, Any] | None = None,
     create: bool = True,
     now: int = NOW,
+    proven: str | None = None,
+    links: bool = False,
     **others: Any,
 ) -> User:
     return directory.record_sign_in(
@@ -66,7 +68,13 @@ def sign_in(
         attributes=attributes(username, **others),
         create=create,
         now=now,
+        proven=proven,
+        links=links,
     )
+
+
+#: A sign-in whose provider has verified the address.
+PROVEN: dict[str, Any] = {"email": "jane@corp.example", "proven": "jane@corp.example"}
 
 
 def refusal(error: type[LoginError], directory: Directory, *arguments: Any, **options: Any) -> LoginError:
@@ -608,6 +616,124 @@ class DirectoryContract:
         assert caught.value.__cause__ is None
         rows.run("ALTER TABLE elsewhere RENAME TO oauth2_mw_groups")
 
+    # Links by a verified address
+
+    @pytest.mark.requirement("R-link")
+    def test_a_verified_address_links_a_first_sign_in_to_its_one_user(
+        self, directory: Directory, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", "oauth2_mw.audit")
+        jane = sign_in(directory, groups=("staff",), **PROVEN)
+        assert directory.find_by_address(OTHER, "jane@corp.example") == directory.get(jane.id)
+        again = sign_in(directory, "77", "jane.doe", issuer=OTHER, links=True, create=False, **PROVEN)
+        assert (again.id, again.issuer, again.subject, again.groups) == (jane.id, ISSUER, "1", ("staff",))
+        assert directory.links(jane.id) == [Link(OTHER, "77", NOW)]
+        (line,) = [record.getMessage() for record in caplog.records]
+        assert f"event=user_linked provider=corp user={jane.id}" in line
+        # From then on it is the user's own, whatever becomes of the address.
+        assert sign_in(directory, "77", "jane", issuer=OTHER, links=True).id == jane.id
+
+    @pytest.mark.requirement("R-link")
+    def test_nothing_links_without_the_setting(self, directory: Directory) -> None:
+        sign_in(directory, **PROVEN)
+        assert sign_in(directory, "77", "jane.doe", issuer=OTHER, **PROVEN).created
+
+    @pytest.mark.requirement("R-link")
+    @pytest.mark.parametrize("proven", [None, "joan@corp.example"])
+    def test_an_address_that_the_new_sign_in_does_not_prove_links_nobody(
+        self, directory: Directory, proven: str | None
+    ) -> None:
+        sign_in(directory, **PROVEN)
+        email: dict[str, Any] = {"email": "jane@corp.example", "proven": proven}
+        assert sign_in(directory, "77", "joan", issuer=OTHER, links=True, **email).created
+
+    @pytest.mark.requirement("R-link")
+    @pytest.mark.parametrize("proven", [None, "joan@corp.example"])
+    def test_an_address_that_was_never_proven_of_the_user_links_nobody(
+        self, directory: Directory, proven: str | None
+    ) -> None:
+        """Otherwise a stranger who has written jane's address into an account would become her beforehand."""
+        sign_in(directory, email="jane@corp.example", proven=proven)
+        assert directory.find_by_address(OTHER, "jane@corp.example") is None
+        assert sign_in(directory, "77", "joan", issuer=OTHER, links=True, **PROVEN).created
+
+    @pytest.mark.requirement("R-link")
+    def test_an_address_that_changed_without_a_proof_is_no_longer_proven(self, directory: Directory) -> None:
+        sign_in(directory, **PROVEN)
+        sign_in(directory, email="joan@corp.example")
+        assert directory.find_by_address(OTHER, "jane@corp.example") is None
+        assert directory.find_by_address(OTHER, "joan@corp.example") is None
+        sign_in(directory, email="joan@corp.example", proven="joan@corp.example")
+        assert directory.find_by_address(OTHER, "joan@corp.example") is not None
+        sign_in(directory)
+        assert directory.find_by_address(OTHER, "joan@corp.example") is not None
+        sign_in(directory, email="joan@corp.example")
+        assert directory.find_by_address(OTHER, "joan@corp.example") is None
+
+    @pytest.mark.requirement("R-link")
+    def test_what_always_update_does_not_write_proves_nothing_else(self, directory: Directory) -> None:
+        once = {"always_update": False}
+        sign_in(directory, email="jane@corp.example", settings=once)
+        joan: dict[str, Any] = {"email": "joan@corp.example", "proven": "joan@corp.example"}
+        sign_in(directory, settings=once, **joan)
+        assert directory.find_by_address(OTHER, "joan@corp.example") is None
+        assert directory.find_by_address(OTHER, "jane@corp.example") is None
+        sign_in(directory, settings=once, **PROVEN)
+        assert directory.find_by_address(OTHER, "jane@corp.example") is not None
+
+    @pytest.mark.requirement("R-link")
+    @pytest.mark.parametrize(
+        "second", [PROVEN, {"email": "jane@corp.example"}, {"email": "Jane@CORP.example"}]
+    )
+    def test_an_address_of_two_users_links_nobody(self, directory: Directory, second: dict[str, Any]) -> None:
+        sign_in(directory, **PROVEN)
+        sign_in(directory, "2", "joan", **second)
+        assert directory.find_by_address(OTHER, "jane@corp.example") is None
+        assert sign_in(directory, "77", "eve", issuer=OTHER, links=True, **PROVEN).created
+
+    @pytest.mark.requirement("R-link")
+    def test_two_subjects_of_one_issuer_are_two_people_whatever_their_address(
+        self, directory: Directory
+    ) -> None:
+        """Who comes to the firm after jane is given her address, and not her account."""
+        jane = sign_in(directory, **PROVEN)
+        assert sign_in(directory, "2", "jane2", links=True, **PROVEN).created
+        directory.link(jane.id, OTHER, "77", now=NOW)
+        assert sign_in(directory, "78", "jane3", issuer=OTHER, links=True, **PROVEN).created
+
+    @pytest.mark.requirement("R-link")
+    def test_a_pair_that_is_linked_counts_as_one_of_its_issuer(self, directory: Directory) -> None:
+        jane = sign_in(directory, **PROVEN)
+        assert sign_in(directory, "77", "jane", issuer=OTHER, links=True, **PROVEN).id == jane.id
+        assert directory.find_by_address(OTHER, "jane@corp.example") is None
+        assert directory.find_by_address("https://third.example", "jane@corp.example") is not None
+
+    @pytest.mark.requirement("R-link")
+    def test_a_disabled_user_is_not_got_round_by_another_provider(
+        self, directory: Directory, nothing_written: Callable[[], Any]
+    ) -> None:
+        jane = sign_in(directory, **PROVEN)
+        directory.set_disabled(jane.id, disabled=True, now=NOW)
+        with nothing_written():
+            error = refusal(AccessDeniedError, directory, "77", "joan", issuer=OTHER, links=True, **PROVEN)
+        assert error.code == "user_disabled"
+
+    def test_a_user_who_was_there_before_addresses_were_proven_is_linked_after_a_sign_in(
+        self, directory: Directory, rows: Rows
+    ) -> None:
+        jane = sign_in(directory, email="Jane@corp.example")
+        rows.run("UPDATE oauth2_mw_users SET email_key = lower(email), email_proven_at = NULL")
+        assert directory.find_by_address(OTHER, "jane@corp.example") is None
+        assert sign_in(directory, **PROVEN).id == jane.id
+        assert directory.find_by_address(OTHER, "jane@corp.example") is not None
+
+    def test_an_address_that_an_older_release_has_changed_since_links_nobody(
+        self, directory: Directory, rows: Rows
+    ) -> None:
+        sign_in(directory, **PROVEN)
+        rows.run("UPDATE oauth2_mw_users SET email = 'eve@evil.example'")
+        assert directory.find_by_address(OTHER, "jane@corp.example") is None
+
     # Size
 
     @pytest.mark.deep
@@ -621,6 +747,7 @@ class DirectoryContract:
             directory.find(ISSUER, "1")
             directory.get(user.id)
             directory.find_by_name("jane")
+            directory.find_by_address(OTHER, "jane@corp.example")
             directory.link(user.id, OTHER, "77", now=NOW)
             directory.links(user.id)
             directory.unlink(OTHER, "77")
@@ -645,7 +772,7 @@ def fill(rows: Rows, number: int) -> None:
     for table, values in (
         (
             "users",
-            f"'i' || i, 'k' || i, '{ISSUER}', 's' || i, 'u' || i, NULL, NULL, NULL, NULL, 0, 0, 0, NULL",
+            f"'i' || i, 'k' || i, '{ISSUER}', 's' || i, 'u' || i, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, 'm' || i, 0",
         ),
         ("usernames", "'u' || i, 'i' || i"),
         ("memberships", "'i' || i, 'DEFAULT'"),

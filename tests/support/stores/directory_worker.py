@@ -60,6 +60,14 @@ def link_or_sign_in(directory: Directory, _worker: str, thread: str) -> Any:
     return linked and linked.id
 
 
+def same_address(directory: Directory, _worker: str, thread: str) -> Any:
+    """First sign-ins of one person at two providers, each of which has verified the same address."""
+    issuer, address = f"{ISSUER}/{int(thread) % 2}", "jane@corp.example"
+    return directory.record_sign_in(
+        provider(), issuer, "1", attributes(email=address), create=True, now=NOW, proven=address, links=True
+    ).id
+
+
 def open_anew(directory: Directory, worker: str, thread: str) -> Any:
     """The very first use of an empty database, by a thread with a directory of its own."""
     own = Directory(Secret.literal(os.environ["DIRECTORY_URL"]))
@@ -124,6 +132,7 @@ TASKS: dict[str, Task] = {
         renames,
         same_name,
         link_or_sign_in,
+        same_address,
         open_anew,
         same_session,
         same_session_and_its_end,
