@@ -51,7 +51,7 @@ def proven_address(provider: ProviderSettings, claims: Mapping[str, Any]) -> str
 
 def address_key(email: object) -> str | None:
     """Return an address in its one spelling, or ``None`` if it has none."""
-    canonical = canonical_address(email.strip()) if isinstance(email, str) else None
+    canonical = canonical_address(email) if isinstance(email, str) else None
     return None if canonical is None else "@".join(canonical)
 
 

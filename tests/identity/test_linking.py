@@ -90,6 +90,10 @@ def test_only_json_true_links_on_either_side(
             {"attribute_map": EMAIL_MAP},
             {"contact": ADDRESS, "email": "x@mail.example", "email_verified": True},
         ),
+        (
+            {"attribute_map": EMAIL_MAP},
+            {"contact": "x@mail.example", "email": ADDRESS, "email_verified": True},
+        ),
     ],
 )
 def test_what_the_settings_do_not_count_links_nobody(
@@ -118,7 +122,7 @@ def test_a_stranger_with_somebodys_address_unproven_is_linked_to_nobody_now_or_l
     ("address", "same"),
     [
         ("Jane@Mail.Example", True),
-        (" jane@mail.example ", True),
+        (" jane@mail.example ", False),
         ("jane@mail.example.", False),
         ("jane+x@mail.example", False),
         ("j.ane@mail.example", False),
