@@ -45,6 +45,23 @@ def test_a_member_without_a_value_is_missing(value: str | None) -> None:
     assert not key_set(RSA.jwk() | {"n": value}).keys
 
 
+@pytest.mark.parametrize(
+    ("issuer", "read"),
+    [
+        (None, None),
+        ("", None),
+        ("https://op.example/{tenantid}/v2.0", "https://op.example/{tenantid}/v2.0"),
+        # What is no text names nobody's issuer.
+        (7, ""),
+        ([], ""),
+        (["https://op.example"], ""),
+    ],
+)
+def test_a_key_may_name_the_issuer_whose_tokens_alone_it_signs(issuer: object, read: str | None) -> None:
+    (found,) = key_set(RSA.jwk() | {"issuer": issuer}).keys
+    assert found.issuer == read
+
+
 N = int.from_bytes(from_base64url(RSA.jwk()["n"]), "big")
 UNFIT = {
     "no object": "text",
