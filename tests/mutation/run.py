@@ -88,7 +88,7 @@ def _measure(module: str, *, again: bool, until: float) -> Result | str:
         if again:
             survived = set(json.loads(memory.read_text(encoding="utf-8")))
             tried = [mutant for mutant in tried if mutant.description in survived]
-        survivors = [mutant for mutant in tried if runner.survives(mutant.code)]
+        survivors = [mutant for mutant in tried if runner.survives(mutant.code, line=mutant.line)]
     memory.write_text(json.dumps([each.description for each in survivors], indent=1), encoding="utf-8")
     return Result(Score(module, len(tried), len(tried) - len(survivors), measured, of), survivors)
 
