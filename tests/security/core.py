@@ -89,6 +89,11 @@ CORE = {
         "tests/security/test_tenants.py",
     ),
     "provider/claim_sources": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
+    "provider/dialects/dialect": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
+    **{
+        f"provider/dialects/{name}": ("tests/provider/dialects/test_dialects.py",)
+        for name in ("vocabulary", "dingtalk", "feishu", "wechat", "wecom")
+    },
     "provider/http/transport": ("tests/provider/http/test_transport.py",),
     "provider/http/http_client": ("tests/provider/http/test_transport.py",),
 }

@@ -27,7 +27,11 @@ from oauth2_mw.session.stored_sessions import Handle
 from oauth2_mw.web.signin.attempt import Attempt, State
 from tests.support.hosts.guarded import App
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
+from tests.support.providers import recorded
+from tests.support.providers.recorded import RecordedWorld, Reply
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
+from tests.support.providers.visitor import Visitor
+from tests.support.settings import minimal
 from tests.support.settings.keys import raw_key, text_key
 from tests.support.settings.minimal import make_settings
 
@@ -339,6 +343,45 @@ def test_an_application_that_uses_the_access_token_does_not_see_it_logged(
     watched.middleware._app = use
     assert watched.get("/").status == 200
     watched.assert_nothing_is_told(log.text)
+
+
+# A secret in an address
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedWorld]:
+    with recorded.recorded_world(tmp_path_factory.mktemp("providers")) as world:
+        yield world
+
+
+@pytest.mark.requirement("R-dialects", "3i")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        {"errcode": 40125, "errmsg": f"invalid appsecret {minimal.CLIENT_SECRET}"},
+        {"errcode": minimal.CLIENT_SECRET, "errmsg": quote_plus(minimal.CLIENT_SECRET)},
+        Reply(302, {}),
+        Reply(503, {}),
+        Reply(200, b"<html>"),
+        Reply(200, b"x" * 300_000),
+    ],
+)
+@pytest.mark.parametrize("name", ["wechat", "wecom"])
+def test_a_secret_in_an_address_is_told_nowhere(
+    world: RecordedWorld, log: pytest.LogCaptureFixture, tmp_path: Path, name: str, answer: Any
+) -> None:
+    visitor = Visitor(world, recorded.read(name), tmp_path, keep_tokens="id access refresh")
+    if answer is not None:
+        visitor.provider.replaced["token_endpoint"] = answer
+    assert (visitor.sign_in().status == 303) == (answer is None)
+    assert any(quote_plus(minimal.CLIENT_SECRET) in query for query in visitor.provider.queries)
+    visitor.visit()
+    told = [log.text, *(reply.text for reply in visitor.answers)]
+    told += [f"{name}: {value}" for reply in visitor.answers for name, value in reply.headers]
+    secret = minimal.CLIENT_SECRET
+    for spelling in {secret, quote(secret), quote_plus(secret), ascii(secret)[1:-1]}:
+        assert spelling not in "\n".join(told)
 
 
 # What a debugger or an error tracker would show

@@ -145,6 +145,7 @@ def test_where_workers_share_nothing_no_frame_is_looked_for(in_cookies: Worker, 
 def test_tokens_that_did_not_come_or_are_not_to_be_kept_are_not(clock: Clock) -> None:
     select = Worker(clock, keep_tokens="id refresh").sessions.select_tokens
     assert select({"id_token": "i", "access_token": "a", "refresh_token": None}) == {"id_token": "i"}
+    assert select({"id_token": "i", "access_token": "", "refresh_token": ""}) == {"id_token": "i"}
     assert Worker(clock, keep_tokens="none").sessions.select_tokens({"id_token": "i"}) == {}
 
 

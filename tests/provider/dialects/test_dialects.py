@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oauth2_mw.errors import OAuth2Error, ProviderError, ProviderUnavailableError, TokenError
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.client import Authentication, ProviderClient
+from oauth2_mw.provider.dialects import make_dialect
+from oauth2_mw.provider.dialects.dialect import CodeGrant, UserinfoRequest
 from oauth2_mw.provider.dialects.vocabulary import rename_parameters
+from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.endpoints.authorization_response import with_standard_code
-from oauth2_mw.provider.http.messages import Timeouts
+from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
+from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
+from oauth2_mw.provider.http.messages import Response, Timeouts
+from oauth2_mw.settings.presets import DialectName
 from tests.support.clock import Clock
 from tests.support.providers import recorded
 from tests.support.providers.dialects import provider_of
+from tests.support.providers.fixed_transport import FixedTransport
 from tests.support.providers.recorded import RecordedProvider, RecordedWorld, Reply
 from tests.support.providers.sign_in import REDIRECT_URI, VERIFIER
 from tests.support.settings.minimal import CLIENT_SECRET, make_settings
+from tests.support.settings.providers import provider_settings
 
 NAMES = ("dingtalk", "feishu", "lark", "wechat", "wecom")
 #: those that give a person tokens of their own
@@ -246,6 +257,46 @@ def test_an_envelope_holds_an_object(world: RecordedWorld, data: Any) -> None:
     assert client.refusal().code == "userinfo"
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+MEMBERS = st.dictionaries(
+    st.sampled_from(
+        "access_token accessToken refresh_token refreshToken expires_in expireIn token_type openid unionid userid "
+        "corpId errcode errmsg code message msg data error error_description".split()
+    ),
+    JSON | st.sampled_from([0, "0", "x", "Bearer", 7200]),
+)
+
+
+@given(
+    st.sampled_from(get_args(DialectName)),
+    MEMBERS.map(lambda members: json.dumps(members).encode()) | st.binary(max_size=99),
+    st.sampled_from([200, 200, 200, 302, 400, 401, 500]),
+)
+def test_nothing_but_our_own_errors_comes_out(name: DialectName, body: bytes, status: int) -> None:
+    url = "https://op.example/token"
+    transport = FixedTransport(Response(status, "application/json", body, {}, url))
+    settings = provider_settings(issuer=None, dialect=name, client_auth_method="client_secret_post")
+    client = AuthenticatedClient(
+        transport,
+        ProviderMetadata(token_endpoint=url, userinfo_endpoint=url),
+        ClientAuthentication(settings),
+    )
+    dialect = make_dialect(name, Clock())
+    try:
+        tokens = dialect.redeem_code(client, CodeGrant("code", REDIRECT_URI, VERIFIER))
+        claims = dialect.fetch_userinfo(UserinfoRequest(transport, url, tokens, None, None))
+    except (ProviderError, ProviderUnavailableError, TokenError) as error:
+        assert error.detail.isprintable()
+    else:
+        assert status == 200
+        assert tokens.access_token.isascii()
+        assert tokens.claims.items() <= claims.items()
+
+
 # Secrets
 
 
@@ -289,6 +340,15 @@ def test_wechat_says_whose_the_tokens_are(world: RecordedWorld, openid: Any) -> 
     client.provider.replaced["token_endpoint"] = {**members["token"], "openid": openid}
     assert client.refusal().code == "token_response"
     assert client.calls("userinfo_endpoint") == 0
+
+
+@pytest.mark.requirement("R-dialects")
+def test_userinfo_of_wechat_that_is_about_nobody_is_not_used(world: RecordedWorld) -> None:
+    client = Client(world, "wechat")
+    client.provider.replaced["userinfo_endpoint"] = {"nickname": "Band"}
+    refusal = client.refusal()
+    assert refusal.code == "userinfo"
+    assert "about anybody" in refusal.detail
 
 
 @pytest.mark.requirement("R-dialects")

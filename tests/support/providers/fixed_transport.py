@@ -19,6 +19,12 @@ class FixedTransport(Transport):
     def get_json(self, url: str, **_options: Any) -> Response:
         return self.response
 
+    def get_hiding_query(self, url: str, **_options: Any) -> Response:
+        return self.response
+
+    def post_json(self, url: str, **_options: Any) -> Response:
+        return self.response
+
     def post_form(self, url: str, *, body: str, **_options: Any) -> Response:
         self.form = body
         return self.response
