@@ -16,17 +16,22 @@ from oauth2_mw.provider.endpoints.client_request import LATER, AuthenticatedClie
 from oauth2_mw.provider.endpoints.token import CODE, REFRESH_TOKEN, TOKEN_LIMIT, GrantType, TokenResponse
 from oauth2_mw.provider.endpoints.userinfo import USERINFO_LIMIT, as_claims, check_length
 
-_MEANINGS = {
-    **dict.fromkeys(("20002", "20048"), "invalid_client"),
-    # A code is unknown, has expired or been used, or is another client's, redirect URI's or verifier's.
-    **dict.fromkeys(("20003", "20004", "20065", "20024", "20071", "20049"), "invalid_grant"),
-    # A refresh token is unknown, has expired, been revoked or used.
-    **dict.fromkeys(("20026", "20037", "20064", "20073"), "invalid_grant"),
-    **dict.fromkeys(("20050", "20072"), LATER),
-}
 #: members of a token request that no log may show, beside the client's secret
 _SECRETS = ("code", "code_verifier", "refresh_token")
-VOCABULARY = Vocabulary(error="code", description="msg", meanings=MappingProxyType(_MEANINGS))
+VOCABULARY = Vocabulary(
+    error="code",
+    description="msg",
+    meanings=MappingProxyType(
+        {
+            **dict.fromkeys(("20002", "20048"), "invalid_client"),
+            # A code is unknown, has expired or been used, or is another client's, redirect URI's or verifier's.
+            **dict.fromkeys(("20003", "20004", "20065", "20024", "20071", "20049"), "invalid_grant"),
+            # A refresh token is unknown, has expired, been revoked or used.
+            **dict.fromkeys(("20026", "20037", "20064", "20073"), "invalid_grant"),
+            **dict.fromkeys(("20050", "20072"), LATER),
+        }
+    ),
+)
 
 
 class Feishu(Dialect):

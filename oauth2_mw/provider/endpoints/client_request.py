@@ -86,7 +86,7 @@ class EndpointResponse:
         except DocumentError as error:
             return {}, self._redact(str(error))
         try:
-            return present_members(read_form(body)), None
+            return self.translate(present_members(read_form(body))), None
         except DocumentError:
             kind = "an HTML page" if "html" in self.http.content_type else "neither JSON nor a form"
             return {}, f"it is {kind}: check {self.endpoint}"
@@ -134,9 +134,11 @@ class EndpointResponse:
             proof += f", client_assertion_audience (now {audience}), this machine's clock"
         methods = self.client.metadata.token_endpoint_auth_methods_supported
         hint = f"; the provider offers {shown(' '.join(methods))}" if methods else ""
-        way = "" if self.client.provider.dialect else f" and client_auth_method (now {method}{hint})"
+        proofs = f", {proof} and client_auth_method (now {method}{hint})"
+        if self.client.provider.dialect is not None:
+            proofs = " and client_secret"
         return ProviderError(
-            f"{self.http.url} refused this client: {reason}. Check client_id, {proof}{way}",
+            f"{self.http.url} refused this client: {reason}. Check client_id{proofs}",
             code="invalid_client",
             message="The sign-in service does not accept this application. Please tell its administrator.",
         )

@@ -43,7 +43,7 @@ def revoke_token(client: AuthenticatedClient, token: str, *, kind: RevocableKind
         # Google's response, against the standard, for a token that was revoked before or has expired.
         return True
     response.check_client(document)
-    response.http.check_available()
+    response.check_available(document)
     reason = response.error_text(document) if error else f"HTTP {response.http.status}"
     raise ProviderError(
         f"{response.http.url} refused to revoke the {kind.replace('_', ' ')}: {reason}",

@@ -92,6 +92,11 @@ def test_a_fault_of_the_provider_is_a_provider_that_is_down(provider: StandIn, s
     assert len(provider.asked("/revoke")) == 1
 
 
+def test_a_provider_that_says_so_is_down_for_a_while(provider: StandIn) -> None:
+    error = refused(provider, Answer(b'{"error": "temporarily_unavailable"}', 400))
+    assert isinstance(error, ProviderUnavailableError)
+
+
 def test_a_provider_that_is_gone_is_unavailable(provider: StandIn) -> None:
     provider.close()
     assert isinstance(refused(provider), ProviderUnavailableError)

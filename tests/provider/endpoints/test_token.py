@@ -244,6 +244,14 @@ def test_a_fault_of_the_provider_is_a_provider_that_is_down(provider: StandIn, s
         redeem(provider)
 
 
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_provider_that_says_so_is_down_for_a_while(provider: StandIn, status: int) -> None:
+    body = b'{"error": "temporarily_unavailable", "error_description": "busy"}'
+    provider.token_response = Answer(body, status)
+    with pytest.raises(ProviderUnavailableError, match="'temporarily_unavailable', 'busy'"):
+        redeem(provider)
+
+
 def test_a_provider_that_is_gone_is_unavailable(provider: StandIn) -> None:
     provider.close()
     with pytest.raises(ProviderUnavailableError, match="Connection refused"):
