@@ -166,7 +166,7 @@ HOSTILE = ["40000", 40000, True, False, [0], {"0": 0}, 1.5, -2, 10**39, "x" * 10
 
 
 @pytest.mark.requirement("R-dialects")
-@pytest.mark.parametrize("code", HOSTILE, ids=repr)
+@pytest.mark.parametrize("code", HOSTILE, ids=lambda code: repr(code)[:20])
 @pytest.mark.parametrize("name", NAMES)
 def test_an_error_beside_what_is_right_is_an_error(world: RecordedWorld, name: str, code: Any) -> None:
     error, description = ERRORS[name]
