@@ -75,7 +75,7 @@ class ProviderTable(SphinxDirective):
             self.env.note_dependency(str(path))
             works = (
                 True,
-                bool(recording["expected"].get("groups")),
+                bool(recording["expected"].get("groups")) or "groups" in recording,
                 "refresh" in recording,
                 True,
                 recording["logout"] is not None,

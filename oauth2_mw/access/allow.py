@@ -21,6 +21,7 @@ def check_allowed(
     organizations: Collection[str],
     claims: Mapping[str, Any],
     origin: str = "",
+    message: str | None = None,
 ) -> None:
     """Refuse a person to whom no alternative of ``allow`` applies; one that does is enough.
 
@@ -29,6 +30,7 @@ def check_allowed(
     :param provider: its NAME.
     :param claims: those of the latest sign-in.
     :param origin: what the provider said and where, for the operator.
+    :param message: what the person is told, where that is more than usual.
     :raises AccessDeniedError: ``not_allowed``.
     """
     if allow is None:
@@ -39,5 +41,7 @@ def check_allowed(
     terms = str(allow) or "it has no terms"
     hint = "" if email_counts else "; the e-mail address is not verified and does not count"
     raise AccessDeniedError(
-        f"{username!a} may not enter: no term of allow applies ({terms}){hint}{origin}", code="not_allowed"
+        f"{username!a} may not enter: no term of allow applies ({terms}){hint}{origin}",
+        code="not_allowed",
+        message=message,
     )

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from oauth2_mw.access.allow import check_allowed
 from oauth2_mw.audit import audit
 from oauth2_mw.boundary import numeric_date
+from oauth2_mw.errors import AccessDeniedError
+from oauth2_mw.identity.group_origin import approval_link, shown_groups
 from oauth2_mw.identity.mapping import (
     Attributes,
     map_claims,
-    shown_groups,
     unusable_attributes,
     with_groups,
     without_groups,
@@ -28,7 +29,7 @@ from oauth2_mw.identity.verification import (
     proven_address,
     shown_verification,
 )
-from oauth2_mw.settings.attribute_path import AttributePath
+from oauth2_mw.settings.attribute_path import AttributePath, alternatives
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
 if TYPE_CHECKING:
@@ -48,24 +49,41 @@ class Admission:
         self._environ_claims = settings.environ_claims
 
     def admit(
-        self, provider: ProviderSettings, *, issuer: str, subject: str, claims: Mapping[str, Any], now: int
+        self,
+        provider: ProviderSettings,
+        *,
+        issuer: str,
+        subject: str,
+        claims: Mapping[str, Any],
+        now: int,
+        unknown: frozenset[str] = frozenset(),
     ) -> Identity:
         """Return the identity of a person who has just signed in as (*issuer*, *subject*).
 
         :param now: seconds since the epoch.
+        :param unknown: the names of claims that are not known to be absent: their source failed.
         :raises ProviderError: if the claims hold no usable username.
         :raises AccessDeniedError: if the person may not enter, is disabled, or would take another's name.
         :raises StoreUnavailableError: if the directory cannot be used.
         """
+        provider = _without_unknown_groups(provider, unknown)
         return self._admit(provider, issuer, subject, claims, now=now, create=self._create, links=self._links)
 
     def admit_again(
-        self, provider: ProviderSettings, *, issuer: str, subject: str, claims: Mapping[str, Any], now: int
+        self,
+        provider: ProviderSettings,
+        *,
+        issuer: str,
+        subject: str,
+        claims: Mapping[str, Any],
+        now: int,
+        unknown: frozenset[str] = frozenset(),
     ) -> Identity:
         """Return the identity of a person who is signed in, from the claims that a refresh has brought.
 
         Raises as :meth:`admit` does, and refuses a person who is no longer in the directory.
         """
+        provider = _without_unknown_groups(provider, unknown)
         return self._admit(provider, issuer, subject, claims, now=now, create=False, links=False)
 
     def _admit(
@@ -139,8 +157,27 @@ class Admission:
             groups=user.groups,
             organizations=user.organizations,
             claims=claims,
-            origin=f"; {shown_groups(provider, attributes.groups)}; email_verified is {shown_verification(claims)}",
+            origin=f"; {shown_groups(provider, attributes.groups, claims)}; email_verified is "
+            f"{shown_verification(claims)}",
+            message=_not_allowed(provider),
         )
+
+
+def _not_allowed(provider: ProviderSettings) -> str | None:
+    link = approval_link(provider)
+    return link and (
+        f"{AccessDeniedError.message} If an organization of yours at {provider.label} is to let you in, it may have to "
+        f"approve this application first: {link}"
+    )
+
+
+def _without_unknown_groups(provider: ProviderSettings, unknown: frozenset[str]) -> ProviderSettings:
+    """Return the settings for a sign-in that brought no answer to where the groups stand: it takes none away."""
+    source = provider.attribute_map.get("groups")
+    if provider.group_sync != "always" or source is None:
+        return provider
+    is_unknown = any(path.root in unknown for path in alternatives(source))
+    return replace(provider, group_sync="first") if is_unknown else provider
 
 
 def _expected(

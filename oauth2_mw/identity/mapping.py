@@ -12,6 +12,7 @@ from unicodedata import normalize
 from oauth2_mw.boundary import contains_control
 from oauth2_mw.encoding import json_type, scalar_text
 from oauth2_mw.errors import ProviderError
+from oauth2_mw.identity.group_origin import claims_elsewhere
 from oauth2_mw.identity.usernames import MAX_USERNAME
 from oauth2_mw.observe import has_hidden
 from oauth2_mw.settings.attribute_path import AttributePath, Source, alternatives
@@ -135,13 +136,14 @@ def _can_be_restored(source: Source | None) -> TypeGuard[AttributePath]:
 def unusable_attributes(
     provider: ProviderSettings, claims: Mapping[str, Any], attributes: Attributes
 ) -> Iterator[str]:
-    """Yield a sentence for each value that is there, and is not, or not whole, what its local field can hold.
+    """Yield a sentence for each value that is there, or elsewhere, and is not, or not whole, in its local field.
 
     The sentences name claims and never quote their values.
 
     :param attributes: what :func:`map_claims` made of *claims*.
     """
     for name, source in provider.attribute_map.items():
+        yield from (f"{name}: {sentence}" for sentence in claims_elsewhere(provider, name, claims))
         value, path = source.get(claims), source.chosen(claims).text
         if value in (None, "", [], ()):
             continue
@@ -161,20 +163,6 @@ def unusable_attributes(
             yield f"groups: {path} is one text with commas, and counts as one group"
         if len(attributes.groups) == MAX_GROUPS:
             yield f"groups: after {MAX_GROUPS} the others in {path} are left out; group_filter says which are read"
-
-
-def shown_groups(provider: ProviderSettings, groups: tuple[str, ...]) -> str:
-    """Return which groups a sign-in brought and from where, for a message."""
-    source = provider.attribute_map.get("groups")
-    if source is None:
-        return "no groups are mapped"
-    return f"groups came from {source.text}: {listed_names(groups)}"
-
-
-def listed_names(names: Sequence[str]) -> str:
-    """Return names from outside for a message, as many as fit."""
-    shown = [ascii(name[:_NAME_LENGTH_SHOWN])[1:-1] for name in names[:_NAMES_SHOWN]]
-    return ", ".join(shown) + (", ..." if len(names) > _NAMES_SHOWN else "") or "none"
 
 
 def _items(value: Any) -> Sequence[Any]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from oauth2_mw.access.terms import Person
-from oauth2_mw.identity.mapping import listed_names, mapped_email
+from oauth2_mw.identity.group_origin import listed_names
+from oauth2_mw.identity.mapping import mapped_email
 from oauth2_mw.identity.model import Identity, thaw
 from oauth2_mw.identity.verification import is_verified, shown_verification
 from oauth2_mw.settings.grammar import AllowTerm

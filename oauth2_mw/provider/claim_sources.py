@@ -29,6 +29,8 @@ class KnownClaims:
     #: The names of the claims that userinfo gave, the last time that it answered. Those that it gives no more are gone;
     #: on all others it never had a say.
     from_userinfo: frozenset[str] = frozenset()
+    #: the names of claims that a source which failed would have given, so that they are not known to be absent
+    unknown: frozenset[str] = frozenset()
 
     @property
     def proved_otherwise(self) -> dict[str, Any]:

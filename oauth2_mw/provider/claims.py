@@ -22,13 +22,14 @@ from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.discovery.metadata_cache import MetadataCache
 from oauth2_mw.provider.endpoints.token import TokenResponse
 from oauth2_mw.provider.endpoints.userinfo import below, get_resource
-from oauth2_mw.provider.further_claims import Access, further_claims
+from oauth2_mw.provider.further_claims import FurtherClaims, further_claims, names_elsewhere
+from oauth2_mw.provider.further_sources import Access
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.tokens.claim_checks import read_subject
 from oauth2_mw.provider.tokens.id_token import validate_id_token, validate_refreshed_id_token
 from oauth2_mw.provider.tokens.userinfo import validate_userinfo
 from oauth2_mw.provider.tokens.validator import TokenValidator
-from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.attribute_path import AttributePath, alternatives
 from oauth2_mw.settings.model import ProviderSettings
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class UserClaims:
     id_token: dict[str, Any] = field(repr=False)
     #: the names of the claims that userinfo gave
     from_userinfo: frozenset[str]
+    #: the names of claims that a source which failed would have given, so that they are not known to be absent
+    unknown: frozenset[str]
 
 
 class ClaimsReader:
@@ -97,6 +100,7 @@ class ClaimsReader:
         """
         id_token: dict[str, Any] = {}
         userinfo = None
+        unknown: frozenset[str] = frozenset()
         if self._provider.is_oidc:
             id_token = validate_id_token(
                 response.id_token or "",
@@ -109,14 +113,20 @@ class ClaimsReader:
                 userinfo = self._userinfo_beside(id_token, response, metadata)
             except _FAILURES as error:
                 self._go_on_without_userinfo(error, id_token)
+                unknown = self._wanted_and_absent(id_token)
         else:
             url = metadata.endpoint("userinfo_endpoint")
             userinfo = self._userinfo(response, metadata, url, issuer=None)
         merged = self._merge(id_token, userinfo or {})
         subject = self._subject(merged)
         further = self._further_claims(merged, response, metadata, before={})
-        merged = without_protocol_claims({**merged, **further})
-        return UserClaims(subject, merged, id_token, given_by(userinfo) | further.keys())
+        return UserClaims(
+            subject,
+            without_protocol_claims({**merged, **further.claims}),
+            id_token,
+            given_by(userinfo) | further.claims.keys(),
+            (unknown - further.claims.keys()) | further.unknown,
+        )
 
     def for_refresh(
         self,
@@ -163,7 +173,8 @@ class ClaimsReader:
             self._go_on_without_userinfo(error, proved)
             if id_token is None:
                 return None
-            refreshed = KnownClaims(self._merge(id_token, known.given_by_userinfo), known.from_userinfo)
+            merged = self._merge(id_token, known.given_by_userinfo)
+            refreshed = KnownClaims(merged, known.from_userinfo, self._wanted_and_absent(merged))
         else:
             if id_token is None and userinfo is None:
                 return None
@@ -175,8 +186,9 @@ class ClaimsReader:
         except ProviderUnavailableError as error:
             log.warning("after a refresh the claims stay what they were: %s", error.detail)
             return None
-        claims = without_protocol_claims({**refreshed.claims, **further})
-        return KnownClaims(claims, refreshed.from_userinfo | further.keys())
+        claims = without_protocol_claims({**refreshed.claims, **further.claims})
+        unknown = (refreshed.unknown - further.claims.keys()) | further.unknown
+        return KnownClaims(claims, refreshed.from_userinfo | further.claims.keys(), unknown)
 
     def _refreshed_id_token(
         self,
@@ -257,16 +269,24 @@ class ClaimsReader:
     def _is_worth_a_request(self, known: Mapping[str, Any]) -> bool:
         if self._provider.userinfo != "when-needed":
             return self._provider.userinfo == "always"
-        known = self._with_verification(known)
-        return any(path.get(known) is None for path in self._needed() | self._wishes)
+        return self._is_incomplete(known, self._needed() | self._wishes)
 
     def _needed(self) -> frozenset[AttributePath]:
         # Not once and for all: allow may stand in a file that has changed.
         return self._needs | self._provider.deciding_claims
 
     def _unknown(self, known: Mapping[str, Any]) -> bool:
+        return self._is_incomplete(known, self._needed())
+
+    def _is_incomplete(self, known: Mapping[str, Any], wanted: frozenset[AttributePath]) -> bool:
+        """Return whether *known* lacks a claim that userinfo might give."""
         known = self._with_verification(known)
-        return any(path.get(known) is None for path in self._needed())
+        elsewhere = names_elsewhere(self._provider, known)
+        return any(path.root not in elsewhere and path.get(known) is None for path in wanted)
+
+    def _wanted_and_absent(self, known: Mapping[str, Any]) -> frozenset[str]:
+        """Return the names of claims that settings refer to, and that *known* lacks."""
+        return frozenset(path.root for path in self._needed() | self._wishes if path.get(known) is None)
 
     def _go_on_without_userinfo(self, error: _Failure, known: Mapping[str, Any]) -> None:
         """Note in the audit log that userinfo cannot be used, or raise *error* again.
@@ -294,14 +314,18 @@ class ClaimsReader:
         metadata: ProviderMetadata,
         *,
         before: Mapping[str, Any],
-    ) -> dict[str, Any]:
+    ) -> FurtherClaims:
         access = Access(
             self._provider,
             get=lambda url: get_resource(self._transport, url, response.access_token),
             below_userinfo=lambda path: below(metadata.endpoint("userinfo_endpoint"), path),
         )
         needed = {path.root for path in self._needed()}
-        wished = {path.root for path in self._wishes}
+        # A further address is asked for the second of several paths as well: userinfo would have given it anyway.
+        maps = self._provider.attribute_map.values() if self._provider.has_written_map else ()
+        wished = {
+            path.root for path in (*self._wishes, *(each for source in maps for each in alternatives(source)))
+        }
         return further_claims(known, access, needed=needed, wished=wished, before=before)
 
     def _userinfo(

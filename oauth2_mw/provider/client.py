@@ -62,6 +62,8 @@ class Authentication:
     issued_at: int | None = None
     #: the names of the claims that userinfo gave
     from_userinfo: frozenset[str] = frozenset()
+    #: the names of claims that a source which failed would have given, so that they are not known to be absent
+    unknown: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class RefreshResult:
     claims: Mapping[str, Any] | None = field(repr=False)
     #: the names of those that userinfo gave
     from_userinfo: frozenset[str]
+    #: as in :class:`Authentication`
+    unknown: frozenset[str] = frozenset()
 
 
 class ProviderClient:
@@ -197,6 +201,7 @@ class ProviderClient:
             sid=read_sid(claims.id_token),
             issued_at=int(claims.id_token["iat"]) if claims.id_token else None,
             from_userinfo=claims.from_userinfo,
+            unknown=claims.unknown,
         )
 
     def refresh(
@@ -242,7 +247,7 @@ class ProviderClient:
         tokens = self._tokens(response)
         if refreshed is None:
             return RefreshResult(tokens, None, frozenset())
-        return RefreshResult(tokens, refreshed.claims, refreshed.from_userinfo)
+        return RefreshResult(tokens, refreshed.claims, refreshed.from_userinfo, refreshed.unknown)
 
     def revoke(self, token: str, *, kind: RevocableKind) -> bool:
         """Revoke a token (RFC 7009), within four seconds unless the metadata must be fetched first.

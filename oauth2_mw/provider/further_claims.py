@@ -1,38 +1,24 @@
-"""Claims that some providers give at addresses of their own, beside ID token and userinfo: strategies for presets."""
+"""Claims that a provider gives at addresses of their own, beside ID token and userinfo."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from oauth2_mw.audit import audit
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
-from oauth2_mw.provider.endpoints.userinfo import read_resource
-from oauth2_mw.provider.http.messages import Response
+from oauth2_mw.provider.further_sources import FURTHER_SOURCES, Access, FurtherSource
 from oauth2_mw.settings.model import ProviderSettings
-from oauth2_mw.settings.presets import QuirkName
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """What a strategy asks with: the access token of a sign-in, which is sent to fixed addresses alone."""
+class FurtherClaims:
+    """What a provider's further addresses gave."""
 
-    provider: ProviderSettings
-    #: asks an address; raises if no answer comes, and not because of its status
-    get: Callable[[str], Response]
-    #: returns the address of a path below the userinfo endpoint
-    below_userinfo: Callable[[str], str]
-
-
-@dataclass(frozen=True, slots=True)
-class FurtherSource:
-    """A further address of a provider, and the claims that it gives."""
-
-    gives: frozenset[str]
-    #: Returns the claims, given those that are known. Raises as ``read_resource`` does.
-    ask: Callable[[Mapping[str, Any], Access], Mapping[str, Any]]
+    claims: dict[str, Any] = field(repr=False)
+    #: the names of claims that may be others, or hold more
+    unknown: frozenset[str]
 
 
 def further_claims(
@@ -42,7 +28,7 @@ def further_claims(
     needed: Collection[str],
     wished: Collection[str],
     before: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> FurtherClaims:
     """Return the claims that the provider's further addresses give, as far as they are needed or wished for.
 
     What an address would have said is unknown if that fails. What is only wished for then stays what it was, with a
@@ -54,37 +40,38 @@ def further_claims(
     :raises ProviderUnavailableError, ProviderError: if an address fails that gives one of them.
     """
     found: dict[str, Any] = {}
+    unknown: set[str] = set()
     provider = access.provider
-    for source in FURTHER_SOURCES.get(provider.quirk, ()) if provider.quirk is not None else ():
+    for source in _sources(provider, known):
         if source.gives.isdisjoint({*needed, *wished}):
             continue
         try:
-            found |= source.ask(known, access)
+            answer = source.ask(known, access)
+            if answer.incomplete and source.gives.isdisjoint(_present(answer.claims)):
+                raise ProviderError(answer.incomplete, code="groups_unknown")
         except (ProviderError, ProviderUnavailableError) as error:
             if not source.gives.isdisjoint(needed):
                 raise
-            audit("userinfo_unusable", code=error.code, provider=provider.name, detail=error.detail)
+            code, detail = error.code, error.detail
             found |= {name: before[name] for name in source.gives if name in before}
-    return found
+        else:
+            found |= answer.claims
+            code, detail = "groups_unknown", answer.incomplete
+        if detail:
+            unknown |= source.gives
+            audit("userinfo_unusable", code=code, provider=provider.name, detail=detail)
+    return FurtherClaims(found, frozenset(unknown))
 
 
-def _github_address(known: Mapping[str, Any], access: Access) -> Mapping[str, Any]:
-    """Return the address that GitHub has verified: the primary one, else that of the profile.
-
-    The profile shows what its owner wants to show; ``/user/emails`` alone says what is verified.
-    """
-    emails = read_resource(access.get(access.below_userinfo("/emails")))
-    verified = [
-        entry
-        for entry in (emails if isinstance(emails, list) else ())
-        if isinstance(entry, dict) and entry.get("verified") is True and isinstance(entry.get("email"), str)
-    ]
-    chosen = [entry["email"] for entry in verified if entry.get("primary") is True]
-    chosen += [entry["email"] for entry in verified if entry["email"] == known.get("email")]
-    return {"email": chosen[0], "email_verified": True} if chosen else {}
+def names_elsewhere(provider: ProviderSettings, known: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the claims for which a further address is asked, and not userinfo."""
+    return frozenset(name for source in _sources(provider, known) for name in source.gives)
 
 
-#: quirk -> the addresses that are asked, in their order
-FURTHER_SOURCES: Mapping[QuirkName, tuple[FurtherSource, ...]] = MappingProxyType(
-    {"github": (FurtherSource(frozenset({"email", "email_verified"}), _github_address),)}
-)
+def _sources(provider: ProviderSettings, known: Mapping[str, Any]) -> Iterator[FurtherSource]:
+    sources = FURTHER_SOURCES.get(provider.quirk, ()) if provider.quirk is not None else ()
+    return (source for source in sources if source.applies(known))
+
+
+def _present(claims: Mapping[str, Any]) -> set[str]:
+    return {name for name, value in claims.items() if value}

@@ -44,6 +44,7 @@ QUIRKS: Mapping[QuirkName, Quirk] = MappingProxyType(
         "lemonldap": unchanged,
         "okta": unchanged,
         "entra": unchanged,
+        "discord": unchanged,
     }
 )
 

@@ -154,7 +154,12 @@ class TokenRefresher:
         claims |= {name: previous.claims[name] for name in _OF_THE_SIGN_IN if name in previous.claims}
         try:
             identity = self._admission.admit_again(
-                provider, issuer=previous.issuer, subject=previous.subject, claims=claims, now=now
+                provider,
+                issuer=previous.issuer,
+                subject=previous.subject,
+                claims=claims,
+                unknown=response.unknown,
+                now=now,
             )
         except StoreUnavailableError as error:
             # The old refresh token is used up: the new one must not be lost because the directory cannot be reached.

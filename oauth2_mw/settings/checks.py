@@ -284,7 +284,8 @@ def _check_tenants(section: Section, issuer: str) -> None:
     elif PLACEHOLDER in issuer and not section["tenants"] and section.is_valid("tenants"):
         section.add_problem(
             "tenants",
-            f"is missing: write the IDs of the tenants that are let in, which {PLACEHOLDER} stands for",
+            f"is missing: write the IDs of the tenants whose people can sign in, for which {PLACEHOLDER} stands; allow "
+            "then says who of them may enter",
         )
     elif PLACEHOLDER not in issuer and section["tenants"]:
         section.add_problem(

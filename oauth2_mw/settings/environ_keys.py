@@ -50,6 +50,12 @@ def read(document: Document, keep_tokens: Collection[str]) -> Mapping[str, str]:
     return MappingProxyType(outputs)
 
 
+def claim_paths(environ: Mapping[str, str]) -> tuple[AttributePath, ...]:
+    """Return the paths of the claims that the section hands to the application."""
+    paths = (source.partition("claims.") for source in environ.values())
+    return tuple(AttributePath.parse(path) for before, mark, path in paths if mark and not before)
+
+
 def _check_target(target: str) -> None:
     name = normalised_key(target)
     if _TARGET.fullmatch(target) is None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from oauth2_mw.errors import ConfigError
 from oauth2_mw.settings import checks, environ_keys, icons, rule_checks, stores, user_checks
 from oauth2_mw.settings.access_rules import AccessRule
+from oauth2_mw.settings.attribute_path import alternatives
 from oauth2_mw.settings.document import (
     MAIN,
     PROVIDER_PREFIX,
@@ -123,6 +124,7 @@ def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
             _complete(section, name, main, rules)
             user_checks.check_tenants(section, main)
             user_checks.check_username(section, main)
+            _add_groups_scope(section, environ)
             enabled[name] = section
     checks.check_callback_paths(enabled)
     user_checks.check_together(main, enabled)
@@ -187,6 +189,22 @@ def _complete(section: Section, name: str, main: Section, rules: tuple[AccessRul
         "public": checks.is_public(section),
         "unique_usernames": user_checks.has_unique_usernames(section),
     }
+
+
+def _add_groups_scope(section: Section, environ: Mapping[str, str]) -> None:
+    """Ask for what the preset names where a setting reads the claim ``groups``."""
+    scope = section.preset.groups_scope if section.preset is not None else ""
+    if scope in ("", *section["scope"]):
+        return
+    source = section["attribute_map"].get("groups")
+    terms = section["allow"].terms() if section["allow"] is not None else ()
+    paths = [
+        *(alternatives(source) if source is not None else ()),
+        *(term.claim()[0] for term in terms if term.field == "claim"),
+        *environ_keys.claim_paths(environ),
+    ]
+    if any(path.root == "groups" for path in paths):
+        section.values["scope"] = (*section["scope"], scope)
 
 
 def _label(name: str, section: Section) -> str:

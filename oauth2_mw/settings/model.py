@@ -16,6 +16,7 @@ from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.attribute_path import AttributePath, Source, alternatives
 from oauth2_mw.settings.claim_names import username_addresses
+from oauth2_mw.settings.environ_keys import claim_paths
 from oauth2_mw.settings.grammar import AllowTerm, PathRule, Secret
 from oauth2_mw.settings.icons import Icon
 from oauth2_mw.settings.presets import DialectName, QuirkName
@@ -290,9 +291,7 @@ class Settings:
     @property
     def environ_claims(self) -> tuple[AttributePath, ...]:
         """The claims that ``[environ]`` hands to the application."""
-        prefix = "claims."
-        sources = (source for source in self.environ.values() if source.startswith(prefix))
-        return tuple(AttributePath.parse(source.removeprefix(prefix)) for source in sources)
+        return claim_paths(self.environ)
 
     @property
     def kept_claims(self) -> frozenset[str]:

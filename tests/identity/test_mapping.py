@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from oauth2_mw.boundary import contains_control
 from oauth2_mw.errors import ProviderError
+from oauth2_mw.identity.group_origin import shown_groups
 from oauth2_mw.identity.mapping import (
     Attributes,
     map_claims,
-    shown_groups,
     unusable_attributes,
     with_groups,
     without_groups,
@@ -244,11 +244,11 @@ def test_groups_that_something_else_reads_stay_where_they_are(comment: str, subj
     ],
 )
 def test_a_message_shows_where_groups_came_from_and_not_too_many(names: tuple[str, ...], shown: str) -> None:
-    assert shown_groups(provider(), names) == f"groups came from groups: {shown}"
+    assert shown_groups(provider(), names, {}) == f"groups came from groups: {shown}"
 
 
 def test_a_message_says_that_no_groups_are_mapped() -> None:
-    assert shown_groups(provider({"username": "username"}), ("staff",)) == "no groups are mapped"
+    assert shown_groups(provider({"username": "username"}), ("staff",), {}) == "no groups are mapped"
 
 
 # Several paths for one field

@@ -760,7 +760,7 @@ def test_nothing_secret_is_in_a_repr_or_an_error(provider: StandIn) -> None:
 
 
 def test_what_a_provider_says_of_a_person_is_not_shown_and_never_changed() -> None:
-    claims = UserClaims("42", {"email": "canary"}, {"email": "canary"}, frozenset())
+    claims = UserClaims("42", {"email": "canary"}, {"email": "canary"}, frozenset(), frozenset())
     assert "canary" not in repr(claims)
     with pytest.raises(FrozenInstanceError):
         claims.subject = "43"  # type: ignore[misc]

@@ -95,6 +95,34 @@ def test_a_preset_refreshes_as_its_provider_documents(
         assert visitor.environ["REMOTE_USER"] == recording.members["expected"]["REMOTE_USER"]
 
 
+ELSEWHERE = [name for name in recorded.names() if "groups" in recorded.read(name).members]
+
+
+def test_groups_of_further_addresses_are_tried() -> None:
+    assert ELSEWHERE == ["discord", "entra-multitenant", "github", "microsoft"]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_preset_reads_groups_where_its_provider_documents_them(
+    world: RecordedWorld, name: str, tmp_path: Path
+) -> None:
+    recording = recorded.read(name)
+    groups = recording.members["groups"]
+    changes = {"id_token": groups["id_token"]} if "id_token" in groups else {}
+    visitor = Visitor(world, recording.changed(changes), tmp_path, **groups["settings"])
+    assert visitor.sign_in().status == 303
+    assert visitor.visit().status == 200
+    assert visitor.environ is not None
+    assert sorted(visitor.environ["oauth2_mw.identity"].groups) == sorted(groups["expected"])
+    assert visitor.provider.scope == groups["scope"]
+    # Without a setting that reads them, nobody asks for them.
+    called = {url.partition("?")[0] for url in recording.members["more"]} & set(visitor.provider.calls)
+    visitor = Visitor(world, recording, tmp_path)
+    assert visitor.sign_in().status == 303
+    assert visitor.provider.scope == recording.members["scope"]
+    assert called - set(visitor.provider.calls)
+
+
 REFUSED = [
     pytest.param(name, case, id=f"{name}-{number}")
     for name in recorded.names()

@@ -2,10 +2,11 @@
 
 A file has the section ``[provider]`` with the keys of a provider and five more: ``public``, the issuers that anyone on
 earth can join; ``quirk``, a named strategy for what data cannot express; ``dialect``, for a provider that speaks OAuth
-2.0 with words of its own; ``usernames``, whether they are one person's alone (``unique``) or not (``shared``); and
-``refuses = pkce`` for a provider that answers PKCE with an error, or knows none. It may have ``[example]``: examples of
-keys that every user must write. The comment at its top says where to register a client, what to set there, and what the
-provider's tokens look like, under the labels of :data:`NOTES`.
+2.0 with words of its own; ``usernames``, whether they are one person's alone (``unique``) or not (``shared``);
+``refuses = pkce`` for a provider that answers PKCE with an error, or knows none; and ``groups_scope``, what is asked
+for beside ``scope`` where a setting reads the claim ``groups``. It may have ``[example]``: examples of keys that every
+user must write. The comment at its top says where to register a client, what to set there, and what the provider's
+tokens look like, under the labels of :data:`NOTES`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from oauth2_mw.settings.text import did_you_mean, shown, split_words
 
 _SUFFIX = ".ini"
 #: The strategies of ``provider/quirks.py`` for what data cannot express.
-QuirkName = Literal["adfs", "entra", "github", "hydra", "lemonldap", "ok-flag", "okta"]
+QuirkName = Literal["adfs", "discord", "entra", "github", "hydra", "lemonldap", "ok-flag", "okta"]
 _QUIRKS = get_args(QuirkName)
 #: The strategies of ``provider/dialects`` for providers that speak OAuth 2.0 with words of their own.
 DialectName = Literal["dingtalk", "feishu", "wechat", "wecom"]
@@ -55,6 +56,8 @@ class Preset:
     unique_usernames: bool | None
     #: whether the provider answers PKCE with an error, or knows none: ``pkce = off`` is not the operator's choice then
     refuses_pkce: bool
+    #: what is asked for in addition where a setting reads the claim ``groups``, or an empty text
+    groups_scope: str
 
 
 def names() -> tuple[str, ...]:
@@ -112,6 +115,7 @@ def _parse(text: str, name: str, base: Path) -> Preset:
     refuses = values.pop("refuses", "").strip()
     if refuses not in ("", "pkce"):
         raise ValueError("refuses in a preset is pkce, or left out")
+    groups_scope = values.pop("groups_scope", "").strip()
     examples = dict(parser["example"]) if parser.has_section("example") else {}
     return Preset(
         name=name,
@@ -124,6 +128,7 @@ def _parse(text: str, name: str, base: Path) -> Preset:
         dialect=cast(DialectName, dialect) if dialect else None,
         unique_usernames=_USERNAMES[usernames],
         refuses_pkce=refuses == "pkce",
+        groups_scope=groups_scope,
     )
 
 

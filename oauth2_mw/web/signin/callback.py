@@ -198,6 +198,7 @@ class Callback:
             issuer=authentication.issuer,
             subject=authentication.subject,
             claims=authentication.claims,
+            unknown=authentication.unknown,
             now=int(self._sessions.now()),
         )
         tokens = {

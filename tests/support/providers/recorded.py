@@ -132,6 +132,11 @@ class RecordedProvider:
         self._code = secrets.token_urlsafe()
         return {"code": self._code, "state": self._request["state"]}
 
+    @property
+    def scope(self) -> str:
+        """What was asked for."""
+        return self._request["scope"]
+
     def answer(self, method: str, url: str, headers: Mapping[str, str], body: str) -> Any:
         """The JSON that is answered, or a :class:`Reply`; ``None``: 404."""
         self.note(url)

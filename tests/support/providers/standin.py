@@ -16,7 +16,7 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -118,6 +118,8 @@ class StandIn:
     )
     #: what ``/userinfo/emails`` answers, as GitHub's ``/user/emails``; ``None``: 404
     emails: list[Any] | None = None
+    #: what further paths answer to an access token: an :class:`Answer` or any JSON value
+    resources: dict[str, Any] = field(default_factory=dict)
     #: changes to the metadata document
     metadata: dict[str, Any] = field(default_factory=dict)
     #: whether the token endpoint answers form-encoded instead of JSON
@@ -206,7 +208,15 @@ class StandIn:
             "/revoke": self._revoke,
         }
         route = routes.get(request.path)
+        if route is None and request.path in self.resources:
+            return self._resource(request)
         return route(request) if route else Answer(b"{}", 404)
+
+    def _resource(self, request: Request) -> Answer:
+        if not self._is_bearer(replace(request, query={})):
+            return Answer(b"{}", 401)
+        found = self.resources[request.path]
+        return found if isinstance(found, Answer) else Answer(json.dumps(found).encode())
 
     def _answer(self, name: str, good: Any, *, status: int = 200) -> Answer:
         answer = good
