@@ -62,7 +62,7 @@ class Lemonldap:
         self._program = program
         self._port = free_port()
         self.origin = f"http://localhost:{self._port}"
-        self._root = program.executable.parents[2]
+        self._root = program.executable.parents[3]
         self._applications: dict[str, dict[str, str]] = {}
         self._numbers = itertools.count(1)
         for name in ("conf", "sessions/lock", "psessions/lock", "lib/Lemonldap/NG/Portal/Captcha"):
@@ -117,13 +117,17 @@ class Lemonldap:
             "PERL5LIB": os.pathsep.join(map(str, modules)),
             "LLNG_DEFAULTCONFFILE": str(self._folder / "lemonldap-ng.ini"),
         }
-        # Perl itself may be installed, whole and as new as the modules: then it was not unpacked.
-        own = self._root / "usr/bin/perl"
-        command = [own if own.exists() else "perl", self._program.executable, "-E", "deployment"]
+        # -S: what is not a path is looked for where programs are.
+        command = [self._command("perl"), "-S", self._command("plackup"), "-E", "deployment"]
         address = ["--host", "127.0.0.1", "--port", str(self._port)]
         process = Child("lemonldap-ng", [*command, *address, "portal.psgi"], env=env, cwd=self._folder)
         process.wait_until(lambda: answers(f"http://127.0.0.1:{self._port}"))
         return process
+
+    def _command(self, name: str) -> Path | str:
+        """A program that the portal depends on; one that is installed was not unpacked."""
+        unpacked = self._root / "usr/bin" / name
+        return unpacked if unpacked.exists() else name
 
     def _configuration(self) -> dict[str, Any]:
         """What the package ships, with one issuer, the applications, and nothing that needs mails or pictures."""
@@ -169,7 +173,8 @@ class Lemonldap:
 def lemonldap(folder: Path) -> Iterator[Lemonldap]:
     """Start a portal that keeps everything in *folder*."""
     needed = ("libstring-random-perl", "libio-string-perl")
-    portal = Lemonldap(folder, find("liblemonldap-ng-portal-perl", "usr/bin/plackup", *needed))
+    program = find("liblemonldap-ng-portal-perl", "usr/share/lemonldap-ng/portal", *needed)
+    portal = Lemonldap(folder, program)
     try:
         yield portal
     finally:
