@@ -133,6 +133,10 @@ def jane(
         yield Visit(provider, Browser(behind_tls={APP: app.loopback, WIKI: wiki.loopback}), clock, app, wiki)
 
 
+def test_every_provider_that_can_be_started_is_in_the_table() -> None:
+    assert {works.name for works in counterparts.expected()} == counterparts.START.keys()
+
+
 def test_a_provider_listens_on_this_machine_alone(provider: Counterpart) -> None:
     port = urlsplit(provider.origin).port or 0
     assert listeners(port) == [f"{LOOPBACK}:{port:04X}"]
