@@ -57,17 +57,28 @@ class Admission:
         claims: Mapping[str, Any],
         now: int,
         unknown: frozenset[str] = frozenset(),
+        unsigned_name: str | None = None,
     ) -> Identity:
         """Return the identity of a person who has just signed in as (*issuer*, *subject*).
 
         :param now: seconds since the epoch.
         :param unknown: the names of claims that are not known to be absent: their source failed.
+        :param unsigned_name: the name that a new user has if the claims hold none: anybody may have written it.
         :raises ProviderError: if the claims hold no usable username.
         :raises AccessDeniedError: if the person may not enter, is disabled, or would take another's name.
         :raises StoreUnavailableError: if the directory cannot be used.
         """
         provider = _without_unknown_groups(provider, unknown)
-        return self._admit(provider, issuer, subject, claims, now=now, create=self._create, links=self._links)
+        return self._admit(
+            provider,
+            issuer,
+            subject,
+            claims,
+            now=now,
+            create=self._create,
+            links=self._links,
+            unsigned_name=unsigned_name,
+        )
 
     def admit_again(
         self,
@@ -96,6 +107,7 @@ class Admission:
         now: int,
         create: bool,
         links: bool,
+        unsigned_name: str | None = None,
     ) -> Identity:
         attributes = map_claims(provider, claims)
         for detail in unusable_attributes(provider, claims, attributes):
@@ -125,6 +137,7 @@ class Admission:
                 now=now,
                 proven=proven,
                 links=links,
+                unsigned_name=unsigned_name,
             )
             if user.username != expected or judged_id != (None if user.created else user.id):
                 # The directory refused a rename, or the person became a user meanwhile: another was judged than enters.

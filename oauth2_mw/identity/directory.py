@@ -8,6 +8,7 @@ user by an administrator, or, where a setting says so, by an address that two pr
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement
@@ -113,6 +114,7 @@ class Directory:
         now: int,
         proven: str | None = None,
         links: bool = False,
+        unsigned_name: str | None = None,
     ) -> User:
         """Record that (*issuer*, *subject*) has just signed in, and return the user as it is now.
 
@@ -126,6 +128,7 @@ class Directory:
         :param now: seconds since the epoch.
         :param proven: the address that the sign-in proves (:func:`~oauth2_mw.identity.verification.proven_address`).
         :param links: whether an unknown person is linked to the user whom :meth:`find_by_address` finds by it.
+        :param unsigned_name: the name of a new user to whom the sign-in gave none.
         :raises AccessDeniedError: ``user_unknown``, ``user_disabled``; at the first sign-in also ``username_taken``
             and ``bad_username``.
         :raises ProviderError: ``bad_subject``, ``bad_attribute``: a value cannot be stored.
@@ -144,8 +147,11 @@ class Directory:
             if row is None:
                 if not create:
                     raise _unknown(provider)
+                first = attributes
+                if attributes.name is None:
+                    first = replace(attributes, name=unsigned_name)
                 created = enrolment.create(
-                    self._users, connection, provider, issuer, subject, attributes, now, proven=proven
+                    self._users, connection, provider, issuer, subject, first, now, proven=proven
                 )
                 # If another sign-in has added this person first, this one is their second.
                 row = self._users.lock(connection, has_key)

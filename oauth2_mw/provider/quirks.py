@@ -1,7 +1,8 @@
 """What some providers do in their own way, which no data of a preset can describe: named strategies for any preset.
 
 A strategy for userinfo makes claims of the response. A strategy for logouts, or for client assertions, says what the
-provider leaves out, refuses or wants. What a provider says at further addresses is asked by ``further_claims``.
+provider leaves out, refuses or wants. What a provider says at further addresses is asked by ``further_claims``, and
+Apple's form is read by :mod:`oauth2_mw.provider.endpoints.form_user`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def unchanged(claims: Mapping[str, Any]) -> Mapping[str, Any]:
 
 QUIRKS: Mapping[QuirkName, Quirk] = MappingProxyType(
     {
+        "apple": unchanged,
         "github": github,
         "ok-flag": ok_flag,
         "adfs": unchanged,

@@ -25,7 +25,17 @@ def sign_in(plain: StandIn, quirk: str, **changes: Any) -> Authentication:
 
 
 def test_the_names_that_presets_may_use() -> None:
-    assert set(QUIRKS) == {"adfs", "discord", "entra", "github", "ok-flag", "hydra", "lemonldap", "okta"}
+    assert set(QUIRKS) == {
+        "adfs",
+        "apple",
+        "discord",
+        "entra",
+        "github",
+        "ok-flag",
+        "hydra",
+        "lemonldap",
+        "okta",
+    }
 
 
 def test_every_built_in_preset_asks_for_a_quirk_that_exists() -> None:

@@ -344,7 +344,7 @@ def test_a_preset_may_be_a_file_with_paths_relative_to_itself(tmp_path: Path) ->
         (b"[provider]\npublic_url = https://x.example.com\n", "holds public_url"),
         (
             b"[provider]\nquirk = gihtub\n",
-            "quirk 'gihtub'; there are adfs, discord, entra, github, hydra, lemonldap, ok-flag",
+            "quirk 'gihtub'; there are adfs, apple, discord, entra, github, hydra, lemonldap, ok-flag",
         ),
     ],
 )

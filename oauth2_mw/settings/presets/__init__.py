@@ -24,7 +24,7 @@ from oauth2_mw.settings.text import did_you_mean, shown, split_words
 
 _SUFFIX = ".ini"
 #: The strategies of ``provider/quirks.py`` for what data cannot express.
-QuirkName = Literal["adfs", "discord", "entra", "github", "hydra", "lemonldap", "ok-flag", "okta"]
+QuirkName = Literal["adfs", "apple", "discord", "entra", "github", "hydra", "lemonldap", "ok-flag", "okta"]
 _QUIRKS = get_args(QuirkName)
 #: The strategies of ``provider/dialects`` for providers that speak OAuth 2.0 with words of their own.
 DialectName = Literal["dingtalk", "feishu", "wechat", "wecom"]

@@ -14,6 +14,7 @@ from oauth2_mw.audit import audit
 from oauth2_mw.errors import AttemptLostError, BadRequestError, OAuth2Error, StateError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.provider.client import ProviderClient
+from oauth2_mw.provider.endpoints import form_user
 from oauth2_mw.provider.endpoints.authorization_response import (
     PARAMETERS,
     PROSE,
@@ -22,6 +23,7 @@ from oauth2_mw.provider.endpoints.authorization_response import (
     read_authorization_response,
     with_standard_code,
 )
+from oauth2_mw.provider.http.documents import DocumentError
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import SignInDetails
@@ -79,7 +81,8 @@ class Callback:
         # of a query. A HEAD would use up the code and show nobody the result.
         if provider.response_mode == "form_post":
             require_method(request, "POST")
-            params: Mapping[str, str] = read_form(request, PARAMETERS, prose=PROSE)
+            added = form_user.fields(provider.quirk)
+            params: Mapping[str, str] = read_form(request, PARAMETERS | added, prose=PROSE | added)
         else:
             require_method(request, "GET")
             params = read_query(request, PARAMETERS, prose=PROSE)
@@ -200,6 +203,7 @@ class Callback:
             claims=authentication.claims,
             unknown=authentication.unknown,
             now=int(self._sessions.now()),
+            unsigned_name=_unsigned_name(provider, params),
         )
         tokens = {
             "id_token": authentication.tokens.id_token,
@@ -230,6 +234,15 @@ class Callback:
         return responses.redirect(
             self._destinations.location(attempt.destination), cookies=[*session_cookies, *attempt_cookies]
         )
+
+
+def _unsigned_name(provider: ProviderSettings, params: Mapping[str, str]) -> str | None:
+    try:
+        return form_user.read_name(params)
+    except DocumentError as error:
+        detail = f"name is left out: the form field {form_user.FIELD} cannot be used: {error}"
+        audit("attribute_unusable", provider=provider.name, detail=detail)
+        return None
 
 
 def _can_restart(state: State, environ: Environ) -> bool:
