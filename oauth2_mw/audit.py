@@ -163,6 +163,12 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "A session exceeded ``session_max_bytes``, and something was left out of it.",
             ),
             _warning(
+                "session_large",
+                "provider user username detail",
+                "A session in cookies comes near the length of headers that servers take by default, which the page on "
+                "deployment lists. Said once by each process.",
+            ),
+            _warning(
                 "refresh_failed",
                 "ref code detail",
                 "A fault of ours while tokens were refreshed; the log has its traceback under the same reference. The "

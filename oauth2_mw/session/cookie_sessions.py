@@ -19,6 +19,9 @@ from oauth2_mw.session.sealing import Sealer, sealed_length
 log = logging.getLogger(__name__)
 
 _PURPOSE = "session"
+#: Octets of a session's cookies, beyond which an operator should look at the servers' limits: the narrowest are 4096
+#: for all headers of a response (nginx) or of a request (uWSGI), and a few hundred belong to others.
+LARGE = 3500
 
 
 class CookieSessions:
@@ -44,6 +47,7 @@ class CookieSessions:
         self._registry = registry
         self._max_bytes = max_bytes
         self._claims = claims
+        self._has_warned = False
         self._wall = clocks.wall
 
     def open(self, chunk_count: int, sealed: str) -> OpenedSession[Session] | None:
@@ -121,7 +125,16 @@ class CookieSessions:
     def _seal(self, session: Session) -> str:
         payload = session.to_payload()
         chunk_count = self._cookies.chunk_count(sealed_length(1 + len(payload)))
-        return self._sealer.seal(_PURPOSE, self._cookies.session, bytes([chunk_count]) + payload)
+        sealed = self._sealer.seal(_PURPOSE, self._cookies.session, bytes([chunk_count]) + payload)
+        if len(sealed) > LARGE and not self._has_warned:
+            self._has_warned = True
+            detail = (
+                f"its cookies take {len(sealed)} octets, and some servers take 4096 of headers unless told otherwise "
+                "(proxy_buffer_size of nginx, buffer-size of uWSGI), others 8190 of one (gunicorn, Apache): raise "
+                "their limits, have fewer groups read (group_filter), or keep sessions in a store"
+            )
+            audit("session_large", identity=session.identity, detail=detail)
+        return sealed
 
     def _note_use(self, registry: SessionRegistry, session: Session) -> None:
         try:

@@ -17,6 +17,8 @@ from oauth2_mw.settings.rule_checks import laxer_for_other_methods
 
 #: Claims that are chosen freely: two people of one provider may have the same.
 _NICKNAMES = frozenset({"nickname", "name", "display_name", "displayName", "given_name"})
+#: The largest ``session_max_bytes`` beside which the usual servers have room for the application's own cookies.
+_MAX_BYTES = 6000
 
 
 def warnings(settings: Settings) -> tuple[str, ...]:
@@ -104,6 +106,13 @@ def _warnings(settings: Settings) -> Iterator[str]:
         yield (
             "keep_tokens: with refresh and sessions in cookies alone, two workers may use one refresh token at a time, "
             "which many providers take for theft, and end the sign-in: write a directory, or a store in session"
+        )
+    if settings.session is None and settings.session_max_bytes > _MAX_BYTES:
+        yield (
+            f"session_max_bytes: with {settings.session_max_bytes} a Cookie header may grow longer than servers take "
+            "by default: 8190 octets in gunicorn (limit_request_field_size) and Apache (LimitRequestFieldSize), 8k in "
+            "nginx (large_client_header_buffers), 4096 of all headers in uWSGI (buffer-size): let each take 16k, or "
+            "keep sessions in a store"
         )
     if settings.link_by == "verified_email":
         yield (

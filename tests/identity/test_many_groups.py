@@ -39,6 +39,20 @@ def test_two_hundred_groups_fit_into_a_cookie(provider: StandIn) -> None:
     assert "groups" not in claims
 
 
+def test_before_many_groups_meet_the_limits_of_servers_it_is_said_once(provider: StandIn) -> None:
+    provider.userinfo["groups"] = NAMES[:200]
+    mapped = {"username": "sub", "groups": "groups"}
+    with guarded(issuer=provider.issuer, attribute_map=mapped) as site:
+        for _ in range(2):
+            page = site.browser().navigate(site.url + "/")
+            assert page.status == 200
+        (line,) = [line for line in site.audit if "session_large" in line]
+        assert "group_filter" in line
+    with guarded(issuer=provider.issuer, attribute_map=mapped, group_filter="department-000*") as site:
+        site.browser().navigate(site.url + "/")
+        assert not [line for line in site.audit if "session_large" in line]
+
+
 @pytest.mark.parametrize("directory", ["", "a directory"])
 def test_two_thousand_groups_fit_into_a_store(provider: StandIn, tmp_path: Path, directory: str) -> None:
     where = {"directory": f"sqlite:///{tmp_path}/users.db"} if directory else {}

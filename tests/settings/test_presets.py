@@ -509,6 +509,15 @@ def test_ordinary_settings_give_no_warning() -> None:
     assert warnings(Settings.from_mapping(service(**oidc(**UNIQUE)))) == ()
 
 
+def test_a_session_that_servers_may_not_take_is_warned_of() -> None:
+    keys = oidc(**UNIQUE)
+    (found,) = warnings(Settings.from_mapping(service(session_max_bytes="6001", **keys)))
+    assert "limit_request_field_size" in found
+    assert warnings(Settings.from_mapping(service(session_max_bytes="6000", **keys))) == ()
+    store = service(session_max_bytes="7000", session="redis://127.0.0.1/0", **keys)
+    assert warnings(Settings.from_mapping(store)) == ()
+
+
 def test_trust_in_any_audience_is_put_in_words() -> None:
     zitadel = Settings.from_mapping(service(**oidc(preset="zitadel", issuer="https://a.example", **UNIQUE)))
     assert zitadel.providers["default"].trusted_audiences == ("*",)
