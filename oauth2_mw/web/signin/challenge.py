@@ -70,7 +70,7 @@ def requested_destination(environ: Environ, urls: Urls, *, mount: str) -> str | 
         environ.get("PATH_INFO", ""),
         environ.get("QUERY_STRING", ""),
         script_name=script_name,
-        raw_uris=[environ[key] for key in ("RAW_URI", "REQUEST_URI") if key in environ],
+        raw_uris=[environ.get(key) or "" for key in ("RAW_URI", "REQUEST_URI")],
     )
     return urls.asked_destination(path)
 

@@ -7,6 +7,7 @@ directory, that keeps what is too long for a cookie, and its id travels.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -26,6 +27,8 @@ LOST = (
     "address again from there."
 )
 _PURPOSE = "destination"
+#: Characters of a destination that a link seals: no more fit into a cookie, and request lines end at 4094 (gunicorn).
+_MAX_LINKED = 2900
 _KEPT = "kept:"
 #: So many long addresses are kept for each process at a time: whoever asks for them need not be known.
 MAX_KEPT = 200
@@ -53,6 +56,7 @@ class Destinations:
         self._clock = clock
         #: when the kept ones are forgotten, in seconds since the epoch
         self._kept_until: deque[float] = deque()
+        self._counting = threading.Lock()
 
     def keep(self, destination: str | None, cookies: RequestCookies) -> str | None:
         """Return a destination as it can be kept during a sign-in, or ``None``, said in the audit log.
@@ -76,17 +80,22 @@ class Destinations:
         return None
 
     def _keep_long(self, destination: str) -> str | None:
-        now = self._clock()
-        while self._kept_until and self._kept_until[0] <= now:
-            self._kept_until.popleft()
-        if self._registry is None or len(self._kept_until) >= MAX_KEPT:
+        if self._registry is None or not self._take_place():
             return None
         try:
-            kept_id = self._registry.keep(destination, seconds=KEPT_FOR)
+            return _KEPT + self._registry.keep(destination, seconds=KEPT_FOR)
         except StoreUnavailableError:
             return None
-        self._kept_until.append(now + KEPT_FOR)
-        return _KEPT + kept_id
+
+    def _take_place(self) -> bool:
+        now = self._clock()
+        with self._counting:
+            while self._kept_until and self._kept_until[0] <= now:
+                self._kept_until.popleft()
+            if len(self._kept_until) >= MAX_KEPT:
+                return False
+            self._kept_until.append(now + KEPT_FOR)
+            return True
 
     def location(self, destination: str | None) -> Location:
         """Return the way back to a destination, or to the start page, said in the audit log, where it is forgotten."""
@@ -107,10 +116,12 @@ class Destinations:
     ) -> Location:
         """Return the URL on a page of ours where a sign-in starts that leads to *destination*.
 
+        It leads to the start page if that is too long for a request line, because nobody has kept it.
+
         :param name: of the provider; ``None`` for the page with the buttons.
         """
         sealed = None
-        if destination is not None and self._urls.must_be_sealed(destination):
+        if destination and len(destination) <= _MAX_LINKED and self._urls.must_be_sealed(destination):
             sealed = self._sealer.seal(_PURPOSE, "", destination.encode())
         return self._urls.login(name, destination=destination, sealed=sealed, login_hint=login_hint)
 

@@ -87,6 +87,7 @@ class Login:
         :param destination: where the person wanted to go.
         :raises SignInFailedError: when no sign-in can begin.
         """
+        kept = destination
         try:
             if not self._settings.providers:
                 raise SwitchedOffError("no provider is enabled")
@@ -118,7 +119,7 @@ class Login:
                 challenge=challenge_header(self._urls, destination),
             )
         except Exception as error:
-            raise SignInFailedError(error, destination=destination) from error
+            raise SignInFailedError(error, destination=kept) from error
 
     def answer(self, request: Request, current: RequestSession, *, name: str | None = None) -> Response:
         """``login/`` and ``login/NAME/``: begin a sign-in, at a provider of the person's choice if several are left.
@@ -150,12 +151,11 @@ class Login:
             if user is not None and user.provider in names and user.issuer == link.issuer:
                 return responses.redirect(self._urls.to_destination(link.destination))
         require_method(request, "GET", "HEAD")
-        destination, is_lost = link.destination, False
-        if link.sealed is not None:
-            destination = self._destinations.open(link.sealed)
-        if link.sealed is not None or destination is not None:
+        destination = link.destination if link.sealed is None else self._destinations.open(link.sealed)
+        if destination is not None or link.sealed is not None:
             destination = self._destinations.keep(destination, current.cookies)
-            is_lost = destination is None
+        # What a link says may be nobody's wish; what this browser asked of us is the person's.
+        is_lost = link.sealed is not None and destination is None
         offers = self._settings.login_page and name is None and link.issuer is None
         if len(names) == 1 and not (offers or is_lost):
             return self.begin(

@@ -154,6 +154,20 @@ def test_a_failed_sign_in_is_tried_again_with_what_was_asked_for(provider: Stand
     assert visit.at_provider(visit.get(button(page, "login/?"))) == f"{ORIGIN}/a%2Fb//c"
 
 
+@pytest.mark.parametrize("length", [10, 2500, 3500, 8000])
+def test_the_page_about_a_failure_has_a_link_that_servers_read(tmp_path: Path, length: int) -> None:
+    target = "/a%2Fb?" + "x" * length
+    settings: list[dict[str, Any]] = [{}, {"directory": f"sqlite:///{tmp_path}/data.db"}]
+    for keys in settings:
+        page = call(
+            guard(login_page=False, issuer="http://127.0.0.1:1", **keys),
+            environ_for("/a/b", QUERY_STRING="x" * length, RAW_URI=target, **NAVIGATION),
+        )
+        link = button(page, "login/")
+        assert len(link) < 4000
+        assert (page.status, "asked=" in link) == ((503, True) if keys or length < 2800 else (401, False))
+
+
 # What a cookie holds
 
 
@@ -182,14 +196,16 @@ def test_an_address_is_kept_up_to_what_a_cookie_holds(
     assert visit.at_provider(visit.get(button(answer))) == f"{ORIGIN}/"
 
 
-def test_a_plain_next_that_has_no_room_beside_a_session_is_said(provider: StandIn) -> None:
+def test_a_plain_next_that_has_no_room_beside_a_session_is_said_in_the_log(
+    provider: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
     visit = Visit(provider)
     target = "/" + "x" * 2000
     visit.jar["__Host-oauth2_mw"] = "x" * 3800
     visit.jar["__Host-oauth2_mw.1"] = "x" * 2200
-    page = visit.get(f"{PREFIX}/login/?next={quote(target)}")
-    assert LOST in page.text
-    assert visit.at_provider(visit.get(button(page))) == f"{ORIGIN}/"
+    begun = visit.get(f"{PREFIX}/login/?next={quote(target)}")
+    assert "destination_lost" in caplog.text
+    assert visit.at_provider(begun) == f"{ORIGIN}/"
 
 
 def test_a_program_loses_nothing_and_is_told_nothing(caplog: pytest.LogCaptureFixture) -> None:
