@@ -6,6 +6,7 @@ Nothing slow happens in :meth:`OAuth2Middleware.__call__`. Costly work is done i
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from oauth2_mw.access.rules import METHOD_OVERRIDES, AccessRules, Rule
 from oauth2_mw.errors import ConfigError, StoreUnavailableError
-from oauth2_mw.identity.environ import Scrubber
+from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION, Scrubber
 from oauth2_mw.identity.person import person_of
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.jose.assertion_key import assertion_key_problems
@@ -26,6 +27,8 @@ from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.shared_caches import is_shared, personal_headers
+from oauth2_mw.web.http.bodies import drop_body
+from oauth2_mw.web.http.unauthorized import call_unless_401
 from oauth2_mw.web.http.urls import Urls
 
 if TYPE_CHECKING:
@@ -68,6 +71,10 @@ class OAuth2Middleware:
             odd_paths=settings.odd_paths,
         )
         self._app_schemes = settings.app_schemes
+        self._turns_401 = settings.protect == "on-401"
+        self._preflight = settings.preflight
+        self._origin = settings.origin
+        self._cors_origins = settings.cors_origins
         self._own_path = settings.prefix
         self._own_prefix = settings.prefix + "/"
         #: callbacks outside ``prefix`` -> what stands for each after it
@@ -83,7 +90,11 @@ class OAuth2Middleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Before anything else, whatever becomes of the request: nobody but us says who is signed in.
+        sent_credential = "HTTP_AUTHORIZATION" in environ
         self._scrub(environ)
+        if sent_credential and "HTTP_AUTHORIZATION" not in environ:
+            # Who sends one is a program, whether or not the application sees it.
+            environ[HIDDEN_AUTHORIZATION] = True
         script_name = environ.get("SCRIPT_NAME", "")
         is_mounted_here = not script_name or script_name == self._mount
         path = environ.get("PATH_INFO", "")
@@ -95,22 +106,27 @@ class OAuth2Middleware:
         if rule.effect == "public" or (rule.effect == "delegated" and self._is_for_app(environ)):
             return self._serve_public(environ, start_response)
         if rule.effect == "denied":
-            return _send(self._site().refuse(environ, None, rule), environ, start_response)
+            return _refuse(self._site().refuse(environ, None, rule), environ, start_response)
+        if rule.effect != "optional" and self._preflight != "refuse" and _is_preflight(environ):
+            return self._serve_preflight(environ, start_response)
         try:
             current = self._current_session(environ.get("HTTP_COOKIE"))
         except StoreUnavailableError as error:
-            return _send(self._site().service_unavailable(error, environ), environ, start_response)
+            response = self._site().service_unavailable(error, environ, is_own=False)
+            return _refuse(response, environ, start_response)
         if current is not None:
             if self._hide_cookies:
                 self._set_cookies(environ, current.remaining_cookies)
             session = current.session
             if session is not None:
                 if rule.has_conditions and not self._lets_pass(rule, session):
-                    return _send(self._site().refuse(environ, current, rule), environ, start_response)
+                    return _refuse(self._site().refuse(environ, current, rule), environ, start_response)
+                if "HTTP_UPGRADE" in environ and self._is_foreign_upgrade(environ):
+                    return _refuse(self._site().refuse_foreign_upgrade(environ), environ, start_response)
                 return self._serve_session(environ, start_response, current, session)
         if rule.effect == "optional":
             return self._serve_nobody(environ, start_response, current)
-        return _send(self._site().challenge(environ, current), environ, start_response)
+        return _refuse(self._site().challenge(environ, current), environ, start_response)
 
     def _deciding_rule(self, environ: WSGIEnvironment, path: str) -> Rule:
         method = environ.get("REQUEST_METHOD", "GET")
@@ -138,7 +154,8 @@ class OAuth2Middleware:
             is_asset = path_suffix.startswith(_ASSETS)
             current = self._resolve(cookie_header) if cookie_header and not is_asset else None
         except StoreUnavailableError as error:
-            return _send(site.service_unavailable(error, environ), environ, start_response)
+            response = site.service_unavailable(error, environ, is_own=True)
+            return _refuse(response, environ, start_response)
         return _send(site.answer(environ, current, path_suffix), environ, start_response)
 
     def _serve_public(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -175,10 +192,32 @@ class OAuth2Middleware:
         self, environ: WSGIEnvironment, start_response: StartResponse, current: RequestSession | None
     ) -> Iterable[bytes]:
         environ["oauth2_mw.urls"] = self._urls
+        given = start_response
         if current is not None and current.invalid:
             expired = self._sessions.cookies.expire_session(current.cookies)
-            start_response = _personal(start_response, lambda: expired, respect=True)
+            given = _personal(start_response, lambda: expired, respect=True)
+        if not (self._turns_401 and self._site().is_navigation(environ)):
+            return self._app(environ, given)
+        # The application may change the environ on its way to the answer.
+        asked = dict(environ)
+        answer = call_unless_401(self._app, environ, given)
+        if answer is None:
+            return _send(self._site().challenge(asked, current), asked, start_response)
+        return answer
+
+    def _serve_preflight(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a preflight, or pass it on without anything that tells of a person."""
+        if self._preflight == "answer":
+            return _refuse(self._site().preflight(environ), environ, start_response)
+        for key in ("HTTP_COOKIE", "HTTP_AUTHORIZATION", "CONTENT_LENGTH", "CONTENT_TYPE"):
+            environ.pop(key, None)
+        environ["wsgi.input"] = io.BytesIO()
         return self._app(environ, start_response)
+
+    def _is_foreign_upgrade(self, environ: WSGIEnvironment) -> bool:
+        """Return whether a page of another origin opens a WebSocket: cookies of the same site come along."""
+        origin = environ.get("HTTP_ORIGIN")
+        return origin is not None and origin != self._origin and origin not in self._cors_origins
 
     def _current_session(self, cookie_header: str | None) -> RequestSession | None:
         """Return the session that a request's cookies stand for, with its tokens refreshed if that is due."""
@@ -233,6 +272,23 @@ def _send(
     """Answer with a response of ours. WebOb needs a request method; a server that gives none means GET."""
     environ.setdefault("REQUEST_METHOD", "GET")
     return response(environ, start_response)
+
+
+def _refuse(
+    response: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """Answer a request that does not reach the application, whose body nobody else reads."""
+    drop_body(environ)
+    return _send(response, environ, start_response)
+
+
+def _is_preflight(environ: WSGIEnvironment) -> bool:
+    """Return whether a browser asks what a script of another origin may send (Fetch, section 3.3.2)."""
+    return (
+        environ.get("REQUEST_METHOD") == "OPTIONS"
+        and "HTTP_ORIGIN" in environ
+        and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+    )
 
 
 def _personal(

@@ -12,7 +12,7 @@ from functools import reduce
 
 from oauth2_mw.access.terms import Person, holds
 from oauth2_mw.boundary import is_ambiguous_path, path_readings
-from oauth2_mw.settings.access_rules import EFFECTS, AccessRule, Condition, Effect
+from oauth2_mw.settings.access_rules import EFFECTS, AccessRule, Condition, Effect, default_effect
 from oauth2_mw.settings.grammar import AllowTerm, PathRule
 
 #: What applications take for the method of a request in place of the method itself.
@@ -141,7 +141,7 @@ class AccessRules:
 
     :param written: in their order.
     :param public_paths: are public, before all others.
-    :param protect: what holds where no rule matches: ``required`` or ``optional``.
+    :param protect: the setting: what holds where no rule matches.
     :param odd_paths: in these subtrees a path that can be read in several ways is judged in each of them.
     """
 
@@ -150,12 +150,12 @@ class AccessRules:
         written: Sequence[AccessRule] = (),
         *,
         public_paths: tuple[PathRule, ...] = (),
-        protect: Effect = "required",
+        protect: str = "required",
         odd_paths: tuple[PathRule, ...] = (),
     ) -> None:
         rules = [*public_rules(public_paths), *written]
         candidates = [(rule.methods, compiled(rule)) for rule in rules]
-        self._default = Rule(protect, written=(f"protect = {protect}",))
+        self._default = Rule(default_effect(protect), written=(f"protect = {protect}",))
         self._root = _Node()
         for position, rule in enumerate(rules):
             for path in rule.paths:

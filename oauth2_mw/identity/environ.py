@@ -35,6 +35,8 @@ _STANDARD = frozenset(
 )
 
 _AUTHORIZATION = "HTTP_AUTHORIZATION"
+#: The environ key that says that a request came with a credential which the application does not see.
+HIDDEN_AUTHORIZATION = "oauth2_mw.hidden_authorization"
 _AUTHORIZATION_FORMS = frozenset({_AUTHORIZATION, "AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION"})
 
 

@@ -72,6 +72,11 @@ class AccessRule:
         return path.native.startswith(own.native) or (self.is_strict and path.native == without_slash)
 
 
+def default_effect(protect: str | None) -> Effect:
+    """Return what holds under a value of ``protect`` where no rule matches."""
+    return "required" if protect == "required" else "optional"
+
+
 def parse_rules(text: str) -> tuple[AccessRule, ...]:
     """Parse the setting.
 

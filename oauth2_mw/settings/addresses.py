@@ -39,6 +39,21 @@ def parse_public_url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{path}"
 
 
+def parse_origin(text: str) -> str:
+    """Return an origin as browsers spell it (RFC 6454, section 6.2).
+
+    :raises ValueError: if it is not scheme, host and, where it is not the scheme's own, port.
+    """
+    if text in ("*", "null"):
+        raise ValueError(f"{text} stands for anybody: write each origin, like https://spa.example.com")
+    origin = parse_public_url(text)
+    if origin != text.lower() or urlsplit(origin).path:
+        raise ValueError(
+            "an origin is scheme, host and port, without a slash after it, like https://spa.example.com"
+        )
+    return origin
+
+
 def parse_prefix(text: str) -> str:
     """Return ``prefix``, which starts with a slash and ends without one.
 

@@ -109,9 +109,9 @@ FIELDS: tuple[Field, ...] = (
     _service(
         "protect",
         choice("required", "optional", "on-401"),
-        "Whether every path needs a signed-in person (required), or the application decides (optional).",
+        "Whether every path needs a signed-in person (required), or the application decides (optional); under on-401 "
+        "its own 401 on a page that somebody opens becomes a sign-in.",
         default="required",
-        later="on-401",
     ),
     _service(
         "public_paths",
@@ -232,10 +232,17 @@ FIELDS: tuple[Field, ...] = (
     ),
     _service(
         "cors_origins",
-        words(none=True),
-        "Origins whose scripts may read our answers.",
+        words(addresses.parse_origin, none=True),
+        "Origins whose scripts may read our 401, 403 and 503 on the application's paths, like https://spa.example.com.",
         note="none",
-        later="*",
+    ),
+    _service(
+        "preflight",
+        choice("answer", "pass", "refuse"),
+        "What becomes of a preflight of a path that needs a sign-in, which browsers send without cookies: answered for "
+        "cors_origins and refused for all others, passed to the application without anything that tells of a person, "
+        "or refused like any other request.",
+        default="answer",
     ),
     _service(
         "trusted_peers", words(none=True), "Proxies whose forwarded URL is believed.", note="none", later="*"

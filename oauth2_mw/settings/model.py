@@ -22,7 +22,7 @@ from oauth2_mw.settings.icons import Icon
 from oauth2_mw.settings.presets import DialectName, QuirkName
 from oauth2_mw.settings.tenants import filled
 
-Protect = Literal["required", "optional"]
+Protect = Literal["required", "optional", "on-401"]
 ClientAuthMethod = Literal[
     "client_secret_basic", "client_secret_post", "none", "client_secret_jwt", "private_key_jwt"
 ]
@@ -214,6 +214,8 @@ class Settings:
     rules: tuple[AccessRule, ...]
     #: in lower case
     app_schemes: tuple[str, ...]
+    cors_origins: tuple[str, ...]
+    preflight: Literal["answer", "pass", "refuse"]
     allow: AllowList | None
     login_page: bool
     #: the URL of a session store, or ``None`` if sessions live in cookies

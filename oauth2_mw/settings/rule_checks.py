@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from oauth2_mw.settings.access_rules import EFFECTS, AccessRule
+from oauth2_mw.settings.access_rules import EFFECTS, AccessRule, default_effect
 from oauth2_mw.settings.grammar import PathRule
 from oauth2_mw.settings.sections import Section
 from oauth2_mw.settings.text import did_you_mean
@@ -71,7 +71,7 @@ def _check_reachable(access: Section, rules: tuple[AccessRule, ...], public: tup
 
 def _check_public_paths(main: Section, rules: tuple[AccessRule, ...]) -> None:
     """Check that no public path, which comes before all rules, takes a part out of a stricter one."""
-    otherwise = EFFECTS.index(main["protect"]) if main["protect"] in EFFECTS else 0
+    otherwise = EFFECTS.index(default_effect(main["protect"]))
     for path in main["public_paths"] or ():
         for number, rule in enumerate(rules, start=1):
             is_stricter = EFFECTS.index(rule.effect) > otherwise or rule.condition is not None
@@ -97,7 +97,7 @@ def _unknowable(rule: AccessRule, main: Section, providers: Mapping[str, Section
 
 def laxer_for_other_methods(rules: tuple[AccessRule, ...], protect: str) -> Iterator[tuple[AccessRule, str]]:
     """Yield each rule about some methods behind which a laxer one decides about all others, and that one."""
-    default = EFFECTS.index("required" if protect == "required" else "optional")
+    default = EFFECTS.index(default_effect(protect))
     for rule in rules:
         if not rule.methods:
             continue

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from http import HTTPStatus
 
 from webob import Response
 
@@ -61,13 +60,7 @@ class Failures:
             return self.page(error, NO_SESSION)
         reference = new_reference()
         audit("refused", ref=reference, code=error.code, detail=error.detail)
-        document = {
-            "type": "about:blank",
-            "title": "Unavailable",
-            "status": error.status,
-            "reference": reference,
-        }
-        return responses.problem(error.status, document, headers={"Retry-After": str(error.retry_after)})
+        return responses.problem(error.status, retry_after=error.retry_after, reference=reference)
 
     def not_let_pass(
         self, environ: Environ, current: RequestSession, rule: Rule, *, destination: str | None
@@ -80,16 +73,17 @@ class Failures:
         error = _not_let_pass(environ, current, rule)
         if challenge.is_navigation(environ):
             return self.page(error, current, destination=destination)
-        reference = new_reference()
-        audit("refused", ref=reference, code=error.code, provider=error.provider, detail=error.detail)
-        document = {
-            "type": "about:blank",
-            "title": HTTPStatus(error.status).phrase,
-            "status": error.status,
-            "detail": error.message,
-            "reference": reference,
-        }
-        return responses.problem(error.status, document, headers={})
+        return _problem(error)
+
+    def foreign_upgrade(self, environ: Environ) -> Response:
+        """Refuse a WebSocket that a page of another origin opens with a person's session."""
+        return _problem(
+            AccessDeniedError(
+                f"a page of {shown(environ.get('HTTP_ORIGIN'))} opens a WebSocket with a person's session: if it is "
+                "meant, name its origin in cors_origins",
+                code="foreign_origin",
+            )
+        )
 
     def log_unexpected_refresh_error(self, error: Exception) -> None:
         """Log a fault of a request that goes on all the same, with the tokens it came with."""
@@ -157,6 +151,12 @@ class Failures:
     def _label(self, provider: str | None) -> str:
         known = self._providers.get(provider) if provider is not None else None
         return known.label if known is not None else ""
+
+
+def _problem(error: OAuth2Error) -> Response:
+    reference = new_reference()
+    audit("refused", ref=reference, code=error.code, provider=error.provider, detail=error.detail)
+    return responses.problem(error.status, detail=error.message, reference=reference)
 
 
 def _not_let_pass(environ: Environ, current: RequestSession, rule: Rule) -> AccessDeniedError | OddPathError:

@@ -23,7 +23,7 @@ from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.account.sessions import SessionsPage
 from oauth2_mw.web.clients import ProviderClients
 from oauth2_mw.web.failures import Failures
-from oauth2_mw.web.http import responses
+from oauth2_mw.web.http import cors, responses
 from oauth2_mw.web.http.assets import CLEAR, AssetHandler, Assets
 from oauth2_mw.web.http.csrf import FormTokens
 from oauth2_mw.web.http.urls import Urls
@@ -31,7 +31,7 @@ from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.router import Router
 from oauth2_mw.web.signin.attempt import Attempts
 from oauth2_mw.web.signin.callback import Callback
-from oauth2_mw.web.signin.challenge import Environ, requested_destination
+from oauth2_mw.web.signin.challenge import Environ, is_navigation, requested_destination
 from oauth2_mw.web.signin.destinations import Destinations
 from oauth2_mw.web.signin.login import Login, SignInFailedError
 from oauth2_mw.web.signout.backchannel import BackChannelLogout
@@ -49,6 +49,7 @@ class Site:
         self, settings: Settings, sessions: SessionManager, urls: Urls, directory: Directory | None
     ) -> None:
         self._mount = settings.mount
+        self._cors_origins = settings.cors_origins
         self._sessions = sessions
         self._urls = urls
         providers, registry = settings.providers, sessions.registry
@@ -128,16 +129,35 @@ class Site:
         """Answer a request to the application that needs a session and has none."""
         current = current or NO_SESSION
         destination = requested_destination(environ, self._urls, mount=self._mount)
-        return self._respond(current, lambda: self._login.challenge(environ, current, destination))
+        response = self._respond(current, lambda: self._login.challenge(environ, current, destination))
+        return cors.open_to(self._cors_origins, environ, response)
+
+    @staticmethod
+    def is_navigation(environ: Environ) -> bool:
+        """Return whether a person will look at the answer."""
+        return is_navigation(environ)
+
+    def preflight(self, environ: Environ) -> Response:
+        """Answer a preflight of a path that needs a sign-in."""
+        return cors.answer_preflight(self._cors_origins, environ)
 
     def refuse(self, environ: Environ, current: RequestSession | None, rule: Rule) -> Response:
         """Answer a request to the application that a rule does not let pass."""
         destination = requested_destination(environ, self._urls, mount=self._mount)
-        return self._failures.not_let_pass(environ, current or NO_SESSION, rule, destination=destination)
+        response = self._failures.not_let_pass(environ, current or NO_SESSION, rule, destination=destination)
+        return cors.open_to(self._cors_origins, environ, response)
 
-    def service_unavailable(self, error: UnavailableError, environ: Environ) -> Response:
-        """Answer a request that cannot be judged because what is needed for it cannot be reached."""
-        return self._failures.service_unavailable(error, environ)
+    def refuse_foreign_upgrade(self, environ: Environ) -> Response:
+        """Refuse a WebSocket that a page of another origin opens with a person's session (RFC 6455, section 10.2)."""
+        return self._failures.foreign_upgrade(environ)
+
+    def service_unavailable(self, error: UnavailableError, environ: Environ, *, is_own: bool) -> Response:
+        """Answer a request that cannot be judged because what is needed for it cannot be reached.
+
+        :param is_own: whether it is for one of our own URLs, which scripts of other origins never read.
+        """
+        response = self._failures.service_unavailable(error, environ)
+        return response if is_own else cors.open_to(self._cors_origins, environ, response)
 
     def refresh(self, current: RequestSession) -> RequestSession:
         """Return the session of a request with its tokens refreshed, or without a session if it has ended.

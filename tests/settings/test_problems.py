@@ -74,7 +74,6 @@ def main(key: str, value: object) -> dict[str, object]:
         ("prefix", "/a%2fb", ["each segment"]),
         ("protect", "Required", ["did you mean required?"]),
         ("protect", "", ["nothing is written here", "required, optional or on-401"]),
-        ("protect", "on-401", ["not available yet"]),
         ("public_paths", "/static/ docs", ["'docs'", "start with /"]),
         ("public_paths", "/static/*", ["no wildcards"]),
         ("allow", "", ["write * for everybody"]),

@@ -8,7 +8,8 @@ out of another site's frame (RFC 9700, sections 4.2 and 4.16).
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
+from http import HTTPStatus
 from typing import Any
 
 from webob import Response
@@ -56,24 +57,15 @@ def page(
     status: int = 200,
     cookies: Iterable[str] = (),
     retry_after: int | None = None,
-    challenge: str | None = None,
 ) -> Response:
     """Return a page without forms.
 
     :param retry_after: seconds after which the request may be repeated.
-    :param challenge: ``WWW-Authenticate``, which a 401 carries.
     """
-    response = _html(html, status=status, challenge=challenge)
+    response = Response(html, status=status, content_type="text/html", charset="utf-8")
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return _finish(response, cookies=cookies)
-
-
-def _html(html: str, *, status: int, challenge: str | None) -> Response:
-    response = Response(html, status=status, content_type="text/html", charset="utf-8")
-    if challenge is not None:
-        response.headers["WWW-Authenticate"] = challenge
-    return response
 
 
 def form_page(html: str, *, status: int, plain_http: bool) -> Response:
@@ -98,20 +90,40 @@ def frameable_page(
     ancestors: Collection[str],
     status: int = 200,
     cookies: Iterable[str] = (),
-    challenge: str | None = None,
 ) -> Response:
     """Return a page without forms that other origins may show in a frame.
 
     :param ancestors: those origins, or ``*`` where there is nothing that a click could be stolen for.
-    :param challenge: ``WWW-Authenticate``, which a 401 carries.
     """
-    response = _html(html, status=status, challenge=challenge)
+    response = Response(html, status=status, content_type="text/html", charset="utf-8")
     return _finish(response, cookies=cookies, frame_ancestors=" ".join(ancestors))
 
 
 def empty_ok() -> Response:
     """Return a 200 without content, for a program whose request was carried out."""
     return _finish(Response(status=200, content_type="text/plain", charset="utf-8"), cookies=())
+
+
+def open_to_origin(response: Response, origin: str | None) -> Response:
+    """Let scripts of an origin read a response, their cookies included (Fetch, section 3.3.3).
+
+    :param origin: ``None`` if it may not; then too the response depends on who asks.
+    """
+    response.headers.add("Vary", "Origin")
+    if origin is not None:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Allow-Credentials"] = "true"
+    return response
+
+
+def preflight(*, origin: str, method: str, headers: str) -> Response:
+    """Return the leave to send a request, which browsers remember for ten minutes (Fetch, section 3.3.3)."""
+    response = open_to_origin(_finish(Response(status=204), cookies=()), origin)
+    response.headers["Access-Control-Allow-Methods"] = method
+    if headers:
+        response.headers["Access-Control-Allow-Headers"] = headers
+    response.headers["Access-Control-Max-Age"] = "600"
+    return response
 
 
 def oauth_error(status: int, *, error: str, description: str, retry_after: int | None = None) -> Response:
@@ -133,11 +145,16 @@ def redirect(location: Location, *, cookies: Iterable[str] = ()) -> Response:
     return _finish(response, cookies=cookies)
 
 
-def problem(status: int, document: Mapping[str, Any], *, headers: Mapping[str, str]) -> Response:
-    """Return an error for a program (RFC 9457)."""
+def problem(status: int, *, retry_after: int | None = None, **members: Any) -> Response:
+    """Return an error for a program (RFC 9457).
+
+    :param retry_after: seconds after which the request may be repeated.
+    :param members: further ones of the document.
+    """
+    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, **members}
     response = Response(json.dumps(document).encode(), status=status, content_type="application/problem+json")
-    for name, value in headers.items():
-        response.headers[name] = value
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
     return _finish(response, cookies=())
 
 

@@ -10,16 +10,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from webob import Response
+from webob.acceptparse import create_accept_header
 
 from oauth2_mw.boundary import browser_path
+from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.urls import Urls
 
 Environ = Mapping[str, Any]
 
+#: The methods by which browsers navigate.
+_METHODS = ("GET", "HEAD", "POST")
+#: What browsers want as much as HTML.
+_OF_BROWSERS = frozenset({"application/xhtml+xml", "application/xml", "application/signed-exchange"})
+#: Characters.
+_MAX_ACCEPT = 2000
+
 
 def is_navigation(environ: Environ) -> bool:
-    """Return whether a person will look at the answer (Fetch Metadata, or the headers that older browsers send)."""
+    """Return whether a person will look at the answer (Fetch Metadata, or the headers that older browsers send).
+
+    Where a browser says that it navigates, that counts. Otherwise only a request that wants HTML more than all else
+    does: pip and feed readers take HTML too, if there is nothing better.
+    """
     if environ.get("HTTP_X_REQUESTED_WITH", "").lower() == "xmlhttprequest":
         return False
     if is_prefetch(environ):
@@ -28,20 +41,36 @@ def is_navigation(environ: Environ) -> bool:
     if mode is not None:
         destination = environ.get("HTTP_SEC_FETCH_DEST", "document")
         return mode == "navigate" and destination in ("document", "iframe", "frame")
-    if "HTTP_UPGRADE" in environ:
+    if any(key in environ for key in ("HTTP_UPGRADE", "HTTP_AUTHORIZATION", HIDDEN_AUTHORIZATION)):
         return False
-    accepted = environ.get("HTTP_ACCEPT", "").lower()
-    return "text/html" in accepted or "application/xhtml+xml" in accepted
+    return environ.get("REQUEST_METHOD", "GET") in _METHODS and _wants_html(environ.get("HTTP_ACCEPT", ""))
+
+
+def _wants_html(accept: str) -> bool:
+    """Return whether nothing that a program reads is wanted as much as HTML (RFC 9110, section 12.5.1)."""
+    parsed = create_accept_header(accept[:_MAX_ACCEPT]).parsed or ()
+    weights = {each.partition(";")[0].strip().lower(): weight for each, weight, _, _ in parsed}
+    html = max(weights.get("text/html", 0.0), weights.get("application/xhtml+xml", 0.0))
+    others = (
+        weight
+        for media_range, weight in weights.items()
+        if media_range.startswith("application/") and media_range not in _OF_BROWSERS
+    )
+    return html > 0 and html > max(others, default=0.0) and html >= max(weights.values())
 
 
 def is_prefetch(environ: Environ) -> bool:
     """Return whether a browser asks ahead of the person, who may never follow (Fetch, ``Sec-Purpose``)."""
     purposes = (
         environ.get("HTTP_SEC_PURPOSE", ""),
+        environ.get("HTTP_X_SEC_PURPOSE", ""),
         environ.get("HTTP_PURPOSE", ""),
+        environ.get("HTTP_X_PURPOSE", ""),
         environ.get("HTTP_X_MOZ", ""),
     )
-    return any("prefetch" in purpose.lower() for purpose in purposes)
+    return "HTTP_NEXT_ROUTER_PREFETCH" in environ or any(
+        word in purpose.lower() for purpose in purposes for word in ("prefetch", "preview")
+    )
 
 
 def is_top_level(environ: Environ) -> bool:
@@ -76,19 +105,13 @@ def requested_destination(environ: Environ, urls: Urls, *, mount: str) -> str | 
 
 
 def unauthorized(urls: Urls, destination: str | None) -> Response:
-    """Return the 401 for a program (RFC 9110, section 15.5.2; RFC 9457)."""
-    login_url = urls.login(destination=destination)
-    document = {
-        "type": "about:blank",
-        "title": "Unauthorized",
-        "status": 401,
-        "detail": "Sign in to use this address. Open login_url in a browser window.",
-        "login_url": login_url,
-    }
-    challenge = challenge_header(urls, destination)
-    return responses.problem(401, document, headers={"WWW-Authenticate": challenge})
+    """Return the 401 for a program (RFC 9457).
 
-
-def challenge_header(urls: Urls, destination: str | None) -> str:
-    """Return the ``WWW-Authenticate`` that each of our 401s carries (RFC 9110, section 11.6.1)."""
-    return f'OAuth2 realm="{urls.public_url}", login_url="{urls.login(destination=destination)}"'
+    It offers no scheme: none that is registered serves here, and programs fail hard at one that is not. RFC 9110,
+    section 15.5.2, would have a challenge in every 401; this is a known departure from it.
+    """
+    return responses.problem(
+        401,
+        detail="Sign in to use this address. Open login_url in a browser window.",
+        login_url=urls.login(destination=destination),
+    )

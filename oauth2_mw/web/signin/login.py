@@ -26,7 +26,6 @@ from oauth2_mw.web.pages.pages import LoginButton, Pages
 from oauth2_mw.web.signin.attempt import Attempt, Attempts
 from oauth2_mw.web.signin.challenge import (
     Environ,
-    challenge_header,
     is_foreign_frame,
     is_navigation,
     is_top_level,
@@ -101,8 +100,7 @@ class Login:
             if is_foreign_frame(environ):
                 # No attempt would come back from there, and most providers refuse to be framed.
                 html = self._pages.framed_login(url=self._urls.to_destination(destination))
-                header = challenge_header(self._urls, destination)
-                return responses.frameable_page(html, ancestors=["*"], status=401, challenge=header)
+                return responses.frameable_page(html, ancestors=["*"], status=401)
             if self._attempts.is_login_loop(current.cookies):
                 raise LoginLoopError(
                     "three sign-ins within a minute left no session: is its cookie dropped on the way?"
@@ -116,7 +114,7 @@ class Login:
                 names,
                 kept,
                 message=LOST if kept is None else None,
-                challenge=challenge_header(self._urls, destination),
+                status=401,
             )
         except Exception as error:
             raise SignInFailedError(error, destination=kept) from error
@@ -190,12 +188,12 @@ class Login:
         *,
         message: str | None = None,
         login_hint: str | None = None,
-        challenge: str | None = None,
+        status: int = 200,
     ) -> Response:
         """Show the page with the buttons of some providers.
 
         :param message: what there is to say first.
-        :param challenge: the ``WWW-Authenticate`` of a page that stands in the place of another, which is a 401 then.
+        :param status: 401 for a page that stands in the place of another.
         """
         buttons = [
             LoginButton(
@@ -205,11 +203,7 @@ class Login:
             )
             for name in names
         ]
-        return responses.page(
-            self._pages.login(buttons=buttons, message=message),
-            status=200 if challenge is None else 401,
-            challenge=challenge,
-        )
+        return responses.page(self._pages.login(buttons=buttons, message=message), status=status)
 
     def begin(
         self,

@@ -23,6 +23,20 @@ NAVIGATION = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "documen
         NAVIGATION,
         {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "iframe"},
         {**NAVIGATION, "HTTP_ACCEPT": "*/*"},
+        {**NAVIGATION, "HTTP_AUTHORIZATION": "Basic eDp5"},
+        {**NAVIGATION, "REQUEST_METHOD": "POST"},
+        {"HTTP_ACCEPT": HTML, "REQUEST_METHOD": "POST"},
+        {"HTTP_ACCEPT": HTML, "REQUEST_METHOD": "HEAD"},
+        # Chromium, Safari of old, Internet Explorer, lynx, w3m
+        {
+            "HTTP_ACCEPT": "text/html,application/xml;q=0.9,image/avif,application/signed-exchange;v=b3;q=0.7,*/*;q=0.8"
+        },
+        {
+            "HTTP_ACCEPT": "application/xml,application/xhtml+xml,text/html;q=0.9,text/plain;q=0.8,image/png,*/*;q=0.5"
+        },
+        {"HTTP_ACCEPT": "text/html, application/xhtml+xml, */*"},
+        {"HTTP_ACCEPT": "text/html, text/plain, text/sgml, text/css, application/xhtml+xml, */*;q=0.01"},
+        {"HTTP_ACCEPT": "text/html, text/*;q=0.5, image/*, application/*;q=0.5"},
     ],
 )
 def test_a_person_is_recognised(environ: dict[str, Any]) -> None:
@@ -43,6 +57,30 @@ def test_a_person_is_recognised(environ: dict[str, Any]) -> None:
         {"HTTP_ACCEPT": HTML, "HTTP_UPGRADE": "websocket"},
         {**NAVIGATION, "HTTP_SEC_PURPOSE": "prefetch;prerender"},
         {**NAVIGATION, "HTTP_PURPOSE": "prefetch"},
+        {**NAVIGATION, "HTTP_X_PURPOSE": "preview"},
+        {**NAVIGATION, "HTTP_X_SEC_PURPOSE": "prefetch"},
+        {**NAVIGATION, "HTTP_X_MOZ": "prefetch"},
+        {**NAVIGATION, "HTTP_NEXT_ROUTER_PREFETCH": "1"},
+        {"HTTP_ACCEPT": HTML, "HTTP_AUTHORIZATION": "Basic eDp5"},
+        {"HTTP_ACCEPT": HTML, "HTTP_AUTHORIZATION": ""},
+        *(
+            {"HTTP_ACCEPT": HTML, "REQUEST_METHOD": method}
+            for method in ("PUT", "DELETE", "PROPFIND", "OPTIONS", "get")
+        ),
+        # pip, feed readers, fetch of JSON, what is malformed or not wanted
+        {
+            "HTTP_ACCEPT": "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, "
+            "text/html; q=0.01"
+        },
+        {"HTTP_ACCEPT": "application/rss+xml, application/atom+xml;q=0.9, text/html;q=0.1"},
+        {"HTTP_ACCEPT": "application/atom+xml, application/rss+xml, text/html"},
+        {"HTTP_ACCEPT": "application/rss+xml, application/rdf+xml, application/xml;q=0.9, text/html;q=0.7"},
+        {"HTTP_ACCEPT": "text/html, application/json"},
+        {"HTTP_ACCEPT": "text/calendar, text/html;q=0.9"},
+        {"HTTP_ACCEPT": "text/html;q=0"},
+        {"HTTP_ACCEPT": "text/html;q=nan"},
+        {"HTTP_ACCEPT": "text/htmlx, x/text/html"},
+        {"HTTP_ACCEPT": "," * 3000 + HTML},
     ],
 )
 def test_a_program_is_recognised(environ: dict[str, Any]) -> None:
