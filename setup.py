@@ -19,11 +19,13 @@ RUNTIME = [
 SQL = ["SQLAlchemy>=1.4.54,<3"]
 # 5.3.0 insists on a PyJWT older than ours.
 REDIS = ["redis>=5.2,!=5.3.0"]
+JMESPATH = ["jmespath>=1.0"]
 DEMO = ["gunicorn>=27", "PasteDeploy>=3.1", "oidc-provider-mock>=0.3,<0.4", *SQL]
 # What the in-process tests need. Wheels are there for every version of Python that is claimed (make test-pythons).
 TEST_CORE = [
     *DEMO,
     *REDIS,
+    *JMESPATH,
     "ada-url>=1.15",
     "django-oauth-toolkit>=3.4,<4",
     "hypothesis>=6.100",
@@ -83,6 +85,7 @@ setup(
     extras_require={
         "sql": SQL,
         "redis": REDIS,
+        "jmespath": JMESPATH,
         "demo": DEMO,
         "test": TEST,
         "test-core": TEST_CORE,

@@ -21,7 +21,11 @@ SETUP = metadata(str(ROOT / "setup.py"))
 _PYTHON = "Programming Language :: Python :: "
 RUNTIME = {canonicalize_name(Requirement(line).name): Requirement(line) for line in SETUP["install_requires"]}
 #: An extra, and the part of the package that may import what it brings.
-EXTRAS = {"sql": ("sql/", "identity/", "session/stores/sql.py"), "redis": ("session/stores/redis/",)}
+EXTRAS = {
+    "sql": ("sql/", "identity/", "session/stores/sql.py"),
+    "redis": ("session/stores/redis/",),
+    "jmespath": ("settings/jmes_path.py",),
+}
 
 
 def imported(tree: ast.Module) -> Iterator[str]:

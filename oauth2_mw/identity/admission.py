@@ -189,7 +189,7 @@ def _without_unknown_groups(provider: ProviderSettings, unknown: frozenset[str])
     source = provider.attribute_map.get("groups")
     if provider.group_sync != "always" or source is None:
         return provider
-    is_unknown = any(path.root in unknown for path in alternatives(source))
+    is_unknown = any(not unknown.isdisjoint(path.roots) for path in alternatives(source))
     return replace(provider, group_sync="first") if is_unknown else provider
 
 

@@ -42,7 +42,7 @@ def claims_elsewhere(provider: ProviderSettings, field: str, claims: Mapping[str
     source, names = provider.attribute_map.get(field), claims.get("_claim_names")
     if source is None or source.get(claims) is not None or not isinstance(names, Mapping):
         return []
-    roots = [path.root for path in alternatives(source) if path.root in names]
+    roots = sorted(root for path in alternatives(source) for root in path.roots if root in names)
     return (
         [f"_claim_names says that {roots[0]} is to be had elsewhere, which is not followed"] if roots else []
     )
@@ -51,7 +51,11 @@ def claims_elsewhere(provider: ProviderSettings, field: str, claims: Mapping[str
 def approval_link(provider: ProviderSettings) -> str | None:
     """Return where somebody asks their organizations at GitHub to approve this application, if groups are read."""
     source = provider.attribute_map.get("groups")
-    if provider.quirk != "github" or source is None or all(p.root != "groups" for p in alternatives(source)):
+    if (
+        provider.quirk != "github"
+        or source is None
+        or all("groups" not in p.roots for p in alternatives(source))
+    ):
         return None
     origin = origin_of(provider.authorization_endpoint or "")
     return f"{origin}/settings/connections/applications/{quote(provider.client_id, safe='')}"

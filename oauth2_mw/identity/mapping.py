@@ -110,7 +110,7 @@ def without_groups(
         if name != "groups"
         for path in alternatives(each)
     ]
-    roots = {path.root for path in (provider.subject, *others, *read)}
+    roots = {root for path in (provider.subject, *others, *read) for root in path.roots}
     if not _can_be_restored(source) or source.root in roots:
         return claims
     return {name: value for name, value in claims.items() if name != source.root}
@@ -145,6 +145,8 @@ def unusable_attributes(
     for name, source in provider.attribute_map.items():
         yield from (f"{name}: {sentence}" for sentence in claims_elsewhere(provider, name, claims))
         value, path = source.get(claims), source.chosen(claims).text
+        problems = [(each.text, each.problem(claims)) for each in alternatives(source)]
+        yield from (f"{name}: {text}: {problem}" for text, problem in problems if problem is not None)
         if value in (None, "", [], ()):
             continue
         if name != "groups":

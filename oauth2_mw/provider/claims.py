@@ -282,11 +282,12 @@ class ClaimsReader:
         """Return whether *known* lacks a claim that userinfo might give."""
         known = self._with_verification(known)
         elsewhere = names_elsewhere(self._provider, known)
-        return any(path.root not in elsewhere and path.get(known) is None for path in wanted)
+        return any(not path.roots <= elsewhere and not path.is_settled(known) for path in wanted)
 
     def _wanted_and_absent(self, known: Mapping[str, Any]) -> frozenset[str]:
         """Return the names of claims that settings refer to, and that *known* lacks."""
-        return frozenset(path.root for path in self._needed() | self._wishes if path.get(known) is None)
+        wanted = self._needed() | self._wishes
+        return frozenset(root for path in wanted if not path.is_settled(known) for root in path.roots)
 
     def _go_on_without_userinfo(self, error: _Failure, known: Mapping[str, Any]) -> None:
         """Note in the audit log that userinfo cannot be used, or raise *error* again.
@@ -320,12 +321,11 @@ class ClaimsReader:
             get=lambda url: get_resource(self._transport, url, response.access_token),
             below_userinfo=lambda path: below(metadata.endpoint("userinfo_endpoint"), path),
         )
-        needed = {path.root for path in self._needed()}
+        needed = {root for path in self._needed() for root in path.roots}
         # A further address is asked for the second of several paths as well: userinfo would have given it anyway.
         maps = self._provider.attribute_map.values() if self._provider.has_written_map else ()
-        wished = {
-            path.root for path in (*self._wishes, *(each for source in maps for each in alternatives(source)))
-        }
+        wishes = (*self._wishes, *(each for source in maps for each in alternatives(source)))
+        wished = {root for path in wishes for root in path.roots}
         return further_claims(known, access, needed=needed, wished=wished, before=before)
 
     def _userinfo(

@@ -132,7 +132,7 @@ class TokenRefresher:
         kept = sorted(
             path.text
             for path in provider.deciding_claims
-            if path.root not in session.from_userinfo and path.get(known) is not None
+            if not path.roots <= {*session.from_userinfo} and path.get(known) is not None
         )
         if not kept or provider.name in self._told:
             return

@@ -15,7 +15,8 @@ from oauth2_mw.boundary import contains_control
 from oauth2_mw.settings.text import shown
 
 _MAX_DEPTH = 20
-_MAX_PATH_LENGTH = 512
+#: characters, of a path or an expression
+MAX_PATH_LENGTH = 512
 _KEYS = re.compile(r"keys\((.*)\)")
 _INDEX = re.compile(r"\[([0-9]{1,4}|\*)\]")
 _PLAIN_SEGMENT = re.compile(r"[^.\[\]\"\\\s=()*]+")
@@ -49,7 +50,7 @@ class AttributePath:
 
         :raises ValueError: if it is not valid, or deeper than 20 steps.
         """
-        if len(text) > _MAX_PATH_LENGTH or contains_control(text):
+        if len(text) > MAX_PATH_LENGTH or contains_control(text):
             raise ValueError("a path into the provider's claims is one line of at most 512 characters")
         keys = _KEYS.fullmatch(text)
         inner = keys[1] if keys is not None else text
@@ -65,6 +66,11 @@ class AttributePath:
     def root(self) -> str:
         """The name of the first claim on the path."""
         return str(self.segments[0])
+
+    @property
+    def roots(self) -> frozenset[str]:
+        """The names of all claims that are read."""
+        return frozenset({self.root})
 
     @property
     def leads_to_many(self) -> bool:
@@ -83,6 +89,14 @@ class AttributePath:
         if self.leads_to_many:
             return tuple(values) or None
         return values[0] if values else None
+
+    def is_settled(self, claims: Mapping[str, Any]) -> bool:
+        """Return whether no further claim could change the value."""
+        return self.get(claims) is not None
+
+    def problem(self, claims: Mapping[str, Any]) -> str | None:  # noqa: ARG002, as JmesPath has it
+        """Return why there is no value although there should be one, or ``None``."""
+        return None
 
     def chosen(self, claims: Mapping[str, Any]) -> AttributePath:  # noqa: ARG002, as FirstOf has it
         """Return this path: of several, the one that :meth:`FirstOf.get` reads its value from."""

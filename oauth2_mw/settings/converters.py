@@ -15,6 +15,7 @@ from typing import Any
 
 from oauth2_mw.boundary import contains_control
 from oauth2_mw.encoding import json_type
+from oauth2_mw.settings import jmes_path
 from oauth2_mw.settings.attribute_path import AttributePath, FirstOf, Source
 from oauth2_mw.settings.grammar import Secret, parse_duration
 from oauth2_mw.settings.text import did_you_mean, shown, split_words
@@ -303,9 +304,15 @@ def attribute_map(text: str, _base: Path) -> Mapping[str, Source]:
 
 def _source(name: str, written: str | list[str]) -> Source:
     if isinstance(written, str):
-        return _single(name, AttributePath.parse(written))
-    paths = dict.fromkeys(_single(name, AttributePath.parse(path)) for path in written)
+        return _path(name, written)
+    paths = dict.fromkeys(_path(name, path) for path in written)
     return FirstOf(tuple(paths)) if len(paths) > 1 else next(iter(paths))
+
+
+def _path(name: str, text: str) -> AttributePath:
+    if text.startswith(jmes_path.PREFIX):
+        return jmes_path.JmesPath.parse(text)
+    return _single(name, AttributePath.parse(text))
 
 
 def _single(name: str, path: AttributePath) -> AttributePath:

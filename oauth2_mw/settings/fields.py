@@ -371,7 +371,8 @@ FIELDS: tuple[Field, ...] = (
         "attribute_map",
         converters.attribute_map,
         "JSON object, local field -> provider's field: the local fields are username, name, email, phone, comment and "
-        "groups; the provider's may be paths like a.b, a[0].b, a[*].b, keys(a) or a quoted segment, or a list of them.",
+        "groups; the provider's may be paths like a.b, a[0].b, a[*].b, keys(a) or a quoted segment, "
+        "jmespath:EXPRESSION (an extra), or a list of them.",
         default=None,
         note="the standard claims with an issuer; username, name, email and phone without",
     ),

@@ -203,7 +203,7 @@ def _add_groups_scope(section: Section, environ: Mapping[str, str]) -> None:
         *(term.claim()[0] for term in terms if term.field == "claim"),
         *environ_keys.claim_paths(environ),
     ]
-    if any(path.root == "groups" for path in paths):
+    if any("groups" in path.roots for path in paths):
         section.values["scope"] = (*section["scope"], scope)
 
 
