@@ -20,6 +20,7 @@ from oauth2_mw.provider.endpoints.client_authentication import ClientAuthenticat
 from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.token import redeem_code
 from oauth2_mw.provider.endpoints.userinfo import fetch_userinfo
+from oauth2_mw.provider.further_sources import FURTHER_SOURCES, Access
 from oauth2_mw.provider.http import documents as reader
 from oauth2_mw.provider.http.messages import Response
 from oauth2_mw.provider.jose.jwks import ALGORITHMS, parse_key_set
@@ -295,3 +296,21 @@ def userinfo(data: bytes) -> None:
                 assert isinstance(found, dict)
                 assert all(isinstance(name, str) for name in found)
                 AttributePath.parse("a[0].b").get(found)
+    _further(data)
+
+
+def _further(data: bytes) -> None:
+    """An answer of a further address gives claims or an error that can be logged, whichever address it is."""
+    access = Access(
+        provider_settings(issuer="https://login.microsoftonline.com/t/v2.0"),
+        get=FixedTransport(response(data)).get_json,
+        below_userinfo=lambda path: f"{ISSUER}/userinfo{path}",
+    )
+    for source in (each for sources in FURTHER_SOURCES.values() for each in sources):
+        try:
+            found = source.ask({"email": "jane@example.com"}, access)
+        except (ProviderError, ProviderUnavailableError) as error:
+            assert error.detail.isprintable()
+        else:
+            assert found.claims.keys() <= source.gives
+            assert all(isinstance(each, str) for each in found.claims.get("groups", ()))
