@@ -14,7 +14,9 @@ from oauth2_mw.identity.model import Identity
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.settings.warnings import warnings
-from tests.support.settings.minimal import oidc, problems, service
+from tests.support.hosts.guarded import guarded
+from tests.support.providers.standin import StandIn
+from tests.support.settings.minimal import CLIENT_SECRET, oidc, problems, service
 from tests.support.settings.people import NOW
 
 ISSUERS = {"corp": "https://corp.example", "partner": "https://partner.example"}
@@ -207,3 +209,27 @@ def test_what_linking_means_is_put_in_words() -> None:
     found = [line for line in warnings(Settings.from_mapping(link_settings())) if "link_by" in line]
     assert len(found) == 1
     assert "each provider decides by its word alone" in found[0]
+
+
+# The whole way
+
+
+def test_two_sign_ins_of_one_person_at_two_providers_are_one_user_to_the_application(tmp_path: Path) -> None:
+    with StandIn(client_id="app") as corp, StandIn(client_id="app") as partner:
+        for number, provider in enumerate((corp, partner)):
+            provider.userinfo = {"sub": f"{number}", "preferred_username": "jane", **PROVEN}
+            provider.claims = {"sub": f"{number}", "preferred_username": "jane", **PROVEN}
+        providers = {
+            f"provider:{name}": {"issuer": each.issuer, "client_id": "app", "client_secret": CLIENT_SECRET}
+            for name, each in (("corp", corp), ("partner", partner))
+        }
+        url = f"sqlite:///{tmp_path}/users.db"
+        keys = {"client_id": None, "client_secret": None, "directory": url, "link_by": "verified_email"}
+        with guarded(**keys, **providers) as site:
+            for name in ("corp", "partner"):
+                site.browser().navigate(f"{site.url}/auth/oauth2/login/{name}/")
+        (user,) = Directory(Secret.literal(url)).users()
+        identities = [seen["Identity"] for seen in site.app.seen]
+        assert [each.provider for each in identities] == ["corp", "partner"]
+        assert {each.id for each in identities} == {user.id}
+        assert [line for line in site.audit if "event=user_linked" in line]
