@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from oauth2_mw.audit import audit
 from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.identity import enrolment
+from oauth2_mw.identity.last_sign_ins import LastSignIn, LastSignInTable
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import User, user_key
 from oauth2_mw.identity.users import PAGE, UserTable
@@ -47,6 +48,7 @@ class Directory:
         self.database = self._db = Database(url)
         self._users = UserTable(self._db)
         self._links = LinkTable(self._db)
+        self._last_sign_ins = LastSignInTable(self._db)
 
     def find(self, issuer: str, subject: str) -> User | None:
         """Return the user whom the pair signs in, as their own or by a link, disabled or not; or ``None``."""
@@ -86,6 +88,17 @@ class Directory:
         with self._db.reading() as connection:
             return self._select_one(connection, self._users.has_id(user_id))
 
+    def user_and_last_sign_in(
+        self, connection: Connection, app: str, user_id: str
+    ) -> tuple[User | None, LastSignIn | None]:
+        """Return the user of that id, disabled or not, and what their last sign-in to an application left.
+
+        :param connection: a transaction of the caller.
+        :param app: the application's ``public_url``.
+        """
+        user = self._select_one(connection, self._users.has_id(user_id))
+        return user, self._last_sign_ins.find(connection, app, user_id)
+
     def find_by_name(self, username: str) -> User | None:
         """Return the user to whom that name was given, also if they have another one now, or ``None``."""
         with self._db.reading() as connection:
@@ -115,6 +128,7 @@ class Directory:
         proven: str | None = None,
         links: bool = False,
         unsigned_name: str | None = None,
+        left: LastSignIn | None = None,
     ) -> User:
         """Record that (*issuer*, *subject*) has just signed in, and return the user as it is now.
 
@@ -129,6 +143,7 @@ class Directory:
         :param proven: the address that the sign-in proves (:func:`~oauth2_mw.identity.verification.proven_address`).
         :param links: whether an unknown person is linked to the user whom :meth:`find_by_address` finds by it.
         :param unsigned_name: the name of a new user to whom the sign-in gave none.
+        :param left: what is kept of this sign-in for requests with a personal token, where there are any.
         :raises AccessDeniedError: ``user_unknown``, ``user_disabled``; at the first sign-in also ``username_taken``
             and ``bad_username``.
         :raises ProviderError: ``bad_subject``, ``bad_attribute``: a value cannot be stored.
@@ -165,6 +180,8 @@ class Directory:
                 refused = enrolment.refresh(
                     self._users, connection, provider, row, attributes, now, proven=proven
                 )
+            if left is not None:
+                self._last_sign_ins.put(connection, row.id, left)
             user = self._users.select(connection, self._users.has_id(row.id), created=created)[0]
         if linked:
             audit(

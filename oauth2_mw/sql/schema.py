@@ -67,6 +67,17 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "UPDATE oauth2_mw_users SET email_key = lower(email)",
         "CREATE INDEX oauth2_mw_users_email ON oauth2_mw_users (email_key) WHERE email_key IS NOT NULL",
     ),
+    (
+        # digest: SHA-256 of the token. paths: path rules with blanks between them.
+        "CREATE TABLE oauth2_mw_personal_tokens (id TEXT NOT NULL PRIMARY KEY, app TEXT NOT NULL, "
+        "user_id TEXT NOT NULL, digest TEXT NOT NULL, name TEXT NOT NULL, paths TEXT NOT NULL, "
+        "read_only BIGINT NOT NULL, created_at BIGINT NOT NULL, expires BIGINT NOT NULL, used_at BIGINT)",
+        "CREATE INDEX oauth2_mw_personal_tokens_user ON oauth2_mw_personal_tokens (user_id)",
+        "CREATE INDEX oauth2_mw_personal_tokens_expires ON oauth2_mw_personal_tokens (expires)",
+        "CREATE TABLE oauth2_mw_last_sign_ins (app TEXT NOT NULL, user_id TEXT NOT NULL, "
+        "provider TEXT NOT NULL, issuer TEXT NOT NULL, subject TEXT NOT NULL, claims TEXT NOT NULL, "
+        "seen_at BIGINT NOT NULL, PRIMARY KEY (app, user_id))",
+    ),
 )
 _ROW_ID = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGSERIAL PRIMARY KEY"}
 NEWEST = len(_MIGRATIONS)
@@ -83,6 +94,8 @@ _COLUMNS = {
     "sessions": "app session_id data summary | version seen expires lease",
     "session_indexes": "app name session_id |",
     "links": "user_key user_id issuer subject | linked_at",
+    "personal_tokens": "id app user_id digest name paths | read_only created_at expires used_at",
+    "last_sign_ins": "app user_id provider issuer subject claims | seen_at",
 }
 
 
@@ -99,6 +112,8 @@ class Tables:
     sessions: TableClause
     session_indexes: TableClause
     links: TableClause
+    personal_tokens: TableClause
+    last_sign_ins: TableClause
 
 
 def tables() -> Tables:
