@@ -26,7 +26,14 @@ from oauth2_mw.settings.model import Settings
 Environ = dict[str, Any]
 
 #: (variant, measured against, the most that the ratio may be)
-GOALS = (("opened", "opened limit", 3.0), ("sealed", "sealed limit", 2.0), ("public", "opened limit", 1.0))
+GOALS = (
+    ("opened", "opened limit", 3.0),
+    ("sealed", "sealed limit", 2.0),
+    ("public", "opened limit", 1.0),
+    ("10 rules", "opened", 1.5),
+    ("100 rules", "opened", 1.5),
+    ("1000 rules", "opened", 1.5),
+)
 SETTINGS = {
     "public_url": "https://app.example",
     "secret_keys": "FL9BPkFxvGWLCCcEkVJqIcv0-wfGKfNpDMnRyXsyXlw",
@@ -97,6 +104,12 @@ def environ_of(cookie: str, *, path: str = "/reports/2026") -> Environ:
     }
 
 
+def rules(count: int) -> str:
+    """Return rules of which the last decides about the path that is measured."""
+    others = [f"required /app/{number}/ if group:admins" for number in range(count - 1)]
+    return "\n".join([*others, "required /reports/"])
+
+
 def variants() -> dict[str, tuple[Callable[[Environ, Any], object], Environ]]:
     """Return what is measured: name -> (callable, the environ that each call gets a copy of)."""
     middleware = OAuth2Middleware(null_app, Settings.from_mapping(SETTINGS))
@@ -117,6 +130,10 @@ def variants() -> dict[str, tuple[Callable[[Environ, Any], object], Environ]]:
     cookie = header.partition(";")[0].partition("=")[2]
     current = sessions.resolve(header.partition(";")[0])
     assert current is not None and current.session is not None
+    ruled = {}
+    for count in (10, 100, 1000):
+        settings = Settings.from_mapping({**SETTINGS, "access": {"rules": rules(count)}})
+        ruled[f"{count} rules"] = (OAuth2Middleware(null_app, settings), environ_of(cookie))
     limit = Limit(null_app, current.session.to_payload())
 
     opened = sessions._cache
@@ -132,6 +149,7 @@ def variants() -> dict[str, tuple[Callable[[Environ, Any], object], Environ]]:
         "opened": (middleware, environ_of(cookie)),
         "sealed limit": (limit.sealed, environ_of(limit.cookie)),
         "sealed": (unopened, environ_of(cookie)),
+        **ruled,
         "public": (middleware, environ_of(cookie, path="/static/app.css")),
     }
 

@@ -70,6 +70,8 @@ class OAuth2Middleware:
             protect=settings.protect,
             odd_paths=settings.odd_paths,
         )
+        self._find_rule = self._rules.find
+        self._tells_methods_apart = self._rules.tells_methods_apart
         self._app_schemes = settings.app_schemes
         self._turns_401 = settings.protect == "on-401"
         self._preflight = settings.preflight
@@ -102,7 +104,12 @@ class OAuth2Middleware:
             return self._serve_own(environ, start_response, path[len(self._own_path) :])
         if is_mounted_here and path in self._callbacks:
             return self._serve_own(environ, start_response, self._callbacks[path])
-        rule = self._deciding_rule(environ, path) if is_mounted_here else self._rules.odd
+        if not is_mounted_here:
+            rule = self._rules.odd
+        elif self._tells_methods_apart:
+            rule = self._rule_of_every_method(environ, path)
+        else:
+            rule = self._find_rule(path)
         if rule.effect == "public" or (rule.effect == "delegated" and self._is_for_app(environ)):
             return self._serve_public(environ, start_response)
         if rule.effect == "denied":
@@ -128,13 +135,10 @@ class OAuth2Middleware:
             return self._serve_nobody(environ, start_response, current)
         return _refuse(self._site().challenge(environ, current), environ, start_response)
 
-    def _deciding_rule(self, environ: WSGIEnvironment, path: str) -> Rule:
-        method = environ.get("REQUEST_METHOD", "GET")
-        if self._rules.tells_methods_apart:
-            overrides = [environ[key].strip().upper() for key in METHOD_OVERRIDES if key in environ]
-            if overrides:
-                return self._rules.find_all(path, (method, *overrides))
-        return self._rules.find(path, method)
+    def _rule_of_every_method(self, environ: WSGIEnvironment, path: str) -> Rule:
+        """Return what decides about a request, whichever of its methods the application goes by."""
+        overrides = [environ[key].strip().upper() for key in METHOD_OVERRIDES if key in environ]
+        return self._rules.find_all(path, [environ.get("REQUEST_METHOD", "GET"), *overrides])
 
     def _is_for_app(self, environ: WSGIEnvironment) -> bool:
         """Return whether a request carries a credential of the application's own."""

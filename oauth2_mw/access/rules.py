@@ -168,11 +168,11 @@ class AccessRules:
         #: whether some rule is about some methods alone, so that the headers that override a method count too
         self.tells_methods_apart = any(methods for methods, _ in candidates)
 
-    def find(self, path: str, method: str) -> Rule:
+    def find(self, path: str, method: str = "") -> Rule:
         """Return what decides about a request. Neither its query nor its host has a say.
 
         :param path: ``PATH_INFO`` as it came, a native string (PEP 3333).
-        :param method: compared with its case.
+        :param method: compared with its case; where no rule is about some methods alone, any will do.
         """
         rule = self._match(path, method)
         if rule.is_plain and not self._refuses_odd:
