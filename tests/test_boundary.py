@@ -884,7 +884,23 @@ def test_every_request_is_sent_back_to_itself_or_nowhere(lead: str, rest: str, q
         event("kept" if kept is not None else "lost")
 
 
+def test_of_several_raw_addresses_the_first_that_fits_counts() -> None:
+    assert asked_at("", "/a/b", raw_uris=("/a%2Fb", "/a/b")) == "/a%2Fb"
+    assert asked_at("", "/a/b", raw_uris=("/a/b", "/a%2Fb")) == "/a/b"
+
+
+def test_the_mount_itself_is_its_front_page() -> None:
+    assert asked_at("/core", "") == "/core/"
+    assert asked_at("/core", "", "a=b") == "/core/?a=b"
+    assert asked_at("", "") == "/"
+
+
+def test_what_is_not_encoded_was_asked_by_no_browser() -> None:
+    assert asked_destination("/core/\u00e9", mount="/core", own_prefix="/core/auth/oauth2") is None
+
+
 def test_an_address_of_8192_characters_is_the_longest_that_is_kept() -> None:
+    assert MAX_ASKED == 8192
     longest = "/" + "a" * (MAX_ASKED - 3)
     assert asked_at("", longest, "x") == longest + "?x"
     assert asked_at("", longest, "xy") is None
@@ -1072,6 +1088,7 @@ def test_every_reading_of_an_odd_path_is_found(path: str, readings: set[str]) ->
         "/%00",
         "/%5c",
         "/\xef\xbc\x8e",
+        "/\u00b5//".encode().decode("latin-1"),
         "/a/ /b",
         "/%ff//",
         "/a//%3fb",
