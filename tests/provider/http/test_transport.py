@@ -20,9 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 from urllib3.util import connection as connecting
+from urllib3.util import retry as retrying
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.observe import quiet_libraries
@@ -469,7 +471,7 @@ def test_a_connection_that_is_refused_is_tried_again_for_a_get_alone(
     connects: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr(retrying, "time", SimpleNamespace(sleep=pauses.append))
     with pytest.raises(ProviderUnavailableError):
         Transport().post_form("http://127.0.0.1:9/", body="a=b", limit=10)
     assert (len(connects), pauses) == (1, [])
