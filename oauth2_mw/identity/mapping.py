@@ -143,7 +143,9 @@ def unusable_attributes(
     :param attributes: what :func:`map_claims` made of *claims*.
     """
     for name, source in provider.attribute_map.items():
-        yield from (f"{name}: {sentence}" for sentence in claims_elsewhere(provider, name, claims))
+        if provider.has_written_map:
+            # Our own map names claims that few providers have.
+            yield from (f"{name}: {sentence}" for sentence in claims_elsewhere(provider, name, claims))
         value, path = source.get(claims), source.chosen(claims).text
         problems = [(each.text, each.problem(claims)) for each in alternatives(source)]
         yield from (f"{name}: {text}: {problem}" for text, problem in problems if problem is not None)
