@@ -299,7 +299,8 @@ def _check_application(environ: Mapping[str, Any], cookies: Cookies, *, signed_i
     identity = environ.get("oauth2_mw.identity")
     assert (identity is not None) <= signed_in
     if identity is None:
-        theirs = [key for key in environ if _says_who(key) and key != "oauth2_mw.urls"]
+        ours = ("oauth2_mw.urls", "oauth2_mw.hidden_authorization")
+        theirs = [key for key in environ if _says_who(key) and key not in ours]
         assert not theirs, "somebody else says who it is"
     else:
         assert environ["REMOTE_USER"] == identity.username == "jane"
