@@ -23,7 +23,8 @@ def check_rules(access: Section, main: Section, providers: Mapping[str, Section]
     _check_reachable(access, rules, main["public_paths"] or ())
     _check_public_paths(main, rules)
     for number, rule in enumerate(rules, start=1):
-        for problem in _unknowable(rule, main, providers):
+        # With every provider switched off nobody enters, and nothing needs to be known.
+        for problem in _unknowable(rule, main, providers) if providers else ():
             access.add_problem("rules", f"rule {number} ({rule.text}): {problem}")
         if rule.effect == "delegated" and main.is_valid("strip_authorization", "app_schemes"):
             stripped = main["strip_authorization"]
@@ -86,13 +87,29 @@ def _check_public_paths(main: Section, rules: tuple[AccessRule, ...]) -> None:
 
 def _unknowable(rule: AccessRule, main: Section, providers: Mapping[str, Section]) -> Iterator[str]:
     """Yield what keeps terms of the rule from ever being known."""
+    has_directory = main["directory"] is not None or not main.is_valid("directory")
     for term in rule.terms():
-        if term.field == "organization" and main["directory"] is None and main.is_valid("directory"):
-            yield f"{term} needs a directory: set directory in [oauth2_mw], or take it out"
-        elif term.field == "provider" and term.value not in providers:
-            yield f"there is no enabled provider {term.value}{did_you_mean(term.value, providers)}"
-        elif term.field == "acr" and all(section["issuer"] is None for section in providers.values()):
-            yield f"{term} is in ID tokens alone, and no provider has an issuer"
+        match term.field:
+            case "organization" if not has_directory:
+                yield f"{term} needs a directory: set directory in [oauth2_mw], or take it out"
+            case "group" if not has_directory and not any(
+                _maps(each, "groups") for each in providers.values()
+            ):
+                yield f"{term} is never known: map groups in attribute_map, or set directory in [oauth2_mw]"
+            case "provider" if term.value not in providers:
+                yield f"there is no enabled provider {term.value}{did_you_mean(term.value, providers)}"
+            case "acr" if all(each["issuer"] is None for each in providers.values()):
+                yield f"{term} is in ID tokens alone, and no provider has an issuer"
+            case "email" | "email_domain" if not any(map(_gives_addresses, providers.values())):
+                yield f"{term} never holds: map email in attribute_map, and take email_verified = never out"
+
+
+def _gives_addresses(section: Section) -> bool:
+    return section["email_verified"] != "never" and _maps(section, "email")
+
+
+def _maps(section: Section, field: str) -> bool:
+    return field in (section["attribute_map"] or {}) or not section.is_valid("attribute_map")
 
 
 def laxer_for_other_methods(rules: tuple[AccessRule, ...], protect: str) -> Iterator[tuple[AccessRule, str]]:

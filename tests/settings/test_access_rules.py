@@ -187,6 +187,17 @@ def test_not_everything_can_be_public(paths: str) -> None:
             {"strip_authorization": "all"},
             "sees no such Authorization under strip_authorization = all",
         ),
+        (
+            "required /x if email:a@b.example",
+            {"attribute_map": '{"username": "sub"}'},
+            "never holds: map email",
+        ),
+        (
+            "required /x if email_domain:b.example",
+            {"email_verified": "never"},
+            "take email_verified = never out",
+        ),
+        ("required /x if group:a", {"attribute_map": '{"username": "sub"}'}, "is never known: map groups"),
         ("delegated /x", {"app_schemes": "Basic"}, "under strip_authorization = basic"),
     ],
 )
@@ -194,6 +205,10 @@ def test_rules_that_mean_nothing_are_told(rules: str, keys: dict[str, Any], says
     (found,) = problems(access={"rules": rules}, **keys)
     assert says in found
     assert found.startswith("[access] rules: ")
+
+
+def test_with_every_provider_switched_off_nothing_needs_to_be_known() -> None:
+    make_settings(enabled=False, access={"rules": "required /x if group:a and acr:b and email:a@b.example"})
 
 
 def test_acr_needs_an_issuer() -> None:
