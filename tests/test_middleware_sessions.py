@@ -208,6 +208,19 @@ def test_a_script_name_that_is_another_is_never_ours(script: str) -> None:
     assert call(middleware, environ_for("/open", SCRIPT_NAME="/core")).status == 200
 
 
+def test_a_callback_outside_the_prefix_is_ours_where_the_application_is_mounted() -> None:
+    app = App()
+    middleware = guard(
+        app, public_url="https://app.example/core", callback_path="/old/done", protect="optional"
+    )
+    assert call(middleware, environ_for("/old/done", SCRIPT_NAME="/core")).status == 400
+    assert call(middleware, environ_for("/old/done", SCRIPT_NAME="/other")).status == 401
+    assert app.environ == {}
+    for path in ("/old/done/", "/old"):
+        assert call(middleware, environ_for(path, SCRIPT_NAME="/core")).status == 200
+        assert app.environ["PATH_INFO"] == path
+
+
 # How it starts
 
 
