@@ -178,21 +178,27 @@ class AccessRules:
         if rule.is_plain and not self._refuses_odd:
             # Few paths are odd, and this is the most that is asked of one: the costly question comes last.
             return rule
-        if not path or not is_ambiguous_path(path):
+        if not path:
+            # Where the slash after the mount is missing; to most applications that is the front page.
+            return rule.joined(self._match("/", method))
+        if not is_ambiguous_path(path):
             return rule
         if not path.startswith(self._odd_paths):
             return self.odd
-        readings = path_readings(path)
+        readings = sorted(path_readings(path))
         return reduce(Rule.joined, [self._match(each, method) for each in readings]) if readings else self.odd
 
     def find_all(self, path: str, methods: Iterable[str]) -> Rule:
-        """Return what decides about a request that an application may take for one of several methods."""
-        return reduce(Rule.joined, [self.find(path, method) for method in methods])
+        """Return what decides about a request that an application may take for one of several methods.
+
+        Each counts as it is written and in capitals, which is how most applications read it.
+        """
+        spellings = dict.fromkeys(each for method in methods for each in (method, method.upper()))
+        return reduce(Rule.joined, [self.find(path, method) for method in spellings])
 
     def _match(self, path: str, method: str) -> Rule:
         node = self._root
         candidates = node.ends_here
-        # The empty path is ``/`` without its slash.
         for segment in path.split("/")[1:]:
             child = node.children.get(segment)
             if child is None:
@@ -223,7 +229,8 @@ def public_rules(paths: Iterable[PathRule]) -> list[AccessRule]:
 def _for_odd_paths(written: Sequence[AccessRule], rules: Sequence[Rule], default: Rule) -> Rule:
     """Return what decides about a path that matches no rule because it can be read in several ways.
 
-    Where some rule asks for more than the one that matches last, such a path could be a way round it.
+    Where some rule asks for more than the one that matches last, or for more than a sign-in, such a path could be a
+    way round it.
     """
     everything = (
         rule
@@ -231,7 +238,8 @@ def _for_odd_paths(written: Sequence[AccessRule], rules: Sequence[Rule], default
         if not each.methods and any(path.text == "/" for path in each.paths)
     )
     last = next(everything, default)
-    is_stricter = any(rule.has_conditions or rule.strictness > last.strictness for rule in rules)
+    strictness = min(last.strictness, EFFECTS.index("required"))
+    is_stricter = any(rule.has_conditions or rule.strictness > strictness for rule in rules)
     return Rule(
         "denied" if is_stricter else "required",
         written=("the path can be read in several ways",),

@@ -230,6 +230,16 @@ def test_of_several_methods_each_must_let_a_request_pass() -> None:
 
 
 @pytest.mark.requirement("R-methods")
+@pytest.mark.parametrize("method", ["post", "Post", "pOST"])
+def test_a_method_in_small_letters_is_no_way_round_a_rule(method: str) -> None:
+    # Most applications read capitals; to those that do not, it is another method.
+    judge = rules("denied POST /a\nrequired /a if group:x\noptional /")
+    assert judge.find_all("/a", (method,)).effect == "denied"
+    judge = rules("public POST /a\nrequired /a if group:x")
+    assert judge.find_all("/a", (method,)).has_conditions
+
+
+@pytest.mark.requirement("R-methods")
 def test_whether_methods_count_at_all_is_known() -> None:
     assert rules("public GET /a").tells_methods_apart
     assert not rules("public /a").tells_methods_apart
@@ -269,6 +279,30 @@ def test_an_odd_path_asks_for_a_sign_in_where_no_rule_is_stricter(text: str, pro
 @pytest.mark.requirement("R-odd")
 def test_a_last_rule_with_a_condition_is_no_way_round_it() -> None:
     assert rules("required / if group:staff").find("/a//b", "GET").effect == "denied"
+
+
+@pytest.mark.requirement("R-odd")
+@pytest.mark.parametrize("path", ODD, ids=ascii)
+@pytest.mark.parametrize("text", ["public /public/\ndenied /", "required /app/\ndenied /", "denied /"])
+def test_an_odd_path_is_no_way_round_a_last_rule_that_lets_nobody_pass(text: str, path: str) -> None:
+    assert rules(text).find(path, "GET").effect == "denied"
+    assert rules(text, protect="optional").odd.effect == "denied"
+
+
+@pytest.mark.requirement("R-odd")
+@pytest.mark.parametrize("protect", ["required", "optional"])
+@pytest.mark.parametrize(
+    "text",
+    ["required /$ if group:x", "required /$ if group:x\noptional /", "denied /$ if user:jane\nrequired /"],
+)
+def test_the_empty_path_is_no_way_round_a_rule_about_the_front_page(text: str, protect: Any) -> None:
+    assert rules(text, protect=protect).find("", "GET").has_conditions
+
+
+@pytest.mark.requirement("R-odd")
+def test_the_empty_path_is_not_public_with_the_front_page() -> None:
+    assert rules("public /$").find("", "GET").effect == "required"
+    assert rules("public /$\noptional /", protect="optional").find("", "GET").effect == "optional"
 
 
 READABLE = """
