@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 #: Files of the outage page, after ``prefix``: served without looking up a session, because the store may be what has
 #: failed.
 _ASSETS = ("/static/", "/icon/")
+_CREDENTIALS = ("HTTP_COOKIE", "HTTP_AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION")
 
 
 class OAuth2Middleware:
@@ -213,7 +214,7 @@ class OAuth2Middleware:
         """Answer a preflight, or pass it on without anything that tells of a person."""
         if self._preflight == "answer":
             return _refuse(self._site().preflight(environ), environ, start_response)
-        for key in ("HTTP_COOKIE", "HTTP_AUTHORIZATION", "CONTENT_LENGTH", "CONTENT_TYPE"):
+        for key in (*_CREDENTIALS, "CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_TRANSFER_ENCODING"):
             environ.pop(key, None)
         environ["wsgi.input"] = io.BytesIO()
         return self._app(environ, start_response)
@@ -287,11 +288,16 @@ def _refuse(
 
 
 def _is_preflight(environ: WSGIEnvironment) -> bool:
-    """Return whether a browser asks what a script of another origin may send (Fetch, section 3.3.2)."""
+    """Return whether a browser asks what a script of another origin may send (Fetch, section 3.3.2).
+
+    It never overrides the method, by which an application would take the request for another.
+    """
     return (
         environ.get("REQUEST_METHOD") == "OPTIONS"
         and "HTTP_ORIGIN" in environ
         and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+        and "HTTP_UPGRADE" not in environ
+        and environ.keys().isdisjoint(METHOD_OVERRIDES)
     )
 
 

@@ -19,7 +19,7 @@ from oauth2_mw.middleware import OAuth2Middleware
 from tests.support.hosts.guarded import App, guard, sign_in
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.hosts.wsgi_thread import serve
-from tests.support.settings.minimal import ORIGIN, oidc, problems, service
+from tests.support.settings.minimal import ORIGIN, oauth, oidc, problems, service
 
 SPA = "https://spa.example"
 PERSON = {"HTTP_ACCEPT": "text/html"}
@@ -167,6 +167,15 @@ def test_no_other_origin_reads_them(origin: str | None) -> None:
     assert cors_headers(call(guard(), environ_for("/x", HTTP_ORIGIN=SPA))) == {}
 
 
+def test_a_redirect_is_read_by_nobody() -> None:
+    # A form of another origin navigates, and its answer is for no script.
+    keys = {"REQUEST_METHOD": "POST", "HTTP_ORIGIN": SPA, **PERSON}
+    middleware = guard(cors_origins=SPA, login_page=False, **oauth(issuer=None))
+    answer = call(middleware, environ_for("/x", **keys))
+    assert answer.status == 303
+    assert cors_headers(answer) == {}
+
+
 @pytest.mark.requirement("R-preflight")
 @pytest.mark.parametrize("path", ["login/", "sessions/", "logout/", "login/callback/", "nothing/"])
 def test_our_own_urls_are_read_by_no_other_origin(path: str) -> None:
@@ -234,16 +243,18 @@ def test_a_preflight_is_passed_on_without_anything_that_tells_of_a_person() -> N
     keys = {
         "HTTP_COOKIE": sign_in(middleware) + "; app=1",
         "HTTP_AUTHORIZATION": "Bearer x",
+        "REDIRECT_HTTP_AUTHORIZATION": "Bearer x",
         "CONTENT_LENGTH": "3",
         "CONTENT_TYPE": "text/plain",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "wsgi.input_terminated": True,
         "wsgi.input": io.BytesIO(b"abc"),
     }
     assert call(middleware, environ_for("/x", **PREFLIGHT, **keys)).status == 200
     seen = app.seen[-1]
     assert seen["user"] is None
     assert seen["identity"] is None
-    for key in ("HTTP_COOKIE", "HTTP_AUTHORIZATION", "CONTENT_LENGTH", "CONTENT_TYPE"):
-        assert key not in seen["environ"]
+    assert keys.keys().isdisjoint(seen["environ"])
 
 
 @pytest.mark.requirement("R-preflight")
@@ -254,6 +265,11 @@ def test_a_preflight_is_passed_on_without_anything_that_tells_of_a_person() -> N
         {"REQUEST_METHOD": "options"},
         {"HTTP_ORIGIN": None},
         {"HTTP_ACCESS_CONTROL_REQUEST_METHOD": None},
+        # No browser overrides the method of a preflight; the application would carry out another.
+        {"HTTP_X_HTTP_METHOD_OVERRIDE": "POST"},
+        {"HTTP_X_HTTP_METHOD": "DELETE"},
+        {"HTTP_X_METHOD_OVERRIDE": ""},
+        {"HTTP_UPGRADE": "websocket"},
     ],
 )
 def test_what_is_no_preflight_is_not_passed_on(changes: dict[str, str | None]) -> None:
@@ -410,6 +426,28 @@ def test_who_is_signed_in_gets_the_applications_own_401() -> None:
     answer = call(middleware, environ_for("/401", HTTP_COOKIE=sign_in(middleware), **PERSON))
     assert answer.text == "the application's own"
     assert app.seen == ["jane"]
+
+
+class Failing:
+    """A body that answers nothing and fails when it is read."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        raise OSError("the disk is full")
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_body_that_fails_before_it_answers_is_closed() -> None:
+    body = Failing()
+    middleware = guard(lambda _environ, _start_response: body, protect="on-401")
+    environ = environ_for("/", **PERSON)
+    with pytest.raises(OSError, match="the disk is full"):
+        middleware(environ, lambda *_: lambda _data: None)
+    assert body.closed == 1
 
 
 def test_a_rule_may_still_ask_for_a_sign_in() -> None:

@@ -34,10 +34,9 @@ def drop_body(environ: Mapping[str, Any], *, monotonic: Callable[[], float] = ti
     else:
         return
     end = monotonic() + PATIENCE
-    stream = environ["wsgi.input"]
     while left > 0 and monotonic() < end:
         try:
-            piece = stream.read(min(left, _PIECE))
+            piece = environ["wsgi.input"].read(min(left, _PIECE))
         except Exception:  # noqa: BLE001 - whatever a server raises when its client is gone; the answer stands anyway
             return
         if not piece:

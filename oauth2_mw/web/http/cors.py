@@ -16,8 +16,8 @@ _HEADERS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z, -]{0,1000}")
 
 
 def open_to(origins: Collection[str], environ: Mapping[str, Any], response: Response) -> Response:
-    """Let scripts of the named origins read a response; without any it stays as it is."""
-    if not origins:
+    """Let scripts of the named origins read a refusal; without any it stays as it is, and so does a redirect."""
+    if not origins or response.status_int < 400:
         return response
     origin = environ.get("HTTP_ORIGIN")
     return responses.open_to_origin(response, origin if origin in origins else None)

@@ -53,8 +53,13 @@ class _Begun:
 
     def __init__(self, body: Iterable[bytes]) -> None:
         self._body = body
-        self._pieces = iter(body)
-        self._first = list(self._next())
+        try:
+            self._pieces = iter(body)
+            self._first = list(self._next())
+        except BaseException:
+            # The server never gets what it would close.
+            self.close()
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._first

@@ -43,7 +43,11 @@ def is_navigation(environ: Environ) -> bool:
         return mode == "navigate" and destination in ("document", "iframe", "frame")
     if any(key in environ for key in ("HTTP_UPGRADE", "HTTP_AUTHORIZATION", HIDDEN_AUTHORIZATION)):
         return False
-    return environ.get("REQUEST_METHOD", "GET") in _METHODS and _wants_html(environ.get("HTTP_ACCEPT", ""))
+    method = environ.get("REQUEST_METHOD", "GET")
+    if "HTTP_ORIGIN" in environ and method != "POST":
+        # Of what navigates, forms alone carry one (Fetch, section 3.2).
+        return False
+    return method in _METHODS and _wants_html(environ.get("HTTP_ACCEPT", ""))
 
 
 def _wants_html(accept: str) -> bool:

@@ -27,6 +27,7 @@ NAVIGATION = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "documen
         {**NAVIGATION, "REQUEST_METHOD": "POST"},
         {"HTTP_ACCEPT": HTML, "REQUEST_METHOD": "POST"},
         {"HTTP_ACCEPT": HTML, "REQUEST_METHOD": "HEAD"},
+        {"HTTP_ACCEPT": HTML, "REQUEST_METHOD": "POST", "HTTP_ORIGIN": "null"},
         # Chromium, Safari of old, Internet Explorer, lynx, w3m
         {
             "HTTP_ACCEPT": "text/html,application/xml;q=0.9,image/avif,application/signed-exchange;v=b3;q=0.7,*/*;q=0.8"
@@ -55,6 +56,9 @@ def test_a_person_is_recognised(environ: dict[str, Any]) -> None:
         {"HTTP_ACCEPT": HTML, "HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "embed"},
         {"HTTP_ACCEPT": HTML, "HTTP_SEC_FETCH_MODE": "websocket"},
         {"HTTP_ACCEPT": HTML, "HTTP_UPGRADE": "websocket"},
+        # A script of another origin, in a browser that knows no Fetch Metadata or on a page over plain http
+        {"HTTP_ACCEPT": HTML, "HTTP_ORIGIN": "https://spa.example"},
+        {"HTTP_ACCEPT": HTML, "HTTP_ORIGIN": "null", "REQUEST_METHOD": "HEAD"},
         {**NAVIGATION, "HTTP_SEC_PURPOSE": "prefetch;prerender"},
         {**NAVIGATION, "HTTP_PURPOSE": "prefetch"},
         {**NAVIGATION, "HTTP_X_PURPOSE": "preview"},
