@@ -48,6 +48,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "provider": "The NAME of the provider.",
         "user": "The id of the user, or the ids of several.",
         "username": "The user's name, or the names of several.",
+        "token": "The personal token, by its id; never the token itself.",
         "session": "The session, by its key in the store.",
         "count": "How many sessions ended.",
         "how": (
@@ -126,6 +127,29 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "user username count",
                 "An operator ended sessions of a user: ``oauth2-mw sessions revoke``, or ``users disable``. The line "
                 "is on that command's stderr.",
+            ),
+            _info(
+                "token_used_first",
+                "provider user username token",
+                "A personal token was used for the first time.",
+            ),
+            _warning(
+                "token_refused",
+                "ref code user username token detail",
+                "A personal token does not serve for a request. A wrong one is in the log once a minute, without the "
+                "token. See ``code``.",
+            ),
+            _warning(
+                "token_asleep",
+                "ref code user username token detail",
+                "A personal token was refused because its owner has not signed in for ``personal_token_owner_seen``. "
+                "It serves again when they have.",
+            ),
+            _warning(
+                "token_sleeps_soon",
+                "provider user username token",
+                "A personal token is in use whose owner has not signed in for long: in 14 days or less it falls "
+                "asleep. Said once a day by each process.",
             ),
             _info(
                 "user_linked",

@@ -13,6 +13,7 @@ A number is the HTTP status of the page; a module in brackets is where a class l
     ├── MountNotStrippedError        503  the server did not strip the mount from the path
     ├── SwitchedOffError             503  no provider is enabled
     ├── UnexpectedError              500  a fault of this package, or of what it stands on
+    ├── CredentialError              401  a token that a program has sent does not serve
     ├── LoginError                   400  a sign-in failed; nobody is signed in by it
     │   ├── StateError               400  the answer does not belong to an attempt of this browser
     │   │   ├── AttemptLostError     400  the second such answer in a row
@@ -171,6 +172,23 @@ class SwitchedOffError(OAuth2Error):
 
 class UnexpectedError(OAuth2Error):
     """A fault of this package or of what it stands on; the log has the traceback."""
+
+
+class CredentialError(OAuth2Error):
+    """A token that a program has sent does not serve for its request.
+
+    The status is 403 where the token is good and the request asks for more than it gives.
+    """
+
+    status = 401
+    title = "This token does not serve"
+    message = "The token that was sent does not serve here."
+    #: the id of the token, and of its owner with their username, where they are known
+    token: str | None = None
+    user: str | None = None
+    username: str | None = None
+    #: whether the same was refused a moment ago, and is in the log
+    is_repeated = False
 
 
 class LoginError(OAuth2Error):

@@ -16,8 +16,13 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from oauth2_mw.access.rules import METHOD_OVERRIDES, AccessRules, Rule
-from oauth2_mw.errors import ConfigError, StoreUnavailableError
+from oauth2_mw.access.terms import Person
+from oauth2_mw.credentials.personal_tokens import PersonalTokens
+from oauth2_mw.credentials.token_requests import TokenOwner, TokenRequests
+from oauth2_mw.errors import ConfigError, CredentialError, OAuth2Error, StoreUnavailableError
+from oauth2_mw.identity.authorization import carries_token, cut_authorization
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION, Scrubber
+from oauth2_mw.identity.model import Identity
 from oauth2_mw.identity.person import person_of
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.jose.assertion_key import assertion_key_problems
@@ -60,6 +65,8 @@ class OAuth2Middleware:
         _check_client_keys(settings)
         self._directory = open_directory(settings)
         self._sessions = open_sessions(settings, self._directory, clocks=clocks)
+        self._tokens = self._open_tokens()
+        self._token_requests = TokenRequests(settings, self._tokens, clocks=clocks)
         self._resolve = self._sessions.resolve
         self._monotonic = clocks.monotonic
         self._scrub = Scrubber(
@@ -93,9 +100,9 @@ class OAuth2Middleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Before anything else, whatever becomes of the request: nobody but us says who is signed in.
-        sent_credential = "HTTP_AUTHORIZATION" in environ
+        authorization = environ.get("HTTP_AUTHORIZATION")
         self._scrub(environ)
-        if sent_credential and "HTTP_AUTHORIZATION" not in environ:
+        if authorization is not None and "HTTP_AUTHORIZATION" not in environ:
             # Who sends one is a program, whether or not the application sees it.
             environ[HIDDEN_AUTHORIZATION] = True
         script_name = environ.get("SCRIPT_NAME", "")
@@ -115,6 +122,8 @@ class OAuth2Middleware:
             return self._serve_public(environ, start_response)
         if rule.effect == "denied":
             return _refuse(self._site().refuse(environ, None, rule), environ, start_response)
+        if authorization is not None and carries_token(authorization):
+            return self._serve_token(environ, start_response, authorization, rule)
         if rule.effect != "optional" and self._preflight != "refuse" and _is_preflight(environ):
             return self._serve_preflight(environ, start_response)
         try:
@@ -147,8 +156,51 @@ class OAuth2Middleware:
         return bool(credential) and scheme.lower() in self._app_schemes
 
     def _lets_pass(self, rule: Rule, session: Session) -> bool:
-        identity = session.identity
-        return rule.lets_pass(person_of(identity, self._settings.providers.get(identity.provider)))
+        return rule.lets_pass(self._person(session.identity, via="session"))
+
+    def _person(self, identity: Identity, *, via: str) -> Person:
+        return person_of(identity, self._settings.providers.get(identity.provider), via=via)
+
+    def _serve_token(
+        self, environ: WSGIEnvironment, start_response: StartResponse, authorization: str, rule: Rule
+    ) -> Iterable[bytes]:
+        """Serve a request with a personal token, which is nobody's session: it leaves no cookie."""
+        cookie_header = environ.get("HTTP_COOKIE")
+        try:
+            # A path that can be read in several ways is below none of those where tokens serve.
+            path = None if rule.is_odd else environ.get("PATH_INFO", "")
+            owner = self._token_requests.accept(authorization, environ, path)
+            current = self._current_session(cookie_header)
+            if current is not None and current.session is not None:
+                self._check_one_person(owner, current.session)
+        except StoreUnavailableError as error:
+            response = self._site().service_unavailable(error, environ, is_own=False)
+            return _refuse(response, environ, start_response)
+        except OAuth2Error as error:
+            return _refuse(self._site().refuse_token(environ, error, authorization), environ, start_response)
+        identity = owner.identity
+        if rule.has_conditions and not rule.lets_pass(self._person(identity, via="token")):
+            return _refuse(self._site().refuse(environ, None, rule, identity=identity), environ, start_response)
+        self._token_requests.note_use(owner)
+        cut_authorization(environ)
+        if current is not None and self._hide_cookies:
+            self._set_cookies(environ, current.remaining_cookies)
+        environ.update(owner.environ)
+        environ["oauth2_mw.identity"] = identity
+        environ["oauth2_mw.urls"] = self._urls
+        return self._app(environ, _personal(start_response, None, respect=self._respect_caching))
+
+    @staticmethod
+    def _check_one_person(owner: TokenOwner, session: Session) -> None:
+        if session.identity.id == owner.identity.id:
+            return
+        error = CredentialError(
+            f"it belongs to {owner.identity.username!a}, and the session cookie to {session.identity.username!a}",
+            code="two_people",
+            message="The token and the session of this request belong to different people.",
+        )
+        error.token, error.user, error.username = owner.token.id, owner.identity.id, owner.identity.username
+        raise error
 
     def _serve_own(
         self, environ: WSGIEnvironment, start_response: StartResponse, path_suffix: str
@@ -240,6 +292,11 @@ class OAuth2Middleware:
         else:
             environ["HTTP_COOKIE"] = cookie_header
 
+    def _open_tokens(self) -> PersonalTokens | None:
+        if self._directory is None or not self._settings.personal_tokens:
+            return None
+        return PersonalTokens(self._directory, app=self._settings.public_url, clock=self._sessions.now)
+
     def _site(self) -> Site:
         """Return the site of this process. Each process builds its own, because servers fork."""
         built = self._built
@@ -249,7 +306,14 @@ class OAuth2Middleware:
             if self._built is None or self._built[0] != os.getpid():
                 from oauth2_mw.web.site import Site
 
-                self._built = (os.getpid(), Site(self._settings, self._sessions, self._urls, self._directory))
+                site = Site(
+                    self._settings,
+                    self._sessions,
+                    self._urls,
+                    self._directory,
+                    token_paths=self._token_requests.paths,
+                )
+                self._built = (os.getpid(), site)
             return self._built[1]
 
     @staticmethod

@@ -24,6 +24,8 @@ class Person:
     organizations: Collection[str]
     claims: Mapping[str, Any]
     acr: str | None = None
+    #: what said who it is: ``session`` or ``token``
+    via: str = "session"
 
     @property
     def address(self) -> tuple[str, str] | None:
@@ -58,7 +60,7 @@ def applies(term: AllowTerm, person: Person) -> bool:
         case "acr":
             return term.value == person.acr
         case "via":
-            return term.value == "session"
+            return term.value == person.via
         case "claim":
             return _claim_is(term, person.claims)
         case _:

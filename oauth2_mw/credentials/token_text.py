@@ -14,8 +14,8 @@ from base64 import b32encode
 from dataclasses import dataclass, field
 from zlib import crc32
 
-#: What begins with it is a token of ours, or is meant as one.
-PREFIX = "omwpat_"
+from oauth2_mw.identity.authorization import TOKEN_PREFIX
+
 _ID_OCTETS = 10
 _SECRET_OCTETS = 20
 #: CRC-32, in as many octets as fill whole characters.
@@ -41,7 +41,7 @@ class TokenText:
     def make(cls) -> TokenText:
         """Return a token that nobody has seen before."""
         token_id = _base32(secrets.token_bytes(_ID_OCTETS))
-        body = PREFIX + token_id + _base32(secrets.token_bytes(_SECRET_OCTETS))
+        body = TOKEN_PREFIX + token_id + _base32(secrets.token_bytes(_SECRET_OCTETS))
         return cls(token_id, body + _check_digits(body))
 
     @classmethod

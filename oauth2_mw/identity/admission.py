@@ -34,6 +34,7 @@ from oauth2_mw.settings.model import ProviderSettings, Settings
 
 if TYPE_CHECKING:
     from oauth2_mw.identity.directory import Directory
+    from oauth2_mw.identity.last_sign_ins import LastSignIn
 
 
 class Admission:
@@ -47,6 +48,8 @@ class Admission:
         self._links = settings.link_by == "verified_email"
         self._directory = directory
         self._environ_claims = settings.environ_claims
+        #: the application for which what a sign-in leaves is kept, where requests with a personal token need it
+        self._app = settings.public_url if settings.personal_tokens else None
 
     def admit(
         self,
@@ -126,6 +129,7 @@ class Admission:
             # Organizations are memberships in the directory.
             user = replace(user, organizations=())
         self._judge(provider, user, attributes, claims)
+        kept = without_groups(provider, claims, read=self._read(provider))
         if directory is not None:
             expected, judged_id = user.username, stored and stored.id
             user = directory.record_sign_in(
@@ -138,12 +142,21 @@ class Admission:
                 proven=proven,
                 links=links,
                 unsigned_name=unsigned_name,
+                left=self._left(provider, issuer, subject, kept, now),
             )
             if user.username != expected or judged_id != (None if user.created else user.id):
                 # The directory refused a rename, or the person became a user meanwhile: another was judged than enters.
                 self._judge(provider, user, attributes, claims)
-        kept = without_groups(provider, claims, read=self._read(provider))
         return _identity(provider, user, kept, issuer=issuer, subject=subject)
+
+    def _left(
+        self, provider: ProviderSettings, issuer: str, subject: str, claims: Mapping[str, Any], now: int
+    ) -> LastSignIn | None:
+        if self._app is None:
+            return None
+        from oauth2_mw.identity.last_sign_ins import LastSignIn
+
+        return LastSignIn(self._app, provider.name, issuer, subject, freeze(claims), now)
 
     def known_claims(self, provider: ProviderSettings, identity: Identity) -> Mapping[str, Any]:
         """Return what is known of a person who is signed in, as a sign-in would have it in its claims."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from oauth2_mw.boundary import contains_control, normalised_key
 from oauth2_mw.encoding import scalar_text
 from oauth2_mw.errors import ProviderError
+from oauth2_mw.identity.authorization import AUTHORIZATION_FORMS, carries_token
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.settings.environ_keys import IDENTITY_SOURCES, TOKEN_SOURCES
 from oauth2_mw.settings.grammar import AttributePath
@@ -37,7 +38,6 @@ _STANDARD = frozenset(
 _AUTHORIZATION = "HTTP_AUTHORIZATION"
 #: The environ key that says that a request came with a credential which the application does not see.
 HIDDEN_AUTHORIZATION = "oauth2_mw.hidden_authorization"
-_AUTHORIZATION_FORMS = frozenset({_AUTHORIZATION, "AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION"})
 
 
 class Scrubber:
@@ -70,20 +70,20 @@ class Scrubber:
         self._names = IDENTITY_NAMES | own
         self._strip_authorization = strip_authorization
         self._harmless = {environ_key(header) for header in keep_headers if bare_name(header) not in own}
-        # With ``basic`` the header's name is harmless, and its value is checked in every request.
-        if strip_authorization != "all":
-            self._harmless.add(_AUTHORIZATION)
+        # The header's name is harmless, and its value is checked in every request.
+        self._harmless.add(_AUTHORIZATION)
 
     def __call__(self, environ: dict[Any, Any]) -> None:
         """Clean ``environ`` in place."""
         if not self._harmless.issuperset(environ):
             self._judge_new(environ)
-        if (
-            _AUTHORIZATION in environ
-            and self._strip_authorization == "basic"
-            and _is_basic(environ[_AUTHORIZATION])
-        ):
+        if _AUTHORIZATION in environ and self._must_cut(environ[_AUTHORIZATION]):
             del environ[_AUTHORIZATION]
+
+    def _must_cut(self, authorization: object) -> bool:
+        """Return whether the application must not see that ``Authorization``; a personal token it never sees."""
+        cuts = self._strip_authorization
+        return cuts == "all" or (cuts == "basic" and _is_basic(authorization)) or carries_token(authorization)
 
     def _judge_new(self, environ: dict[Any, Any]) -> None:
         harmless = self._harmless
@@ -91,9 +91,9 @@ class Scrubber:
             # WSGI knows no other keys; an application's own middleware may.
             if not isinstance(key, str):
                 continue
-            if normalised_key(key) in _AUTHORIZATION_FORMS and self._strip_authorization != "none":
+            if normalised_key(key) in AUTHORIZATION_FORMS:
                 # Not remembered: the next value under this name may be another.
-                if self._strip_authorization == "all" or _is_basic(environ[key]):
+                if self._must_cut(environ[key]):
                     del environ[key]
             elif self._is_identity(key):
                 del environ[key]

@@ -63,6 +63,10 @@ class LastSignInTable:
         row = connection.execute(query).first()
         if row is None:
             return None
-        return LastSignIn(
-            app, row.provider, row.issuer, row.subject, freeze(json.loads(row.claims)), row.seen_at
-        )
+        try:
+            claims = json.loads(row.claims)
+        except ValueError:
+            return None
+        if not isinstance(claims, dict):
+            return None
+        return LastSignIn(app, row.provider, row.issuer, row.subject, freeze(claims), row.seen_at)

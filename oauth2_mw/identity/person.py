@@ -15,12 +15,13 @@ from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.text import shown
 
 
-def person_of(identity: Identity, provider: ProviderSettings | None) -> Person:
+def person_of(identity: Identity, provider: ProviderSettings | None, *, via: str = "session") -> Person:
     """Return the person that an identity stands for.
 
     The address is that of the latest sign-in: the directory does not say whether its own was ever verified.
 
     :param provider: the one of the sign-in, or ``None`` if it is not there any more; then no address counts.
+    :param via: what said who it is, as the term ``via:`` has it.
     """
     email = None
     if provider is not None and is_verified(provider, "email", identity.claims) is not False:
@@ -33,6 +34,7 @@ def person_of(identity: Identity, provider: ProviderSettings | None) -> Person:
         identity.organizations,
         identity.claims,
         identity.acr,
+        via,
     )
 
 

@@ -197,6 +197,6 @@ def _parse_term(word: str) -> AllowTerm:
     term = AllowTerm.parse(text, further=RULE_FIELDS)
     if term.field == "via" and term.value not in VIA:
         raise ValueError(f"{shown(text)}: write via:session, via:bearer or via:token")
-    if term.field == "scope" or (term.field == "via" and term.value != "session"):
+    if term.field == "scope" or (term.field == "via" and term.value == "bearer"):
         raise ValueError(f"{shown(text)} is {_NOT_YET}")
     return term

@@ -70,8 +70,24 @@ def check_main(main: Section) -> None:
         )
     if main["directory"] is None and main.is_valid("directory") and main["create_users"] is False:
         main.add_problem("create_users", "needs a directory: set directory, or take this out")
+    _check_personal_tokens(main)
     if main["session_idle"] is not None and "session_idle" in main.written_keys:
         check_idle(main, idle=main["session_idle"], lifetime=main["session_lifetime"])
+
+
+def _check_personal_tokens(main: Section) -> None:
+    if main["personal_tokens"]:
+        if main["directory"] is None and main.is_valid("directory"):
+            main.add_problem(
+                "personal_tokens", "needs a directory, where they are kept: set directory, or take this out"
+            )
+    elif main.is_valid("personal_tokens"):
+        for key in ("personal_token_lifetime", "personal_token_owner_seen"):
+            if key in main.written_keys and main.is_valid(key):
+                main.add_problem(
+                    key,
+                    "means nothing without personal_tokens: say there where tokens serve, or take this out",
+                )
 
 
 def check_kept_headers(main: Section, targets: Iterable[str]) -> None:

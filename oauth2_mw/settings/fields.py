@@ -210,6 +210,25 @@ FIELDS: tuple[Field, ...] = (
         default="basic",
     ),
     _service(
+        "personal_tokens",
+        words(PathRule.parse, none=True),
+        "Paths of the application where programs may use the tokens that people make at {prefix}/tokens/; one that "
+        "ends in / covers everything below it, and / is everything. Needs a directory.",
+        note="none",
+    ),
+    _service(
+        "personal_token_lifetime",
+        duration(1, 366 * DAY),
+        "The longest life that a person may choose for a token.",
+        default="90d",
+    ),
+    _service(
+        "personal_token_owner_seen",
+        duration(1, 366 * DAY),
+        "A token sleeps when its owner has not signed in for so long, until they do.",
+        default="90d",
+    ),
+    _service(
         "keep_headers",
         words(parse_kept_header, none=True),
         "Headers by which proxies announce a user and that the application is to see all the same, from whoever sends "

@@ -229,6 +229,12 @@ class Settings:
     create_users: bool
     link_by: Literal["none", "verified_email"]
     strip_authorization: Literal["basic", "all", "none"]
+    #: where they serve; empty for nowhere
+    personal_tokens: tuple[PathRule, ...]
+    #: seconds
+    personal_token_lifetime: int
+    #: seconds
+    personal_token_owner_seen: int
     #: names of headers
     keep_headers: tuple[str, ...]
     shared_caches: Literal["refuse", "respect"]

@@ -87,6 +87,7 @@ def _check_public_paths(main: Section, rules: tuple[AccessRule, ...]) -> None:
 
 def _unknowable(rule: AccessRule, main: Section, providers: Mapping[str, Section]) -> Iterator[str]:
     """Yield what keeps terms of the rule from ever being known."""
+    has_tokens = bool(main["personal_tokens"]) or not main.is_valid("personal_tokens")
     has_directory = main["directory"] is not None or not main.is_valid("directory")
     for term in rule.terms():
         match term.field:
@@ -96,6 +97,8 @@ def _unknowable(rule: AccessRule, main: Section, providers: Mapping[str, Section
                 _maps(each, "groups") for each in providers.values()
             ):
                 yield f"{term} is never known: map groups in attribute_map, or set directory in [oauth2_mw]"
+            case "via" if term.value == "token" and not has_tokens:
+                yield f"{term} needs personal tokens: say in personal_tokens of [oauth2_mw] where they serve"
             case "provider" if term.value not in providers:
                 yield f"there is no enabled provider {term.value}{did_you_mean(term.value, providers)}"
             case "acr" if all(each["issuer"] is None for each in providers.values()):

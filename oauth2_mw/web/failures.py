@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping
 
 from webob import Response
 
+from oauth2_mw.access.path_set import PathSet
 from oauth2_mw.access.rules import Rule
 from oauth2_mw.audit import audit
 from oauth2_mw.errors import (
     AccessDeniedError,
+    CredentialError,
     MethodNotAllowedError,
     NotFoundError,
     OAuth2Error,
@@ -22,6 +24,7 @@ from oauth2_mw.errors import (
     UnavailableError,
     UnexpectedError,
 )
+from oauth2_mw.identity.model import Identity
 from oauth2_mw.identity.person import shown_person
 from oauth2_mw.observe import new_reference
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
@@ -48,11 +51,13 @@ class Failures:
         providers: Mapping[str, ProviderSettings],
         *,
         destinations: Destinations,
+        token_paths: PathSet,
     ) -> None:
         self._pages = pages
         self._urls = urls
         self._providers = providers
         self._destinations = destinations
+        self._token_paths = token_paths
 
     def service_unavailable(self, error: UnavailableError, environ: Environ) -> Response:
         """Answer a request that cannot be judged because what is needed for it cannot be reached."""
@@ -62,15 +67,45 @@ class Failures:
         audit("refused", ref=reference, code=error.code, detail=error.detail)
         return responses.problem(error.status, retry_after=error.retry_after, reference=reference)
 
+    def token_refused(self, environ: Environ, error: OAuth2Error, authorization: str) -> Response:
+        """Answer a request to the application whose personal token does not serve.
+
+        :param authorization: the header that carried it.
+        """
+        reference = new_reference()
+        if not isinstance(error, CredentialError):
+            audit("token_refused", ref=reference, code=error.code, detail=error.detail)
+        elif not error.is_repeated:
+            audit(
+                "token_asleep" if error.code == "token_asleep" else "token_refused",
+                ref=reference,
+                code=error.code,
+                user=error.user,
+                username=error.username,
+                token=error.token,
+                detail=error.detail,
+            )
+        offer = challenge.token_challenge(environ, self._urls, self._token_paths, error, authorization)
+        return responses.problem(error.status, challenge=offer, detail=error.message, reference=reference)
+
     def not_let_pass(
-        self, environ: Environ, current: RequestSession, rule: Rule, *, destination: str | None
+        self,
+        environ: Environ,
+        current: RequestSession,
+        rule: Rule,
+        *,
+        destination: str | None,
+        identity: Identity | None = None,
     ) -> Response:
         """Answer a request to the application that a rule does not let pass.
 
         :param current: without a session if nobody may pass.
         :param destination: what was requested, as far as a browser may return to it.
+        :param identity: who it is, if a token says so and no session.
         """
-        error = _not_let_pass(environ, current, rule)
+        if current.session is not None:
+            identity = current.session.identity
+        error = _not_let_pass(environ, identity, rule)
         if challenge.is_navigation(environ):
             return self.page(error, current, destination=destination)
         return _problem(error)
@@ -159,7 +194,9 @@ def _problem(error: OAuth2Error) -> Response:
     return responses.problem(error.status, detail=error.message, reference=reference)
 
 
-def _not_let_pass(environ: Environ, current: RequestSession, rule: Rule) -> AccessDeniedError | OddPathError:
+def _not_let_pass(
+    environ: Environ, identity: Identity | None, rule: Rule
+) -> AccessDeniedError | OddPathError:
     method, path = environ.get("REQUEST_METHOD", "GET"), environ.get("PATH_INFO", "")
     request = f"{shown(method)} {shown(path)}"
     if rule.is_odd:
@@ -167,7 +204,7 @@ def _not_let_pass(environ: Environ, current: RequestSession, rule: Rule) -> Acce
             f"{request}: programs read this path in several ways, and a rule is stricter than a sign-in; if the "
             "application has such paths, name their subtree in odd_paths"
         )
-    if current.session is None:
+    if identity is None:
         error = AccessDeniedError(
             f"{request}: the rule {rule.text} lets nobody pass",
             code="path_not_allowed",
@@ -175,7 +212,6 @@ def _not_let_pass(environ: Environ, current: RequestSession, rule: Rule) -> Acce
         )
         error.has_cure = False
         return error
-    identity = current.session.identity
     known = shown_person(identity, rule.terms())
     error = AccessDeniedError(
         f"{request}: the rule {rule.text} does not let {shown(identity.username)} pass{known and '; ' + known}",

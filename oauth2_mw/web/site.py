@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from webob import Request, Response
 
+from oauth2_mw.access.path_set import PathSet
 from oauth2_mw.access.rules import Rule
-from oauth2_mw.errors import StoreUnavailableError, UnavailableError
+from oauth2_mw.errors import OAuth2Error, StoreUnavailableError, UnavailableError
 from oauth2_mw.identity.admission import Admission
+from oauth2_mw.identity.model import Identity
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.refresh import Refresher
@@ -46,7 +48,13 @@ class Site:
     """The answers of one application's middleware, made of the parts of this package."""
 
     def __init__(
-        self, settings: Settings, sessions: SessionManager, urls: Urls, directory: Directory | None
+        self,
+        settings: Settings,
+        sessions: SessionManager,
+        urls: Urls,
+        directory: Directory | None,
+        *,
+        token_paths: PathSet,
     ) -> None:
         self._mount = settings.mount
         self._cors_origins = settings.cors_origins
@@ -68,9 +76,15 @@ class Site:
         tokens = TokenRefresher(providers, sessions, clients, admission)
         self._refresher = Refresher(sessions, tokens)
         destinations = Destinations(urls, sessions.sealer, attempts, registry=registry, clock=sessions.now)
-        self._failures = Failures(pages, urls, providers, destinations=destinations)
+        self._failures = Failures(pages, urls, providers, destinations=destinations, token_paths=token_paths)
         self._login = login = Login(
-            settings, attempts, urls, pages, destinations=destinations, clients=clients
+            settings,
+            attempts,
+            urls,
+            pages,
+            destinations=destinations,
+            clients=clients,
+            token_paths=token_paths,
         )
         callback = Callback(
             providers,
@@ -141,10 +155,30 @@ class Site:
         """Answer a preflight of a path that needs a sign-in."""
         return cors.answer_preflight(self._cors_origins, environ)
 
-    def refuse(self, environ: Environ, current: RequestSession | None, rule: Rule) -> Response:
-        """Answer a request to the application that a rule does not let pass."""
+    def refuse(
+        self,
+        environ: Environ,
+        current: RequestSession | None,
+        rule: Rule,
+        *,
+        identity: Identity | None = None,
+    ) -> Response:
+        """Answer a request to the application that a rule does not let pass.
+
+        :param identity: who it is, if a token says so and no session.
+        """
         destination = requested_destination(environ, self._urls, mount=self._mount)
-        response = self._failures.not_let_pass(environ, current or NO_SESSION, rule, destination=destination)
+        response = self._failures.not_let_pass(
+            environ, current or NO_SESSION, rule, destination=destination, identity=identity
+        )
+        return cors.open_to(self._cors_origins, environ, response)
+
+    def refuse_token(self, environ: Environ, error: OAuth2Error, authorization: str) -> Response:
+        """Answer a request to the application whose personal token does not serve.
+
+        :param authorization: the header that carried it.
+        """
+        response = self._failures.token_refused(environ, error, authorization)
         return cors.open_to(self._cors_origins, environ, response)
 
     def refuse_foreign_upgrade(self, environ: Environ) -> Response:

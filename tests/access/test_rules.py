@@ -376,6 +376,7 @@ def test_odd_paths_open_no_other_subtree() -> None:
         ("acr:silver", True),
         ("acr:gold", False),
         ("via:session", True),
+        ("via:token", False),
         ("claim:level=3", True),
         ("claim:nested.a[*]=x", True),
         ("claim:level=4", False),
@@ -386,6 +387,12 @@ def test_a_condition_reads_the_person(condition: str, passes: Any) -> None:
     assert found.lets_pass(person()) is passes
     # The other way round with denied.
     assert rules(f"denied / if {condition}").find("/", "GET").lets_pass(person()) is not passes
+
+
+def test_a_token_is_no_session() -> None:
+    by_token = person(via="token")
+    assert rules("required / if via:token").find("/", "GET").lets_pass(by_token)
+    assert not rules("required / if via:session").find("/", "GET").lets_pass(by_token)
 
 
 def test_an_address_that_does_not_count_meets_no_term() -> None:

@@ -104,7 +104,6 @@ def test_an_empty_line_ends_a_rule() -> None:
         ("required /x if user:", "has no value that a person could match"),
         ("required /x if acr:", "has no value that a person could match"),
         ("required /x if via:cookie", "write via:session, via:bearer or via:token"),
-        ("required /x if via:token", "'via:token' is not available yet"),
         ("required /x if via:bearer", "'via:bearer' is not available yet"),
         ("required /x if scope:read", "'scope:read' is not available yet"),
         ("required /x if claim:a", "write claim:PATH=VALUE"),
@@ -181,6 +180,7 @@ def test_not_everything_can_be_public(paths: str) -> None:
         ("required GET,POST /a/\ndenied POST /a/x", {}, "rule 2 (denied POST /a/x) is never reached"),
         ("denied /static/x", {"public_paths": "/static/"}, "about which public_paths decides already"),
         ("required /x if organization:ACME", {}, "organization:ACME needs a directory"),
+        ("required /x if via:token", {}, "via:token needs personal tokens: say in personal_tokens"),
         ("required /x if provider:nobody", {}, "there is no enabled provider nobody"),
         (
             "delegated /x",

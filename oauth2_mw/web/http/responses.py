@@ -145,16 +145,21 @@ def redirect(location: Location, *, cookies: Iterable[str] = ()) -> Response:
     return _finish(response, cookies=cookies)
 
 
-def problem(status: int, *, retry_after: int | None = None, **members: Any) -> Response:
+def problem(
+    status: int, *, retry_after: int | None = None, challenge: str | None = None, **members: Any
+) -> Response:
     """Return an error for a program (RFC 9457).
 
     :param retry_after: seconds after which the request may be repeated.
+    :param challenge: ``WWW-Authenticate``, where there is a scheme by which the program can say who it is.
     :param members: further ones of the document.
     """
     document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, **members}
     response = Response(json.dumps(document).encode(), status=status, content_type="application/problem+json")
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
+    if challenge is not None:
+        response.headers["WWW-Authenticate"] = challenge
     return _finish(response, cookies=())
 
 

@@ -7,12 +7,16 @@ address of the login instead, and no attempt is begun for it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from webob import Response
 from webob.acceptparse import create_accept_header
 
+from oauth2_mw.access.path_set import PathSet
 from oauth2_mw.boundary import browser_path
+from oauth2_mw.credentials.fetch_metadata import may_offer_basic
+from oauth2_mw.errors import OAuth2Error
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.urls import Urls
@@ -108,14 +112,40 @@ def requested_destination(environ: Environ, urls: Urls, *, mount: str) -> str | 
     return urls.asked_destination(path)
 
 
-def unauthorized(urls: Urls, destination: str | None) -> Response:
+def unauthorized(urls: Urls, destination: str | None, *, challenge: str | None = None) -> Response:
     """Return the 401 for a program (RFC 9457).
 
-    It offers no scheme: none that is registered serves here, and programs fail hard at one that is not. RFC 9110,
-    section 15.5.2, would have a challenge in every 401; this is a known departure from it.
+    RFC 9110, section 15.5.2, would have a challenge in every 401. Where no registered scheme serves there is none,
+    because programs fail hard at one that does not work: a known departure from it.
+
+    :param challenge: ``WWW-Authenticate``, where there is a scheme by which the program can say who it is.
     """
     return responses.problem(
         401,
+        challenge=challenge,
         detail="Sign in to use this address. Open login_url in a browser window.",
         login_url=urls.login(destination=destination),
     )
+
+
+def basic_challenge(environ: Environ, urls: Urls, token_paths: PathSet) -> str | None:
+    """Return the challenge for a program where personal tokens serve, or ``None`` (RFC 7617, section 2).
+
+    Nothing stands beside ``Basic``: most calendar clients take the first or the last scheme of several, and fail.
+    """
+    if environ.get("PATH_INFO", "") in token_paths and may_offer_basic(environ):
+        return f'Basic realm="{urls.public_url}", charset="UTF-8"'
+    return None
+
+
+def token_challenge(
+    environ: Environ, urls: Urls, token_paths: PathSet, error: OAuth2Error, authorization: str
+) -> str | None:
+    """Return the challenge beside the refusal of a token, or ``None`` (RFC 6750, section 3).
+
+    :param authorization: the header that carried it.
+    """
+    if authorization.lstrip()[:7].lower() == "bearer ":
+        word = "invalid_token" if error.status == HTTPStatus.UNAUTHORIZED else "insufficient_scope"
+        return f'Bearer realm="{urls.public_url}", error="{word}"'
+    return basic_challenge(environ, urls, token_paths) if error.status == HTTPStatus.UNAUTHORIZED else None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from webob import Request, Response
 
+from oauth2_mw.access.path_set import PathSet
 from oauth2_mw.errors import (
     BadRequestError,
     LoginLoopError,
@@ -26,6 +27,7 @@ from oauth2_mw.web.pages.pages import LoginButton, Pages
 from oauth2_mw.web.signin.attempt import Attempt, Attempts
 from oauth2_mw.web.signin.challenge import (
     Environ,
+    basic_challenge,
     is_foreign_frame,
     is_navigation,
     is_top_level,
@@ -61,6 +63,7 @@ class Login:
     """The login URLs of one application, and the challenge for its own.
 
     :param clients: returns the client of a provider, by its NAME.
+    :param token_paths: where personal tokens serve.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Login:
         *,
         destinations: Destinations,
         clients: Callable[[str], ProviderClient],
+        token_paths: PathSet,
     ) -> None:
         self._settings = settings
         self._attempts = attempts
@@ -79,6 +83,7 @@ class Login:
         self._pages = pages
         self._destinations = destinations
         self._clients = clients
+        self._token_paths = token_paths
 
     def challenge(self, environ: Environ, current: RequestSession, destination: str | None) -> Response:
         """Answer a request that needs a session and has none.
@@ -96,7 +101,8 @@ class Login:
                     f"SCRIPT_NAME, or strip the mount {self._settings.mount!r} in front of it"
                 )
             if not is_navigation(environ):
-                return unauthorized(self._urls, destination)
+                challenge = basic_challenge(environ, self._urls, self._token_paths)
+                return unauthorized(self._urls, destination, challenge=challenge)
             if is_foreign_frame(environ):
                 # No attempt would come back from there, and most providers refuse to be framed.
                 html = self._pages.framed_login(url=self._urls.to_destination(destination))
