@@ -180,7 +180,9 @@ class OAuth2Middleware:
             return _refuse(self._site().refuse_token(environ, error, authorization), environ, start_response)
         identity = owner.identity
         if rule.has_conditions and not rule.lets_pass(self._person(identity, via="token")):
-            return _refuse(self._site().refuse(environ, None, rule, identity=identity), environ, start_response)
+            return _refuse(
+                self._site().refuse(environ, None, rule, identity=identity), environ, start_response
+            )
         self._token_requests.note_use(owner)
         cut_authorization(environ)
         if current is not None and self._hide_cookies:

@@ -97,6 +97,22 @@ def test_the_keys_of_the_filters_section_are_those_of_the_file() -> None:
     assert settings.login_page
 
 
+def test_rules_stand_in_the_filters_section(tmp_path: Path) -> None:
+    rules = """access.rules =
+    public  /static/
+
+    required /admin/
+        if claim:level=3 and user:"Jane Doe"
+    # a comment
+    optional /"""
+    app = loadapp(write(tmp_path, f"{INLINE}\n{rules}"))
+    assert [rule.text for rule in app._settings.rules] == [
+        "public /static/",
+        'required /admin/ if claim:level=3 and user:"Jane Doe"',
+        "optional /",
+    ]
+
+
 def test_config_names_an_ini_file_beside_the_deployment_file(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("s3cret")
     (tmp_path / "oauth2.ini").write_text(FILE)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from oauth2_mw.settings.grammar import AllowTerm, PathRule, split_terms
+from oauth2_mw.settings.grammar import AllowTerm, PathRule, check_fits_somebody, split_terms
 from oauth2_mw.settings.text import did_you_mean, shown
 
 Effect = Literal["public", "optional", "delegated", "required", "denied"]
@@ -114,6 +114,8 @@ def _joined(text: str) -> list[str]:
 def _parse(line: str) -> AccessRule:
     words = split_terms(line)
     for word in words:
+        if word.startswith("#"):
+            raise ValueError(f"{shown(word)}: a comment is a line of its own")
         if word.startswith(",") or word.endswith(","):
             raise ValueError(
                 f"{shown(word)}: words are separated by blanks, and methods by a comma alone, like GET,PUT"
@@ -141,6 +143,8 @@ def _parse(line: str) -> AccessRule:
 def _parse_path(word: str) -> PathRule:
     if _TERM.fullmatch(word) is not None:
         raise ValueError(f"{shown(word)} is a term: write if before it")
+    if not word.startswith("/") and (hint := did_you_mean(word, EFFECTS)):
+        raise ValueError(f"{shown(word)} is no path{hint}")
     return PathRule.parse(word)
 
 
@@ -182,6 +186,8 @@ def _parse_condition(words: Sequence[str]) -> Condition:
             raise ValueError(f"{shown(word)}: write and, or or, between two terms")
     if len(words) % 2 == 0:
         raise ValueError(f"ends with {words[-1]}: a term follows it")
+    for alternative in alternatives:
+        check_fits_somebody(alternative)
     return tuple(alternatives)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from oauth2_mw.settings.grammar import AllowTerm, Secret, split_terms
+from oauth2_mw.settings.grammar import AllowTerm, Secret, check_fits_somebody, split_terms
 from oauth2_mw.settings.text import shown
 
 log = logging.getLogger(__name__)
@@ -130,6 +130,8 @@ def parse_alternatives(words: list[str]) -> tuple[Alternative, ...]:
         is_joined = False
     if any(len(each) > 1 and EVERYBODY[0] in each for each in alternatives):
         raise ValueError("* lets everybody in and is not joined to another term")
+    for each in alternatives:
+        check_fits_somebody(each)
     return tuple(map(tuple, alternatives))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from oauth2_mw.errors import Problem
-from oauth2_mw.settings.fields import GLOBAL, PROVIDER
+from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER
 from oauth2_mw.settings.text import did_you_mean, shown
 
 MAIN = "oauth2_mw"
@@ -221,6 +221,7 @@ def apply_environment(document: Document, environ: Mapping[str, str], base: Path
     Any other is a problem, but for those that Kubernetes sets for a Service.
     """
     places = {variable_name("", key): (MAIN, key) for key in (*GLOBAL, *PROVIDER)}
+    places.update({variable_name("", key): ("access", key) for key in ACCESS})
     for section in document.sections:
         if section.startswith(PROVIDER_PREFIX):
             name = section.removeprefix(PROVIDER_PREFIX)
@@ -241,6 +242,6 @@ def apply_environment(document: Document, environ: Mapping[str, str], base: Path
 
 
 def variable_name(provider: str, key: str) -> str:
-    """Return the environment variable of a key of ``[oauth2_mw]``, or of a named provider."""
+    """Return the environment variable of a key of ``[oauth2_mw]`` or ``[access]``, or of a named provider."""
     middle = f"{provider}__" if provider else ""
     return _VARIABLE_PREFIX + f"{middle}{key}".upper().replace("-", "_")

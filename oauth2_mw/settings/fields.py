@@ -84,6 +84,13 @@ def _public_path(text: str) -> PathRule:
     return PathRule.parse(text)
 
 
+def _subtree(text: str) -> PathRule:
+    path = PathRule.parse(text)
+    if not path.is_subtree:
+        raise ValueError(f"{shown(text)} is one path alone: write a subtree, which ends in /")
+    return path
+
+
 FIELDS: tuple[Field, ...] = (
     # What a service has once
     _service(
@@ -121,7 +128,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     _service(
         "odd_paths",
-        words(PathRule.parse, none=True),
+        words(_subtree, none=True),
         "Subtrees of an application whose own paths hold //, ; or percent signs: a path there that programs could read "
         "in several ways is judged in each of them. Elsewhere it is refused where a rule asks for more than a sign-in.",
     ),

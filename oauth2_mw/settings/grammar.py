@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from oauth2_mw.boundary import contains_control, is_ambiguous_path
@@ -81,6 +82,8 @@ class PathRule:
                 raise ValueError(f"{shown(text)} contains {mark}: {why}")
         if contains_control(text) or any(character.isspace() for character in text):
             raise ValueError(f"{shown(text)} contains white space or control characters")
+        if ",/" in text:
+            raise ValueError(f"{shown(text)} contains ,/: paths are separated by blanks, not by commas")
         if "//" in text:
             raise ValueError(f"{shown(text)} contains //, and such paths are always protected")
         if any(segment in (".", "..") for segment in text.split("/")):
@@ -103,6 +106,9 @@ class PathRule:
 # Who may enter
 
 ALLOW_FIELDS = ("email_domain", "email", "group", "user", "organization", "provider", "claim")
+_NEXT_TERM = re.compile(rf",(?:{'|'.join(ALLOW_FIELDS)}):")
+#: The fields of which a person has one value.
+_SINGLE_FIELDS = ("user", "email", "email_domain", "provider", "acr")
 _HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
 
@@ -151,6 +157,12 @@ class AllowTerm:
             value = value[1:-1]
         if not value or value.isspace() or contains_control(value):
             raise ValueError(f"{shown(text)} has no value that a person could match")
+        if value.count('"') > 1 or '\\"' in value or value[0] == value[-1] == "'":
+            raise ValueError(
+                f'{shown(text)}: double quotes stand around a whole value, like group:"Domain Users"'
+            )
+        if _NEXT_TERM.search(value) is not None:
+            raise ValueError(f"{shown(text)} holds a comma and another term: terms are separated by blanks")
         return cls(name, operand[:start] + cls._normal(name, value))
 
     @staticmethod
@@ -166,3 +178,19 @@ class AllowTerm:
             if value.count("@") != 1 or value[0] == "@" or value[-1] == "@":
                 raise ValueError(f"{shown(value)} is not a valid address: write email:jane@example.com")
         return value
+
+
+def check_fits_somebody(terms: Iterable[AllowTerm]) -> None:
+    """Check terms that must all apply to one person.
+
+    :raises ValueError: if two of them never apply to the same.
+    """
+    found: dict[str, AllowTerm] = {}
+    for term in terms:
+        if term.field not in _SINGLE_FIELDS:
+            continue
+        other = found.setdefault(term.field, term)
+        if other != term:
+            raise ValueError(
+                f"{other} and {term} never hold for one person: take one out, or make two alternatives"
+            )

@@ -6,12 +6,13 @@ Every problem is noted in the :class:`~oauth2_mw.settings.sections.Section` that
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from oauth2_mw.settings.access_rules import EFFECTS, AccessRule, default_effect
 from oauth2_mw.settings.grammar import PathRule
 from oauth2_mw.settings.sections import Section
 from oauth2_mw.settings.text import did_you_mean
+from oauth2_mw.settings.user_checks import is_read
 
 
 def check_rules(access: Section, main: Section, providers: Mapping[str, Section]) -> None:
@@ -60,14 +61,26 @@ def _check_reachable(access: Section, rules: tuple[AccessRule, ...], public: tup
         reach.add("public_paths", AccessRule("public", frozenset(), (path,), None, ""))
     for number, rule in enumerate(rules, start=1):
         for path in rule.paths:
-            names = [name for name, each in reach.covering(path) if each.covers_methods_of(rule)]
-            if names:
+            if names := _deciding_before(reach.covering(path), rule):
+                decide = "decides" if len(names) == 1 else "decide"
                 access.add_problem(
                     "rules",
-                    f"rule {number} ({rule.text}) is never reached for {path.text}, about which {names[0]} decides "
-                    "already: move it above, or take it out",
+                    f"rule {number} ({rule.text}) is never reached for {path.text}, about which {' and '.join(names)} "
+                    f"{decide} already: move it above, or take it out",
                 )
         reach.add(f"rule {number} ({rule.text})", rule)
+
+
+def _deciding_before(covering: Iterator[tuple[str, AccessRule]], rule: AccessRule) -> list[str]:
+    """Return the names of the rules that leave nothing to *rule* of a path that they all cover, or none."""
+    names, methods = [], rule.methods
+    for name, each in covering:
+        if each.covers_methods_of(rule):
+            return [name]
+        if each.methods & methods:
+            names.append(name)
+            methods -= each.methods
+    return [] if methods else names
 
 
 def _check_public_paths(main: Section, rules: tuple[AccessRule, ...]) -> None:
@@ -99,6 +112,8 @@ def _unknowable(rule: AccessRule, main: Section, providers: Mapping[str, Section
                 yield f"{term} is never known: map groups in attribute_map, or set directory in [oauth2_mw]"
             case "via" if term.value == "token" and not has_tokens:
                 yield f"{term} needs personal tokens: say in personal_tokens of [oauth2_mw] where they serve"
+            case "group" if not has_directory and not is_read(term.value, providers):
+                yield f"{term} is never known: group_filter leaves that group out"
             case "provider" if term.value not in providers:
                 yield f"there is no enabled provider {term.value}{did_you_mean(term.value, providers)}"
             case "acr" if all(each["issuer"] is None for each in providers.values()):
@@ -130,3 +145,15 @@ def laxer_for_other_methods(rules: tuple[AccessRule, ...], protect: str) -> Iter
             if is_laxer:
                 yield rule, behind.text if behind is not None else f"protect = {protect}"
                 break
+
+
+def about_own_urls(paths: Iterable[PathRule], prefix: str, callbacks: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each path that leads to our own URLs alone, which are answered before all rules.
+
+    :param callbacks: those outside *prefix*.
+    """
+    for path in paths:
+        if f"{path.text}/".startswith(f"{prefix}/"):
+            yield f"{path.text} is under prefix = {prefix}, where our own URLs are"
+        elif path.text in callbacks:
+            yield f"{path.text} is a callback_path"

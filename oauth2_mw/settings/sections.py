@@ -65,7 +65,9 @@ def read_main(document: Document) -> Section:
     """Read the keys of ``[oauth2_mw]`` that a service has once, and note unknown ones as problems."""
     texts = document.sections.get(MAIN, {})
     for key in texts:
-        if key not in GLOBAL and key not in PROVIDER:
+        if key in ACCESS:
+            document.add_problem(MAIN, key, "is a key of [access]: move it there")
+        elif key not in GLOBAL and key not in PROVIDER:
             document.add_problem(MAIN, key, f"unknown key{did_you_mean(key, (*GLOBAL, *PROVIDER))}")
     section = Section(MAIN, document.problems, written_keys=set(texts) & set(GLOBAL))
     _read(section, GLOBAL, {key: text for key, text in texts.items() if key in GLOBAL})

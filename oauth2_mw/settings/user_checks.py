@@ -171,7 +171,7 @@ def _check_allow(
             )
         elif field == "group" and not has_directory and concerned and "groups" not in mapped:
             where.add_problem("allow", "group: terms fit nobody: no attribute_map maps groups")
-        elif field == "group" and not has_directory and concerned and not _is_read(term.value, concerned):
+        elif field == "group" and not has_directory and concerned and not is_read(term.value, concerned):
             where.add_problem("allow", f"{term} fits nobody: group_filter leaves that group out")
         elif field in ("email", "email_domain") and concerned and "email" not in mapped:
             where.add_problem("allow", f"{field}: terms fit nobody: no attribute_map maps email")
@@ -179,7 +179,7 @@ def _check_allow(
             where.add_problem("allow", f"{term} fits nobody: no enabled provider has that NAME")
 
 
-def _is_read(group: str, concerned: Mapping[str, Section]) -> bool:
+def is_read(group: str, concerned: Mapping[str, Section]) -> bool:
     """Return whether ``group_filter`` of any of the providers reads that group."""
     filters = [section["group_filter"] for section in concerned.values()]
     return any(not patterns or any(fnmatchcase(group, each) for each in patterns) for patterns in filters)

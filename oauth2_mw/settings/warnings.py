@@ -13,7 +13,7 @@ from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.attribute_path import alternatives
 from oauth2_mw.settings.grammar import AllowTerm, Secret
 from oauth2_mw.settings.model import ANY_AUDIENCE, ProviderSettings, Settings
-from oauth2_mw.settings.rule_checks import laxer_for_other_methods
+from oauth2_mw.settings.rule_checks import about_own_urls, laxer_for_other_methods
 
 #: Claims that are chosen freely: two people of one provider may have the same.
 _NICKNAMES = frozenset({"nickname", "name", "display_name", "displayName", "given_name"})
@@ -131,6 +131,10 @@ def _warnings(settings: Settings) -> Iterator[str]:
 
 
 def _rule_warnings(settings: Settings) -> Iterator[str]:
+    paths = [*settings.public_paths, *(path for rule in settings.rules for path in rule.paths)]
+    callbacks = [each.callback_path for each in settings.providers.values() if each.callback_path is not None]
+    for sentence in about_own_urls(paths, settings.prefix, callbacks):
+        yield f"rules: {sentence}, about which no rule decides: take it out"
     if not settings.rules:
         return
     yield (

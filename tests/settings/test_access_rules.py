@@ -114,6 +114,16 @@ def test_an_empty_line_ends_a_rule() -> None:
         ("required /a//b", "contains //"),
         ("required /a/../b", "contains . or .. as a segment"),
         ("required /a;b", "contains ;"),
+        ("required /a/,/b/", "paths are separated by blanks, not by commas"),
+        ("public /a/\nrequierd /b/", "'requierd' is no path; did you mean required?"),
+        ("required /a/ # mine", "'#': a comment is a line of its own"),
+        ("required /a/ if group:x #mine", "'#mine': a comment is a line of its own"),
+        ("denied /a/ if group:x,group:y", "holds a comma and another term: terms are separated by blanks"),
+        ("denied /a/ if group:'x'", "double quotes stand around a whole value"),
+        ('denied /a/ if group:Domain" "Users', "double quotes stand around a whole value"),
+        (r'denied /a/ if group:"a\"b"', "double quotes stand around a whole value"),
+        ("required /a/ if user:a and user:b", "user:a and user:b never hold for one person"),
+        ("required /a/ if group:x or acr:a and acr:b", "acr:a and acr:b never hold for one person"),
     ],
 )
 def test_what_is_not_valid_is_told_with_what_to_write(text: str, says: str) -> None:
@@ -178,6 +188,16 @@ def test_not_everything_can_be_public(paths: str) -> None:
         ("optional /\ndenied /a/", {}, "never reached for /a/, about which rule 1 (optional /)"),
         ("required /a\nrequired GET /a", {}, "rule 2 (required GET /a) is never reached for /a"),
         ("required GET,POST /a/\ndenied POST /a/x", {}, "rule 2 (denied POST /a/x) is never reached"),
+        (
+            "required GET /a/\nrequired POST,PUT /a/\ndenied HEAD,GET,PUT /a/x",
+            {},
+            "about which rule 1 (required GET /a/) and rule 2 (required POST,PUT /a/) decide already",
+        ),
+        (
+            "required /x if group:a",
+            {"group_filter": "b*"},
+            "group:a is never known: group_filter leaves that",
+        ),
         ("denied /static/x", {"public_paths": "/static/"}, "about which public_paths decides already"),
         ("required /x if organization:ACME", {}, "organization:ACME needs a directory"),
         ("required /x if via:token", {}, "via:token needs personal tokens: say in personal_tokens"),
@@ -225,6 +245,7 @@ def test_acr_needs_an_issuer() -> None:
         "public /a/\nrequired /a",
         "required /a/ if group:x\noptional /a-b/",
         "public /$\nrequired /",
+        "required GET /a/\ndenied GET,POST /a/",
     ],
 )
 def test_rules_beside_each_other_are_all_reached(rules: str) -> None:
@@ -298,6 +319,31 @@ def test_a_laxer_rule_behind_one_for_some_methods_is_said(rules: str, protect: s
 )
 def test_a_rule_for_some_methods_before_a_stricter_one_is_no_matter(rules: str) -> None:
     assert len(said(access={"rules": rules})) == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"access": {"rules": "denied /auth/oauth2/ /x"}}, "/auth/oauth2/ is under prefix = /auth/oauth2"),
+        ({"access": {"rules": "public /sso"}, "prefix": "/sso"}, "/sso is under prefix = /sso"),
+        ({"public_paths": "/auth/oauth2/icon/"}, "/auth/oauth2/icon/ is under prefix"),
+        ({"public_paths": "/sso", "callback_path": "/sso"}, "/sso is a callback_path"),
+    ],
+)
+def test_a_rule_about_our_own_urls_is_said(keys: dict[str, Any], says: str) -> None:
+    assert f"rules: {says}" in said(**keys)[0]
+    assert said(public_paths="/auth/ /auth/oauth2x /sso/", callback_path="/sso") == []
+
+
+@pytest.mark.requirement("R-odd")
+@pytest.mark.parametrize("text", ["/a", "/$", "/a/ /b"])
+def test_odd_paths_are_subtrees(text: str) -> None:
+    (found,) = problems(odd_paths=text)
+    assert "is one path alone: write a subtree, which ends in /" in found
+
+
+def test_rules_outside_their_section_are_told_where_to_go() -> None:
+    assert problems(rules="denied /x") == ["[oauth2_mw] rules: is a key of [access]: move it there"]
 
 
 def test_groups_that_never_follow_the_provider_are_said(tmp_path: Any) -> None:

@@ -20,7 +20,7 @@ def written(text: str, base: Path = Path()) -> str:
         "user:jane",
         "user:jane group:staff",
         "provider:corp and group:staff",
-        "user:a and user:b user:c and user:d",
+        "user:a and group:b user:c and group:d",
     ],
 )
 def test_what_is_written_can_be_shown(text: str) -> None:

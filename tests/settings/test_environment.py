@@ -29,6 +29,17 @@ def test_a_named_providers_keys_have_its_name_in_front(monkeypatch: pytest.Monke
     assert provider.session_lifetime == 1800
 
 
+def test_rules_may_come_from_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OAUTH2_MW_RULES", "denied /internal/\n  /private/\noptional /")
+    for mapping in (service(**oidc()), service(**oidc(access={"rules": "public /x"}))):
+        rules = Settings.from_mapping(mapping).rules
+        assert [rule.text for rule in rules] == ["denied /internal/ /private/", "optional /"]
+    monkeypatch.setenv("OAUTH2_MW_RULES", "deny /internal/")
+    found = only_problem(service(**oidc()))
+    assert found.startswith("[access] rules: rule 1 ('deny /internal/')")
+    assert "it comes from the environment variable OAUTH2_MW_RULES" in found
+
+
 def test_a_variable_wins_over_a_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OAUTH2_MW_SCOPE", "read:user")
     mapping = service(preset="github", client_id="a", client_secret="b", allow="*")

@@ -127,7 +127,6 @@ def main(key: str, value: object) -> dict[str, object]:
         ("shared_caches", "yes", ["refuse or respect"]),
         ("clear_site_data", "cache cookie", ["did you mean cookies?"]),
         ("clear_site_data", "*", ["any of cache cookies storage"]),
-        ("cors_origins", "https://a.example.com", ["not available yet"]),
         ("trusted_peers", "10.0.0.1", ["not available yet"]),
         ("revocation_sync", "61s", ["1s to 1m"]),
         ("revocation_sync", "0", ["1s to 1m"]),
