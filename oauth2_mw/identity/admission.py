@@ -22,6 +22,7 @@ from oauth2_mw.identity.mapping import (
     without_groups,
 )
 from oauth2_mw.identity.model import Identity, User, freeze, user_key
+from oauth2_mw.identity.unknown_claims import check_denials, without_unknown_groups
 from oauth2_mw.identity.usernames import bad_username, fault_alone
 from oauth2_mw.identity.verification import (
     check_username_verified,
@@ -29,7 +30,7 @@ from oauth2_mw.identity.verification import (
     proven_address,
     shown_verification,
 )
-from oauth2_mw.settings.attribute_path import AttributePath, alternatives
+from oauth2_mw.settings.attribute_path import AttributePath
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
 if TYPE_CHECKING:
@@ -67,16 +68,17 @@ class Admission:
         :param now: seconds since the epoch.
         :param unknown: the names of claims that are not known to be absent: their source failed.
         :param unsigned_name: the name that a new user has if the claims hold none: anybody may have written it.
-        :raises ProviderError: if the claims hold no usable username.
+        :raises ProviderError: if the claims hold no usable username, or it is unknown whether a rule denies this person
+            something.
         :raises AccessDeniedError: if the person may not enter, is disabled, or would take another's name.
         :raises StoreUnavailableError: if the directory cannot be used.
         """
-        provider = _without_unknown_groups(provider, unknown)
         return self._admit(
             provider,
             issuer,
             subject,
             claims,
+            unknown,
             now=now,
             create=self._create,
             links=self._links,
@@ -97,8 +99,7 @@ class Admission:
 
         Raises as :meth:`admit` does, and refuses a person who is no longer in the directory.
         """
-        provider = _without_unknown_groups(provider, unknown)
-        return self._admit(provider, issuer, subject, claims, now=now, create=False, links=False)
+        return self._admit(provider, issuer, subject, claims, unknown, now=now, create=False, links=False)
 
     def _admit(
         self,
@@ -106,6 +107,7 @@ class Admission:
         issuer: str,
         subject: str,
         claims: Mapping[str, Any],
+        unknown: frozenset[str],
         *,
         now: int,
         create: bool,
@@ -121,6 +123,8 @@ class Admission:
         stored = directory.find(issuer, subject) if directory is not None else None
         if stored is None and directory is not None and links and proven is not None:
             stored = directory.find_by_address(issuer, proven)
+        check_denials(provider, unknown, reads_groups=stored is None or provider.group_sync == "always")
+        provider = without_unknown_groups(provider, unknown)
         user = _expected(provider, stored, attributes, issuer=issuer, subject=subject)
         if directory is None:
             reason = fault_alone(attributes.username)
@@ -195,15 +199,6 @@ def _not_allowed(provider: ProviderSettings) -> str | None:
         f"{AccessDeniedError.message} If an organization of yours at {provider.label} is to let you in, it may have to "
         f"approve this application first: {link}"
     )
-
-
-def _without_unknown_groups(provider: ProviderSettings, unknown: frozenset[str]) -> ProviderSettings:
-    """Return the settings for a sign-in that brought no answer to where the groups stand: it takes none away."""
-    source = provider.attribute_map.get("groups")
-    if provider.group_sync != "always" or source is None:
-        return provider
-    is_unknown = any(not unknown.isdisjoint(path.roots) for path in alternatives(source))
-    return replace(provider, group_sync="first") if is_unknown else provider
 
 
 def _expected(

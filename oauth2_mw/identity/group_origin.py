@@ -40,7 +40,7 @@ def claims_elsewhere(provider: ProviderSettings, field: str, claims: Mapping[str
     Such addresses are never asked because a token says so (OpenID Connect Core, section 5.6.2).
     """
     source, names = provider.attribute_map.get(field), claims.get("_claim_names")
-    if source is None or source.get(claims) is not None or not isinstance(names, Mapping):
+    if source is None or source.get(claims) not in (None, [], ()) or not isinstance(names, Mapping):
         return []
     roots = sorted(root for path in alternatives(source) for root in path.roots if root in names)
     return (

@@ -93,6 +93,10 @@ def _groups(provider: ProviderSettings, claims: Mapping[str, Any]) -> tuple[str,
     names = dict.fromkeys(filter(None, map(_group, _items(_mapped(provider, claims, "groups")))))
     patterns = provider.group_filter
     wanted = [name for name in names if not patterns or any(fnmatchcase(name, each) for each in patterns)]
+    if len(wanted) > MAX_GROUPS:
+        # Those that decide are no reason to drop others: a rule that denies one must find it.
+        deciding = {term.value for term in provider.deciding_terms() if term.field == "group"}
+        wanted.sort(key=lambda name: name not in deciding)
     return tuple(wanted[:MAX_GROUPS])
 
 

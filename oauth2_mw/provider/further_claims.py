@@ -31,8 +31,8 @@ def further_claims(
 ) -> FurtherClaims:
     """Return the claims that the provider's further addresses give, as far as they are needed or wished for.
 
-    What an address would have said is unknown if that fails. What is only wished for then stays what it was, with a
-    line in the audit log.
+    What an address would have said is unknown if that fails, or if only the provider names it: such an address is never
+    asked. What is only wished for then stays what it was, with a line in the audit log.
 
     :param known: the claims of ID token and userinfo.
     :param needed: the names of the claims that decide.
@@ -60,12 +60,23 @@ def further_claims(
         if detail:
             unknown |= source.gives
             audit("userinfo_unusable", code=code, provider=provider.name, detail=detail)
+    not_followed = _names_not_followed({**known, **found})
+    found |= {name: before[name] for name in not_followed - {*needed} if name in before}
+    unknown |= not_followed
     return FurtherClaims(found, frozenset(unknown))
 
 
 def names_elsewhere(provider: ProviderSettings, known: Mapping[str, Any]) -> frozenset[str]:
     """Return the names of the claims for which a further address is asked, and not userinfo."""
     return frozenset(name for source in _sources(provider, known) for name in source.gives)
+
+
+def _names_not_followed(claims: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of claims that are said to be at another address, and are not here (Core, section 5.6.2)."""
+    names = claims.get("_claim_names")
+    if not isinstance(names, Mapping):
+        return frozenset()
+    return frozenset(name for name in names if claims.get(name) in (None, [], ()))
 
 
 def _sources(provider: ProviderSettings, known: Mapping[str, Any]) -> Iterator[FurtherSource]:

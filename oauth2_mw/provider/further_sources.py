@@ -157,7 +157,9 @@ def _has_group_overage(known: Mapping[str, Any]) -> bool:
     """Return whether Entra says that there are more groups than a token holds (OpenID Connect Core, section 5.6.2)."""
     names = known.get("_claim_names")
     is_elsewhere = isinstance(names, Mapping) and "groups" in names
-    return known.get("groups") is None and (is_elsewhere or known.get("hasgroups") in (True, "true"))
+    # An empty list beside that says nothing.
+    is_absent = known.get("groups") in (None, [], ())
+    return is_absent and (is_elsewhere or known.get("hasgroups") in (True, "true"))
 
 
 def _entra_groups(_known: Mapping[str, Any], access: Access) -> Found:
@@ -186,6 +188,12 @@ def _entra_groups(_known: Mapping[str, Any], access: Access) -> Found:
             and isinstance(entry.get("id"), str)
         ]
         url = page.get("@odata.nextLink")
+        if url is None and not groups:
+            raise ProviderError(
+                f"{listed} names no groups, although there are more than the ID token holds: consent to the permission "
+                "User.Read, or GroupMember.Read.All, is missing",
+                code="groups_unknown",
+            )
         if url is None:
             return Found({"groups": groups})
         if not isinstance(url, str) or not url.startswith(listed):

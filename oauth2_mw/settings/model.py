@@ -162,6 +162,12 @@ class ProviderSettings:
         for rule in self.rules:
             yield from rule.terms()
 
+    def denying_terms(self) -> Iterator[AllowTerm]:
+        """Yield the terms of the rules that keep out whom they fit."""
+        for rule in self.rules:
+            if rule.effect == "denied":
+                yield from rule.terms()
+
     @property
     def claims_of_rules(self) -> frozenset[AttributePath]:
         """The claims that a rule reads at every request, so that a session must keep them."""

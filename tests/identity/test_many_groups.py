@@ -66,6 +66,16 @@ def test_a_filter_makes_thousands_of_groups_fit_into_a_cookie(provider: StandIn)
     assert told.split(",") == [name for name in NAMES if name[11] == "2" and name.endswith("5")]
 
 
+@pytest.mark.requirement("R-needed")
+def test_a_group_that_decides_is_not_one_of_those_left_out(provider: StandIn, tmp_path: Path) -> None:
+    store = {"session": f"sqlite:///{tmp_path}/site.db", "issuer": provider.issuer}
+    mapped = {"attribute_map": {"username": "sub", "groups": "groups"}}
+    provider.userinfo["groups"] = [*NAMES, "banned"]
+    for rule, status in (("denied / if group:banned", 403), ("required / if group:banned", 200)):
+        with guarded(access={"rules": rule}, **mapped, **store) as site:
+            assert site.browser().navigate(site.url + "/").status == status
+
+
 @pytest.mark.parametrize(
     "reader",
     [

@@ -253,7 +253,6 @@ def test_graph_is_asked_for_issuers_of_entra_alone(issuer: str) -> None:
         {},
         {"groups": ["a"]},
         {"groups": ["a"], **OVERAGE},
-        {"_claim_names": {"roles": "src1"}, "_claim_sources": OVERAGE["_claim_sources"]},
         {"_claim_names": "groups"},
         {"_claim_names": ["groups"]},
         {"_claim_sources": {"groups": {"endpoint": "https://evil.example"}}},
@@ -268,9 +267,45 @@ def test_graph_is_asked_for_groups_that_are_elsewhere_alone(known: dict[str, Any
     assert not provider.asked
 
 
-@pytest.mark.parametrize("known", [OVERAGE, {"hasgroups": True}, {"hasgroups": "true"}])
-def test_an_overage_is_said_in_three_ways(known: dict[str, Any]) -> None:
+@pytest.mark.requirement("R-entra", "R-needed")
+@pytest.mark.parametrize("quirk", [None, "entra", "adfs"])
+def test_what_is_elsewhere_and_not_followed_is_unknown(quirk: str | None) -> None:
+    known = {"_claim_names": {"roles": "src1", "email": "src1", "tid": None}, "email": "x", "roles": []}
+    settings: dict[str, Any] = {**ENTRA, "quirk": quirk}
+    before = {"roles": ["r"], "email": "y"}
+    unknown = frozenset({"roles", "tid"})
+    provider = Provider({})
+    assert provider.claims(known, **settings) == FurtherClaims({}, unknown)
+    assert provider.claims(known, before=before, **settings) == FurtherClaims({"roles": ["r"]}, unknown)
+    # What decides does not stay what it was because somebody has more of it now.
+    assert provider.claims(known, before=before, needed="roles", **settings) == FurtherClaims({}, unknown)
+    assert not provider.asked
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        OVERAGE,
+        {"hasgroups": True},
+        {"hasgroups": "true"},
+        {**OVERAGE, "groups": []},
+        {**OVERAGE, "groups": ()},
+    ],
+    ids=str,
+)
+def test_an_overage_is_said_in_several_ways(known: dict[str, Any]) -> None:
     assert Provider({GRAPH: {"value": [group("x")]}}).claims(known, **ENTRA).claims == {"groups": ["x"]}
+
+
+@pytest.mark.requirement("R-entra")
+@pytest.mark.parametrize("entries", [[], [{"@odata.type": "#microsoft.graph.directoryRole", "id": "r"}]])
+def test_no_groups_in_place_of_too_many_are_unknown(entries: list[Any]) -> None:
+    """Graph lists less, and no error, to whom a permission is missing."""
+    provider = Provider({GRAPH: {"value": entries}})
+    assert provider.claims(OVERAGE, **ENTRA) == FurtherClaims({}, frozenset({"groups"}))
+    with pytest.raises(ProviderError) as refusal:
+        provider.claims(OVERAGE, needed="groups", **ENTRA)
+    assert refusal.value.code == "groups_unknown"
 
 
 def test_graph_is_not_asked_for_groups_that_nothing_reads() -> None:

@@ -118,6 +118,30 @@ def test_unknown_groups_let_nobody_in_and_take_nobody_out(github: StandIn, tmp_p
         assert (page.status, site.app.calls) == (503 if name == "down" else 502, 0)
 
 
+@pytest.mark.requirement("R-needed")
+@pytest.mark.parametrize("name", UNKNOWN)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"access": {"rules": "denied / if group:acme/banned"}},
+        {"access": {"rules": "denied / if claim:groups=acme/banned"}},
+        {
+            "access": {"rules": "denied / if group:acme/banned"},
+            "attribute_map": '{"username": "login", "groups": ["teams", "groups"]}',
+        },
+    ],
+    ids=str,
+)
+def test_groups_of_which_some_are_unknown_get_nobody_past_a_rule_that_denies(
+    github: StandIn, name: str, more: dict[str, Any]
+) -> None:
+    seen = listed([{"login": "acme"}], **{"X-GitHub-SSO": "partial-results; organizations=1"})
+    github.resources = {ORGS: seen if name == "partial" else UNKNOWN[name], TEAMS: listed([])}
+    with guarded(**keys(github, **more)) as site:
+        page = site.browser().navigate(site.url + "/")
+        assert (page.status in (502, 503), site.app.calls) == (True, 0)
+
+
 @pytest.mark.requirement("R-github")
 def test_who_may_not_enter_is_told_that_the_organization_has_to_approve(github: StandIn) -> None:
     link = f"{github.url}/settings/connections/applications/app"
@@ -148,6 +172,36 @@ def test_groups_that_are_elsewhere_are_said_and_not_followed(names: dict[str, An
             assert site.browser().navigate(site.url + "/").status == 200
             assert any("event=attribute_unusable " in line and sentence in line for line in site.audit)
         assert not standin.asked("/groups")
+
+
+@pytest.mark.requirement("R-needed")
+@pytest.mark.parametrize("groups", [{}, {"groups": None}, {"groups": []}], ids=str)
+def test_groups_that_are_elsewhere_get_nobody_past_a_rule_that_denies(groups: dict[str, Any]) -> None:
+    mapped = '{"username": "preferred_username", "groups": "groups"}'
+    for term in ("group:banned", "claim:groups=banned"):
+        with StandIn(client_id="app") as standin:
+            standin.claims = {"_claim_names": {"groups": "src1"}, **groups}
+            access = {"rules": f"denied / if {term}"}
+            with guarded(issuer=standin.issuer, attribute_map=mapped, access=access) as site:
+                assert site.browser().navigate(site.url + "/").status == 502
+                assert any("code=groups_unknown " in line for line in site.audit)
+                standin.claims = {"groups": ["staff"]}
+                assert groups_of(site) == ("staff",)
+
+
+@pytest.mark.parametrize("groups", [{}, {"groups": None}, {"groups": []}], ids=str)
+def test_groups_that_are_elsewhere_take_nobody_out_of_a_group(tmp_path: Path, groups: dict[str, Any]) -> None:
+    directory = {"directory": f"sqlite:///{tmp_path}/users.db", "group_sync": "always"}
+    mapped = '{"username": "preferred_username", "groups": "groups"}'
+    with StandIn(client_id="app") as standin:
+        standin.claims = {"groups": ["staff"]}
+        with guarded(issuer=standin.issuer, attribute_map=mapped, **directory) as site:
+            assert groups_of(site) == ("staff",)
+            standin.claims = {"_claim_names": {"groups": "src1"}, **groups}
+            assert groups_of(site) == ("staff",)
+            assert any("event=attribute_unusable " in line and "elsewhere" in line for line in site.audit)
+            standin.claims = {"groups": []}
+            assert groups_of(site) == ()
 
 
 def test_userinfo_that_fails_takes_nobody_out_of_a_group(tmp_path: Path) -> None:

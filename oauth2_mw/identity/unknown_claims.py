@@ -1,0 +1,52 @@
+"""Claims that a sign-in does not tell: unknown is neither absent nor a proof that a person is not denied."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from oauth2_mw.errors import ProviderError
+from oauth2_mw.settings.attribute_path import AttributePath, alternatives
+from oauth2_mw.settings.model import ProviderSettings
+
+
+def without_unknown_groups(provider: ProviderSettings, unknown: frozenset[str]) -> ProviderSettings:
+    """Return the settings for a sign-in that brought no answer to where the groups stand: it takes none away."""
+    if provider.group_sync != "always" or not _is_unknown(_mapped(provider, "groups"), unknown):
+        return provider
+    return replace(provider, group_sync="first")
+
+
+def check_denials(provider: ProviderSettings, unknown: frozenset[str], *, reads_groups: bool) -> None:
+    """Refuse a person of whom it is unknown whether a rule denies them something.
+
+    Where a rule asks for a group, whoever is not known to be in it stays out. Where it denies one, they would pass.
+
+    :param unknown: the names of claims that may be others, or hold more.
+    :param reads_groups: whether the groups are those of this sign-in, and not what the directory remembers.
+    :raises ProviderError: ``groups_unknown``.
+    """
+    for term in provider.denying_terms():
+        paths: tuple[AttributePath, ...] = ()
+        match term.field:
+            case "claim":
+                paths = (term.claim()[0],)
+            case "group" if reads_groups:
+                paths = _mapped(provider, "groups")
+            case "email" | "email_domain":
+                paths = (*_mapped(provider, "email"), AttributePath.parse("email_verified"))
+        names = sorted({root for path in paths for root in path.roots} & unknown)
+        if names:
+            raise ProviderError(
+                f"a rule denies {term}, and {' and '.join(names)} may hold more than provider {provider.name} said: an "
+                "audit line before this one tells why",
+                code="groups_unknown",
+            )
+
+
+def _mapped(provider: ProviderSettings, field: str) -> tuple[AttributePath, ...]:
+    source = provider.attribute_map.get(field)
+    return () if source is None else alternatives(source)
+
+
+def _is_unknown(paths: tuple[AttributePath, ...], unknown: frozenset[str]) -> bool:
+    return any(not unknown.isdisjoint(path.roots) for path in paths)
