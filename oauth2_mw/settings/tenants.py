@@ -41,6 +41,15 @@ def filled(template: str, tenant: str) -> str:
     return template.replace(PLACEHOLDER, tenant)
 
 
+def speaks_for(template: str, issuer: str) -> bool:
+    """Return whether *issuer* is the one that *template* names, or that of a tenant that may stand in it."""
+    before, placeholder, after = template.partition(PLACEHOLDER)
+    if not placeholder:
+        return template == issuer
+    tenant = issuer[len(before) : len(issuer) - len(after)]
+    return is_tenant(tenant) and filled(template, tenant) == issuer
+
+
 def metadata_issuer(issuer: str, tenants: Iterable[str]) -> str:
     """Return where the metadata stand: a template is filled with Entra's word for every tenant that may come in."""
     return filled(issuer, "common" if CONSUMERS in tenants else "organizations")

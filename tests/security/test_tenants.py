@@ -150,6 +150,39 @@ def test_a_key_signs_for_the_issuer_alone_that_it_names(
 
 
 @pytest.mark.requirement("R-entra")
+@pytest.mark.parametrize(
+    ("issuer", "signs"),
+    [
+        (None, True),
+        ("{tenantid}", True),
+        (ONE, True),
+        (TWO, False),
+        ("x{tenantid}", False),
+        ("{tenantid}{tenantid}", False),
+        ("", False),
+        (7, False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("preset", ["microsoft", None])
+def test_a_key_signs_for_one_tenants_own_issuer_alike(
+    entra: Entra, issuer: Any, preset: str | None, *, signs: bool
+) -> None:
+    """Keys of all tenants stand in one set, also where one tenant alone is written as the issuer."""
+    entra.place = ONE
+    entra.metadata = {"issuer": entra.issuer}
+    entra.claims = {"sub": "user-1", "oid": "user-1"}
+    named = entra.issuer_of(issuer) if isinstance(issuer, str) else issuer
+    entra.jwks = [entra.key.jwk(issuer=named)]
+    keys = {"preset": preset} if preset else {}
+    mapped = {"username": "oid"}
+    with guarded(
+        issuer=entra.issuer, attribute_map=mapped, client_auth_method="client_secret_basic", **keys
+    ) as site:
+        assert (user_of(site) is not None) is signs
+
+
+@pytest.mark.requirement("R-entra")
 def test_of_one_key_under_two_issuers_that_of_the_token_counts(entra: Entra, site: Guarded) -> None:
     entra.jwks = [entra.key.jwk(issuer=entra.issuer_of(each)) for each in (TWO, ONE)]
     assert user_of(site) == (entra.issuer_of(ONE), "user-1")

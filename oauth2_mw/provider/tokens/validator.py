@@ -11,7 +11,7 @@ from oauth2_mw.provider.jose.jwks import SigningKey
 from oauth2_mw.provider.jose.jws import KeySource, TokenKind, VerifiedToken, read_jws, verify_jws
 from oauth2_mw.provider.tokens.claim_checks import check_audience, check_authorized_party, check_issuer
 from oauth2_mw.settings.model import ProviderSettings
-from oauth2_mw.settings.tenants import filled
+from oauth2_mw.settings.tenants import speaks_for
 from oauth2_mw.settings.text import shown
 
 
@@ -41,24 +41,22 @@ class TokenValidator:
         Raises as :meth:`verify` does.
         """
         algorithms = allowed_algorithms(self.provider, self.metadata)
-        keys = self._keys_of_tenant(token, kind) if self.provider.tenants else self.keys
-        return verify_jws(token, kind, algorithms=algorithms, keys=keys)
+        return verify_jws(token, kind, algorithms=algorithms, keys=self._keys_of_issuer(token, kind))
 
-    def _keys_of_tenant(self, token: str, kind: TokenKind) -> KeySource:
-        """Return the keys that may have signed *token*: those that name no issuer, or that of the tenant in it.
+    def _keys_of_issuer(self, token: str, kind: TokenKind) -> KeySource:
+        """Return the keys that may have signed *token*: those that name no issuer, or that of the token.
 
         What the token says is not verified yet, and only leaves fewer keys to verify it with. A signed userinfo
         response may leave ``iss`` out: it is then that of the one tenant whose person has signed in.
         """
         issuers = self.provider.issuers
         iss = read_jws(token, kind)[1].get("iss", issuers[0])
-        tenants = dict(zip(issuers, self.provider.tenants, strict=True))
 
         def fitting(kid: str | None, alg: str) -> Iterator[SigningKey]:
             others = []
             for key in self.keys(kid, alg):
-                # A token of no tenant is refused for its issuer, which says more than that it has no key.
-                if key.issuer is None or iss not in issuers or filled(key.issuer, tenants[iss]) == iss:
+                # A token of no issuer of ours is refused for that, which says more than that it has no key.
+                if key.issuer is None or iss not in issuers or speaks_for(key.issuer, iss):
                     yield key
                 else:
                     others.append(key.issuer)
