@@ -101,8 +101,8 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             _warning(
                 "logout_not_confirmed",
                 "provider user username detail",
-                "A sign-out form, or one of the page ``sessions/``, came without a token of this session: an old page, "
-                "or another site's attempt. The person was asked again.",
+                "A sign-out form, or one of the pages ``sessions/`` and ``tokens/``, came without a token of this "
+                "session: an old page, or another site's attempt. The person was asked again.",
             ),
             _info(
                 "logout_by_provider",
@@ -127,6 +127,16 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "user username count",
                 "An operator ended sessions of a user: ``oauth2-mw sessions revoke``, or ``users disable``. The line "
                 "is on that command's stderr.",
+            ),
+            _info(
+                "token_created",
+                "provider user username token detail",
+                "Somebody made a personal token, on the page ``tokens/``.",
+            ),
+            _info(
+                "token_revoked",
+                "provider user username token detail",
+                "Somebody revoked a personal token of theirs on the page ``tokens/``.",
             ),
             _info(
                 "token_used_first",

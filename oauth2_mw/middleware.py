@@ -314,6 +314,7 @@ class OAuth2Middleware:
                     self._urls,
                     self._directory,
                     token_paths=self._token_requests.paths,
+                    personal_tokens=self._tokens,
                 )
                 self._built = (os.getpid(), site)
             return self._built[1]

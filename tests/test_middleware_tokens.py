@@ -238,7 +238,7 @@ def test_our_cookies_are_hidden_and_none_is_set(site: TokenSite) -> None:
 
 def test_a_token_opens_none_of_our_own_addresses(site: TokenSite) -> None:
     token = site.make()
-    for name in ("sessions/",):
+    for name in ("sessions/", "tokens/"):
         answer = site.get(f"/auth/oauth2/{name}", bearer(token))
         assert answer.status == 401
     logout = site.get("/auth/oauth2/logout/", bearer(token), REQUEST_METHOD="POST")

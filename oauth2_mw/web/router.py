@@ -11,6 +11,7 @@ from oauth2_mw.errors import BadRequestError, NotFoundError
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.account.sessions import SessionsPage
+from oauth2_mw.web.account.tokens import TokensPage
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.assets import AssetHandler
 from oauth2_mw.web.http.urls import DEFAULT, Urls
@@ -29,6 +30,7 @@ class Router:
     """The table of our own URLs.
 
     :param back_channel: answers providers' back-channel logouts; ``None`` without a session registry, as the next two.
+    :param tokens_page: ``None`` if there are no personal tokens.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Router:
         back_channel: BackChannelLogout | None,
         front_channel: FrontChannelLogout | None,
         sessions_page: SessionsPage | None,
+        tokens_page: TokensPage | None,
     ) -> None:
         self._urls = urls
         self._assets = assets
@@ -53,6 +56,8 @@ class Router:
         }
         if sessions_page is not None:
             self._routes["/sessions/"] = sessions_page.answer
+        if tokens_page is not None:
+            self._routes["/tokens/"] = tokens_page.answer
         for name, provider in providers.items():
             # The provider of [oauth2_mw] itself has no name in the URLs that are registered at it.
             suffix = "" if name == DEFAULT else f"{name}/"

@@ -13,6 +13,7 @@ from webob import Request, Response
 
 from oauth2_mw.access.path_set import PathSet
 from oauth2_mw.access.rules import Rule
+from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.errors import OAuth2Error, StoreUnavailableError, UnavailableError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import Identity
@@ -23,6 +24,7 @@ from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.token_refresh import TokenRefresher
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.account.sessions import SessionsPage
+from oauth2_mw.web.account.tokens import TokensPage
 from oauth2_mw.web.clients import ProviderClients
 from oauth2_mw.web.failures import Failures
 from oauth2_mw.web.http import cors, responses
@@ -55,6 +57,7 @@ class Site:
         directory: Directory | None,
         *,
         token_paths: PathSet,
+        personal_tokens: PersonalTokens | None,
     ) -> None:
         self._mount = settings.mount
         self._cors_origins = settings.cors_origins
@@ -108,7 +111,7 @@ class Site:
             forgotten=forgotten,
             clear_url=f"{urls.static}{CLEAR}" if clears_cache else None,
         )
-        back_channel = front_channel = sessions_page = None
+        back_channel = front_channel = sessions_page = tokens_page = None
         if registry is not None:
             back_channel = BackChannelLogout(registry, clients, directory)
             front_channel = FrontChannelLogout(
@@ -117,6 +120,17 @@ class Site:
             sessions_page = SessionsPage(
                 registry, urls, pages, providers, tokens=form_tokens, login=login, logout=logout
             )
+            if personal_tokens is not None:
+                tokens_page = TokensPage(
+                    settings,
+                    personal_tokens,
+                    registry,
+                    urls,
+                    pages,
+                    form_tokens=form_tokens,
+                    login=login,
+                    now=sessions.now,
+                )
         self._router = Router(
             urls,
             providers,
@@ -127,6 +141,7 @@ class Site:
             back_channel=back_channel,
             front_channel=front_channel,
             sessions_page=sessions_page,
+            tokens_page=tokens_page,
         )
 
     def answer(self, environ: Environ, current: RequestSession | None, path_suffix: str) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from oauth2_mw.encoding import base64url
@@ -12,6 +13,10 @@ from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.settings.model import BROWSER_LANGUAGES, ProviderSettings
 from oauth2_mw.settings.text import shown
+
+#: ``prompt=login``, and with ``max_age`` the parameter ``max_age=0`` beside it, where ID tokens say when the person was
+#: asked (OpenID Connect Core, section 3.1.2.1).
+Freshness = Literal["prompt", "max_age"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class AuthorizationRequest:
     languages: tuple[str, ...]
     #: whether the provider may show the person a page in spite of ``prompt = none``
     interactive: bool
+    #: how the provider is told to ask the person, who may be signed in there
+    fresh: Freshness | None = None
 
 
 def authorization_url(
@@ -63,9 +70,13 @@ def _parameters(provider: ProviderSettings, request: AuthorizationRequest) -> di
         "nonce": request.nonce if provider.is_oidc else None,
         # The default for the code flow (OAuth 2.0 Multiple Response Types, section 2.1).
         "response_mode": None if provider.response_mode == "query" else provider.response_mode,
-        "prompt": None if request.interactive and provider.prompt == "none" else provider.prompt,
+        "prompt": "login" if request.fresh else _prompt(provider, request),
         # As a text: oauthlib leaves out the number 0, which asks for a new sign-in.
-        "max_age": None if provider.max_age is None else str(provider.max_age),
+        "max_age": "0"
+        if request.fresh == "max_age"
+        else None
+        if provider.max_age is None
+        else str(provider.max_age),
         "acr_values": " ".join(provider.acr_values),
         "ui_locales": " ".join(request.languages)
         if provider.ui_locales == BROWSER_LANGUAGES
@@ -73,6 +84,10 @@ def _parameters(provider: ProviderSettings, request: AuthorizationRequest) -> di
         "login_hint": request.login_hint,
     }
     return {name: value for name, value in optional.items() if value}
+
+
+def _prompt(provider: ProviderSettings, request: AuthorizationRequest) -> str | None:
+    return None if request.interactive and provider.prompt == "none" else provider.prompt
 
 
 def _check_pkce(metadata: ProviderMetadata) -> None:

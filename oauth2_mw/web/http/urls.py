@@ -25,7 +25,8 @@ class Urls:
     def __init__(self, settings: Settings) -> None:
         self.public_url = settings.public_url
         self.base = settings.public_url + settings.prefix
-        self._origin = settings.origin
+        #: scheme, host and port of ``public_url``
+        self.origin = self._origin = settings.origin
         self._mount = settings.mount
         #: the path of ``public_url`` itself, where a sign-in without a destination ends
         self.home_path = settings.mount + "/"
@@ -41,6 +42,10 @@ class Urls:
         self._own_paths = frozenset(settings.mount + path for path in self._callback_paths.values())
         #: the path of the sessions page, as a browser sees it
         self.sessions_path = self._own_prefix + "/sessions/"
+        #: the path of the tokens page, and of what is shown there after one more sign-in
+        self.tokens_path = self._own_prefix + "/tokens/"
+        self.tokens_again = self.tokens_path + "?again=1"
+        self._pages = (self.sessions_path, self.tokens_path, self.tokens_again)
 
     # Our own URLs
 
@@ -111,6 +116,13 @@ class Urls:
         """
         return Location(f"{self.base}/sessions/" + self._query(done=done))
 
+    def tokens(self, *, done: str | None = None) -> Location:
+        """Return the URL of the page where a person makes and revokes tokens for their programs.
+
+        :param done: a word for what has just been done there.
+        """
+        return Location(f"{self.base}/tokens/" + self._query(done=done))
+
     def icon(self, name: str) -> str:
         """Return the URL of a provider's icon."""
         return f"{self.base}/icon/{name}"
@@ -154,10 +166,11 @@ class Urls:
     def destination(self, value: str | None) -> str | None:
         """Return the local path that *value* names, rebuilt, or ``None`` if it leads out of this application.
 
-        The sessions page is the only one of our own URLs to which a person may return.
+        Two pages are the only ones of our own URLs to which a person may return: the sessions and the tokens.
         """
-        if value in (self.sessions_path, self._origin + self.sessions_path):
-            return self.sessions_path
+        for page in self._pages:
+            if value in (page, self._origin + page):
+                return page
         return safe_destination(
             value,
             origin=self._origin,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,10 @@ TEXT_LIMIT = 600
 HINT_LIMIT = 10
 #: Sessions that one page lists; a person with more can sign them all out together.
 ROW_LIMIT = 100
+#: Characters of a token's name.
+TOKEN_NAME_LIMIT = 100
+#: The lives of tokens that can be chosen, in seconds, as far as the setting allows.
+_LIFETIMES = (3600, 86400, 7 * 86400, 30 * 86400, 90 * 86400, 180 * 86400)
 
 # Control characters and lone surrogates are not allowed in HTML; the bidirectional overrides would let a name
 # rearrange the words around it (UAX #9, section 2).
@@ -67,6 +71,47 @@ class SessionRow:
     since: int
     seen: int
     current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """One personal token, as the tokens page shows it. Times are in seconds since the epoch.
+
+    :param id: the id that its form carries.
+    :param used: the last use on record, or ``None`` before the first.
+    """
+
+    id: str
+    name: str
+    paths: Sequence[str]
+    made: int
+    ends: int
+    used: int | None
+    read_only: bool
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token that has just been made, to be shown this once."""
+
+    name: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenForm:
+    """The form in which a token is made.
+
+    :param state: whether it is there: ``fresh``; or after another sign-in: ``old``; or not, because the provider did
+        not ask for one: ``not asked``; or because nobody can tell who sends it: ``unknown browser``.
+    :param paths: the paths that can be chosen.
+    :param longest: the longest life that can be chosen, in seconds.
+    """
+
+    state: str
+    paths: Sequence[str]
+    longest: int
 
 
 class Pages:
@@ -246,6 +291,58 @@ class Pages:
             message=_optional_text(message),
         )
 
+    def tokens(
+        self,
+        *,
+        rows: Sequence[TokenRow],
+        form: TokenForm,
+        new: NewToken | None,
+        username: str,
+        provider: str,
+        sleeps_after: int,
+        action: str,
+        token: str,
+        home_url: str,
+        message: str | None = None,
+    ) -> str:
+        """List a person's tokens for programs, with a form in each row that revokes it, and one that makes another.
+
+        Each form carries ``csrf_token``, and ``revoke``, ``create`` or ``again``. Headers as for
+        :meth:`confirm_logout`.
+
+        :param sleeps_after: seconds without a sign-in.
+        :param message: what has just been done here.
+        """
+        visible = [
+            {
+                "id": row.id,
+                "name": _cut(row.name, NAME_LIMIT),
+                "paths": _cut(" ".join(row.paths), TEXT_LIMIT),
+                "made": _moment(row.made),
+                "ends": _moment(row.ends),
+                "used": None if row.used is None else _moment(row.used),
+                "read_only": row.read_only,
+                "ended": row.ended,
+            }
+            for row in rows[:ROW_LIMIT]
+        ]
+        lifetimes = [seconds for seconds in _LIFETIMES if seconds < form.longest]
+        return self._render(
+            "tokens.html",
+            rows=visible,
+            form=form,
+            lifetimes=[(seconds, _period(seconds)) for seconds in (*lifetimes, form.longest)],
+            new=new,
+            name_limit=TOKEN_NAME_LIMIT,
+            username=_cut(username, NAME_LIMIT),
+            provider=_cut(provider, NAME_LIMIT),
+            sleeps_after=_period(sleeps_after),
+            action=_link(action),
+            token=token,
+            home_url=_link(home_url),
+            message=_optional_text(message),
+        )
+
     def switched_off(self, *, reference: str) -> str:
         """Say that nobody can sign in, because no provider is enabled."""
         return self._render("switched_off.html", reference=_cut(reference, NAME_LIMIT))
@@ -308,6 +405,14 @@ def _optional_text(text: str | None) -> str | None:
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _period(seconds: int) -> str:
+    """Return a time in words, in the longest unit of which it is a whole number."""
+    units = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+    name, length = next(unit for unit in units if seconds % unit[1] == 0)
+    count = seconds // length
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def _moment(seconds: int) -> datetime:

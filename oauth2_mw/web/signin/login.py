@@ -15,6 +15,7 @@ from oauth2_mw.errors import (
     SwitchedOffError,
 )
 from oauth2_mw.provider.client import ProviderClient
+from oauth2_mw.provider.endpoints.authorization import Freshness
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import SessionRef
 from oauth2_mw.settings.model import Settings
@@ -221,6 +222,7 @@ class Login:
         login_hint: str | None = None,
         languages: tuple[str, ...] = (),
         previous_session: SessionRef | None = None,
+        fresh: Freshness | None = None,
     ) -> Response:
         """Redirect the browser to a provider.
 
@@ -228,6 +230,7 @@ class Login:
         :param previous_session: that of the attempt before, where the request has come without the session's cookie.
         :param languages: those that the person reads, for the provider's pages.
         :param login_hint: who is about to sign in, for the provider's form (OpenID Connect Core, section 3.1.2.1).
+        :param fresh: how the provider is told to ask the person, who may be signed in there.
         :raises ProviderUnavailableError: when the provider's metadata is needed and cannot be fetched.
         """
         try:
@@ -247,6 +250,7 @@ class Login:
                 languages=languages,
                 # A sign-in that begins anew by itself has shown the person nothing yet.
                 interactive=restarts > 0,
+                fresh=fresh,
             )
             location = self._urls.to_provider(url, endpoint=client.authorization_endpoint())
         except OAuth2Error as error:

@@ -18,7 +18,17 @@ from jinja2 import TemplateNotFound, UndefinedError
 
 import oauth2_mw.web.pages
 from oauth2_mw.errors import AttemptLostError
-from oauth2_mw.web.pages.pages import NAME_LIMIT, ROW_LIMIT, TEXT_LIMIT, LoginButton, Pages, SessionRow
+from oauth2_mw.web.pages.pages import (
+    NAME_LIMIT,
+    ROW_LIMIT,
+    TEXT_LIMIT,
+    LoginButton,
+    NewToken,
+    Pages,
+    SessionRow,
+    TokenForm,
+    TokenRow,
+)
 
 SITE = "https://sso.example.com/core"
 STATIC = f"{SITE}/auth/oauth2/static/"
@@ -26,6 +36,7 @@ LOGIN = f"{SITE}/auth/oauth2/login/?next=/core/a%3Fb%3D1"
 LOGOUT = f"{SITE}/auth/oauth2/logout/"
 ICON = f"{SITE}/auth/oauth2/icon/corp"
 SESSIONS = f"{SITE}/auth/oauth2/sessions/"
+TOKENS = f"{SITE}/auth/oauth2/tokens/"
 HOME = f"{SITE}/"
 CLEAR = f"{STATIC}clear"
 OURS = {f"{STATIC}icons/key.svg", f"{STATIC}oauth2_mw.css"}
@@ -180,6 +191,40 @@ def own_session(pages: Pages) -> str:
     )
 
 
+def tokens(state: str = "fresh", **given: Any) -> Callable[[Pages], str]:
+    row = {"id": "a2b3", "name": "phone", "paths": "/dav/"}
+    row.update({each: given.pop(f"row_{each}") for each in tuple(row) if f"row_{each}" in given})
+    rows = [
+        TokenRow(row["id"], row["name"], [row["paths"]], 1, 90_000, None, read_only=False, ended=False),
+        TokenRow("c4d5", "old", ["/feed"], 1, 2, 2, read_only=True, ended=True),
+    ]
+    new = {"name": given.pop("new_name", "phone"), "text": given.pop("new_text", "omwpat_x")}
+    form = TokenForm(state, [given.pop("path", "/dav/"), "/feed"], 90 * 86400)
+    fields: dict[str, Any] = {
+        "username": "jane",
+        "provider": "GitHub",
+        "sleeps_after": 5400,
+        "action": TOKENS,
+        "token": "t0ken",
+    }
+    fields.update({"home_url": HOME, "message": "Done."} | given)
+    return lambda pages: pages.tokens(rows=rows, form=form, new=NewToken(**new), **fields)
+
+
+def no_tokens(pages: Pages) -> str:
+    return pages.tokens(
+        rows=[],
+        form=TokenForm("old", ["/dav/"], 3600),
+        new=None,
+        username="jane",
+        provider="GitHub",
+        sleeps_after=90 * 86400,
+        action=TOKENS,
+        token="t0ken",
+        home_url=HOME,
+    )
+
+
 def framed_logout(pages: Pages) -> str:
     return pages.framed_logout()
 
@@ -219,6 +264,11 @@ EVERY_PAGE = {
     "framed login": framed_login(),
     "sessions": sessions(),
     "own session alone": own_session,
+    "tokens": tokens(),
+    "tokens, a while after the sign-in": tokens(state="old"),
+    "tokens, the provider did not ask": tokens(state="not asked"),
+    "tokens in a browser that does not say whence": tokens(state="unknown browser"),
+    "no tokens": no_tokens,
     "switched off": switched_off(),
     "not found": not_found(),
 }
@@ -247,6 +297,15 @@ TEXT_FIELDS = [
     (sessions, "username"),
     (sessions, "token"),
     (sessions, "message"),
+    (tokens, "row_id"),
+    (tokens, "row_name"),
+    (tokens, "row_paths"),
+    (tokens, "new_name"),
+    (tokens, "new_text"),
+    (tokens, "path"),
+    (tokens, "username"),
+    (tokens, "token"),
+    (tokens, "message"),
     (switched_off, "reference"),
 ]
 ADDRESS_FIELDS = [
@@ -264,6 +323,8 @@ ADDRESS_FIELDS = [
     (sessions, "action"),
     (sessions, "logout_url"),
     (sessions, "home_url"),
+    (tokens, "action"),
+    (tokens, "home_url"),
     (not_found, "home_url"),
 ]
 
@@ -445,7 +506,7 @@ def test_a_web_address_arrives_as_it_was_given(
 def test_a_page_leads_only_to_the_addresses_it_was_given(render: Callable[[Pages], str]) -> None:
     addresses = Document(render(plain_pages())).addresses
     assert addresses >= OURS
-    assert addresses <= OURS | {LOGIN, LOGOUT, HOME, ICON, SESSIONS, CLEAR}
+    assert addresses <= OURS | {LOGIN, LOGOUT, HOME, ICON, SESSIONS, TOKENS, CLEAR}
 
 
 def test_the_address_of_static_files_may_lack_its_last_slash() -> None:
@@ -621,9 +682,15 @@ def test_a_token_is_never_cut() -> None:
     assert document.all("input")[0].attributes["value"] == "t" * 5000
 
 
-def test_only_pages_that_end_sessions_have_forms() -> None:
+def test_only_pages_that_change_something_have_forms() -> None:
     with_form = {name for name, render in EVERY_PAGE.items() if Document(render(plain_pages())).all("form")}
-    assert with_form == {"confirm logout", "confirm logout without name", "sessions", "own session alone"}
+    assert with_form == {
+        "confirm logout",
+        "confirm logout without name",
+        "sessions",
+        "own session alone",
+        *(name for name in EVERY_PAGE if "tokens" in name),
+    }
 
 
 def test_the_signed_out_page_names_a_provider_that_still_knows_the_person() -> None:

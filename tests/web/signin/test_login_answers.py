@@ -83,6 +83,7 @@ def test_a_navigation_goes_to_the_only_provider(parts: SignInParts) -> None:
         "login_hint": None,
         "languages": (),
         "interactive": False,
+        "fresh": None,
     }
 
 
