@@ -131,12 +131,12 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             _info(
                 "token_created",
                 "provider user username token detail",
-                "Somebody made a personal token, on the page ``tokens/``.",
+                "A personal token was made: on the page ``tokens/``, or with ``oauth2-mw tokens create``.",
             ),
             _info(
                 "token_revoked",
                 "provider user username token detail",
-                "Somebody revoked a personal token of theirs on the page ``tokens/``.",
+                "A personal token was revoked: on the page ``tokens/``, or with ``oauth2-mw tokens revoke``.",
             ),
             _info(
                 "token_used_first",

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from oauth2_mw.cli import access, check, keygen, keys, sessions, settings, users
+from oauth2_mw.cli import access, check, keygen, keys, sessions, settings, tokens, users
 from oauth2_mw.errors import OAuth2Error
 
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="oauth2-mw", description="Single sign-on for WSGI applications: the operator's commands."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (access, check, keygen, keys, sessions, settings, users):
+    for module in (access, check, keygen, keys, sessions, settings, tokens, users):
         name = module.__name__.rpartition(".")[2]
         summary = (module.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(name, help=summary, description=summary)

@@ -26,6 +26,7 @@ from oauth2_mw.cli.terminal import (
     row,
     shell_word,
 )
+from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.errors import ProviderError, StoreUnavailableError
 from oauth2_mw.settings.model import Settings
 
@@ -155,6 +156,9 @@ def _disable(options: argparse.Namespace, settings: Settings, directory: Directo
         print(f"disabled {name_and_id(user)}")
     else:
         print(f"{name_and_id(user)} is disabled already, since {format_time(since)}")
+    tokens = PersonalTokens(directory, app=settings.public_url).end_all_of(user.id)
+    if tokens:
+        print(f"ended {tokens} personal token{'' if tokens == 1 else 's'}")
     ended = _end_sessions(options, settings, directory, user)
     if ended:
         print(f"ended {format_count(ended)}")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Tokens that one user may have at a time.
 MAX_TOKENS = 50
+#: Characters of a token's name.
+MAX_TOKEN_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)

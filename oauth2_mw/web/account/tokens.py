@@ -14,7 +14,7 @@ from types import MappingProxyType
 from webob import Request, Response
 
 from oauth2_mw.audit import audit
-from oauth2_mw.credentials.personal_tokens import MAX_TOKENS, PersonalTokens
+from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME, MAX_TOKENS, PersonalTokens
 from oauth2_mw.errors import BadRequestError
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import Session
@@ -25,7 +25,7 @@ from oauth2_mw.web.http.csrf import VALID_FOR, FormTokens
 from oauth2_mw.web.http.forms import read_form, read_query, require_method
 from oauth2_mw.web.http.languages import accepted_languages
 from oauth2_mw.web.http.urls import Urls
-from oauth2_mw.web.pages.pages import TOKEN_NAME_LIMIT, NewToken, Pages, TokenForm, TokenRow
+from oauth2_mw.web.pages.pages import NewToken, Pages, TokenForm, TokenRow
 from oauth2_mw.web.signin.challenge import Environ, is_top_level
 from oauth2_mw.web.signin.login import Login
 
@@ -44,7 +44,7 @@ _EXPIRED = "This page had been open for too long, and nothing was changed. Pleas
 _SENT_TWICE = "This form had been sent already. The token that it made is in the list; it is shown once."
 _NOT_FRESH = "Your sign-in was too long ago. Sign in again, and fill in the form once more."
 _TOO_MANY = f"You have {MAX_TOKENS} tokens already. Revoke one that you no longer need."
-_NO_NAME = f"Give the token a name of at most {TOKEN_NAME_LIMIT} characters, so that you will know it again."
+_NO_NAME = f"Give the token a name of at most {MAX_TOKEN_NAME} characters, so that you will know it again."
 _NO_PATH = "Choose at least one address where the token is to serve."
 
 
@@ -182,7 +182,7 @@ class TokensPage:
         """Return what the form asks for, or what is missing in it."""
         name, lifetime = form.get("name", "").strip(), form.get("lifetime", "")
         paths = tuple(path for number, path in enumerate(self._paths) if form.get(f"path{number}") == "1")
-        if not 0 < len(name) <= TOKEN_NAME_LIMIT:
+        if not 0 < len(name) <= MAX_TOKEN_NAME:
             return None, _NO_NAME
         if not paths:
             return None, _NO_PATH

@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -24,8 +26,6 @@ TEXT_LIMIT = 600
 HINT_LIMIT = 10
 #: Sessions that one page lists; a person with more can sign them all out together.
 ROW_LIMIT = 100
-#: Characters of a token's name.
-TOKEN_NAME_LIMIT = 100
 #: The lives of tokens that can be chosen, in seconds, as far as the setting allows.
 _LIFETIMES = (3600, 86400, 7 * 86400, 30 * 86400, 90 * 86400, 180 * 86400)
 
@@ -333,7 +333,7 @@ class Pages:
             form=form,
             lifetimes=[(seconds, _period(seconds)) for seconds in (*lifetimes, form.longest)],
             new=new,
-            name_limit=TOKEN_NAME_LIMIT,
+            name_limit=MAX_TOKEN_NAME,
             username=_cut(username, NAME_LIMIT),
             provider=_cut(provider, NAME_LIMIT),
             sleeps_after=_period(sleeps_after),

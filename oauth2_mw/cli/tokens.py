@@ -1,0 +1,225 @@
+"""List the personal tokens of everybody, make one for a user, and revoke some."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oauth2_mw.audit import audit
+from oauth2_mw.cli.directory import USER_HELP, find_user, name_and_id, open_directory
+from oauth2_mw.cli.terminal import (
+    CommandError,
+    format_duration,
+    format_time,
+    print_json,
+    printable,
+    read_duration,
+    row,
+)
+from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME, MAX_TOKENS, PersonalTokens
+from oauth2_mw.observe import has_hidden
+from oauth2_mw.settings.model import Settings
+
+if TYPE_CHECKING:
+    from oauth2_mw.identity.directory import Directory
+    from oauth2_mw.sql.personal_tokens import StoredToken
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``oauth2-mw tokens`` takes."""
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    for name, action, words, summary in (
+        ("list", _list, "[--user USER] [--json]", "all tokens, or those of a user, a line each"),
+        (
+            "create",
+            _create,
+            "--user USER --name NAME [--path PATH ...] [--lifetime 30d] [--read-only]",
+            "make a token for a user, and print it this once",
+        ),
+        (
+            "revoke",
+            _revoke,
+            "(--token ID ... | --user USER)",
+            "end tokens: programs that use them are refused",
+        ),
+    ):
+        # After an option with several words, the file would be read as one more of them.
+        usage = f"%(prog)s [-h] INI {words}"
+        command = actions.add_parser(name, help=summary, description=summary, usage=usage)
+        command.add_argument(
+            "ini",
+            type=Path,
+            metavar="INI",
+            help="the file with the section [oauth2_mw] that has personal_tokens",
+        )
+        command.set_defaults(action=action, parser=command)
+        meant = command.add_mutually_exclusive_group(required=True) if name == "revoke" else command
+        meant.add_argument(
+            "--user",
+            nargs="+",
+            metavar="USER",
+            required=name == "create",
+            help=f"whose tokens: {USER_HELP}; one that begins with a dash as --user=USER",
+        )
+        if name == "list":
+            command.add_argument("--json", action="store_true", help="as JSON, for programs")
+        elif name == "revoke":
+            meant.add_argument(
+                "--token", nargs="+", action="extend", metavar="ID", help="by the ids that the list shows"
+            )
+        else:
+            command.add_argument("--name", required=True, help="what the token is for")
+            command.add_argument(
+                "--path",
+                nargs="+",
+                action="extend",
+                default=[],
+                metavar="PATH",
+                help="where it serves, of those in personal_tokens; all of them if none is named",
+            )
+            command.add_argument(
+                "--lifetime",
+                type=read_duration,
+                help="how long, like 30d; personal_token_lifetime if not said",
+            )
+            command.add_argument("--read-only", action="store_true", help="for reading alone")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out the ACTION.
+
+    :returns: 1 if a token that was named does not exist.
+    :raises CommandError: if there are no personal tokens, no such user, or no token can be made.
+    :raises ConfigError: if the INI file cannot be used.
+    :raises StoreUnavailableError: if the directory cannot be used.
+    """
+    settings = Settings.from_ini(options.ini)
+    directory = open_directory(options.ini, settings)
+    if not settings.personal_tokens:
+        raise CommandError(
+            f"{options.ini}: there are no personal tokens; write in personal_tokens where they serve, like "
+            "personal_tokens = /dav/"
+        )
+    tokens = PersonalTokens(directory, app=settings.public_url)
+    code: int = options.action(options, settings, directory, tokens)
+    return code
+
+
+def _list(
+    options: argparse.Namespace, settings: Settings, directory: Directory, tokens: PersonalTokens
+) -> int:
+    if options.user is None:
+        found = tokens.all()
+    else:
+        found = tokens.of_user(find_user(directory, settings, options.user, options.parser).id)
+    names = {user_id: _username(directory, user_id) for user_id in {token.user_id for token in found}}
+    if options.json:
+        print_json(
+            {
+                "id": token.id,
+                "user_id": token.user_id,
+                "username": names[token.user_id],
+                "name": token.name,
+                "paths": token.paths,
+                "read_only": token.read_only,
+                "created": token.created_at,
+                "expires": token.expires_at,
+                "used": token.used_at,
+            }
+            for token in found
+        )
+        return 0
+    print(row("id", "user", "username", "name", "paths", "reads only", "made", "ends", "last used"))
+    for token in found:
+        whose = token.id, token.user_id, names[token.user_id] or ""
+        what = token.name, " ".join(token.paths), "yes" if token.read_only else ""
+        used = format_time(token.used_at) if token.used_at is not None else ""
+        print(row(*whose, *what, format_time(token.created_at), format_time(token.expires_at), used))
+    return 0
+
+
+def _create(
+    options: argparse.Namespace, settings: Settings, directory: Directory, tokens: PersonalTokens
+) -> int:
+    user = find_user(directory, settings, options.user, options.parser)
+    if not 0 < len(options.name.strip()) <= MAX_TOKEN_NAME or has_hidden(options.name):
+        raise CommandError(f"the name has 1 to {MAX_TOKEN_NAME} characters that can be seen")
+    if user.disabled:
+        raise CommandError(f"{name_and_id(user)} is disabled: no token of theirs would serve")
+    allowed = [path.text for path in settings.personal_tokens]
+    for path in options.path:
+        if path not in allowed:
+            raise CommandError(f"{printable(path)} is not in personal_tokens, which has {' '.join(allowed)}")
+    lifetime = options.lifetime or settings.personal_token_lifetime
+    made = tokens.create(
+        user.id,
+        name=options.name.strip(),
+        paths=tuple(dict.fromkeys(options.path)) or tuple(allowed),
+        read_only=options.read_only,
+        lifetime=lifetime,
+    )
+    if made is None:
+        raise CommandError(f"{name_and_id(user)} has {MAX_TOKENS} tokens already: revoke some")
+    audit(
+        "token_created",
+        user=user.id,
+        username=user.username,
+        token=made.id,
+        detail=f"by an operator: {options.name.strip()}",
+    )
+    ends = format_time(int(time.time()) + lifetime)
+    # The token alone on the standard output, for a file or a pipe.
+    print(
+        f"token {made.id} of {name_and_id(user)}, until {ends}; it is not shown again. It sleeps while the user has "
+        f"not signed in for {format_duration(settings.personal_token_owner_seen)}.",
+        file=sys.stderr,
+    )
+    print(made.text)
+    return 0
+
+
+def _revoke(
+    options: argparse.Namespace, settings: Settings, directory: Directory, tokens: PersonalTokens
+) -> int:
+    code = 0
+    if options.user is not None:
+        user = find_user(directory, settings, options.user, options.parser)
+        ended = _end(directory, tokens, [token.id for token in tokens.of_user(user.id)])
+        if not ended:
+            print(f"{name_and_id(user)} has no tokens")
+    else:
+        ids = dict.fromkeys(options.token)
+        ended = _end(directory, tokens, ids)
+        code = 0 if len(ended) == len(ids) else 1
+    if ended:
+        print(f"Every worker notices within {format_duration(settings.revocation_sync)}.")
+    return code
+
+
+def _end(directory: Directory, tokens: PersonalTokens, ids: Iterable[str]) -> list[StoredToken]:
+    ended = []
+    for token_id in ids:
+        token = tokens.end(token_id)
+        if token is None:
+            print(f"there is no token {printable(token_id)}; it may have been revoked", file=sys.stderr)
+            continue
+        username = _username(directory, token.user_id)
+        audit(
+            "token_revoked",
+            user=token.user_id,
+            username=username,
+            token=token.id,
+            detail=f"by an operator: {token.name}",
+        )
+        print(f"revoked {token.id} of {printable(username or token.user_id)}: {printable(token.name)}")
+        ended.append(token)
+    return ended
+
+
+def _username(directory: Directory, user_id: str) -> str | None:
+    user = directory.get(user_id)
+    return None if user is None else user.username
