@@ -49,6 +49,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "user": "The id of the user, or the ids of several.",
         "username": "The user's name, or the names of several.",
         "token": "The personal token, by its id; never the token itself.",
+        "address": "The client's address, as far as it is known (``trusted_peers``).",
         "session": "The session, by its key in the store.",
         "count": "How many sessions ended.",
         "how": (
@@ -67,7 +68,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
     {
         event.name: event
         for event in (
-            _info("login", "provider user username", "Somebody signed in."),
+            _info("login", "provider user username address", "Somebody signed in."),
             _info(
                 "logout",
                 "provider user username detail",
@@ -83,7 +84,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             ),
             _warning(
                 "login_failed",
-                "ref code provider detail",
+                "ref code provider address detail",
                 "A sign-in that this browser had begun did not lead to a session. See ``code``.",
             ),
             _warning(
@@ -95,7 +96,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             ),
             _warning(
                 "refused",
-                "ref code provider detail",
+                "ref code provider address detail",
                 "Another request was answered with an error page. See ``code``.",
             ),
             _warning(
@@ -145,13 +146,13 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             ),
             _warning(
                 "token_refused",
-                "ref code user username token detail",
+                "ref code user username token address detail",
                 "A personal token does not serve for a request. A wrong one is in the log once a minute, without the "
                 "token. See ``code``.",
             ),
             _warning(
                 "token_asleep",
-                "ref code user username token detail",
+                "ref code user username token address detail",
                 "A personal token was refused because its owner has not signed in for ``personal_token_owner_seen``. "
                 "It serves again when they have.",
             ),

@@ -17,6 +17,7 @@ from oauth2_mw.settings.access_rules import AccessRule, check_not_everything, pa
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
 from oauth2_mw.settings.grammar import PathRule, parse_bool
+from oauth2_mw.settings.peers import parse_peer
 from oauth2_mw.settings.proxy_headers import parse_kept_header
 from oauth2_mw.settings.tenants import parse_tenant
 from oauth2_mw.settings.text import shown
@@ -271,7 +272,11 @@ FIELDS: tuple[Field, ...] = (
         default="answer",
     ),
     _service(
-        "trusted_peers", words(none=True), "Proxies whose forwarded URL is believed.", note="none", later="*"
+        "trusted_peers",
+        words(parse_peer, none=True),
+        "Proxies whose word counts: on where a request comes from (X-Forwarded-For or Forwarded) and on what {prefix}/"
+        "auth is asked about. Addresses, networks like 10.0.0.0/8, and unix for whoever connects over a Unix socket.",
+        note="none",
     ),
     _service(
         "revocation_sync",

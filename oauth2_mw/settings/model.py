@@ -19,6 +19,7 @@ from oauth2_mw.settings.claim_names import username_addresses
 from oauth2_mw.settings.environ_keys import claim_paths
 from oauth2_mw.settings.grammar import AllowTerm, PathRule, Secret
 from oauth2_mw.settings.icons import Icon
+from oauth2_mw.settings.peers import Peer
 from oauth2_mw.settings.presets import DialectName, QuirkName
 from oauth2_mw.settings.tenants import filled
 
@@ -222,6 +223,7 @@ class Settings:
     app_schemes: tuple[str, ...]
     cors_origins: tuple[str, ...]
     preflight: Literal["answer", "pass", "refuse"]
+    trusted_peers: tuple[Peer, ...]
     allow: AllowList | None
     login_page: bool
     #: the URL of a session store, or ``None`` if sessions live in cookies

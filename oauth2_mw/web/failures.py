@@ -31,6 +31,7 @@ from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.text import shown
 from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.peers import Peers
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.signin import challenge
@@ -52,19 +53,20 @@ class Failures:
         *,
         destinations: Destinations,
         token_paths: PathSet,
+        peers: Peers,
     ) -> None:
         self._pages = pages
         self._urls = urls
         self._providers = providers
         self._destinations = destinations
         self._token_paths = token_paths
+        self._peers = peers
 
     def service_unavailable(self, error: UnavailableError, environ: Environ) -> Response:
         """Answer a request that cannot be judged because what is needed for it cannot be reached."""
         if challenge.is_navigation(environ):
-            return self.page(error, NO_SESSION)
-        reference = new_reference()
-        audit("refused", ref=reference, code=error.code, detail=error.detail)
+            return self.page(error, environ, NO_SESSION)
+        reference = self._audit(error, environ)
         return responses.problem(error.status, retry_after=error.retry_after, reference=reference)
 
     def token_refused(self, environ: Environ, error: OAuth2Error, authorization: str) -> Response:
@@ -72,9 +74,9 @@ class Failures:
 
         :param authorization: the header that carried it.
         """
-        reference = new_reference()
+        reference, address = new_reference(), self._peers.client(environ)
         if not isinstance(error, CredentialError):
-            audit("token_refused", ref=reference, code=error.code, detail=error.detail)
+            audit("token_refused", ref=reference, code=error.code, address=address, detail=error.detail)
         elif not error.is_repeated:
             audit(
                 "token_asleep" if error.code == "token_asleep" else "token_refused",
@@ -83,6 +85,7 @@ class Failures:
                 user=error.user,
                 username=error.username,
                 token=error.token,
+                address=address,
                 detail=error.detail,
             )
         offer = challenge.token_challenge(environ, self._urls, self._token_paths, error, authorization)
@@ -107,18 +110,17 @@ class Failures:
             identity = current.session.identity
         error = _not_let_pass(environ, identity, rule)
         if challenge.is_navigation(environ):
-            return self.page(error, current, destination=destination)
-        return _problem(error)
+            return self.page(error, environ, current, destination=destination)
+        return self._problem(error, environ)
 
     def foreign_upgrade(self, environ: Environ) -> Response:
         """Refuse a WebSocket that a page of another origin opens with a person's session."""
-        return _problem(
-            AccessDeniedError(
-                f"a page of {shown(environ.get('HTTP_ORIGIN'))} opens a WebSocket with a person's session: if it is "
-                "meant, name its origin in cors_origins",
-                code="foreign_origin",
-            )
+        error = AccessDeniedError(
+            f"a page of {shown(environ.get('HTTP_ORIGIN'))} opens a WebSocket with a person's session: if it is meant, "
+            "name its origin in cors_origins",
+            code="foreign_origin",
         )
+        return self._problem(error, environ)
 
     def log_unexpected_refresh_error(self, error: Exception) -> None:
         """Log a fault of a request that goes on all the same, with the tokens it came with."""
@@ -129,6 +131,7 @@ class Failures:
     def page(
         self,
         error: Exception,
+        environ: Environ,
         current: RequestSession,
         *,
         destination: str | None = None,
@@ -155,6 +158,7 @@ class Failures:
             ref=reference,
             code=error.code,
             provider=provider,
+            address=self._peers.client(environ),
             detail=error.detail,
         )
         retry_url = self._destinations.login_url(
@@ -183,15 +187,26 @@ class Failures:
             )
         return responses.page(html, status=error.status, cookies=cookies, retry_after=error.retry_after)
 
+    def _problem(self, error: OAuth2Error, environ: Environ) -> Response:
+        reference = self._audit(error, environ)
+        return responses.problem(error.status, detail=error.message, reference=reference)
+
+    def _audit(self, error: OAuth2Error, environ: Environ) -> str:
+        """Note the refusal of a request, and return its reference."""
+        reference = new_reference()
+        audit(
+            "refused",
+            ref=reference,
+            code=error.code,
+            provider=error.provider,
+            address=self._peers.client(environ),
+            detail=error.detail,
+        )
+        return reference
+
     def _label(self, provider: str | None) -> str:
         known = self._providers.get(provider) if provider is not None else None
         return known.label if known is not None else ""
-
-
-def _problem(error: OAuth2Error) -> Response:
-    reference = new_reference()
-    audit("refused", ref=reference, code=error.code, provider=error.provider, detail=error.detail)
-    return responses.problem(error.status, detail=error.message, reference=reference)
 
 
 def _not_let_pass(

@@ -30,6 +30,7 @@ from oauth2_mw.web.failures import Failures
 from oauth2_mw.web.http import cors, responses
 from oauth2_mw.web.http.assets import CLEAR, AssetHandler, Assets
 from oauth2_mw.web.http.csrf import FormTokens
+from oauth2_mw.web.http.peers import Peers
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.router import Router
@@ -79,7 +80,10 @@ class Site:
         tokens = TokenRefresher(providers, sessions, clients, admission)
         self._refresher = Refresher(sessions, tokens)
         destinations = Destinations(urls, sessions.sealer, attempts, registry=registry, clock=sessions.now)
-        self._failures = Failures(pages, urls, providers, destinations=destinations, token_paths=token_paths)
+        peers = Peers(settings.trusted_peers)
+        self._failures = Failures(
+            pages, urls, providers, destinations=destinations, token_paths=token_paths, peers=peers
+        )
         self._login = login = Login(
             settings,
             attempts,
@@ -97,6 +101,7 @@ class Site:
             login=login,
             clients=clients,
             admission=admission,
+            peers=peers,
         )
         clears_cache = "cache" in settings.clear_site_data
         forgotten = [kind for kind in settings.clear_site_data if kind != "cache"]
@@ -152,13 +157,17 @@ class Site:
         if current is None or self._router.is_back_channel(path_suffix):
             current = NO_SESSION
         request = Request({"REQUEST_METHOD": "GET", **environ})
-        return self._respond(current, lambda: self._router.find(request, path_suffix)(request, current))
+        return self._respond(
+            environ, current, lambda: self._router.find(request, path_suffix)(request, current)
+        )
 
     def challenge(self, environ: Environ, current: RequestSession | None) -> Response:
         """Answer a request to the application that needs a session and has none."""
         current = current or NO_SESSION
         destination = requested_destination(environ, self._urls, mount=self._mount)
-        response = self._respond(current, lambda: self._login.challenge(environ, current, destination))
+        response = self._respond(
+            environ, current, lambda: self._login.challenge(environ, current, destination)
+        )
         return cors.open_to(self._cors_origins, environ, response)
 
     @staticmethod
@@ -221,20 +230,21 @@ class Site:
             self._failures.log_unexpected_refresh_error(error)
             return current
 
-    def _respond(self, current: RequestSession, handle: Callable[[], Response]) -> Response:
+    def _respond(self, environ: Environ, current: RequestSession, handle: Callable[[], Response]) -> Response:
         """Return the response of *handle* or the page about its failure; expire an invalid session cookie."""
         try:
             response = handle()
         except SignInFailedError as failure:
             response = self._failures.page(
                 failure.error,
+                environ,
                 current,
                 destination=failure.destination,
                 attempt=failure.attempt,
                 cookies=failure.cookies,
             )
         except Exception as error:  # noqa: BLE001 - whatever happens, a person gets a page and nobody gets in
-            response = self._failures.page(error, current)
+            response = self._failures.page(error, environ, current)
         if current.invalid:
             responses.add_cookies(response, self._sessions.cookies.expire_session(current.cookies))
         return response

@@ -62,7 +62,7 @@ def test_the_reference_says_which_values_come_later() -> None:
     assert rows["session_lifetime"] == type(rows["session_lifetime"])(
         "[oauth2_mw], provider", "session_lifetime", "8h", "How long a sign-in lasts at most."
     )
-    assert rows["trusted_peers"].meaning.endswith("(not available yet in this version)")
+    assert rows["app_cookies"].meaning.endswith("(not available yet in this version)")
     assert rows["public_url"].default == "required"
     assert rows["rules"].where == "[access]"
 

@@ -127,7 +127,7 @@ def main(key: str, value: object) -> dict[str, object]:
         ("shared_caches", "yes", ["refuse or respect"]),
         ("clear_site_data", "cache cookie", ["did you mean cookies?"]),
         ("clear_site_data", "*", ["any of cache cookies storage"]),
-        ("trusted_peers", "10.0.0.1", ["not available yet"]),
+        ("trusted_peers", "proxy.example.com", ["is no address"]),
         ("revocation_sync", "61s", ["1s to 1m"]),
         ("revocation_sync", "0", ["1s to 1m"]),
         ("on_login", "a:b", ["not available yet"]),

@@ -31,10 +31,11 @@ from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import read_form, read_query, require_method
 from oauth2_mw.web.http.languages import accepted_languages
+from oauth2_mw.web.http.peers import Peers
 from oauth2_mw.web.signin.attempt import Attempt, Attempts, State
 from oauth2_mw.web.signin.challenge import Environ, is_top_level
 from oauth2_mw.web.signin.destinations import Destinations
-from oauth2_mw.web.signin.device import address, device
+from oauth2_mw.web.signin.device import device
 from oauth2_mw.web.signin.login import Login, SignInFailedError
 
 _MAX_STATE = 512
@@ -60,6 +61,7 @@ class Callback:
         login: Login,
         clients: Callable[[str], ProviderClient],
         admission: Admission,
+        peers: Peers,
     ) -> None:
         self._providers = providers
         self._sessions = sessions
@@ -68,6 +70,7 @@ class Callback:
         self._login = login
         self._clients = clients
         self._admission = admission
+        self._peers = peers
 
     def answer(self, request: Request, current: RequestSession, *, name: str) -> Response:
         """``login/callback/NAME/``: sign the person in whom the provider's answer names.
@@ -210,6 +213,7 @@ class Callback:
             "access_token": authentication.tokens.access_token,
             "refresh_token": authentication.tokens.refresh_token,
         }
+        client_address = self._peers.client(environ)
         session_cookies = self._sessions.create(
             provider,
             identity,
@@ -219,7 +223,7 @@ class Callback:
                 issued_at=authentication.issued_at if authentication.issued_at is not None else int(began_at),
                 sid=authentication.sid,
                 device=device(environ.get("HTTP_USER_AGENT")),
-                remote_addr=address(environ.get("REMOTE_ADDR")),
+                remote_addr=client_address,
             ),
             began_at=began_at,
             expires_at=authentication.tokens.expires_at,
@@ -228,7 +232,7 @@ class Callback:
         previous = current.session or attempt.previous_session
         if previous is not None:
             self._sessions.end(previous)
-        audit("login", identity=identity)
+        audit("login", identity=identity, address=client_address)
         session_bytes = sum(map(len, session_cookies))
         attempt_cookies = self._attempts.close_signed_in(attempt, current.cookies, session_bytes)
         return responses.redirect(

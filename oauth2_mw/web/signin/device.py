@@ -1,11 +1,7 @@
-"""The browser and the address that a sign-in came from, in words that its owner recognises.
-
-Both come from the request and are for people to look at. They prove nothing and decide nothing.
-"""
+"""The browser that a sign-in came from, in words that its owner recognises: they prove nothing and decide nothing."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 #: Characters of a ``User-Agent`` that are looked at.
@@ -47,11 +43,3 @@ def device(user_agent: str | None) -> str | None:
     if browser is None or system is None:
         return browser or system
     return f"{browser} on {system}"
-
-
-def address(remote: str | None) -> str | None:
-    """Return ``REMOTE_ADDR`` as addresses are usually written, or ``None`` if it has none, as behind a Unix socket."""
-    try:
-        return str(ipaddress.ip_address((remote or "").partition("%")[0]))
-    except ValueError:
-        return None

@@ -18,6 +18,7 @@ from oauth2_mw.provider.client import Authentication, Tokens
 from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.session.manager import SessionManager
+from oauth2_mw.web.http.peers import Peers
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.signin.attempt import Attempts
@@ -107,6 +108,7 @@ class SignInParts:
             login=self.login,
             clients=clients,
             admission=Admission(self.settings, None),
+            peers=Peers(self.settings.trusted_peers),
         )
         self.jar: dict[str, str] = {}
 

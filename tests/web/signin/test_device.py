@@ -1,4 +1,4 @@
-"""The browser and the address of a sign-in, in words that their owner recognises."""
+"""The browser of a sign-in, in words that its owner recognises."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.web.signin.device import address, device
+from oauth2_mw.web.signin.device import device
 
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -45,20 +45,3 @@ def test_a_browser_is_called_what_its_owner_calls_it(user_agent: str | None, wor
 def test_whatever_a_user_agent_says_the_words_are_short_and_plain(user_agent: str) -> None:
     words = device(user_agent)
     assert words is None or (0 < len(words) <= 60 and words.isascii() and words.isprintable())
-
-
-@pytest.mark.parametrize(
-    ("remote", "shown"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:DB8::0:1", "2001:db8::1"),
-        ("fe80::1%eth0", "fe80::1"),
-        ("", None),
-        (None, None),
-        ("unix:", None),
-        ("192.0.2.1, 10.0.0.1", None),
-        ("<b>", None),
-    ],
-)
-def test_an_address_is_an_ip_address_or_nothing(remote: str | None, shown: str | None) -> None:
-    assert address(remote) == shown
