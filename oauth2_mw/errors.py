@@ -237,6 +237,8 @@ class AccessDeniedError(LoginError):
     message = "You are not allowed to use this application."
     #: whether another sign-in can change that
     has_cure = True
+    #: the name of the person as the provider has proved it, where a sign-in is refused
+    username: str | None = None
 
 
 class SignInDeclinedError(LoginError):

@@ -118,6 +118,37 @@ class Admission:
         for detail in unusable_attributes(provider, claims, attributes):
             audit("attribute_unusable", provider=provider.name, detail=detail)
         check_username_verified(provider, claims)
+        try:
+            return self._enter(
+                provider,
+                issuer,
+                subject,
+                claims,
+                attributes,
+                unknown,
+                now=now,
+                create=create,
+                links=links,
+                unsigned_name=unsigned_name,
+            )
+        except AccessDeniedError as error:
+            error.username = attributes.username
+            raise
+
+    def _enter(
+        self,
+        provider: ProviderSettings,
+        issuer: str,
+        subject: str,
+        claims: Mapping[str, Any],
+        attributes: Attributes,
+        unknown: frozenset[str],
+        *,
+        now: int,
+        create: bool,
+        links: bool,
+        unsigned_name: str | None,
+    ) -> Identity:
         directory = self._directory
         proven = proven_address(provider, claims)
         stored = directory.find(issuer, subject) if directory is not None else None

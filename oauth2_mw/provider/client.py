@@ -15,11 +15,12 @@ from typing import Any
 from oauth2_mw.errors import OAuth2Error, StateError, TokenError
 from oauth2_mw.provider.claim_sources import NOTHING_KNOWN, KnownClaims
 from oauth2_mw.provider.claims import ClaimsReader
+from oauth2_mw.provider.demand import NO_DEMAND, Demand
 from oauth2_mw.provider.dialects import make_dialect
 from oauth2_mw.provider.dialects.dialect import CodeGrant
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.discovery.metadata_cache import MetadataCache
-from oauth2_mw.provider.endpoints.authorization import AuthorizationRequest, Freshness
+from oauth2_mw.provider.endpoints.authorization import AuthorizationRequest
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
 from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
@@ -136,18 +137,18 @@ class ProviderClient:
         login_hint: str | None = None,
         languages: tuple[str, ...] = (),
         interactive: bool = False,
-        fresh: Freshness | None = None,
+        demand: Demand = NO_DEMAND,
     ) -> str:
         """Return the URL to send the browser to (RFC 6749, section 4.1.1; OpenID Connect Core, section 3.1.2.1).
 
         :param languages: those that the person reads, the most wanted first; sent where ``ui_locales`` says so.
         :param interactive: whether the provider may show the person a page in spite of ``prompt = none``.
-        :param fresh: how the provider is told to ask the person, who may be signed in there.
+        :param demand: what is asked for beyond the settings.
         :raises ProviderUnavailableError: if the provider's metadata cannot be fetched.
         :raises ProviderError: if the metadata cannot be used; ``pkce`` if the provider does not offer S256.
         """
         request = AuthorizationRequest(
-            self.redirect_uri, state, nonce, code_verifier, login_hint, languages, interactive, fresh
+            self.redirect_uri, state, nonce, code_verifier, login_hint, languages, interactive, demand
         )
         return self._dialect.authorization_url(self.provider, self._metadata.metadata(), request)
 

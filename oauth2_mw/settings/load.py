@@ -186,6 +186,7 @@ def _complete(section: Section, name: str, main: Section, rules: tuple[AccessRul
         "session_idle": idle,
         "quirk": section.preset.quirk if section.preset is not None else None,
         "dialect": section.preset.dialect if section.preset is not None else None,
+        "selects_account": section.preset is not None and section.preset.selects_account,
         "public": checks.is_public(section),
         "unique_usernames": user_checks.has_unique_usernames(section),
     }

@@ -118,6 +118,8 @@ class ProviderSettings:
     quirk: QuirkName | None
     #: the strategy of ``provider/dialects``; ``None`` for a provider that speaks as the specifications do
     dialect: DialectName | None
+    #: whether it is known to take ``prompt=select_account``
+    selects_account: bool
     #: whether anyone on earth can join it
     public: bool
     #: whether it promises that the username is one person's alone
@@ -132,6 +134,11 @@ class ProviderSettings:
     def is_oidc(self) -> bool:
         """Whether an ID token proves a sign-in (OpenID Connect), and not userinfo alone (OAuth 2.0)."""
         return self.issuer is not None
+
+    @property
+    def can_ask_for_account(self) -> bool:
+        """Whether a ``prompt`` makes the provider ask who the person is, even if it knows one already."""
+        return self.is_oidc or self.selects_account
 
     @property
     def username_is_address(self) -> bool:

@@ -62,10 +62,15 @@ class Failures:
         self._token_paths = token_paths
         self._peers = peers
 
-    def service_unavailable(self, error: UnavailableError, environ: Environ) -> Response:
-        """Answer a request that cannot be judged because what is needed for it cannot be reached."""
+    def service_unavailable(
+        self, error: UnavailableError, environ: Environ, *, destination: str | None
+    ) -> Response:
+        """Answer a request that cannot be judged because what is needed for it cannot be reached.
+
+        :param destination: where the person wants to go.
+        """
         if challenge.is_navigation(environ):
-            return self.page(error, environ, NO_SESSION)
+            return self.page(error, environ, NO_SESSION, destination=destination)
         reference = self._audit(error, environ)
         return responses.problem(error.status, retry_after=error.retry_after, reference=reference)
 
@@ -161,18 +166,25 @@ class Failures:
             address=self._peers.client(environ),
             detail=error.detail,
         )
-        retry_url = self._destinations.login_url(
-            None, attempt.destination if attempt is not None else destination
-        )
+        destination = attempt.destination if attempt is not None else destination
+        retry_url = self._destinations.login_url(None, destination)
         if isinstance(error, SwitchedOffError):
             html = self._pages.switched_off(reference=reference)
         elif isinstance(error, AccessDeniedError):
             session = current.session
+            username = (
+                session.identity.username if session is not None and attempt is None else error.username
+            )
+            known = self._providers.get(provider) if provider is not None and error.has_cure else None
             html = self._pages.denied(
                 message=error.message,
-                username=session.identity.username if session is not None and attempt is None else None,
+                username=username,
                 provider=self._label(provider),
                 reference=reference,
+                account_url=self._destinations.login_url(known.name, destination, another_account=True)
+                if known is not None
+                else None,
+                sign_out_there=known is not None and not known.can_ask_for_account,
                 retry_url=retry_url if error.has_cure else None,
                 logout_url=self._urls.logout() if session is not None else None,
             )

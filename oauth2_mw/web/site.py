@@ -214,7 +214,11 @@ class Site:
 
         :param is_own: whether it is for one of our own URLs, which scripts of other origins never read.
         """
-        response = self._failures.service_unavailable(error, environ)
+        if is_own:
+            destination = self._login.wanted(Request({"REQUEST_METHOD": "GET", **environ}))
+        else:
+            destination = requested_destination(environ, self._urls, mount=self._mount)
+        response = self._failures.service_unavailable(error, environ, destination=destination)
         return response if is_own else cors.open_to(self._cors_origins, environ, response)
 
     def refresh(self, current: RequestSession) -> RequestSession:

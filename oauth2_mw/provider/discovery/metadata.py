@@ -24,7 +24,7 @@ NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 ENDPOINTS = (*NEEDED, "userinfo_endpoint", "end_session_endpoint", "revocation_endpoint")
 #: Lists by which something is checked, so that a malformed one refuses.
 _STRICT_LISTS = ("id_token_signing_alg_values_supported", "code_challenge_methods_supported")
-_LISTS = (*_STRICT_LISTS, "token_endpoint_auth_methods_supported")
+_LISTS = (*_STRICT_LISTS, "token_endpoint_auth_methods_supported", "prompt_values_supported")
 #: An endpoint -> the setting that takes its place. There is none for revocation.
 _SETTINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -49,6 +49,8 @@ class ProviderMetadata:
     id_token_signing_alg_values_supported: tuple[str, ...] | None = None
     code_challenge_methods_supported: tuple[str, ...] | None = None
     token_endpoint_auth_methods_supported: tuple[str, ...] | None = None
+    #: Initiating User Registration via OpenID Connect 1.0, section 4
+    prompt_values_supported: tuple[str, ...] | None = None
     #: RFC 9207, section 3
     authorization_response_iss_parameter_supported: bool = False
     #: endpoint that must not be called, although it is named -> why

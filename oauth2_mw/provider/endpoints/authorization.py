@@ -5,18 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from oauth2_mw.encoding import base64url
 from oauth2_mw.errors import ProviderError
+from oauth2_mw.provider.demand import Demand
 from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.settings.model import BROWSER_LANGUAGES, ProviderSettings
 from oauth2_mw.settings.text import shown
-
-#: ``prompt=login``, and with ``max_age`` the parameter ``max_age=0`` beside it, where ID tokens say when the person was
-#: asked (OpenID Connect Core, section 3.1.2.1).
-Freshness = Literal["prompt", "max_age"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +30,7 @@ class AuthorizationRequest:
     languages: tuple[str, ...]
     #: whether the provider may show the person a page in spite of ``prompt = none``
     interactive: bool
-    #: how the provider is told to ask the person, who may be signed in there
-    fresh: Freshness | None = None
+    demand: Demand
 
 
 def authorization_url(
@@ -47,7 +42,7 @@ def authorization_url(
     """
     from requests_oauthlib import OAuth2Session
 
-    parameters = _parameters(provider, request)
+    parameters = _parameters(provider, metadata, request)
     if provider.pkce:
         _check_pkce(metadata)
         challenge = hashlib.sha256(request.code_verifier.encode("ascii")).digest()
@@ -65,18 +60,17 @@ def authorization_url(
     return scheme + url.removeprefix("https")
 
 
-def _parameters(provider: ProviderSettings, request: AuthorizationRequest) -> dict[str, str]:
+def _parameters(
+    provider: ProviderSettings, metadata: ProviderMetadata, request: AuthorizationRequest
+) -> dict[str, str]:
+    max_age = provider.max_age if request.demand.max_age is None else request.demand.max_age
     optional = {
         "nonce": request.nonce if provider.is_oidc else None,
         # The default for the code flow (OAuth 2.0 Multiple Response Types, section 2.1).
         "response_mode": None if provider.response_mode == "query" else provider.response_mode,
-        "prompt": "login" if request.fresh else _prompt(provider, request),
+        "prompt": _prompt(provider, metadata, request),
         # As a text: oauthlib leaves out the number 0, which asks for a new sign-in.
-        "max_age": "0"
-        if request.fresh == "max_age"
-        else None
-        if provider.max_age is None
-        else str(provider.max_age),
+        "max_age": None if max_age is None else str(max_age),
         "acr_values": " ".join(provider.acr_values),
         "ui_locales": " ".join(request.languages)
         if provider.ui_locales == BROWSER_LANGUAGES
@@ -86,8 +80,20 @@ def _parameters(provider: ProviderSettings, request: AuthorizationRequest) -> di
     return {name: value for name, value in optional.items() if value}
 
 
-def _prompt(provider: ProviderSettings, request: AuthorizationRequest) -> str | None:
-    return None if request.interactive and provider.prompt == "none" else provider.prompt
+def _prompt(
+    provider: ProviderSettings, metadata: ProviderMetadata, request: AuthorizationRequest
+) -> str | None:
+    """Return ``prompt``: the one of the settings, and beside it that by which the person chooses an account."""
+    if request.demand.asks_anew:
+        return "login"
+    if not request.demand.another_account:
+        return None if request.interactive and provider.prompt == "none" else provider.prompt
+    written = [word for word in (provider.prompt or "").split() if word != "none"]
+    if provider.selects_account or "select_account" in (metadata.prompt_values_supported or ()):
+        written.insert(0, "select_account")
+    elif provider.is_oidc:
+        written.insert(0, "login")
+    return " ".join(dict.fromkeys(written))
 
 
 def _check_pkce(metadata: ProviderMetadata) -> None:

@@ -101,6 +101,8 @@ class Refusal:
     error: OAuth2Error
     #: whether the sign-in may begin once more without the person having to ask for it
     can_begin_anew: bool = False
+    #: whether it may do so without the ``prompt`` that no setting asks for
+    at_prompt: bool = False
 
 
 def with_standard_code(params: Mapping[str, str]) -> Mapping[str, str]:
@@ -109,11 +111,14 @@ def with_standard_code(params: Mapping[str, str]) -> Mapping[str, str]:
     return {**params, "code": code} if code else params
 
 
-def read_authorization_response(params: Mapping[str, str], *, silent: bool) -> str | Refusal:
+def read_authorization_response(
+    params: Mapping[str, str], *, silent: bool, prompted: bool = False
+) -> str | Refusal:
     """Return the code, or why there is none.
 
     :param params: those of :data:`PARAMETERS` that came. An empty one counts as missing (RFC 6749, section 3.1).
     :param silent: whether the request had ``prompt=none``, so that the provider could not show the person anything.
+    :param prompted: whether it had a ``prompt`` that no setting asks for, which the provider may not know.
     :raises BadRequestError: ``error_and_code``.
     """
     error, code = params.get("error"), params.get("code")
@@ -122,7 +127,7 @@ def read_authorization_response(params: Mapping[str, str], *, silent: bool) -> s
     if code:
         return code
     if error:
-        return _refusal(error, params, silent=silent)
+        return _refusal(error, params, silent=silent, prompted=prompted)
     if params.get("access_token") or params.get("id_token"):
         return Refusal(
             ProviderError(
@@ -133,7 +138,7 @@ def read_authorization_response(params: Mapping[str, str], *, silent: bool) -> s
     return Refusal(SignInDeclinedError("the answer carries neither a code nor an error: the person declined"))
 
 
-def _refusal(error: str, params: Mapping[str, str], *, silent: bool) -> Refusal:
+def _refusal(error: str, params: Mapping[str, str], *, silent: bool, prompted: bool) -> Refusal:
     said = quote_error(params)
     meaning = _DESCRIPTIONS.get(
         params.get("error_description", "").strip(), _MEANINGS.get(error, Meaning.CONFIGURATION)
@@ -148,7 +153,12 @@ def _refusal(error: str, params: Mapping[str, str], *, silent: bool) -> Refusal:
     if meaning is Meaning.INTERACTION and silent:
         return Refusal(ProviderError(said, code="error_response"), can_begin_anew=True)
     advice = _ADVICE.get(error)
-    return Refusal(ProviderError(f"{said}: {advice}" if advice else said, code="error_response"))
+    at_prompt = prompted and error == "invalid_request"
+    return Refusal(
+        ProviderError(f"{said}: {advice}" if advice else said, code="error_response"),
+        can_begin_anew=at_prompt,
+        at_prompt=at_prompt,
+    )
 
 
 def quote_error(params: Mapping[str, str]) -> str:

@@ -1,12 +1,13 @@
 """Presets: default keys for known providers, in an INI file each.
 
-A file has the section ``[provider]`` with the keys of a provider and five more: ``public``, the issuers that anyone on
+A file has the section ``[provider]`` with the keys of a provider and six more: ``public``, the issuers that anyone on
 earth can join; ``quirk``, a named strategy for what data cannot express; ``dialect``, for a provider that speaks OAuth
 2.0 with words of its own; ``usernames``, whether they are one person's alone (``unique``) or not (``shared``);
-``refuses = pkce`` for a provider that answers PKCE with an error, or knows none; and ``groups_scope``, what is asked
-for beside ``scope`` where a setting reads the claim ``groups``. It may have ``[example]``: examples of keys that every
-user must write. The comment at its top says where to register a client, what to set there, and what the provider's
-tokens look like, under the labels of :data:`NOTES`.
+``refuses = pkce`` for a provider that answers PKCE with an error, or knows none; ``accounts = select`` for one that
+lets the person choose an account (``prompt=select_account``); and ``groups_scope``, what is asked for beside ``scope``
+where a setting reads the claim ``groups``. It may have ``[example]``: examples of keys that every user must write. The
+comment at its top says where to register a client, what to set there, and what the provider's tokens look like, under
+the labels of :data:`NOTES`.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class Preset:
     unique_usernames: bool | None
     #: whether the provider answers PKCE with an error, or knows none: ``pkce = off`` is not the operator's choice then
     refuses_pkce: bool
+    #: whether it takes ``prompt=select_account``
+    selects_account: bool
     #: what is asked for in addition where a setting reads the claim ``groups``, or an empty text
     groups_scope: str
 
@@ -115,6 +118,9 @@ def _parse(text: str, name: str, base: Path) -> Preset:
     refuses = values.pop("refuses", "").strip()
     if refuses not in ("", "pkce"):
         raise ValueError("refuses in a preset is pkce, or left out")
+    accounts = values.pop("accounts", "").strip()
+    if accounts not in ("", "select"):
+        raise ValueError("accounts in a preset is select, or left out")
     groups_scope = values.pop("groups_scope", "").strip()
     examples = dict(parser["example"]) if parser.has_section("example") else {}
     return Preset(
@@ -128,6 +134,7 @@ def _parse(text: str, name: str, base: Path) -> Preset:
         dialect=cast(DialectName, dialect) if dialect else None,
         unique_usernames=_USERNAMES[usernames],
         refuses_pkce=refuses == "pkce",
+        selects_account=accounts == "select",
         groups_scope=groups_scope,
     )
 

@@ -16,6 +16,7 @@ from webob import Request, Response
 from oauth2_mw.audit import audit
 from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME, MAX_TOKENS, PersonalTokens
 from oauth2_mw.errors import BadRequestError
+from oauth2_mw.provider.demand import Demand
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.registry import SessionRegistry
@@ -140,7 +141,7 @@ class TokensPage:
             current,
             languages=accepted_languages(request.environ),
             # An ID token with ``auth_time`` says whether the person was asked; only then is there something to ask for.
-            fresh="prompt" if session.identity.auth_time is None else "max_age",
+            demand=Demand(asks_anew=True, max_age=None if session.identity.auth_time is None else 0),
         )
 
     def _create(

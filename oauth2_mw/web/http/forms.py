@@ -10,7 +10,7 @@ from webob import Request
 from oauth2_mw.boundary import strict_query
 from oauth2_mw.errors import BadRequestError, MethodNotAllowedError
 from oauth2_mw.settings.text import shown
-from oauth2_mw.web.http.urls import Urls
+from oauth2_mw.web.http.urls import SELECT_ACCOUNT, Urls
 
 #: Octets of a query string, and of a form, that our own URLs read.
 MAX_QUERY = 16 * 1024
@@ -19,7 +19,7 @@ MAX_FORM = 16 * 1024
 _MAX_HINT = 255
 _NEXT = frozenset({"next"})
 #: The parameters of a link to our login; everything else of the authorization request is configured.
-_LOGIN = frozenset({"next", "asked", "login_hint", "iss", "target_link_uri"})
+_LOGIN = frozenset({"next", "asked", "login_hint", "iss", "target_link_uri", "prompt"})
 
 
 def require_method(request: Request, *methods: str) -> None:
@@ -81,6 +81,8 @@ class LoginLink:
     issuer: str | None
     #: the destination that a page of ours has sealed, which comes before *destination*
     sealed: str | None
+    #: whether the person wants to choose who they are; no other ``prompt`` counts in a link
+    another_account: bool
 
 
 def login_link(request: Request, urls: Urls) -> LoginLink:
@@ -102,7 +104,8 @@ def login_link(request: Request, urls: Urls) -> LoginLink:
     if hint is not None and len(hint) > _MAX_HINT:
         raise BadRequestError(f"login_hint is longer than {_MAX_HINT} characters", code="too_long")
     issuer, sealed = params.get("iss") or None, params.get("asked")
-    return LoginLink(urls.destination(destination or target), hint, issuer, sealed)
+    another = params.get("prompt") == SELECT_ACCOUNT
+    return LoginLink(urls.destination(destination or target), hint, issuer, sealed, another)
 
 
 def query_destination(request: Request, urls: Urls) -> str | None:

@@ -17,6 +17,8 @@ Location = NewType("Location", str)
 
 #: The provider that is written in ``[oauth2_mw]`` itself; its URLs have no name in them.
 DEFAULT = "default"
+#: ``prompt`` in a link to our login by which the person chooses an account (OpenID Connect Core, section 3.1.2.1).
+SELECT_ACCOUNT = "select_account"
 
 
 class Urls:
@@ -61,14 +63,17 @@ class Urls:
         destination: str | None = None,
         sealed: str | None = None,
         login_hint: str | None = None,
+        another_account: bool = False,
     ) -> Location:
         """Return the URL where a sign-in starts: at the provider of that *name*, or at the page with the buttons.
 
         :param sealed: the destination, if it is one that may not travel openly; it takes the place of *destination*.
+        :param another_account: whether the person is to choose who they are.
         """
         path = f"{self.base}/login/" if name is None else f"{self.base}/login/{name}/"
         plain = self._unless_home(self.destination(destination)) if sealed is None else None
-        return Location(path + self._query(next=plain, asked=sealed, login_hint=login_hint))
+        prompt = SELECT_ACCOUNT if another_account else None
+        return Location(path + self._query(next=plain, asked=sealed, login_hint=login_hint, prompt=prompt))
 
     def initiated_login(
         self, name: str | None, *, issuer: str, destination: str | None, login_hint: str | None

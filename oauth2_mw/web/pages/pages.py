@@ -180,11 +180,15 @@ class Pages:
         reference: str,
         retry_url: str | None,
         logout_url: str | None,
+        account_url: str | None = None,
+        sign_out_there: bool = False,
     ) -> str:
-        """Say that the person may not enter. ``logout_url`` lets them come back as somebody else.
+        """Say that the person may not enter, as whom, and how they come back as somebody else.
 
         :param username: left out of the page when it is not known.
         :param provider: left out of the page when it is not known.
+        :param account_url: where they sign in with another account of that provider.
+        :param sign_out_there: whether the provider does not ask which one while it knows the person.
         """
         return self._render(
             "denied.html",
@@ -192,6 +196,8 @@ class Pages:
             username=_optional_name(username),
             provider=_optional_name(provider),
             reference=_cut(reference, NAME_LIMIT),
+            account_url=_optional_link(account_url),
+            sign_out_there=sign_out_there,
             retry_url=_optional_link(retry_url),
             logout_url=_optional_link(logout_url),
         )

@@ -22,6 +22,7 @@ from typing import Any
 
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.encoding import base64url, base64url_octets
+from oauth2_mw.provider.demand import NO_DEMAND, Demand
 from oauth2_mw.session.cookies import MAX_COOKIE, Cookies, RequestCookies
 from oauth2_mw.session.model import SessionRef
 from oauth2_mw.session.sealing import Sealer, sealed_length
@@ -81,6 +82,8 @@ class Attempt:
     signed_in: bool = False
     #: the session that the browser had at the beginning, where the answer will come without its cookie
     previous_session: SessionRef | None = None
+    #: what the provider is asked for beyond its settings
+    demand: Demand = NO_DEMAND
 
     @property
     def nonce(self) -> str:
@@ -129,6 +132,7 @@ class Attempts:
         *,
         restarts: int = 0,
         previous_session: SessionRef | None = None,
+        demand: Demand = NO_DEMAND,
     ) -> tuple[Attempt, str, list[str]]:
         """Return a new attempt, its ``state``, and the ``Set-Cookie`` values that keep it and make room for it.
 
@@ -139,7 +143,9 @@ class Attempts:
         state = State(_slot(others) + base64url(os.urandom(9)), int(self._clock()), provider, restarts)
         if provider not in self._form_post:
             previous_session = None
-        attempt = Attempt(state, os.urandom(32), destination, previous_session=previous_session)
+        attempt = Attempt(
+            state, os.urandom(32), destination, previous_session=previous_session, demand=demand
+        )
         session_bytes = self._cookies.session_bytes(cookies)
         sealed = self._sealed_to_fit(attempt, session_bytes)
         room = MAX_COOKIE_BYTES - session_bytes - len(sealed)
@@ -259,6 +265,8 @@ class Attempts:
         progress = int(attempt.used) + int(attempt.signed_in)
         record = [_write_state(attempt.state), base64url(attempt.seed), attempt.destination, progress]
         record += attempt.previous_session or ()
+        if attempt.demand != NO_DEMAND:
+            record.append(_write_demand(attempt.demand))
         name = self._cookies.attempt_prefix + attempt.state.slot
         return self._sealer.seal(_ATTEMPT, name, json.dumps(record, separators=(",", ":")).encode())
 
@@ -268,6 +276,7 @@ class Attempts:
             return None
         try:
             state, encoded_seed, destination, progress, *session = json.loads(payload)
+            demand = session.pop() if session and isinstance(session[-1], dict) else {}
             if tuple(map(type, (encoded_seed, destination, *session))) not in (
                 (str, str),
                 (str, str, str, int),
@@ -283,6 +292,7 @@ class Attempts:
                 used=progress > 0,
                 signed_in=progress > 1,
                 previous_session=SessionRef(*session) if session else None,
+                demand=_read_demand(demand),
             )
         except (ValueError, TypeError):
             return None
@@ -308,6 +318,14 @@ def _read_state(record: Iterable[Any]) -> State:
     if tuple(map(type, _write_state(state))) != (str, int, str, int):
         raise TypeError("a state of another version")
     return state
+
+
+def _write_demand(demand: Demand) -> dict[str, Any]:
+    return {"account": int(demand.another_account)}
+
+
+def _read_demand(record: dict[str, Any]) -> Demand:
+    return Demand(another_account=bool(record.get("account")))
 
 
 class LocalReplayCache:

@@ -7,6 +7,7 @@ fails raises, and none of the later ones is taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from webob import Request, Response
 
@@ -14,6 +15,7 @@ from oauth2_mw.audit import audit
 from oauth2_mw.errors import AttemptLostError, BadRequestError, OAuth2Error, StateError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.provider.client import ProviderClient
+from oauth2_mw.provider.demand import NO_DEMAND
 from oauth2_mw.provider.endpoints import form_user
 from oauth2_mw.provider.endpoints.authorization_response import (
     PARAMETERS,
@@ -92,12 +94,17 @@ class Callback:
         params = with_standard_code(params)
         state = self._read_state(name, params)
         attempt = self._attempts.find(state, current.cookies)
-        if (
-            attempt is None
-            or not attempt.is_pending(self._sessions.now())
-            or not self._attempts.consume(attempt)
-        ):
-            return self._answer_late(state, attempt, request.environ, current, said=_said(params))
+        try:
+            if (
+                attempt is None
+                or not attempt.is_pending(self._sessions.now())
+                or not self._attempts.consume(attempt)
+            ):
+                return self._answer_late(state, attempt, request.environ, current, said=_said(params))
+        except OAuth2Error as error:
+            if attempt is None:
+                raise
+            raise SignInFailedError(error, destination=attempt.destination) from error
         try:
             return self._finish(provider, params, attempt, request.environ, current)
         except Exception as error:
@@ -152,6 +159,7 @@ class Callback:
             current,
             restarts=state.restarts + 1,
             languages=accepted_languages(environ),
+            demand=attempt.demand if attempt is not None else NO_DEMAND,
         )
         return responses.add_cookies(response, expired)
 
@@ -170,6 +178,7 @@ class Callback:
             restarts=state.restarts + 1,
             previous_session=attempt.previous_session,
             languages=accepted_languages(environ),
+            demand=replace(attempt.demand, another_account=False) if refusal.at_prompt else attempt.demand,
         )
         return responses.add_cookies(response, self._attempts.close_failed(attempt, current.cookies))
 
@@ -190,7 +199,8 @@ class Callback:
             error.detail += _said(params)
             raise
         silent = provider.prompt == "none" and attempt.state.restarts == 0
-        code = read_authorization_response(params, silent=silent)
+        prompted = attempt.demand.another_account and provider.can_ask_for_account
+        code = read_authorization_response(params, silent=silent, prompted=prompted)
         if isinstance(code, Refusal):
             return self._answer_refusal(code, attempt, environ, current)
         authentication = client.redeem(

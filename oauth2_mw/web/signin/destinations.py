@@ -112,18 +112,30 @@ class Destinations:
             return None
 
     def login_url(
-        self, name: str | None, destination: str | None, *, login_hint: str | None = None
+        self,
+        name: str | None,
+        destination: str | None,
+        *,
+        login_hint: str | None = None,
+        another_account: bool = False,
     ) -> Location:
         """Return the URL on a page of ours where a sign-in starts that leads to *destination*.
 
         It leads to the start page if that is too long for a request line, because nobody has kept it.
 
         :param name: of the provider; ``None`` for the page with the buttons.
+        :param another_account: whether the person is to choose who they are.
         """
         sealed = None
         if destination and len(destination) <= _MAX_LINKED and self._urls.must_be_sealed(destination):
             sealed = self._sealer.seal(_PURPOSE, "", destination.encode())
-        return self._urls.login(name, destination=destination, sealed=sealed, login_hint=login_hint)
+        return self._urls.login(
+            name,
+            destination=destination,
+            sealed=sealed,
+            login_hint=login_hint,
+            another_account=another_account,
+        )
 
     def open(self, sealed: str) -> str | None:
         """Return the destination in such a URL, or ``None`` if it was not sealed here."""

@@ -15,13 +15,13 @@ from oauth2_mw.errors import (
     SwitchedOffError,
 )
 from oauth2_mw.provider.client import ProviderClient
-from oauth2_mw.provider.endpoints.authorization import Freshness
+from oauth2_mw.provider.demand import NO_DEMAND, Demand
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import SessionRef
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.settings.text import shown
 from oauth2_mw.web.http import responses
-from oauth2_mw.web.http.forms import login_link, require_method
+from oauth2_mw.web.http.forms import LoginLink, login_link, require_method
 from oauth2_mw.web.http.languages import accepted_languages
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import LoginButton, Pages
@@ -156,7 +156,34 @@ class Login:
             if user is not None and user.provider in names and user.issuer == link.issuer:
                 return responses.redirect(self._urls.to_destination(link.destination))
         require_method(request, "GET", "HEAD")
-        destination = link.destination if link.sealed is None else self._destinations.open(link.sealed)
+        destination = self._wanted(link)
+        try:
+            return self._begin_or_offer(names, destination, link, request, current, name=name)
+        except OAuth2Error as error:
+            raise SignInFailedError(error, destination=destination) from error
+
+    def wanted(self, request: Request) -> str | None:
+        """Return the destination that a link to our login names, as far as it can be read."""
+        if request.method not in ("GET", "HEAD"):
+            return None
+        try:
+            return self._wanted(login_link(request, self._urls))
+        except BadRequestError:
+            return None
+
+    def _wanted(self, link: LoginLink) -> str | None:
+        return link.destination if link.sealed is None else self._destinations.open(link.sealed)
+
+    def _begin_or_offer(
+        self,
+        names: list[str],
+        destination: str | None,
+        link: LoginLink,
+        request: Request,
+        current: RequestSession,
+        *,
+        name: str | None,
+    ) -> Response:
         if destination is not None or link.sealed is not None:
             destination = self._destinations.keep(destination, current.cookies)
         # What a link says may be nobody's wish; what this browser asked of us is the person's.
@@ -169,8 +196,15 @@ class Login:
                 current,
                 login_hint=link.login_hint,
                 languages=accepted_languages(request.environ),
+                demand=Demand(another_account=link.another_account),
             )
-        return self._offer(names, destination, message=LOST if is_lost else None, login_hint=link.login_hint)
+        return self._offer(
+            names,
+            destination,
+            message=LOST if is_lost else None,
+            login_hint=link.login_hint,
+            another_account=link.another_account,
+        )
 
     def _names(self, name: str | None, issuer: str | None) -> list[str]:
         """Return the providers at which a sign-in may begin.
@@ -195,6 +229,7 @@ class Login:
         *,
         message: str | None = None,
         login_hint: str | None = None,
+        another_account: bool = False,
         status: int = 200,
     ) -> Response:
         """Show the page with the buttons of some providers.
@@ -205,7 +240,9 @@ class Login:
         buttons = [
             LoginButton(
                 self._settings.providers[name].label,
-                self._destinations.login_url(name, destination, login_hint=login_hint),
+                self._destinations.login_url(
+                    name, destination, login_hint=login_hint, another_account=another_account
+                ),
                 self._urls.icon(name) if self._settings.providers[name].icon is not None else None,
             )
             for name in names
@@ -222,7 +259,7 @@ class Login:
         login_hint: str | None = None,
         languages: tuple[str, ...] = (),
         previous_session: SessionRef | None = None,
-        fresh: Freshness | None = None,
+        demand: Demand = NO_DEMAND,
     ) -> Response:
         """Redirect the browser to a provider.
 
@@ -230,7 +267,7 @@ class Login:
         :param previous_session: that of the attempt before, where the request has come without the session's cookie.
         :param languages: those that the person reads, for the provider's pages.
         :param login_hint: who is about to sign in, for the provider's form (OpenID Connect Core, section 3.1.2.1).
-        :param fresh: how the provider is told to ask the person, who may be signed in there.
+        :param demand: what is asked for beyond the provider's settings.
         :raises ProviderUnavailableError: when the provider's metadata is needed and cannot be fetched.
         """
         try:
@@ -240,6 +277,7 @@ class Login:
                 current.cookies,
                 restarts=restarts,
                 previous_session=current.session.ref if current.session is not None else previous_session,
+                demand=demand,
             )
             client = self._clients(provider)
             url = client.authorization_url(
@@ -250,7 +288,7 @@ class Login:
                 languages=languages,
                 # A sign-in that begins anew by itself has shown the person nothing yet.
                 interactive=restarts > 0,
-                fresh=fresh,
+                demand=demand,
             )
             location = self._urls.to_provider(url, endpoint=client.authorization_endpoint())
         except OAuth2Error as error:

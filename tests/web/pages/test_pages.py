@@ -34,6 +34,7 @@ SITE = "https://sso.example.com/core"
 STATIC = f"{SITE}/auth/oauth2/static/"
 LOGIN = f"{SITE}/auth/oauth2/login/?next=/core/a%3Fb%3D1"
 LOGOUT = f"{SITE}/auth/oauth2/logout/"
+ACCOUNT = f"{LOGIN}&prompt=select_account"
 ICON = f"{SITE}/auth/oauth2/icon/corp"
 SESSIONS = f"{SITE}/auth/oauth2/sessions/"
 TOKENS = f"{SITE}/auth/oauth2/tokens/"
@@ -153,13 +154,13 @@ def failure(hint: str | None = None, **given: Any) -> Callable[[Pages], str]:
 
 
 def denied(**given: Any) -> Callable[[Pages], str]:
-    fields = {
+    fields: dict[str, Any] = {
         "message": "You may not enter.",
         "username": "jane",
         "provider": "GitHub",
         "reference": "1a2b3c4d",
     }
-    fields.update({"retry_url": LOGIN, "logout_url": LOGOUT} | given)
+    fields.update({"retry_url": LOGIN, "logout_url": LOGOUT, "account_url": ACCOUNT} | given)
     return lambda pages: pages.denied(**fields)
 
 
@@ -254,7 +255,8 @@ EVERY_PAGE = {
     "denied": denied(),
     "denied without name": denied(username=None),
     "denied by nobody known": denied(provider=None),
-    "denied for good": denied(retry_url=None, logout_url=None),
+    "denied at a provider that does not ask": denied(sign_out_there=True),
+    "denied for good": denied(retry_url=None, logout_url=None, account_url=None),
     "confirm logout": confirm_logout(),
     "confirm logout without name": confirm_logout(username=None, destination=None),
     "signed out": signed_out(),
@@ -506,7 +508,7 @@ def test_a_web_address_arrives_as_it_was_given(
 def test_a_page_leads_only_to_the_addresses_it_was_given(render: Callable[[Pages], str]) -> None:
     addresses = Document(render(plain_pages())).addresses
     assert addresses >= OURS
-    assert addresses <= OURS | {LOGIN, LOGOUT, HOME, ICON, SESSIONS, TOKENS, CLEAR}
+    assert addresses <= OURS | {LOGIN, LOGOUT, ACCOUNT, HOME, ICON, SESSIONS, TOKENS, CLEAR}
 
 
 def test_the_address_of_static_files_may_lack_its_last_slash() -> None:
@@ -648,11 +650,19 @@ def test_a_denied_page_that_knows_no_provider_says_nothing_of_one(provider: str 
 
 def test_a_denied_person_may_come_back_as_somebody_else() -> None:
     links = {link.text: link.attributes["href"] for link in Document(denied()(plain_pages())).all("a")}
-    assert links == {"Sign in as somebody else": LOGOUT, "Try again": LOGIN}
+    assert links == {"Use another account": ACCOUNT, "Try again": LOGIN, "Sign out": LOGOUT}
+
+
+@pytest.mark.parametrize("sign_out_there", [True, False])
+def test_a_denied_person_reads_what_to_do_first_where_the_provider_does_not_ask(
+    *, sign_out_there: bool
+) -> None:
+    text = Document(denied(sign_out_there=sign_out_there)(plain_pages())).text
+    assert ("To use another account, sign out at GitHub first." in text) == sign_out_there
 
 
 def test_a_denied_page_without_addresses_has_no_empty_row_of_buttons() -> None:
-    document = Document(denied(retry_url=None, logout_url=None)(plain_pages()))
+    document = Document(denied(retry_url=None, logout_url=None, account_url=None)(plain_pages()))
     assert not [e for e in document.elements if e.attributes.get("class") == "actions"]
 
 

@@ -299,7 +299,11 @@ def test_a_used_attempt_is_told_from_a_lost_one(parts: SignInParts, clock: Clock
     parts.jar.clear()
     second = {"state": state_of(parts.answer(answer)), "code": "code-2"}
     clock.now += VALID_FOR
-    assert "was used or has expired" in refusal(parts, second, AttemptLostError).detail
+    with pytest.raises(SignInFailedError) as caught:
+        parts.answer(second)
+    assert isinstance(caught.value.error, AttemptLostError)
+    assert "was used or has expired" in caught.value.error.detail
+    assert caught.value.destination == "/"
 
 
 @pytest.mark.parametrize(

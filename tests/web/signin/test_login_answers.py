@@ -14,6 +14,7 @@ from oauth2_mw.errors import (
     ProviderUnavailableError,
     SwitchedOffError,
 )
+from oauth2_mw.provider.demand import NO_DEMAND
 from oauth2_mw.session.model import SessionRef
 from oauth2_mw.web.signin.attempt import Attempt
 from oauth2_mw.web.signin.destinations import LOST
@@ -83,7 +84,7 @@ def test_a_navigation_goes_to_the_only_provider(parts: SignInParts) -> None:
         "login_hint": None,
         "languages": (),
         "interactive": False,
-        "fresh": None,
+        "demand": NO_DEMAND,
     }
 
 
