@@ -240,6 +240,12 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "A session ended because it could not be refreshed; another line says why.",
             ),
             _warning(
+                "hook_failed",
+                "provider user username detail",
+                "What ``on_user_created`` or ``on_logout`` names has raised an error; the log has its traceback. The "
+                "sign-in or sign-out went on.",
+            ),
+            _warning(
                 "revocation_failed",
                 "code provider user username detail",
                 "The provider did not revoke a token at a sign-out. The person is signed out here all the same.",

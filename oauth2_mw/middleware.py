@@ -22,6 +22,7 @@ from oauth2_mw.credentials.token_requests import TokenOwner, TokenRequests
 from oauth2_mw.errors import ConfigError, CredentialError, OAuth2Error, StoreUnavailableError
 from oauth2_mw.identity.authorization import carries_token, cut_authorization
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION, Scrubber
+from oauth2_mw.identity.hooks import Hooks, load_hooks
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.identity.person import person_of
 from oauth2_mw.observe import quiet_libraries
@@ -62,7 +63,7 @@ class OAuth2Middleware:
         self._app = app
         self._settings = settings
         self._urls = Urls(settings)
-        _check_client_keys(settings)
+        self._hooks = _load_hooks(settings)
         self._directory = open_directory(settings)
         self._sessions = open_sessions(settings, self._directory, clocks=clocks)
         self._tokens = self._open_tokens()
@@ -315,6 +316,7 @@ class OAuth2Middleware:
                     self._directory,
                     token_paths=self._token_requests.paths,
                     personal_tokens=self._tokens,
+                    hooks=self._hooks,
                 )
                 self._built = (os.getpid(), site)
             return self._built[1]
@@ -332,10 +334,13 @@ class OAuth2Middleware:
             import_module(name)
 
 
-def _check_client_keys(settings: Settings) -> None:
+def _load_hooks(settings: Settings) -> Hooks:
+    """Return the application's hooks, if all can be used that settings can only name."""
+    hooks, problems = load_hooks(settings)
     # The settings check that a key is there; only the provider package can tell whether it can be used.
-    if problems := assertion_key_problems(settings.providers.values()):
+    if problems := [*assertion_key_problems(settings.providers.values()), *problems]:
         raise ConfigError(problems)
+    return hooks
 
 
 def _send(

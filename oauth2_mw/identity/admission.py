@@ -14,6 +14,7 @@ from oauth2_mw.audit import audit
 from oauth2_mw.boundary import numeric_date
 from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.identity.group_origin import approval_link, shown_groups
+from oauth2_mw.identity.hooks import NO_HOOKS, Hooks
 from oauth2_mw.identity.mapping import (
     Attributes,
     map_claims,
@@ -42,9 +43,11 @@ class Admission:
     """The rules of one application about who may enter, and as whom.
 
     :param directory: the user directory, or ``None`` if users live in their sessions alone.
+    :param hooks: what the application is told.
     """
 
-    def __init__(self, settings: Settings, directory: Directory | None) -> None:
+    def __init__(self, settings: Settings, directory: Directory | None, hooks: Hooks = NO_HOOKS) -> None:
+        self._hooks = hooks
         self._create = settings.create_users
         self._links = settings.link_by == "verified_email"
         self._directory = directory
@@ -70,7 +73,8 @@ class Admission:
         :param unsigned_name: the name that a new user has if the claims hold none: anybody may have written it.
         :raises ProviderError: if the claims hold no usable username, or it is unknown whether a rule denies this person
             something.
-        :raises AccessDeniedError: if the person may not enter, is disabled, or would take another's name.
+        :raises AccessDeniedError: if the person may not enter, is disabled, or would take another's name; or if the
+            application's ``on_login`` refuses them.
         :raises StoreUnavailableError: if the directory cannot be used.
         """
         return self._admit(
@@ -82,6 +86,7 @@ class Admission:
             now=now,
             create=self._create,
             links=self._links,
+            hooks=self._hooks,
             unsigned_name=unsigned_name,
         )
 
@@ -112,6 +117,7 @@ class Admission:
         now: int,
         create: bool,
         links: bool,
+        hooks: Hooks = NO_HOOKS,
         unsigned_name: str | None = None,
     ) -> Identity:
         attributes = map_claims(provider, claims)
@@ -129,6 +135,7 @@ class Admission:
                 now=now,
                 create=create,
                 links=links,
+                hooks=hooks,
                 unsigned_name=unsigned_name,
             )
         except AccessDeniedError as error:
@@ -147,6 +154,7 @@ class Admission:
         now: int,
         create: bool,
         links: bool,
+        hooks: Hooks,
         unsigned_name: str | None,
     ) -> Identity:
         directory = self._directory
@@ -165,6 +173,9 @@ class Admission:
             user = replace(user, organizations=())
         self._judge(provider, user, attributes, claims)
         kept = without_groups(provider, claims, read=self._read(provider))
+        # Whom the directory is about to refuse the application does not hear of.
+        if directory is None or (create if stored is None else not stored.disabled):
+            hooks.on_login(_identity(provider, user, kept, issuer=issuer, subject=subject))
         if directory is not None:
             expected, judged_id = user.username, stored and stored.id
             user = directory.record_sign_in(
@@ -182,7 +193,10 @@ class Admission:
             if user.username != expected or judged_id != (None if user.created else user.id):
                 # The directory refused a rename, or the person became a user meanwhile: another was judged than enters.
                 self._judge(provider, user, attributes, claims)
-        return _identity(provider, user, kept, issuer=issuer, subject=subject)
+        identity = _identity(provider, user, kept, issuer=issuer, subject=subject)
+        if directory is not None and user.created:
+            hooks.on_user_created(identity)
+        return identity
 
     def _left(
         self, provider: ProviderSettings, issuer: str, subject: str, claims: Mapping[str, Any], now: int

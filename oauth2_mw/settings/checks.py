@@ -71,6 +71,8 @@ def check_main(main: Section) -> None:
     if main["directory"] is None and main.is_valid("directory") and main["create_users"] is False:
         main.add_problem("create_users", "needs a directory: set directory, or take this out")
     _check_personal_tokens(main)
+    if main["directory"] is None and main.is_valid("directory") and main["on_user_created"] is not None:
+        main.add_problem("on_user_created", "needs a directory: set directory, or take this out")
     if main["session_idle"] is not None and "session_idle" in main.written_keys:
         check_idle(main, idle=main["session_idle"], lifetime=main["session_lifetime"])
 

@@ -46,6 +46,7 @@ _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 # RFC 9110, section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_DOTTED_NAME = re.compile(r"\w+(\.\w+)*[.:]\w+(\.\w+)*")
 _INTEGER = re.compile(r"[0-9]{1,9}")
 
 
@@ -153,6 +154,16 @@ def _span(seconds: int) -> str:
 
 
 # Converters
+
+
+def dotted_name(text: str) -> str:
+    """Return the name of something in a Python module: ``module:name`` or ``module.name``.
+
+    :raises ValueError: for anything else.
+    """
+    if _DOTTED_NAME.fullmatch(text) is None:
+        raise ValueError(f"{shown(text)} is not a name in a module: write package.module:callable")
+    return text
 
 
 def line(text: str) -> str:

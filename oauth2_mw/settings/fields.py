@@ -284,8 +284,25 @@ FIELDS: tuple[Field, ...] = (
         "How old the list of ended sessions and disabled users may be, and how often the key file is looked at.",
         default="5s",
     ),
-    _service("on_login", _line, "module:callable that is called at a sign-in.", later="*"),
-    _service("on_logout", _line, "module:callable that is called at a sign-out.", later="*"),
+    _service(
+        "on_login",
+        optional(converters.dotted_name),
+        "module:callable that is called with the Identity of somebody who may enter, before anything is written; what "
+        "it raises refuses the sign-in.",
+        note="none",
+    ),
+    _service(
+        "on_user_created",
+        optional(converters.dotted_name),
+        "module:callable that is called with the Identity of a user whom a sign-in has added to the directory.",
+        note="none",
+    ),
+    _service(
+        "on_logout",
+        optional(converters.dotted_name),
+        "module:callable that is called with the Identity of somebody who has signed out in this browser.",
+        note="none",
+    ),
     _service(
         "preload",
         _boolean,

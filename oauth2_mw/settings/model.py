@@ -256,6 +256,10 @@ class Settings:
     clear_site_data: tuple[SiteData, ...]
     #: seconds
     revocation_sync: int
+    #: ``module:name`` or ``module.name``, as the next two
+    on_login: str | None
+    on_user_created: str | None
+    on_logout: str | None
     insecure_http: bool
     preload: bool
     #: environ key -> source: ``email``, ``claims.a.b``, ``id_token``

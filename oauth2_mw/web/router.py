@@ -12,6 +12,7 @@ from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.web.account.sessions import SessionsPage
 from oauth2_mw.web.account.tokens import TokensPage
+from oauth2_mw.web.account.whoami import WhoAmI
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.assets import AssetHandler
 from oauth2_mw.web.http.urls import DEFAULT, Urls
@@ -53,6 +54,7 @@ class Router:
             "/login/": login.answer,
             "/logout/": logout.answer,
             "/logout/done/": logout.done,
+            "/whoami/": WhoAmI(urls).answer,
         }
         if sessions_page is not None:
             self._routes["/sessions/"] = sessions_page.answer

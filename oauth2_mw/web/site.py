@@ -16,9 +16,11 @@ from oauth2_mw.access.rules import Rule
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.errors import OAuth2Error, StoreUnavailableError, UnavailableError
 from oauth2_mw.identity.admission import Admission
+from oauth2_mw.identity.hooks import NO_HOOKS, Hooks
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.session.manager import SessionManager
+from oauth2_mw.session.model import Session
 from oauth2_mw.session.refresh import Refresher
 from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.token_refresh import TokenRefresher
@@ -59,6 +61,7 @@ class Site:
         *,
         token_paths: PathSet,
         personal_tokens: PersonalTokens | None,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._mount = settings.mount
         self._cors_origins = settings.cors_origins
@@ -74,7 +77,7 @@ class Site:
             clock=sessions.now,
         )
         form_tokens = FormTokens(sessions.sealer, clock=sessions.now)
-        admission = Admission(settings, directory)
+        admission = Admission(settings, directory, hooks)
         self._clients = ProviderClients(settings, urls)
         clients = self._clients.get
         tokens = TokenRefresher(providers, sessions, clients, admission)
@@ -103,6 +106,11 @@ class Site:
             admission=admission,
             peers=peers,
         )
+
+        def ended(session: Session) -> None:
+            tokens.revoke(session)
+            hooks.on_logout(session.identity)
+
         clears_cache = "cache" in settings.clear_site_data
         forgotten = [kind for kind in settings.clear_site_data if kind != "cache"]
         logout = Logout(
@@ -112,7 +120,7 @@ class Site:
             providers,
             tokens=form_tokens,
             clients=clients,
-            revoke=tokens.revoke,
+            ended=ended,
             forgotten=forgotten,
             clear_url=f"{urls.static}{CLEAR}" if clears_cache else None,
         )
@@ -120,7 +128,7 @@ class Site:
         if registry is not None:
             back_channel = BackChannelLogout(registry, clients, directory)
             front_channel = FrontChannelLogout(
-                registry, sessions, pages, providers, revoke=tokens.revoke, forgotten=forgotten
+                registry, sessions, pages, providers, ended=ended, forgotten=forgotten
             )
             sessions_page = SessionsPage(
                 registry, urls, pages, providers, tokens=form_tokens, login=login, logout=logout

@@ -130,8 +130,9 @@ def main(key: str, value: object) -> dict[str, object]:
         ("trusted_peers", "proxy.example.com", ["is no address"]),
         ("revocation_sync", "61s", ["1s to 1m"]),
         ("revocation_sync", "0", ["1s to 1m"]),
-        ("on_login", "a:b", ["not available yet"]),
-        ("on_logout", "a:b", ["not available yet"]),
+        ("on_login", "a b", ["'a b' is not a name in a module: write package.module:callable"]),
+        ("on_logout", "module", ["is not a name in a module"]),
+        ("on_user_created", "a:b", ["needs a directory"]),
         ("preload", "2", ["true or false"]),
         ("insecure_http", "", ["true or false"]),
         # a provider

@@ -8,7 +8,7 @@ out of another site's frame (RFC 9700, sections 4.2 and 4.16).
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -160,6 +160,12 @@ def problem(
         response.headers["Retry-After"] = str(retry_after)
     if challenge is not None:
         response.headers["WWW-Authenticate"] = challenge
+    return _finish(response, cookies=())
+
+
+def document(members: Mapping[str, Any]) -> Response:
+    """Return a JSON object for a script."""
+    response = Response(json.dumps(members).encode(), content_type="application/json")
     return _finish(response, cookies=())
 
 

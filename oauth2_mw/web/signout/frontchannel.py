@@ -31,7 +31,7 @@ _QUERY = frozenset({"iss", "sid"})
 class FrontChannelLogout:
     """The front-channel logout URLs of one application.
 
-    :param revoke: revokes a session's tokens at the provider.
+    :param ended: revokes a session's tokens at the provider, and tells the application.
     :param forgotten: what a browser is told to forget with its session, as for :class:`Logout`.
     """
 
@@ -42,14 +42,14 @@ class FrontChannelLogout:
         pages: Pages,
         providers: Mapping[str, ProviderSettings],
         *,
-        revoke: Callable[[Session], None],
+        ended: Callable[[Session], None],
         forgotten: Collection[str],
     ) -> None:
         self._registry = registry
         self._sessions = sessions
         self._pages = pages
         self._providers = providers
-        self._revoke = revoke
+        self._ended = ended
         self._forgotten = forgotten
 
     def get(self, request: Request, current: RequestSession, *, name: str) -> Response:
@@ -74,7 +74,7 @@ class FrontChannelLogout:
         html = self._pages.framed_logout()
         response = responses.frameable_page(html, ancestors=_origins(provider))
         if current.session is not None and current.session.id in ended:
-            self._revoke(current.session)
+            self._ended(current.session)
             responses.add_cookies(response, self._sessions.cookies.expire_session(current.cookies))
             responses.clear_site_data(response, self._forgotten)
         return response

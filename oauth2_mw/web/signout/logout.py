@@ -43,7 +43,7 @@ class Logout:
     """The logout URLs of one application.
 
     :param clients: returns the client of a provider, by its NAME.
-    :param revoke: revokes a session's tokens at the provider.
+    :param ended: revokes a session's tokens at the provider, and tells the application.
     :param forgotten: what the browser is told to forget when its session ends, ``cookies`` and ``storage``.
     :param clear_url: the image on the signed-out page that clears the browser's cache, if there is one.
     """
@@ -57,7 +57,7 @@ class Logout:
         *,
         tokens: FormTokens,
         clients: Callable[[str], ProviderClient],
-        revoke: Callable[[Session], None],
+        ended: Callable[[Session], None],
         forgotten: Collection[str],
         clear_url: str | None,
     ) -> None:
@@ -66,7 +66,7 @@ class Logout:
         self._pages = pages
         self._providers = providers
         self._clients = clients
-        self._revoke = revoke
+        self._ended = ended
         self._forgotten = forgotten
         self._clear_url = clear_url
         self._tokens = tokens
@@ -162,7 +162,7 @@ class Logout:
             # The browser forgets in any case; a copy of its cookie may serve elsewhere until it expires.
             detail = f"the cookie was deleted, but other hosts could not be told: {error.detail}"
         audit("logout", identity=identity, detail=detail)
-        self._revoke(session)
+        self._ended(session)
         response = self._leave(session, destination)
         responses.add_cookies(response, self._sessions.cookies.expire_all(current.cookies))
         return responses.clear_site_data(response, self._forgotten)
