@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oauth2_mw.api import authorized_session, get_identity, login_url, logout_url
+    from oauth2_mw.api import authorized_session, get_identity, login_url, logout_url, require
     from oauth2_mw.identity.model import Identity
     from oauth2_mw.middleware import OAuth2Middleware
     from oauth2_mw.settings.model import Settings
@@ -22,6 +22,7 @@ __all__ = [
     "get_identity",
     "login_url",
     "logout_url",
+    "require",
 ]
 
 _MODULES = {

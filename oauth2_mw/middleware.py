@@ -9,9 +9,10 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -33,6 +34,7 @@ from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.shared_caches import is_shared, personal_headers
+from oauth2_mw.web.gate import Gate, GuardedRequest
 from oauth2_mw.web.http.bodies import drop_body
 from oauth2_mw.web.http.unauthorized import call_unless_401
 from oauth2_mw.web.http.urls import Urls
@@ -50,16 +52,24 @@ class OAuth2Middleware:
     """Puts a sign-in in front of a WSGI application.
 
     :param app: any WSGI application (PEP 3333), called for allowed requests only, its answers passed on untouched.
-    :param settings: see :class:`oauth2_mw.Settings`.
+    :param settings: a :class:`oauth2_mw.Settings`, or what makes one: the path of an INI file, or a mapping.
     :param clocks: the clocks that sessions go by; tests pass their own.
+    :raises TypeError: if *app* or *settings* is something else.
     :raises ConfigError: if the settings cannot be used: with a directory, but without SQLAlchemy, or with a damaged
         ``client_key``.
 
     Construction opens no connection.
     """
 
-    def __init__(self, app: WSGIApplication, settings: Settings, *, clocks: Clocks = SYSTEM_CLOCKS) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        settings: Settings | str | Path | Mapping[str, Any],
+        *,
+        clocks: Clocks = SYSTEM_CLOCKS,
+    ) -> None:
         quiet_libraries()
+        settings = _settings_of(app, settings)
         self._app = app
         self._settings = settings
         self._urls = Urls(settings)
@@ -70,6 +80,7 @@ class OAuth2Middleware:
         self._token_requests = TokenRequests(settings, self._tokens, clocks=clocks)
         self._resolve = self._sessions.resolve
         self._monotonic = clocks.monotonic
+        self._gate = Gate(settings, self._sessions, self._site)
         self._scrub = Scrubber(
             settings.environ, settings.strip_authorization, keep_headers=settings.keep_headers
         )
@@ -222,6 +233,7 @@ class OAuth2Middleware:
         cookie_header = environ.get("HTTP_COOKIE")
         if cookie_header is not None and self._hide_cookies:
             self._set_cookies(environ, self._sessions.remaining_cookies(cookie_header))
+        environ["oauth2_mw.urls"] = self._urls
         return self._app(environ, start_response)
 
     def _serve_session(
@@ -235,6 +247,7 @@ class OAuth2Middleware:
         environ["oauth2_mw.identity"] = session.identity
         environ["oauth2_mw.session"] = session
         environ["oauth2_mw.urls"] = self._urls
+        request = environ["oauth2_mw.request"] = GuardedRequest(self._gate, environ, current)
         # A refreshed session that lives in the cookie exists in this response alone: if a cache stripped the cookie,
         # the new refresh token would be lost.
         must_set_cookie = current.needs_new_cookie and self._sessions.in_cookies
@@ -244,7 +257,10 @@ class OAuth2Middleware:
         return self._app(
             environ,
             _personal(
-                start_response, cookies, respect=self._respect_caching, must_set_cookie=must_set_cookie
+                request.watch(start_response),
+                cookies,
+                respect=self._respect_caching,
+                must_set_cookie=must_set_cookie,
             ),
         )
 
@@ -252,6 +268,7 @@ class OAuth2Middleware:
         self, environ: WSGIEnvironment, start_response: StartResponse, current: RequestSession | None
     ) -> Iterable[bytes]:
         environ["oauth2_mw.urls"] = self._urls
+        environ["oauth2_mw.request"] = GuardedRequest(self._gate, environ, current)
         given = start_response
         if current is not None and current.invalid:
             expired = self._sessions.cookies.expire_session(current.cookies)
@@ -332,6 +349,24 @@ class OAuth2Middleware:
             "requests_oauthlib",
         ):
             import_module(name)
+
+
+def _settings_of(app: object, settings: object) -> Settings:
+    if not callable(app):
+        raise TypeError(
+            f"OAuth2Middleware(app, settings) takes the WSGI application first, and {type(app).__name__} is not one"
+        )
+    match settings:
+        case Settings():
+            return settings
+        case str() | Path():
+            return Settings.from_ini(settings)
+        case Mapping():
+            return Settings.from_mapping(settings)
+    raise TypeError(
+        "OAuth2Middleware(app, settings) takes Settings, the path of an INI file or a mapping second, and not "
+        f"{settings.__name__ if isinstance(settings, type) else type(settings).__name__}"
+    )
 
 
 def _load_hooks(settings: Settings) -> Hooks:

@@ -7,7 +7,7 @@ with the number of rules: each node knows the rules that reach it, in their orde
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from oauth2_mw.access.terms import Person, holds
@@ -32,6 +32,8 @@ class Rule:
     written: tuple[str, ...] = ()
     #: whether the path can be read in several ways, and one of them may lead to a stricter rule
     is_odd: bool = False
+    #: seconds ago at most that the provider may have authenticated the person; ``None``: it does not matter
+    max_age: int | None = None
     #: whether a sign-in is all that is asked
     is_plain: bool = field(init=False, repr=False, compare=False)
 
@@ -64,6 +66,19 @@ class Rule:
         return all(holds(each, person) for each in self.requires) and not any(
             holds(each, person) for each in self.refuses
         )
+
+    def is_fresh(self, auth_time: int | None, *, now: float, leeway: int) -> bool:
+        """Return whether a person whom the provider authenticated at that time has done so recently enough."""
+        if self.max_age is None:
+            return True
+        return auth_time is not None and now - auth_time <= self.max_age + leeway
+
+    def acr_values_for(self, person: Person) -> tuple[str, ...]:
+        """Return the values of ``acr`` with which the conditions would let a person pass whom they refuse without."""
+        if self.lets_pass(replace(person, acr=None)):
+            return ()
+        values = dict.fromkeys(term.value for term in self.terms() if term.field == "acr")
+        return tuple(value for value in values if self.lets_pass(replace(person, acr=value)))
 
     def joined(self, other: Rule) -> Rule:
         """Return the rule that lets pass what both let pass."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oauth2_mw.audit import audit
@@ -88,12 +88,19 @@ class ClaimsReader:
         self._clock = clock
 
     def for_code(
-        self, response: TokenResponse, metadata: ProviderMetadata, *, nonce: str, issuer: str | None
+        self,
+        response: TokenResponse,
+        metadata: ProviderMetadata,
+        *,
+        nonce: str,
+        issuer: str | None,
+        acr_values: tuple[str, ...] = (),
     ) -> UserClaims:
         """Return the claims that belong to the response to a code.
 
         :param nonce: the one in the authorization request.
         :param issuer: that of the authorization response, if it named one.
+        :param acr_values: those that were asked for in the place of the settings'.
         :raises ProviderUnavailableError: if keys, or userinfo that is needed, cannot be fetched in time.
         :raises ProviderError: ``no_subject``, or if keys, or userinfo that is needed, cannot be used.
         :raises TokenError: if the ID token or userinfo fails a check.
@@ -104,7 +111,7 @@ class ClaimsReader:
         if self._provider.is_oidc:
             id_token = validate_id_token(
                 response.id_token or "",
-                self._validator(metadata, issuer),
+                self._validator(metadata, issuer, acr_values),
                 nonce=nonce,
                 access_token=response.access_token,
                 now=self._clock(),
@@ -157,7 +164,13 @@ class ClaimsReader:
         if self._provider.subject.get(response.claims) is not None:
             self._check_same_subject(response.claims, subject)
         id_token = self._refreshed_id_token(
-            response, metadata, subject=subject, issuer=issuer, auth_time=auth_time, nonce=nonce
+            response,
+            metadata,
+            subject=subject,
+            issuer=issuer,
+            auth_time=auth_time,
+            nonce=nonce,
+            acr=known.claims.get("acr"),
         )
         # What userinfo gave before, it must say again.
         kept = known.proved_otherwise if self._provider.is_oidc else {}
@@ -199,6 +212,7 @@ class ClaimsReader:
         issuer: str | None,
         auth_time: int | None,
         nonce: str | None,
+        acr: Any,
     ) -> dict[str, Any] | None:
         """Return the claims of the ID token of a refresh, or ``None`` if there is none and need not be."""
         if not self._provider.is_oidc:
@@ -212,7 +226,7 @@ class ClaimsReader:
             return None
         id_token = validate_refreshed_id_token(
             response.id_token,
-            self._validator(metadata, issuer),
+            self._validator(metadata, issuer, (acr,) if isinstance(acr, str) else ()),
             nonce=nonce,
             auth_time=auth_time,
             access_token=response.access_token,
@@ -348,8 +362,14 @@ class ClaimsReader:
             userinfo.pop("tid", None)
         return self._with_verification(userinfo)
 
-    def _validator(self, metadata: ProviderMetadata, issuer: str | None) -> TokenValidator:
-        return TokenValidator(self._provider.at(issuer), metadata, self._metadata.keys_for)
+    def _validator(
+        self, metadata: ProviderMetadata, issuer: str | None, acr_values: tuple[str, ...] = ()
+    ) -> TokenValidator:
+        provider = self._provider.at(issuer)
+        if provider.acr_values:
+            # A sign-in for one page may have asked for another one than the settings do.
+            provider = replace(provider, acr_values=(*provider.acr_values, *acr_values))
+        return TokenValidator(provider, metadata, self._metadata.keys_for)
 
     def _subject(self, claims: Mapping[str, Any]) -> str:
         try:

@@ -177,11 +177,18 @@ class ProviderClient:
             )
 
     def redeem(
-        self, *, code: str, nonce: str, code_verifier: str, issuer: str | None = None
+        self,
+        *,
+        code: str,
+        nonce: str,
+        code_verifier: str,
+        issuer: str | None = None,
+        demand: Demand = NO_DEMAND,
     ) -> Authentication:
         """Exchange a code for tokens and claims (RFC 6749, section 4.1.3; OpenID Connect Core, section 3.1.3).
 
         :param issuer: the ``iss`` of the authorization response, which :meth:`check_issuer` has passed, or ``None``.
+        :param demand: what :meth:`authorization_url` was told; the caller checks what came of it.
         :raises ProviderUnavailableError: if the provider does not answer in time.
         :raises ProviderError: if the provider refuses, or its answer cannot be used.
         :raises TokenError: if the ID token or userinfo fails a check.
@@ -195,7 +202,9 @@ class ProviderClient:
                 code_verifier=code_verifier if self.provider.pkce else None,
             ),
         )
-        claims = self._claims.for_code(response, metadata, nonce=nonce, issuer=issuer)
+        claims = self._claims.for_code(
+            response, metadata, nonce=nonce, issuer=issuer, acr_values=demand.acr_values
+        )
         return Authentication(
             issuer=claims.id_token["iss"] if claims.id_token else self.provider.user_issuers[0],
             subject=claims.subject,

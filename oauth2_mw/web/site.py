@@ -18,6 +18,7 @@ from oauth2_mw.errors import OAuth2Error, StoreUnavailableError, UnavailableErro
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.hooks import NO_HOOKS, Hooks
 from oauth2_mw.identity.model import Identity
+from oauth2_mw.provider.demand import Demand
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
@@ -41,6 +42,7 @@ from oauth2_mw.web.signin.callback import Callback
 from oauth2_mw.web.signin.challenge import Environ, is_navigation, requested_destination
 from oauth2_mw.web.signin.destinations import Destinations
 from oauth2_mw.web.signin.login import Login, SignInFailedError
+from oauth2_mw.web.signin.step_up import demand_of
 from oauth2_mw.web.signout.backchannel import BackChannelLogout
 from oauth2_mw.web.signout.frontchannel import FrontChannelLogout
 from oauth2_mw.web.signout.logout import Logout
@@ -65,6 +67,7 @@ class Site:
     ) -> None:
         self._mount = settings.mount
         self._cors_origins = settings.cors_origins
+        self._providers = settings.providers
         self._sessions = sessions
         self._urls = urls
         providers, registry = settings.providers, sessions.registry
@@ -195,13 +198,21 @@ class Site:
         *,
         identity: Identity | None = None,
     ) -> Response:
-        """Answer a request to the application that a rule does not let pass.
+        """Answer a request to the application that a rule does not let pass, by a step-up if that can change it.
 
         :param identity: who it is, if a token says so and no session.
         """
+        current = current or NO_SESSION
+        session = current.session
+        provider = self._providers.get(session.identity.provider) if session is not None else None
+        if session is not None and provider is not None:
+            demand = demand_of(rule, session.identity, provider, now=self._sessions.now())
+            response = self.step_up(environ, current, demand) if demand is not None else None
+            if response is not None:
+                return response
         destination = requested_destination(environ, self._urls, mount=self._mount)
         response = self._failures.not_let_pass(
-            environ, current or NO_SESSION, rule, destination=destination, identity=identity
+            environ, current, rule, destination=destination, identity=identity
         )
         return cors.open_to(self._cors_origins, environ, response)
 
@@ -212,6 +223,15 @@ class Site:
         """
         response = self._failures.token_refused(environ, error, authorization)
         return cors.open_to(self._cors_origins, environ, response)
+
+    def step_up(self, environ: Environ, current: RequestSession, demand: Demand) -> Response | None:
+        """Begin the sign-in that a page asks for; ``None`` where that cannot be, or has just been to no avail."""
+        destination = requested_destination(environ, self._urls, mount=self._mount)
+        try:
+            response = self._login.step_up(environ, current, demand, destination)
+        except SignInFailedError as failure:
+            response = self._failures.page(failure.error, environ, current, destination=failure.destination)
+        return response
 
     def refuse_foreign_upgrade(self, environ: Environ) -> Response:
         """Refuse a WebSocket that a page of another origin opens with a person's session (RFC 6455, section 10.2)."""

@@ -63,21 +63,25 @@ def authorization_url(
 def _parameters(
     provider: ProviderSettings, metadata: ProviderMetadata, request: AuthorizationRequest
 ) -> dict[str, str]:
-    max_age = provider.max_age if request.demand.max_age is None else request.demand.max_age
     optional = {
         "nonce": request.nonce if provider.is_oidc else None,
         # The default for the code flow (OAuth 2.0 Multiple Response Types, section 2.1).
         "response_mode": None if provider.response_mode == "query" else provider.response_mode,
         "prompt": _prompt(provider, metadata, request),
         # As a text: oauthlib leaves out the number 0, which asks for a new sign-in.
-        "max_age": None if max_age is None else str(max_age),
-        "acr_values": " ".join(provider.acr_values),
+        "max_age": _max_age(provider.max_age, request.demand.max_age),
+        "acr_values": " ".join(request.demand.acr_values or provider.acr_values),
         "ui_locales": " ".join(request.languages)
         if provider.ui_locales == BROWSER_LANGUAGES
         else provider.ui_locales,
         "login_hint": request.login_hint,
     }
     return {name: value for name, value in optional.items() if value}
+
+
+def _max_age(*ages: int | None) -> str | None:
+    written = [age for age in ages if age is not None]
+    return str(min(written)) if written else None
 
 
 def _prompt(
@@ -87,7 +91,8 @@ def _prompt(
     if request.demand.asks_anew:
         return "login"
     if not request.demand.another_account:
-        return None if request.interactive and provider.prompt == "none" else provider.prompt
+        interactive = request.interactive or request.demand.is_step_up
+        return None if interactive and provider.prompt == "none" else provider.prompt
     written = [word for word in (provider.prompt or "").split() if word != "none"]
     if provider.selects_account or "select_account" in (metadata.prompt_values_supported or ()):
         written.insert(0, "select_account")

@@ -21,6 +21,17 @@ DEFAULT = "default"
 SELECT_ACCOUNT = "select_account"
 
 
+def own_path(page: str, *, mount: str, destination: str | None) -> str:
+    """Return the path of one of our own URLs as it is by default, where no middleware says what it is.
+
+    :param page: ``login`` or ``logout``.
+    :param mount: ``SCRIPT_NAME``.
+    """
+    prefix = quote(mount, encoding="latin-1") + "/auth/oauth2"
+    kept = safe_destination(destination, origin="http://localhost", mount=mount, own_prefix=prefix)
+    return f"{prefix}/{page}/" + (f"?next={quote(kept)}" if kept is not None else "")
+
+
 class Urls:
     """The addresses of one application."""
 

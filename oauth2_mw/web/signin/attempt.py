@@ -254,6 +254,15 @@ class Attempts:
         attempts = self._open_all(cookies).values()
         return sum(each.signed_in and each.state.started > since for each in attempts) >= LOOP_SIGN_INS
 
+    def has_just_met(self, demand: Demand, cookies: RequestCookies, *, signed_in_at: float) -> bool:
+        """Return whether the session that this browser has had since then is what came of that demand just now."""
+        now = self._clock()
+        attempts = self._open_all(cookies).values()
+        return now - signed_in_at < LOOP_SECONDS and any(
+            each.signed_in and each.demand == demand and each.state.started > signed_in_at - VALID_FOR
+            for each in attempts
+        )
+
     def _set(self, attempt: Attempt, sealed: str) -> str:
         cross_site = attempt.state.provider in self._form_post
         return self._cookies.set_attempt(attempt.state.slot, sealed, max_age=KEPT_FOR, cross_site=cross_site)
@@ -321,11 +330,24 @@ def _read_state(record: Iterable[Any]) -> State:
 
 
 def _write_demand(demand: Demand) -> dict[str, Any]:
-    return {"account": int(demand.another_account)}
+    return {
+        "account": int(demand.another_account),
+        "acr": demand.acr_values,
+        "age": demand.max_age,
+        "anew": int(demand.asks_anew),
+    }
 
 
 def _read_demand(record: dict[str, Any]) -> Demand:
-    return Demand(another_account=bool(record.get("account")))
+    acr_values, max_age = record.get("acr", ()), record.get("age")
+    if max_age is not None and not isinstance(max_age, int):
+        raise TypeError("an attempt of another version")
+    return Demand(
+        another_account=bool(record.get("account")),
+        acr_values=tuple(map(str, acr_values)),
+        max_age=max_age,
+        asks_anew=bool(record.get("anew")),
+    )
 
 
 class LocalReplayCache:

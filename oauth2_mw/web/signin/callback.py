@@ -39,6 +39,7 @@ from oauth2_mw.web.signin.challenge import Environ, is_top_level
 from oauth2_mw.web.signin.destinations import Destinations
 from oauth2_mw.web.signin.device import device
 from oauth2_mw.web.signin.login import Login, SignInFailedError
+from oauth2_mw.web.signin.step_up import check_met
 
 _MAX_STATE = 512
 _MAX_CODE = 4096
@@ -208,7 +209,9 @@ class Callback:
             nonce=attempt.nonce,
             code_verifier=attempt.code_verifier,
             issuer=params.get("iss"),
+            demand=attempt.demand,
         )
+        check_met(attempt.demand, authentication.claims, provider, now=self._sessions.now())
         identity = self._admission.admit(
             provider,
             issuer=authentication.issuer,

@@ -126,6 +126,28 @@ class Login:
         except Exception as error:
             raise SignInFailedError(error, destination=kept) from error
 
+    def step_up(
+        self, environ: Environ, current: RequestSession, demand: Demand, destination: str | None
+    ) -> Response | None:
+        """Begin the sign-in that a page asks for; ``None`` where it cannot begin, or has just been to no avail.
+
+        :param destination: of that page.
+        :raises SignInFailedError: when the provider cannot be asked.
+        """
+        session = current.session
+        if session is None or not is_navigation(environ) or is_foreign_frame(environ):
+            return None
+        name = session.identity.provider
+        if not self._settings.providers[name].is_oidc:
+            return None
+        if self._attempts.has_just_met(demand, current.cookies, signed_in_at=session.created_at):
+            return None
+        kept = self._destinations.keep(destination, current.cookies)
+        try:
+            return self.begin(name, kept, current, languages=accepted_languages(environ), demand=demand)
+        except OAuth2Error as error:
+            raise SignInFailedError(error, destination=kept) from error
+
     def answer(self, request: Request, current: RequestSession, *, name: str | None = None) -> Response:
         """``login/`` and ``login/NAME/``: begin a sign-in, at a provider of the person's choice if several are left.
 

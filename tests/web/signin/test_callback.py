@@ -18,6 +18,7 @@ from oauth2_mw.errors import (
     SignInDeclinedError,
     StateError,
 )
+from oauth2_mw.provider.demand import NO_DEMAND
 from oauth2_mw.web.signin.attempt import VALID_FOR
 from oauth2_mw.web.signin.login import SignInFailedError
 from tests.support.clock import Clock
@@ -92,6 +93,7 @@ def test_an_answer_signs_in_and_leads_back(parts: SignInParts, caplog: pytest.Lo
                 "nonce": begun["nonce"],
                 "code_verifier": begun["code_verifier"],
                 "issuer": "https://id.example",
+                "demand": NO_DEMAND,
             },
         ),
     ]
