@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import django
 from django.conf import settings
@@ -44,10 +47,10 @@ from django.contrib.auth.backends import RemoteUserBackend  # noqa: E402
 from django.contrib.auth.models import Group, User  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
-from django.http import HttpRequest, JsonResponse  # noqa: E402
+from django.http import HttpRequest, HttpResponse, JsonResponse  # noqa: E402
 from django.urls import path  # noqa: E402
 
-from oauth2_mw import OAuth2Middleware, Settings  # noqa: E402
+from oauth2_mw import OAuth2Middleware, Settings, require  # noqa: E402
 
 
 class Backend(RemoteUserBackend):  # type: ignore[misc]
@@ -72,7 +75,44 @@ def greet(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"username": user.get_username(), "email": getattr(user, "email", "")})
 
 
-urlpatterns = [path("", greet)]
+def requires(**demanded: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let those alone see a view who meet what is *demanded*: ``group``, ``claim``, ``acr``, ``max_age``."""
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            answer = require(request.META, **demanded)
+            return view(request, *args, **kwargs) if answer is None else _response(answer, request)
+
+        return guarded
+
+    return decorate
+
+
+def _response(answer: Any, request: HttpRequest) -> HttpResponse:
+    response = HttpResponse()
+
+    def start(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
+        response.status_code = int(status.split()[0])
+        for name, value in headers:
+            # Django keeps one header of each name, and cookies apart from them.
+            if name == "Set-Cookie":
+                response.cookies.load(value)
+            else:
+                response[name] = value
+        return response.write
+
+    response.content = b"".join(answer(request.META, start))
+    return response
+
+
+@requires(group="admins")
+def salaries(_request: HttpRequest) -> HttpResponse:
+    """For one group alone."""
+    return HttpResponse("Salaries")
+
+
+urlpatterns = [path("", greet), path("salaries", salaries)]
 
 
 def make_app(ini: str) -> OAuth2Middleware:

@@ -78,6 +78,25 @@ def test_the_flask_sample_sees_remote_user_and_brings_strangers_back_after_their
     assert stranger.header("Location") == f"{LOGIN}?next=/reports%3Fyear%3D2026"
 
 
+def is_for_admins_alone(middleware: OAuth2Middleware) -> None:
+    """A view under the decorator of a sample."""
+    admin = get(middleware, "/salaries", cookies=guarded.sign_in(middleware, JANE))
+    assert (admin.status, "Salaries" in admin.text) == (200, True)
+    john = call(
+        middleware,
+        environ_for("/salaries", HTTP_COOKIE=guarded.sign_in(middleware, JOHN), HTTP_ACCEPT="text/html"),
+    )
+    assert john.status == 403
+    assert "<bdi>john</bdi>" in john.text
+    stranger = get(middleware, "/salaries")
+    assert stranger.status == 401
+    assert "next=/salaries" in stranger.text
+
+
+def test_a_decorated_view_of_the_flask_sample_is_for_one_group(flask_app: OAuth2Middleware) -> None:
+    is_for_admins_alone(flask_app)
+
+
 # Django
 
 
@@ -116,6 +135,28 @@ def test_the_django_sample_knows_nobody_without_a_sign_in(django_app: OAuth2Midd
     before = set(django_users())
     assert get(django_app).text == '{"username": "", "email": ""}'
     assert set(django_users()) == before
+
+
+def test_a_decorated_view_of_the_django_sample_is_for_one_group(django_app: OAuth2Middleware) -> None:
+    is_for_admins_alone(django_app)
+
+
+def test_a_redirect_of_the_django_sample_keeps_every_cookie(
+    django_app: OAuth2Middleware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = importlib.import_module("samples.django_app")
+
+    def answer(_environ: Any, start_response: Any) -> Any:
+        start_response("303 See Other", [("Location", "/x"), ("Set-Cookie", A), ("Set-Cookie", B)])
+        return [b""]
+
+    A = "__Host-a=1; Path=/; Secure; HttpOnly; SameSite=Lax"
+    B = "__Host-b=2; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"
+    monkeypatch.setattr(sample, "require", lambda _environ, **_demanded: answer)
+    response = get(django_app, "/salaries")
+    assert (response.status, response.header("Location")) == (303, "/x")
+    cookies = [value.strip() for name, value in response.headers if name == "Set-Cookie"]
+    assert [set(cookie.split("; ")) for cookie in cookies] == [set(A.split("; ")), set(B.split("; "))]
 
 
 def test_the_session_of_the_django_sample_ends_with_ours_and_with_a_change_of_person(

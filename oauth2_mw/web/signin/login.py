@@ -140,7 +140,10 @@ class Login:
         name = session.identity.provider
         if not self._settings.providers[name].is_oidc:
             return None
-        if self._attempts.has_just_met(demand, current.cookies, signed_in_at=session.created_at):
+        is_met = not demand.acr_values or session.identity.acr in demand.acr_values
+        if is_met and self._attempts.has_just_met(demand, current.cookies, signed_in_at=session.created_at):
+            return None
+        if self._attempts.is_login_loop(current.cookies):
             return None
         kept = self._destinations.keep(destination, current.cookies)
         try:

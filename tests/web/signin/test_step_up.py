@@ -126,8 +126,10 @@ def test_one_of_several_is_enough(provider: StandIn) -> None:
 
 @pytest.mark.requirement("R-step-up")
 def test_where_something_else_is_missing_too_no_sign_in_is_begun(provider: StandIn) -> None:
-    with guarded(issuer=provider.issuer, access=RULES) as site:
+    clocks = ShiftedClocks()
+    with guarded(issuer=provider.issuer, access=RULES, clocks=clocks.clocks) as site:
         browser = signed_in(site)
+        clocks.ahead = 300
         assert browser.navigate(site.url + "/admin/").status == 403
         assert asked(provider) == [None]
 
@@ -246,6 +248,7 @@ def test_the_redirect_keeps_the_cookies_of_the_application_and_hides_its_challen
         assert page.header("Cache-Control") == "no-store"
 
 
+@pytest.mark.requirement("R-step-up")
 def test_an_application_that_is_never_content_does_not_go_round(provider: StandIn) -> None:
     def never(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response("401 Unauthorized", [("WWW-Authenticate", GOLD), ("Content-Type", "text/plain")])
@@ -257,6 +260,30 @@ def test_an_application_that_is_never_content_does_not_go_round(provider: StandI
         page = browser.navigate(site.url + "/vault")
         assert (page.status, page.text) == (401, "never")
         assert asked(provider) == [None, "gold"]
+
+
+def test_two_pages_that_want_different_things_are_both_served(provider: StandIn) -> None:
+    rules = {"rules": "required /a if acr:gold\nrequired /b if acr:silver"}
+    with guarded(issuer=provider.issuer, access=rules) as site:
+        browser = site.browser()
+        for path, acr in (("/a", "gold"), ("/b", "silver"), ("/a", "gold")):
+            provider.claims["acr"] = acr
+            assert browser.navigate(site.url + path).status == 200
+
+
+def test_an_application_that_wants_two_things_at_once_does_not_go_round(provider: StandIn) -> None:
+    wanted = {"gold": "silver", "silver": "gold", None: "gold"}
+
+    def both(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        acr = provider.claims["acr"] = wanted[environ["oauth2_mw.identity"].acr]
+        challenge = f'Bearer error="{ERROR}", acr_values="{acr}"'
+        start_response("401 Unauthorized", [("WWW-Authenticate", challenge), ("Content-Type", "text/plain")])
+        return [b"never"]
+
+    with asking(provider, both) as site:
+        page = signed_in(site).navigate(site.url + "/vault")
+        assert (page.status, page.text) == (401, "never")
+        assert len(asked(provider)) <= 4
 
 
 def test_a_program_reads_the_application_s_own_answer(provider: StandIn) -> None:
