@@ -94,6 +94,7 @@ def test_a_program_is_told_so_in_json() -> None:
     document = json.loads(answer.text)
     assert document["status"] == 403
     assert document["title"] == "Forbidden"
+    assert (document["username"], document["provider"]) == ("jane", "id.example")
     assert document["reference"]
     assert answer.header("WWW-Authenticate") is None
 

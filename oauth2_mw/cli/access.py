@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.identity.person import person_of, shown_person
 from oauth2_mw.settings.access_rules import EFFECTS
 from oauth2_mw.settings.model import ProviderSettings, Settings
+from oauth2_mw.web.signin.step_up import demand_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +97,13 @@ def _outcome(rule: Rule, identity: Identity | None, settings: Settings) -> str:
     provider = settings.providers.get(identity.provider)
     known = shown_person(identity, rule.terms())
     if rule.has_conditions and not rule.lets_pass(person_of(identity, provider)):
+        demand = demand_of(rule, identity, provider, now=time.time()) if provider is not None else None
+        if demand is not None:
+            wanted = printable(" or ".join(demand.acr_values))
+            return (
+                f"{name} is sent to sign in once more for acr {wanted}, and refused with 403 without it, as programs "
+                f"are ({known}){delegated}"
+            )
         return f"{name} is refused with 403 ({known}){delegated}"
     return f"passes as {name}{f' ({known})' if known else ''}{delegated}"
 

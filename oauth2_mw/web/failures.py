@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from webob import Response
 
@@ -116,7 +117,11 @@ class Failures:
         error = _not_let_pass(environ, identity, rule)
         if challenge.is_navigation(environ):
             return self.page(error, environ, current, destination=destination)
-        return self._problem(error, environ)
+        if identity is None:
+            return self._problem(error, environ)
+        return self._problem(
+            error, environ, username=identity.username, provider=self._label(identity.provider)
+        )
 
     def foreign_upgrade(self, environ: Environ) -> Response:
         """Refuse a WebSocket that a page of another origin opens with a person's session."""
@@ -199,9 +204,9 @@ class Failures:
             )
         return responses.page(html, status=error.status, cookies=cookies, retry_after=error.retry_after)
 
-    def _problem(self, error: OAuth2Error, environ: Environ) -> Response:
+    def _problem(self, error: OAuth2Error, environ: Environ, **members: Any) -> Response:
         reference = self._audit(error, environ)
-        return responses.problem(error.status, detail=error.message, reference=reference)
+        return responses.problem(error.status, detail=error.message, reference=reference, **members)
 
     def _audit(self, error: OAuth2Error, environ: Environ) -> str:
         """Note the refusal of a request, and return its reference."""

@@ -109,7 +109,8 @@ def claims_file(folder: Path, claims: object) -> Path:
         ("/admin/", {"groups": ["staff"], "level": 2}, "jane is refused with 403 (groups: staff; level: 2)"),
         ("/mail/", {"email": "jane@example.com", "acr": "gold"}, "passes as jane"),
         ("/mail/", {"email": "jane@example.com", "acr": "gold", "email_verified": False}, "refused with 403"),
-        ("/mail/", {"email": "jane@example.com", "acr": 3}, "refused with 403"),
+        ("/mail/", {"email": "jane@example.com", "acr": 3}, "is sent to sign in once more for acr gold"),
+        ("/mail/", {"email": "jane@example.org"}, "is refused with 403"),
         ("/wiki", {}, "passes as jane"),
     ],
 )

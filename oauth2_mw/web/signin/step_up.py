@@ -66,6 +66,8 @@ def check_met(demand: Demand, claims: Mapping[str, Any], provider: ProviderSetti
     :param now: seconds since the epoch.
     :raises AccessDeniedError: ``step_up_not_met``.
     """
+    if not demand.is_step_up:
+        return
     acr, auth_time = claims.get("acr"), numeric_date(claims.get("auth_time"))
     if demand.acr_values and acr not in demand.acr_values:
         raise AccessDeniedError(
