@@ -19,7 +19,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 
-import { Provider } from 'oidc-provider';
+import { Provider, interactionPolicy } from 'oidc-provider';
 import MemoryAdapter from 'oidc-provider/lib/adapters/memory_adapter.js';
 import instance from 'oidc-provider/lib/helpers/weak_cache.js';
 
@@ -170,6 +170,18 @@ const html = (title, body) => `<!DOCTYPE html>
 ${body}
 </body></html>`;
 
+const acrValuesIn = (params) => (params.acr_values ?? '').split(' ').filter(Boolean);
+
+// Who is signed in with less than acr_values asks for is asked once more.
+const policy = interactionPolicy.base();
+policy.get('login').checks.add(
+  new interactionPolicy.Check('acr_not_met', 'a stronger sign-in is asked for', 'login_required', ({ oidc }) => {
+    const asked = acrValuesIn(oidc.params);
+    const isMet = asked.length === 0 || oidc.result?.login || asked.includes(oidc.acr);
+    return isMet ? interactionPolicy.Check.NO_NEED_TO_PROMPT : interactionPolicy.Check.REQUEST_PROMPT;
+  }),
+);
+
 const configuration = {
   adapter: Adapter,
   jwks: {
@@ -204,7 +216,7 @@ const configuration = {
   ),
   rotateRefreshToken: true,
   fetch: fetchHere,
-  interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+  interactions: { policy, url: (ctx, interaction) => `/interaction/${interaction.uid}` },
   renderError(ctx, out) {
     ctx.type = 'html';
     const lines = Object.entries(out).map(([key, value]) => `<p>${escape(key)}: ${escape(value)}</p>`);
@@ -330,7 +342,10 @@ async function interaction(provider, req, res) {
     if (!account || account.password !== form.get('password')) {
       return answer(res, 401, loginPage(details, 'Unknown login or wrong password.'));
     }
-    result = { login: { accountId: account.claims.sub, acr: 'urn:acme:password', amr: ['pwd'] } };
+    // Zoë has no second factor.
+    const isStrong = form.get('login') === 'jane' && acrValuesIn(details.params).includes('urn:acme:two-factors');
+    const acr = isStrong ? 'urn:acme:two-factors' : 'urn:acme:password';
+    result = { login: { accountId: account.claims.sub, acr, amr: isStrong ? ['pwd', 'otp'] : ['pwd'] } };
   } else {
     result = await consentTo(provider, details);
   }
