@@ -68,7 +68,7 @@ def require(
     :param acr: a class of authentication, or several (a list, or with blanks between them) of which one suffices.
     :param max_age: seconds ago at most that the provider may have authenticated the person.
     :raises TypeError, ValueError: for anything but a WSGI environ, and for what can be none of these.
-    :raises OAuth2Error: ``nobody_known`` on a public path, where nobody is known.
+    :raises OAuth2Error: ``nobody_known`` where no identity of ours is handed on: on a public path, for example.
     """
     _check_environ(environ)
     rule = requirement(group=group, claim=claim, acr=acr, max_age=max_age)
@@ -77,7 +77,8 @@ def require(
         return request.require(rule)
     if _urls(environ) is not None:
         raise OAuth2Error(
-            "this path is public, so that nobody is known here: make it optional or required in [access] rules",
+            "nobody is known here: this path is public, or the request carries a credential of the application's own; "
+            "make the path optional or required in [access] rules",
             code="nobody_known",
         )
     from oauth2_mw.web.http.responses import problem

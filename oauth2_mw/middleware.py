@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -64,7 +63,7 @@ class OAuth2Middleware:
     def __init__(
         self,
         app: WSGIApplication,
-        settings: Settings | str | Path | Mapping[str, Any],
+        settings: Settings | str | os.PathLike[str] | Mapping[str, Any],
         *,
         clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
@@ -359,8 +358,8 @@ def _settings_of(app: object, settings: object) -> Settings:
     match settings:
         case Settings():
             return settings
-        case str() | Path():
-            return Settings.from_ini(settings)
+        case str() | os.PathLike():
+            return Settings.from_ini(os.fspath(settings))
         case Mapping():
             return Settings.from_mapping(settings)
     raise TypeError(

@@ -56,7 +56,7 @@ def test_the_urls_are_there_on_paths_that_know_nobody(path: str) -> None:
     assert oauth2_mw.login_url(app.environ, destination="/a") == f"{ORIGIN}/auth/oauth2/login/?next=/a"
     assert oauth2_mw.logout_url(app.environ) == f"{ORIGIN}/auth/oauth2/logout/"
     assert oauth2_mw.get_identity(app.environ) is None
-    with pytest.raises(OAuth2Error, match="this path is public"):
+    with pytest.raises(OAuth2Error, match="nobody is known here: this path is public"):
         oauth2_mw.require(app.environ)
 
 

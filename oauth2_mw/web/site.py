@@ -229,8 +229,8 @@ class Site:
         destination = requested_destination(environ, self._urls, mount=self._mount)
         try:
             response = self._login.step_up(environ, current, demand, destination)
-        except SignInFailedError as failure:
-            response = self._failures.page(failure.error, environ, current, destination=failure.destination)
+        except Exception as error:  # noqa: BLE001 - what asks for this is the application, which must not fail for it
+            response = self._failures.page(error, environ, current, destination=destination)
         return response
 
     def refuse_foreign_upgrade(self, environ: Environ) -> Response:

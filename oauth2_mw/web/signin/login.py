@@ -132,7 +132,7 @@ class Login:
         """Begin the sign-in that a page asks for; ``None`` where it cannot begin, or has just been to no avail.
 
         :param destination: of that page.
-        :raises SignInFailedError: when the provider cannot be asked.
+        :raises ProviderUnavailableError: as :meth:`begin` does.
         """
         session = current.session
         if session is None or not is_navigation(environ) or is_foreign_frame(environ):
@@ -141,15 +141,13 @@ class Login:
         if not self._settings.providers[name].is_oidc:
             return None
         is_met = not demand.acr_values or session.identity.acr in demand.acr_values
-        if is_met and self._attempts.has_just_met(demand, current.cookies, signed_in_at=session.created_at):
-            return None
-        if self._attempts.is_login_loop(current.cookies):
+        was_in_vain = is_met and self._attempts.has_just_met(
+            demand, current.cookies, signed_in_at=session.created_at
+        )
+        if was_in_vain or self._attempts.is_login_loop(current.cookies):
             return None
         kept = self._destinations.keep(destination, current.cookies)
-        try:
-            return self.begin(name, kept, current, languages=accepted_languages(environ), demand=demand)
-        except OAuth2Error as error:
-            raise SignInFailedError(error, destination=kept) from error
+        return self.begin(name, kept, current, languages=accepted_languages(environ), demand=demand)
 
     def answer(self, request: Request, current: RequestSession, *, name: str | None = None) -> Response:
         """``login/`` and ``login/NAME/``: begin a sign-in, at a provider of the person's choice if several are left.

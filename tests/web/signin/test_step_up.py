@@ -309,6 +309,22 @@ def test_a_provider_that_cannot_be_reached_leaves_the_application_its_answer(pro
         assert "code=provider_unavailable" in site.audit[-1]
 
 
+@pytest.mark.breaks_us
+def test_a_fault_on_the_way_is_not_the_application_s(
+    provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_arguments: Any, **_more: Any) -> Any:
+        raise RuntimeError("unforeseen")
+
+    with asking(provider, by_401(GOLD)) as site:
+        browser = signed_in(site)
+        monkeypatch.setattr(site.middleware._site()._login, "begin", fault)
+        assert browser.navigate(site.url + "/vault").text == "more"
+        site.middleware._app = Asking("/vault", by_require(acr="gold"))
+        assert browser.navigate(site.url + "/vault").status == 500
+        assert "code=unexpected" in site.audit[-1]
+
+
 @pytest.mark.parametrize("way", ["require", "401"])
 def test_a_sign_in_that_is_too_old_is_made_anew(provider: StandIn, way: str) -> None:
     def by_401_until_fresh(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
