@@ -69,7 +69,6 @@ class OAuth2Middleware:
     ) -> None:
         quiet_libraries()
         settings = _settings_of(app, settings)
-        self._app = app
         self._settings = settings
         self._urls = Urls(settings)
         self._hooks = _load_hooks(settings)
@@ -77,6 +76,7 @@ class OAuth2Middleware:
         self._sessions = open_sessions(settings, self._directory, clocks=clocks)
         self._tokens = self._open_tokens()
         self._token_requests = TokenRequests(settings, self._tokens, clocks=clocks)
+        self._app = self._sessions.app_cookies.around(app)
         self._resolve = self._sessions.resolve
         self._monotonic = clocks.monotonic
         self._gate = Gate(settings, self._sessions, self._site)

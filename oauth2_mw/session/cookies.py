@@ -6,9 +6,12 @@ with (RFC 6265bis, section 4.1.3: a ``__Host-`` cookie is only replaced by one t
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+
+from oauth2_mw.settings.app_cookies import AppCookie
 
 #: Browsers drop a cookie whose name and value exceed so many octets (RFC 6265bis, section 5.6).
 MAX_COOKIE = 4096
@@ -18,6 +21,7 @@ MAX_CHUNKS = 2
 #: A request that carries one of our cookies more often than this is not taken apart.
 MAX_COPIES = 3
 
+_EXPIRED = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 _is_slot = re.compile("[a-h]").fullmatch
 
 
@@ -36,12 +40,20 @@ class Cookies:
 
     :param name: the setting ``cookie_name``.
     :param secure: whether browsers reach us over https.
+    :param app_cookies: those that the application itself sets, and that end with our session.
+    :param mount: the path of ``public_url``.
     """
 
-    def __init__(self, name: str, *, secure: bool) -> None:
+    def __init__(
+        self, name: str, *, secure: bool, app_cookies: Sequence[AppCookie] = (), mount: str = ""
+    ) -> None:
         self.session = f"__Host-{name}" if secure else name
         self.attempt_prefix = f"{self.session}-a-"
         self._attributes = "; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
+        self._paths = ("/", mount) if mount else ("/",)
+        self._app_cookies = app_cookies
+        # Secure is harmless to a cookie without it, and one with the prefix __Host- is not deleted otherwise.
+        self._app_attributes = ("; Secure" if secure else "") + _EXPIRED
         self._chunks = (self.session, *(f"{self.session}.{n}" for n in range(1, MAX_CHUNKS)))
         self._chunk_names = frozenset(self._chunks)
         self._stale = re.compile(re.escape(self.session) + r"\.\d{1,2}")
@@ -155,8 +167,40 @@ class Cookies:
         return [self.expire(name) for name in dict.fromkeys((self.session, *self.session_names(cookies)))]
 
     def expire_all(self, cookies: RequestCookies) -> list[str]:
-        """Return the ``Set-Cookie`` values that delete the session and all attempts, which do not outlive a logout."""
-        return [*self.expire_session(cookies), *map(self.expire, self.attempt_names(cookies))]
+        """Return the ``Set-Cookie`` values that delete what does not outlive a logout.
+
+        That is the session, all attempts, and the application's own cookies.
+        """
+        return [
+            *self.expire_session(cookies),
+            *map(self.expire, self.attempt_names(cookies)),
+            *self.expire_app_cookies(),
+        ]
+
+    def expire_app_cookies(self, cookies: Iterable[AppCookie] | None = None) -> list[str]:
+        """Return the ``Set-Cookie`` values that delete cookies of the application, and what says whose they are.
+
+        :param cookies: some of ``app_cookies``; by default all.
+        """
+        return [
+            value
+            for cookie in (self._app_cookies if cookies is None else cookies)
+            for value in (*self._expire_app_cookie(cookie), self.expire(self.owner_name(cookie)))
+        ]
+
+    def _expire_app_cookie(self, cookie: AppCookie) -> Iterator[str]:
+        domain = "" if cookie.domain is None else f"; Domain={cookie.domain}"
+        for path in self._paths if cookie.path is None else (cookie.path,):
+            yield f"{cookie.name}=; Path={path}{domain}{self._app_attributes}"
+
+    def owner_name(self, cookie: AppCookie) -> str:
+        """Return the name of our cookie that says whose a cookie of the application is."""
+        listed = f"{cookie.name};{cookie.path};{cookie.domain}".encode()
+        return f"{self.session}-o-{hashlib.sha256(listed).hexdigest()[:8]}"
+
+    def set_owner(self, cookie: AppCookie, text: str) -> str:
+        """Return the ``Set-Cookie`` value of that cookie of ours."""
+        return self._set(self.owner_name(cookie), text)
 
     def set_attempt(self, slot: str, text: str, *, max_age: int, cross_site: bool = False) -> str:
         """Return the ``Set-Cookie`` value of one sign-in attempt.
@@ -173,4 +217,4 @@ class Cookies:
 
     def expire(self, name: str) -> str:
         """Return the ``Set-Cookie`` value that deletes a cookie of ours."""
-        return f"{name}={self._attributes}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+        return f"{name}={self._attributes}{_EXPIRED}"

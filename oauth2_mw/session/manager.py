@@ -15,6 +15,7 @@ from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.environ import EnvironWriter
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.observe import new_id
+from oauth2_mw.session.app_cookies import AppCookies
 from oauth2_mw.session.backend import OpenedSession, SessionBackend
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookie_cache import CookieHeaderCache, RequestSession
@@ -58,9 +59,16 @@ class SessionManager:
         self._monotonic = clocks.monotonic
         #: whether cookies hold the sessions themselves, rather than handles of sessions in a store
         self.in_cookies = settings.session is None
-        self.cookies = Cookies(settings.cookie_name, secure=settings.secure)
+        self.cookies = Cookies(
+            settings.cookie_name,
+            secure=settings.secure,
+            app_cookies=settings.app_cookies,
+            mount=settings.mount,
+        )
         self._keyring = Keyring(settings.secret_keys, sync=settings.revocation_sync, clocks=clocks)
         self.sealer = Sealer(self._keyring, app_id=settings.public_url)
+        #: the application's own cookies, which it sees in requests of the person for whom it set them
+        self.app_cookies = AppCookies(settings.app_cookies, self.cookies, self.sealer)
         self.revocations = Revocations(
             shared=shared, disabled=disabled, sync=settings.revocation_sync, clocks=clocks
         )

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from oauth2_mw.settings import addresses, converters
 from oauth2_mw.settings.access_rules import AccessRule, check_not_everything, parse_rules
 from oauth2_mw.settings.allow_list import AllowList
+from oauth2_mw.settings.app_cookies import AppCookie
 from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
 from oauth2_mw.settings.grammar import PathRule, parse_bool
 from oauth2_mw.settings.peers import parse_peer
@@ -188,10 +189,11 @@ FIELDS: tuple[Field, ...] = (
     _service("hide_cookies", _boolean, "Cut our cookies from what the application sees.", default="true"),
     _service(
         "app_cookies",
-        words(none=True),
-        "The application's own session cookies, which end with our session.",
+        words(AppCookie.parse, none=True),
+        "The application's own cookies that stand for a person, like session trac_auth;Path=/trac: it sees them only "
+        "in requests of the person for whom it set them, and they are deleted at a sign-out and when another person "
+        "signs in. ;Path= and ;Domain= as the application sets them. See :ref:`own-sessions`.",
         note="none",
-        later="*",
     ),
     _service(
         "directory",

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from oauth2_mw.errors import ConfigError
-from oauth2_mw.settings import checks, environ_keys, icons, rule_checks, stores, user_checks
+from oauth2_mw.settings import app_checks, checks, environ_keys, icons, rule_checks, stores, user_checks
 from oauth2_mw.settings.access_rules import AccessRule
 from oauth2_mw.settings.attribute_path import alternatives
 from oauth2_mw.settings.document import (
@@ -113,6 +113,7 @@ def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
     environ = environ_keys.read(document, kept)
     checks.check_main(main)
     checks.check_kept_headers(main, environ)
+    app_checks.check_app_cookies(main)
     for key, resolve in (("directory", stores.resolve_directory), ("session", stores.resolve_session)):
         if main[key] is not None:
             _replace(main, key, resolve, base)

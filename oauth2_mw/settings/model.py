@@ -14,6 +14,7 @@ from oauth2_mw.settings import load
 from oauth2_mw.settings.access_rules import AccessRule
 from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.allow_list import AllowList
+from oauth2_mw.settings.app_cookies import AppCookie
 from oauth2_mw.settings.attribute_path import AttributePath, Source, alternatives
 from oauth2_mw.settings.claim_names import username_addresses
 from oauth2_mw.settings.environ_keys import claim_paths
@@ -239,6 +240,7 @@ class Settings:
     keep_tokens: frozenset[TokenKind]
     cookie_name: str
     hide_cookies: bool
+    app_cookies: tuple[AppCookie, ...]
     #: a SQLAlchemy URL
     directory: Secret | None
     create_users: bool

@@ -248,8 +248,10 @@ class Callback:
         audit("login", identity=identity, address=client_address)
         session_bytes = sum(map(len, session_cookies))
         attempt_cookies = self._attempts.close_signed_in(attempt, current.cookies, session_bytes)
+        foreign = self._sessions.app_cookies.expire_foreign(environ.get("HTTP_COOKIE"), identity.id)
         return responses.redirect(
-            self._destinations.location(attempt.destination), cookies=[*session_cookies, *attempt_cookies]
+            self._destinations.location(attempt.destination),
+            cookies=[*session_cookies, *attempt_cookies, *foreign],
         )
 
 

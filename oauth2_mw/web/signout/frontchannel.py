@@ -75,7 +75,9 @@ class FrontChannelLogout:
         response = responses.frameable_page(html, ancestors=_origins(provider))
         if current.session is not None and current.session.id in ended:
             self._ended(current.session)
-            responses.add_cookies(response, self._sessions.cookies.expire_session(current.cookies))
+            cookies = self._sessions.cookies
+            expired = [*cookies.expire_session(current.cookies), *cookies.expire_app_cookies()]
+            responses.add_cookies(response, expired)
             responses.clear_site_data(response, self._forgotten)
         return response
 

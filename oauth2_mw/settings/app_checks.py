@@ -1,0 +1,42 @@
+"""Checks of what the settings say of the application itself.
+
+Every problem is noted in the :class:`~oauth2_mw.settings.sections.Section` that it belongs to.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from oauth2_mw.settings.app_cookies import AppCookie
+from oauth2_mw.settings.sections import Section
+
+#: What follows ``cookie_name`` in the names of our cookies.
+_SUFFIX = re.compile(r"(?:\.\d{1,2}|-a-[a-h]|-o-[0-9a-f]{8})?")
+
+
+def check_app_cookies(main: Section) -> None:
+    """Check that each cookie is the application's, that browsers would take it, and that it is listed once."""
+    host = urlsplit(main["public_url"] or "").hostname
+    seen: set[AppCookie] = set()
+    for cookie in main["app_cookies"] or ():
+        if main.is_valid("cookie_name") and _is_own(cookie.name, main["cookie_name"]):
+            main.add_problem(
+                "app_cookies",
+                f"{cookie.name} is a cookie of ours: take it out, or choose another cookie_name if the application has "
+                "one of that name",
+            )
+        if host is not None and cookie.domain is not None and not f".{host}".endswith(f".{cookie.domain}"):
+            main.add_problem(
+                "app_cookies",
+                f"{cookie.name};Domain={cookie.domain}: browsers take no cookie for that domain from {host}, the host "
+                "of public_url",
+            )
+        if cookie in seen:
+            main.add_problem("app_cookies", f"{cookie.name} is listed twice: take one out")
+        seen.add(cookie)
+
+
+def _is_own(name: str, cookie_name: str) -> bool:
+    name = name.removeprefix("__Host-")
+    return name.startswith(cookie_name) and _SUFFIX.fullmatch(name[len(cookie_name) :]) is not None
