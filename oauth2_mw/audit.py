@@ -54,7 +54,8 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "count": "How many sessions ended.",
         "how": (
             "Whose sessions ended: those of the claim ``sid`` or ``sub`` of a logout token, or of a ``frame`` for the "
-            "front channel; ``repeated`` for a logout token that had come before."
+            "front channel; ``repeated`` for a logout token that had come before; ``application`` for the "
+            "application's own logout."
         ),
         "wanted": "The username that the provider has.",
         "dropped": "What was left out of the session.",
@@ -71,7 +72,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             _info("login", "provider user username address", "Somebody signed in."),
             _info(
                 "logout",
-                "provider user username detail",
+                "provider user username how detail",
                 "Somebody signed out here. With a ``detail``: other hosts could not be told.",
             ),
             _info(

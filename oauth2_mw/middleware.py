@@ -100,6 +100,7 @@ class OAuth2Middleware:
         self._own_prefix = settings.prefix + "/"
         #: callbacks outside ``prefix`` -> what stands for each after it
         self._callbacks = self._urls.callback_suffixes()
+        self._app_logout_paths = frozenset(each.path.native for each in settings.app_logout_paths)
         self._mount = settings.mount
         self._hide_cookies = settings.hide_cookies
         self._respect_caching = settings.shared_caches == "respect"
@@ -253,15 +254,22 @@ class OAuth2Middleware:
         cookies = None
         if self._sessions.renewal.is_due(current):
             cookies = partial(self._sessions.renewal.set_cookies, current, requested_at=self._monotonic())
-        return self._app(
-            environ,
-            _personal(
-                request.watch(start_response),
-                cookies,
-                respect=self._respect_caching,
-                must_set_cookie=must_set_cookie,
-            ),
+        signed_in = _personal(
+            request.watch(start_response),
+            cookies,
+            respect=self._respect_caching,
+            must_set_cookie=must_set_cookie,
         )
+        if environ.get("PATH_INFO") in self._app_logout_paths:
+            return self._site().serve_app_logout(
+                self._app,
+                environ,
+                _personal(start_response, None, respect=False),
+                current=current,
+                session=session,
+                signed_in=signed_in,
+            )
+        return self._app(environ, signed_in)
 
     def _serve_nobody(
         self, environ: WSGIEnvironment, start_response: StartResponse, current: RequestSession | None

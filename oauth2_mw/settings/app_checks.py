@@ -6,9 +6,12 @@ Every problem is noted in the :class:`~oauth2_mw.settings.sections.Section` that
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from oauth2_mw.settings.access_rules import AccessRule
 from oauth2_mw.settings.app_cookies import AppCookie
+from oauth2_mw.settings.app_logout import AppLogout
 from oauth2_mw.settings.sections import Section
 
 #: What follows ``cookie_name`` in the names of our cookies.
@@ -35,6 +38,27 @@ def check_app_cookies(main: Section) -> None:
         if cookie in seen:
             main.add_problem("app_cookies", f"{cookie.name} is listed twice: take one out")
         seen.add(cookie)
+
+
+def check_app_logouts(main: Section, rules: Iterable[AccessRule]) -> None:
+    """Check that a signed-in person's request can come to each address, and that we know there who that is."""
+    public = [AccessRule("public", frozenset(), (path,), None, "") for path in main["public_paths"] or ()]
+    for logout in main["app_logout_paths"] or ():
+        path = logout.path.text
+        if main.is_valid("prefix") and f"{path}/".startswith(f"{main['prefix']}/"):
+            main.add_problem("app_logout_paths", f"{path} is an address of ours: write the application's own")
+        deciding = next((each for each in (*public, *rules) if _decides(each, logout)), None)
+        if deciding is not None and deciding.effect in ("public", "denied"):
+            what = (
+                "is public, where we do not look who is signed in: let optional decide about it"
+                if deciding.effect == "public"
+                else "is denied to everybody"
+            )
+            main.add_problem("app_logout_paths", f"{path} {what}, or take it out")
+
+
+def _decides(rule: AccessRule, logout: AppLogout) -> bool:
+    return rule.covers_path(logout.path) and (not rule.methods or logout.method in rule.methods)
 
 
 def _is_own(name: str, cookie_name: str) -> bool:

@@ -16,6 +16,7 @@ from oauth2_mw.settings import addresses, converters
 from oauth2_mw.settings.access_rules import AccessRule, check_not_everything, parse_rules
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.app_cookies import AppCookie
+from oauth2_mw.settings.app_logout import AppLogout
 from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
 from oauth2_mw.settings.grammar import PathRule, parse_bool
 from oauth2_mw.settings.peers import parse_peer
@@ -193,6 +194,14 @@ FIELDS: tuple[Field, ...] = (
         "The application's own cookies that stand for a person, like session trac_auth;Path=/trac: it sees them only "
         "in requests of the person for whom it set them, and they are deleted at a sign-out and when another person "
         "signs in. ;Path= and ;Domain= as the application sets them. See :ref:`own-sessions`.",
+        note="none",
+    ),
+    _service(
+        "app_logout_paths",
+        words(AppLogout.parse, none=True),
+        "The application's own logout addresses, like /admin/logout/ POST:/logout: when it signs a person out there, "
+        "our session ends too, and the browser goes on to the provider where sync_logout is on. Each is that path "
+        "alone. See :ref:`own-logout`.",
         note="none",
     ),
     _service(

@@ -15,6 +15,7 @@ from oauth2_mw.settings.access_rules import AccessRule
 from oauth2_mw.settings.addresses import origin_of
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.app_cookies import AppCookie
+from oauth2_mw.settings.app_logout import AppLogout
 from oauth2_mw.settings.attribute_path import AttributePath, Source, alternatives
 from oauth2_mw.settings.claim_names import username_addresses
 from oauth2_mw.settings.environ_keys import claim_paths
@@ -241,6 +242,7 @@ class Settings:
     cookie_name: str
     hide_cookies: bool
     app_cookies: tuple[AppCookie, ...]
+    app_logout_paths: tuple[AppLogout, ...]
     #: a SQLAlchemy URL
     directory: Secret | None
     create_users: bool

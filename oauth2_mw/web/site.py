@@ -5,9 +5,10 @@ Built at the first request that needs it, after a server's fork; most requests w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Request, Response
 
@@ -33,6 +34,7 @@ from oauth2_mw.web.failures import Failures
 from oauth2_mw.web.http import cors, responses
 from oauth2_mw.web.http.assets import CLEAR, AssetHandler, Assets
 from oauth2_mw.web.http.csrf import FormTokens
+from oauth2_mw.web.http.held import HeldAnswer
 from oauth2_mw.web.http.peers import Peers
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import Pages
@@ -43,6 +45,7 @@ from oauth2_mw.web.signin.challenge import Environ, is_navigation, requested_des
 from oauth2_mw.web.signin.destinations import Destinations
 from oauth2_mw.web.signin.login import Login, SignInFailedError
 from oauth2_mw.web.signin.step_up import demand_of
+from oauth2_mw.web.signout.app_logout import AppLogouts
 from oauth2_mw.web.signout.backchannel import BackChannelLogout
 from oauth2_mw.web.signout.frontchannel import FrontChannelLogout
 from oauth2_mw.web.signout.logout import Logout
@@ -147,6 +150,7 @@ class Site:
                     login=login,
                     now=sessions.now,
                 )
+        self._app_logouts = AppLogouts(settings.app_logout_paths, logout, urls, origin=settings.origin)
         self._router = Router(
             urls,
             providers,
@@ -236,6 +240,38 @@ class Site:
     def refuse_foreign_upgrade(self, environ: Environ) -> Response:
         """Refuse a WebSocket that a page of another origin opens with a person's session (RFC 6455, section 10.2)."""
         return self._failures.foreign_upgrade(environ)
+
+    def serve_app_logout(
+        self,
+        app: WSGIApplication,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        *,
+        current: RequestSession,
+        session: Session,
+        signed_in: StartResponse,
+    ) -> Iterable[bytes]:
+        """Call the application for a path of ``app_logout_paths``, and end the session if that signs the person out.
+
+        :param signed_in: the *start_response* of an answer to somebody who stays signed in.
+        """
+        # The application may change the environ on its way to the answer.
+        asked = dict(environ)
+        logouts = self._app_logouts
+        if not logouts.may_sign_out(asked):
+            return app(environ, signed_in)
+        answer = HeldAnswer(app, environ)
+        if not logouts.is_over(answer):
+            return answer.send(signed_in)
+        if logouts.fills_window(asked):
+            response = self._respond(asked, current, lambda: logouts.leave(asked, answer, session, current))
+        else:
+            try:
+                return answer.send(start_response, logouts.end(session, current))
+            except StoreUnavailableError as error:
+                response = self.service_unavailable(error, asked, is_own=False)
+        answer.close()
+        return responses.in_place_of(answer.header_lines, response)(asked, start_response)
 
     def service_unavailable(self, error: UnavailableError, environ: Environ, *, is_own: bool) -> Response:
         """Answer a request that cannot be judged because what is needed for it cannot be reached.

@@ -116,6 +116,13 @@ def main(key: str, value: object) -> dict[str, object]:
         ("app_cookies", "session session", ["listed twice"]),
         ("app_cookies", "oauth2_mw", ["a cookie of ours"]),
         ("app_cookies", "__Host-oauth2_mw-a-b", ["a cookie of ours"]),
+        ("app_logout_paths", "logout", ["no address of a logout", "/admin/logout/ POST:/logout"]),
+        ("app_logout_paths", "post:/logout", ["method in capitals"]),
+        ("app_logout_paths", "POST:logout", ["no address of a logout"]),
+        ("app_logout_paths", "HEAD:/logout", ["signs nobody out"]),
+        ("app_logout_paths", "/a//b", ["//"]),
+        ("app_logout_paths", "/logout?all=1", ["query"]),
+        ("app_logout_paths", "/auth/oauth2/logout/", ["an address of ours"]),
         ("directory", "users.db", ["not a database URL"]),
         ("directory", "sqlite://", ["forgets"]),
         ("directory", "sqlite:///:memory:", ["forgets"]),
@@ -746,3 +753,26 @@ def test_no_header_is_kept_that_the_environ_section_writes(target: str) -> None:
 def test_two_targets_that_servers_cannot_tell_apart_are_refused() -> None:
     found = only_problem(service(**oidc(), environ={"HTTP_X_USER": "username", "http-x-user": "email"}))
     assert "http-x-user: cannot be told from HTTP_X_USER" in found
+
+
+@pytest.mark.parametrize(
+    ("settings", "rules", "part"),
+    [
+        ({"public_paths": "/static/ /logout"}, "", "is public"),
+        ({}, "public /logout", "is public"),
+        ({}, "denied POST /logout", "is denied"),
+    ],
+)
+def test_a_logout_of_the_application_that_could_not_end_a_session_is_explained(
+    settings: dict[str, str], rules: str, part: str
+) -> None:
+    mapping = {**main("app_logout_paths", "POST:/logout"), **settings, "access": {"rules": rules}}
+    (found,) = problems(mapping)
+    assert "[oauth2_mw] app_logout_paths" in found
+    assert part in found
+
+
+def test_a_logout_of_the_application_may_be_behind_other_rules() -> None:
+    rules = "denied GET /logout\noptional /logout\npublic /"[:-9]
+    mapping = {**main("app_logout_paths", "POST:/logout"), "access": {"rules": rules}}
+    assert Settings.from_mapping(mapping).app_logout_paths[0].method == "POST"

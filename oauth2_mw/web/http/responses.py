@@ -186,6 +186,20 @@ def clear_site_data(response: Response, kinds: Iterable[str]) -> Response:
     return response
 
 
+def what_is_kept(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return those headers of a response that say what the browser is to keep and to forget."""
+    return [header for header in headers if header[0].lower() in ("set-cookie", "clear-site-data")]
+
+
+def in_place_of(headers: Iterable[tuple[str, str]], response: Response) -> Response:
+    """Return a response that is sent in place of one with those *headers*, with what that has the browser keep.
+
+    Browsers follow such headers in their order, so that ours have the last word.
+    """
+    response.headerlist = [*what_is_kept(headers), *response.headerlist]
+    return response
+
+
 def method_not_allowed(html: str, *, allow: str) -> Response:
     """Return a 405 with the methods that the URL answers."""
     response = page(html, status=405)

@@ -18,7 +18,7 @@ def call_unless_401(
     response = _Response(start_response)
     body = app(environ, response.start)
     if not response.is_started:
-        body = _Begun(body)
+        body = Begun(body)
     if not response.is_401:
         return body
     close = getattr(body, "close", None)
@@ -48,7 +48,7 @@ class _Response:
         return self._start_response(status, headers, exc_info)
 
 
-class _Begun:
+class Begun:
     """The body of an application that answers when it is read, with its first piece in hand."""
 
     def __init__(self, body: Iterable[bytes]) -> None:

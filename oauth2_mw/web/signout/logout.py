@@ -31,7 +31,7 @@ from oauth2_mw.web.http.forms import (
 )
 from oauth2_mw.web.http.urls import Location, Urls
 from oauth2_mw.web.pages.pages import Pages
-from oauth2_mw.web.signin.challenge import is_prefetch
+from oauth2_mw.web.signin.challenge import Environ, is_prefetch
 
 _FORM = frozenset({"next", "csrf_token"})
 _DONE_QUERY = frozenset({"state"})
@@ -96,7 +96,7 @@ class Logout:
                     detail="the form carried no token of this session",
                 )
                 return self._ask(session, destination, status=400)
-        elif not _is_meant(request):
+        elif not is_meant(request.environ):
             return self._ask(session, destination, status=200)
         return self.sign_out(session, current, destination)
 
@@ -146,12 +146,23 @@ class Logout:
 
     # Signing out
 
-    def sign_out(self, session: Session, current: RequestSession, destination: str | None) -> Response:
+    def sign_out(
+        self, session: Session, current: RequestSession, destination: str | None, *, how: str | None = None
+    ) -> Response:
         """End that session without asking, and go on to the provider where ``sync_logout`` is on.
 
+        :param how: for the audit log, if not here.
         :raises StoreUnavailableError: when the session lives in a store that cannot be reached.
         """
-        identity = session.identity
+        self.end(session, how=how)
+        return self._forget(self._leave(session, destination), current)
+
+    def end(self, session: Session, *, how: str | None = None) -> None:
+        """End a session here.
+
+        :param how: for the audit log, if not here.
+        :raises StoreUnavailableError: when the session lives in a store that cannot be reached.
+        """
         detail = None
         try:
             self._sessions.end(session)
@@ -161,9 +172,14 @@ class Logout:
                 raise
             # The browser forgets in any case; a copy of its cookie may serve elsewhere until it expires.
             detail = f"the cookie was deleted, but other hosts could not be told: {error.detail}"
-        audit("logout", identity=identity, detail=detail)
+        audit("logout", identity=session.identity, how=how, detail=detail)
         self._ended(session)
-        response = self._leave(session, destination)
+
+    def forgetting(self, current: RequestSession) -> list[tuple[str, str]]:
+        """Return the headers with which a browser forgets a session that has ended."""
+        return responses.what_is_kept(self._forget(responses.empty_ok(), current).headerlist)
+
+    def _forget(self, response: Response, current: RequestSession) -> Response:
         responses.add_cookies(response, self._sessions.cookies.expire_all(current.cookies))
         return responses.clear_site_data(response, self._forgotten)
 
@@ -205,9 +221,8 @@ class Logout:
         return responses.page(html)
 
 
-def _is_meant(request: Request) -> bool:
+def is_meant(environ: Environ) -> bool:
     """Return whether the browser says that the person opened this address, or a link of this application to it."""
-    environ = request.environ
     return (
         environ.get("HTTP_SEC_FETCH_SITE") in ("same-origin", "none")
         and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
