@@ -21,13 +21,16 @@ VENV_LOWEST := .venv-lowest
 VENV_PROVIDERS := .venv-providers
 NODE := tests/integration/node
 CANAILLE := tests/integration/canaille_project
+# So does what applications need that are served behind the middleware.
+VENV_APPS := .venv-apps
+APPS := tests/integration/applications
 # pytest rewrites every assertion, which takes seconds: what it made is kept for the next run, whatever the shell says.
 export PYTHONDONTWRITEBYTECODE =
 # As many processes as the machine has processors; one that has nothing left to do takes tests over from another.
 IN_PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install lint check check-deep integration test-providers requirements test test-lowest test-pythons demo bench fuzz mutation proofs docs clean
+.PHONY: help install lint check check-deep integration test-providers test-apps requirements test test-lowest test-pythons demo bench fuzz mutation proofs docs clean
 
 help:
 	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
@@ -35,9 +38,10 @@ help:
 	@echo "                 test with a few of its values"
 	@echo "make check-deep  the same with all values, properties at full budget, and coverage: a floor for the package, all"
 	@echo "                 of the security core"
-	@echo "make test        check-deep, then the tests against real servers and a browser, and test-providers; last the"
+	@echo "make test        check-deep, then the tests against real servers and a browser, test-providers, test-apps; last the"
 	@echo "                 requirements of tests/security/requirements.tsv that no test has proved"
 	@echo "make test-providers sign-in, refresh and logout at providers that others wrote; docs/providers.rst says which"
+	@echo "make test-apps   two people at one browser, in front of real applications that trust a session of their own"
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
 	@echo "make test-pythons the in-process tests under every Python from 3.11 to 3.14 that is found; where they passed is"
 	@echo "                 written into tests/support/pythons.tsv"
@@ -69,6 +73,11 @@ $(VENV_PROVIDERS)/.installed: $(CANAILLE)/requirements.txt
 	$(VENV_PROVIDERS)/bin/$(PIP_INSTALL) --requirement $<
 	@touch $@
 
+$(VENV_APPS)/.installed: $(APPS)/requirements.txt setup.py
+	@test -x $(VENV_APPS)/bin/python || $(PYTHON) -m venv $(VENV_APPS)
+	$(VENV_APPS)/bin/$(PIP_INSTALL) --requirement $< --editable .
+	@touch $@
+
 $(NODE)/node_modules/.installed: $(NODE)/package.json $(NODE)/package-lock.json $(NODE)/.npmrc
 	cd $(NODE) && npm ci --silent
 	@touch $@
@@ -91,17 +100,20 @@ check-deep: lint docs
 	@$(VENV)/bin/python -m tests.security.core
 
 integration: $(VENV)/.installed $(NODE)/node_modules/.installed
-	$(VENV)/bin/pytest -q -m integration --ignore=tests/integration/providers $(PYTEST_ARGS)
+	$(VENV)/bin/pytest -q -m integration --ignore=tests/integration/providers --ignore=$(APPS) $(PYTEST_ARGS)
 
 test-providers: $(VENV)/.installed $(VENV_PROVIDERS)/.installed $(NODE)/node_modules/.installed
 	$(VENV)/bin/pytest -q tests/integration/providers $(PYTEST_ARGS)
+
+test-apps: $(VENV)/.installed $(VENV_APPS)/.installed $(NODE)/node_modules/.installed
+	$(VENV)/bin/pytest -q $(APPS) $(PYTEST_ARGS)
 
 # After all kinds of tests: what counts is what passed in them.
 requirements: $(VENV)/.installed
 	@$(VENV)/bin/python -m tests.security.requirements
 
 test:
-	@for target in check-deep integration test-providers requirements; do \
+	@for target in check-deep integration test-providers test-apps requirements; do \
 	    SECONDS=0; $(MAKE) --no-print-directory $$target; echo "make $$target: $$SECONDS seconds"; \
 	done
 

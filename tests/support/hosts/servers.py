@@ -156,18 +156,27 @@ def write_files(folder: Path, site: Site, settings: SettingsMapping | None, *, m
     (folder / "oauth2.ini").write_text(ini_text(complete), encoding="utf-8")
 
 
-def command(server: ServerName, ini: Path, descriptor: int, *, mount: str, workers: int) -> list[str | Path]:
+def command(
+    server: ServerName, ini: Path, descriptor: int, *, mount: str, workers: int, python: str | Path
+) -> list[str | Path]:
     """The command line of a server that takes over a listening socket."""
     if server == "waitress":
-        return [sys.executable, ROOT / "tests/support/hosts/waitress_host.py", ini, str(descriptor), mount]
-    return gunicorn(ini, [descriptor], workers=workers)
+        return [python, ROOT / "tests/support/hosts/waitress_host.py", ini, str(descriptor), mount]
+    return gunicorn(ini, [descriptor], workers=workers, python=python)
 
 
-def gunicorn(ini: Path, descriptors: Sequence[int], *, workers: int, threads: int = 1) -> list[str | Path]:
+def gunicorn(
+    ini: Path,
+    descriptors: Sequence[int],
+    *,
+    workers: int,
+    threads: int = 1,
+    python: str | Path = sys.executable,
+) -> list[str | Path]:
     """The command line of a gunicorn that takes over listening sockets."""
     options = [option for descriptor in descriptors for option in ("--bind", f"fd://{descriptor}")]
     options += ["--workers", str(workers), "--threads", str(threads), "--no-control-socket"]
-    return [sys.executable, "-m", "gunicorn", "--paste", ini, *options, "--log-level", "info"]
+    return [python, "-m", "gunicorn", "--paste", ini, *options, "--log-level", "info"]
 
 
 @contextmanager
@@ -180,6 +189,7 @@ def serve(
     workers: int = 2,
     app: str = "tests.support.hosts.sample_app:app_factory",
     env: Mapping[str, str] | None = None,
+    python: str | Path = sys.executable,
 ) -> Iterator[Application]:
     """Run the application at its site until the end of the ``with``.
 
@@ -191,7 +201,9 @@ def serve(
     in_file = site.mount if server == "gunicorn" else ""
     write_files(folder, site, settings, mount=in_file, app=app)
     descriptor = site.socket.fileno()
-    started = command(server, folder / "app.ini", descriptor, mount=site.mount, workers=workers)
+    started = command(
+        server, folder / "app.ini", descriptor, mount=site.mount, workers=workers, python=python
+    )
     with Child(server, started, env=env, pass_fds=[descriptor]) as process:
         process.wait_until(lambda: answers(site.listens_at, site.mount))
         yield Application(site, folder, server, process)
@@ -225,6 +237,7 @@ class Serve(Protocol):
         workers: int = 2,
         app: str = ...,
         env: Mapping[str, str] | None = None,
+        python: str | Path = ...,
     ) -> Application: ...
 
 

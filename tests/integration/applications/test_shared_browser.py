@@ -1,0 +1,133 @@
+"""One browser and two people, in front of real applications that trust a session of their own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.browser.chromium import sign_in_at_oidc_provider
+from tests.support.hosts.processes import ROOT
+from tests.support.hosts.servers import MakeSite, Serve, Site
+from tests.support.providers.oidc_provider import OidcProvider
+
+#: What these applications need stays away from what we need.
+OWN_PYTHON = ROOT / ".venv-apps" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """An application, and where it does what every application of its kind does."""
+
+    project: str
+    #: the environment variable that says where its database is
+    database: str
+    python: str | Path
+    settings: Mapping[str, str]
+    #: where it reads ``REMOTE_USER``
+    login: str
+    #: what to click, one after the other, to sign out
+    logout: tuple[str, ...]
+    #: finds what it calls the person
+    name: str
+
+    @property
+    def cookies(self) -> list[str]:
+        return self.settings["app_cookies"].split()
+
+
+DJANGO = Tried(
+    "django_project",
+    "DJANGO_DATABASE",
+    sys.executable,
+    {"app_cookies": "sessionid csrftoken", "app_logout_paths": "POST:/logout/"},
+    login="/",
+    logout=("button",),
+    name="p",
+)
+APPBUILDER = Tried(
+    "appbuilder_project",
+    "APPBUILDER_DATABASE",
+    OWN_PYTHON,
+    {"app_cookies": "session", "app_logout_paths": "GET:/logout/"},
+    login="/login/",
+    logout=(".navbar-right .dropdown-toggle:has(.fa-user)", "a[href='/logout/']"),
+    name=".navbar-right .dropdown-toggle:has(.fa-user)",
+)
+
+
+@pytest.fixture(params=[DJANGO, APPBUILDER], ids=["Django", "Flask-AppBuilder"])
+def tried(request: pytest.FixtureRequest) -> Tried:
+    tried: Tried = request.param
+    assert Path(tried.python).exists(), "the application is not installed: run `make test-apps`"
+    return tried
+
+
+@pytest.fixture
+def served(
+    tried: Tried, oidc_provider: OidcProvider, make_site: MakeSite, serve: Serve, tmp_path: Path
+) -> Site:
+    site = make_site()
+    client = oidc_provider.register(
+        [site.redirect_uri], post_logout_redirect_uris=[site.post_logout_redirect_uri]
+    )
+    serve(
+        site,
+        {**oidc_provider.settings(client), **tried.settings},
+        workers=1,
+        app=f"tests.integration.applications.{tried.project}:app_factory",
+        python=tried.python,
+        env={tried.database: str(tmp_path / "application.db")},
+    )
+    oidc_provider.add_account("bob", sub="u-bob", preferred_username="bob")
+    return site
+
+
+@pytest.mark.requirement("R-app-cookies")
+@pytest.mark.requirement("R-app-logout")
+def test_after_the_applications_own_button_the_next_person_is_who_they_are(
+    tried: Tried, served: Site, chromium_page: Page
+) -> None:
+    page = chromium_page
+    page.goto(served.url(tried.login))
+    sign_in_at_oidc_provider(page)
+    expect(page.locator(tried.name)).to_contain_text("jane")
+
+    for clicked in tried.logout:
+        page.locator(clicked).click()
+    # The provider asks; then it leads back to where the application wanted to go, which needs a sign-in.
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("input[name=login]")).to_be_visible()
+    assert own_cookies(page, served, tried) == set()
+
+    sign_in_at_oidc_provider(page, "bob")
+    page.goto(served.url(tried.login))
+    expect(page.locator(tried.name)).to_contain_text("bob")
+
+
+@pytest.mark.requirement("R-app-cookies")
+def test_a_session_that_was_left_behind_is_nobodys(tried: Tried, served: Site, chromium_page: Page) -> None:
+    page = chromium_page
+    page.goto(served.url(tried.login))
+    sign_in_at_oidc_provider(page)
+    expect(page.locator(tried.name)).to_contain_text("jane")
+    left_behind: list[Any] = page.context.cookies(served.public_url)
+
+    # Our session and the provider's have ended. What is the application's is still there, and so is what says whose.
+    page.context.clear_cookies()
+    page.context.add_cookies([cookie for cookie in left_behind if cookie["name"] != "oauth2_mw"])
+    assert len(own_cookies(page, served, tried)) == 2 * len(tried.cookies)
+    page.goto(served.url(tried.login))
+    sign_in_at_oidc_provider(page, "bob")
+    expect(page.locator(tried.name)).to_contain_text("bob")
+
+
+def own_cookies(page: Page, site: Site, tried: Tried) -> set[str]:
+    """The names of the cookies that are the application's, and of ours that say whose they are."""
+    names = {cookie.get("name", "") for cookie in page.context.cookies(site.public_url)}
+    return {name for name in names if name in tried.cookies or "-o-" in name}
