@@ -260,7 +260,7 @@ class OAuth2Middleware:
             respect=self._respect_caching,
             must_set_cookie=must_set_cookie,
         )
-        if environ.get("PATH_INFO") in self._app_logout_paths:
+        if self._app_logout_paths and environ.get("PATH_INFO") in self._app_logout_paths:
             return self._site().serve_app_logout(
                 self._app,
                 environ,

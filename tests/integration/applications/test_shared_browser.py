@@ -25,8 +25,8 @@ class Tried:
     """An application, and where it does what every application of its kind does."""
 
     project: str
-    #: the environment variable that says where its database is
-    database: str
+    #: the environment variable that says where it keeps what it knows
+    folder: str
     python: str | Path
     settings: Mapping[str, str]
     #: where it reads ``REMOTE_USER``
@@ -59,9 +59,18 @@ APPBUILDER = Tried(
     logout=(".navbar-right .dropdown-toggle:has(.fa-user)", "a[href='/logout/']"),
     name=".navbar-right .dropdown-toggle:has(.fa-user)",
 )
+TRAC = Tried(
+    "trac_project",
+    "TRAC_FOLDER",
+    OWN_PYTHON,
+    {"app_cookies": "trac_auth trac_form_token", "app_logout_paths": "POST:/logout"},
+    login="/login",
+    logout=("#logout button",),
+    name=".trac-author-user",
+)
 
 
-@pytest.fixture(params=[DJANGO, APPBUILDER], ids=["Django", "Flask-AppBuilder"])
+@pytest.fixture(params=[DJANGO, APPBUILDER, TRAC], ids=["Django", "Flask-AppBuilder", "Trac"])
 def tried(request: pytest.FixtureRequest) -> Tried:
     tried: Tried = request.param
     assert Path(tried.python).exists(), "the application is not installed: run `make test-apps`"
@@ -82,7 +91,7 @@ def served(
         workers=1,
         app=f"tests.integration.applications.{tried.project}:app_factory",
         python=tried.python,
-        env={tried.database: str(tmp_path / "application.db")},
+        env={tried.folder: str(tmp_path / "application")},
     )
     oidc_provider.add_account("bob", sub="u-bob", preferred_username="bob")
     return site

@@ -259,6 +259,12 @@ def test_a_cookie_that_is_due_is_renewed_for_whoever_stays_signed_in_alone(statu
     assert ("Max-Age=0" in lines[0]) == (status == "200 OK")
 
 
+def test_a_frame_of_the_application_is_no_way_to_the_provider(asked: Asked) -> None:
+    response = asked.ask(**{**FORM, "HTTP_SEC_FETCH_DEST": "iframe"})
+    assert (response.status, response.header("Location")) == (302, "/bye")
+    assert not asked.is_signed_in
+
+
 # In a browser, with a provider
 
 
