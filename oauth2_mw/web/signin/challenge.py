@@ -27,6 +27,10 @@ Environ = Mapping[str, Any]
 _METHODS = ("GET", "HEAD", "POST")
 #: What browsers want as much as HTML.
 _OF_BROWSERS = frozenset({"application/xhtml+xml", "application/xml", "application/signed-exchange"})
+#: What the person reads who has sent something without being signed in.
+NOT_TAKEN = (
+    "What you have just sent was not taken, because you are not signed in. Please send it again when you are."
+)
 #: Characters.
 _MAX_ACCEPT = 2000
 
@@ -97,8 +101,19 @@ def is_foreign_frame(environ: Environ) -> bool:
     )
 
 
+def sends(environ: Environ) -> bool:
+    """Return whether a request sends something, which is lost when it is answered by a sign-in."""
+    return environ.get("REQUEST_METHOD", "GET") not in ("GET", "HEAD")
+
+
 def requested_destination(environ: Environ, urls: Urls, *, mount: str) -> str | None:
-    """Return the destination that a browser requested, or ``None`` if it may not return to it."""
+    """Return the destination that a browser requested, or ``None`` if it may not return to it.
+
+    Of a form that is the page that it was on, if the browser says so and it is ours, or else the start page. Its own
+    address may do something else by GET than what the person has sent, or nothing.
+    """
+    if sends(environ):
+        return urls.destination(environ.get("HTTP_REFERER")) or urls.home_path
     script_name = environ.get("SCRIPT_NAME", "")
     if script_name not in ("", mount):
         return None

@@ -27,11 +27,13 @@ from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import LoginButton, Pages
 from oauth2_mw.web.signin.attempt import Attempt, Attempts
 from oauth2_mw.web.signin.challenge import (
+    NOT_TAKEN,
     Environ,
     basic_challenge,
     is_foreign_frame,
     is_navigation,
     is_top_level,
+    sends,
     unauthorized,
 )
 from oauth2_mw.web.signin.destinations import LOST, Destinations
@@ -114,15 +116,11 @@ class Login:
                 )
             names = list(self._settings.providers)
             kept = self._destinations.keep(destination, current.cookies)
-            if kept is not None and len(names) == 1 and not self._settings.login_page:
+            message = LOST if kept is None else NOT_TAKEN if sends(environ) else None
+            if message is None and len(names) == 1 and not self._settings.login_page:
                 return self.begin(names[0], kept, current, languages=accepted_languages(environ))
             # Not a 200: to monitors and caches that would be the application's own page.
-            return self._offer(
-                names,
-                kept,
-                message=LOST if kept is None else None,
-                status=401,
-            )
+            return self._offer(names, kept, message=message, status=401)
         except Exception as error:
             raise SignInFailedError(error, destination=kept) from error
 
