@@ -9,6 +9,7 @@ A number is the HTTP status of the page; a module in brackets is where a class l
     ├── BadRequestError              400  bytes from outside that our own URLs cannot read
     ├── NotFoundError                404  an address under our prefix at which nothing answers
     ├── OddPathError                 404  a path that leads to several places, one of which a rule protects
+    ├── ForwardAuthError             403  a proxy asks about a request, and what it tells cannot be believed
     ├── MethodNotAllowedError        405  a method that one of our URLs does not answer
     ├── MountNotStrippedError        503  the server did not strip the mount from the path
     ├── SwitchedOffError             503  no provider is enabled
@@ -140,6 +141,14 @@ class OddPathError(OAuth2Error):
         "This address can be read in more than one way (it has // or ; in it, for example), and is not served here. "
         "Whoever runs this service can allow such addresses with the setting odd_paths."
     )
+
+
+class ForwardAuthError(OAuth2Error):
+    """A proxy asks whether a request may pass, and what it tells about the request cannot be believed."""
+
+    status = 403
+    title = "This address is not served"
+    message = "The proxy in front of this service does not say reliably what was asked for."
 
 
 class MethodNotAllowedError(OAuth2Error):

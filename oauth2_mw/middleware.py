@@ -10,6 +10,7 @@ import io
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -41,9 +42,9 @@ from oauth2_mw.web.http.urls import Urls
 if TYPE_CHECKING:
     from oauth2_mw.web.site import Site
 
-#: Files of the outage page, after ``prefix``: served without looking up a session, because the store may be what has
-#: failed.
-_ASSETS = ("/static/", "/icon/")
+#: After ``prefix``: served without looking up a session, because the store may be what has failed. Files of the outage
+#: page, and what proxies ask, which may be about a public path.
+_WITHOUT_SESSION = ("/static/", "/icon/", "/auth")
 _CREDENTIALS = ("HTTP_COOKIE", "HTTP_AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION")
 
 
@@ -222,8 +223,8 @@ class OAuth2Middleware:
         cookie_header = environ.get("HTTP_COOKIE")
         site = self._site()
         try:
-            is_asset = path_suffix.startswith(_ASSETS)
-            current = self._resolve(cookie_header) if cookie_header and not is_asset else None
+            needs_none = path_suffix.startswith(_WITHOUT_SESSION)
+            current = self._resolve(cookie_header) if cookie_header and not needs_none else None
         except StoreUnavailableError as error:
             response = site.service_unavailable(error, environ, is_own=True)
             return _refuse(response, environ, start_response)
@@ -341,9 +342,16 @@ class OAuth2Middleware:
                     token_paths=self._token_requests.paths,
                     personal_tokens=self._tokens,
                     hooks=self._hooks,
+                    protect=self._in_front_of,
                 )
                 self._built = (os.getpid(), site)
             return self._built[1]
+
+    def _in_front_of(self, app: WSGIApplication) -> OAuth2Middleware:
+        """Return the same decisions in front of another application."""
+        other = copy(self)
+        other._app = app
+        return other
 
     @staticmethod
     def _preload() -> None:

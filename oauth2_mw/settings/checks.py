@@ -68,6 +68,11 @@ def check_main(main: Section) -> None:
         main.add_problem(
             "secret_keys", "is missing: make a key file with oauth2-mw keygen and write file:PATH"
         )
+    if "forward_auth_headers" in main.written_keys and main["trusted_peers"] == ():
+        main.add_problem(
+            "forward_auth_headers",
+            "means nothing without trusted_peers: write there who asks, or take this out",
+        )
     if main["directory"] is None and main.is_valid("directory") and main["create_users"] is False:
         main.add_problem("create_users", "needs a directory: set directory, or take this out")
     _check_personal_tokens(main)

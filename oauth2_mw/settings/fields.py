@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from oauth2_mw.settings import addresses, converters
+from oauth2_mw.settings import addresses, converters, forward_auth
 from oauth2_mw.settings.access_rules import AccessRule, check_not_everything, parse_rules
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.app_cookies import AppCookie
 from oauth2_mw.settings.app_logout import AppLogout
 from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
+from oauth2_mw.settings.forward_auth import ForwardAuthHeaders
 from oauth2_mw.settings.grammar import PathRule, parse_bool
 from oauth2_mw.settings.peers import parse_peer
 from oauth2_mw.settings.proxy_headers import parse_kept_header
@@ -288,6 +289,13 @@ FIELDS: tuple[Field, ...] = (
         "Proxies whose word counts: on where a request comes from (X-Forwarded-For or Forwarded) and on what {prefix}/"
         "auth is asked about. Addresses, networks like 10.0.0.0/8, and unix for whoever connects over a Unix socket.",
         note="none",
+    ),
+    _service(
+        "forward_auth_headers",
+        plain(ForwardAuthHeaders.parse),
+        "The headers in which a proxy that asks at {prefix}/auth tells method, URI and host; without the third it asks "
+        "about one host alone. X-Original-URL may stand for URI and host.",
+        default=forward_auth.DEFAULT,
     ),
     _service(
         "revocation_sync",

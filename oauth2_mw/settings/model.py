@@ -19,6 +19,7 @@ from oauth2_mw.settings.app_logout import AppLogout
 from oauth2_mw.settings.attribute_path import AttributePath, Source, alternatives
 from oauth2_mw.settings.claim_names import username_addresses
 from oauth2_mw.settings.environ_keys import claim_paths
+from oauth2_mw.settings.forward_auth import ForwardAuthHeaders
 from oauth2_mw.settings.grammar import AllowTerm, PathRule, Secret
 from oauth2_mw.settings.icons import Icon
 from oauth2_mw.settings.peers import Peer
@@ -233,6 +234,7 @@ class Settings:
     cors_origins: tuple[str, ...]
     preflight: Literal["answer", "pass", "refuse"]
     trusted_peers: tuple[Peer, ...]
+    forward_auth_headers: ForwardAuthHeaders
     allow: AllowList | None
     login_page: bool
     #: the URL of a session store, or ``None`` if sessions live in cookies

@@ -16,6 +16,7 @@ from oauth2_mw.web.account.whoami import WhoAmI
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.assets import AssetHandler
 from oauth2_mw.web.http.urls import DEFAULT, Urls
+from oauth2_mw.web.programs.forward_auth import ForwardAuth
 from oauth2_mw.web.signin.callback import Callback
 from oauth2_mw.web.signin.login import Login
 from oauth2_mw.web.signout.backchannel import BackChannelLogout
@@ -47,6 +48,7 @@ class Router:
         front_channel: FrontChannelLogout | None,
         sessions_page: SessionsPage | None,
         tokens_page: TokensPage | None,
+        forward_auth: ForwardAuth,
     ) -> None:
         self._urls = urls
         self._assets = assets
@@ -55,6 +57,7 @@ class Router:
             "/logout/": logout.answer,
             "/logout/done/": logout.done,
             "/whoami/": WhoAmI(urls).answer,
+            "/auth": forward_auth.answer,
         }
         if sessions_page is not None:
             self._routes["/sessions/"] = sessions_page.answer

@@ -38,6 +38,8 @@ from oauth2_mw.web.http.held import HeldAnswer
 from oauth2_mw.web.http.peers import Peers
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import Pages
+from oauth2_mw.web.programs.forward_auth import ForwardAuth
+from oauth2_mw.web.programs.original_request import OriginalRequests
 from oauth2_mw.web.router import Router
 from oauth2_mw.web.signin.attempt import Attempts
 from oauth2_mw.web.signin.callback import Callback
@@ -55,7 +57,10 @@ if TYPE_CHECKING:
 
 
 class Site:
-    """The answers of one application's middleware, made of the parts of this package."""
+    """The answers of one application's middleware, made of the parts of this package.
+
+    :param protect: puts the middleware's decisions in front of another application.
+    """
 
     def __init__(
         self,
@@ -66,6 +71,7 @@ class Site:
         *,
         token_paths: PathSet,
         personal_tokens: PersonalTokens | None,
+        protect: Callable[[WSGIApplication], WSGIApplication],
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._mount = settings.mount
@@ -151,6 +157,15 @@ class Site:
                     now=sessions.now,
                 )
         self._app_logouts = AppLogouts(settings.app_logout_paths, logout, urls, origin=settings.origin)
+        forward_auth = ForwardAuth(
+            OriginalRequests(settings, urls, peers),
+            sessions,
+            attempts,
+            urls,
+            mount=settings.mount,
+            destinations=destinations,
+            protect=protect,
+        )
         self._router = Router(
             urls,
             providers,
@@ -162,6 +177,7 @@ class Site:
             front_channel=front_channel,
             sessions_page=sessions_page,
             tokens_page=tokens_page,
+            forward_auth=forward_auth,
         )
 
     def answer(self, environ: Environ, current: RequestSession | None, path_suffix: str) -> Response:

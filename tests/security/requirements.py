@@ -22,7 +22,7 @@ import pytest
 #: Features that are there. A requirement of any other feature waits until its feature is added here.
 BUILT = frozenset(
     "back-channel core directory environ form_post front-channel logout oauth2-discovery oidc private_key_jwt refresh "
-    "revocation stores third-party-login access-rules".split()
+    "revocation stores third-party-login access-rules forward-auth".split()
 )
 
 #: Requirements that one test may name.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from webob import Response
@@ -99,9 +100,15 @@ def frameable_page(
     return _finish(response, cookies=cookies, frame_ancestors=" ".join(ancestors))
 
 
-def empty_ok() -> Response:
-    """Return a 200 without content, for a program whose request was carried out."""
-    return _finish(Response(status=200, content_type="text/plain", charset="utf-8"), cookies=())
+def empty_ok(headers: Mapping[str, str] = MappingProxyType({})) -> Response:
+    """Return a 200 without content, for a program whose request was carried out.
+
+    :param headers: further ones, as native strings (PEP 3333).
+    """
+    response = Response(status=200, content_type="text/plain", charset="utf-8")
+    for name, value in headers.items():
+        response.headers[name] = value
+    return _finish(response, cookies=())
 
 
 def open_to_origin(response: Response, origin: str | None) -> Response:
@@ -143,6 +150,12 @@ def redirect(location: Location, *, cookies: Iterable[str] = ()) -> Response:
     response = Response(status=303, content_type="text/plain", charset="utf-8")
     response.headers["Location"] = location
     return _finish(response, cookies=cookies)
+
+
+def with_location(response: Response, location: Location) -> Response:
+    """Say where a response that is no redirect leads, for a proxy that makes one of it."""
+    response.headers["Location"] = location
+    return response
 
 
 def problem(
