@@ -123,6 +123,12 @@ class Failures:
             error, environ, username=identity.username, provider=self._label(identity.provider)
         )
 
+    def refuse(self, error: OAuth2Error, environ: Environ) -> Response:
+        """Answer a request that is not even judged."""
+        if challenge.is_navigation(environ):
+            return self.page(error, environ, NO_SESSION)
+        return self._problem(error, environ)
+
     def foreign_upgrade(self, environ: Environ) -> Response:
         """Refuse a WebSocket that a page of another origin opens with a person's session."""
         error = AccessDeniedError(

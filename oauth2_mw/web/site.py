@@ -164,6 +164,7 @@ class Site:
             urls,
             mount=settings.mount,
             destinations=destinations,
+            failures=self._failures,
             protect=protect,
         )
         self._router = Router(

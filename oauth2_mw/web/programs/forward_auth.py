@@ -15,10 +15,11 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Request, Response
 
-from oauth2_mw.errors import LoginLoopError, StoreUnavailableError
+from oauth2_mw.errors import ForwardAuthError, LoginLoopError, OddPathError, StoreUnavailableError
 from oauth2_mw.identity.environ import EnvironWriter
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
+from oauth2_mw.web.failures import Failures
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.programs.original_request import OriginalRequest, OriginalRequests
@@ -53,6 +54,7 @@ class ForwardAuth:
         *,
         mount: str,
         destinations: Destinations,
+        failures: Failures,
         protect: Callable[[WSGIApplication], WSGIApplication],
     ) -> None:
         self._requests = requests
@@ -61,17 +63,20 @@ class ForwardAuth:
         self._urls = urls
         self._mount = mount
         self._destinations = destinations
+        self._failures = failures
         self._protect = protect
         self._writer = EnvironWriter(HEADERS)
 
     def answer(self, request: Request, _current: RequestSession) -> Response:
         """``auth``: say whether the request that a proxy tells about may pass.
 
-        :raises ForwardAuthError, OddPathError: when what is asked about cannot be known, or has several meanings.
         :raises LoginLoopError: when sign-ins leave no session.
         """
         environ = request.environ
-        asked = _environ(environ, self._requests.read(environ), mount=self._mount)
+        try:
+            asked = _environ(environ, self._requests.read(environ), mount=self._mount)
+        except (ForwardAuthError, OddPathError) as error:
+            return self._failures.refuse(error, environ)
         is_person = is_navigation(asked)
         redirects = is_person and is_top_level(asked) and _asks_for_redirects(environ)
         judged = asked

@@ -285,6 +285,21 @@ def test_with_redirect_a_person_who_may_not_pass_gets_the_page() -> None:
     assert "/auth/oauth2/logout/" in answer.text
 
 
+def test_a_person_who_must_prove_more_is_sent_on_where_the_proxy_passes_redirects_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def more(_environ: Any, start_response: Any) -> list[bytes]:
+        start_response("303 See Other", [("Location", "https://id.example/authorize")])
+        return []
+
+    proxy = Proxy(JANE)
+    monkeypatch.setattr(proxy.middleware, "_in_front_of", lambda _app: more)
+    answer = proxy.ask("/", query="redirect", **PERSON)
+    assert (answer.status, answer.header("Location")) == (303, "https://id.example/authorize")
+    assert proxy.ask("/", **PERSON).status == 403
+    assert proxy.ask("/", query="redirect").status == 403
+
+
 @pytest.mark.parametrize("query", ["", "redirect"])
 def test_a_store_that_is_away_is_a_503_and_no_way_in(monkeypatch: pytest.MonkeyPatch, query: str) -> None:
     proxy = Proxy(JANE)
@@ -378,7 +393,10 @@ def test_what_is_missing_or_double_or_foreign_is_refused(
     proxy = Proxy(JANE, callback_path="/oidc/callback")
     answer = proxy.ask("/static/x", query=query, **wrong)
     assert answer.status == 403
+    assert json.loads(answer.text)["reference"] in caplog.messages[0]
     assert [message.split()[0] for message in caplog.messages] == ["event=refused"]
+    page = proxy.ask("/static/x", query=query, **PERSON, **wrong)
+    assert (page.status, "<h1>" in page.text) == (403, True)
     assert "code=forward_auth" in caplog.messages[0]
 
 
