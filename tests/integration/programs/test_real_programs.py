@@ -1,0 +1,222 @@
+"""Real programs against real servers behind the middleware: what each says without a token, and that it works with one.
+
+CalDAV with Radicale and PyPI's ``caldav``, ``hg`` with hgweb, ``git`` with dulwich's server, ``pip`` with pypiserver,
+and ``curl``. The servers and the programs in Python live in an environment of their own, `.venv-programs`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.browser.jar import Browser
+from tests.support.hosts.processes import ROOT, Child, child_environment, free_port
+from tests.support.providers.standin import StandIn
+from tests.support.settings.keys import text_key
+
+BIN = ROOT / ".venv-programs" / "bin"
+PROJECT = ROOT / "tests" / "integration" / "programs_project" / "project.py"
+#: seconds
+DEADLINE = 60
+
+INI = """
+[oauth2_mw]
+public_url = {origin}
+secret_keys = {key}
+issuer = {issuer}
+client_id = {client_id}
+client_secret = {client_secret}
+directory = sqlite:///users.db
+personal_tokens = /dav/ /hg/ /git/ /simple/ /packages/
+
+[access]
+rules =
+    public   /.well-known/caldav
+    required /
+"""
+
+CALENDAR = """
+import sys
+import caldav
+
+with caldav.DAVClient(url=sys.argv[1], username=sys.argv[2], password=sys.argv[3]) as client:
+    calendar = client.principal().make_calendar(name="work")
+    calendar.save_event(
+        "BEGIN:VCALENDAR\\nVERSION:2.0\\nPRODID:-//x//y//EN\\nBEGIN:VEVENT\\nUID:1\\nDTSTAMP:20260101T000000Z\\n"
+        "DTSTART:20260101T100000Z\\nDTEND:20260101T110000Z\\nSUMMARY:Breakfast\\nEND:VEVENT\\nEND:VCALENDAR\\n"
+    )
+    (calendar,) = client.principal().calendars()
+    (event,) = calendar.events()
+    print(client.principal().url, calendar.name, event.data)
+"""
+
+
+@dataclass
+class Servers:
+    """Where they are, and how a person gets a token for them."""
+
+    origin: str
+    folder: Path
+
+    def token(self, **more: str) -> str:
+        """Sign in, and make a token by its form with some fields *more*."""
+        browser = Browser()
+        page = browser.navigate(f"{self.origin}/auth/oauth2/tokens/")
+        fields = {**dict(page.form("create").fields), "name": "program", **more}
+        page = browser.post(page.url, fields, initiator=self.origin)
+        (token,) = [word for word in page.visible_text.split() if word.startswith("omwpat_")]
+        return token
+
+    def at(self, path: str, token: str | None = None) -> str:
+        """The address of a path, with the credential in it as programs take it."""
+        if token is None:
+            return self.origin + path
+        return self.origin.replace("://", f"://jane:{token}@") + path
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    assert (BIN / "python").exists(), "the programs are not installed: run `make test-programs`"
+    folder, port = tmp_path_factory.mktemp("programs"), free_port()
+    (folder / "packages").mkdir()
+    (folder / "packages" / "tiny-1.0-py3-none-any.whl").write_bytes(wheel())
+    origin = f"http://127.0.0.1:{port}"
+    with StandIn() as provider:
+        ini = INI.format(
+            origin=origin,
+            key=text_key(),
+            issuer=provider.issuer,
+            client_id=provider.client_id,
+            client_secret=provider.client_secret,
+        )
+        (folder / "oauth2.ini").write_text(ini, encoding="utf-8")
+        command: list[str | Path] = [BIN / "python", PROJECT, folder / "oauth2.ini", folder, str(port)]
+        with Child("programs", command, cwd=folder) as process:
+            process.wait_for_line(r"^ready")
+            yield Servers(origin, folder)
+
+
+def wheel() -> bytes:
+    """The smallest package that pip installs."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("tiny.py", "")
+        info = "tiny-1.0.dist-info"
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return file.getvalue()
+
+
+def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program that can ask nobody for a password."""
+    quiet = {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "HGRCPATH": "",
+        "HOME": str(cwd),
+        # No other index than the one that is named.
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**child_environment(), **quiet},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=DEADLINE,
+    )
+
+
+def test_curl_comes_in_with_a_token_as_password_and_as_bearer(servers: Servers, tmp_path: Path) -> None:
+    token, url = servers.token(), servers.at("/dav/jane/")
+    refused = run("curl", "-sSi", url, cwd=tmp_path)
+    assert refused.stdout.startswith("HTTP/1.1 401")
+    challenge = f'www-authenticate: basic realm="{servers.origin}", charset="utf-8"'
+    assert [line for line in refused.stdout.lower().splitlines() if "authenticate" in line] == [challenge]
+    assert "login_url" in refused.stdout
+    methods = ["-X", "PROPFIND", "-H", "Depth: 0"]
+    assert run("curl", "-sSi", *methods, "-u", f"jane:{token}", url, cwd=tmp_path).stdout.startswith(
+        "HTTP/1.1 207"
+    )
+    bearer = f"Authorization: Bearer {token}"
+    assert run("curl", "-sSi", *methods, "-H", bearer, url, cwd=tmp_path).stdout.startswith("HTTP/1.1 207")
+    wrong = run("curl", "-sSi", "-u", f"joe:{token}", url, cwd=tmp_path)
+    assert "The username is not that of the token's owner." in wrong.stdout
+
+
+def test_a_calendar_client_finds_and_changes_its_calendar(servers: Servers, tmp_path: Path) -> None:
+    python, url = BIN / "python", servers.at("/dav/")
+    refused = run(python, "-c", CALENDAR, url, "jane", "no token", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "AuthorizationError" in refused.stdout
+    done = run(python, "-c", CALENDAR, url, "jane", servers.token(), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert f"{servers.origin}/dav/jane/ work" in done.stdout
+    assert "SUMMARY:Breakfast" in done.stdout
+
+
+def test_hg_clones_and_pushes(servers: Servers, tmp_path: Path) -> None:
+    hg = BIN / "hg"
+    refused = run(hg, "clone", servers.at("/hg/"), "x", "-y", cwd=tmp_path)
+    assert refused.returncode != 0
+    assert "authorization" in refused.stdout
+    assert "Traceback" not in refused.stdout
+    url = servers.at("/hg/", servers.token())
+    assert run(hg, "clone", url, "here", cwd=tmp_path).returncode == 0
+    here = tmp_path / "here"
+    (here / "a.txt").write_text("a")
+    assert run(hg, "commit", "-A", "-m", "first", "-u", "jane", cwd=here).returncode == 0
+    pushed = run(hg, "push", url, cwd=here)
+    assert pushed.returncode == 0, pushed.stdout
+    assert run(hg, "clone", url, "there", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "there" / "a.txt").read_text() == "a"
+
+
+def test_git_pushes_and_clones(servers: Servers, tmp_path: Path) -> None:
+    refused = run("git", "clone", servers.at("/git/"), "x", cwd=tmp_path)
+    assert refused.returncode != 0
+    assert "could not read Username" in refused.stdout
+    url = servers.at("/git/", servers.token())
+    assert run("git", "init", "-b", "main", "here", cwd=tmp_path).returncode == 0
+    here = tmp_path / "here"
+    (here / "a.txt").write_text("a")
+    assert run("git", "add", "a.txt", cwd=here).returncode == 0
+    author = ["-c", "user.name=jane", "-c", "user.email=jane@example.com"]
+    assert run("git", *author, "commit", "-m", "first", cwd=here).returncode == 0
+    pushed = run("git", "push", url, "main", cwd=here)
+    assert pushed.returncode == 0, pushed.stdout
+    cloned = run("git", "clone", "-b", "main", url, "there", cwd=tmp_path)
+    assert cloned.returncode == 0, cloned.stdout
+    assert (tmp_path / "there" / "a.txt").read_text() == "a"
+
+
+def test_a_reading_token_fetches_with_hg_and_pushes_nothing(servers: Servers, tmp_path: Path) -> None:
+    url = servers.at("/hg/", servers.token(read_only="1"))
+    assert run(BIN / "hg", "clone", url, "here", cwd=tmp_path).returncode == 0
+    here = tmp_path / "here"
+    (here / "b.txt").write_text("b")
+    assert run(BIN / "hg", "commit", "-A", "-m", "second", "-u", "jane", cwd=here).returncode == 0
+    pushed = run(BIN / "hg", "push", url, cwd=here)
+    assert pushed.returncode != 0
+    assert "403" in pushed.stdout
+
+
+def test_pip_downloads_a_package(servers: Servers, tmp_path: Path) -> None:
+    pip = [BIN / "python", "-m", "pip", "--disable-pip-version-check", "--no-input", "download"]
+    refused = run(*pip, "--no-deps", "--index-url", servers.at("/simple/"), "tiny", cwd=tmp_path)
+    assert refused.returncode != 0
+    assert not (tmp_path / "tiny-1.0-py3-none-any.whl").exists()
+    url = servers.at("/simple/", servers.token())
+    done = run(*pip, "--no-deps", "--index-url", url, "tiny", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "tiny-1.0-py3-none-any.whl").exists()

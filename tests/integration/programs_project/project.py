@@ -1,0 +1,89 @@
+"""Servers that programs talk to, one application behind our middleware: ``python project.py INI FOLDER PORT``.
+
+``/dav/`` is Radicale, ``/hg/`` Mercurial's hgweb, ``/git/`` dulwich's server, ``/simple/`` and ``/packages/`` are
+pypiserver. It runs in an environment of its own, `.venv-programs`. Prints "ready" once it listens; ends when its
+standard input is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import pypiserver
+import radicale
+import radicale.config
+import waitress
+from dulwich.repo import Repo
+from dulwich.server import DictBackend
+from dulwich.web import make_wsgi_chain
+from mercurial.hgweb import hgweb
+
+from oauth2_mw import OAuth2Middleware, Settings
+
+
+class Applications:
+    """All of them, by the first segment of the path."""
+
+    def __init__(self, folder: Path) -> None:
+        self._by_segment: dict[str, WSGIApplication] = {
+            "dav": _radicale(folder / "dav"),
+            "hg": _hgweb(folder / "hg"),
+            "git": _git(folder / "git"),
+        }
+        self._rest: WSGIApplication = pypiserver.app(
+            roots=[folder / "packages"], authenticate=[], password_file="."
+        )
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        segment, slash, rest = environ.get("PATH_INFO", "").removeprefix("/").partition("/")
+        application = self._by_segment.get(segment)
+        if application is None:
+            return self._rest(environ, start_response)
+        environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + "/" + segment
+        environ["PATH_INFO"] = slash + rest
+        return application(environ, start_response)
+
+
+def _radicale(folder: Path) -> Any:
+    configuration = radicale.config.load()
+    configuration.update(
+        {
+            "auth": {"type": "remote_user"},
+            "storage": {"filesystem_folder": str(folder)},
+            "logging": {"level": "error"},
+        },
+        "project.py",
+    )
+    return radicale.Application(configuration)
+
+
+def _hgweb(folder: Path) -> Any:
+    subprocess.run([Path(sys.executable).with_name("hg"), "init", folder], check=True)
+    (folder / ".hg" / "hgrc").write_text("[web]\nallow-push = *\npush_ssl = false\n")
+    return hgweb(str(folder).encode())
+
+
+def _git(folder: Path) -> Any:
+    folder.mkdir()
+    return make_wsgi_chain(DictBackend({"/": Repo.init_bare(folder)}))
+
+
+def _end_with_the_tests() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    ini, folder, port = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    threading.Thread(target=_end_with_the_tests, daemon=True).start()
+    middleware = OAuth2Middleware(Applications(folder), Settings.from_ini(ini))
+    server = waitress.create_server(middleware, host="127.0.0.1", port=port, threads=4)
+    print("ready", flush=True)
+    server.run()
