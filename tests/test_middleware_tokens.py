@@ -13,6 +13,7 @@ import pytest
 
 from oauth2_mw.credentials import token_requests
 from oauth2_mw.credentials.token_text import TokenText
+from oauth2_mw.identity.model import Identity
 from tests.support.hosts.guarded import sign_in
 from tests.support.hosts.token_site import DAY, TokenSite, basic, bearer
 from tests.support.stores.database import statements
@@ -359,6 +360,44 @@ def test_a_token_sleeps_while_the_provider_of_the_last_sign_in_is_away(
     refused(other, audit, "token_asleep", "/dav/x", bearer(token))
 
 
+# Programs that belong to nobody
+
+
+def service(site: TokenSite, name: str = "backup") -> Identity:
+    directory = site.middleware._directory
+    assert directory is not None
+    user = directory.add_service("https://app.example", name, now=1)
+    assert user is not None
+    return Identity(user.id, ":service", user.issuer, user.subject, user.username)
+
+
+def test_the_token_of_a_service_never_sleeps(tmp_path: Path) -> None:
+    site = TokenSite(tmp_path, rules="required /dav/ if user:backup and provider:default or user:backup")
+    owner = service(site)
+    token = site.make(owner, lifetime=366 * DAY)
+    site.later(365 * DAY)
+    assert site.get("/dav/x", basic(token, "backup")).status == 200
+    seen = site.app.seen[-1]
+    assert (seen["user"], seen["Identity"]) == ("backup", owner)
+
+
+def test_a_service_comes_in_only_where_allow_and_the_rules_let_it(tmp_path: Path, audit: list[str]) -> None:
+    site = TokenSite(tmp_path, allow="user:jane user:backup", rules="required /dav/own/ if provider:default")
+    refused(site, audit, "not_allowed", "/dav/x", bearer(site.make(service(site, "ci"))), status=403)
+    token = site.make(service(site))
+    assert site.get("/dav/x", bearer(token)).status == 200
+    assert site.get("/dav/own/x", bearer(token)).status == 403
+
+
+def test_a_disabled_service_stays_out(site: TokenSite, audit: list[str]) -> None:
+    owner = service(site)
+    token = site.make(owner)
+    directory = site.middleware._directory
+    assert directory is not None
+    directory.set_disabled(owner.id, disabled=True, now=1)
+    refused(site, audit, "token_owner_out", "/dav/x", bearer(token))
+
+
 # Wrong ones, and what they cost
 
 
@@ -571,6 +610,9 @@ def test_what_a_page_of_another_site_sends_along_is_refused(
         )
         assert answer.header("WWW-Authenticate") is None
     assert site.get("/dav/x", bearer(token), HTTP_SEC_FETCH_SITE=where).status == 200
+    for origin in ("https://evil.example", "null"):
+        refused(site, audit, "token_cross_site", "/dav/x", basic(token), HTTP_ORIGIN=origin)
+    assert site.get("/dav/x", basic(token), HTTP_ORIGIN="https://app.example").status == 200
     for own in ("same-origin", "none"):
         assert site.get("/dav/x", basic(token), HTTP_SEC_FETCH_SITE=own).status == 200
 

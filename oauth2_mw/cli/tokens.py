@@ -173,11 +173,10 @@ def _create(
     )
     ends = format_time(int(time.time()) + lifetime)
     # The token alone on the standard output, for a file or a pipe.
-    print(
-        f"token {made.id} of {name_and_id(user)}, until {ends}; it is not shown again. It sleeps while the user has "
-        f"not signed in for {format_duration(settings.personal_token_owner_seen)}.",
-        file=sys.stderr,
-    )
+    print(f"token {made.id} of {name_and_id(user)}, until {ends}; it is not shown again", file=sys.stderr)
+    if user.issuer != settings.public_url:
+        seen = format_duration(settings.personal_token_owner_seen)
+        print(f"It sleeps while the user has not signed in for {seen}.", file=sys.stderr)
     print(made.text)
     return 0
 

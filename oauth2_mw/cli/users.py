@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,12 +28,14 @@ from oauth2_mw.cli.terminal import (
     shell_word,
 )
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
-from oauth2_mw.errors import ProviderError, StoreUnavailableError
+from oauth2_mw.errors import AccessDeniedError, ProviderError, StoreUnavailableError
 from oauth2_mw.settings.model import Settings
 
 if TYPE_CHECKING:
     from oauth2_mw.identity.directory import Directory
     from oauth2_mw.identity.model import User
+
+_SERVICE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, action, summary in (
         ("list", _list, "all users, a line each"),
         ("show", _show, "one user: groups, organizations, what signs them in, since when disabled"),
+        ("add", _add, "a user who is a program: tokens are made for it, and it never signs in"),
         ("disable", _disable, "keep a user out: their sessions end, and they cannot sign in"),
         ("enable", _enable, "let a disabled user in again"),
         ("link", _link, "take sign-ins of an issuer's subject for those of a user, from now on"),
@@ -64,6 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         elif name == "unlink":
             command.add_argument("issuer", metavar="ISSUER", help="as it was linked, or a provider's NAME")
             command.add_argument("subject", metavar="SUBJECT", help="as it was linked")
+        elif name == "add":
+            command.add_argument(
+                "--service", metavar="ID", required=True, help="its username, like backup or ci-runner"
+            )
         elif name != "list":
             command.add_argument("words", nargs="+", metavar="USER", help=USER_HELP)
         if name in ("list", "show"):
@@ -147,6 +155,28 @@ def _as_json(user: User) -> dict[str, Any]:
 # What is changed
 
 
+def _add(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
+    if _SERVICE.fullmatch(options.service) is None:
+        raise CommandError(
+            f"{printable(options.service)} is not a name for a service: write small letters, digits, dots, hyphens "
+            "and underscores, 64 at most, the first a letter or a digit"
+        )
+    try:
+        user = directory.add_service(settings.public_url, options.service, now=int(time.time()))
+    except AccessDeniedError as error:
+        raise CommandError(error.detail) from None
+    if user is None:
+        raise CommandError(
+            f"there is a service {printable(options.service)} already; oauth2-mw users list shows all"
+        )
+    print(f"added {name_and_id(user)}")
+    if settings.allow is not None:
+        print(f"allow decides about it too: user:{options.service} lets it in")
+    print(
+        f"Make it a token: oauth2-mw tokens create {shell_word(options.ini)} --user {options.service} --name NAME"
+    )
+
+
 def _disable(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
     user = find_user(directory, settings, options.words, options.parser)
     since = user.disabled_since
@@ -203,6 +233,8 @@ def _link(options: argparse.Namespace, settings: Settings, directory: Directory)
         options.parser.error(f"write USER ISSUER SUBJECT; USER is {USER_HELP}")
     *words, issuer, subject = options.words
     user = find_user(directory, settings, words, options.parser)
+    if user.issuer == settings.public_url:
+        raise CommandError(f"{name_and_id(user)} is a program: no sign-in leads to it")
     issuer = issuer_of(settings, issuer)
     provider = next((other for other in settings.providers.values() if issuer in other.user_issuers), None)
     if provider is None:

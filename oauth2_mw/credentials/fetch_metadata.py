@@ -23,10 +23,15 @@ def may_offer_basic(environ: Mapping[str, Any]) -> bool:
     return not any(key in environ for key in _FETCH_METADATA) or _is_bare_read(environ)
 
 
-def is_cross_site(environ: Mapping[str, Any]) -> bool:
-    """Return whether a page of another site, or of another host of this one, made the request."""
-    site = environ.get("HTTP_SEC_FETCH_SITE")
-    return site in ("cross-site", "same-site") and not _is_beyond_pages(environ)
+def is_cross_site(environ: Mapping[str, Any], *, origin: str) -> bool:
+    """Return whether a page of another site, or of another host of this one, made the request.
+
+    :param origin: our own, for browsers and requests without Fetch Metadata (WebSockets).
+    """
+    if _is_beyond_pages(environ):
+        return False
+    is_foreign = environ.get("HTTP_ORIGIN", origin) != origin
+    return is_foreign or environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site")
 
 
 def _is_beyond_pages(environ: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
+from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +27,17 @@ from oauth2_mw.errors import CredentialError, OAuth2Error, StoreUnavailableError
 from oauth2_mw.identity.authorization import Authorization
 from oauth2_mw.identity.environ import EnvironWriter
 from oauth2_mw.identity.mapping import mapped_email
-from oauth2_mw.identity.model import Identity
+from oauth2_mw.identity.model import SERVICE_PROVIDER, Identity
 from oauth2_mw.identity.usernames import name_key
 from oauth2_mw.identity.verification import is_verified, shown_verification
 from oauth2_mw.session.clocks import Clocks
+from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.grammar import PathRule
 from oauth2_mw.settings.model import ProviderSettings, Settings
 from oauth2_mw.settings.text import shown
 
 if TYPE_CHECKING:
+    from oauth2_mw.identity.model import User
     from oauth2_mw.sql.personal_tokens import StoredToken
 
 #: The methods that only read (RFC 9110, section 9.2.1; RFC 4918; RFC 3253, section 3.6; RFC 5323).
@@ -75,7 +78,7 @@ class TokenOwner:
     #: the variables that the application finds in its environ
     environ: dict[str, str] = field(repr=False)
     #: when the token falls asleep, in seconds since the epoch
-    sleeps_at: int
+    sleeps_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ class TokenRequests:
         if authorization is None:
             detail = "the header Authorization cannot be read, or has another scheme than Bearer and Basic"
             raise _refusal(detail, code="token_unreadable")
-        if authorization.scheme == "basic" and is_cross_site(environ):
+        if authorization.scheme == "basic" and is_cross_site(environ, origin=self._settings.origin):
             raise _refusal("a page of another site sent it along", code="token_cross_site")
         owner = self._find(authorization.secret, self._tokens)
         self._check(owner, authorization.username, environ, path)
@@ -186,6 +189,8 @@ class TokenRequests:
         if user is None or user.disabled:
             state = "disabled" if user is not None else "gone"
             raise _refusal(f"its owner is {state}", code="token_owner_out", token=token)
+        if user.issuer == self._settings.public_url:
+            return self._service(token, user)
         provider = self._settings.providers.get(left.provider) if left is not None else None
         if left is None or provider is None or left.issuer not in provider.user_issuers:
             detail = "its owner has not signed in at any provider that is enabled now"
@@ -204,14 +209,23 @@ class TokenRequests:
             organizations=user.organizations,
             claims=left.claims,
         )
-        _check_allowed(provider, identity)
-        return TokenOwner(
-            token,
-            PathSet(_rules(token.paths), odd_paths=self._settings.odd_paths),
-            identity,
-            self._writer.plain(identity, {}),
-            left.seen_at + self._settings.personal_token_owner_seen,
+        _check_allowed(provider.allow, provider, identity)
+        return self._token_owner(
+            token, identity, sleeps_at=left.seen_at + self._settings.personal_token_owner_seen
         )
+
+    def _service(self, token: StoredToken, user: User) -> TokenOwner:
+        """Return the owner of a token who is a program: it never signs in, and so its tokens never sleep.
+
+        :raises AccessDeniedError: if the ``allow`` of all providers does not let it in.
+        """
+        identity = Identity(user.id, SERVICE_PROVIDER, user.issuer, user.subject, user.username)
+        _check_allowed(self._settings.allow, None, identity)
+        return self._token_owner(token, identity, sleeps_at=inf)
+
+    def _token_owner(self, token: StoredToken, identity: Identity, *, sleeps_at: float) -> TokenOwner:
+        paths = PathSet(_rules(token.paths), odd_paths=self._settings.odd_paths)
+        return TokenOwner(token, paths, identity, self._writer.plain(identity, {}), sleeps_at)
 
     def _check(self, owner: TokenOwner, username: str | None, environ: Mapping[str, Any], path: str) -> None:
         """Refuse a token that is its owner's, and does not serve for this request."""
@@ -233,14 +247,18 @@ class TokenRequests:
             raise refusal(detail, code="token_read_only", status=403)
 
 
-def _check_allowed(provider: ProviderSettings, identity: Identity) -> None:
+def _check_allowed(allow: AllowList | None, provider: ProviderSettings | None, identity: Identity) -> None:
+    """Refuse an owner whom ``allow`` does not let in.
+
+    :param provider: that of the last sign-in, or ``None`` for a program.
+    """
     claims = identity.claims
     check_allowed(
-        provider.allow,
-        provider=provider.name,
+        allow,
+        provider=identity.provider,
         username=identity.username,
-        email=mapped_email(provider, claims),
-        email_counts=is_verified(provider, "email", claims) is not False,
+        email=mapped_email(provider, claims) if provider is not None else None,
+        email_counts=provider is not None and is_verified(provider, "email", claims) is not False,
         groups=identity.groups,
         organizations=identity.organizations,
         claims=claims,

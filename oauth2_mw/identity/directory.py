@@ -220,6 +220,17 @@ class Directory:
             self._links.put(connection, key, user_id, link)
         return row
 
+    def add_service(self, app: str, name: str, *, now: int) -> User | None:
+        """Add a user who is a program and signs in nowhere, or return ``None`` if there is one of that name already.
+
+        :param app: the ``public_url`` of its application.
+        :param now: seconds since the epoch.
+        :raises AccessDeniedError: ``bad_username``, ``username_taken``.
+        """
+        with self._db.writing() as connection:
+            user_id = enrolment.create_service(self._users, connection, app, name, now)
+            return None if user_id is None else self._select_one(connection, self._users.has_id(user_id))
+
     def link(self, user_id: str, issuer: str, subject: str, *, now: int) -> User | None:
         """Link a pair to a user: sign-ins of (*issuer*, *subject*) are those of the user from now on.
 

@@ -23,6 +23,9 @@ MAX_ISSUER = 2048
 MAX_SUBJECT = 255
 MAX_GROUP = 255
 
+#: What the subject of a user who is a program begins with.
+SERVICE = "service:"
+
 _UNSTORABLE = "contains a NUL or a lone surrogate"
 
 
@@ -84,6 +87,36 @@ def create(
     if provider.group_sync != "never":
         users.set_groups(connection, user_id, _checked_groups(provider, attributes.groups))
     return True
+
+
+def create_service(users: UserTable, connection: Connection, app: str, name: str, now: int) -> str | None:
+    """Add a user who is a program, and return the id, or ``None`` if there is one of that name already.
+
+    :param app: ``public_url``, which stands for the issuer: no provider has it, so that no sign-in leads here.
+    :raises AccessDeniedError: ``bad_username`` or ``username_taken``; the caller must roll back.
+    """
+    reason = fault(name)
+    if reason is not None:
+        raise AccessDeniedError(f"the name cannot be used: {reason}", code="bad_username")
+    user_id, subject = new_id(), SERVICE + name
+    values: dict[str, object] = {
+        "id": user_id,
+        "user_key": user_key(app, subject),
+        "issuer": app,
+        "subject": subject,
+        "username": name,
+        "created_at": now,
+        "updated_at": now,
+        "last_sign_in": now,
+    }
+    if not users.add(connection, values):
+        return None
+    if users.claim_name(connection, user_id, name) != user_id:
+        raise AccessDeniedError(
+            f"the username {name!r}, or one that looks like it, belongs, or once belonged, to somebody else",
+            code="username_taken",
+        )
+    return user_id
 
 
 def refresh(

@@ -41,6 +41,10 @@ class Identity:
     claims: Mapping[str, Any] = field(default_factory=_no_claims)
 
 
+#: What stands for a provider's NAME in the identity of a user who is a program; no provider can be called so.
+SERVICE_PROVIDER = ":service"
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """One user as the directory holds it. Groups and organizations are sorted."""

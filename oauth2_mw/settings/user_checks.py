@@ -135,12 +135,25 @@ def check_together(main: Section, enabled: Mapping[str, Section]) -> None:
     if main["directory"] is None and main.is_valid("directory") and len(enabled) > 1:
         _check_prefixes(enabled)
     _check_subject_spaces(enabled)
+    if main["personal_tokens"]:
+        _check_services(main, enabled)
     if main["link_by"] == "verified_email":
         _check_linking(main, enabled)
     _check_allow(main, main, enabled, enabled)
     for name, section in enabled.items():
         if "allow" in section.sources:
             _check_allow(section, main, enabled, {name: section})
+
+
+def _check_services(main: Section, enabled: Mapping[str, Section]) -> None:
+    """Check that no sign-in leads to a user who is a program: their issuer is ``public_url``."""
+    for section in enabled.values():
+        if main["public_url"] in user_issuers(section):
+            section.add_problem(
+                "issuer" if section["issuer"] is not None else "token_endpoint",
+                "its users have public_url for their issuer, which is that of the users who are programs: give the "
+                "application or the provider another address, or take personal_tokens out",
+            )
 
 
 def _check_linking(main: Section, enabled: Mapping[str, Section]) -> None:

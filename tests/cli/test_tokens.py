@@ -238,3 +238,47 @@ def test_without_the_setting_there_are_none(
     result = operator.run("tokens", name, operator.ini, *words)
     assert result.code == 1
     assert "write in personal_tokens where they serve" in result.err
+
+
+# Users who are programs
+
+
+def test_a_service_has_a_user_of_its_own(
+    operator: Operator, directory: Directory, tokens: PersonalTokens
+) -> None:
+    result = operator.run("users", "add", operator.ini, "--service", "backup")
+    assert result.code == 0
+    user = directory.find("https://app.example", "service:backup")
+    assert user is not None
+    assert (user.username, user.groups, user.organizations) == ("backup", (), ())
+    assert f"added backup ({user.id})" in result.out
+    assert "--user backup --name NAME" in result.out
+    made = operator.run("tokens", "create", operator.ini, "--user", "backup", "--name", "nightly")
+    assert made.code == 0
+    assert "sleeps" not in made.err
+    assert [token.name for token in tokens.of_user(user.id)] == ["nightly"]
+
+
+@pytest.mark.parametrize("name", ["", "Backup", "-x", "a b", "x" * 65, "\u043e", "service:x"])
+def test_a_service_has_a_plain_name(operator: Operator, directory: Directory, name: str) -> None:
+    result = operator.run("users", "add", operator.ini, f"--service={name}")
+    assert result.code == 1
+    assert "is not a name for a service" in result.err
+    assert list(directory.users()) == []
+
+
+def test_a_service_takes_no_name_that_somebody_has(
+    operator: Operator, directory: Directory, jane: User
+) -> None:
+    assert "belongs" in operator.run("users", "add", operator.ini, "--service", "jane").err
+    assert operator.run("users", "add", operator.ini, "--service", "ci").code == 0
+    assert "already" in operator.run("users", "add", operator.ini, "--service", "ci").err
+    assert [user.username for user in directory.users() if user.id != jane.id] == ["ci"]
+
+
+def test_no_sign_in_leads_to_a_service(operator: Operator, directory: Directory) -> None:
+    operator.run("users", "add", operator.ini, "--service", "ci")
+    result = operator.run("users", "link", operator.ini, "ci", "https://id.example", "7")
+    assert result.code == 1
+    assert "is a program: no sign-in leads to it" in result.err
+    assert directory.find("https://id.example", "7") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,7 @@ def main(key: str, value: object) -> dict[str, object]:
         ("create_users", "false", ["needs a directory"]),
         ("link_by", "verified_email", ["needs a directory"]),
         ("personal_tokens", "/dav/", ["needs a directory, where they are kept"]),
+        ("personal_tokens", "/dav/ x", ["does not start with /"]),
         ("personal_tokens", "dav", ["does not start with /"]),
         ("personal_token_lifetime", "367d", ["366d"]),
         ("personal_token_lifetime", "30d", ["means nothing without personal_tokens"]),
@@ -773,6 +775,20 @@ def test_a_logout_of_the_application_that_could_not_end_a_session_is_explained(
 
 
 def test_a_logout_of_the_application_may_be_behind_other_rules() -> None:
-    rules = "denied GET /logout\noptional /logout\npublic /"[:-9]
+    rules = "denied GET /logout\noptional /logout"
     mapping = {**main("app_logout_paths", "POST:/logout"), "access": {"rules": rules}}
     assert Settings.from_mapping(mapping).app_logout_paths[0].method == "POST"
+
+
+@pytest.mark.parametrize(
+    ("keys", "where"),
+    [
+        (oidc(issuer="https://app.example.com"), "issuer"),
+        (oauth(token_endpoint="https://app.example.com/token"), "token_endpoint"),
+    ],
+)
+def test_no_provider_has_the_issuer_of_users_who_are_programs(keys: dict[str, Any], where: str) -> None:
+    given = service(directory="sqlite:///users.db", **keys)
+    Settings.from_mapping(given)
+    problem = only_problem({**given, "personal_tokens": "/dav/"})
+    assert problem.startswith(f"[oauth2_mw] {where}: its users have public_url for their issuer")
