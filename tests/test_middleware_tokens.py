@@ -13,6 +13,7 @@ import pytest
 
 from oauth2_mw.credentials import token_requests
 from oauth2_mw.credentials.token_text import TokenText
+from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import Identity
 from tests.support.hosts.guarded import sign_in
 from tests.support.hosts.token_site import DAY, TokenSite, basic, bearer
@@ -349,6 +350,15 @@ def test_a_token_sleeps_when_its_owner_was_not_seen_until_they_are(site: TokenSi
     site.sign_in()
     site.later(5)
     assert site.get("/dav/x", basic(token)).status == 200
+
+
+def test_a_refresh_that_the_provider_grants_keeps_a_token_awake(site: TokenSite) -> None:
+    token = site.make(lifetime=366 * DAY)
+    site.later(89 * DAY)
+    admission = Admission(site.middleware._settings, site.middleware._directory)
+    admission.note_seen(site.jane, now=int(site.clocks.wall()))
+    site.later(89 * DAY)
+    assert site.get("/dav/x", bearer(token)).status == 200
 
 
 def test_a_token_sleeps_while_the_provider_of_the_last_sign_in_is_away(

@@ -207,6 +207,14 @@ class Admission:
 
         return LastSignIn(self._app, provider.name, issuer, subject, freeze(claims), now)
 
+    def note_seen(self, identity: Identity, *, now: int) -> None:
+        """Write down that the provider has granted a refresh, and said nothing new of the person.
+
+        :raises StoreUnavailableError: if the directory cannot be used.
+        """
+        if self._directory is not None and self._app is not None:
+            self._directory.note_seen(self._app, identity.id, now=now)
+
     def known_claims(self, provider: ProviderSettings, identity: Identity) -> Mapping[str, Any]:
         """Return what is known of a person who is signed in, as a sign-in would have it in its claims."""
         if self._directory is not None and provider.group_sync != "always":

@@ -99,6 +99,15 @@ class Directory:
         user = self._select_one(connection, self._users.has_id(user_id))
         return user, self._last_sign_ins.find(connection, app, user_id)
 
+    def note_seen(self, app: str, user_id: str, *, now: int) -> None:
+        """Write down that a provider has just vouched for a user again, without saying anything new of them.
+
+        :param app: the application's ``public_url``.
+        :param now: seconds since the epoch.
+        """
+        with self._db.writing() as connection:
+            self._last_sign_ins.note_seen(connection, app, user_id, now=now)
+
     def find_by_name(self, username: str) -> User | None:
         """Return the user to whom that name was given, also if they have another one now, or ``None``."""
         with self._db.reading() as connection:

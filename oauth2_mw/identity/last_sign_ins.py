@@ -56,6 +56,12 @@ class LastSignInTable:
             change = sa.update(self._table).where(columns.app == sign_in.app, columns.user_id == user_id)
             connection.execute(change.values(**values))
 
+    def note_seen(self, connection: Connection, app: str, user_id: str, *, now: int) -> None:
+        """Write down that a provider has just vouched for a user again, without saying anything new of them."""
+        columns = self._table.c
+        change = sa.update(self._table).where(columns.app == app, columns.user_id == user_id)
+        connection.execute(change.values(seen_at=now))
+
     def find(self, connection: Connection, app: str, user_id: str) -> LastSignIn | None:
         """Return the last sign-in of a user to an application, or ``None`` if none was written down."""
         columns = self._table.c

@@ -148,6 +148,7 @@ class TokenRefresher:
         self, previous: Identity, provider: ProviderSettings, response: RefreshResult, *, now: int
     ) -> Identity:
         if response.claims is None:
+            self._note_seen(previous, now=now)
             return previous
         new = keep_verification(response.claims, previous.claims)
         claims = {name: value for name, value in new.items() if name not in _OF_THE_SIGN_IN}
@@ -171,6 +172,12 @@ class TokenRefresher:
                 code="user_changed",
             )
         return replace(identity, acr=previous.acr, auth_time=previous.auth_time)
+
+    def _note_seen(self, identity: Identity, *, now: int) -> None:
+        try:
+            self._admission.note_seen(identity, now=now)
+        except StoreUnavailableError as error:
+            audit("refresh_without_directory", identity=identity, detail=error.detail)
 
     def _postponed(self, session: Session) -> Session:
         schedule = session.refresh_schedule

@@ -272,6 +272,22 @@ def test_what_userinfo_said_is_known_with_its_claims_and_not_without(parts: Part
     assert refreshed.from_userinfo == ("department", "name")
 
 
+def test_a_refresh_that_says_nothing_new_counts_as_having_seen_the_person(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[tuple[Identity, int]] = []
+    monkeypatch.setattr(parts.admission, "note_seen", lambda identity, now: seen.append((identity, now)))
+    assert parts.refresher.refresh(SESSION) is not None
+    assert seen == [(SESSION.identity, NOW)]
+
+    def unavailable(_identity: Identity, now: int) -> None:
+        raise StoreUnavailableError("the disk is full")
+
+    monkeypatch.setattr(parts.admission, "note_seen", unavailable)
+    assert parts.refresher.refresh(SESSION) is not None
+    assert caplog.messages[-1].startswith("event=refresh_without_directory")
+
+
 def test_how_the_person_signed_in_stays_in_the_claims_too(parts: Parts) -> None:
     says(parts, acr="3", amr=["face"], department="X")
     claims = freeze({"acr": "2", "amr": ["otp"]})

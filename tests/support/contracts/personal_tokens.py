@@ -81,6 +81,14 @@ class PersonalTokenContract:
         assert found is not None
         assert found.last_sign_in == later
 
+    def test_a_user_may_be_seen_again_without_anything_new(self, parts: Parts) -> None:
+        made = parts.make()
+        parts.directory.note_seen(APP, parts.jane, now=NOW + 7)
+        parts.directory.note_seen("https://other.example", parts.jane, now=NOW + 9)
+        found = parts.tokens.look_up(made)
+        assert found is not None
+        assert found.last_sign_in == replace(LEFT, seen_at=NOW + 7)
+
     def test_another_application_of_the_directory_has_sign_ins_and_tokens_of_its_own(
         self, parts: Parts
     ) -> None:
