@@ -165,6 +165,12 @@ def test_a_token_may_serve_for_less_than_all_tokens_do(site: TokenSite, audit: l
         assert answer.header("WWW-Authenticate").endswith('error="insufficient_scope"')
 
 
+def test_a_path_that_is_no_rule_any_more_serves_nowhere(site: TokenSite, audit: list[str]) -> None:
+    token = site.make(paths="/dav//x /feed")
+    assert site.get("/feed", bearer(token)).status == 200
+    refused(site, audit, "token_not_here", "/dav/x", bearer(token), status=403)
+
+
 @pytest.mark.requirement("R-token-life")
 def test_a_reading_token_only_reads(site: TokenSite, audit: list[str]) -> None:
     token = site.make(read_only=True)

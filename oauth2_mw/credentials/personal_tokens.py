@@ -83,6 +83,12 @@ class PersonalTokens:
         with self._database.reading() as connection:
             return self._table.of_user(connection, user_id)
 
+    def owner_seen_at(self, user_id: str) -> int | None:
+        """Return when a user was last seen, in seconds since the epoch, or ``None`` if that was not written down."""
+        with self._database.reading() as connection:
+            _, last_sign_in = self._directory.user_and_last_sign_in(connection, self._app, user_id)
+        return None if last_sign_in is None else last_sign_in.seen_at
+
     def all(self) -> list[StoredToken]:
         """Return the tokens of everybody, the newest first, with those that ran out a short while ago."""
         with self._database.reading() as connection:

@@ -15,6 +15,7 @@ from webob import Request, Response
 
 from oauth2_mw.audit import audit
 from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME, MAX_TOKENS, PersonalTokens
+from oauth2_mw.credentials.token_requests import SLEEPS_SOON
 from oauth2_mw.errors import BadRequestError
 from oauth2_mw.provider.demand import Demand
 from oauth2_mw.session.cookie_cache import RequestSession
@@ -231,6 +232,7 @@ class TokensPage:
             username=identity.username,
             provider=providers[identity.provider].label,
             sleeps_after=self._settings.personal_token_owner_seen,
+            sleeps_at=self._sleeps_soon_at(identity.id),
             action=self._urls.tokens(),
             token=self._form_tokens.make(session),
             home_url=self._urls.home,
@@ -239,6 +241,13 @@ class TokensPage:
         # Who is signed out while the page is open is sent to sign in, at any provider.
         plain_http = self._urls.leads_over_http(*providers.values())
         return responses.form_page(html, status=status, plain_http=plain_http)
+
+    def _sleeps_soon_at(self, user_id: str) -> int | None:
+        """Return when the tokens of a user fall asleep, if that is soon."""
+        seen_at = self._personal_tokens.owner_seen_at(user_id)
+        # Where no sign-in was written down they sleep until the next one.
+        sleeps_at = (seen_at or 0) + self._settings.personal_token_owner_seen
+        return sleeps_at if self._now() >= sleeps_at - SLEEPS_SOON else None
 
     def _rows(self, user_id: str) -> list[TokenRow]:
         now = self._now()

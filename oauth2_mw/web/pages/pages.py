@@ -306,6 +306,7 @@ class Pages:
         username: str,
         provider: str,
         sleeps_after: int,
+        sleeps_at: int | None,
         action: str,
         token: str,
         home_url: str,
@@ -317,6 +318,7 @@ class Pages:
         :meth:`confirm_logout`.
 
         :param sleeps_after: seconds without a sign-in.
+        :param sleeps_at: when the tokens fall asleep, in seconds since the epoch, if that is soon.
         :param message: what has just been done here.
         """
         visible = [
@@ -343,6 +345,7 @@ class Pages:
             username=_cut(username, NAME_LIMIT),
             provider=_cut(provider, NAME_LIMIT),
             sleeps_after=_period(sleeps_after),
+            sleeps_at=None if sleeps_at is None else _moment(sleeps_at),
             action=_link(action),
             token=token,
             home_url=_link(home_url),

@@ -81,6 +81,18 @@ class PersonalTokenContract:
         assert found is not None
         assert found.last_sign_in == later
 
+    @pytest.mark.parametrize("claims", ["", "{", "[]", "1"])
+    def test_what_this_package_has_not_written_counts_for_nothing(self, parts: Parts, claims: str) -> None:
+        made = parts.make()
+        assert parts.tokens.owner_seen_at(parts.jane) == NOW
+        rows = Rows(parts.url)
+        rows.run("UPDATE oauth2_mw_last_sign_ins SET claims = :claims", claims=claims)
+        rows.close()
+        found = parts.tokens.look_up(made)
+        assert found is not None
+        assert found.last_sign_in is None
+        assert parts.tokens.owner_seen_at(parts.jane) is None
+
     def test_a_user_may_be_seen_again_without_anything_new(self, parts: Parts) -> None:
         made = parts.make()
         parts.directory.note_seen(APP, parts.jane, now=NOW + 7)

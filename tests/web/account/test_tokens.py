@@ -324,6 +324,21 @@ def test_an_old_sign_in_still_revokes(site: Guarded, clocks: ShiftedClocks) -> N
     assert send(site, token) == 401
 
 
+def test_the_page_says_when_the_tokens_are_about_to_fall_asleep(
+    provider: StandIn, tmp_path: Path, clocks: ShiftedClocks
+) -> None:
+    keys = settings(
+        provider, tmp_path, personal_tokens="/dav/ /feed", session_idle="60d", session_lifetime="60d"
+    )
+    with guarded(clocks=clocks.clocks, personal_token_owner_seen="30d", **keys) as site:
+        browser = signed_in(site)
+        made(browser)
+        clocks.ahead += 16 * DAY - 60
+        assert "fall asleep at" not in opened(browser).visible_text
+        clocks.ahead += 60
+        assert "fall asleep at" in opened(browser).visible_text
+
+
 # Whoever is not signed in
 
 

@@ -205,6 +205,7 @@ def tokens(state: str = "fresh", **given: Any) -> Callable[[Pages], str]:
         "username": "jane",
         "provider": "GitHub",
         "sleeps_after": 5400,
+        "sleeps_at": 100_000,
         "action": TOKENS,
         "token": "t0ken",
     }
@@ -220,6 +221,7 @@ def no_tokens(pages: Pages) -> str:
         username="jane",
         provider="GitHub",
         sleeps_after=90 * 86400,
+        sleeps_at=None,
         action=TOKENS,
         token="t0ken",
         home_url=HOME,
