@@ -12,6 +12,8 @@ from oauth2_mw.settings.grammar import AllowTerm
 
 # RFC 1035, section 2.3.4.
 _MAX_DOMAIN = 253
+#: characters: more than any mail server takes (RFC 5321, section 4.5.3.1), and few enough for the index of a database
+MAX_ADDRESS = 320
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def canonical_address(email: str) -> tuple[str, str] | None:
     Upper and lower case are one, and so are a domain and its form in ASCII (RFC 5890). Letters that look alike are not.
     """
     local, _, domain = email.partition("@")
+    if len(email) > MAX_ADDRESS:
+        return None
     if not local or not domain or "@" in domain or contains_control(email):
         return None
     local_part, canonical = _lower(local), _domain(domain)

@@ -153,6 +153,9 @@ def refresh(
         address = address_key(attributes.email)
         if provider.always_update or address == row.email_key:
             values |= _proof(address, proven, now)
+        else:
+            # The provider has given this person another address since: that of the row may be somebody else's now.
+            values["email_proven_at"] = None
     users.update(connection, row.id, values)
     if provider.group_sync == "always":
         users.set_groups(connection, row.id, _checked_groups(provider, attributes.groups))

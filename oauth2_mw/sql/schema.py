@@ -64,7 +64,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # email_key: the address in its one spelling. email_proven_at: when a provider last said that it is verified.
         "ALTER TABLE oauth2_mw_users ADD COLUMN email_key TEXT",
         "ALTER TABLE oauth2_mw_users ADD COLUMN email_proven_at BIGINT",
-        "UPDATE oauth2_mw_users SET email_key = lower(email)",
+        # A longer text is no address, and fits into no index.
+        "UPDATE oauth2_mw_users SET email_key = lower(email) WHERE length(email) <= 320",
         "CREATE INDEX oauth2_mw_users_email ON oauth2_mw_users (email_key) WHERE email_key IS NOT NULL",
     ),
     (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -680,6 +681,9 @@ class DirectoryContract:
         assert directory.find_by_address(OTHER, "jane@corp.example") is None
         sign_in(directory, settings=once, **PROVEN)
         assert directory.find_by_address(OTHER, "jane@corp.example") is not None
+        # The provider has given her another address: whoever has that one now is somebody else.
+        sign_in(directory, settings=once, **joan)
+        assert directory.find_by_address(OTHER, "jane@corp.example") is None
 
     @pytest.mark.requirement("R-link")
     @pytest.mark.parametrize(
@@ -733,6 +737,15 @@ class DirectoryContract:
         sign_in(directory, **PROVEN)
         rows.run("UPDATE oauth2_mw_users SET email = 'eve@evil.example'")
         assert directory.find_by_address(OTHER, "jane@corp.example") is None
+
+    def test_an_address_of_another_length_than_addresses_have_is_kept_and_links_nobody(
+        self, directory: Directory
+    ) -> None:
+        """PostgreSQL takes no text into an index that is longer than a third of a page."""
+        address = f"{token_hex(5000)}@corp.example"
+        assert sign_in(directory, email=address, proven=address).email == address
+        assert sign_in(directory, email=address, proven=address).email == address
+        assert directory.find_by_address(OTHER, address) is None
 
     # Size
 
