@@ -161,7 +161,7 @@ class Admission:
         proven = proven_address(provider, claims)
         stored = directory.find(issuer, subject) if directory is not None else None
         if stored is None and directory is not None and links and proven is not None:
-            stored = directory.find_by_address(issuer, proven)
+            stored = directory.find_by_address(issuer, proven, subject=subject)
         check_denials(provider, unknown, reads_groups=stored is None or provider.group_sync == "always")
         provider = without_unknown_groups(provider, unknown)
         user = _expected(provider, stored, attributes, issuer=issuer, subject=subject)

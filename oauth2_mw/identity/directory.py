@@ -63,15 +63,18 @@ class Directory:
     def _select_one(self, connection: Connection, condition: ColumnElement[bool]) -> User | None:
         return next(iter(self._users.select(connection, condition)), None)
 
-    def find_by_address(self, issuer: str, address: str) -> User | None:
+    def find_by_address(self, issuer: str, address: str, *, subject: str | None = None) -> User | None:
         """Return the user to whom an unknown person of *issuer* is linked who proves that address, or ``None``.
 
         It is the one user who has the address, by the word of a provider that had verified it, and no pair of that
         issuer: one issuer's two subjects are two people, and an address can be given to another person.
 
         :param address: as :func:`~oauth2_mw.identity.verification.proven_address` returns it.
+        :param subject: that of the person, if it is known; one whose link was undone is not linked again.
         """
         with self._db.reading() as connection:
+            if subject is not None and self._links.is_undone(connection, user_key(issuer, subject)):
+                return None
             user_id = self._linkable(connection, issuer, address)
             return None if user_id is None else self._select_one(connection, self._users.has_id(user_id))
 
@@ -219,6 +222,8 @@ class Directory:
 
     def _link_by_address(self, connection: Connection, key: str, link: Link, address: str) -> Any:
         """Link a pair, which is held, to the user who has that address, and lock and return their row, or ``None``."""
+        if self._links.is_undone(connection, key):
+            return None
         # First sign-ins with one address at two providers take turns, so that the second finds the first.
         self._links.hold(connection, user_key("address", address))
         user_id = self._linkable(connection, link.issuer, address)
@@ -262,7 +267,7 @@ class Directory:
             return user
 
     def unlink(self, issuer: str, subject: str) -> str | None:
-        """Undo :meth:`link`: the next sign-in of (*issuer*, *subject*) is that of an unknown person.
+        """Undo a link: the next sign-in of (*issuer*, *subject*) is that of an unknown person, whatever their address.
 
         Sessions go on.
 
@@ -274,8 +279,12 @@ class Directory:
         with self._db.writing() as connection:
             self._links.hold(connection, key)
             linked = self._links.user_id(connection, key)
-            if linked is not None:
+            if linked is None:
+                return None
+            if self._select_one(connection, self._users.has_id(linked)) is None:
                 self._links.remove(connection, key)
+            else:
+                self._links.undo(connection, key)
             return linked
 
     def links(self, user_id: str) -> list[Link]:

@@ -1,4 +1,4 @@
-"""Links: further pairs of issuer and subject that an administrator has declared to be those of a user."""
+"""Links: further pairs of issuer and subject that are those of a user, by an administrator's word or by an address."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from oauth2_mw.sql import Database
+
+#: stands for the user in a link that was undone
+_NOBODY = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,13 @@ class LinkTable:
 
     def user_id(self, connection: Connection, key: str) -> str | None:
         """Return the id of the user to whom the pair is linked, or ``None`` if it is not linked."""
+        return self._user_id(connection, key) or None
+
+    def is_undone(self, connection: Connection, key: str) -> bool:
+        """Return whether :meth:`undo` has undone the link of a pair, and nobody has linked it since."""
+        return self._user_id(connection, key) == _NOBODY
+
+    def _user_id(self, connection: Connection, key: str) -> str | None:
         query = sa.select(self._table.c.user_id).where(self._table.c.user_key == key)
         user_id = connection.execute(query).scalar()
         return None if user_id is None else str(user_id)
@@ -58,6 +68,11 @@ class LinkTable:
     def remove(self, connection: Connection, key: str) -> None:
         """Remove the link of a pair, if there is one."""
         connection.execute(sa.delete(self._table).where(self._table.c.user_key == key))
+
+    def undo(self, connection: Connection, key: str) -> None:
+        """Undo the link of a pair, and remember that: no address may make it again."""
+        columns = self._table.c
+        connection.execute(sa.update(self._table).where(columns.user_key == key).values(user_id=_NOBODY))
 
     def of_user(self, connection: Connection, user_id: str) -> list[Link]:
         """Return the links of a user, oldest first."""

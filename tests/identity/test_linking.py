@@ -191,6 +191,19 @@ def test_judged_is_the_user_who_is_linked(directory: Directory) -> None:
     assert directory.links(jane.id) == []
 
 
+@pytest.mark.requirement("R-link")
+def test_who_was_unlinked_is_judged_and_signed_in_as_somebody_else(directory: Directory) -> None:
+    jane = People(directory).sign_in("corp", "1", "jane", groups=["admin"], **PROVEN)
+    people = People(directory)
+    assert people.sign_in("partner", "77", "joan", **PROVEN).id == jane.id
+    directory.unlink(ISSUERS["partner"], "77")
+    with pytest.raises(AccessDeniedError) as refusal:
+        People(directory, partner={"allow": "group:admin"}).sign_in("partner", "77", "joan", **PROVEN)
+    assert refusal.value.code == "not_allowed"
+    assert len([*directory.users()]) == 1
+    assert people.sign_in("partner", "77", "eve", **PROVEN).id != jane.id
+
+
 # Settings
 
 

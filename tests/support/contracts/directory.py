@@ -696,6 +696,23 @@ class DirectoryContract:
         assert sign_in(directory, "77", "eve", issuer=OTHER, links=True, **PROVEN).created
 
     @pytest.mark.requirement("R-link")
+    def test_a_link_that_was_undone_is_not_made_again_by_an_address(self, directory: Directory) -> None:
+        jane = sign_in(directory, **PROVEN)
+        linked = {"issuer": OTHER, "links": True, **PROVEN}
+        assert sign_in(directory, "77", "janet", **linked).id == jane.id
+        assert directory.unlink(OTHER, "77") == jane.id
+        assert directory.links(jane.id) == []
+        assert directory.unlink(OTHER, "77") is None
+        assert directory.find_by_address(OTHER, "jane@corp.example", subject="77") is None
+        assert sign_in(directory, "77", "eve", **linked).created
+        # An administrator who links it again has the last word.
+        assert directory.unlink(OTHER, "78") is None
+        directory.link(jane.id, OTHER, "78", now=NOW)
+        directory.unlink(OTHER, "78")
+        directory.link(jane.id, OTHER, "78", now=NOW)
+        assert sign_in(directory, "78", "jane", issuer=OTHER).id == jane.id
+
+    @pytest.mark.requirement("R-link")
     def test_two_subjects_of_one_issuer_are_two_people_whatever_their_address(
         self, directory: Directory
     ) -> None:
