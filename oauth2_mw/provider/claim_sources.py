@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from oauth2_mw.errors import ProviderError, TokenError
+from oauth2_mw.settings.presets import QuirkName
 
 # They are about the response and not about the person, and a nonce is a secret of the sign-in.
 _PROTOCOL_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
@@ -89,11 +90,13 @@ def merge_claims(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[st
     return merged
 
 
-def with_entra_verification(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_verification(claims: Mapping[str, Any], quirk: QuirkName | None) -> Mapping[str, Any]:
     """Return the claims of one source with Entra's ``xms_edov`` as ``email_verified``, which it never sends.
 
     It says that the owner of the address's domain has verified it, as ``true``, 1, or the text ``"1"``.
     """
+    if quirk != "entra":
+        return claims
     if claims.get("email_verified") is not None or claims.get("xms_edov") is None:
         return claims
     return {**claims, "email_verified": claims["xms_edov"] in _PROVING}

@@ -14,7 +14,7 @@ from oauth2_mw.provider.claim_sources import (
     check_about_same,
     given_by,
     merge_claims,
-    with_entra_verification,
+    with_verification,
     without_protocol_claims,
 )
 from oauth2_mw.provider.dialects.dialect import Dialect, UserinfoRequest
@@ -22,14 +22,15 @@ from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.discovery.metadata_cache import MetadataCache
 from oauth2_mw.provider.endpoints.token import TokenResponse
 from oauth2_mw.provider.endpoints.userinfo import below, get_resource
-from oauth2_mw.provider.further_claims import FurtherClaims, further_claims, names_elsewhere
+from oauth2_mw.provider.further_claims import FurtherClaims, further_claims
 from oauth2_mw.provider.further_sources import Access
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.tokens.claim_checks import read_subject
 from oauth2_mw.provider.tokens.id_token import validate_id_token, validate_refreshed_id_token
 from oauth2_mw.provider.tokens.userinfo import validate_userinfo
 from oauth2_mw.provider.tokens.validator import TokenValidator
-from oauth2_mw.settings.attribute_path import AttributePath, alternatives
+from oauth2_mw.provider.wanted_claims import WantedClaims
+from oauth2_mw.settings.attribute_path import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 
 log = logging.getLogger(__name__)
@@ -83,8 +84,7 @@ class ClaimsReader:
         self._transport = transport
         self._metadata = metadata
         self._dialect = dialect
-        self._needs = needs | {provider.subject}
-        self._wishes = wishes
+        self._wanted = WantedClaims(provider, needs, wishes)
         self._clock = clock
 
     def for_code(
@@ -120,7 +120,7 @@ class ClaimsReader:
                 userinfo = self._userinfo_beside(id_token, response, metadata)
             except _FAILURES as error:
                 self._go_on_without_userinfo(error, id_token)
-                unknown = self._wanted_and_absent(id_token)
+                unknown = self._wanted.absent_from(id_token)
         else:
             url = metadata.endpoint("userinfo_endpoint")
             userinfo = self._userinfo(response, metadata, url, issuer=None)
@@ -180,14 +180,14 @@ class ClaimsReader:
                 id_token, response, metadata, known=known, subject=subject, issuer=issuer
             )
         except _FAILURES as error:
-            if isinstance(error, ProviderUnavailableError) and self._unknown(proved):
+            if isinstance(error, ProviderUnavailableError) and self._wanted.lack_needed(proved):
                 log.warning("after a refresh the claims stay what they were: %s", error.detail)
                 return None
             self._go_on_without_userinfo(error, proved)
             if id_token is None:
                 return None
             merged = self._merge(id_token, known.given_by_userinfo)
-            refreshed = KnownClaims(merged, known.from_userinfo, self._wanted_and_absent(merged))
+            refreshed = KnownClaims(merged, known.from_userinfo, self._wanted.absent_from(merged))
         else:
             if id_token is None and userinfo is None:
                 return None
@@ -252,7 +252,7 @@ class ClaimsReader:
             return self._userinfo_beside(id_token, response, metadata)
         if not self._provider.is_oidc:
             return self._userinfo(response, metadata, metadata.endpoint("userinfo_endpoint"), issuer=None)
-        if not self._is_worth_a_request({"sub": subject}):
+        if not self._wanted.are_worth_a_request({"sub": subject}):
             return None
         url = self._userinfo_endpoint()
         if url is None:
@@ -268,7 +268,7 @@ class ClaimsReader:
         self, id_token: Mapping[str, Any], response: TokenResponse, metadata: ProviderMetadata
     ) -> Mapping[str, Any] | None:
         """Return userinfo about the person of an ID token, or ``None`` if it is not worth a request."""
-        if not self._is_worth_a_request(id_token):
+        if not self._wanted.are_worth_a_request(id_token):
             return None
         url = self._userinfo_endpoint()
         if url is None:
@@ -280,47 +280,22 @@ class ClaimsReader:
     def _userinfo_endpoint(self) -> str | None:
         return self._metadata.metadata("userinfo_endpoint").optional_endpoint("userinfo_endpoint")
 
-    def _is_worth_a_request(self, known: Mapping[str, Any]) -> bool:
-        if self._provider.userinfo != "when-needed":
-            return self._provider.userinfo == "always"
-        return self._is_incomplete(known, self._needed() | self._wishes)
-
-    def _needed(self) -> frozenset[AttributePath]:
-        # Not once and for all: allow may stand in a file that has changed.
-        return self._needs | self._provider.deciding_claims
-
-    def _unknown(self, known: Mapping[str, Any]) -> bool:
-        return self._is_incomplete(known, self._needed())
-
-    def _is_incomplete(self, known: Mapping[str, Any], wanted: frozenset[AttributePath]) -> bool:
-        """Return whether *known* lacks a claim that userinfo might give."""
-        known = self._with_verification(known)
-        elsewhere = names_elsewhere(self._provider, known)
-        return any(not path.roots <= elsewhere and not path.is_settled(known) for path in wanted)
-
-    def _wanted_and_absent(self, known: Mapping[str, Any]) -> frozenset[str]:
-        """Return the names of claims that settings refer to, and that *known* lacks."""
-        wanted = self._needed() | self._wishes
-        return frozenset(root for path in wanted if not path.is_settled(known) for root in path.roots)
-
     def _go_on_without_userinfo(self, error: _Failure, known: Mapping[str, Any]) -> None:
         """Note in the audit log that userinfo cannot be used, or raise *error* again.
 
         It is raised if a claim is needed that *known* lacks, and whenever userinfo is forged or somebody else's: only
         what cannot be read at all proves nothing.
         """
-        if self._unknown(known) or (isinstance(error, TokenError) and error.code not in _UNREADABLE):
+        is_forged = isinstance(error, TokenError) and error.code not in _UNREADABLE
+        if is_forged or self._wanted.lack_needed(known):
             raise error
         audit("userinfo_unusable", code=error.code, provider=self._provider.name, detail=error.detail)
-
-    def _with_verification(self, claims: Mapping[str, Any]) -> Mapping[str, Any]:
-        return with_entra_verification(claims) if self._provider.quirk == "entra" else claims
 
     def _merge(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
         """Return the claims of both, as ``merge_claims`` does."""
         # Where the second says email_verified, nothing else is read as that of the first.
         is_said = second.get("email_verified") is not None
-        return merge_claims(first if is_said else self._with_verification(first), second)
+        return merge_claims(first if is_said else self._verified(first), second)
 
     def _further_claims(
         self,
@@ -335,11 +310,7 @@ class ClaimsReader:
             get=lambda url: get_resource(self._transport, url, response.access_token),
             below_userinfo=lambda path: below(metadata.endpoint("userinfo_endpoint"), path),
         )
-        needed = {root for path in self._needed() for root in path.roots}
-        # A further address is asked for the second of several paths as well: userinfo would have given it anyway.
-        maps = self._provider.attribute_map.values() if self._provider.has_written_map else ()
-        wishes = (*self._wishes, *(each for source in maps for each in alternatives(source)))
-        wished = {root for path in wishes for root in path.roots}
+        needed, wished = self._wanted.needed_names(), self._wanted.wished_names()
         return further_claims(known, access, needed=needed, wished=wished, before=before)
 
     def _userinfo(
@@ -360,7 +331,10 @@ class ClaimsReader:
         if self._provider.tenants:
             # Whose tenant it is was proved by the ID token.
             userinfo.pop("tid", None)
-        return self._with_verification(userinfo)
+        return self._verified(userinfo)
+
+    def _verified(self, claims: Mapping[str, Any]) -> Mapping[str, Any]:
+        return with_verification(claims, self._provider.quirk)
 
     def _validator(
         self, metadata: ProviderMetadata, issuer: str | None, acr_values: tuple[str, ...] = ()

@@ -92,6 +92,7 @@ CORE = {
         "tests/security/test_tenants.py",
     ),
     "provider/claim_sources": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
+    "provider/wanted_claims": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
     "provider/dialects/dialect": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
     **{
         f"provider/dialects/{name}": ("tests/provider/dialects/test_dialects.py",)
