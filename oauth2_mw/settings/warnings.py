@@ -9,7 +9,7 @@ from pathlib import Path
 
 from oauth2_mw.boundary import normalised_key
 from oauth2_mw.settings import presets
-from oauth2_mw.settings.allow_list import AllowList
+from oauth2_mw.settings.allow_list import AllowList, names_tenant
 from oauth2_mw.settings.attribute_path import alternatives
 from oauth2_mw.settings.grammar import AllowTerm, Secret
 from oauth2_mw.settings.model import ANY_AUDIENCE, ProviderSettings, Settings
@@ -143,12 +143,30 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
     )
     for rule, behind in laxer_for_other_methods(settings.rules, settings.protect):
         yield f"rules: {rule.text} names some methods alone, and for all others {behind} is laxer"
+    yield from _tenant_warnings(settings)
     groups = {str(term) for rule in settings.rules for term in rule.terms() if term.field == "group"}
     for name, provider in settings.providers.items():
         if groups and settings.directory is not None and provider.group_sync == "first":
             yield (
                 f"rules: {' '.join(sorted(groups))} reads the directory's groups, which under group_sync = first "
                 f"(provider {name}) never follow the provider's: write group_sync = always, or keep them by hand"
+            )
+
+
+def _tenant_warnings(settings: Settings) -> Iterator[str]:
+    """Yield the rules that let pass whom each tenant of a provider can name: ``allow`` may not."""
+    several = [name for name, provider in settings.providers.items() if len(provider.tenants) > 1]
+    for rule in settings.rules:
+        anybodys = [
+            alternative
+            for alternative in rule.condition or ()
+            if {term.field for term in alternative} & {"group", "claim"} and not names_tenant(alternative)
+            if not any(term.field == "provider" and term.value not in several for term in alternative)
+        ]
+        if several and anybodys and rule.effect != "denied":
+            yield (
+                f"rules: {rule.text} lets pass whom each tenant of provider {' and '.join(several)} puts there: join "
+                "claim:tid=TENANT-ID to it with and"
             )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.clock import ShiftedClocks
 from tests.support.hosts.guarded import Guarded, guarded
 from tests.support.providers.standin import Answer, StandIn
 from tests.support.settings.minimal import make_settings
@@ -187,6 +188,33 @@ def test_groups_that_are_elsewhere_get_nobody_past_a_rule_that_denies(groups: di
                 assert any("code=groups_unknown " in line for line in site.audit)
                 standin.claims = {"groups": ["staff"]}
                 assert groups_of(site) == ("staff",)
+
+
+@pytest.mark.requirement("R-needed")
+@pytest.mark.parametrize(("rule", "status"), [("denied / if group:banned", 502), ("required /", 200)])
+def test_groups_that_go_elsewhere_at_a_refresh_stay_what_they_were_or_end_the_session(
+    rule: str, status: int
+) -> None:
+    mapped = '{"username": "preferred_username", "groups": "groups"}'
+    clocks = ShiftedClocks()
+    keys = {
+        "attribute_map": mapped,
+        "keep_tokens": "id refresh",
+        "session_idle": "8h",
+        "clocks": clocks.clocks,
+    }
+    with (
+        StandIn(client_id="app", claims={"groups": ["staff"]}) as standin,
+        guarded(issuer=standin.issuer, access={"rules": rule}, **keys) as site,
+    ):
+        browser = site.browser()
+        assert browser.navigate(site.url + "/").status == 200
+        standin.claims = {"_claim_names": {"groups": "src1"}}
+        clocks.ahead = 3700
+        assert browser.navigate(site.url + "/").status == status
+        assert site.app.seen[-1]["Identity"].groups == ("staff",)
+        withdrawn = [line for line in site.audit if "event=access_withdrawn" in line]
+        assert bool(withdrawn) is (status == 502)
 
 
 @pytest.mark.parametrize("groups", [{}, {"groups": None}, {"groups": []}], ids=str)

@@ -499,6 +499,37 @@ def test_check_says_what_several_tenants_mean() -> None:
     assert any("people of 2 tenants can sign in" in line for line in warnings(settings))
 
 
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("required /a/ if group:admin", True),
+        ("required /a/ if claim:roles=admin", True),
+        (f"required /a/ if claim:tid={ONE} or group:admin", True),
+        (f"required /a/ if claim:tid={ONE} and group:admin", False),
+        ("required /a/ if user:jane", False),
+        ("required /a/ if provider:partner and group:admin", False),
+        ("denied /a/ if group:guest", False),
+        ("required /a/", False),
+    ],
+)
+def test_check_says_of_rules_what_each_tenant_can_say(rule: str, *, said: bool) -> None:
+    keys: dict[str, Any] = {
+        "preset": "entra-multitenant",
+        "directory": "sqlite:////tmp/never-made.db",
+        "allow": "*",
+        "access": {"rules": rule},
+        "provider:partner": {
+            "issuer": "https://partner.example",
+            "client_id": "app",
+            "client_secret": "s" * 20,
+        },
+    }
+    for tenants, several in ((f"{ONE} {TWO}", True), (ONE, False)):
+        settings = make_settings(tenants=tenants, **keys)
+        found = any("whom each tenant of provider default puts there" in line for line in warnings(settings))
+        assert found is (said and several)
+
+
 def test_personal_accounts_among_the_tenants_are_public() -> None:
     consumers = "9188040d-6c67-4c5b-b112-36a304b66dad"
     assert "anyone on earth can join" in problems(tenants=consumers, allow=None)
