@@ -7,21 +7,39 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from oauth2_mw.access.rules import AccessRules, Rule
+from oauth2_mw.access.terms import holds
 from oauth2_mw.cli.directory import find_user, open_directory
 from oauth2_mw.cli.terminal import CommandError, printable
 from oauth2_mw.identity.mapping import map_claims
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.identity.person import person_of, shown_person
+from oauth2_mw.identity.verification import check_username_verified
 from oauth2_mw.settings.access_rules import EFFECTS
 from oauth2_mw.settings.model import ProviderSettings, Settings
 from oauth2_mw.web.signin.step_up import demand_of
+
+#: The fields of terms that a sign-in alone tells, and the directory does not keep.
+_OF_SIGN_IN = ("claim", "email", "email_domain", "acr")
+
+
+@dataclass(frozen=True, slots=True)
+class _Visitor:
+    """Somebody who has signed in, or tries to."""
+
+    identity: Identity
+    #: why they cannot, or an empty text
+    barred: str = ""
+    #: whether what a sign-in tells is known
+    has_claims: bool = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +66,9 @@ def run(options: argparse.Namespace) -> int:
     :raises CommandError: if the user or the claims cannot be read.
     """
     settings = Settings.from_ini(options.ini)
-    identity = _identity(options, settings)
+    visitor = _visitor(options, settings)
     path = options.path.partition("#")[0].partition("?")[0]
-    native = unquote_to_bytes(path).decode("latin-1")
+    native = unquote_to_bytes(os.fsencode(path)).decode("latin-1")
     print(f"{options.method} {printable(path)}")
     prefix = settings.prefix
     callbacks = {provider.callback_path for provider in settings.providers.values()}
@@ -63,17 +81,22 @@ def run(options: argparse.Namespace) -> int:
         protect=settings.protect,
         odd_paths=settings.odd_paths,
     )
-    rule = rules.find(native, options.method)
-    lines = dict(_lines_of_rules(options.ini))
+    rule = rules.find_all(native, [options.method])
+    lines = _lines(options.ini, settings)
     for text in rule.written:
-        number = next((place for place, each in enumerate(settings.rules) if each.text == text), None)
-        where = f"line {lines[number]}: " if number in lines else ""
+        where = f"line {lines[text]}: " if text in lines else ""
         print(f"  decided by {where}{text}")
-    print(f"  {_outcome(rule, identity, settings)}")
+    print(f"  {_outcome(rule, visitor, settings)}")
+    if visitor is not None and not visitor.has_claims:
+        unknown = sorted({term.field for term in rule.terms() if term.field in _OF_SIGN_IN})
+        if unknown:
+            print(
+                f"  A sign-in alone tells what {', '.join(unknown)} reads: write its claims into --claims FILE"
+            )
     return 0
 
 
-def _outcome(rule: Rule, identity: Identity | None, settings: Settings) -> str:
+def _outcome(rule: Rule, visitor: _Visitor | None, settings: Settings) -> str:
     if rule.is_odd and rule.effect == "denied":
         return (
             "refused with 404: a rule asks for more than a sign-in, and this path may lead to it; if the application "
@@ -89,11 +112,15 @@ def _outcome(rule: Rule, identity: Identity | None, settings: Settings) -> str:
         if rule.effect == "delegated"
         else ""
     )
-    if identity is None:
+    if visitor is None:
         if rule.effect == "optional":
             return "passes as nobody: the application decides"
         return f"is asked to sign in (a program gets 401){delegated}"
+    identity = visitor.identity
     name = printable(identity.username)
+    if visitor.barred:
+        outcome = "passes as nobody" if rule.effect == "optional" else "does not pass"
+        return f"{outcome}: {name} cannot sign in, {visitor.barred}{delegated}"
     provider = settings.providers.get(identity.provider)
     known = shown_person(identity, rule.terms())
     if rule.has_conditions and not rule.lets_pass(person_of(identity, provider)):
@@ -108,7 +135,7 @@ def _outcome(rule: Rule, identity: Identity | None, settings: Settings) -> str:
     return f"passes as {name}{f' ({known})' if known else ''}{delegated}"
 
 
-def _identity(options: argparse.Namespace, settings: Settings) -> Identity | None:
+def _visitor(options: argparse.Namespace, settings: Settings) -> _Visitor | None:
     if options.user:
         return _from_directory(options, settings)
     if options.claims:
@@ -123,10 +150,10 @@ def _provider(options: argparse.Namespace, settings: Settings) -> ProviderSettin
     return settings.providers[name]
 
 
-def _from_directory(options: argparse.Namespace, settings: Settings) -> Identity:
+def _from_directory(options: argparse.Namespace, settings: Settings) -> _Visitor:
     user = find_user(open_directory(options.ini, settings), settings, [options.user], options.parser)
     names = {issuer: name for name, each in settings.providers.items() for issuer in each.user_issuers}
-    return Identity(
+    identity = Identity(
         id=user.id,
         provider=options.provider or names.get(user.issuer) or _provider(options, settings).name,
         issuer=user.issuer,
@@ -136,13 +163,15 @@ def _from_directory(options: argparse.Namespace, settings: Settings) -> Identity
         groups=user.groups,
         organizations=user.organizations,
     )
+    return _Visitor(identity, "being disabled" if user.disabled else "", has_claims=False)
 
 
-def _from_claims(file: Path, provider: ProviderSettings, settings: Settings) -> Identity:
+def _from_claims(file: Path, provider: ProviderSettings, settings: Settings) -> _Visitor:
     claims = _read_claims(file)
     attributes = map_claims(provider, claims)
+    check_username_verified(provider, claims)
     acr = claims.get("acr")
-    return Identity(
+    identity = Identity(
         id="",
         provider=provider.name,
         issuer=provider.user_issuers[0],
@@ -153,6 +182,11 @@ def _from_claims(file: Path, provider: ProviderSettings, settings: Settings) -> 
         organizations=provider.organization if settings.directory is not None else (),
         acr=acr if isinstance(acr, str) else None,
         claims=freeze(claims),
+    )
+    allow = provider.allow
+    may_enter = allow is None or holds(allow.alternatives(), person_of(identity, provider))
+    return _Visitor(
+        identity, "" if may_enter else f"because no term of allow applies ({printable(str(allow))})"
     )
 
 
@@ -166,15 +200,33 @@ def _read_claims(path: Path) -> dict[str, Any]:
     return dict(claims)
 
 
-def _lines_of_rules(ini: Path) -> Iterator[tuple[int, int]]:
-    """Yield the position of each rule among all, and the number of the line on which it begins."""
-    section, position, in_rules = "", 0, False
-    for number, line in enumerate(ini.read_text(encoding="utf-8-sig").splitlines(), start=1):
+def _lines(ini: Path, settings: Settings) -> dict[str, int]:
+    """Return the number of the line on which each text begins that a decision may name, as far as it is in the file."""
+    lines = {}
+    rules = [rule.text for rule in settings.rules]
+    for section, key, number, written in _written(ini):
+        words = written.split()
+        text = " ".join(words)
+        match section, key:
+            case "[access]", "rules" if words and words[0] in EFFECTS:
+                if rules and f"{rules[0]} ".startswith(f"{text} "):
+                    lines[rules.pop(0)] = number
+            case "[oauth2_mw]", "public_paths":
+                lines.update({f"public_paths = {word}": number for word in words})
+            case "[oauth2_mw]", "protect":
+                lines[f"protect = {text}"] = number
+    return lines
+
+
+def _written(ini: Path) -> Iterator[tuple[str, str, int, str]]:
+    """Yield section, key, number and value of each line that is no comment."""
+    section = key = ""
+    lines = ini.read_text(encoding="utf-8-sig").replace("\r\n", "\n").split("\n")
+    for number, line in enumerate(lines, start=1):
+        if line.lstrip().startswith(("#", ";")):
+            continue
         if line.startswith("["):
-            section = line.strip()
+            section, key = line.partition("]")[0] + "]", ""
         elif line[:1].strip():
             key, _, line = line.partition("=")
-            in_rules = section == "[access]" and key.strip() == "rules"
-        if in_rules and line.split()[:1] and line.split()[0] in EFFECTS:
-            yield position, number
-            position += 1
+        yield section, key.strip(), number, line

@@ -56,7 +56,8 @@ def line_of(operator: Operator, text: str) -> int:
         (("/%61dmin/?next=/static/",), "required /admin/", "is asked to sign in"),
         (("/wiki", "--anonymous"), "optional /", "passes as nobody: the application decides"),
         (("/api/x", "--method", "DELETE"), "denied DELETE /api/", "refused with 403, whoever asks"),
-        (("/api/x", "--method", "delete"), "optional /", "passes as nobody"),
+        (("/api/x", "--method", "PUT"), "optional /", "passes as nobody"),
+        (("/api/x", "--method", "delete"), "denied DELETE /api/", "refused with 403, whoever asks"),
         (("/app-api/",), "delegated /app-api/", "with an Authorization of token bearer it passes as nobody"),
     ],
 )
@@ -72,6 +73,61 @@ def test_what_happens_and_the_line_that_decides(
 def test_what_no_rule_is_about_is_decided_by_protect(operator: Operator) -> None:
     answer = operator.run("access", operator.ini, "")
     assert "decided by protect = required" in answer.out
+
+
+def test_the_line_is_that_of_the_file_whatever_stands_between(operator: Operator) -> None:
+    text = operator.ini.read_text().replace(
+        "[oauth2_mw]", "[oauth2_mw]\nprotect = optional\npublic_paths = /a /b\n  /c"
+    )
+    text = text.replace(
+        "    denied     /internal/", "# said\x0c\u2028 by us\n; twice\n\n    denied     /internal/"
+    )
+    text = text.replace("    optional   /\n", "    required   /login\n")
+    operator.ini.write_bytes(text.replace("\n", "\r\n").encode())
+    lines = text.split("\n")
+    for path, rule, written in (
+        ("/internal/", "denied /internal/", "    denied     /internal/"),
+        ("/admin/", "required /admin/ if group:admins or claim:level=3", "    required   /admin/"),
+        ("/c", "public_paths = /c", "  /c"),
+        ("/nothing", "protect = optional", "protect = optional"),
+    ):
+        out = operator.run("access", operator.ini, path).out
+        assert f"decided by line {lines.index(written) + 1}: {rule}\n" in out
+
+
+def test_rules_of_the_environment_have_no_line(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OAUTH2_MW_RULES", "denied /a/\nrequired /admin/")
+    assert "decided by required /admin/\n" in operator.run("access", operator.ini, "/admin/").out
+
+
+@pytest.mark.parametrize("path", ["/\udcff", "/%ff", "/\udcc3/x"])
+def test_octets_that_are_no_text_are_an_odd_path(operator: Operator, path: str) -> None:
+    answer = operator.run("access", operator.ini, path)
+    assert answer.code == 0
+    assert "refused with 404" in answer.out
+
+
+def test_who_may_not_enter_at_all_is_told(operator: Operator, tmp_path: Path) -> None:
+    text = operator.ini.read_text().replace("[oauth2_mw]", "[oauth2_mw]\nallow = group:staff user:bob")
+    operator.ini.write_text(text)
+    file = claims_file(tmp_path, {"preferred_username": "jane", "groups": ["admins"]})
+    barred = "jane cannot sign in, because no term of allow applies (group:staff user:bob)"
+    for path, outcome in (("/admin/", "does not pass"), ("/wiki", "passes as nobody")):
+        assert f"{outcome}: {barred}" in operator.run("access", operator.ini, path, "--claims", file).out
+    assert "passes: nobody needs" in operator.run("access", operator.ini, "/static/", "--claims", file).out
+    assert "cannot sign in" not in operator.run("access", operator.ini, "/static/", "--claims", file).out
+
+
+def test_an_address_that_is_no_name_is_told(operator: Operator, tmp_path: Path) -> None:
+    text = operator.ini.read_text().replace(
+        "[oauth2_mw]",
+        '[oauth2_mw]\nattribute_map = {"username": "email", "email": "email", "groups": "groups"}',
+    )
+    operator.ini.write_text(text)
+    file = claims_file(tmp_path, {"email": "jane@example.com", "email_verified": False})
+    answer = operator.run("access", operator.ini, "/admin/", "--claims", file)
+    assert answer.code == 1
+    assert "email_verified is false" in answer.err
 
 
 @pytest.mark.parametrize("path", ["/auth/oauth2", "/auth/oauth2/login/", "/sso"])
@@ -131,6 +187,17 @@ def test_somebody_in_the_directory(operator: Operator, tmp_path: Path) -> None:
         "passes as jane (groups: admins"
         in operator.run("access", operator.ini, "/admin/", "--user", "jane").out
     )
+    answer = operator.run("access", operator.ini, "/mail/", "--user", "jane")
+    assert "jane is refused with 403" in answer.out
+    assert (
+        "A sign-in alone tells what acr, email_domain reads: write its claims into --claims FILE"
+        in answer.out
+    )
+    assert "A sign-in" not in operator.run("access", operator.ini, "/wiki", "--user", "jane").out
+    (jane,) = directory.users()
+    directory.set_disabled(jane.id, disabled=True, now=NOW)
+    answer = operator.run("access", operator.ini, "/admin/", "--user", "jane")
+    assert "does not pass: jane cannot sign in, being disabled" in answer.out
     answer = operator.run("access", operator.ini, "/admin/", "--user", "nobody")
     assert answer.code == 1
     assert "there is no user nobody" in answer.err
