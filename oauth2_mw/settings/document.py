@@ -186,8 +186,14 @@ def _as_text(key: str, value: Any) -> str:
         if key == _LINES:
             # An empty line ends a rule, so that none of them goes on in the next.
             return "\n\n".join(value)
-        return " ".join(f'"{item}"' if re.search(r"\s", item) and '"' not in item else item for item in value)
+        return " ".join(_as_word(key, item) for item in value)
     raise TypeError
+
+
+def _as_word(key: str, item: str) -> str:
+    """Return an item of a list as a word, in quotes if it holds white space; one of ``allow`` may be several terms."""
+    is_joined = key == "allow" and re.search(r"\sand\s", item) is not None
+    return item if is_joined or '"' in item or not re.search(r"\s", item) else f'"{item}"'
 
 
 def read_inline(conf: Mapping[str, str], base: Path) -> Document:

@@ -106,7 +106,7 @@ class PathRule:
 # Who may enter
 
 ALLOW_FIELDS = ("email_domain", "email", "group", "user", "organization", "provider", "claim")
-_NEXT_TERM = re.compile(rf",(?:{'|'.join(ALLOW_FIELDS)}):")
+_NEXT_TERM = re.compile(rf"[,\s](?:{'|'.join(ALLOW_FIELDS)}):")
 #: The fields of which a person has one value.
 _SINGLE_FIELDS = ("user", "email", "email_domain", "provider", "acr")
 _HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -162,7 +162,9 @@ class AllowTerm:
                 f'{shown(text)}: double quotes stand around a whole value, like group:"Domain Users"'
             )
         if _NEXT_TERM.search(value) is not None:
-            raise ValueError(f"{shown(text)} holds a comma and another term: terms are separated by blanks")
+            raise ValueError(
+                f"{shown(text)} holds another term: terms are separated by blanks, outside of quotes"
+            )
         return cls(name, operand[:start] + cls._normal(name, value))
 
     @staticmethod

@@ -143,6 +143,13 @@ def check_together(main: Section, enabled: Mapping[str, Section]) -> None:
     for name, section in enabled.items():
         if "allow" in section.sources:
             _check_allow(section, main, enabled, {name: section})
+        alternatives = section["allow"].alternatives() if section["allow"] is not None else ()
+        if alternatives and is_public(section) and all(_is_elsewhere(each, name) for each in alternatives):
+            (section if "allow" in section.sources else main).add_problem(
+                "allow",
+                f"lets nobody of provider {name} in, which anyone on earth can join: say who of them may enter, like "
+                f"provider:{name} and user:NAME, or take the provider out",
+            )
 
 
 def _check_services(main: Section, enabled: Mapping[str, Section]) -> None:
@@ -190,6 +197,10 @@ def _check_allow(
             where.add_problem("allow", f"{field}: terms fit nobody: no attribute_map maps email")
         elif field == "provider" and term.value not in enabled:
             where.add_problem("allow", f"{term} fits nobody: no enabled provider has that NAME")
+        elif field == "provider" and term.value not in concerned:
+            where.add_problem(
+                "allow", f"{term} fits nobody: this allow is for provider {', '.join(concerned)} alone"
+            )
 
 
 def is_read(group: str, concerned: Mapping[str, Section]) -> bool:

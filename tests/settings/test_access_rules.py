@@ -118,7 +118,7 @@ def test_an_empty_line_ends_a_rule() -> None:
         ("public /a/\nrequierd /b/", "'requierd' is no path; did you mean required?"),
         ("required /a/ # mine", "'#': a comment is a line of its own"),
         ("required /a/ if group:x #mine", "'#mine': a comment is a line of its own"),
-        ("denied /a/ if group:x,group:y", "holds a comma and another term: terms are separated by blanks"),
+        ("denied /a/ if group:x,group:y", "holds another term: terms are separated by blanks"),
         ("denied /a/ if group:'x'", "double quotes stand around a whole value"),
         ('denied /a/ if group:Domain" "Users', "double quotes stand around a whole value"),
         (r'denied /a/ if group:"a\"b"', "double quotes stand around a whole value"),

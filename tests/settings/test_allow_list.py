@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from oauth2_mw.settings.allow_list import AllowList
+from oauth2_mw.settings.model import Settings
+from tests.support.settings.minimal import oidc, only_problem, service
 
 
 def written(text: str, base: Path = Path()) -> str:
@@ -82,3 +84,51 @@ def test_a_line_that_is_not_valid_is_named(tmp_path: Path, line: str) -> None:
 def test_a_file_of_comments_lets_nobody_in(tmp_path: Path) -> None:
     (tmp_path / "people.txt").write_text("# nobody yet\n")
     assert AllowList.parse("file:people.txt", tmp_path).alternatives() == ()
+
+
+# Beside the providers
+
+
+CORP = oidc(issuer="https://id.example.com", username_prefix="c:")
+GOOGLE = {"preset": "google", "client_id": "a", "client_secret": "b", "username_prefix": "g:"}
+
+
+@pytest.mark.requirement("R-allow")
+@pytest.mark.parametrize(
+    "allow", ["provider:corp", "provider:corp and group:staff provider:corp and user:jane"]
+)
+def test_a_public_provider_needs_a_term_that_holds_for_its_people(allow: str) -> None:
+    mapping = service(**{"allow": allow, "provider:corp": CORP, "provider:google": GOOGLE})
+    found = only_problem(mapping)
+    assert found.startswith(
+        "[oauth2_mw] allow: lets nobody of provider google in, which anyone on earth can join"
+    )
+    for further in (" user:g:jane", " provider:google and user:g:jane"):
+        Settings.from_mapping({**mapping, "allow": allow + further})
+    Settings.from_mapping({**mapping, "provider:google": {**GOOGLE, "allow": "user:g:jane"}})
+
+
+def test_a_providers_own_allow_is_not_about_another() -> None:
+    mapping = service(**{"provider:corp": {**CORP, "allow": "user:c:jane provider:google"}})
+    mapping["provider:google"] = {**GOOGLE, "allow": "*"}
+    assert only_problem(mapping) == (
+        "[provider:corp] allow: provider:google fits nobody: this allow is for provider corp alone"
+    )
+
+
+def test_an_item_of_a_list_may_join_terms() -> None:
+    allow = ["group:Domain Users", "provider:default and group:staff"]
+    read = Settings.from_mapping(service(**oidc(allow=allow))).allow
+    assert read is not None
+    assert [tuple(map(str, each)) for each in read.alternatives()] == [
+        ("group:Domain Users",),
+        ("provider:default", "group:staff"),
+    ]
+    found = only_problem(service(**oidc(allow=["group:Research and Development"])))
+    assert "'Development' is not a valid term" in found
+
+
+@pytest.mark.requirement("R-allow")
+@pytest.mark.parametrize("text", ["group:a,group:b", '"group:a user:b"', '"group:a and user:b"'])
+def test_a_term_inside_the_value_of_another_is_told(text: str) -> None:
+    assert "holds another term: terms are separated by blanks" in only_problem(service(**oidc(allow=text)))
