@@ -150,9 +150,11 @@ class OAuth2Middleware:
             session = current.session
             if session is not None:
                 if rule.has_conditions and not self._lets_pass(rule, session):
-                    return _refuse(self._site().refuse(environ, current, rule), environ, start_response)
-                if "HTTP_UPGRADE" in environ and self._is_foreign_upgrade(environ):
-                    return _refuse(self._site().refuse_foreign_upgrade(environ), environ, start_response)
+                    response = self._site().refuse(environ, current, rule)
+                    return _refuse(response, environ, self._renewing(start_response, current))
+                if self._is_foreign_upgrade(environ):
+                    response = self._site().refuse_foreign_upgrade(environ)
+                    return _refuse(response, environ, self._renewing(start_response, current))
                 return self._serve_session(environ, start_response, current, session)
         if rule.effect == "optional":
             return self._serve_nobody(environ, start_response, current)
@@ -183,7 +185,8 @@ class OAuth2Middleware:
             # A path that can be read in several ways is below none of those where tokens serve.
             path = None if rule.is_odd else environ.get("PATH_INFO", "")
             owner = self._token_requests.accept(authorization, environ, path)
-            current = self._current_session(cookie_header)
+            # Not refreshed: no response to a token brings the new ones home.
+            current = self._resolve(cookie_header) if cookie_header else None
             if current is not None and current.session is not None:
                 self._check_one_person(owner, current.session)
         except StoreUnavailableError as error:
@@ -196,6 +199,8 @@ class OAuth2Middleware:
             return _refuse(
                 self._site().refuse(environ, None, rule, identity=identity), environ, start_response
             )
+        if self._is_foreign_upgrade(environ):
+            return _refuse(self._site().refuse_foreign_upgrade(environ), environ, start_response)
         self._token_requests.note_use(owner)
         cut_authorization(environ)
         if current is not None and self._hide_cookies:
@@ -249,18 +254,7 @@ class OAuth2Middleware:
         environ["oauth2_mw.session"] = session
         environ["oauth2_mw.urls"] = self._urls
         request = environ["oauth2_mw.request"] = GuardedRequest(self._gate, environ, current)
-        # A refreshed session that lives in the cookie exists in this response alone: if a cache stripped the cookie,
-        # the new refresh token would be lost.
-        must_set_cookie = current.needs_new_cookie and self._sessions.in_cookies
-        cookies = None
-        if self._sessions.renewal.is_due(current):
-            cookies = partial(self._sessions.renewal.set_cookies, current, requested_at=self._monotonic())
-        signed_in = _personal(
-            request.watch(start_response),
-            cookies,
-            respect=self._respect_caching,
-            must_set_cookie=must_set_cookie,
-        )
+        signed_in = self._renewing(request.watch(start_response), current, respect=self._respect_caching)
         if self._app_logout_paths and environ.get("PATH_INFO") in self._app_logout_paths:
             return self._site().serve_app_logout(
                 self._app,
@@ -271,6 +265,18 @@ class OAuth2Middleware:
                 signed_in=signed_in,
             )
         return self._app(environ, signed_in)
+
+    def _renewing(
+        self, start_response: StartResponse, current: RequestSession, *, respect: bool = False
+    ) -> StartResponse:
+        """Keep a person's response out of everybody else's caches, and renew their cookie if it has fallen behind."""
+        # A refreshed session that lives in the cookie exists in this response alone: if a cache stripped the cookie,
+        # the new refresh token would be lost.
+        must_set_cookie = current.needs_new_cookie and self._sessions.in_cookies
+        cookies = None
+        if self._sessions.renewal.is_due(current):
+            cookies = partial(self._sessions.renewal.set_cookies, current, requested_at=self._monotonic())
+        return _personal(start_response, cookies, respect=respect, must_set_cookie=must_set_cookie)
 
     def _serve_nobody(
         self, environ: WSGIEnvironment, start_response: StartResponse, current: RequestSession | None
@@ -301,6 +307,8 @@ class OAuth2Middleware:
 
     def _is_foreign_upgrade(self, environ: WSGIEnvironment) -> bool:
         """Return whether a page of another origin opens a WebSocket: cookies of the same site come along."""
+        if "HTTP_UPGRADE" not in environ:
+            return False
         origin = environ.get("HTTP_ORIGIN")
         return origin is not None and origin != self._origin and origin not in self._cors_origins
 

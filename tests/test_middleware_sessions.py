@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oauth2_mw import middleware as module
+from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import RefreshSchedule
 from tests.support.clock import ShiftedClocks
-from tests.support.hosts.guarded import guard, sign_in
+from tests.support.hosts.guarded import JANE, guard, sign_in
+from tests.support.hosts.token_site import TokenSite, bearer
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 
 COOKIE = "__Host-oauth2_mw"
@@ -55,10 +58,10 @@ class Refreshing:
         return getattr(self._site, name)
 
 
-def due(middleware: OAuth2Middleware) -> str:
+def due(middleware: OAuth2Middleware, identity: Identity = JANE) -> str:
     """The cookie of a session whose tokens are due for a refresh."""
     sessions = middleware._sessions
-    cookie = sign_in(middleware, refresh_token="refresh")
+    cookie = sign_in(middleware, identity, refresh_token="refresh")
     current = sessions.resolve(cookie)
     assert current is not None
     assert current.session is not None
@@ -180,6 +183,30 @@ def test_new_tokens_come_home_with_a_response_that_everybody_might_have_kept() -
     answer = get(middleware, due(middleware))
     assert COOKIE in answer.cookies
     assert answer.header("Cache-Control") == "private"
+
+
+@pytest.mark.parametrize(
+    "keys", [{"PATH_INFO": "/admin/"}, {"HTTP_UPGRADE": "websocket", "HTTP_ORIGIN": "https://evil.example"}]
+)
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_new_tokens_come_home_with_a_refusal(keys: dict[str, str], accept: str) -> None:
+    app = App()
+    middleware = guard(app, keep_tokens="refresh", access={"rules": "required /admin/ if group:admins"})
+    Refreshing(middleware, refreshed)
+    answer = get(middleware, due(middleware), HTTP_ACCEPT=accept, **keys)
+    assert answer.status == 403
+    assert app.environ == {}
+    assert COOKIE in answer.cookies
+    assert answer.header("Cache-Control") == "no-store"
+
+
+def test_a_request_with_a_personal_token_refreshes_no_session(tmp_path: Path) -> None:
+    # It would get new tokens that no response brings home.
+    site = TokenSite(tmp_path, keep_tokens="refresh")
+    refreshing = Refreshing(site.middleware, refreshed)
+    cookie = due(site.middleware, site.jane)
+    assert site.get("/dav/x", bearer(site.make()), HTTP_COOKIE=cookie).status == 200
+    assert refreshing.asked == []
 
 
 def test_without_a_cookie_to_bring_home_the_response_stays_as_open_as_it_was() -> None:

@@ -132,7 +132,7 @@ class Failures:
     def foreign_upgrade(self, environ: Environ) -> Response:
         """Refuse a WebSocket that a page of another origin opens with a person's session."""
         error = AccessDeniedError(
-            f"a page of {shown(environ.get('HTTP_ORIGIN'))} opens a WebSocket with a person's session: if it is meant, "
+            f"a page of {shown(environ.get('HTTP_ORIGIN'))} opens a WebSocket in a person's name: if it is meant, "
             "name its origin in cors_origins",
             code="foreign_origin",
         )
