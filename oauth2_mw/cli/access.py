@@ -27,8 +27,8 @@ from oauth2_mw.settings.access_rules import EFFECTS
 from oauth2_mw.settings.model import ProviderSettings, Settings
 from oauth2_mw.web.signin.step_up import demand_of
 
-#: The fields of terms that a sign-in alone tells, and the directory does not keep.
-_OF_SIGN_IN = ("claim", "email", "email_domain", "acr")
+#: The fields of terms that read the claims of a sign-in.
+_OF_CLAIMS = frozenset({"claim", "email", "email_domain", "acr"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class _Visitor:
     identity: Identity
     #: why they cannot, or an empty text
     barred: str = ""
-    #: whether what a sign-in tells is known
-    has_claims: bool = True
+    #: the fields of terms that read what is not known of them
+    unknown: frozenset[str] = frozenset()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,12 +87,9 @@ def run(options: argparse.Namespace) -> int:
         where = f"line {lines[text]}: " if text in lines else ""
         print(f"  decided by {where}{text}")
     print(f"  {_outcome(rule, visitor, settings)}")
-    if visitor is not None and not visitor.has_claims:
-        unknown = sorted({term.field for term in rule.terms() if term.field in _OF_SIGN_IN})
-        if unknown:
-            print(
-                f"  A sign-in alone tells what {', '.join(unknown)} reads: write its claims into --claims FILE"
-            )
+    unknown = sorted({term.field for term in rule.terms()} & visitor.unknown) if visitor is not None else ()
+    if unknown:
+        print(f"  A sign-in alone tells what {', '.join(unknown)} reads: write its claims into --claims FILE")
     return 0
 
 
@@ -151,19 +148,27 @@ def _provider(options: argparse.Namespace, settings: Settings) -> ProviderSettin
 
 
 def _from_directory(options: argparse.Namespace, settings: Settings) -> _Visitor:
-    user = find_user(open_directory(options.ini, settings), settings, [options.user], options.parser)
+    directory = open_directory(options.ini, settings)
+    user = find_user(directory, settings, [options.user], options.parser)
+    with directory.database.reading() as connection:
+        _, left = directory.user_and_last_sign_in(connection, settings.public_url, user.id)
     names = {issuer: name for name, each in settings.providers.items() for issuer in each.user_issuers}
+    name = left.provider if left is not None else names.get(user.issuer, "")
+    if options.provider or name not in settings.providers:
+        name = _provider(options, settings).name
     identity = Identity(
         id=user.id,
-        provider=options.provider or names.get(user.issuer) or _provider(options, settings).name,
+        provider=name,
         issuer=user.issuer,
         subject=user.subject,
         username=user.username,
         email=user.email,
         groups=user.groups,
         organizations=user.organizations,
+        claims=left.claims if left is not None else freeze({}),
     )
-    return _Visitor(identity, "being disabled" if user.disabled else "", has_claims=False)
+    barred = "being disabled" if user.disabled else ""
+    return _Visitor(identity, barred, unknown=_OF_CLAIMS if left is None else frozenset({"acr"}))
 
 
 def _from_claims(file: Path, provider: ProviderSettings, settings: Settings) -> _Visitor:

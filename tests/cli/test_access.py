@@ -11,6 +11,7 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.settings.grammar import Secret
 from tests.support.browser.protected_targets import PROTECTED_TARGETS
 from tests.support.hosts.operator import Operator
+from tests.support.hosts.token_site import TokenSite
 from tests.support.settings.keys import text_key
 from tests.support.settings.people import NOW, attributes, provider
 from tests.support.stores.directory_file import empty_database
@@ -201,6 +202,23 @@ def test_somebody_in_the_directory(operator: Operator, tmp_path: Path) -> None:
     answer = operator.run("access", operator.ini, "/admin/", "--user", "nobody")
     assert answer.code == 1
     assert "there is no user nobody" in answer.err
+
+
+def test_what_the_last_sign_in_left_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = "required /mail/ if email_domain:example.com and claim:level=3"
+    site = TokenSite(tmp_path, rules=rules)
+    site.sign_in("joe", "2", email="joe@example.com", level=3)
+    operator = Operator(tmp_path, capsys)
+    ini = operator.write_ini(
+        secret_keys=text_key(), directory="sqlite:///users.db", personal_tokens="/dav/", provider="Corp"
+    )
+    with ini.open("a") as file:
+        file.write(f"[access]\nrules = {rules}\n")
+    answer = operator.run("access", ini, "/mail/", "--user", "joe")
+    assert "passes as joe (email_verified: absent; level: 3)" in answer.out
+    assert "A sign-in alone" not in answer.out
+    answer = operator.run("access", ini, "/mail/", "--user", "joe", "--provider", "nobody")
+    assert "there is no enabled provider nobody" in answer.err
 
 
 @pytest.mark.parametrize(
