@@ -163,6 +163,8 @@ class OAuth2Middleware:
     def _rule_of_every_method(self, environ: WSGIEnvironment, path: str) -> Rule:
         """Return what decides about a request, whichever of its methods the application goes by."""
         overrides = [environ[key].strip().upper() for key in METHOD_OVERRIDES if key in environ]
+        # Of a header that came twice, servers make one value with a comma in it.
+        overrides += [word.strip() for value in overrides for word in value.split(",")]
         return self._rules.find_all(path, [environ.get("REQUEST_METHOD", "GET"), *overrides])
 
     def _is_for_app(self, environ: WSGIEnvironment) -> bool:

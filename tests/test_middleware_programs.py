@@ -327,11 +327,13 @@ UPGRADE = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade", "HTTP_SEC_
 
 
 @pytest.mark.requirement("R-websocket")
+@pytest.mark.parametrize("origin", [ORIGIN, None])
 @pytest.mark.parametrize("accept", ["*/*", "text/html"])
-def test_a_websocket_without_a_session_is_a_401(accept: str) -> None:
+def test_a_websocket_without_a_session_is_a_401(accept: str, origin: str | None) -> None:
     app = App()
-    answer = call(guard(app), environ_for("/ws", HTTP_ACCEPT=accept, HTTP_ORIGIN=ORIGIN, **UPGRADE))
+    answer = call(guard(app), environ_for("/ws", HTTP_ACCEPT=accept, HTTP_ORIGIN=origin, **UPGRADE))
     assert answer.status == 401
+    assert answer.header("Content-Type") == "application/problem+json"
     assert answer.cookies == {}
     assert app.calls == 0
 

@@ -138,6 +138,15 @@ def test_a_header_that_overrides_the_method_opens_nothing(header: str, value: st
     assert site.get("/api/x", **{f"HTTP_{header}": "get"}).status == 200
 
 
+@pytest.mark.requirement("R-methods")
+@pytest.mark.parametrize("value", ["DELETE", "delete,get", "GET, DELETE", "get ,\tDelete"])
+def test_an_override_that_came_twice_opens_nothing(value: str) -> None:
+    site = Site(JANE, "denied DELETE /api/\noptional /")
+    assert site.get("/api/x", HTTP_X_HTTP_METHOD_OVERRIDE=value).status == 403
+    assert site.get("/api/x", REQUEST_METHOD="POST", HTTP_X_HTTP_METHOD=value).status == 403
+    assert site.app.calls == 0
+
+
 @pytest.mark.requirement("R-odd")
 @pytest.mark.parametrize("target", PROTECTED_TARGETS, ids=ascii)
 @pytest.mark.parametrize("identity", [None, JANE])
