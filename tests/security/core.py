@@ -89,7 +89,11 @@ CORE = {
     "provider/claims": (
         "tests/provider/test_client.py",
         "tests/provider/test_refresh.py",
+        "tests/provider/test_further_sources.py",
+        "tests/provider/dialects/test_dialects.py",
+        "tests/security/test_groups_elsewhere.py",
         "tests/security/test_tenants.py",
+        "tests/security/test_borrowed_names.py",
     ),
     "provider/claim_sources": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
     "provider/wanted_claims": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
