@@ -74,7 +74,7 @@ def require(
     rule = requirement(group=group, claim=claim, acr=acr, max_age=max_age)
     request = environ.get("oauth2_mw.request")
     if isinstance(request, GuardedRequest):
-        return request.require(rule)
+        return request.require(environ, rule)
     if _urls(environ) is not None:
         raise OAuth2Error(
             "nobody is known here: this path is public, or the request carries a credential of the application's own; "

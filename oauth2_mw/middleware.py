@@ -256,7 +256,9 @@ class OAuth2Middleware:
         environ["oauth2_mw.session"] = session
         environ["oauth2_mw.urls"] = self._urls
         request = environ["oauth2_mw.request"] = GuardedRequest(self._gate, environ, current)
-        signed_in = self._renewing(request.watch(start_response), current, respect=self._respect_caching)
+        signed_in = self._renewing(
+            request.watch(environ, start_response), current, respect=self._respect_caching
+        )
         if self._app_logout_paths and environ.get("PATH_INFO") in self._app_logout_paths:
             return self._site().serve_app_logout(
                 self._app,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -168,6 +170,24 @@ def test_a_stranger_is_asked_to_sign_in_whatever_is_required(accept: str) -> Non
 def test_what_nobody_could_meet_is_a_mistake(demanded: dict[str, Any], error: str) -> None:
     with pytest.raises((TypeError, ValueError), match=re.escape(error)):
         oauth2_mw.require(seen_by_the_application(), **demanded)
+
+
+def test_no_request_outlives_its_response_until_the_collector_comes() -> None:
+    class Input:
+        pass
+
+    app = App()
+    middleware = guard(app)
+    environ = environ_for("/", HTTP_COOKIE=sign_in(middleware)) | {"wsgi.input": Input()}
+    body = weakref.ref(environ["wsgi.input"])
+    gc.disable()
+    try:
+        call(middleware, environ)
+        app.__dict__.clear()
+        del environ
+        assert body() is None
+    finally:
+        gc.enable()
 
 
 # Wrong guesses

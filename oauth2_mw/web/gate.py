@@ -5,9 +5,9 @@ Every request that knows people has one of these in its environ. It costs little
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIApplication
 
 from oauth2_mw.access.rules import Rule
 from oauth2_mw.identity.person import person_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: What stays of the application's headers when its 401 becomes a redirect: its body is sent all the same.
 _KEPT = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding", "set-cookie"})
 _Headers = list[tuple[str, str]]
+Environ = Mapping[str, Any]
 
 
 class Gate:
@@ -38,27 +39,29 @@ class Gate:
 
 
 class GuardedRequest:
-    """One request that reached the application.
+    """One request that reached the application. It stands in its environ, and so must not keep hold of that.
 
     :param current: its session, or the cookies of nobody.
     """
 
-    __slots__ = ("_environ", "_gate", "_has_begun", "_path", "_script_name", "_was", "current")
+    __slots__ = ("_gate", "_has_begun", "_path", "_script_name", "_was", "current")
 
-    def __init__(self, gate: Gate, environ: WSGIEnvironment, current: RequestSession | None) -> None:
+    def __init__(self, gate: Gate, environ: Environ, current: RequestSession | None) -> None:
         self._gate = gate
-        self._environ = environ
         # The application may move these on its way to the answer.
         self._script_name = environ.get("SCRIPT_NAME", "")
         self._path = environ.get("PATH_INFO", "")
         self.current = self._was = current
         self._has_begun = False
 
-    def require(self, rule: Rule) -> WSGIApplication | None:
-        """Return ``None`` if the person may pass, or else what is to be answered."""
+    def require(self, environ: Environ, rule: Rule) -> WSGIApplication | None:
+        """Return ``None`` if the person may pass, or else what is to be answered.
+
+        :param environ: as the application has it by now.
+        """
         session = self.current.session if self.current is not None else None
         if session is None:
-            return self._gate.site().challenge(self._asked(), self.current)
+            return self._gate.site().challenge(self._asked(environ), self.current)
         identity = session.identity
         provider = self._gate.providers[identity.provider]
         now = self._gate.sessions.now()
@@ -66,7 +69,7 @@ class GuardedRequest:
             identity.auth_time, now=now, leeway=provider.leeway
         ):
             return None
-        return self._gate.site().refuse(self._asked(), self.current, rule)
+        return self._gate.site().refuse(self._asked(environ), self.current, rule)
 
     def session(self) -> Session | None:
         """Return the session, its tokens refreshed if that is due.
@@ -82,13 +85,13 @@ class GuardedRequest:
             self.current = self._gate.site().refresh(self.current)
         return self.current.session
 
-    def watch(self, start_response: StartResponse) -> StartResponse:
+    def watch(self, environ: Environ, start_response: StartResponse) -> StartResponse:
         """Return the callable by which the application begins its response."""
 
         def start(status: str, headers: _Headers, exc_info: Any = None) -> Callable[[bytes], object]:
             self._has_begun = True
             if status.startswith("401"):
-                status, headers = self._step_up(headers) or (status, headers)
+                status, headers = self._step_up(environ, headers) or (status, headers)
             if self.current is not None and self.current is not self._was:
                 headers = self._with_new_cookies(headers, self.current)
             if exc_info is None:
@@ -97,17 +100,17 @@ class GuardedRequest:
 
         return start
 
-    def _asked(self) -> WSGIEnvironment:
-        return {**self._environ, "SCRIPT_NAME": self._script_name, "PATH_INFO": self._path}
+    def _asked(self, environ: Environ) -> Environ:
+        return {**environ, "SCRIPT_NAME": self._script_name, "PATH_INFO": self._path}
 
-    def _step_up(self, headers: _Headers) -> tuple[str, _Headers] | None:
+    def _step_up(self, environ: Environ, headers: _Headers) -> tuple[str, _Headers] | None:
         """Return the redirect that takes the place of a 401 which asks for a stronger sign-in, if one can begin."""
         from oauth2_mw.web.signin.step_up import read_challenge
 
         demand = read_challenge(headers)
         if demand is None or self.current is None:
             return None
-        response = self._gate.site().step_up(self._asked(), self.current, demand)
+        response = self._gate.site().step_up(self._asked(environ), self.current, demand)
         if response is None or response.status_int != 303:
             return None
         own = [
