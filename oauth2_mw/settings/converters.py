@@ -46,7 +46,6 @@ _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 # RFC 9110, section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_DOTTED_NAME = re.compile(r"\w+(\.\w+)*[.:]\w+(\.\w+)*")
 _INTEGER = re.compile(r"[0-9]{1,9}")
 
 
@@ -161,7 +160,8 @@ def dotted_name(text: str) -> str:
 
     :raises ValueError: for anything else.
     """
-    if _DOTTED_NAME.fullmatch(text) is None:
+    parts = text.replace(":", ".", 1).split(".")
+    if len(parts) < 2 or not all(map(str.isidentifier, parts)):
         raise ValueError(f"{shown(text)} is not a name in a module: write package.module:callable")
     return text
 

@@ -29,6 +29,7 @@ OF_A_PROVIDER = {
     "dialect",
     "public",
     "unique_usernames",
+    "selects_account",
 }
 # Keys that are of use while settings are read, and no longer. The last two a service has for its providers.
 ONLY_READ = {"enabled", "preset", "provider", "session_lifetime", "session_idle"}
@@ -62,7 +63,6 @@ def test_the_reference_says_which_values_come_later() -> None:
     assert rows["session_lifetime"] == type(rows["session_lifetime"])(
         "[oauth2_mw], provider", "session_lifetime", "8h", "How long a sign-in lasts at most."
     )
-    assert rows["app_cookies"].meaning.endswith("(not available yet in this version)")
     assert rows["public_url"].default == "required"
     assert rows["rules"].where == "[access]"
 

@@ -18,7 +18,7 @@ from oauth2_mw.settings.text import shown
 #: RFC 9470, section 3
 _ERROR = "insufficient_user_authentication"
 #: A parameter of a challenge (RFC 9110, section 11.2).
-_PARAMETER = re.compile(r'([A-Za-z0-9_*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_PARAMETER = re.compile(r'(?<![A-Za-z0-9_*-])([A-Za-z0-9_*-]++)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"|([^\s,"]++))')
 _SECONDS = re.compile(r"[0-9]{1,9}")
 #: Characters of a header, and of what it asks for.
 _MAX_HEADER = 4000
