@@ -287,19 +287,19 @@ def test_with_redirect_a_person_who_may_not_pass_gets_the_page() -> None:
     assert "/auth/oauth2/logout/" in answer.text
 
 
-def test_a_person_who_must_prove_more_is_sent_on_where_the_proxy_passes_redirects_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def more(_environ: Any, start_response: Any) -> list[bytes]:
-        start_response("303 See Other", [("Location", "https://id.example/authorize")])
-        return []
-
-    proxy = Proxy(JANE)
-    monkeypatch.setattr(proxy.middleware, "_in_front_of", lambda _app: more)
-    answer = proxy.ask("/", query="redirect", **PERSON)
-    assert (answer.status, answer.header("Location")) == (303, "https://id.example/authorize")
-    assert proxy.ask("/", **PERSON).status == 403
-    assert proxy.ask("/", query="redirect").status == 403
+def test_a_person_who_must_prove_more_is_sent_on_where_the_proxy_passes_redirects_on() -> None:
+    issuer = "http://127.0.0.1:1"
+    endpoints = {f"{name}_endpoint": f"{issuer}/{name}" for name in ("authorization", "token")}
+    jane = replace(JANE, issuer=issuer)
+    keys = {"issuer": issuer, "jwks_uri": f"{issuer}/jwks", "login_page": False, **endpoints}
+    proxy = Proxy(jane, rules="required /x/ if acr:gold", **keys)
+    answer = proxy.ask("/x/", query="redirect", **PERSON)
+    assert answer.status == 303
+    location = urlsplit(answer.header("Location") or "")
+    assert (location.path, parse_qs(location.query)["acr_values"]) == ("/authorization", ["gold"])
+    assert list(answer.cookies)
+    assert proxy.ask("/x/", **PERSON).status == 403
+    assert proxy.ask("/x/", query="redirect").status == 403
 
 
 @pytest.mark.parametrize("query", ["", "redirect"])
