@@ -363,9 +363,10 @@ class OAuth2Middleware:
             return self._built[1]
 
     def _in_front_of(self, app: WSGIApplication) -> OAuth2Middleware:
-        """Return the same decisions in front of another application."""
+        """Return the same decisions in front of another application, which signs nobody out."""
         other = copy(self)
         other._app = app
+        other._app_logout_paths = frozenset()
         return other
 
     @staticmethod

@@ -137,6 +137,15 @@ def test_an_applications_own_token_passes_where_a_rule_delegates() -> None:
     assert proxy.ask("/other", HTTP_AUTHORIZATION="Token abc").status == 401
 
 
+def test_what_the_application_has_not_answered_yet_signs_nobody_out() -> None:
+    proxy = Proxy(JANE, app_logout_paths="POST:/bye")
+    vouched = {**PERSON, "HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_ORIGIN": ORIGIN}
+    for query in ("", "redirect"):
+        answer = proxy.ask("/bye", "POST", query=query, **vouched)
+        assert (answer.status, answer.cookies) == (200, {})
+        assert proxy.ask("/").status == 200
+
+
 def test_a_preflight_is_no_way_in() -> None:
     preflight = {"HTTP_ORIGIN": "https://spa.example", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "POST"}
     for mode in ("answer", "pass", "refuse"):
