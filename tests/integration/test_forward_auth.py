@@ -135,9 +135,11 @@ def test_a_person_signs_in_through_the_proxy_and_the_application_is_told(asking:
 
 def test_who_is_not_signed_in_reaches_nothing(asking: Asking) -> None:
     before = len(asking.passed)
-    login = f"{asking.site.origin}/auth/oauth2/login/?next=/wiki"
-    for method in ("GET", "HEAD", "POST"):
-        assert asking.send("/wiki", method=method)[:2] == (303, login)
+    login = asking.site.own_url("login/")
+    for method in ("GET", "HEAD"):
+        assert asking.send("/wiki", method=method)[:2] == (303, f"{login}?next=/wiki")
+    # No sign-in leads back to the address of a form.
+    assert asking.send("/wiki", method="POST", body=b"a=1")[:2] == (303, login)
     assert asking.send("/wiki", PROGRAM)[0] == 401
     assert asking.send("/wiki", PROGRAM, method="PUT", body=b"x" * 100_000)[0] == 401
     assert len(asking.passed) == before
