@@ -51,6 +51,7 @@ def test_one_wrong_character_is_noticed(position: int) -> None:
         f"{TOKEN.text}\n",
         TOKEN.text.upper(),
     ],
+    ids=["nothing", "no-token", "short", "long", "blank-before", "line-after", "capitals"],
 )
 def test_what_is_not_quite_a_token_is_none(text: str) -> None:
     assert TokenText.parse(text) is None
