@@ -168,8 +168,9 @@ def test_no_other_origin_reads_them(origin: str | None) -> None:
 
 
 def test_a_redirect_is_read_by_nobody() -> None:
-    # A form of another origin navigates, and its answer is for no script.
-    keys = {"REQUEST_METHOD": "POST", "HTTP_ORIGIN": SPA, **PERSON}
+    # A page of another origin navigates, and the answer is for no script.
+    navigation = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}
+    keys = {"HTTP_ORIGIN": SPA, **navigation, **PERSON}
     middleware = guard(cors_origins=SPA, login_page=False, **oauth(issuer=None))
     answer = call(middleware, environ_for("/x", **keys))
     assert answer.status == 303

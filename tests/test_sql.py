@@ -82,12 +82,12 @@ from oauth2_mw.errors import ConfigError
 from oauth2_mw.web.site import Site
 keys = dict(public_url="https://app.example", secret_keys="{text_key()}", client_id="a", client_secret="b")
 keys["issuer"] = "https://id.example"
-OAuth2Middleware(None, Settings.from_mapping(keys))
+OAuth2Middleware(print, Settings.from_mapping(keys))
 """
 WITH_DATABASE = """
 for setting in ("directory", "session"):
     try:
-        OAuth2Middleware(None, Settings.from_mapping({**keys, setting: "sqlite:////nowhere/users.db"}))
+        OAuth2Middleware(print, Settings.from_mapping({**keys, setting: "sqlite:////nowhere/users.db"}))
     except ConfigError as error:
         print(error)
 """
