@@ -257,7 +257,7 @@ def test_a_token_opens_none_of_our_own_addresses(site: TokenSite) -> None:
 @pytest.mark.requirement("R-websocket")
 def test_a_page_of_another_origin_opens_no_websocket_with_a_token(tmp_path: Path, audit: list[str]) -> None:
     site = TokenSite(tmp_path, cors_origins="https://spa.example")
-    keys = {"HTTP_UPGRADE": "websocket", "HTTP_ORIGIN": "https://evil.example"}
+    keys: dict[str, Any] = {"HTTP_UPGRADE": "websocket", "HTTP_ORIGIN": "https://evil.example"}
     refused(site, audit, "foreign_origin", "/dav/x", bearer(site.make()), status=403, **keys)
     # Browsers send along what a person has once typed into their own box.
     refused(site, audit, "token_cross_site", "/dav/x", basic(site.make()), **keys)
