@@ -696,3 +696,24 @@ def test_no_claim_gets_more_than_our_own_errors(changes: dict[str, Any]) -> None
     assert (refreshed.claims["iss"], refreshed.claims["sub"]) == ("https://op.example", "user-1")
     auth_time = numeric_date(refreshed.claims.get("auth_time"))
     assert auth_time is None or int(auth_time) == 1_700_000_000
+
+
+def test_a_further_address_that_does_not_answer_leaves_the_claims_as_they_were(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with StandIn(oidc=False, userinfo={"id": "42", "login": "jane"}, emails=[]) as plain:
+        settings = oauth2_settings(
+            plain,
+            quirk="github",
+            attribute_map={
+                "username": AttributePath.parse("login"),
+                "email": AttributePath.parse("email"),
+            },
+        )
+        client = client_for(settings, needs="login email")
+        user = sign_in(plain, client)
+        plain.answers["emails"] = Answer(b"", 503)
+        result = refresh(client, user)
+        assert result.claims is None
+        assert result.tokens.access_token
+    assert "after a refresh the claims stay what they were" in caplog.text

@@ -427,6 +427,15 @@ def test_an_attempt_whose_destination_is_no_text_is_none(attempts: Attempts) -> 
 
 
 @pytest.mark.requirement("3c.12")
+def test_an_attempt_whose_demand_is_of_another_version_is_none(attempts: Attempts) -> None:
+    name = COOKIES.attempt_prefix + "a"
+    for demand, opens in (('{"age":0}', True), ('{"age":"0"}', False), ("{}", True), ('{"acr":1}', False)):
+        payload = f'[["a12345678901_",1,"corp",0],"AAAA","/",0,{demand}]'.encode()
+        found = attempts._open_attempt("a", attempts._sealer.seal("attempt", name, payload))
+        assert (found is not None) == opens
+
+
+@pytest.mark.requirement("3c.12")
 @pytest.mark.parametrize(
     ("seed", "opens"), [("AAAA", True), ("A", False), ("AB", False), ("AA==", False), ("", True)]
 )

@@ -250,6 +250,12 @@ def test_the_login_page_offers_every_provider_once(clock: Clock, tmp_path: Any) 
     assert ("client", "two") in parts.provider.asked
 
 
+def test_what_a_link_to_the_login_wants_is_read_where_it_can_be(parts: SignInParts) -> None:
+    assert parts.login.wanted(request({"next": "/page"})) == "/page"
+    assert parts.login.wanted(request({"next": "/page"}, REQUEST_METHOD="POST")) is None
+    assert parts.login.wanted(request({"next": "/a", "x": "\0"})) is None
+
+
 def test_with_several_providers_or_a_page_wished_for_nobody_is_sent_anywhere(clock: Clock) -> None:
     assert SignInParts(clock).login.answer(request({}), SignInParts(clock).current()).status_int == 303
     page = SignInParts(clock, login_page=True)
