@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -492,3 +493,64 @@ def test_the_tree_and_a_reader_of_one_rule_after_another_agree(
 
 def test_public_paths_are_rules_with_a_name() -> None:
     assert [rule.text for rule in public_rules((PathRule.parse("/a/"),))] == ["public_paths = /a/"]
+
+
+# What a page of the application may ask beside a rule
+
+
+@pytest.mark.parametrize(
+    ("max_age", "auth_time", "fresh"),
+    [
+        (None, None, True),
+        (None, 0, True),
+        (300, None, False),
+        (300, 1000, True),
+        (300, 690, True),
+        (300, 689, False),
+        (0, 990, True),
+        (0, 989, False),
+    ],
+)
+def test_how_long_ago_the_provider_asked_the_person(
+    max_age: int | None, auth_time: int | None, fresh: Any
+) -> None:
+    assert Rule("required", max_age=max_age).is_fresh(auth_time, now=1000, leeway=10) is fresh
+
+
+def test_which_acr_would_let_a_person_pass() -> None:
+    found = rules("required / if acr:gold or group:staff and acr:platinum or acr:gold").find("/", "GET")
+    assert found.acr_values_for(person()) == ("gold", "platinum")
+    assert found.acr_values_for(person(groups=())) == ("gold",)
+    # Who passes without any needs none, and whom none helps gets none.
+    assert rules("required / if acr:gold or user:jane").find("/", "GET").acr_values_for(person()) == ()
+    assert rules("required / if acr:gold and user:bob").find("/", "GET").acr_values_for(person()) == ()
+
+
+def test_a_rule_is_a_value() -> None:
+    rule = Rule("required")
+    assert rule == Rule("required")
+    assert "is_plain" not in repr(rule)
+    with pytest.raises(FrozenInstanceError):
+        rule.effect = "public"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("rule", "plain"),
+    [
+        (Rule("required"), True),
+        (Rule("optional"), False),
+        (Rule("denied"), False),
+        (Rule("required", requires=((),)), False),
+        (Rule("required", refuses=((),)), False),
+    ],
+)
+def test_a_plain_rule_asks_for_a_sign_in_alone(rule: Rule, plain: Any) -> None:
+    assert rule.is_plain is plain
+
+
+def test_no_rule_behind_one_for_every_method_is_kept() -> None:
+    judge = rules("required GET /a\noptional /a\ndenied POST /b\nrequired /b")
+    node = judge._root.children["a"]
+    assert [methods for methods, _ in node.ends_here] == [{"GET", "HEAD"}, frozenset()]
+    many = AccessRules([*parse_rules("optional /a"), *parse_rules("required GET /a")])
+    assert len(many._root.children["a"].ends_here) == 1

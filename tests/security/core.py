@@ -27,7 +27,11 @@ CORE = {
     "session/keyring": ("tests/session/test_keyring.py",),
     "access/allow": ("tests/access/test_allow.py",),
     "access/rules": ("tests/access/test_rules.py",),
-    "access/terms": ("tests/access/test_allow.py", "tests/access/test_rules.py"),
+    "access/terms": (
+        "tests/access/test_terms.py",
+        "tests/access/test_allow.py",
+        "tests/access/test_rules.py",
+    ),
     "settings/access_rules": ("tests/settings/test_access_rules.py", "tests/access/test_rules.py"),
     "provider/jose/jws": ("tests/provider/tokens/test_id_token.py",),
     "provider/tokens/claim_checks": (
