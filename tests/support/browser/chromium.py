@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
 
 from tests.support.hosts.debian import find
 from tests.support.hosts.processes import ROOT, child_environment
@@ -95,6 +96,16 @@ def complete() -> Installation:
     return Installation("complete", program.executable, env=program.env)
 
 
+def _launch(playwright: Playwright, **options: Any) -> Browser:
+    """Start it; once more if it has fallen before it began, which a Chromium in one process does now and then."""
+    try:
+        return playwright.chromium.launch(**options)
+    except Error as error:
+        if "SIGSEGV" not in str(error):
+            raise
+    return playwright.chromium.launch(**options)
+
+
 @contextmanager
 def chromium(found: Installation, *, ignore_default_args: Sequence[str] = ()) -> Iterator[Browser]:
     """Start it headless; profiles are Playwright's temporary ones.
@@ -103,7 +114,8 @@ def chromium(found: Installation, *, ignore_default_args: Sequence[str] = ()) ->
     """
     env: dict[str, str | float | bool] = {**child_environment(), **found.env}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
+        browser = _launch(
+            playwright,
             executable_path=found.executable,
             args=list(found.flags),
             env=env,
