@@ -94,8 +94,7 @@ class JmesPath(AttributePath):
             return None, None
         try:
             value = self.expression.search(read)
-        # Its functions raise what they please about values of another type than theirs.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - its functions raise what they please about values of another type
             return None, f"it cannot be evaluated with these claims ({type(error).__name__})"
         if isinstance(value, (list, str)) and len(value) > MAX_ITEMS:
             return None, f"it makes {json_type(value)} of more than {MAX_ITEMS}"

@@ -88,8 +88,8 @@ def _load(text: str) -> Certificate:
 
     try:
         certificate = load_pem_x509_certificate(text.encode("ascii", "replace"))
-        # Dates and names are read late, and may be malformed as well.
-        certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.subject  # noqa: B018
+        # Dates and names are read late, and may be malformed as well: to look at them is what makes them be read.
+        certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.subject  # noqa: B018 - see above
     except (ValueError, TypeError):
         raise ValueError(_DAMAGED) from None
     return certificate
