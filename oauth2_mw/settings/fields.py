@@ -29,7 +29,6 @@ from oauth2_mw.settings.text import shown
 Scope = Literal["global", "provider", "both", "access"]
 
 DAY = 86400
-_NOT_YET = "not available yet in this version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,6 @@ class Field:
     note: str = ""
     #: whether the value is kept out of every message
     secret: bool = False
-    #: the words that a later version will accept, or ``*`` for every value but the default
-    later: str = ""
 
     def read(self, text: str, base: Path) -> Any:
         """Convert a text.
@@ -57,14 +54,7 @@ class Field:
         :param base: the folder from which relative paths are looked up.
         :raises ValueError: if it is not valid, with what to write instead.
         """
-        value = self.convert(text, base)
-        if self.later == "*" and value != self.convert(self.default or "", base):
-            raise ValueError(f"{_NOT_YET}: leave it out")
-        chosen = value if isinstance(value, tuple) else (value,)
-        for word in self.later.split():
-            if word in chosen:
-                raise ValueError(f"{shown(word)} is {_NOT_YET}: leave it out")
-        return value
+        return self.convert(text, base)
 
 
 _service = partial(Field, scope="global")
@@ -655,8 +645,4 @@ _WHERE = {
 def describe() -> Iterator[Row]:
     """Yield the reference of all settings in the order of the table, for the docs and the command line."""
     for field in FIELDS:
-        meaning = field.help
-        if field.later:
-            which = "" if field.later == "*" else f"{', '.join(field.later.split())}: "
-            meaning = f"{meaning} ({which}{_NOT_YET})"
-        yield Row(_WHERE[field.scope], field.name, field.note or field.default or "", meaning)
+        yield Row(_WHERE[field.scope], field.name, field.note or field.default or "", field.help)
