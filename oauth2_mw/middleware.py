@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from oauth2_mw.access.rules import METHOD_OVERRIDES, AccessRules, Rule
-from oauth2_mw.access.terms import Person
+from oauth2_mw.credentials.fetch_metadata import is_foreign_upgrade
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
-from oauth2_mw.credentials.token_requests import TokenOwner, TokenRequests
-from oauth2_mw.errors import ConfigError, CredentialError, OAuth2Error, StoreUnavailableError
-from oauth2_mw.identity.authorization import carries_token, cut_authorization
+from oauth2_mw.credentials.token_requests import TokenRequests
+from oauth2_mw.errors import ConfigError, StoreUnavailableError
+from oauth2_mw.identity.authorization import carries_token
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION, Scrubber
 from oauth2_mw.identity.hooks import Hooks, load_hooks
-from oauth2_mw.identity.model import Identity
 from oauth2_mw.identity.person import person_of
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.provider.jose.assertion_key import assertion_key_problems
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.cookies import replace_cookies
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
@@ -38,6 +38,7 @@ from oauth2_mw.web.gate import Gate, GuardedRequest
 from oauth2_mw.web.http.bodies import drop_body
 from oauth2_mw.web.http.unauthorized import call_unless_401
 from oauth2_mw.web.http.urls import Urls
+from oauth2_mw.web.token_gate import TokenGate
 
 if TYPE_CHECKING:
     from oauth2_mw.web.site import Site
@@ -81,6 +82,7 @@ class OAuth2Middleware:
         self._resolve = self._sessions.resolve
         self._monotonic = clocks.monotonic
         self._gate = Gate(settings, self._sessions, self._site)
+        self._token_gate = TokenGate(settings, self._sessions, self._token_requests, self._site)
         self._scrub = Scrubber(
             settings.environ, settings.strip_authorization, keep_headers=settings.keep_headers
         )
@@ -95,8 +97,7 @@ class OAuth2Middleware:
         self._app_schemes = settings.app_schemes
         self._turns_401 = settings.protect == "on-401"
         self._preflight = settings.preflight
-        self._origin = settings.origin
-        self._cors_origins = settings.cors_origins
+        self._origins = frozenset({settings.origin, *settings.cors_origins})
         self._own_path = settings.prefix
         self._own_prefix = settings.prefix + "/"
         #: callbacks outside ``prefix`` -> what stands for each after it
@@ -149,13 +150,13 @@ class OAuth2Middleware:
             return _refuse(response, environ, start_response)
         if current is not None:
             if self._hide_cookies:
-                self._set_cookies(environ, current.remaining_cookies)
+                replace_cookies(environ, current.remaining_cookies)
             session = current.session
             if session is not None:
                 if rule.has_conditions and not self._lets_pass(rule, session):
                     response = self._site().refuse(environ, current, rule)
                     return _refuse(response, environ, self._renewing(start_response, current))
-                if self._is_foreign_upgrade(environ):
+                if "HTTP_UPGRADE" in environ and is_foreign_upgrade(environ, self._origins):
                     response = self._site().refuse_foreign_upgrade(environ)
                     return _refuse(response, environ, self._renewing(start_response, current))
                 return self._serve_session(environ, start_response, current, session)
@@ -176,56 +177,17 @@ class OAuth2Middleware:
         return bool(credential) and scheme.lower() in self._app_schemes
 
     def _lets_pass(self, rule: Rule, session: Session) -> bool:
-        return rule.lets_pass(self._person(session.identity, via="session"))
-
-    def _person(self, identity: Identity, *, via: str) -> Person:
-        return person_of(identity, self._settings.providers.get(identity.provider), via=via)
+        identity = session.identity
+        return rule.lets_pass(person_of(identity, self._settings.providers.get(identity.provider)))
 
     def _serve_token(
         self, environ: WSGIEnvironment, start_response: StartResponse, authorization: str, rule: Rule
     ) -> Iterable[bytes]:
-        """Serve a request with a personal token, which is nobody's session: it leaves no cookie."""
-        cookie_header = environ.get("HTTP_COOKIE")
-        try:
-            # A path that can be read in several ways is below none of those where tokens serve.
-            path = None if rule.is_odd else environ.get("PATH_INFO", "")
-            owner = self._token_requests.accept(authorization, environ, path)
-            # Not refreshed: no response to a token brings the new ones home.
-            current = self._resolve(cookie_header) if cookie_header else None
-            if current is not None and current.session is not None:
-                self._check_one_person(owner, current.session)
-        except StoreUnavailableError as error:
-            response = self._site().service_unavailable(error, environ, is_own=False)
-            return _refuse(response, environ, start_response)
-        except OAuth2Error as error:
-            return _refuse(self._site().refuse_token(environ, error, authorization), environ, start_response)
-        identity = owner.identity
-        if rule.has_conditions and not rule.lets_pass(self._person(identity, via="token")):
-            return _refuse(
-                self._site().refuse(environ, None, rule, identity=identity), environ, start_response
-            )
-        if self._is_foreign_upgrade(environ):
-            return _refuse(self._site().refuse_foreign_upgrade(environ), environ, start_response)
-        self._token_requests.note_use(owner)
-        cut_authorization(environ)
-        if current is not None and self._hide_cookies:
-            self._set_cookies(environ, current.remaining_cookies)
-        environ.update(owner.environ)
-        environ["oauth2_mw.identity"] = identity
+        refusal = self._token_gate.refusal(environ, authorization, rule)
+        if refusal is not None:
+            return _refuse(refusal, environ, start_response)
         environ["oauth2_mw.urls"] = self._urls
         return self._app(environ, _personal(start_response, None, respect=self._respect_caching))
-
-    @staticmethod
-    def _check_one_person(owner: TokenOwner, session: Session) -> None:
-        if session.identity.id == owner.identity.id:
-            return
-        error = CredentialError(
-            f"it belongs to {owner.identity.username!a}, and the session cookie to {session.identity.username!a}",
-            code="two_people",
-            message="The token and the session of this request belong to different people.",
-        )
-        error.token, error.user, error.username = owner.token.id, owner.identity.id, owner.identity.username
-        raise error
 
     def _serve_own(
         self, environ: WSGIEnvironment, start_response: StartResponse, path_suffix: str
@@ -243,7 +205,7 @@ class OAuth2Middleware:
     def _serve_public(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         cookie_header = environ.get("HTTP_COOKIE")
         if cookie_header is not None and self._hide_cookies:
-            self._set_cookies(environ, self._sessions.remaining_cookies(cookie_header))
+            replace_cookies(environ, self._sessions.remaining_cookies(cookie_header))
         environ["oauth2_mw.urls"] = self._urls
         return self._app(environ, start_response)
 
@@ -312,13 +274,6 @@ class OAuth2Middleware:
         environ["wsgi.input"] = io.BytesIO()
         return self._app(environ, start_response)
 
-    def _is_foreign_upgrade(self, environ: WSGIEnvironment) -> bool:
-        """Return whether a page of another origin opens a WebSocket: cookies of the same site come along."""
-        if "HTTP_UPGRADE" not in environ:
-            return False
-        origin = environ.get("HTTP_ORIGIN")
-        return origin is not None and origin != self._origin and origin not in self._cors_origins
-
     def _current_session(self, cookie_header: str | None) -> RequestSession | None:
         """Return the session that a request's cookies stand for, with its tokens refreshed if that is due."""
         if cookie_header is None:
@@ -327,13 +282,6 @@ class OAuth2Middleware:
         if current is not None and self._sessions.is_refresh_due(current):
             return self._site().refresh(current)
         return current
-
-    @staticmethod
-    def _set_cookies(environ: WSGIEnvironment, cookie_header: str | None) -> None:
-        if cookie_header is None:
-            del environ["HTTP_COOKIE"]
-        else:
-            environ["HTTP_COOKIE"] = cookie_header
 
     def _open_tokens(self) -> PersonalTokens | None:
         if self._directory is None or not self._settings.personal_tokens:

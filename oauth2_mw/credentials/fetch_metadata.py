@@ -6,7 +6,7 @@ that other sites' pages make too. So the box is never asked for, and what other 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 _FETCH_METADATA = ("HTTP_SEC_FETCH_SITE", "HTTP_SEC_FETCH_MODE", "HTTP_SEC_FETCH_DEST", "HTTP_SEC_FETCH_USER")
@@ -32,6 +32,15 @@ def is_cross_site(environ: Mapping[str, Any], *, origin: str) -> bool:
         return False
     is_foreign = environ.get("HTTP_ORIGIN", origin) != origin
     return is_foreign or environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site")
+
+
+def is_foreign_upgrade(environ: Mapping[str, Any], origins: Container[str]) -> bool:
+    """Return whether a page of another origin opens a WebSocket: cookies of the same site come along.
+
+    :param origins: ours, and those that may.
+    """
+    origin = environ.get("HTTP_ORIGIN")
+    return "HTTP_UPGRADE" in environ and origin is not None and origin not in origins
 
 
 def _is_beyond_pages(environ: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from oauth2_mw.settings.app_cookies import AppCookie
 
@@ -218,3 +219,11 @@ class Cookies:
     def expire(self, name: str) -> str:
         """Return the ``Set-Cookie`` value that deletes a cookie of ours."""
         return f"{name}={self._attributes}{_EXPIRED}"
+
+
+def replace_cookies(environ: dict[str, Any], header: str | None) -> None:
+    """Let the application see another ``Cookie`` header than the one that came, or none."""
+    if header is None:
+        del environ["HTTP_COOKIE"]
+    else:
+        environ["HTTP_COOKIE"] = header
