@@ -10,7 +10,7 @@ from oauth2_mw.access.requirement import requirement
 from oauth2_mw.errors import OAuth2Error
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.identity.person import person_of
-from oauth2_mw.web.gate import GuardedRequest
+from oauth2_mw.web.gate import guarded_request
 from oauth2_mw.web.http.urls import Urls, own_path
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def require(
     """
     _check_environ(environ)
     rule = requirement(group=group, claim=claim, acr=acr, max_age=max_age)
-    request = environ.get("oauth2_mw.request")
-    if isinstance(request, GuardedRequest):
+    request = guarded_request(environ)
+    if request is not None:
         return request.require(environ, rule)
     if _urls(environ) is not None:
         raise OAuth2Error(
@@ -101,8 +101,8 @@ def authorized_session(environ: Mapping[str, Any]) -> OAuth2Session:
     :raises OAuth2Error: when nobody is signed in (any more), or no access token was kept.
     """
     _check_environ(environ)
-    request = environ.get("oauth2_mw.request")
-    session = request.session() if isinstance(request, GuardedRequest) else environ.get("oauth2_mw.session")
+    request = guarded_request(environ)
+    session = request.session() if request is not None else environ.get("oauth2_mw.session")
     token = session.tokens.get("access_token") if session is not None else None
     if token is None:
         raise OAuth2Error(

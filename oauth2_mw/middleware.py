@@ -34,7 +34,7 @@ from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.shared_caches import is_shared, personal_headers
-from oauth2_mw.web.gate import Gate, GuardedRequest
+from oauth2_mw.web.gate import Gate
 from oauth2_mw.web.http.bodies import drop_body
 from oauth2_mw.web.http.unauthorized import call_unless_401
 from oauth2_mw.web.http.urls import Urls
@@ -220,9 +220,8 @@ class OAuth2Middleware:
         environ["oauth2_mw.identity"] = session.identity
         environ["oauth2_mw.session"] = session
         environ["oauth2_mw.urls"] = self._urls
-        request = environ["oauth2_mw.request"] = GuardedRequest(self._gate, environ, current)
         signed_in = self._renewing(
-            request.watch(environ, start_response), current, respect=self._respect_caching
+            self._gate.let_in(environ, start_response, current), current, respect=self._respect_caching
         )
         if self._app_logout_paths and environ.get("PATH_INFO") in self._app_logout_paths:
             return self._site().serve_app_logout(
@@ -251,7 +250,7 @@ class OAuth2Middleware:
         self, environ: WSGIEnvironment, start_response: StartResponse, current: RequestSession | None
     ) -> Iterable[bytes]:
         environ["oauth2_mw.urls"] = self._urls
-        environ["oauth2_mw.request"] = GuardedRequest(self._gate, environ, current)
+        self._gate.let_in_nobody(environ, current)
         given = start_response
         if current is not None and current.invalid:
             expired = self._sessions.cookies.expire_session(current.cookies)
