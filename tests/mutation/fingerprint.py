@@ -11,6 +11,7 @@ import hashlib
 import io
 import tokenize
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from tests.security.core import CORE, PACKAGE
@@ -34,6 +35,7 @@ def of_files(paths: Iterable[Path]) -> str:
     return digest.hexdigest()[:_DIGITS]
 
 
+@cache
 def statements(source: str) -> str:
     """Source text without comments, docstrings and blank lines."""
     lines = source.split("\n")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.mutation.order import covering_tests, read
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +42,8 @@ from pathlib import Path
 
 import pytest
 
+import pytest
+
 from tests.mutation.order import AskedFirst, LineRecorder
 
 recorder = LineRecorder(Path("counted.py").absolute())
@@ -50,6 +54,7 @@ sys.exit(code)
 """
 
 
+@pytest.mark.deep
 def test_the_covering_tests_a_line_are_found_and_those_that_are_named_come_first(tmp_path: Path) -> None:
     for name, text in (("counted.py", MODULE), ("test_counted.py", TESTS), ("pytest.ini", "[pytest]\n")):
         (tmp_path / name).write_text(text)

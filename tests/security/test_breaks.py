@@ -148,12 +148,14 @@ def off(requirement: str, instead: str = "return a") -> list[Break]:
     return [Break(requirement, (Change("oauth2_mw/m.py", "return None if a > 1 else a", instead),))]
 
 
+@pytest.mark.deep
 def test_a_requirement_whose_test_fails_with_the_break_is_proved(prover: Prover) -> None:
     assert prover.prove("held", off("held")) == ["tests/test_m.py::test_held"]
     # Nothing of the break is left.
     assert prover.prove("held", off("held")) == ["tests/test_m.py::test_held"]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("requirement", "instead", "why"),
     [

@@ -15,7 +15,7 @@ from zlib import crc32
 import pytest
 
 #: cases of one test that are run after every change
-FEW = 5
+FEW = 3
 
 #: Under this key a run keeps the requirements that none but ``deep`` tests prove, of the in-process tests it collected.
 DEEP_ALONE = pytest.StashKey[frozenset[str]]()
