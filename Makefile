@@ -44,7 +44,7 @@ help:
 	@echo "make test        check-deep, then the tests against real servers and a browser, test-providers, test-programs and"
 	@echo "                 test-apps; last the requirements of tests/security/requirements.tsv that no test has proved"
 	@echo "make test-providers sign-in, refresh and logout at providers that others wrote; docs/providers.rst says which"
-	@echo "make test-programs calendars, hg, git, pip and curl at servers behind the middleware, with personal tokens"
+	@echo "make test-programs calendars, WebDAV, hg, git, pip and curl at servers behind the middleware, with personal tokens"
 	@echo "make test-apps   two people at one browser, in front of real applications that trust a session of their own"
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
 	@echo "make test-pythons the in-process tests under every Python from 3.11 to 3.14 that is found; where they passed is"

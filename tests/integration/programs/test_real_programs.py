@@ -1,22 +1,26 @@
 """Real programs against real servers behind the middleware: what each says without a token, and that it works with one.
 
 CalDAV with Radicale and PyPI's ``caldav``, ``hg`` with hgweb, ``git`` with dulwich's server, ``pip`` with pypiserver,
-and ``curl``. The servers and the programs in Python live in an environment of their own, `.venv-programs`.
+WsgiDAV with Debian's ``cadaver`` and ``litmus``, and ``curl``. The servers and the programs in Python live in an
+environment of their own, `.venv-programs`.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.browser.jar import Browser
+from tests.support.hosts.debian import find
 from tests.support.hosts.processes import ROOT, Child, child_environment, free_port
 from tests.support.providers.standin import StandIn
 from tests.support.settings.keys import text_key
@@ -34,7 +38,7 @@ issuer = {issuer}
 client_id = {client_id}
 client_secret = {client_secret}
 directory = sqlite:///users.db
-personal_tokens = /dav/ /hg/ /git/ /simple/ /packages/
+personal_tokens = /dav/ /hg/ /git/ /files/ /simple/ /packages/
 
 [access]
 rules =
@@ -97,10 +101,16 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             client_secret=provider.client_secret,
         )
         (folder / "oauth2.ini").write_text(ini, encoding="utf-8")
-        command: list[str | Path] = [BIN / "python", PROJECT, folder / "oauth2.ini", folder, str(port)]
-        with Child("programs", command, cwd=folder) as process:
-            process.wait_for_line(r"^ready")
+        with serving(folder, port, folder / "oauth2.ini"):
             yield Servers(origin, folder)
+
+
+@contextmanager
+def serving(folder: Path, port: int, *ini: Path) -> Iterator[None]:
+    """Run the servers, behind the middleware if there is an INI file, until the end of the ``with``."""
+    with Child("programs", [BIN / "python", PROJECT, folder, str(port), *ini], cwd=folder) as process:
+        process.wait_for_line(r"^ready")
+        yield
 
 
 def wheel() -> bytes:
@@ -115,8 +125,13 @@ def wheel() -> bytes:
     return file.getvalue()
 
 
-def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program that can ask nobody for a password."""
+def run(
+    *command: object, cwd: Path, env: Mapping[str, str] | None = None, typed: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a program that can ask nobody for a password.
+
+    :param typed: what it finds on its standard input.
+    """
     quiet = {
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -128,8 +143,8 @@ def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env={**child_environment(), **quiet},
-        stdin=subprocess.DEVNULL,
+        env={**child_environment(), **quiet, **(env or {})},
+        input=typed,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -220,3 +235,55 @@ def test_pip_downloads_a_package(servers: Servers, tmp_path: Path) -> None:
     done = run(*pip, "--no-deps", "--index-url", url, "tiny", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "tiny-1.0-py3-none-any.whl").exists()
+
+
+def cadaver(servers: Servers, *commands: str, cwd: Path) -> str:
+    """Return what ``cadaver`` prints, which finds a token in `.netrc` in *cwd*, or asks for a name and a password."""
+    program = find("cadaver", "usr/bin/cadaver")
+    typed = "".join(f"{command}\n" for command in (f"open {servers.at('/files/')}", *commands))
+    return run(program.executable, cwd=cwd, env=program.env, typed=typed).stdout
+
+
+def test_a_file_client_keeps_files_in_a_folder(servers: Servers, tmp_path: Path) -> None:
+    refused = cadaver(servers, cwd=tmp_path)
+    assert f"Authentication required for {servers.origin} on server" in refused
+    assert "Could not authenticate to server: rejected Basic challenge" in refused
+    (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login jane password {servers.token()}\n")
+    (tmp_path / "a.txt").write_text("a")
+    commands = ["mkcol reports", "put a.txt reports/a.txt", "ls reports", "get reports/a.txt b.txt"]
+    done = cadaver(servers, *commands, "delete reports/a.txt", "ls reports", "rmcol reports", cwd=tmp_path)
+    assert done.count("succeeded") == len(commands) + 2, done
+    assert "a.txt    " in done
+    assert "collection is empty" in done
+    assert (tmp_path / "b.txt").read_text() == "a"
+
+
+def test_a_reading_token_lists_files_and_makes_no_folder(servers: Servers, tmp_path: Path) -> None:
+    token = servers.token(read_only="1")
+    (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login jane password {token}\n")
+    done = cadaver(servers, "mkcol reports", "ls", cwd=tmp_path)
+    assert "Creating `reports': failed:\n403 Forbidden" in done
+    assert "Listing collection `/files/': collection is empty" in done
+
+
+def litmus(origin: str, *credential: str, cwd: Path) -> list[tuple[str, str]]:
+    """Let ``litmus`` try the WebDAV server. Return how many tests of each of its parts have passed; all must."""
+    program = find("litmus", "usr/bin/litmus")
+    usr = program.executable.parents[1]
+    env = {**program.env, "TESTROOT": str(usr / "libexec/litmus"), "HTDOCS": str(usr / "share/litmus/htdocs")}
+    printed = run(
+        program.executable, "--keep-going", f"{origin}/files/", *credential, cwd=cwd, env=env
+    ).stdout
+    passed = re.findall(r"summary for `(\w+)': of \d+ tests run: (\d+) passed, 0 failed", printed)
+    assert sum(int(count) for _, count in passed) == 104, printed
+    return passed
+
+
+def test_a_webdav_server_passes_litmus_with_the_middleware_as_without(
+    servers: Servers, tmp_path: Path
+) -> None:
+    (tmp_path / "packages").mkdir()
+    port = free_port()
+    with serving(tmp_path, port):
+        without = litmus(f"http://127.0.0.1:{port}", cwd=tmp_path)
+    assert litmus(servers.origin, "jane", servers.token(), cwd=tmp_path) == without

@@ -1,8 +1,8 @@
-"""Servers that programs talk to, one application behind our middleware: ``python project.py INI FOLDER PORT``.
+"""Servers that programs talk to, one application behind our middleware: ``python project.py FOLDER PORT [INI]``.
 
-``/dav/`` is Radicale, ``/hg/`` Mercurial's hgweb, ``/git/`` dulwich's server, ``/simple/`` and ``/packages/`` are
-pypiserver. It runs in an environment of its own, `.venv-programs`. Prints "ready" once it listens; ends when its
-standard input is closed.
+``/dav/`` is Radicale, ``/hg/`` Mercurial's hgweb, ``/git/`` dulwich's server, ``/files/`` WsgiDAV, ``/simple/`` and
+``/packages/`` are pypiserver. Without an INI file they stand there without the middleware. It runs in an environment of
+its own, `.venv-programs`. Prints "ready" once it listens; ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dulwich.repo import Repo
 from dulwich.server import DictBackend
 from dulwich.web import make_wsgi_chain
 from mercurial.hgweb import hgweb
+from wsgidav.wsgidav_app import WsgiDAVApp
 
 from oauth2_mw import OAuth2Middleware, Settings
 
@@ -36,6 +37,7 @@ class Applications:
             "dav": _radicale(folder / "dav"),
             "hg": _hgweb(folder / "hg"),
             "git": _git(folder / "git"),
+            "files": _wsgidav(folder / "files"),
         }
         self._rest: WSGIApplication = pypiserver.app(
             roots=[folder / "packages"], authenticate=[], password_file="."
@@ -75,15 +77,31 @@ def _git(folder: Path) -> Any:
     return make_wsgi_chain(DictBackend({"/": Repo.init_bare(folder)}))
 
 
+def _wsgidav(folder: Path) -> Any:
+    folder.mkdir()
+    return WsgiDAVApp(
+        {
+            "mount_path": "/files",
+            "property_manager": True,
+            "provider_mapping": {"/": str(folder)},
+            "http_authenticator": {"trusted_auth_header": "REMOTE_USER"},
+            # The middleware says who may come in.
+            "simple_dc": {"user_mapping": {"*": True}},
+        }
+    )
+
+
 def _end_with_the_tests() -> None:
     sys.stdin.read()
     os._exit(0)
 
 
 if __name__ == "__main__":
-    ini, folder, port = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    folder, port, *ini = Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
     threading.Thread(target=_end_with_the_tests, daemon=True).start()
-    middleware = OAuth2Middleware(Applications(folder), Settings.from_ini(ini))
-    server = waitress.create_server(middleware, host="127.0.0.1", port=port, threads=4)
+    app: WSGIApplication = Applications(folder)
+    if ini:
+        app = OAuth2Middleware(app, Settings.from_ini(ini[0]))
+    server = waitress.create_server(app, host="127.0.0.1", port=port, threads=4)
     print("ready", flush=True)
     server.run()
