@@ -79,6 +79,12 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "provider TEXT NOT NULL, issuer TEXT NOT NULL, subject TEXT NOT NULL, claims TEXT NOT NULL, "
         "seen_at BIGINT NOT NULL, PRIMARY KEY (app, user_id))",
     ),
+    (
+        # owner: a keyed hash of whoever sent the form. data: sealed, and empty once it has been sent.
+        "CREATE TABLE oauth2_mw_kept_forms (app TEXT NOT NULL, owner TEXT NOT NULL, form_id TEXT NOT NULL, "
+        "data TEXT NOT NULL, expires BIGINT NOT NULL, PRIMARY KEY (app, owner, form_id))",
+        "CREATE INDEX oauth2_mw_kept_forms_expires ON oauth2_mw_kept_forms (expires)",
+    ),
 )
 _ROW_ID = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGSERIAL PRIMARY KEY"}
 NEWEST = len(_MIGRATIONS)
@@ -97,6 +103,7 @@ _COLUMNS = {
     "links": "user_key user_id issuer subject | linked_at",
     "personal_tokens": "id app user_id digest name paths | read_only created_at expires used_at",
     "last_sign_ins": "app user_id provider issuer subject claims | seen_at",
+    "kept_forms": "app owner form_id data | expires",
 }
 
 
@@ -115,6 +122,7 @@ class Tables:
     links: TableClause
     personal_tokens: TableClause
     last_sign_ins: TableClause
+    kept_forms: TableClause
 
 
 def tables() -> Tables:

@@ -15,6 +15,7 @@ from oauth2_mw.sql import Database
 from oauth2_mw.sql.purge import PURGE_EVERY
 from oauth2_mw.sql.revocations import RevocationTable
 from tests.support.clock import Clock
+from tests.support.contracts.form_store import FormStoreContract
 from tests.support.contracts.sql_store import SqlStoreContract, make_store, rows, sql
 from tests.support.contracts.store import APP, clock, everything, fails_everywhere, next_of, record, store
 from tests.support.stores.database import Rows
@@ -33,7 +34,7 @@ def url_without_tables(postgres_url: str) -> str:
     return postgres_url
 
 
-class TestOnPostgreSQL(SqlStoreContract):
+class TestOnPostgreSQL(SqlStoreContract, FormStoreContract):
     def take_any_value(self, rows: Rows) -> None:
         for table, columns in (("sessions", "version data summary seen lease"), ("revocations", "kind")):
             for column in columns.split():

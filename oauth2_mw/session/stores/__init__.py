@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from oauth2_mw.errors import ConfigError, Problem
 from oauth2_mw.session.stores.record import Record
@@ -17,9 +17,37 @@ if TYPE_CHECKING:
     from oauth2_mw.settings.grammar import Secret
     from oauth2_mw.sql import Database
 
-__all__ = ["Record", "Store", "open_store"]
+__all__ = ["FormStore", "Record", "Store", "open_store"]
 
 _REDIS = frozenset({"redis", "rediss", "redis+sentinel", "redis+cluster"})
+
+
+class FormStore(Protocol):
+    """The forms that wait for their senders to sign in. As with a :class:`Store`, all its workers share them.
+
+    Who sent one is named by a keyed hash. A form that was taken leaves its id behind until it expires.
+    """
+
+    def keep(
+        self, owner: str, form_id: str, data: str, *, expires: int, most: int
+    ) -> Literal["kept", "taken", "full"]:
+        """Keep a form, unless one of that id is there.
+
+        :param most: the most forms of one owner that wait at a time.
+        :returns: ``kept``, also if it was there already; ``taken`` if it was taken before; or ``full``.
+        """
+
+    def read(self, owner: str, form_id: str) -> str | None:
+        """Return a form; an empty text if it was taken; ``None`` if there is none or it has expired."""
+
+    def take(self, owner: str, form_id: str, *, expires: int) -> str | None:
+        """Take a form. Of any number of callers one gets it, and the others an empty text; ``None`` as with ``read``.
+
+        :param expires: until when its id is remembered.
+        """
+
+    def drop(self, owner: str, form_id: str) -> None:
+        """Forget a form and its id."""
 
 
 class Store(Protocol):
@@ -41,14 +69,21 @@ class Store(Protocol):
     audit line.
     """
 
+    @property
+    def forms(self) -> FormStore:
+        """The forms that are kept beside the sessions."""
+
     def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
         """Write a new record, which can be found by each of *indexes* from the moment it can be read.
 
         :param key: the session's id, of random bits: never added twice.
         """
 
-    def read(self, key: str) -> Record | None:
-        """Return the record, or ``None`` if there is none or it has expired. One round trip."""
+    def read(self, key: str, *, grace: int = 0) -> Record | None:
+        """Return the record, or ``None`` if there is none or it has expired. One round trip.
+
+        :param grace: read one, too, that expired no more seconds ago; at most ``record.EXPIRY_GRACE``.
+        """
 
     def touch(
         self,

@@ -16,6 +16,8 @@ from oauth2_mw.errors import StoreUnavailableError
 #: Characters of :attr:`Record.data` and :attr:`Record.summary`; sealed texts are ASCII, a byte each.
 MAX_DATA = 256 * 1024
 MAX_SUMMARY = 8 * 1024
+#: Characters of a kept form: one of 1 MiB, sealed.
+MAX_FORM = 1440 * 1024
 #: Characters of a key, an index and every other name.
 MAX_NAME = 200
 #: Seconds for which what has expired is kept, because the clock of another host may be behind.

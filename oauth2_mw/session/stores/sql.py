@@ -21,6 +21,7 @@ from oauth2_mw.session.stores.record import (
     namespace,
     read_back,
 )
+from oauth2_mw.session.stores.sql_forms import SqlForms
 from oauth2_mw.sql import Database
 from oauth2_mw.sql.purge import Purge
 from oauth2_mw.sql.revocations import Revocation, RevocationTable
@@ -47,6 +48,7 @@ class SqlStore:
         self._clock = clock
         self._used_names = UsedNames(database, grace=EXPIRY_GRACE)
         self._revocations = RevocationTable(database, grace=EXPIRY_GRACE)
+        self.forms = SqlForms(database, app=self._app, clock=clock)
         self._sessions = sessions = database.tables.sessions
         self._indexes = database.tables.session_indexes
         self._purge = Purge(sessions, sessions.c.app, sessions.c.session_id, grace=EXPIRY_GRACE)
@@ -68,11 +70,11 @@ class SqlStore:
                 connection.execute(sa.insert(self._indexes), names)
             self._remove_expired(connection)
 
-    def read(self, key: str) -> Record | None:
-        """Return the record, or ``None`` if there is none or it has expired."""
+    def read(self, key: str, *, grace: int = 0) -> Record | None:
+        """Return the record, or ``None`` if there is none or it has expired, but for *grace*."""
         check_name(key)
         with self.database.reading() as connection:
-            row = connection.execute(self._read_statement, {"key": key, "now": self._now()}).first()
+            row = connection.execute(self._read_statement, {"key": key, "now": self._now() - grace}).first()
         return read_back(key, *row) if row is not None else None
 
     def touch(

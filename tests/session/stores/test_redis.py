@@ -23,6 +23,7 @@ from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.session.stores.redis.server import POOL_SIZE
 from oauth2_mw.settings.grammar import Secret
 from tests.support.clock import Clock
+from tests.support.contracts.form_store import FormStoreContract
 from tests.support.contracts.store import (
     APP,
     MakeStore,
@@ -55,7 +56,7 @@ def make_store(server: RedisServer, inside: Redis, clock: Clock) -> MakeStore:
     return lambda app: RedisStore(Secret.literal(server.url), app=app, clock=clock)
 
 
-class TestOneServer(StoreContract):
+class TestOneServer(StoreContract, FormStoreContract):
     pass
 
 

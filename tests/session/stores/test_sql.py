@@ -14,6 +14,7 @@ from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
 from tests.support.clock import Clock
+from tests.support.contracts.form_store import FormStoreContract
 from tests.support.contracts.sql_store import SqlStoreContract, make_store, rows, sql
 from tests.support.contracts.store import (
     APP,
@@ -46,7 +47,7 @@ def url_without_tables(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'new.db'}"
 
 
-class TestOnSQLite(SqlStoreContract):
+class TestOnSQLite(SqlStoreContract, FormStoreContract):
     def take_any_value(self, rows: Rows) -> None:
         rows.run("CREATE TABLE other AS SELECT * FROM oauth2_mw_sessions")
         rows.run("DROP TABLE oauth2_mw_sessions")

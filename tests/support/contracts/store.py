@@ -108,6 +108,10 @@ def every_method(store: Store, clock: Clock, name: str = "k") -> dict[str, Calla
         "first_use": lambda: store.first_use(name, expires=now + 60),
         "revoke": lambda: store.revoke(name, moment=now, expires=now + 60),
         "revoked": lambda: store.revoked(name),
+        "forms.keep": lambda: store.forms.keep(name, name, "data", expires=now + 60, most=5),
+        "forms.read": lambda: store.forms.read(name, name),
+        "forms.take": lambda: store.forms.take(name, name, expires=now + 60),
+        "forms.drop": lambda: store.forms.drop(name, name),
     }
     return calls
 

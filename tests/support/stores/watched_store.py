@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from operator import attrgetter
 from typing import Any
 
 from oauth2_mw.errors import StoreUnavailableError
-from oauth2_mw.session.stores import Record, Store
+from oauth2_mw.session.stores import FormStore, Record, Store
 
 
 class WatchedStore:
@@ -29,15 +30,19 @@ class WatchedStore:
         if self.away:
             raise StoreUnavailableError("the store is away")
         self.before.get(name, lambda: None)()
-        answer = getattr(self._inner, name)(*args, **more)
+        answer = attrgetter(name)(self._inner)(*args, **more)
         self.after.get(name, lambda: None)()
         return answer
+
+    @property
+    def forms(self) -> FormStore:
+        return WatchedForms(self)
 
     def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
         self._call("add", key, record, indexes=indexes)
 
-    def read(self, key: str) -> Record | None:
-        return self._call("read", key)
+    def read(self, key: str, **more: Any) -> Record | None:
+        return self._call("read", key, **more)
 
     def touch(self, key: str, **more: Any) -> Record | None:
         return self._call("touch", key, **more)
@@ -67,3 +72,22 @@ class WatchedStore:
         """The calls since the last time."""
         taken, self.calls = self.calls, []
         return taken
+
+
+class WatchedForms:
+    """The forms of a watched store; their calls are named like ``forms.keep``."""
+
+    def __init__(self, store: WatchedStore) -> None:
+        self._store = store
+
+    def keep(self, *form: str, **more: Any) -> Any:
+        return self._store._call("forms.keep", *form, **more)
+
+    def read(self, *form: str) -> str | None:
+        return self._store._call("forms.read", *form)
+
+    def take(self, *form: str, **more: Any) -> str | None:
+        return self._store._call("forms.take", *form, **more)
+
+    def drop(self, *form: str) -> None:
+        self._store._call("forms.drop", *form)

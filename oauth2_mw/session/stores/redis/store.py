@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from typing import Literal
 
@@ -21,6 +22,7 @@ from oauth2_mw.session.stores.record import (
 )
 from oauth2_mw.session.stores.redis import scripts, values
 from oauth2_mw.session.stores.redis.connections import RedisConnections
+from oauth2_mw.session.stores.redis.forms import RedisForms
 from oauth2_mw.session.stores.redis.servers import Call
 from oauth2_mw.settings.grammar import Secret
 
@@ -30,8 +32,8 @@ SCANNED = 1000
 #: An index lists a session for so many times its remaining life, so that few touches have to write to it.
 LISTED_LONGER = 4
 
-#: What a key is for: a session, an index, a used name, a revocation.
-_Kind = Literal["s", "i", "u", "r"]
+#: What a key is for: a session, an index, a used name, a revocation, the forms of one owner.
+_Kind = Literal["s", "i", "u", "r", "f"]
 
 
 class RedisStore:
@@ -66,6 +68,7 @@ class RedisStore:
         self._connections = RedisConnections(url)
         self._clock = clock
         self._namespace = namespace(app)
+        self.forms = RedisForms(partial(self._run, "f"), now=self._now)
 
     def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
         """Write a new record; its indexes first."""
@@ -80,10 +83,10 @@ class RedisStore:
         arguments = (*_fields(record), " ".join(names), listed_until, self._ttl(record.expires, now))
         values.require_done(self._run("s", key, scripts.ADD, *arguments, durable=True))
 
-    def read(self, key: str) -> Record | None:
-        """Return the record, or ``None`` if there is none or it has expired, in one round trip."""
+    def read(self, key: str, *, grace: int = 0) -> Record | None:
+        """Return the record, or ``None`` if there is none or it has expired, but for *grace*, in one round trip."""
         record, _ = values.session(key, self._run("s", check_name(key), scripts.READ))
-        return record if record is not None and record.expires > self._now() else None
+        return record if record is not None and record.expires > self._now() - grace else None
 
     def touch(
         self,
