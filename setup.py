@@ -64,6 +64,8 @@ ENTRY_POINTS = {
         "main = oauth2_mw.paste:filter_factory",
         "oauth2_mw = oauth2_mw.paste:filter_factory",
     ],
+    # Under the module's own name, so that -p oauth2_mw.testing.plugin beside it loads it once.
+    "pytest11": ["oauth2_mw.testing.plugin = oauth2_mw.testing.plugin"],
 }
 
 setup(

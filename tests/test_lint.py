@@ -385,8 +385,11 @@ def test_one_module_decides_where_a_browser_may_be_sent() -> None:
 
 @pytest.mark.requirement("N2.1.16", "W5", "3d.17")
 def test_nothing_dangerous_is_written_anywhere() -> None:
-    # A warning about names in [environ] that begin so, and the URL of a request that goes to a provider.
+    # A warning about names in [environ] that begin so, the URL of a request that goes to a provider, and what a test
+    # client must say of itself.
     allowed = {
+        "testing/flow.py": "'wsgi.url_scheme'",
+        "testing/provider.py": "request.url",
         "settings/warnings.py": "'HTTP_X_FORWARDED_'",
         "provider/http/http_client.py": "request.url",
         "web/http/peers.py": "'HTTP_X_FORWARDED_FOR'",

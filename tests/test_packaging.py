@@ -25,6 +25,7 @@ EXTRAS = {
     "sql": ("sql/", "identity/", "session/stores/sql.py"),
     "redis": ("session/stores/redis/",),
     "jmespath": ("settings/jmes_path.py",),
+    "test-core": ("testing/plugin.py",),
 }
 
 
