@@ -37,15 +37,12 @@ CORE = {
     "provider/tokens/claim_checks": (
         "tests/provider/tokens/test_id_token.py",
         "tests/provider/tokens/test_logout_token.py",
-        "tests/security/test_tenants.py",
+        "tests/provider/tokens/test_validator.py",
     ),
     "provider/tokens/id_token": ("tests/provider/tokens/test_id_token.py", "tests/provider/test_refresh.py"),
     "provider/tokens/logout_token": ("tests/provider/tokens/test_logout_token.py",),
     "provider/tokens/userinfo": ("tests/provider/tokens/test_userinfo.py",),
-    "provider/tokens/validator": (
-        "tests/provider/tokens/test_validator.py",
-        "tests/security/test_tenants.py",
-    ),
+    "provider/tokens/validator": ("tests/provider/tokens/test_validator.py",),
     "identity/environ": ("tests/identity/test_environ.py",),
     "boundary": ("tests/test_boundary.py", "tests/access/test_rules.py"),
     "settings/attribute_path": ("tests/settings/test_attribute_path.py", "tests/settings/test_grammar.py"),
