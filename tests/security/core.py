@@ -96,9 +96,9 @@ CORE = {
         "tests/security/test_tenants.py",
         "tests/security/test_borrowed_names.py",
     ),
-    "provider/claim_sources": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
-    "provider/wanted_claims": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
-    "provider/dialects/dialect": ("tests/provider/test_client.py", "tests/provider/test_refresh.py"),
+    "provider/claim_sources": ("tests/provider/test_claim_sources.py",),
+    "provider/wanted_claims": ("tests/provider/test_wanted_claims.py",),
+    "provider/dialects/dialect": ("tests/provider/dialects/test_dialect.py", "tests/provider/test_client.py"),
     **{
         f"provider/dialects/{name}": ("tests/provider/dialects/test_dialects.py",)
         for name in ("vocabulary", "dingtalk", "feishu", "wechat", "wecom")

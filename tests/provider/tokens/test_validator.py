@@ -142,6 +142,13 @@ def test_a_key_signs_for_no_other_tenant(named: object) -> None:
     assert refusal_of_tenants(RSA.sign(of_tenant(ONE)), RSA.jwk(issuer=named)) == "token_key"
 
 
+@pytest.mark.requirement("R-entra")
+def test_the_tenant_of_a_token_is_that_of_its_claims_and_not_the_first_or_that_of_its_header() -> None:
+    key = RSA.jwk(issuer=issuer_of(ONE))
+    assert refusal_of_tenants(RSA.sign(of_tenant(TWO)), key) == "token_key"
+    assert refusal_of_tenants(RSA.sign(of_tenant(TWO), iss=issuer_of(ONE)), key) == "token_key"
+
+
 @pytest.mark.parametrize("tenant", [ONE, TWO])
 def test_of_one_key_that_is_published_for_each_tenant_that_of_the_token_counts(tenant: str) -> None:
     """Whichever comes first: the other is passed over, and not the end of the search."""
