@@ -20,7 +20,9 @@ from oauth2_mw.provider.claim_sources import (
 )
 
 ADDRESSES = st.sampled_from(["jane@corp.example", "ceo@corp.example", "", None])
-VERDICTS = st.sampled_from([True, False, None, "true", "false", "", "1", "0", 1, 0, 2, []])
+VERDICTS: st.SearchStrategy[Any] = st.sampled_from(
+    [True, False, None, "true", "false", "", "1", "0", 1, 0, 2, []]
+)
 SOURCES = st.fixed_dictionaries(
     {}, optional={"email": ADDRESSES, "email_verified": VERDICTS, "sub": ADDRESSES}
 )

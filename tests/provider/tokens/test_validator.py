@@ -122,7 +122,8 @@ def test_iss_and_tid_must_name_one_tenant_that_is_let_in(changes: dict[str, Any]
 
 def test_one_tenant_of_a_template_is_judged_like_many() -> None:
     settings = {"tenants": (ONE,)}
-    assert validator_of_tenants(RSA.jwk(), **settings).verify(RSA.sign(of_tenant(ONE)), KIND)
+    token = RSA.sign(of_tenant(ONE))
+    assert validator_of_tenants(RSA.jwk(), **settings).verify(token, KIND).claims == of_tenant(ONE)
     assert refusal_of_tenants(RSA.sign(of_tenant(TWO)), **settings) == "token_issuer"
     assert refusal_of_tenants(RSA.sign(of_tenant(ONE) | {"tid": TWO}), **settings) == "token_issuer"
 
@@ -131,7 +132,8 @@ def test_one_tenant_of_a_template_is_judged_like_many() -> None:
 @pytest.mark.parametrize("named", [None, TEMPLATE, issuer_of(ONE)])
 def test_a_key_signs_for_the_tenants_that_it_names_or_for_all(named: str | None) -> None:
     key = RSA.jwk() if named is None else RSA.jwk(issuer=named)
-    assert validator_of_tenants(key).verify(RSA.sign(of_tenant(ONE)), KIND)
+    verified = validator_of_tenants(key).verify(RSA.sign(of_tenant(ONE)), KIND)
+    assert verified.claims == of_tenant(ONE)
 
 
 @pytest.mark.requirement("R-entra")
@@ -153,7 +155,8 @@ def test_the_tenant_of_a_token_is_that_of_its_claims_and_not_the_first_or_that_o
 def test_of_one_key_that_is_published_for_each_tenant_that_of_the_token_counts(tenant: str) -> None:
     """Whichever comes first: the other is passed over, and not the end of the search."""
     keys = [RSA.jwk(issuer=issuer_of(each)) for each in (ONE, TWO)]
-    assert validator_of_tenants(*keys).verify(RSA.sign(of_tenant(tenant)), KIND)
+    verified = validator_of_tenants(*keys).verify(RSA.sign(of_tenant(tenant)), KIND)
+    assert verified.claims == of_tenant(tenant)
 
 
 def test_a_key_of_another_tenant_is_named_in_the_refusal() -> None:
