@@ -73,19 +73,20 @@ class Cookies:
     def _read_one(self, header: str) -> RequestCookies | None:
         """Read the usual header, which has one cookie of ours, without taking the others apart."""
         name = self.session
+        if header.count(name) != 1:
+            return None
         start = header.find(name)
-        if (
-            start < 0
-            or not header.startswith("=", start + len(name))
-            or not (start == 0 or header.startswith("; ", start - 2))
-            or header.find(name, start + 1) >= 0
+        if not header.startswith("=", start + len(name)) or not (
+            start == 0 or header.startswith("; ", start - 2)
         ):
             return None
         end = header.find("; ", start)
-        value = header[start + len(name) + 1 : end if end >= 0 else None]
+        if end < 0:
+            end = len(header)
+        value = header[start + len(name) + 1 : end]
         if ";" in value:
             return None
-        before, after = header[: max(start - 2, 0)], header[end + 2 :] if end >= 0 else ""
+        before, after = header[: max(start - 2, 0)], header[end + 2 :]
         other_header = f"{before}; {after}" if before and after else before or after
         return RequestCookies({name: [value.strip(" \t").strip('"')]}, other_header or None)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oauth2_mw.session.cookies import CHUNK_BYTES, MAX_CHUNKS, Cookies, RequestCookies
+from oauth2_mw.settings.app_cookies import AppCookie
 
 SECURE = Cookies("oauth2_mw", secure=True)
 PLAIN = Cookies("sso", secure=False)
@@ -44,6 +47,11 @@ def test_only_an_attempts_own_names_are_ours(end: str) -> None:
     header = f"{SECURE.attempt_prefix}{end}=A"
     assert SECURE.read(header).own == {}
     assert SECURE.read(header).other_header == header
+
+
+def test_what_was_read_is_never_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        SECURE.read("x=1").other_header = None  # type: ignore[misc]  # frozen
 
 
 def test_no_repr_shows_a_cookie() -> None:
@@ -170,3 +178,67 @@ def test_the_quick_way_to_read_a_header_reads_the_same(
     if quick is not None:
         assert (quick.own, quick.other_header) == (slow.own, slow.other_header)
     assert (quick is not None) == (not any("oauth2_mw" in pair for pair in [*before, *after]))
+
+
+@given(st.text('so=; .x1"', max_size=24))
+@example("xx=; y")
+@example("sso=a; x=sso")
+@example("sso=;sso.1=a")
+def test_whatever_stands_around_our_name_the_quick_way_reads_the_same(header: str) -> None:
+    quick, slow = PLAIN._read_one(header), PLAIN._read_any(header)
+    if quick is not None:
+        assert quick.own == slow.own
+        assert PLAIN.read(quick.other_header or "").own == {}
+
+
+# The application's own cookies
+
+HOST_ONLY = AppCookie("session", path=None, domain=None)
+ELSEWHERE = AppCookie("trac_auth", path="/trac", domain="corp.example")
+EXPIRED = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+def test_a_cookie_of_the_application_is_deleted_at_the_root_and_at_the_mount() -> None:
+    cookies = Cookies("sso", secure=False, app_cookies=[HOST_ONLY], mount="/app")
+    assert cookies.expire_app_cookies()[:2] == [
+        f"session=; Path=/; {EXPIRED}",
+        f"session=; Path=/app; {EXPIRED}",
+    ]
+    without_mount = Cookies("sso", secure=False, app_cookies=[HOST_ONLY])
+    assert without_mount.expire_app_cookies()[:-1] == [f"session=; Path=/; {EXPIRED}"]
+
+
+def test_a_cookie_of_the_application_is_deleted_where_it_was_set() -> None:
+    cookies = Cookies("sso", secure=True, app_cookies=[ELSEWHERE], mount="/app")
+    assert cookies.expire_app_cookies()[:-1] == [
+        f"trac_auth=; Path=/trac; Domain=corp.example; Secure; {EXPIRED}"
+    ]
+
+
+def test_with_a_cookie_of_the_application_goes_what_says_whose_it_is() -> None:
+    cookies = Cookies("sso", secure=True, app_cookies=[HOST_ONLY, ELSEWHERE])
+    for cookie in (HOST_ONLY, ELSEWHERE):
+        owner = cookies.owner_name(cookie)
+        assert cookies.set_owner(cookie, "text").startswith(f"{owner}=text; Path=/; HttpOnly")
+        assert cookies.expire_app_cookies([cookie])[-1] == cookies.expire(owner)
+        assert cookies.expire(owner) in cookies.expire_app_cookies()
+    assert cookies.expire_app_cookies([]) == []
+
+
+def test_what_says_whose_a_cookie_is_has_a_name_of_its_own_for_each() -> None:
+    cookies = [
+        AppCookie(name, path=path, domain=domain)
+        for name in ("session", "other")
+        for path in (None, "/", "/app")
+        for domain in (None, "corp.example")
+    ]
+    names = {SECURE.owner_name(cookie) for cookie in cookies}
+    assert len(names) == len(cookies)
+    assert all(name.startswith("__Host-oauth2_mw-o-") for name in names)
+
+
+def test_a_logout_deletes_the_session_its_attempts_and_the_application_s_cookies() -> None:
+    cookies = Cookies("sso", secure=False, app_cookies=[HOST_ONLY])
+    request = cookies.read("sso=S; sso.1=T; sso-a-a=A; sso-a-b=B; session=x")
+    deleted = {value.partition("=")[0] for value in cookies.expire_all(request)}
+    assert deleted == {"sso", "sso.1", "sso-a-a", "sso-a-b", "session", cookies.owner_name(HOST_ONLY)}
