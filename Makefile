@@ -1,6 +1,6 @@
 # `make demo` and `make test` are the two commands a newcomer needs. Neither needs root; everything is
-# installed inside this folder (.venv, .venv-providers, .venv-programs, tests/integration/node/node_modules;
-# build/debian, which apt-get fetches).
+# installed inside this folder (.venv and others named after it, tests/integration/node/node_modules; build/debian,
+# which apt-get fetches).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -27,13 +27,16 @@ PROGRAMS := tests/integration/programs_project
 # So does what applications need that are served behind the middleware.
 VENV_APPS := .venv-apps
 APPS := tests/integration/applications
+# WSGI servers, which import the package and are run as the documentation says.
+VENV_SERVERS := .venv-servers
+SERVERS := tests/integration/servers
 # pytest rewrites every assertion, which takes seconds: what it made is kept for the next run, whatever the shell says.
 export PYTHONDONTWRITEBYTECODE =
 # As many processes as the machine has processors; one that has nothing left to do takes tests over from another.
 IN_PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install lint check check-deep integration test-providers test-programs test-apps requirements test test-lowest test-pythons demo bench fuzz mutation proofs docs clean
+.PHONY: help install lint check check-deep integration test-providers test-programs test-apps test-servers requirements test test-lowest test-pythons demo bench fuzz mutation proofs docs clean
 
 help:
 	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
@@ -41,11 +44,13 @@ help:
 	@echo "                 test with a few of its values"
 	@echo "make check-deep  the same with all values, properties at full budget, and coverage: a floor for the package, all"
 	@echo "                 of the security core"
-	@echo "make test        check-deep, then the tests against real servers and a browser, test-providers, test-programs and"
-	@echo "                 test-apps; last the requirements of tests/security/requirements.tsv that no test has proved"
+	@echo "make test        check-deep, then the tests against real servers and a browser, test-providers, test-programs,"
+	@echo "                 test-apps and test-servers; last the requirements of tests/security/requirements.tsv that no test"
+	@echo "                 has proved"
 	@echo "make test-providers sign-in, refresh and logout at providers that others wrote; docs/providers.rst says which"
 	@echo "make test-programs calendars, WebDAV, hg, git, pip and curl at servers behind the middleware, with personal tokens"
 	@echo "make test-apps   two people at one browser, in front of real applications that trust a session of their own"
+	@echo "make test-servers every server of docs/deployment.rst, configured as it says: what works, and nobody gets round"
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
 	@echo "make test-pythons the in-process tests under every Python from 3.11 to 3.14 that is found; where they passed is"
 	@echo "                 written into tests/support/pythons.tsv"
@@ -82,6 +87,11 @@ $(VENV_APPS)/.installed: $(APPS)/requirements.txt setup.py
 	$(VENV_APPS)/bin/$(PIP_INSTALL) --requirement $< --editable .
 	@touch $@
 
+$(VENV_SERVERS)/.installed: $(SERVERS)/requirements.txt setup.py
+	@test -x $(VENV_SERVERS)/bin/python || $(PYTHON) -m venv $(VENV_SERVERS)
+	$(VENV_SERVERS)/bin/$(PIP_INSTALL) --requirement $< --editable .
+	@touch $@
+
 $(VENV_PROGRAMS)/.installed: setup.py $(PROGRAMS)/requirements.txt
 	@test -x $(VENV_PROGRAMS)/bin/python || $(PYTHON) -m venv $(VENV_PROGRAMS)
 	$(VENV_PROGRAMS)/bin/$(PIP_INSTALL) --editable '.[sql]' --requirement $(PROGRAMS)/requirements.txt
@@ -109,7 +119,7 @@ check-deep: lint docs
 	@$(VENV)/bin/python -m tests.security.core
 
 integration: $(VENV)/.installed $(NODE)/node_modules/.installed
-	$(VENV)/bin/pytest -q -m integration --ignore=tests/integration/providers --ignore=tests/integration/programs --ignore=$(APPS) $(PYTEST_ARGS)
+	$(VENV)/bin/pytest -q -m integration --ignore=tests/integration/providers --ignore=tests/integration/programs --ignore=$(APPS) --ignore=$(SERVERS) $(PYTEST_ARGS)
 
 test-providers: $(VENV)/.installed $(VENV_PROVIDERS)/.installed $(NODE)/node_modules/.installed
 	$(VENV)/bin/pytest -q tests/integration/providers $(PYTEST_ARGS)
@@ -120,12 +130,15 @@ test-programs: $(VENV)/.installed $(VENV_PROGRAMS)/.installed
 test-apps: $(VENV)/.installed $(VENV_APPS)/.installed $(NODE)/node_modules/.installed
 	$(VENV)/bin/pytest -q $(APPS) $(PYTEST_ARGS)
 
+test-servers: $(VENV)/.installed $(VENV_SERVERS)/.installed
+	$(VENV)/bin/pytest -q $(SERVERS) $(PYTEST_ARGS)
+
 # After all kinds of tests: what counts is what passed in them.
 requirements: $(VENV)/.installed
 	@$(VENV)/bin/python -m tests.security.requirements
 
 test:
-	@for target in check-deep integration test-providers test-programs test-apps requirements; do \
+	@for target in check-deep integration test-providers test-programs test-apps test-servers requirements; do \
 	    SECONDS=0; $(MAKE) --no-print-directory $$target; echo "make $$target: $$SECONDS seconds"; \
 	done
 

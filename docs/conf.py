@@ -25,6 +25,7 @@ from oauth2_mw.settings.proxy_headers import ANNOUNCERS
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 RECORDINGS = TESTS / "presets"
 COUNTERPARTS = TESTS / "integration" / "providers" / "counterparts.tsv"
+SERVERS = TESTS / "integration" / "servers" / "servers.tsv"
 
 project = "oauth2_mw"
 html_theme = "alabaster"
@@ -110,6 +111,19 @@ class CounterpartTable(SphinxDirective):
         return [table(self._HEADER, rows)]
 
 
+class ServerTable(SphinxDirective):
+    """``.. server-table::``: what works with the servers of ``make test-servers``."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(SERVERS))
+        with SERVERS.open(encoding="utf-8", newline="") as file:
+            (_, title, *checks), *rows = csv.reader(file, dialect="excel-tab")
+        # None would be in the table where one of these did not hold.
+        header = [title, "sign-in", *checks, "headers", "paths"]
+        written = [[server, "yes", *works, "yes", "yes"] for _, server, *works in rows]
+        return [table(header, [[nodes.Text(cell) for cell in row] for row in written])]
+
+
 def preset_name(name: str) -> nodes.Node:
     """Return the name of a preset, which is a link to what the page says of it if it is built in."""
     literal = nodes.literal("", name)
@@ -117,7 +131,7 @@ def preset_name(name: str) -> nodes.Node:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[nodes.Node]]) -> nodes.table:
-    """Return a table of the page of providers."""
+    """Return a table of what works with what."""
     group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in header), cols=len(header))
     head = table_row([nodes.Text(each) for each in header])
     group += [nodes.thead("", head), nodes.tbody("", *map(table_row, rows))]
@@ -222,6 +236,7 @@ def setup(app: Sphinx) -> None:
     app.add_directive("presets", Presets)
     app.add_directive("provider-table", ProviderTable)
     app.add_directive("counterpart-table", CounterpartTable)
+    app.add_directive("server-table", ServerTable)
     app.add_directive("built-in-icons", BuiltInIcons)
     app.add_directive("audit-events", AuditEvents)
     app.add_directive("proxy-headers", ProxyHeaders)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import csv
 import html
 import logging
 import re
@@ -24,6 +25,7 @@ from tests.support.source import trees
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+SERVERS = ROOT / "tests" / "integration" / "servers" / "servers.tsv"
 PAGES = (*sorted(DOCS.glob("*.rst")), ROOT / "README.rst")
 
 
@@ -101,6 +103,13 @@ def test_the_table_of_running_providers_says_what_their_tests_expect(built: Path
         assert f" {works.title} {Path(works.preset).name} {answers} " in text
 
 
+@pytest.mark.deep
+def test_the_table_of_servers_says_what_their_tests_expect(built: Path) -> None:
+    text = text_of(built / "deployment.html")
+    for _, server, *works in csv.reader(SERVERS.read_text().splitlines()[1:], dialect="excel-tab"):
+        assert f" {server} yes {' '.join(works)} yes yes " in text
+
+
 @pytest.mark.parametrize("name", ["README.rst", "CHANGES.rst"])
 def test_a_file_that_package_indexes_show_renders_without_a_warning(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -142,7 +151,7 @@ def test_every_setting_in_an_example_can_be_used_as_it_stands(tmp_path: Path) ->
 def test_no_page_assigns_to_a_setting_that_does_not_exist() -> None:
     known = {*GLOBAL, *PROVIDER, *ACCESS}
     # Keys of servers and applications.
-    others = re.compile(r"[A-Z_]+|.*-.*|auth|config|mount|type|use")
+    others = re.compile(r"[A-Z_]+|.*-.*|auth|config|mount|socket|type|use")
     for page in PAGES:
         for key in re.findall(r"``([A-Za-z_-]+) = [^`]*``", page.read_text(encoding="utf-8")):
             assert key in known or others.fullmatch(key), (page.name, key)
