@@ -43,6 +43,7 @@ TEST_CORE = [
 ]
 TEST = [
     *TEST_CORE,
+    "gevent>=24.10.1",
     "import-linter>=2.16",
     "mypy>=1.13",
     "pgserver>=0.1.4",

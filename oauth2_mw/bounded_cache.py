@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from math import inf
 from typing import Generic, TypeVar
+
+from oauth2_mw.process_local import ProcessLock
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -36,7 +37,7 @@ class BoundedCache(Generic[K, V]):
         self._is_expired = is_expired
         self._entries: dict[K, V] = {}
         self._cost = 0
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         #: Return the value of a key, or ``None``. The dictionary's own method, so that a hit costs nothing more.
         self.get = self._entries.get
 

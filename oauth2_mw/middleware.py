@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from functools import partial
@@ -26,6 +25,7 @@ from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION, Scrubber
 from oauth2_mw.identity.hooks import Hooks, load_hooks
 from oauth2_mw.identity.person import person_of
 from oauth2_mw.observe import quiet_libraries
+from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.provider.jose.assertion_key import assertion_key_problems
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookie_cache import RequestSession
@@ -106,7 +106,7 @@ class OAuth2Middleware:
         self._mount = settings.mount
         self._hide_cookies = settings.hide_cookies
         self._respect_caching = settings.shared_caches == "respect"
-        self._building = threading.Lock()
+        self._building = ProcessLock()
         #: the process that built the site, and the site
         self._built: tuple[int, Site] | None = None
         if settings.preload:

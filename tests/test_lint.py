@@ -49,6 +49,31 @@ _CHANGING = frozenset(
     }
 )
 
+#: What a process must have made itself, and the constructors that may run in its parent.
+_OF_A_PROCESS = frozenset(
+    {
+        "Lock",
+        "RLock",
+        "Event",
+        "Condition",
+        "Semaphore",
+        "BoundedSemaphore",
+        "Barrier",
+        "Thread",
+        "Timer",
+        "local",
+        "allocate_lock",
+        "Queue",
+        "LifoQueue",
+        "PriorityQueue",
+        "SimpleQueue",
+        "ThreadPoolExecutor",
+        "ProcessPoolExecutor",
+    }
+)
+_THEIR_MODULES = frozenset({"threading", "_thread", "queue", "multiprocessing", "concurrent.futures"})
+_CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__", "__init_subclass__", "__set_name__"})
+
 #: Columns that the formatter keeps code to; prose in a literal may go on to the limit of E501.
 _WIDTH = 110
 #: A piece of an implicit concatenation that has a line of its own.
@@ -214,6 +239,36 @@ def _is_constant(target: ast.expr) -> bool:
     return isinstance(target, ast.Name) and (target.id.isupper() or target.id == "__all__")
 
 
+def made_too_early(tree: ast.Module) -> Iterator[ast.AST]:
+    """Locks, threads and pools that a module, a class or a constructor makes, or holds on to the maker of."""
+    for statement in tree.body:
+        yield from _made_early(statement)
+
+
+def _made_early(node: ast.AST) -> Iterator[ast.AST]:
+    match node:
+        case ast.ImportFrom(module=str(module), names=names) if module in _THEIR_MODULES:
+            # The name would keep what it meant in the parent.
+            if any(alias.name in _OF_A_PROCESS for alias in names):
+                yield node
+        case ast.Attribute(attr=name) if name in _OF_A_PROCESS:
+            yield node
+        case ast.Lambda(args=arguments):
+            yield from _made_early(arguments)
+        case ast.FunctionDef(name=name, args=arguments, body=body, decorator_list=decorators):
+            for part in (arguments, *decorators, *(body if name in _CONSTRUCTORS else ())):
+                yield from _made_early(part)
+        case ast.arguments(defaults=defaults, kw_defaults=others):
+            for default in (*defaults, *filter(None, others)):
+                yield from _made_early(default)
+        case ast.AnnAssign(value=value):
+            if value is not None:
+                yield from _made_early(value)
+        case _:
+            for child in ast.iter_child_nodes(node):
+                yield from _made_early(child)
+
+
 def packed_tuples(tree: ast.Module) -> Iterator[ast.AST]:
     """Literals that are unpacked into another, which keeps the formatter from giving each element a line."""
     for node in ast.walk(tree):
@@ -299,6 +354,22 @@ def found(rule: Rule, *, but: frozenset[str] = frozenset()) -> list[str]:
         (dangerous_words, "environ['wsgi.url_scheme']"),
         (packed_tuples, "NAMES = (*('a', 'b'), *('c', 'd'))"),
         (packed_tuples, "NAMES = {*['a', 'b']}"),
+        (made_too_early, "lock = threading.Lock()"),
+        (made_too_early, "from threading import Lock"),
+        (made_too_early, "from concurrent.futures import ThreadPoolExecutor"),
+        (made_too_early, "class A:\n    lock = threading.RLock()"),
+        (made_too_early, "class A:\n    def __init__(self):\n        self.lock = threading.Lock()"),
+        (
+            made_too_early,
+            "class A:\n    def __init__(self):\n        self.lock = ProcessLocal(threading.Lock)",
+        ),
+        (made_too_early, "class A:\n    def __post_init__(self):\n        self.done = threading.Event()"),
+        (
+            made_too_early,
+            "class A:\n    def __init__(self):\n        if x:\n            self.t = threading.Timer(1, f)",
+        ),
+        (made_too_early, "class A:\n    lock: object = field(default_factory=threading.Lock)"),
+        (made_too_early, "class A:\n    def f(self, lock=threading.Lock()):\n        pass"),
         (shared_state, "cache = {}"),
         (shared_state, "seen: set[str] = set()"),
         (shared_state, "lines = []"),
@@ -322,6 +393,13 @@ def test_a_rule_finds_what_it_is_about(rule: Rule, code: str) -> None:
         (dangerous_words, "session.get(url, verify=bundle)"),
         (dangerous_words, "response.url"),
         (packed_tuples, "NAMES = (*FIRST, *map(str, second), 'c')"),
+        (made_too_early, "import threading\nfrom threading import current_thread"),
+        (made_too_early, "class A:\n    def __init__(self):\n        self.x: threading.Timer | None = None"),
+        (
+            made_too_early,
+            "class A:\n    def __init__(self):\n        self.x = ProcessLocal(lambda: threading.Lock())",
+        ),
+        (made_too_early, "class A:\n    def start(self):\n        self.done = threading.Event()"),
         (shared_state, "NAMES = {'a': 1}\n__all__ = ['x']\ndef f():\n    names = []\n    names.append(1)"),
     ],
 )
@@ -415,6 +493,10 @@ def test_prose_in_literals_fills_its_lines() -> None:
         for number in early_breaks(path.read_text(encoding="utf-8"))
     ]
     assert hits == []
+
+
+def test_no_constructor_makes_what_belongs_to_a_process() -> None:
+    assert found(made_too_early) == []
 
 
 def test_no_module_holds_state() -> None:

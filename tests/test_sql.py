@@ -19,7 +19,6 @@ from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, address, schema
-from oauth2_mw.sql.database import _Process
 from tests.support.hosts.processes import ROOT, child_environment
 from tests.support.settings.keys import text_key
 from tests.support.settings.people import ISSUER, NOW, attributes, provider
@@ -408,7 +407,7 @@ def test_requests_that_waited_for_one_failing_attempt_do_not_make_their_own(
             pass
         details.append(caught.value.detail)
 
-    process = db._processes.setdefault(os.getpid(), _Process())
+    process = db._process.get()
     monkeypatch.setattr(process, "lock", lock)
     monkeypatch.setattr(db, "_open", unreachable)
     threads = [threading.Thread(target=use) for _ in range(10)]

@@ -7,9 +7,8 @@ sign-ins alone that were under way when it came; what came before a sign-in does
 
 from __future__ import annotations
 
-import threading
-
 from oauth2_mw.encoding import pair_hash
+from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.stores import Store
 
@@ -26,7 +25,7 @@ class FrameLogouts:
     def __init__(self, clocks: Clocks) -> None:
         self._wall = clocks.wall
         self._monotonic = clocks.monotonic
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._left = float(AT_ONCE)
         self._counted_at = self._monotonic()
 

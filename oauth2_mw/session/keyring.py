@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import logging
-import threading
 from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from oauth2_mw.audit import audit
 from oauth2_mw.encoding import base64url
+from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
 
@@ -107,7 +107,7 @@ class Keyring:
         self._sync = sync
         self._wall = clocks.wall
         self._monotonic = clocks.monotonic
-        self._reading = threading.Lock()
+        self._reading = ProcessLock()
         self._text = source.value()
         self._ring = self._parse(self._text)
         #: grows with every change of the keys; what was opened with an earlier ring must be opened again

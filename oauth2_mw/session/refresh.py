@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from oauth2_mw.audit import audit
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
@@ -72,7 +73,7 @@ class Refresher:
         self._sessions = sessions
         self._tokens = tokens
         self._monotonic = sessions.clocks.monotonic
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         #: refresh key -> set when the leader of this worker is done
         self._in_progress: dict[str, threading.Event] = {}
         #: refresh key -> recent result

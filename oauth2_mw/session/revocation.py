@@ -10,11 +10,11 @@ it last read the store, and the users whom the directory has disabled.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.stores.record import EXPIRY_GRACE
 
@@ -70,7 +70,7 @@ class Revocations:
         self._sync = sync
         self._wall = clocks.wall
         self._monotonic = clocks.monotonic
-        self._refreshing = threading.Lock()
+        self._refreshing = ProcessLock()
         #: session id -> monotonic time until which it is remembered
         self._revoked: dict[str, float] = {}
         #: user id -> (up to when the revoked sessions were issued, monotonic time until which it is remembered)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -15,6 +13,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
+from oauth2_mw.process_local import ProcessLocal, ProcessLock
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import address, schema
 from oauth2_mw.sql import engine as engines
@@ -29,7 +28,7 @@ class _Process:
     __slots__ = ("engine", "failure", "failures", "file", "lock", "text", "verified")
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = ProcessLock()
         #: the URL of the engine
         self.text: str | None = None
         self.engine: Engine | None = None
@@ -69,7 +68,7 @@ class Database:
     def __init__(self, url: Secret, *, setting: str = "directory") -> None:
         self._url = url
         self._setting = setting
-        self._processes: dict[int, _Process] = {}
+        self._process = ProcessLocal(_Process)
         try:
             self._kind = address.parse(url.value()).get_backend_name()
         except OSError as error:
@@ -147,7 +146,7 @@ class Database:
                     yield connection
         # Some drivers raise Python's own error for a text that is not in the database's encoding.
         except (SQLAlchemyError, UnicodeDecodeError) as error:
-            process = self._process()
+            process = self._process.get()
             if process.engine is engine and engines.may_have_changed(error):
                 process.verified = False
             raise StoreUnavailableError(self._explain(engine.url, error)) from None
@@ -157,7 +156,7 @@ class Database:
             text = self._url.value()
         except OSError as error:
             raise StoreUnavailableError(f"setting {self._setting}: the URL cannot be read: {error}") from None
-        process = self._process()
+        process = self._process.get()
         engine = process.usable_engine(text)
         if engine is not None:
             return engine
@@ -182,12 +181,6 @@ class Database:
             process.engine, process.text, process.file = engine, text, engines.file_of(engine.url)
             process.verified = True
             return engine
-
-    def _process(self) -> _Process:
-        pid = os.getpid()
-        # setdefault is atomic: the threads of a fresh child agree on one. What the parent has open stays referenced
-        # and untouched, because closing it here would close it there too.
-        return self._processes.get(pid) or self._processes.setdefault(pid, _Process())
 
     def _open(self, text: str) -> Engine:
         try:

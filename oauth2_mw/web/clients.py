@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-
 from oauth2_mw.identity.verification import verification_claims
+from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.settings.attribute_path import AttributePath, alternatives
 from oauth2_mw.settings.model import ProviderSettings, Settings
@@ -18,7 +17,7 @@ class ProviderClients:
         self._settings = settings
         self._urls = urls
         self._clients: dict[str, ProviderClient] = {}
-        self._building = threading.Lock()
+        self._building = ProcessLock()
 
     def get(self, name: str) -> ProviderClient:
         """Return the client of the provider of that NAME, built once."""

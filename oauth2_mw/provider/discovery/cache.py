@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
+from oauth2_mw.process_local import ProcessLock
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class CachedDocument(Generic[T]):
         self._name = name
         self._clock = clock
         self._cool_down = cool_down
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._entry: _Entry[T] | None = None
         self._failure: tuple[Failure, float] | None = None
         #: how many times the document was loaded

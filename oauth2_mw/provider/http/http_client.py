@@ -35,6 +35,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import make_headers, parse_url
 
 from oauth2_mw.errors import ProviderUnavailableError
+from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.provider.http.messages import Request, Response, Timeouts, too_large
 
 # A read that broke off is not retried: the response may be on its way. Retry-After is not obeyed: a provider does not
@@ -64,12 +65,13 @@ class Deadline:
         self.seconds = seconds
         self.has_passed = False
         self._end = time.monotonic() + seconds
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._sockets: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._end_now)
-        self._timer.daemon = True
+        self._timer: threading.Timer
 
     def __enter__(self) -> Deadline:
+        self._timer = threading.Timer(self.seconds, self._end_now)
+        self._timer.daemon = True
         try:
             self._timer.start()
         except RuntimeError:

@@ -7,7 +7,6 @@ directory, that keeps what is too long for a cookie, and its id travels.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from oauth2_mw.audit import audit
 from oauth2_mw.boundary import MAX_ASKED
 from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.session.cookies import RequestCookies
 from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.sealing import Sealer
@@ -56,7 +56,7 @@ class Destinations:
         self._clock = clock
         #: when the kept ones are forgotten, in seconds since the epoch
         self._kept_until: deque[float] = deque()
-        self._counting = threading.Lock()
+        self._counting = ProcessLock()
 
     def keep(self, destination: str | None, cookies: RequestCookies) -> str | None:
         """Return a destination as it can be kept during a sign-in, or ``None``, said in the audit log.

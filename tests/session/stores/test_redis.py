@@ -401,7 +401,7 @@ def test_no_log_and_no_repr_shows_a_value_or_the_password(
         store.delete("canary-key")
     inside.acl_deluser("canary-user")
     seen = [caplog.text, str(failure.value), repr(failure.value), repr(store), repr(vars(store))]
-    process: Any = store._connections._processes.popitem()[1]
+    process: Any = store._connections._process.get()
     servers = process.current[1]
     seen += [repr(servers), repr(vars(servers)), repr(vars(servers._server)), repr(servers._server._idle)]
     assert "canary" not in "".join(seen)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable
 
 from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
+from oauth2_mw.process_local import ProcessLocal, ProcessLock
 from oauth2_mw.session.stores.redis.cluster import ClusterServers
 from oauth2_mw.session.stores.redis.sentinel import SentinelServers
 from oauth2_mw.session.stores.redis.servers import Servers, SingleServer
@@ -26,7 +25,7 @@ class _Process:
     __slots__ = ("current", "lock")
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = ProcessLock()
         #: the URL and its servers
         self.current: tuple[str, Servers] | None = None
 
@@ -45,7 +44,7 @@ class RedisConnections:
         except ValueError as error:
             raise ConfigError([Problem("oauth2_mw", "session", f"the URL {error}")]) from None
         self._url = url
-        self._processes: dict[int, _Process] = {}
+        self._process = ProcessLocal(_Process)
 
     def servers(self) -> Servers:
         """Return the servers for this process, without connecting to them.
@@ -56,10 +55,7 @@ class RedisConnections:
             text = self._url.value()
         except OSError as error:
             raise StoreUnavailableError(f"setting session: the URL cannot be read: {error}") from None
-        pid = os.getpid()
-        # setdefault is atomic: the threads of a fresh child agree on one. What the parent has open stays referenced and
-        # untouched, because closing it here would close it there too.
-        process = self._processes.get(pid) or self._processes.setdefault(pid, _Process())
+        process = self._process.get()
         current = process.current
         if current is not None and current[0] == text:
             return current[1]

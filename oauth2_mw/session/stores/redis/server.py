@@ -13,6 +13,7 @@ from typing import Any
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import ResponseError
 
+from oauth2_mw.process_local import ProcessLocal
 from oauth2_mw.session.stores.redis.errors import (
     FAILURES,
     BrokenServerError,
@@ -50,7 +51,7 @@ class Server:
         self.host = host
         self._connect = connect
         self._check = check
-        self._permits = threading.BoundedSemaphore(POOL_SIZE)
+        self._permits = ProcessLocal(lambda: threading.BoundedSemaphore(POOL_SIZE))
         self._idle: deque[tuple[Any, float]] = deque()
         #: replicas that were connected at the last write
         self._replicas = 0
@@ -88,7 +89,8 @@ class Server:
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
-        if not self._permits.acquire(timeout=POOL_WAIT):
+        permits = self._permits.get()
+        if not permits.acquire(timeout=POOL_WAIT):
             busy = f"all {POOL_SIZE} connections of this process were in use for {POOL_WAIT} seconds"
             raise NotReachedError(TimeoutError(busy))
         try:
@@ -103,7 +105,7 @@ class Server:
                 raise
             self._idle.append((connection, time.monotonic()))
         finally:
-            self._permits.release()
+            permits.release()
 
     def _open(self) -> Any:
         while self._idle:

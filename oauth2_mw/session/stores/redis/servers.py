@@ -7,7 +7,6 @@ so (``NOSCRIPT``, ``MOVED``, ``ASK``, ``READONLY``). What breaks later may have 
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from redis.exceptions import ResponseError
 
 from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.session.stores.redis.errors import (
     BrokenServerError,
     NotReachedError,
@@ -243,7 +243,7 @@ class SingleServer(Servers):
 class SharedSearch:
     """A search that many threads need at the same moment: one runs it, and the others share its result."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: ProcessLock = field(default_factory=ProcessLock)
     #: how many searches were run, and the failure of the last one
     count: int = 0
     failure: str | None = None
