@@ -1,15 +1,22 @@
-"""The command ``oauth2-mw check``: check an INI file as a server does at its start, without contacting anything.
+"""The command ``oauth2-mw check``: check an INI file as a server does at its start, without contacting a provider.
 
-It also prints the URLs to register at the providers.
+It also prints the URLs to register at the providers, and counts the personal tokens that sleep.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from oauth2_mw.cli.directory import NoDatabaseError, open_directory
 from oauth2_mw.cli.terminal import format_duration, printable
+from oauth2_mw.credentials.personal_tokens import PersonalTokens
+from oauth2_mw.credentials.token_sleep import SLEEPS_SOON, sleep_state
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.provider.jose.client_certificate import certificate_warnings
 from oauth2_mw.settings import redis_address
@@ -33,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     urls = Urls(settings)
     print(f"{options.ini}: no problem found.")
     expired = certificate_warnings(settings.providers.values(), now=datetime.now(UTC))
-    for line in (*warnings(settings), *expired):
+    for line in (*warnings(settings), *expired, *_sleeping(options.ini, settings)):
         print(f"  warning: {line}")
     print(f"  {_session_place(settings)}")
     if not settings.providers:
@@ -49,6 +56,32 @@ def run(options: argparse.Namespace) -> int:
             print(f"  back-channel logout URI   {urls.backchannel_logout(name)}")
             print(f"  front-channel logout URI  {urls.frontchannel_logout(name)}")
     return 0
+
+
+def _sleeping(ini: Path, settings: Settings) -> Iterator[str]:
+    """Yield how many personal tokens sleep, and how many will soon."""
+    if not settings.personal_tokens:
+        return
+    try:
+        directory = open_directory(ini, settings)
+        # A running worker of the release before could not use the schema of this one.
+        if not directory.database.has_newest_schema():
+            yield "personal tokens that sleep are counted once this release has served a request"
+            return
+        tokens = PersonalTokens(directory, app=settings.public_url)
+        now = time.time()
+        states = Counter(sleep_state(settings, owned, now=now) for owned in tokens.all())
+    except NoDatabaseError:
+        return
+    except StoreUnavailableError as error:
+        yield f"personal tokens that sleep cannot be counted: {error.detail}"
+        return
+    seen = format_duration(settings.personal_token_owner_seen)
+    advice = "their owners sign in in a browser to keep them awake (oauth2-mw tokens list)"
+    if states["asleep"]:
+        yield f"personal tokens that sleep, because their owners were not seen for {seen}: {states['asleep']}; {advice}"
+    if states["soon"]:
+        yield f"personal tokens that will sleep within {format_duration(SLEEPS_SOON)}: {states['soon']}; {advice}"
 
 
 def _session_place(settings: Settings) -> str:

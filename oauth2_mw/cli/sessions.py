@@ -7,9 +7,9 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oauth2_mw.cli.actions import add_actions
 from oauth2_mw.cli.directory import USER_HELP, find_user, issuer_of, name_and_id, open_directory
 from oauth2_mw.cli.registry import audited, end_user, format_count, open_registry
 from oauth2_mw.cli.terminal import CommandError, format_duration, format_time, print_json, printable, row
@@ -34,8 +34,7 @@ class _Context:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``oauth2-mw sessions`` takes."""
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    for name, action, words, summary in (
+    actions = (
         ("list", _list, "[--user USER] [--json]", "all sessions, or those of a user, a line each"),
         (
             "revoke",
@@ -43,35 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "(--session ID ... | --user USER | --all)",
             "end sessions: the people who had them sign in again",
         ),
-    ):
-        # After an option with several words, the file would be read as one more of them.
-        usage = f"%(prog)s [-h] INI {words}"
-        command = actions.add_parser(name, help=summary, description=summary, usage=usage)
-        command.add_argument(
-            "ini",
-            type=Path,
-            metavar="INI",
-            help="the file with the section [oauth2_mw] that names a directory or a session store",
-        )
-        command.set_defaults(action=action, parser=command)
-        meant = command.add_mutually_exclusive_group(required=True) if name == "revoke" else command
-        meant.add_argument(
-            "--user",
-            nargs="+",
-            metavar="USER",
-            help=f"the sessions of this user: {USER_HELP}; one that begins with a dash as --user=USER",
-        )
-        if name == "list":
-            command.add_argument("--json", action="store_true", help="as JSON, for programs")
-        else:
-            meant.add_argument(
-                "--session",
-                nargs="+",
-                action="extend",
-                metavar="ID",
-                help="these sessions, by the ids that the list shows",
-            )
-            meant.add_argument("--all", action="store_true", help="the sessions of everybody")
+    )
+    added = add_actions(parser, actions, thing="session", found_by="names a directory or a session store")
+    added["revoke"].add_argument("--all", action="store_true", help="the sessions of everybody")
 
 
 def run(options: argparse.Namespace) -> int:

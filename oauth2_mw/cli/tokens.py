@@ -6,11 +6,11 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oauth2_mw.audit import audit
-from oauth2_mw.cli.directory import USER_HELP, find_user, name_and_id, open_directory
+from oauth2_mw.cli.actions import add_actions
+from oauth2_mw.cli.directory import find_user, name_and_id, open_directory
 from oauth2_mw.cli.terminal import (
     CommandError,
     format_duration,
@@ -21,6 +21,7 @@ from oauth2_mw.cli.terminal import (
     row,
 )
 from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME, MAX_TOKENS, PersonalTokens
+from oauth2_mw.credentials.token_sleep import sleep_state
 from oauth2_mw.observe import has_hidden
 from oauth2_mw.settings.model import Settings
 
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``oauth2-mw tokens`` takes."""
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    for name, action, words, summary in (
+    actions = (
         ("list", _list, "[--user USER] [--json]", "all tokens, or those of a user, a line each"),
         (
             "create",
@@ -46,47 +46,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "(--token ID ... | --user USER)",
             "end tokens: programs that use them are refused",
         ),
-    ):
-        # After an option with several words, the file would be read as one more of them.
-        usage = f"%(prog)s [-h] INI {words}"
-        command = actions.add_parser(name, help=summary, description=summary, usage=usage)
-        command.add_argument(
-            "ini",
-            type=Path,
-            metavar="INI",
-            help="the file with the section [oauth2_mw] that has personal_tokens",
-        )
-        command.set_defaults(action=action, parser=command)
-        meant = command.add_mutually_exclusive_group(required=True) if name == "revoke" else command
-        meant.add_argument(
-            "--user",
-            nargs="+",
-            metavar="USER",
-            required=name == "create",
-            help=f"whose tokens: {USER_HELP}; one that begins with a dash as --user=USER",
-        )
-        if name == "list":
-            command.add_argument("--json", action="store_true", help="as JSON, for programs")
-        elif name == "revoke":
-            meant.add_argument(
-                "--token", nargs="+", action="extend", metavar="ID", help="by the ids that the list shows"
-            )
-        else:
-            command.add_argument("--name", required=True, help="what the token is for")
-            command.add_argument(
-                "--path",
-                nargs="+",
-                action="extend",
-                default=[],
-                metavar="PATH",
-                help="where it serves, of those in personal_tokens; all of them if none is named",
-            )
-            command.add_argument(
-                "--lifetime",
-                type=read_duration,
-                help="how long, like 30d; personal_token_lifetime if not said",
-            )
-            command.add_argument("--read-only", action="store_true", help="for reading alone")
+    )
+    create = add_actions(parser, actions, thing="token", found_by="has personal_tokens")["create"]
+    create.add_argument("--name", required=True, help="what the token is for")
+    create.add_argument(
+        "--path",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH",
+        help="where it serves, of those in personal_tokens; all of them if none is named",
+    )
+    create.add_argument(
+        "--lifetime", type=read_duration, help="how long, like 30d; personal_token_lifetime if not said"
+    )
+    create.add_argument("--read-only", action="store_true", help="for reading alone")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -112,33 +86,37 @@ def run(options: argparse.Namespace) -> int:
 def _list(
     options: argparse.Namespace, settings: Settings, directory: Directory, tokens: PersonalTokens
 ) -> int:
-    if options.user is None:
-        found = tokens.all()
-    else:
-        found = tokens.of_user(find_user(directory, settings, options.user, options.parser).id)
-    names = {user_id: _username(directory, user_id) for user_id in {token.user_id for token in found}}
+    found = tokens.all()
+    if options.user is not None:
+        user = find_user(directory, settings, options.user, options.parser)
+        found = [owned for owned in found if owned.token.user_id == user.id]
+    now = time.time()
     if options.json:
         print_json(
             {
                 "id": token.id,
                 "user_id": token.user_id,
-                "username": names[token.user_id],
+                "username": None if owned.owner is None else owned.owner.username,
                 "name": token.name,
                 "paths": token.paths,
                 "read_only": token.read_only,
                 "created": token.created_at,
                 "expires": token.expires_at,
                 "used": token.used_at,
+                "sleeps": sleep_state(settings, owned, now=now) or None,
             }
-            for token in found
+            for owned in found
+            for token in (owned.token,)
         )
         return 0
-    print(row("id", "user", "username", "name", "paths", "reads only", "made", "ends", "last used"))
-    for token in found:
-        whose = token.id, token.user_id, names[token.user_id] or ""
+    print(row("id", "user", "username", "name", "paths", "reads only", "made", "ends", "last used", "sleeps"))
+    for owned in found:
+        token = owned.token
+        whose = token.id, token.user_id, "" if owned.owner is None else owned.owner.username
         what = token.name, " ".join(token.paths), "yes" if token.read_only else ""
         used = format_time(token.used_at) if token.used_at is not None else ""
-        print(row(*whose, *what, format_time(token.created_at), format_time(token.expires_at), used))
+        times = format_time(token.created_at), format_time(token.expires_at), used
+        print(row(*whose, *what, *times, sleep_state(settings, owned, now=now)))
     return 0
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from oauth2_mw.credentials.token_text import TokenText
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
     from oauth2_mw.identity.directory import Directory
     from oauth2_mw.identity.last_sign_ins import LastSignIn
     from oauth2_mw.identity.model import User
@@ -89,10 +91,10 @@ class PersonalTokens:
             _, last_sign_in = self._directory.user_and_last_sign_in(connection, self._app, user_id)
         return None if last_sign_in is None else last_sign_in.seen_at
 
-    def all(self) -> list[StoredToken]:
+    def all(self) -> list[OwnedToken]:
         """Return the tokens of everybody, the newest first, with those that ran out a short while ago."""
         with self._database.reading() as connection:
-            return self._table.all(connection)
+            return [self._owned(connection, token) for token in self._table.all(connection)]
 
     def look_up(self, text: TokenText) -> OwnedToken | None:
         """Return the token that a program has sent, or ``None`` if there is none like it."""
@@ -100,7 +102,10 @@ class PersonalTokens:
             token = self._table.find(connection, text.id)
             if token is None or not compare_digest(token.digest, text.digest):
                 return None
-            owner, last_sign_in = self._directory.user_and_last_sign_in(connection, self._app, token.user_id)
+            return self._owned(connection, token)
+
+    def _owned(self, connection: Connection, token: StoredToken) -> OwnedToken:
+        owner, last_sign_in = self._directory.user_and_last_sign_in(connection, self._app, token.user_id)
         return OwnedToken(token, owner, last_sign_in)
 
     def note_use(self, token_id: str) -> bool:

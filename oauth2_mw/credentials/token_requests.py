@@ -22,6 +22,7 @@ from oauth2_mw.audit import audit
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.credentials.fetch_metadata import is_cross_site
 from oauth2_mw.credentials.personal_tokens import OwnedToken, PersonalTokens
+from oauth2_mw.credentials.token_sleep import SLEEPS_SOON, last_provider
 from oauth2_mw.credentials.token_text import TokenText
 from oauth2_mw.errors import CredentialError, OAuth2Error, StoreUnavailableError
 from oauth2_mw.identity.authorization import Authorization
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 READING = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
 #: Seconds for which a wrong token is refused without another look into the database.
 WRONG_FOR = 60
-#: Seconds before it falls asleep from which on a token says so.
-SLEEPS_SOON = 14 * 86400
 #: Entries of each cache of a worker.
 MAX_ENTRIES = 2000
 _NOTED_EVERY = 60
@@ -191,8 +190,8 @@ class TokenRequests:
             raise _refusal(f"its owner is {state}", code="token_owner_out", token=token)
         if user.issuer == self._settings.public_url:
             return self._service(token, user)
-        provider = self._settings.providers.get(left.provider) if left is not None else None
-        if left is None or provider is None or left.issuer not in provider.user_issuers:
+        provider = last_provider(self._settings, left) if left is not None else None
+        if left is None or provider is None:
             detail = "its owner has not signed in at any provider that is enabled now"
             raise _refusal(detail, code="token_asleep", token=token, username=user.username)
         identity = Identity(

@@ -89,6 +89,19 @@ class Database:
         except (OSError, ValueError):
             return False
 
+    def has_newest_schema(self) -> bool:
+        """Return whether the first use would leave the schema as it is. Nothing is changed for the answer.
+
+        :raises StoreUnavailableError: when the database cannot be used.
+        """
+        engine = engines.create(address.parse(self._url.value()))
+        try:
+            return schema.is_newest(engine)
+        except SQLAlchemyError as error:
+            raise StoreUnavailableError(self._explain(engine.url, error)) from None
+        finally:
+            engine.dispose()
+
     def reading(self) -> AbstractContextManager[Connection]:
         """Open a connection that only reads: one transaction in SQLite, one a statement in PostgreSQL.
 

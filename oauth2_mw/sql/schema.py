@@ -150,6 +150,12 @@ def migrate(engine: Engine) -> int:
     return version
 
 
+def is_newest(engine: Engine) -> bool:
+    """Return whether :func:`migrate` would change nothing."""
+    with engine.connect() as connection, connection.begin():
+        return _version(connection) == NEWEST
+
+
 def _migrate(connection: Connection) -> int:
     kind = connection.dialect.name
     if kind == "postgresql":

@@ -143,7 +143,14 @@ class Site:
                 registry, sessions, pages, providers, ended=ended, forgotten=forgotten
             )
             sessions_page = SessionsPage(
-                registry, urls, pages, providers, tokens=form_tokens, login=login, logout=logout
+                registry,
+                urls,
+                pages,
+                providers,
+                tokens=form_tokens,
+                login=login,
+                logout=logout,
+                has_tokens_page=personal_tokens is not None,
             )
             if personal_tokens is not None:
                 tokens_page = TokensPage(

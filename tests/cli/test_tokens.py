@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from oauth2_mw.cli.main import main
 from oauth2_mw.credentials.personal_tokens import MAX_TOKENS, PersonalTokens
 from oauth2_mw.credentials.token_text import TokenText
 from oauth2_mw.identity.directory import Directory
+from oauth2_mw.identity.last_sign_ins import LastSignIn
 from oauth2_mw.identity.model import User
 from oauth2_mw.settings.grammar import Secret
 from tests.support.clock import Clock
@@ -56,9 +60,20 @@ def joe(directory: Directory) -> User:
     return sign_in(directory, "2", "joe")
 
 
-def sign_in(directory: Directory, subject: str, username: str) -> User:
+def sign_in(
+    directory: Directory,
+    subject: str,
+    username: str,
+    *,
+    seen_at: int | None = None,
+    issuer: str = "https://id.example",
+) -> User:
+    """Write a sign-in down, and when the person was seen if that is said."""
+    left = None
+    if seen_at is not None:
+        left = LastSignIn("https://app.example", "default", issuer, subject, {}, seen_at)
     return directory.record_sign_in(
-        provider(), "https://id.example", subject, attributes(username), create=True, now=NOW
+        provider(), issuer, subject, attributes(username), create=True, now=NOW, left=left
     )
 
 
@@ -81,8 +96,8 @@ def test_tokens_are_listed_without_their_secrets(
     assert result.code == 0
     times = ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]
     assert sorted(result.rows, key=lambda row: row[2]) == [
-        [first.id, jane.id, "jane", "phone", "/dav/", "", *times, ""],
-        [second.id, joe.id, "joe", "a\\tb", "/dav/ /feed", "yes", *times, times[0]],
+        [first.id, jane.id, "jane", "phone", "/dav/", "", *times, "", ""],
+        [second.id, joe.id, "joe", "a\\tb", "/dav/ /feed", "yes", *times, times[0], ""],
     ]
     assert "omwpat_" not in result.out
     assert [line[0] for line in operator.run("tokens", "list", operator.ini, "--user", "joe").rows] == [
@@ -103,8 +118,79 @@ def test_tokens_are_listed_for_programs(operator: Operator, tokens: PersonalToke
             "created": NOW,
             "expires": NOW + DAY,
             "used": None,
+            "sleeps": None,
         }
     ]
+
+
+# Sleeping
+
+
+@pytest.fixture
+def sleepers(operator: Operator, directory: Directory) -> PersonalTokens:
+    """Tokens of people who were seen 91, 80 and 1 days ago, of others who are out, and of a service."""
+    tokens = PersonalTokens(directory, app="https://app.example")
+    for username, ago in {"joe": 91, "jim": 80, "jane": 1, "out": 91, "late": 91}.items():
+        user = sign_in(directory, username, username, seen_at=int(time.time()) - ago * DAY)
+        make(tokens, user, lifetime=-1 if username == "late" else DAY)
+        make(tokens, user)
+        if username == "out":
+            directory.set_disabled(user.id, disabled=True, now=NOW)
+    stranger = sign_in(directory, "elsewhere", "ann", seen_at=int(time.time()), issuer="https://gone.example")
+    make(tokens, stranger)
+    make(tokens, sign_in(directory, "never", "bea"))
+    service = directory.add_service("https://app.example", "backup", now=NOW)
+    assert service is not None
+    make(tokens, service)
+    return tokens
+
+
+@pytest.mark.usefixtures("sleepers")
+@pytest.mark.requirement("R-token-life")
+def test_the_list_says_which_tokens_sleep_or_will_soon(operator: Operator) -> None:
+    rows = operator.run("tokens", "list", operator.ini).rows
+    asleep = {row[2] for row in rows if row[9] == "asleep"}
+    assert asleep == {"joe", "late", "ann", "bea"}
+    assert [row[9] for row in rows if row[2] == "late"].count("asleep") == 1
+    assert {row[2] for row in rows if row[9] == "soon"} == {"jim"}
+    listed = json.loads(operator.run("tokens", "list", operator.ini, "--json", "--user", "jim").out)
+    assert [token["sleeps"] for token in listed] == ["soon", "soon"]
+
+
+@pytest.mark.usefixtures("sleepers")
+@pytest.mark.requirement("R-token-life")
+def test_check_counts_the_tokens_that_sleep_and_those_that_will_soon(operator: Operator) -> None:
+    result = operator.run("check", operator.ini)
+    assert result.code == 0
+    assert (
+        "warning: personal tokens that sleep, because their owners were not seen for 90d: 5; " in result.out
+    )
+    assert "warning: personal tokens that will sleep within 14d: 2; " in result.out
+
+
+def test_check_says_nothing_of_tokens_while_all_are_awake(
+    operator: Operator, tokens: PersonalTokens, directory: Directory
+) -> None:
+    make(tokens, sign_in(directory, "1", "jane", seen_at=int(time.time())), lifetime=2000 * DAY)
+    assert "sleep" not in operator.run("check", operator.ini).out
+
+
+def test_check_creates_no_database_and_changes_no_schema(operator: Operator, tmp_path: Path) -> None:
+    assert "sleep" not in operator.run("check", operator.ini).out
+    assert not (tmp_path / "users.db").exists()
+    (tmp_path / "users.db").touch()
+    before = operator.run("check", operator.ini)
+    assert before.code == 0
+    assert "personal tokens that sleep are counted once this release has served a request" in before.out
+    with closing(sqlite3.connect(tmp_path / "users.db")) as file:
+        assert file.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+def test_check_says_when_the_tokens_cannot_be_counted(operator: Operator, tmp_path: Path) -> None:
+    (tmp_path / "users.db").write_text("This is no database, and long enough to be none.")
+    result = operator.run("check", operator.ini)
+    assert result.code == 0
+    assert "warning: personal tokens that sleep cannot be counted: " in result.out
 
 
 # Making
@@ -194,7 +280,7 @@ def test_tokens_are_revoked_by_their_ids(
     result = operator.run("tokens", "revoke", operator.ini, "--token", first.id)
     assert result.code == 0
     assert result.out == (f"revoked {first.id} of jane: phone\nEvery worker notices within 5s.\n")
-    assert [token.id for token in tokens.all()] == [second.id]
+    assert [owned.token.id for owned in tokens.all()] == [second.id]
     assert caplog.messages == [
         f'event=token_revoked user={jane.id} username=jane token={first.id} detail="by an operator: phone"'
     ]
@@ -210,7 +296,7 @@ def test_the_tokens_of_a_user_are_revoked(
     make(tokens, jane)
     kept = make(tokens, joe)
     assert operator.run("tokens", "revoke", operator.ini, "--user", "jane").code == 0
-    assert [token.id for token in tokens.all()] == [kept.id]
+    assert [owned.token.id for owned in tokens.all()] == [kept.id]
     assert "has no tokens" in operator.run("tokens", "revoke", operator.ini, "--user", "jane").out
 
 
@@ -224,7 +310,7 @@ def test_disabling_a_user_ends_their_tokens_for_good(
     result = operator.run("users", "disable", operator.ini, "jane")
     assert "ended 2 personal tokens" in result.out
     operator.run("users", "enable", operator.ini, "jane")
-    assert [token.id for token in tokens.all()] == [kept.id]
+    assert [owned.token.id for owned in tokens.all()] == [kept.id]
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ class SessionsPage:
         tokens: FormTokens,
         login: Login,
         logout: Logout,
+        has_tokens_page: bool,
     ) -> None:
         self._registry = registry
         self._urls = urls
@@ -55,6 +56,7 @@ class SessionsPage:
         self._tokens = tokens
         self._login = login
         self._logout = logout
+        self._tokens_url = urls.tokens() if has_tokens_page else None
 
     def answer(self, request: Request, current: RequestSession) -> Response:
         """``sessions/``: show the sessions of the signed-in person, or end some of them.
@@ -103,6 +105,7 @@ class SessionsPage:
             action=self._urls.sessions(),
             logout_url=self._urls.logout(),
             token=self._tokens.make(session),
+            tokens_url=self._tokens_url,
             home_url=self._urls.home,
             message=message,
         )

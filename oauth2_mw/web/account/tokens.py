@@ -15,7 +15,7 @@ from webob import Request, Response
 
 from oauth2_mw.audit import audit
 from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME, MAX_TOKENS, PersonalTokens
-from oauth2_mw.credentials.token_requests import SLEEPS_SOON
+from oauth2_mw.credentials.token_sleep import SLEEPS_SOON
 from oauth2_mw.errors import BadRequestError
 from oauth2_mw.provider.demand import Demand
 from oauth2_mw.session.cookie_cache import RequestSession
@@ -235,6 +235,7 @@ class TokensPage:
             sleeps_at=self._sleeps_soon_at(identity.id),
             action=self._urls.tokens(),
             token=self._form_tokens.make(session),
+            sessions_url=self._urls.sessions(),
             home_url=self._urls.home,
             message=message,
         )

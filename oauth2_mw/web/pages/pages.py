@@ -262,6 +262,7 @@ class Pages:
         action: str,
         logout_url: str,
         token: str,
+        tokens_url: str | None,
         home_url: str,
         message: str | None = None,
     ) -> str:
@@ -271,6 +272,7 @@ class Pages:
         Headers as for :meth:`confirm_logout`.
 
         :param rows: the sessions, of which the first :data:`ROW_LIMIT` are shown.
+        :param tokens_url: where their programs' tokens are, if there are any here.
         :param message: what has just been done here.
         """
         visible = [
@@ -293,6 +295,7 @@ class Pages:
             action=_link(action),
             logout_url=_link(logout_url),
             token=token,
+            tokens_url=_optional_link(tokens_url),
             home_url=_link(home_url),
             message=_optional_text(message),
         )
@@ -309,6 +312,7 @@ class Pages:
         sleeps_at: int | None,
         action: str,
         token: str,
+        sessions_url: str,
         home_url: str,
         message: str | None = None,
     ) -> str:
@@ -348,6 +352,7 @@ class Pages:
             sleeps_at=None if sleeps_at is None else _moment(sleeps_at),
             action=_link(action),
             token=token,
+            sessions_url=_link(sessions_url),
             home_url=_link(home_url),
             message=_optional_text(message),
         )

@@ -111,7 +111,8 @@ class PersonalTokenContract:
         assert found.last_sign_in == LEFT
         other = PersonalTokens(parts.directory, app="https://other.example", clock=parts.clock)
         assert other.look_up(made) is None
-        assert other.all() == other.of_user(parts.jane) == []
+        assert other.all() == []
+        assert other.of_user(parts.jane) == []
         assert other.end(made.id) is None
         assert not other.note_use(made.id)
 
@@ -145,7 +146,7 @@ class PersonalTokenContract:
         parts.clock.now += 1
         third = parts.make(joe.id, name="third")
         assert [token.id for token in parts.tokens.of_user(parts.jane)] == [second.id, first.id]
-        assert [token.id for token in parts.tokens.all()] == [third.id, second.id, first.id]
+        assert [owned.token.id for owned in parts.tokens.all()] == [third.id, second.id, first.id]
 
     def test_a_use_is_noted_once_a_minute(self, parts: Parts) -> None:
         made = parts.make()
@@ -192,7 +193,7 @@ class PersonalTokenContract:
     def test_what_ran_out_long_ago_is_removed_by_those_who_make_others(self, parts: Parts) -> None:
         parts.make(name="old")
         parts.clock.now += DAY + LISTED_FOR
-        assert [token.name for token in parts.tokens.all()] == ["old"]
+        assert [owned.token.name for owned in parts.tokens.all()] == ["old"]
         parts.clock.now += 1
         for _ in range(PURGE_EVERY):
             parts.tokens.end(parts.make(name="new").id)

@@ -73,6 +73,17 @@ def test_what_a_browser_calls_itself_stays_text(site: Guarded) -> None:
     assert "<script" not in page.text
 
 
+def test_the_page_leads_to_the_tokens_where_there_are_any_and_back(
+    provider: StandIn, tmp_path: Path, site: Guarded
+) -> None:
+    assert "Tokens for your programs" not in opened(signed_in(site)).visible_text
+    with guarded(**settings(provider, tmp_path, personal_tokens="/dav/")) as other:
+        browser = signed_in(other)
+        opened(browser)
+        assert "Make the token" in browser.click("Tokens for your programs").visible_text
+        assert "this browser" in browser.click("Where you are signed in").visible_text
+
+
 def test_the_page_can_be_neither_stored_nor_framed(site: Guarded) -> None:
     page = opened(signed_in(site))
     assert page.header("Cache-Control") == "no-store"

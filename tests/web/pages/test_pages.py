@@ -180,15 +180,27 @@ def sessions(**given: Any) -> Callable[[Pages], str]:
     row.update({name: given.pop(name) for name in tuple(given) if name in row})
     rows = [SessionRow("mine", "Chrome on Windows", "2001:db8::7", 1_700_000_000, 1_700_003_600, True)]
     rows.append(SessionRow(**row, since=1_699_999_999, seen=1_700_000_061, current=False))
-    fields = {"username": "jane", "action": SESSIONS, "logout_url": LOGOUT, "token": "t0ken"}
-    fields.update({"home_url": HOME, "message": "Done."} | given)
-    return lambda pages: pages.sessions(rows=rows, **fields)
+    fields: dict[str, Any] = {
+        "username": "jane",
+        "action": SESSIONS,
+        "logout_url": LOGOUT,
+        "token": "t0ken",
+        "rows": rows,
+    }
+    fields.update({"tokens_url": TOKENS, "home_url": HOME, "message": "Done."} | given)
+    return lambda pages: pages.sessions(**fields)
 
 
 def own_session(pages: Pages) -> str:
     row = SessionRow("mine", None, None, 1_700_000_000, 1_700_003_600, True)
     return pages.sessions(
-        rows=[row], username="jane", action=SESSIONS, logout_url=LOGOUT, token="t0ken", home_url=HOME
+        rows=[row],
+        username="jane",
+        action=SESSIONS,
+        logout_url=LOGOUT,
+        token="t0ken",
+        tokens_url=None,
+        home_url=HOME,
     )
 
 
@@ -208,6 +220,7 @@ def tokens(state: str = "fresh", **given: Any) -> Callable[[Pages], str]:
         "sleeps_at": 100_000,
         "action": TOKENS,
         "token": "t0ken",
+        "sessions_url": SESSIONS,
     }
     fields.update({"home_url": HOME, "message": "Done."} | given)
     return lambda pages: pages.tokens(rows=rows, form=form, new=NewToken(**new), **fields)
@@ -224,6 +237,7 @@ def no_tokens(pages: Pages) -> str:
         sleeps_at=None,
         action=TOKENS,
         token="t0ken",
+        sessions_url=SESSIONS,
         home_url=HOME,
     )
 
@@ -778,10 +792,7 @@ def test_what_has_happened_to_the_sessions_is_announced() -> None:
 
 def test_an_endless_list_of_sessions_is_cut_and_says_so() -> None:
     rows = [SessionRow(str(n), None, None, 1, 1, n == 0) for n in range(ROW_LIMIT + 7)]
-    html = plain_pages().sessions(
-        rows=rows, username="jane", action=SESSIONS, logout_url=LOGOUT, token="t", home_url=HOME
-    )
-    document = Document(html)
+    document = Document(sessions(rows=rows)(plain_pages()))
     assert len(document.all("tr")) == ROW_LIMIT + 1
     assert "7 more are not shown." in document.text
 
