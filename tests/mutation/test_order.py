@@ -42,8 +42,6 @@ from pathlib import Path
 
 import pytest
 
-import pytest
-
 from tests.mutation.order import AskedFirst, LineRecorder
 
 recorder = LineRecorder(Path("counted.py").absolute())
