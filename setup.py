@@ -4,6 +4,13 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# The one place that says it; an import would need what is not installed yet.
+VERSION = next(
+    line.split('"')[1]
+    for line in (Path(__file__).parent / "oauth2_mw" / "__init__.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
+)
+
 # The floor of each range is the first release without a known hole.
 RUNTIME = [
     "WebOb>=1.8.11",
@@ -71,7 +78,7 @@ ENTRY_POINTS = {
 
 setup(
     name="oauth2-mw",
-    version="0.1.0",
+    version=VERSION,
     description="Single sign-on for any WSGI application through OAuth 2.0 and OpenID Connect",
     long_description=Path(__file__).with_name("README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",

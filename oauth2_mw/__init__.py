@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from oauth2_mw.middleware import OAuth2Middleware
     from oauth2_mw.settings.model import Settings
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Identity",
     "OAuth2Middleware",
     "Settings",
+    "__version__",
     "authorized_session",
     "get_identity",
     "login_url",

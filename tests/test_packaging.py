@@ -12,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import oauth2_mw
 from tests.support.lowest import metadata
 from tests.support.pythons import read
 from tests.support.source import trees
@@ -22,7 +23,7 @@ _PYTHON = "Programming Language :: Python :: "
 RUNTIME = {canonicalize_name(Requirement(line).name): Requirement(line) for line in SETUP["install_requires"]}
 #: An extra, and the part of the package that may import what it brings.
 EXTRAS = {
-    "sql": ("sql/", "identity/", "session/stores/sql.py"),
+    "sql": ("sql/", "identity/", "session/stores/sql"),
     "redis": ("session/stores/redis/",),
     "jmespath": ("settings/jmes_path.py",),
     "test-core": ("testing/plugin.py",),
@@ -69,3 +70,7 @@ def test_no_version_of_python_is_claimed_that_the_tests_were_not_run_under() -> 
     claimed = {line.rpartition(" ")[2] for line in SETUP["classifiers"] if line.startswith(_PYTHON + "3.")}
     assert claimed
     assert claimed <= {run.version for run in read()}, "run make test-pythons"
+
+
+def test_the_package_knows_its_version() -> None:
+    assert SETUP["version"] == oauth2_mw.__version__

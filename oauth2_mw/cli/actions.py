@@ -32,7 +32,7 @@ def add_actions(
     :returns: by the name of an ACTION, what takes more arguments; for ``revoke`` each is another instead.
     """
     added: dict[str, Takes] = {}
-    subparsers = parser.add_subparsers(required=True, metavar="ACTION")
+    subparsers = parser.add_subparsers(metavar="ACTION")
     for name, action, words, summary in actions:
         # After an option with several words, the file would be read as one more of them.
         usage = f"%(prog)s [-h] INI {words}"

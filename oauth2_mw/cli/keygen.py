@@ -8,6 +8,7 @@ import secrets
 import time
 from pathlib import Path
 
+from oauth2_mw.cli.terminal import CommandError, printable, shell_word
 from oauth2_mw.encoding import base64url
 from oauth2_mw.settings.grammar import KeyEntry, format_key_line
 
@@ -30,14 +31,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a key, or write a key file. An existing file is never overwritten."""
+    """Print a key, or write a key file. An existing file is never overwritten.
+
+    :raises CommandError: if there is one.
+    """
     key = secrets.token_bytes(32)
     if options.path is None:
         print(base64url(key))
         return 0
     entry = KeyEntry(kid=time.strftime("k%Y%m%d", time.gmtime()), not_before=int(time.time()), key=key)
     # O_EXCL: an existing file may hold the keys that everybody is signed in with.
-    descriptor = os.open(options.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        descriptor = os.open(options.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise CommandError(
+            f"{printable(str(options.path))} is there already, and is left as it is; for a new key in it: "
+            f"oauth2-mw keys rotate {shell_word(options.path)}"
+        ) from None
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(_HEADER + format_key_line(entry) + "\n")
     print(f"wrote {options.path}; use it with: secret_keys = file:{options.path}")

@@ -45,7 +45,7 @@ class _Source:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``oauth2-mw keys`` takes."""
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    actions = parser.add_subparsers(metavar="ACTION")
     for name, action, summary in (
         ("list", _list, "the keys of the file, and what each of them does now; never the keys themselves"),
         ("rotate", _rotate, "add a new key, which takes over in a minute"),

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
+from oauth2_mw import __version__
 from oauth2_mw.cli import access, check, keygen, keys, sessions, settings, tokens, users
+from oauth2_mw.cli.parser import CommandParser
 from oauth2_mw.errors import OAuth2Error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    :returns: the exit code: 0 if it is done, 1 if there was a problem, 2 if the command line was wrong.
+    :returns: the exit code: 0 if it is done, 1 if there was a problem, 130 if it was interrupted (128 and the number of
+        SIGINT, as shells have it).
+    :raises SystemExit: 2, if the command line was wrong.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="oauth2-mw", description="Single sign-on for WSGI applications: the operator's commands."
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND")
     for module in (access, check, keygen, keys, sessions, settings, tokens, users):
         name = module.__name__.rpartition(".")[2]
         summary = (module.__doc__ or "").partition("\n")[0]
@@ -27,12 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     options = parser.parse_args(arguments)
+    if options.unfinished is not None:
+        options.unfinished.print_help()
+        return 0
     try:
         code: int = options.run(options)
         sys.stdout.flush()
     except OAuth2Error as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         # The reader has closed the pipe. What is still buffered must not fail once more when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

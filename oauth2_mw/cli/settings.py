@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from pathlib import Path
 
+from oauth2_mw.cli.terminal import CommandError, printable
+from oauth2_mw.settings import presets
 from oauth2_mw.settings.fields import describe
+from oauth2_mw.settings.text import did_you_mean
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,12 +20,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print all settings, or one of them.
 
-    :returns: 1 if there is no such setting.
+    :raises CommandError: if there is no such setting.
     """
-    rows = [row for row in describe() if options.key in (None, row.key)]
+    everything = [*describe()]
+    rows = [row for row in everything if options.key in (None, row.key)]
+    if not rows:
+        hint = did_you_mean(options.key, {row.key for row in everything})
+        raise CommandError(
+            f"there is no setting {printable(options.key)}{hint or '; oauth2-mw settings prints all of them'}"
+        )
     for row in rows:
         print(f"{row.key} ({row.where}; default: {row.default})")
         print(textwrap.indent(textwrap.fill(row.meaning, 92), "    "))
-    if not rows:
-        print(f"there is no setting {options.key!r}; without a key, all of them are printed")
-    return 0 if rows else 1
+    if options.key == "preset":
+        print()
+        for name in presets.names():
+            label = presets.read(name, Path()).values.get("provider", "")
+            print(f"    {name:<20}{label}".rstrip())
+    return 0

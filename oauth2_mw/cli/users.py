@@ -40,7 +40,7 @@ _SERVICE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``oauth2-mw users`` takes."""
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    actions = parser.add_subparsers(metavar="ACTION")
     for name, action, summary in (
         ("list", _list, "all users, a line each"),
         ("show", _show, "one user: groups, organizations, what signs them in, since when disabled"),

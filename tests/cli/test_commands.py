@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import runpy
 import stat
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import oauth2_mw
 from oauth2_mw.cli.main import main
+from oauth2_mw.settings import presets
 from oauth2_mw.settings.grammar import decode_key, parse_key_file
 from tests.support.hosts.certificates import client_certificate
 from tests.support.providers.client_keys import pem
@@ -54,7 +57,9 @@ def test_keygen_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[s
     path.write_text("precious")
     assert main(["keygen", str(path)]) == 1
     assert path.read_text() == "precious"
-    assert str(path) in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert f"{path} is there already" in err
+    assert "oauth2-mw keys rotate" in err
 
 
 def test_a_written_key_file_serves_as_secret_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,6 +196,68 @@ def test_settings_prints_the_reference(capsys: pytest.CaptureFixture[str]) -> No
     assert one in everything
     assert len(one) < len(everything)
     assert main(["settings", "nonsense"]) == 1
+
+
+def test_a_setting_that_is_not_there_is_told_where_errors_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["settings", "atribute_map"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "did you mean attribute_map?" in err
+
+
+def test_the_setting_preset_lists_the_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["settings", "preset"]) == 0
+    listed = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert ["github", "GitHub"] in listed
+    assert set(presets.names()) <= {words[0] for words in listed if words}
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"oauth2-mw {oauth2_mw.__version__}\n"
+
+
+@pytest.mark.parametrize("line", [[], ["users"], ["keys"], ["sessions"], ["tokens"]])
+def test_a_command_without_more_says_what_there_is(
+    capsys: pytest.CaptureFixture[str], line: list[str]
+) -> None:
+    assert main(line) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("usage: " + " ".join(["oauth2-mw", *line]))
+    assert ("list" if line else "sessions") in out
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        (["chek"], "check"),
+        (["user"], "users"),
+        (["Check"], "check"),
+        (["users", "lst"], "list"),
+        (["keys", "rotat"], "rotate"),
+    ],
+)
+def test_a_command_that_is_mistyped_is_recognised(
+    capsys: pytest.CaptureFixture[str], line: list[str], meant: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(line)
+    assert ended.value.code == 2
+    assert f"did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_ends_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_options: argparse.Namespace) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("oauth2_mw.cli.keygen.run", interrupted)
+    assert main(["keygen"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_a_command_line_that_means_nothing_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
