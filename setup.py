@@ -66,10 +66,12 @@ ENTRY_POINTS = {
     "console_scripts": ["oauth2-mw = oauth2_mw.cli.main:main"],
     "paste.filter_app_factory": [
         "main = oauth2_mw.paste:filter_app_factory",
+        "oauth2 = oauth2_mw.paste:filter_app_factory",
         "oauth2_mw = oauth2_mw.paste:filter_app_factory",
     ],
     "paste.filter_factory": [
         "main = oauth2_mw.paste:filter_factory",
+        "oauth2 = oauth2_mw.paste:filter_factory",
         "oauth2_mw = oauth2_mw.paste:filter_factory",
     ],
     # Under the module's own name, so that -p oauth2_mw.testing.plugin beside it loads it once.

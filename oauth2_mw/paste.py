@@ -17,8 +17,8 @@ def filter_app_factory(
 ) -> OAuth2Middleware:
     """Put the middleware in front of *app* (``paste.filter_app_factory``).
 
-    :param local_conf: ``config = PATH`` of an INI file, or the keys inline: ``client_id``, ``provider.NAME.KEY``,
-        ``environ.KEY``, ``access.rules``.
+    :param local_conf: ``config = PATH`` of an INI file, and keys inline, which win: ``client_id``,
+        ``provider.NAME.KEY``, ``environ.KEY``, ``access.rules``.
     :raises ConfigError: with every problem found.
     """
     return OAuth2Middleware(app, Settings.from_paste(global_conf, local_conf))

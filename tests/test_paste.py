@@ -15,6 +15,7 @@ from oauth2_mw.errors import ConfigError
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.paste import filter_app_factory, filter_factory
 from oauth2_mw.settings.model import Settings
+from tests.support.lowest import metadata
 from tests.support.settings.keys import text_key
 
 
@@ -163,15 +164,15 @@ def test_the_signed_out_visitor_does_not_reach_the_application(tmp_path: Path) -
     [
         ("config = gone.ini", "cannot be read: No such file"),
         ("config =", "config: names no file"),
-        ("config = oauth2.ini\nclient_id = x", "config: stands beside client_id"),
         (INLINE + "provider.corp = x", "provider.corp: write provider.NAME.KEY"),
         (INLINE + "provider..client_id = x", "write provider.NAME.KEY"),
         (INLINE + "provider.corp. = x", "write provider.NAME.KEY"),
         (INLINE + "enviorn.X = email", "unknown key; did you mean environ?"),
         (INLINE + "environ. = email", "unknown key"),
         (INLINE + "session.type = x", "before a dot write provider, environ or access"),
+        (INLINE + "provider:corp.scope = openid", "a colon ends a key here"),
         (INLINE + "clientid = x", "clientid: unknown key; did you mean client_id?"),
-        (INLINE + "provider.corp.isuer = x", "[provider:corp] isuer: unknown key"),
+        (INLINE + "provider.corp.isuer = x", "[filter:sso] provider.corp.isuer: unknown key"),
     ],
 )
 def test_what_is_wrong_is_told_with_the_deployment_file(tmp_path: Path, section: str, problem: str) -> None:
@@ -180,6 +181,86 @@ def test_what_is_wrong_is_told_with_the_deployment_file(tmp_path: Path, section:
     assert problem in str(caught.value)
     if "gone" not in section:
         assert caught.value.source == str(tmp_path / "app.ini")
+
+
+# As its users write it
+
+
+def test_keys_beside_config_win_over_those_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("s3cret")
+    (tmp_path / "oauth2.ini").write_text(FILE)
+    keys = "config = oauth2.ini\npublic_url = https://other.example.com\nenviron.REMOTE_EMAIL = email"
+    app = loadapp(write(tmp_path, keys))
+    settings = app._settings
+    assert settings.public_url == "https://other.example.com"
+    assert settings.providers["default"].client_id == "app"
+    assert dict(settings.environ) == {"REMOTE_EMAIL": "email"}
+    with pytest.raises(ConfigError) as caught:
+        loadapp(write(tmp_path, "config = oauth2.ini\npublic_url = ftp://x"))
+    assert "[oauth2_mw] public_url" in str(caught.value)
+    assert "(it comes from [filter:sso])" in str(caught.value)
+    assert caught.value.source == str(tmp_path / "oauth2.ini")
+
+
+def test_the_environment_wins_over_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OAUTH2_MW_PUBLIC_URL", "https://env.example.com")
+    (tmp_path / "secret.txt").write_text("s3cret")
+    (tmp_path / "oauth2.ini").write_text(FILE)
+    app = loadapp(write(tmp_path, "config = oauth2.ini\npublic_url = https://other.example.com"))
+    assert app._settings.public_url == "https://env.example.com"
+
+
+def test_one_file_may_hold_everything(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("s3cret")
+    others = "[server:main]\nuse = egg:waitress\nlisten: 127.0.0.1:8000\n[loggers]\nkeys: root\n"
+    place = write(
+        tmp_path, f"config = %(__file__)s\n{others}{FILE}[access]\nrules =\n    denied /internal/\n"
+    )
+    assert [rule.text for rule in loadapp(place)._settings.rules] == ["denied /internal/"]
+    place = write(tmp_path, f"config = %(here)s/app.ini\n{FILE}[acess]\nrules =\n    denied /internal/\n")
+    with pytest.raises(ConfigError, match=r"\[acess\] unknown section; did you mean access"):
+        loadapp(place)
+
+
+@pytest.mark.parametrize("key", ["allow = group:staff", "client_id = x", "provider.corp.allow = group:staff"])
+def test_a_key_of_ours_in_default_is_told(tmp_path: Path, key: str) -> None:
+    path = Path(write(tmp_path, f"{INLINE}\n{key}").removeprefix("config:"))
+    text = path.read_text()
+    for written in (text.replace(f"\n{key}", ""), text):
+        path.write_text(written.replace("debug = true", key))
+        with pytest.raises(ConfigError) as caught:
+            loadapp(f"config:{path}")
+        assert f"[DEFAULT] {key.partition(' ')[0]}: PasteDeploy hands a key" in str(caught.value)
+        assert "move it to [filter:sso]" in str(caught.value)
+
+
+def test_what_others_write_into_default_is_passed_over(tmp_path: Path) -> None:
+    path = Path(write(tmp_path, INLINE).removeprefix("config:"))
+    path.write_text(
+        path.read_text().replace("debug = true", "debug = true\nproxy = x\nsession = y\nprefix = /a")
+    )
+    assert isinstance(loadapp(f"config:{path}"), OAuth2Middleware)
+
+
+def test_a_key_may_be_got_from_default(tmp_path: Path) -> None:
+    path = Path(write(tmp_path, f"{INLINE}\nget allow = allow").removeprefix("config:"))
+    path.write_text(path.read_text().replace("debug = true", "allow = user:jane"))
+    assert loadapp(f"config:{path}")._settings.providers["corp"].allow is not None
+
+
+def test_messages_name_the_section_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loadapp(write(tmp_path, "public_url = https://a.example"))
+    assert all(problem.section == "filter:sso" for problem in caught.value.problems)
+    assert "[oauth2_mw]" not in str(caught.value)
+
+
+def test_the_names_of_the_entry_points() -> None:
+    points = metadata(str(Path(__file__).parents[1] / "setup.py"))["entry_points"]
+    for group in ("paste.filter_app_factory", "paste.filter_factory"):
+        names = [line.partition(" = ")[0] for line in points[group]]
+        assert names == ["main", "oauth2", "oauth2_mw"]
+        assert {line.partition(":")[2] for line in points[group]} == {group.removeprefix("paste.")}
 
 
 def test_pastedeploy_is_never_imported_by_us() -> None:

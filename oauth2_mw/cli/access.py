@@ -18,12 +18,13 @@ from urllib.parse import unquote_to_bytes
 from oauth2_mw.access.rules import AccessRules, Rule
 from oauth2_mw.access.terms import holds
 from oauth2_mw.cli.directory import find_user, open_directory
-from oauth2_mw.cli.terminal import CommandError, printable
+from oauth2_mw.cli.terminal import INI_HELP, CommandError, printable
 from oauth2_mw.identity.mapping import map_claims
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.identity.person import person_of, shown_person
 from oauth2_mw.identity.verification import check_username_verified
 from oauth2_mw.settings.access_rules import EFFECTS
+from oauth2_mw.settings.deployment import split_name
 from oauth2_mw.settings.model import ProviderSettings, Settings
 from oauth2_mw.web.signin.step_up import demand_of
 
@@ -44,7 +45,7 @@ class _Visitor:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``oauth2-mw access``."""
-    parser.add_argument("ini", type=Path, metavar="INI", help="the file with the section [oauth2_mw]")
+    parser.add_argument("ini", type=Path, metavar="INI", help=INI_HELP)
     parser.add_argument(
         "path", metavar="PATH", help="as a browser requests it, below the mount: /admin/users"
     )
@@ -209,9 +210,13 @@ def _lines(ini: Path, settings: Settings) -> dict[str, int]:
     """Return the number of the line on which each text begins that a decision may name, as far as it is in the file."""
     lines = {}
     rules = [rule.text for rule in settings.rules]
-    for section, key, number, written in _written(ini):
+    file, own = split_name(ini) or (ini, "")
+    inline = own if ":" in own else f"filter:{own}"
+    for section, key, number, written in _written(file):
         words = written.split()
         text = " ".join(words)
+        if own and section == f"[{inline}]":
+            section, key = ("[access]", "rules") if key == "access.rules" else ("[oauth2_mw]", key)
         match section, key:
             case "[access]", "rules" if words and words[0] in EFFECTS:
                 if rules and f"{rules[0]} ".startswith(f"{text} "):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from oauth2_mw.cli.directory import USER_HELP
+from oauth2_mw.cli.terminal import INI_HELP
 
 
 class Takes(Protocol):
@@ -37,9 +38,7 @@ def add_actions(
         # After an option with several words, the file would be read as one more of them.
         usage = f"%(prog)s [-h] INI {words}"
         command = subparsers.add_parser(name, help=summary, description=summary, usage=usage)
-        command.add_argument(
-            "ini", type=Path, metavar="INI", help=f"the file with the section [oauth2_mw] that {found_by}"
-        )
+        command.add_argument("ini", type=Path, metavar="INI", help=f"{INI_HELP}, which {found_by}")
         command.set_defaults(action=action, parser=command)
         meant = command.add_mutually_exclusive_group(required=True) if name == "revoke" else command
         meant.add_argument(

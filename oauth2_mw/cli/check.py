@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from oauth2_mw.cli.directory import NoDatabaseError, open_directory
-from oauth2_mw.cli.terminal import format_duration, printable
+from oauth2_mw.cli.terminal import INI_HELP, format_duration, printable
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.credentials.token_sleep import SLEEPS_SOON, sleep_state
 from oauth2_mw.errors import StoreUnavailableError
@@ -27,7 +27,7 @@ from oauth2_mw.web.http.urls import Urls
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``oauth2-mw check``."""
-    parser.add_argument("ini", type=Path, metavar="INI", help="the file with the section [oauth2_mw]")
+    parser.add_argument("ini", type=Path, metavar="INI", help=INI_HELP)
 
 
 def run(options: argparse.Namespace) -> int:

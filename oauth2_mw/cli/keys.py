@@ -10,8 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oauth2_mw.cli import key_file
-from oauth2_mw.cli.terminal import CommandError, format_duration, format_time, read_duration, row, shell_word
+from oauth2_mw.cli.terminal import (
+    INI_HELP,
+    CommandError,
+    format_duration,
+    format_time,
+    read_duration,
+    row,
+    shell_word,
+)
 from oauth2_mw.session.keyring import SEAL_DELAY, Key, latest_first, sealing
+from oauth2_mw.settings.deployment import split_name
 from oauth2_mw.settings.grammar import KeyEntry
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.signin.attempt import KEPT_FOR
@@ -56,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "path",
             type=Path,
             metavar="INI",
-            help="the file with the section [oauth2_mw] that says secret_keys = file:PATH, or that key file itself",
+            help=f"{INI_HELP}, which says secret_keys = file:PATH; or that key file itself",
         )
         command.set_defaults(action=action)
         if name == "rotate":
@@ -87,10 +96,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _source(path: Path) -> _Source:
     """Return the key file that *path* is, or that the INI file there names."""
-    lines = (line.strip() for line in key_file.read(path).splitlines())
-    first = next((line for line in lines if line and not line.startswith(("#", ";"))), "")
-    if not first.startswith("["):
-        return _Source(path, None)
+    if split_name(path) is None:
+        lines = (line.strip() for line in key_file.read(path).splitlines())
+        first = next((line for line in lines if line and not line.startswith(("#", ";"))), "")
+        if not first.startswith("["):
+            return _Source(path, None)
     settings = Settings.from_ini(path)
     if settings.secret_keys.path is None:
         raise CommandError(

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from oauth2_mw.cli.actions import add_actions
 from oauth2_mw.cli.directory import USER_HELP, find_user, issuer_of, name_and_id, open_directory
 from oauth2_mw.cli.registry import audited, end_user, format_count, open_registry
-from oauth2_mw.cli.terminal import CommandError, format_duration, format_time, print_json, printable, row
+from oauth2_mw.cli.terminal import (
+    CommandError,
+    format_duration,
+    format_time,
+    print_json,
+    printable,
+    row,
+)
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.settings.model import Settings

@@ -14,6 +14,8 @@ from oauth2_mw.errors import OAuth2Error
 from oauth2_mw.observe import has_hidden
 from oauth2_mw.settings.text import parse_duration
 
+#: What a command line names its settings by.
+INI_HELP = "the file with the section [oauth2_mw], or app.ini#NAME for a filter of a PasteDeploy file"
 #: The last second of the year 9999.
 _LAST_TIME = 253402300799
 #: The longest duration that an option takes: one of more than a year is a typing error.

@@ -19,6 +19,7 @@ from oauth2_mw.cli.directory import (
 )
 from oauth2_mw.cli.registry import end_user, format_count, open_registry
 from oauth2_mw.cli.terminal import (
+    INI_HELP,
     CommandError,
     format_duration,
     format_time,
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "ini",
             type=Path,
             metavar="INI",
-            help="the file with the section [oauth2_mw] that names a directory",
+            help=f"{INI_HELP}, which names a directory",
         )
         command.set_defaults(action=action, parser=command)
         if name == "link":

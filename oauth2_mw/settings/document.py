@@ -20,6 +20,7 @@ from oauth2_mw.settings.text import did_you_mean, shown
 MAIN = "oauth2_mw"
 PROVIDER_PREFIX = "provider:"
 SECTIONS = (MAIN, "environ", "access")
+_SECTION_NAMES = (*SECTIONS, "provider:NAME")
 #: The section that problems of environment variables are reported under.
 ENVIRONMENT = "environment"
 _VARIABLE_PREFIX = "OAUTH2_MW_"
@@ -68,16 +69,26 @@ class Document:
         if name in SECTIONS or name.startswith(PROVIDER_PREFIX):
             self.section(name)
             return True
-        names = (*SECTIONS, "provider:NAME")
-        hint = did_you_mean(name.partition(":")[0].strip() if ":" in name else name, names)
-        if name.lower().replace(" ", "").startswith(PROVIDER_PREFIX):
+        hint = _similar_section(name)
+        if name == "DEFAULT":
+            hint = (
+                f": no key is handed on from it to other sections, write each in [{MAIN}] or where it belongs"
+            )
+        elif name.lower().replace(" ", "").startswith(PROVIDER_PREFIX):
             hint = "; did you mean provider:NAME, in lower case and without spaces?"
-        self.add_problem(name, "", f"unknown section{hint or ': there are ' + ', '.join(names)}")
+        self.add_problem(name, "", f"unknown section{hint or ': there are ' + ', '.join(_SECTION_NAMES)}")
         return False
 
 
-def read_ini(path: Path) -> Document:
-    """Read an INI file: case kept, ``=`` the only delimiter, no interpolation, nothing twice."""
+def _similar_section(name: str) -> str:
+    return did_you_mean(name.partition(":")[0].strip() if ":" in name else name, _SECTION_NAMES)
+
+
+def read_ini(path: Path, *, has_others: bool = False) -> Document:
+    """Read an INI file: case kept, ``=`` the only delimiter, no interpolation, nothing twice.
+
+    :param has_others: whether the file is PasteDeploy's, with sections beside ours that are none of our business.
+    """
     document = Document()
     try:
         octets = path.read_bytes()
@@ -93,7 +104,7 @@ def read_ini(path: Path) -> Document:
     if "\x00" in text:
         document.add_problem(MAIN, "", "there are NUL characters in the file: save it as UTF-8 text")
         return document
-    parser = _parse(text, document)
+    parser = _parse(_without_others(text) if has_others else text, document)
     for name in parser.sections():
         if name.startswith(_DUPLICATE) or not document.add_section(name):
             continue
@@ -101,6 +112,19 @@ def read_ini(path: Path) -> Document:
             if not key.startswith(_DUPLICATE):
                 document.section(name)[key] = RawValue(value, path.parent)
     return document
+
+
+def _without_others(text: str) -> str:
+    """Return *text* with empty lines for the sections that do not even look like ours."""
+    kept = []
+    is_other = False
+    for line in text.splitlines():
+        if header := re.match(r"\[([^\]]+)\]", line):
+            name = header[1]
+            is_ours = name in SECTIONS or name.lower().replace(" ", "").startswith(PROVIDER_PREFIX)
+            is_other = not is_ours and (name == "DEFAULT" or not _similar_section(name))
+        kept.append("" if is_other else line)
+    return "\n".join(kept)
 
 
 def _parse(text: str, document: Document) -> configparser.ConfigParser:
@@ -129,9 +153,10 @@ def _parse(text: str, document: Document) -> configparser.ConfigParser:
             document.add_problem(MAIN, "", f"line {error.lineno} is before any section: begin with [{MAIN}]")
             return configparser.ConfigParser()
         except configparser.ParsingError as error:
-            for number, _ in error.errors:
+            for number, line in error.errors:
+                cure = ", = in the place of :" if ":" in line else ""
                 document.add_problem(
-                    MAIN, "", f"line {number} is neither a section nor a key: write key = value"
+                    MAIN, "", f"line {number} is neither a section nor a key: write key = value{cure}"
                 )
             return parser
         else:
@@ -201,6 +226,13 @@ def read_inline(conf: Mapping[str, str], base: Path) -> Document:
     document = Document()
     for name, text in conf.items():
         first, dot, suffix = name.partition(".")
+        if not dot and first in ("provider", "environ", "access") and "=" in text:
+            document.add_problem(
+                MAIN,
+                name,
+                "a colon ends a key here: write provider.NAME.KEY, environ.KEY and access.rules with dots",
+            )
+            continue
         if not dot:
             section, key = MAIN, name
         elif first == "provider":

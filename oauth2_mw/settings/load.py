@@ -6,14 +6,24 @@ Each function returns the values by the names of the settings, and ``environ`` a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from oauth2_mw.errors import ConfigError
-from oauth2_mw.settings import app_checks, checks, environ_keys, icons, rule_checks, stores, user_checks
+from oauth2_mw.errors import ConfigError, Problem
+from oauth2_mw.settings import (
+    app_checks,
+    checks,
+    deployment,
+    environ_keys,
+    icons,
+    rule_checks,
+    stores,
+    user_checks,
+)
 from oauth2_mw.settings.access_rules import AccessRule
 from oauth2_mw.settings.attribute_path import alternatives
 from oauth2_mw.settings.document import (
@@ -50,11 +60,19 @@ _OIDC_SCOPE = ("openid", "profile", "email")
 def from_ini(path: str | Path) -> dict[str, Any]:
     """Read an INI file and the environment.
 
-    :param path: the file; relative paths inside it are looked up from its own folder.
+    :param path: the file, or ``app.ini#sso``: a filter's section of a PasteDeploy file. Relative paths inside it are
+        looked up from its own folder.
     :raises ConfigError: with every problem found.
     """
     # Absolute, because servers change the working directory and files are read again later.
     path = Path(path).absolute()
+    named = deployment.split_name(path)
+    if named is not None:
+        return _from_filter(deployment.read_filter(*named))
+    if ours := deployment.our_filters(path):
+        name = ours[0].partition(":")[2].strip()
+        text = f"this is a PasteDeploy file: name the section in it that is ours, {path.name}#{name}"
+        raise ConfigError([Problem(ours[0], "", text)], source=str(path))
     return _values(read_ini(path), base=path.parent, source=str(path))
 
 
@@ -69,29 +87,55 @@ def from_mapping(mapping: Mapping[str, Any], *, base: str | Path) -> dict[str, A
 
 
 def from_paste(global_conf: Mapping[str, str], local_conf: Mapping[str, str]) -> dict[str, Any]:
-    """Read the section of a PasteDeploy filter, ``config = PATH`` or the keys inline, and the environment.
+    """Read the section of a PasteDeploy filter, ``config = PATH``, keys inline or both, and the environment.
 
     :param global_conf: ``here`` is the folder from which relative paths are looked up; other keys are ignored.
     :param local_conf: the keys of the filter's own section.
     :raises ConfigError: with every problem found.
     """
+    file = global_conf.get("__file__")
+    section = deployment.section_of(file, local_conf)
     base = Path(global_conf.get("here") or ".").absolute()
-    source = global_conf.get("__file__") or "the PasteDeploy configuration"
-    keys = {key: text for key, text in local_conf.items() if key not in ("here", "__file__")}
-    path = keys.pop("config", None)
-    if path is None:
-        return _values(read_inline(keys, base), base=base, source=source)
-    if keys or not path:
-        document = Document()
-        what = f"stands beside {', '.join(keys)}: write one or the other" if keys else "names no file"
-        document.add_problem(
-            MAIN, "config", f"{what}; config = PATH names the INI file that holds all settings"
-        )
-        raise ConfigError(document.problems, source=source)
-    return from_ini(base / path)
+    path = Path(file) if file is not None else base / "the PasteDeploy configuration"
+    return _from_filter(deployment.Filter(path, section, global_conf, local_conf), base=base)
 
 
-def _values(document: Document, *, base: Path, source: str) -> dict[str, Any]:
+def _from_filter(found: deployment.Filter, *, base: Path | None = None) -> dict[str, Any]:
+    """Read a filter's section, and the file of ours that ``config`` names there: what is written beside it wins."""
+    section = found.section
+    base = base or found.path.parent
+    source = found.global_conf.get("__file__") or found.path.name
+    keys = {key: text for key, text in found.local_conf.items() if key not in ("here", "__file__")}
+    config = keys.pop("config", None)
+    misplaced = deployment.default_problems(section, found.global_conf, found.local_conf)
+    inline = read_inline(keys, base)
+    if config is None:
+        try:
+            return _values(inline, base=base, source=source, further=misplaced)
+        except ConfigError as error:
+            raise ConfigError(deployment.in_words_of(section, error.problems), source=source) from None
+    problems = [*deployment.in_words_of(section, inline.problems), *misplaced]
+    if not config:
+        text = "names no file; config = PATH names the INI file that holds the settings"
+        raise ConfigError([Problem(section, "config", text), *problems], source=source)
+    path = base / config
+    document = read_ini(path, has_others=str(path) == found.global_conf.get("__file__"))
+    for name, texts in inline.sections.items():
+        if path.exists():
+            document.section(name).update(
+                {key: replace(text, origin=f"[{section}]") for key, text in texts.items()}
+            )
+    return _values(document, base=path.parent, source=str(path), further=problems)
+
+
+def _values(
+    document: Document, *, base: Path, source: str, further: Iterable[Problem] = ()
+) -> dict[str, Any]:
+    """Return the values of a document.
+
+    :param further: problems that belong to others.
+    """
+    document.problems += further
     if document.problems and not document.sections:
         # Nothing could be read at all; that everything is missing need not be said as well.
         raise ConfigError(document.problems, source=source)

@@ -277,7 +277,8 @@ class Settings:
     def from_ini(cls, path: str | Path) -> Settings:
         """Read an INI file and the environment.
 
-        :param path: the file; relative paths inside it are looked up from its own folder.
+        :param path: the file, or ``app.ini#sso``: the section of a filter in a PasteDeploy file. Relative paths inside
+            it are looked up from its own folder.
         :raises ConfigError: with every problem found.
         """
         return cls._of(load.from_ini(path))
@@ -295,9 +296,10 @@ class Settings:
 
     @classmethod
     def from_paste(cls, global_conf: Mapping[str, str], local_conf: Mapping[str, str]) -> Settings:
-        """Read the section of a PasteDeploy filter, ``config = PATH`` or the keys inline, and the environment.
+        """Read the section of a PasteDeploy filter, ``config = PATH``, keys inline or both, and the environment.
 
-        :param global_conf: ``here`` is the folder from which relative paths are looked up; other keys are ignored.
+        :param global_conf: ``here`` is the folder from which relative paths are looked up; a setting of ours in it is a
+            problem.
         :param local_conf: the keys of the filter's own section.
         :raises ConfigError: with every problem found.
         """

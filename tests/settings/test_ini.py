@@ -513,7 +513,7 @@ def test_all_that_stands_twice_is_reported_at_once_and_the_rest_is_still_checked
 def test_a_colon_is_no_delimiter(write: Write) -> None:
     found = refusal(write(SMALLEST + "prompt: login\nnonsense\n"))
     assert found == [
-        "[oauth2_mw] line 8 is neither a section nor a key: write key = value",
+        "[oauth2_mw] line 8 is neither a section nor a key: write key = value, = in the place of :",
         "[oauth2_mw] line 9 is neither a section nor a key: write key = value",
     ]
 
@@ -523,7 +523,7 @@ def test_a_colon_is_no_delimiter(write: Write) -> None:
     [
         ("acess", "did you mean access?"),
         ("Environ", "did you mean environ?"),
-        ("DEFAULT", "there are oauth2_mw, environ, access, provider:NAME"),
+        ("DEFAULT", "write each in [oauth2_mw] or where it belongs"),
         ("providers:corp", "did you mean provider:NAME?"),
         ("provider: corp", "small letter"),
         ("Provider:corp", "in lower case and without spaces"),
