@@ -22,8 +22,11 @@ MAX_CHUNKS = 2
 #: A request that carries one of our cookies more often than this is not taken apart.
 MAX_COPIES = 3
 
+#: The number of cookies that carry a sealed text, and the text.
+SealedText = tuple[int, str]
+
 _EXPIRED = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
-_is_slot = re.compile("[a-h]").fullmatch
+_SEPARATORS = "; \t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Cookies:
         self, name: str, *, secure: bool, app_cookies: Sequence[AppCookie] = (), mount: str = ""
     ) -> None:
         self.session = f"__Host-{name}" if secure else name
+        #: with what begins the cookie of a session, or of its first chunk
+        self.session_prefix = f"{self.session}="
         self.attempt_prefix = f"{self.session}-a-"
         self._attributes = "; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
         self._paths = ("/", mount) if mount else ("/",)
@@ -56,56 +61,36 @@ class Cookies:
         # Secure is harmless to a cookie without it, and one with the prefix __Host- is not deleted otherwise.
         self._app_attributes = ("; Secure" if secure else "") + _EXPIRED
         self._chunks = (self.session, *(f"{self.session}.{n}" for n in range(1, MAX_CHUNKS)))
-        self._chunk_names = frozenset(self._chunks)
-        self._stale = re.compile(re.escape(self.session) + r"\.\d{1,2}")
-
-    def _is_own(self, name: str) -> bool:
-        return (
-            name in self._chunk_names
-            or (name.startswith(self.attempt_prefix) and bool(_is_slot(name[len(self.attempt_prefix) :])))
-            or self._stale.fullmatch(name) is not None
-        )
+        # With chunks that are not read any more: they are deleted.
+        self._match_own = re.compile(rf"({re.escape(self.session)}(?:-a-[a-h]|\.[0-9]{{1,2}})?)[ \t]*=").match
 
     def read(self, header: str) -> RequestCookies:
         """Take our cookies out of a ``Cookie`` header, and leave the others as they are."""
-        return self._read_one(header) or self._read_any(header)
-
-    def _read_one(self, header: str) -> RequestCookies | None:
-        """Read the usual header, which has one cookie of ours, without taking the others apart."""
-        name = self.session
-        if header.count(name) != 1:
-            return None
-        start = header.find(name)
-        if not header.startswith("=", start + len(name)) or not (
-            start == 0 or header.startswith("; ", start - 2)
-        ):
-            return None
-        end = header.find("; ", start)
-        if end < 0:
-            end = len(header)
-        value = header[start + len(name) + 1 : end]
-        if ";" in value:
-            return None
-        before, after = header[: max(start - 2, 0)], header[end + 2 :]
-        other_header = f"{before}; {after}" if before and after else before or after
-        return RequestCookies({name: [value.strip(" \t").strip('"')]}, other_header or None)
-
-    def _read_any(self, header: str) -> RequestCookies:
         own: dict[str, list[str]] = {}
         others: list[str] = []
-        for pair in header.split(";"):
-            # Only these two separate cookies: other blanks may belong to a value of the application's.
-            pair = pair.strip(" \t")
-            # A nameless cookie "=__Host-x=..." does not begin with our name, and is not ours.
-            name, separator, value = pair.partition("=") if pair.startswith(self.session) else ("", "", "")
-            if separator and self._is_own(name := name.rstrip(" \t")):
-                own.setdefault(name, []).append(value.lstrip(" \t").strip('"'))
-            elif pair:
-                others.append(pair)
-        return RequestCookies(own, "; ".join(others) or None)
+        # Up to here the header is read; what lies between is the application's.
+        done = kept = 0
+        while (start := header.find(self.session, done)) >= 0:
+            begin = header.rfind(";", done, start) + 1 or done
+            end = header.find(";", start)
+            if end < 0:
+                end = len(header)
+            done = end + 1
+            # Only these two separate cookies: other blanks may belong to a value of the application's. A nameless
+            # cookie "=__Host-x=..." does not begin with our name, and is not ours.
+            if header[begin:start].strip(" \t"):
+                continue
+            match = self._match_own(header, start)
+            if match is None:
+                continue
+            own.setdefault(match[1], []).append(header[match.end() : end].strip(" \t").strip('"'))
+            others.append(header[kept:begin].strip(_SEPARATORS))
+            kept = done
+        others.append(header[kept:].strip(_SEPARATORS))
+        return RequestCookies(own, "; ".join(filter(None, others)) or None)
 
-    def session_values(self, cookies: RequestCookies) -> Iterator[tuple[int, str]]:
-        """Yield the sealed texts that a request's session cookies may stand for, each with its number of chunks.
+    def session_values(self, cookies: RequestCookies) -> Iterator[SealedText]:
+        """Yield the sealed texts that a request's session cookies may stand for.
 
         There are several only if a cookie of ours came twice, which a neighbouring host can bring about over http.
         """

@@ -18,9 +18,9 @@ from oauth2_mw.observe import new_id
 from oauth2_mw.session.app_cookies import AppCookies
 from oauth2_mw.session.backend import OpenedSession, SessionBackend
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
-from oauth2_mw.session.cookie_cache import CookieHeaderCache, RequestSession
+from oauth2_mw.session.cookie_cache import KnownSession, RequestSession, SessionCache
 from oauth2_mw.session.cookie_sessions import CookieSessions
-from oauth2_mw.session.cookies import MAX_COPIES, Cookies, RequestCookies
+from oauth2_mw.session.cookies import MAX_COPIES, Cookies, RequestCookies, SealedText
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.model import RefreshSchedule, Session, SessionRef, SignInDetails
 from oauth2_mw.session.registry import SessionRegistry
@@ -87,7 +87,7 @@ class SessionManager:
         self._writer = EnvironWriter(settings.environ)
         self._issuers = {name: provider.user_issuers for name, provider in settings.providers.items()}
         self._cookie_name = self.cookies.session
-        self._cache = CookieHeaderCache()
+        self._cache = SessionCache(self.cookies.session_prefix)
         self._generation = self._keyring.generation
 
     def _open_registry(self, store: Store) -> SessionRegistry:
@@ -134,19 +134,19 @@ class SessionManager:
         if now >= keyring.next_look:
             keyring.look()
         if self._generation != keyring.generation:
-            self._generation, self._cache = keyring.generation, CookieHeaderCache()
+            self._generation, self._cache = keyring.generation, SessionCache(self.cookies.session_prefix)
         cache = self._cache
-        current = cache.get(cookie_header)
+        current = cache.find_header(cookie_header)
         if current is None:
             if self._cookie_name not in cookie_header:
                 return None
-            current = self._open(cookie_header)
+            current = self._open(cookie_header, cache, now)
             if current.session is not None:
-                cache.put_unless_busy(cookie_header, current)
+                cache.remember(current)
         elif now >= current.fresh_until:
             current = self.recall(current)
             if current.session is not None:
-                cache.put_unless_busy(cookie_header, current)
+                cache.remember(current)
         session = current.session
         if session is None:
             return current
@@ -160,7 +160,7 @@ class SessionManager:
         """Return a ``Cookie`` header as the application may see it, or ``None`` if nothing is left of it."""
         if self._cookie_name not in cookie_header:
             return cookie_header
-        current = self._cache.get(cookie_header)
+        current = self._cache.find_header(cookie_header)
         if current is not None:
             return current.remaining_cookies
         return self.cookies.read(cookie_header).other_header
@@ -180,58 +180,52 @@ class SessionManager:
         return self._update(current, self._backend.reload(current.cached)) or current.without_session()
 
     def _update(self, current: RequestSession, opened: OpenedSession[Any] | None) -> RequestSession | None:
-        if opened is None:
+        if opened is None or current.known is None:
             return None
-        return self._request_session(opened, current.cookies, needs_new_cookie=current.needs_new_cookie)
+        opened.needs_new_cookie = opened.needs_new_cookie or current.needs_new_cookie
+        known = self._know(opened, current.known.sealed)
+        return known.with_cookies(current.header, current.cookies)
 
-    def _open(self, cookie_header: str) -> RequestSession:
+    def _open(self, cookie_header: str, cache: SessionCache, now: float) -> RequestSession:
         cookies = self.cookies.read(cookie_header)
-        opened = self._find(cookies)
-        current = self._request_session(opened, cookies) if opened is not None else None
+        known = self._find(cookies, cache, now)
+        current = known.with_cookies(cookie_header, cookies) if known is not None else None
         if current is not None:
             return current
         invalid = bool(self.cookies.session_names(cookies))
         return RequestSession(None, {}, cookies.other_header, cookies, invalid=invalid)
 
-    def _find(self, cookies: RequestCookies) -> OpenedSession[Any] | None:
+    def _find(self, cookies: RequestCookies, cache: SessionCache, now: float) -> KnownSession | None:
         """Return the session that a request's cookies stand for, of which there may be several copies."""
-        result: OpenedSession[Any] | None = None
-        for tries, (chunk_count, sealed) in enumerate(self.cookies.session_values(cookies)):
+        result: KnownSession | None = None
+        for tries, sealed in enumerate(self.cookies.session_values(cookies)):
             if tries > MAX_COPIES:
                 break
-            copy = self._backend.open(chunk_count, sealed)
-            if copy is None:
-                continue
-            if result is not None and result.session.id != copy.session.id:
+            copy = cache.find(sealed)
+            if copy is None or now >= copy.opened.fresh_until:
+                opened = self._backend.open(*sealed)
+                if opened is None:
+                    continue
+                copy = self._know(opened, sealed)
+            if result is not None and result.opened.session.id != copy.opened.session.id:
                 # Somebody else's session was slipped in beside this one: nobody can tell which is meant.
                 return None
             result = copy
         return result
 
-    def _request_session(
-        self, opened: OpenedSession[Any], cookies: RequestCookies, *, needs_new_cookie: bool = False
-    ) -> RequestSession | None:
-        session = opened.session
+    def _know(self, opened: OpenedSession[Any], sealed: SealedText) -> KnownSession:
+        return KnownSession(opened, sealed, self._plain_environ(opened.session))
+
+    def _plain_environ(self, session: Session) -> dict[str, str] | None:
         # A session does not outlive the provider that it came from: one removed, or one whose issuer or tenants are
         # others now.
         if session.identity.issuer not in self._issuers.get(session.identity.provider, ()):
             return None
         try:
-            environ = self._writer.plain(session.identity, session.tokens)
+            return self._writer.plain(session.identity, session.tokens)
         except ProviderError as error:
             log.warning("a session was ignored: %s", error.detail)
             return None
-        return RequestSession(
-            session,
-            environ,
-            cookies.other_header,
-            cookies,
-            opened.cached,
-            opened.renew_at,
-            opened.fresh_until,
-            opened.lease_expires,
-            needs_new_cookie=opened.needs_new_cookie or needs_new_cookie,
-        )
 
     # Writing
 

@@ -18,6 +18,8 @@ VERSION = b"\x01"
 NONCE_BYTES = 12
 TAG_BYTES = 16
 _HEADER_BYTES = len(VERSION) + ID_BYTES + NONCE_BYTES
+#: Characters of a sealed text up to the end of its nonce; no two that we seal begin alike so far.
+DISTINCT_CHARACTERS = _HEADER_BYTES * 4 // 3
 
 
 def sealed_length(payload: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -164,31 +165,65 @@ def test_a_separator_without_its_blank_ends_a_cookie_as_well(header: str, rest: 
     assert cookies.other_header == rest
 
 
-NEIGHBOURS = st.lists(
-    st.sampled_from(["a=1", "b=", "c", "theme=dark", 'q="x y"', "=x", "__Host-oauth2_mwx=1"]), max_size=4
+def pair_by_pair(cookies: Cookies, header: str) -> tuple[dict[str, list[str]], list[str]]:
+    """Read a header the slow way: our cookies, and the others."""
+    own: dict[str, list[str]] = {}
+    others = []
+    for pair in header.split(";"):
+        pair = pair.strip(" \t")
+        name, separator, value = pair.partition("=")
+        name = name.rstrip(" \t")
+        if separator and re.fullmatch(re.escape(cookies.session) + r"(-a-[a-h]|\.[0-9]{1,2})?", name):
+            own.setdefault(name, []).append(value.lstrip(" \t").strip('"'))
+        elif pair:
+            others.append(pair)
+    return own, others
+
+
+OURS = "__Host-oauth2_mw"
+PAIRS = st.sampled_from(
+    ["a=1", "b=", "c", "theme=dark", 'q="x y"', "=x", f"{OURS}x=1", f"x{OURS}=1", f"={OURS}=1", f"v={OURS}=S"]
+    + [
+        f"{OURS}{end}"
+        for end in ("", "=S", "=", '="S"', "= S", "=S=T", " =S", ".1=T", ".12=T", ".123=T", "-a-a=A")
+    ]
+    + [f"{OURS}{end}" for end in ("-a-z=A", "-o-0a1b2c3d=O", f"=S{OURS}=", "=S\t", "\t=\tS")]
 )
 
 
-@given(NEIGHBOURS, st.sampled_from(["S", "", '"S"', " S", "S=T"]), NEIGHBOURS)
-def test_the_quick_way_to_read_a_header_reads_the_same(
-    before: list[str], value: str, after: list[str]
-) -> None:
-    header = "; ".join([*before, f"__Host-oauth2_mw={value}", *after])
-    quick, slow = SECURE._read_one(header), SECURE._read_any(header)
-    if quick is not None:
-        assert (quick.own, quick.other_header) == (slow.own, slow.other_header)
-    assert (quick is not None) == (not any("oauth2_mw" in pair for pair in [*before, *after]))
+@given(st.lists(st.tuples(PAIRS, st.sampled_from(["; ", ";", " ;\t", ";;", "; ; "])), max_size=8))
+def test_one_scan_reads_a_header_as_pair_by_pair(pairs: list[tuple[str, str]]) -> None:
+    header = "".join(pair + separator for pair, separator in pairs)
+    cookies = SECURE.read(header)
+    rest = pair_by_pair(SECURE, cookies.other_header or "")
+    assert ((cookies.own, rest[1])) == pair_by_pair(SECURE, header)
+    assert not rest[0]
+    assert cookies.other_header != ""
 
 
 @given(st.text('so=; .x1"', max_size=24))
 @example("xx=; y")
 @example("sso=a; x=sso")
 @example("sso=;sso.1=a")
-def test_whatever_stands_around_our_name_the_quick_way_reads_the_same(header: str) -> None:
-    quick, slow = PLAIN._read_one(header), PLAIN._read_any(header)
-    if quick is not None:
-        assert quick.own == slow.own
-        assert PLAIN.read(quick.other_header or "").own == {}
+def test_whatever_stands_around_our_name_one_scan_reads_the_same(header: str) -> None:
+    cookies = PLAIN.read(header)
+    own, others = pair_by_pair(PLAIN, header)
+    assert cookies.own == own
+    assert pair_by_pair(PLAIN, cookies.other_header or "") == ({}, others)
+
+
+def test_what_is_not_ours_keeps_its_octets() -> None:
+    others = "a=1;;b=\t2 ; c=\x1f\xe4 "
+    assert SECURE.read(f"{others}; {OURS}=S").other_header == others.rstrip(" ")
+    assert SECURE.read(f"{OURS}=S;{others}").other_header == others.rstrip(" ")
+
+
+def test_a_jar_of_fifty_cookies_gives_ours_from_its_end() -> None:
+    jar = [f"cookie{number}={'v' * 150}" for number in range(50)]
+    cookies = SECURE.read("; ".join([*jar, f"{OURS}=S"]))
+    assert (cookies.own, cookies.other_header) == ({OURS: ["S"]}, "; ".join(jar))
+    cookies = SECURE.read("; ".join([f"{OURS}=S", *jar[:20], f"{OURS}=T", *jar[20:], f"{OURS}=U"]))
+    assert (cookies.own, cookies.other_header) == ({OURS: ["S", "T", "U"]}, "; ".join(jar))
 
 
 # The application's own cookies
