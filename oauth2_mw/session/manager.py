@@ -1,8 +1,9 @@
 """The sessions of an application: from a ``Cookie`` header to a session, and from a sign-in to ``Set-Cookie``.
 
 :meth:`SessionManager.resolve` runs on every request, and works on the header's text alone: one dictionary look-up when
-the same header was seen before, otherwise a split, one decryption and one JSON text to parse. Where the session itself
-lives, in the cookie or in a store, only its :class:`~oauth2_mw.session.backend.SessionBackend` knows.
+it comes as it came before, one scan more when the application's cookies have changed beside ours, otherwise one
+decryption and one JSON text to parse. Where the session itself lives, in the cookie or in a store, only its
+:class:`~oauth2_mw.session.backend.SessionBackend` knows.
 """
 
 from __future__ import annotations
