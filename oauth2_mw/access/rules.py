@@ -254,9 +254,9 @@ def _for_odd_paths(written: Sequence[AccessRule], rules: Sequence[Rule], default
     )
     last = next(everything, default)
     strictness = min(last.strictness, EFFECTS.index("required"))
-    is_stricter = any(rule.has_conditions or rule.strictness > strictness for rule in rules)
+    stricter = next((rule for rule in rules if rule.has_conditions or rule.strictness > strictness), None)
     return Rule(
-        "denied" if is_stricter else "required",
-        written=("the path can be read in several ways",),
+        "required" if stricter is None else "denied",
+        written=("the path can be read in several ways", *(() if stricter is None else stricter.written)),
         is_odd=True,
     )

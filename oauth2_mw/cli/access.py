@@ -97,8 +97,8 @@ def run(options: argparse.Namespace) -> int:
 def _outcome(rule: Rule, visitor: _Visitor | None, settings: Settings) -> str:
     if rule.is_odd and rule.effect == "denied":
         return (
-            "refused with 404: a rule asks for more than a sign-in, and this path may lead to it; if the application "
-            "has such paths, name their subtree in odd_paths"
+            "refused with 404: the rule is stricter than the last one or than a sign-in, and this path may lead to it; "
+            "if the application has such paths, name their subtree in odd_paths"
         )
     match rule.effect:
         case "public":

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
 from oauth2_mw.identity.directory import Directory
+from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings.grammar import Secret
-from tests.support.browser.protected_targets import PROTECTED_TARGETS
+from tests.support.browser.protected_targets import PROTECTED_TARGETS, RAW_TARGETS
+from tests.support.hosts.guarded import JANE, App, sign_in
 from tests.support.hosts.operator import Operator
 from tests.support.hosts.token_site import TokenSite
+from tests.support.hosts.wsgi_call import call, environ_for
 from tests.support.settings.keys import text_key
 from tests.support.settings.people import NOW, attributes, provider
 from tests.support.stores.directory_file import empty_database
 
+ODD = "the path can be read in several ways"
 RULES = """
 [access]
 # who may pass where
@@ -150,6 +158,78 @@ def test_every_target_is_explained(operator: Operator, target: str) -> None:
     answer = operator.run("access", operator.ini, target)
     assert answer.code == 0
     assert "decided by" in answer.out
+
+
+# Against the middleware, over every target
+
+CORPUS_RULES = """
+[access]
+rules =
+    public     /public/
+    denied     /internal/
+    required   /admin/ if group:admins
+    delegated  /app-api/
+    optional   /
+"""
+CLAIMS = {"preferred_username": "jane", "groups": ["staff"]}
+#: What the command says -> the status of a program that asks the middleware, and whom the application is told of.
+OUTCOMES = {
+    "passes: nobody needs": (200, None),
+    "passes as nobody": (200, None),
+    "passes as jane": (200, "jane"),
+    "is asked to sign in": (401, None),
+    "refused with 403, whoever asks": (403, None),
+    "jane is refused with 403": (403, None),
+    "refused with 404": (404, None),
+}
+
+
+@pytest.mark.requirement("R-odd", "3g")
+@pytest.mark.parametrize("groups", [None, ("staff",), ("admins",)], ids=str)
+def test_every_target_is_explained_as_the_middleware_treats_it(
+    operator: Operator, tmp_path: Path, groups: tuple[str, ...] | None
+) -> None:
+    ini = operator.write_ini(secret_keys=text_key(), protect="required")
+    ini.write_text(ini.read_text() + CORPUS_RULES)
+    written = {
+        number: " ".join(line.split()) for number, line in enumerate(ini.read_text().splitlines(), start=1)
+    }
+    app = App()
+    middleware = OAuth2Middleware(app, ini)
+    who: tuple[object, ...] = ("--anonymous",)
+    keys = {}
+    if groups is not None:
+        who = ("--claims", claims_file(tmp_path, {**CLAIMS, "groups": groups}))
+        keys["HTTP_COOKIE"] = sign_in(middleware, replace(JANE, groups=groups))
+    rules_named: set[str] = set()
+    for target in (*RAW_TARGETS, b"/public/x", b"/internal/x", b"/app-api/x"):
+        told = operator.run("access", ini, os.fsdecode(target), *who).out
+        native = unquote_to_bytes(target.partition(b"#")[0].partition(b"?")[0]).decode("latin-1")
+        app.seen.clear()
+        status = call(middleware, environ_for(native, **keys)).status
+        user = app.seen[0]["user"] if app.seen else None
+        (outcome,) = (words for words in OUTCOMES if f"  {words}" in told)
+        assert OUTCOMES[outcome] == (status, user), (target, told)
+        # A rule is named by its line, and in the words that stand there.
+        decided = re.findall("^  decided by (?:line ([0-9]+): )?(.+)$", told, re.MULTILINE)
+        assert decided, target
+        for number, text in decided:
+            assert written[int(number)] == text if number else text == ODD, (target, told)
+        rules_named.update(text for _, text in decided)
+    assert rules_named == {
+        "public /public/",
+        "denied /internal/",
+        "required /admin/ if group:admins",
+        "delegated /app-api/",
+        "optional /",
+        "protect = required",
+        ODD,
+    }
+
+
+def test_the_rule_to_which_an_odd_path_may_lead_is_named(operator: Operator) -> None:
+    out = operator.run("access", operator.ini, "/static//x").out
+    assert f"decided by line {line_of(operator, 'denied /internal/')}: denied /internal/\n" in out
 
 
 def claims_file(folder: Path, claims: object) -> Path:

@@ -59,3 +59,28 @@ PROTECTED_TARGETS = (
     "/public/%7f",
     "/public/%e2%80%ae",
 )
+
+#: The same octet by octet, with more that only a client of its own writes.
+RAW_TARGETS = (
+    *(target.encode() for target in PROTECTED_TARGETS),
+    b"/public/\xff/../admin",
+    b"/public/\xc0\xae\xc0\xae/admin",
+    b"/public/x/%2e%2e;/%2e%2e/admin",
+    b"/%61dmin",
+    b"/%2fadmin",
+    b"/%2561dmin",
+    b"/x/..%5cadmin",
+    b"/x/..%c0%afadmin",
+    b"/admin/x",
+    b"/admin/%2e%2e/x",
+    b"/admin/..;/x",
+    b"/admin//x",
+    b"///admin/",
+    b"/;/admin",
+    b"/admin%00.css",
+    b"/admin%0a",
+    b"/wiki/../admin/",
+    b"http://x/admin",
+    b"https://x/public/../admin",
+    b"//x/public/../../admin",
+)
