@@ -24,6 +24,7 @@ CORE = {
     "session/sealing": ("tests/session/test_sealing.py",),
     "web/signin/attempt": ("tests/web/signin/test_attempt.py",),
     "session/cookies": ("tests/session/test_cookies.py",),
+    "session/app_cookies": ("tests/session/test_app_cookies.py",),
     "session/keyring": ("tests/session/test_keyring.py",),
     "access/allow": ("tests/access/test_allow.py",),
     "access/rules": ("tests/access/test_rules.py",),

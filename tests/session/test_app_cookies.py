@@ -215,6 +215,40 @@ def test_an_owner_cookie_of_another_cookie_or_twice_says_nothing(shared: Shared)
     assert shared.seen() is None
 
 
+@pytest.mark.parametrize("payload", [b"", b"[]", b"7", b"{}", b'["u", [], 3]', b"\xff"], ids=repr)
+def test_an_owner_cookie_of_another_version_says_nothing(shared: Shared, payload: bytes) -> None:
+    shared.sign_in(JANE)
+    shared.ask("session=1")
+    cookie = listed(shared)[0]
+    name = shared.middleware._sessions.cookies.owner_name(cookie)
+    shared.jar[name] = shared.middleware._sessions.app_cookies._sealer.seal("app-cookie", name, payload)
+    shared.ask()
+    assert shared.seen() is None
+    shared.ask("session=2")
+    shared.ask()
+    assert shared.seen() == "session=2"
+
+
+def test_an_application_that_fails_starts_its_answer_anew() -> None:
+    told: list[Any] = []
+
+    def start_response(_status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        told.append((headers, exc_info))
+
+    app_cookies = SHARED.middleware._sessions.app_cookies
+    error = (ValueError, ValueError("x"), None)
+
+    def failing(_environ: Any, start: Any) -> Iterable[bytes]:
+        start("200 OK", [("Set-Cookie", "session=1"), ("X-Own", "1")])
+        start("500 Oops", [("set-cookie", "session=2")], error)
+        return []
+
+    app_cookies.around(failing)(environ_for("/"), start_response)
+    assert [exc_info for _, exc_info in told] == [(), (error,)]
+    for headers, _ in told:
+        assert sum(name == "Set-Cookie" and "-o-" in value for name, value in headers) == 1
+
+
 def listed(shared: Shared) -> Any:
     return shared.middleware._settings.app_cookies
 
