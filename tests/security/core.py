@@ -105,8 +105,9 @@ CORE = {
     "provider/dialects/dialect": ("tests/provider/dialects/test_dialect.py", "tests/provider/test_client.py"),
     **{
         f"provider/dialects/{name}": ("tests/provider/dialects/test_dialects.py",)
-        for name in ("vocabulary", "dingtalk", "feishu", "wechat", "wecom")
+        for name in ("dingtalk", "feishu", "wechat", "wecom")
     },
+    "provider/dialects/vocabulary": ("tests/provider/dialects/test_vocabulary.py",),
     "provider/http/transport": ("tests/provider/http/test_transport.py",),
     "provider/http/http_client": ("tests/provider/http/test_transport.py",),
 }
