@@ -64,6 +64,7 @@ CORE = {
         "tests/web/signin/test_callback.py",
         "tests/web/signin/test_authorization_errors.py",
     ),
+    "web/signin/step_up": ("tests/web/signin/test_demands.py",),
     "web/http/peers": ("tests/web/http/test_peers.py",),
     "web/programs/forward_auth": ("tests/web/programs/test_forward_auth.py",),
     "web/programs/original_request": ("tests/web/programs/test_forward_auth.py",),
