@@ -19,8 +19,10 @@ from oauth2_mw.identity.mapping import (
     with_groups,
     without_groups,
 )
+from oauth2_mw.settings.access_rules import parse_rules
 from oauth2_mw.settings.attribute_path import FirstOf, Source
 from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.jmes_path import JmesPath
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.settings.providers import provider_settings
 
@@ -170,6 +172,16 @@ def test_groups_are_bounded_and_that_is_said() -> None:
     ]
 
 
+def test_of_too_many_groups_those_that_decide_stay() -> None:
+    """A rule that denies a group must find it, wherever in the list the provider puts it."""
+    names = [f"g{number}" for number in range(2001)]
+    settings = replace(provider(), rules=parse_rules("denied /x if group:g2000 or user:g1999"))
+    found = map_claims(settings, {"username": "jane", "groups": names}).groups
+    assert found == ("g2000", *names[:1999])
+    as_many_as_fit = ("g2000", *names[1:2000])[::-1]
+    assert map_claims(settings, {"username": "jane", "groups": as_many_as_fit}).groups == as_many_as_fit
+
+
 @pytest.mark.parametrize(
     ("value", "path"),
     [([{"name": "b"}, {"name": "a"}, {}], "groups[*].name"), ({"b": {}, "a": {}}, "keys(groups)")],
@@ -298,6 +310,25 @@ def unusable(attribute_map: dict[str, str] | None = None, **claims: Any) -> list
 )
 def test_what_is_there_and_cannot_be_used_is_said(field: str, value: Any, what: str) -> None:
     assert unusable(**{field: value}) == [what]
+
+
+@pytest.mark.parametrize("has_written_map", [True, False])
+def test_what_is_to_be_had_elsewhere_is_said_of_a_map_that_somebody_wrote(*, has_written_map: bool) -> None:
+    claims = {"username": "jane", "_claim_names": {"groups": "src1"}}
+    settings = replace(provider(), has_written_map=has_written_map)
+    told = [*unusable_attributes(settings, claims, map_claims(settings, claims))]
+    elsewhere = "groups: _claim_names says that groups is to be had elsewhere, which is not followed"
+    assert told == ([elsewhere] if has_written_map else [])
+
+
+def test_an_expression_that_cannot_be_evaluated_is_said() -> None:
+    settings = replace(
+        provider(), attribute_map={**provider().attribute_map, "name": JmesPath.parse("jmespath:sum(name)")}
+    )
+    claims = {"username": "jane", "name": "Jane"}
+    assert [*unusable_attributes(settings, claims, map_claims(settings, claims))] == [
+        "name: jmespath:sum(name): it cannot be evaluated with these claims (JMESPathTypeError)"
+    ]
 
 
 def test_all_that_cannot_be_used_is_said() -> None:
