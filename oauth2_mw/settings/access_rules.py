@@ -32,6 +32,7 @@ _NOT_YET = "not available yet in this version: leave it out"
 # RFC 9110, section 9.1; methods are compared with their case.
 _METHODS = re.compile(r"[A-Z][A-Z0-9-]*(?:,[A-Z][A-Z0-9-]*)*")
 _TERM = re.compile(r"[a-z_-]+:.*|signed-in", re.DOTALL)
+_QUOTED = re.compile(r'"([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +195,8 @@ def _parse_condition(words: Sequence[str]) -> Condition:
 def _parse_term(word: str) -> AllowTerm:
     if word in ("and", "or", "if"):
         raise ValueError(f"{shown(word)} stands where a term is expected")
-    is_quoted = len(word) > 2 and word[0] == word[-1] == '"' and '"' not in word[1:-1]
-    text = word[1:-1] if is_quoted else word
+    quoted = _QUOTED.fullmatch(word)
+    text = word if quoted is None else quoted[1]
     if text == SIGNED_IN:
         return AllowTerm(SIGNED_IN, "")
     if text == "*":

@@ -33,7 +33,7 @@ CORE = {
         "tests/access/test_allow.py",
         "tests/access/test_rules.py",
     ),
-    "settings/access_rules": ("tests/settings/test_access_rules.py",),
+    "settings/access_rules": ("tests/settings/test_access_rules.py", "tests/settings/test_rule_coverage.py"),
     "provider/jose/jws": ("tests/provider/tokens/test_id_token.py",),
     "provider/tokens/claim_checks": (
         "tests/provider/tokens/test_id_token.py",
