@@ -15,8 +15,8 @@ from oauth2_mw.cli.terminal import (
     CommandError,
     format_duration,
     format_time,
+    print_table,
     read_duration,
-    row,
     shell_word,
 )
 from oauth2_mw.session.keyring import SEAL_DELAY, Key, latest_first, sealing
@@ -121,13 +121,15 @@ def _list(_options: argparse.Namespace, source: _Source) -> None:
     now = int(time.time())
     entries = key_file.parse(source.path, key_file.read(source.path))
     seals = sealing(_with_seal_times(entries), now)
-    print(row("kid", "id", "not before", "state"))
-    for entry in entries:
+
+    def cells(entry: KeyEntry) -> tuple[str, ...]:
         since = entry.not_before + SEAL_DELAY
         state = (
             "seals now" if entry is seals else f"seals from {format_time(since)}" if since > now else "opens"
         )
-        print(row(entry.kid, Key(entry.key).id.hex(), format_time(entry.not_before), state))
+        return entry.kid, Key(entry.key).id.hex(), format_time(entry.not_before), state
+
+    print_table(("kid", "id", "not before", "state"), map(cells, entries))
 
 
 def _rotate(options: argparse.Namespace, source: _Source) -> None:

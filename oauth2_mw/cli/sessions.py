@@ -17,8 +17,8 @@ from oauth2_mw.cli.terminal import (
     format_duration,
     format_time,
     print_json,
+    print_table,
     printable,
-    row,
 )
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.session.registry import SessionInfo, SessionRegistry
@@ -128,13 +128,16 @@ def _list(options: argparse.Namespace, context: _Context) -> int:
             for session in sessions
         )
         return 0
-    print(row("id", "user", "username", "provider", "device", "address", "since", "last seen", "ends"))
-    for session in sessions:
-        names = session.id, session.user_id, session.username, session.provider
-        client = session.device or "", session.remote_addr or ""
-        times = map(format_time, (session.created_at, session.last_used_at, session.expires_at))
-        print(row(*names, *client, *times))
+    headings = ("id", "user", "username", "provider", "device", "address", "since", "last seen", "ends")
+    print_table(headings, map(_cells, sessions))
     return 0
+
+
+def _cells(session: SessionInfo) -> tuple[str, ...]:
+    names = session.id, session.user_id, session.username, session.provider
+    client = session.device or "", session.remote_addr or ""
+    times = map(format_time, (session.created_at, session.last_used_at, session.expires_at))
+    return (*names, *client, *times)
 
 
 # What is ended

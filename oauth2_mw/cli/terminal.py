@@ -6,8 +6,10 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Any
 
 from oauth2_mw.errors import OAuth2Error
@@ -20,6 +22,8 @@ INI_HELP = "the file with the section [oauth2_mw], or app.ini#NAME for a filter 
 _LAST_TIME = 253402300799
 #: The longest duration that an option takes: one of more than a year is a typing error.
 _LONGEST_DURATION = 366 * 86400
+#: The rows by which the columns of a table are measured: the rest of a long one must not be waited for.
+_MEASURED_ROWS = 200
 
 
 class CommandError(OAuth2Error):
@@ -47,9 +51,31 @@ def shell_word(value: object) -> str:
     return shlex.quote(str(value))
 
 
-def row(*cells: str) -> str:
-    """Return a line of a table: printable cells, separated by tabs."""
-    return "\t".join(map(printable, cells))
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table as its rows come, and nothing before the first of them is there.
+
+    A terminal gets columns that stand under their headings, as wide as the first rows want them; anything else gets
+    tabs, for ``cut`` and its like. No cell can break a line or make another cell.
+    """
+    remaining = iter(rows)
+    first = [headings, *islice(remaining, _MEASURED_ROWS)]
+    lines = ([printable(cell) for cell in cells] for cells in chain(first, remaining))
+    if not sys.stdout.isatty():
+        for cells in lines:
+            print(*cells, sep="\t")
+        return
+    widths = [max(map(_width, map(printable, column))) for column in zip(*first, strict=True)]
+    for cells in lines:
+        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True))
+        print("  ".join(padded).rstrip())
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal *text* takes: Chinese characters and their like take two each."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
 
 
 def print_json(items: Iterable[Mapping[str, Any]]) -> None:

@@ -16,11 +16,11 @@ from oauth2_mw.cli.terminal import (
     format_duration,
     format_time,
     print_json,
+    print_table,
     printable,
     read_duration,
-    row,
 )
-from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME, MAX_TOKENS, PersonalTokens
+from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME, MAX_TOKENS, OwnedToken, PersonalTokens
 from oauth2_mw.credentials.token_sleep import sleep_state
 from oauth2_mw.observe import has_hidden
 from oauth2_mw.settings.model import Settings
@@ -109,15 +109,28 @@ def _list(
             for token in (owned.token,)
         )
         return 0
-    print(row("id", "user", "username", "name", "paths", "reads only", "made", "ends", "last used", "sleeps"))
-    for owned in found:
-        token = owned.token
-        whose = token.id, token.user_id, "" if owned.owner is None else owned.owner.username
-        what = token.name, " ".join(token.paths), "yes" if token.read_only else ""
-        used = format_time(token.used_at) if token.used_at is not None else ""
-        times = format_time(token.created_at), format_time(token.expires_at), used
-        print(row(*whose, *what, *times, sleep_state(settings, owned, now=now)))
+    headings = (
+        "id",
+        "user",
+        "username",
+        "name",
+        "paths",
+        "reads only",
+        "made",
+        "ends",
+        "last used",
+        "sleeps",
+    )
+    print_table(headings, ((*_cells(owned), sleep_state(settings, owned, now=now)) for owned in found))
     return 0
+
+
+def _cells(owned: OwnedToken) -> tuple[str, ...]:
+    token = owned.token
+    whose = token.id, token.user_id, "" if owned.owner is None else owned.owner.username
+    what = token.name, " ".join(token.paths), "yes" if token.read_only else ""
+    used = format_time(token.used_at) if token.used_at is not None else ""
+    return (*whose, *what, format_time(token.created_at), format_time(token.expires_at), used)
 
 
 def _create(

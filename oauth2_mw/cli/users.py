@@ -24,8 +24,8 @@ from oauth2_mw.cli.terminal import (
     format_duration,
     format_time,
     print_json,
+    print_table,
     printable,
-    row,
     shell_word,
 )
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
@@ -98,12 +98,15 @@ def _list(options: argparse.Namespace, _settings: Settings, directory: Directory
     if options.json:
         print_json(map(_as_json, directory.users()))
         return
-    print(row("id", "username", "name", "email", "groups", "organizations", "disabled since"))
-    for user in directory.users():
-        since = user.disabled_since
-        texts = user.id, user.username, user.name or "", user.email or ""
-        lists = ",".join(user.groups), ",".join(user.organizations)
-        print(row(*texts, *lists, format_time(since) if since is not None else ""))
+    headings = ("id", "username", "name", "email", "groups", "organizations", "disabled since")
+    print_table(headings, map(_cells, directory.users()))
+
+
+def _cells(user: User) -> tuple[str, ...]:
+    since = user.disabled_since
+    texts = user.id, user.username, user.name or "", user.email or ""
+    lists = ",".join(user.groups), ",".join(user.organizations)
+    return (*texts, *lists, format_time(since) if since is not None else "")
 
 
 def _show(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from argparse import ArgumentTypeError
+from collections.abc import Iterator
 
 import pytest
 
-from oauth2_mw.cli.terminal import format_duration, format_time, printable, read_duration, row
+from oauth2_mw.cli.terminal import format_duration, format_time, print_table, printable, read_duration
+from oauth2_mw.errors import StoreUnavailableError
 from tests.support.hosts.processes import ROOT, child_environment
 
 
@@ -34,8 +36,46 @@ def test_what_the_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatc
     assert printable("é測") == r"é\u6e2c"
 
 
-def test_cells_cannot_make_others() -> None:
-    assert row("a\tb", "c") == "a\\tb\tc"
+def test_cells_cannot_make_others(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("one", "two"), [("a\tb\n", "c")])
+    assert capsys.readouterr().out == "one\ttwo\na\\tb\\n\tc\n"
+
+
+def test_on_a_terminal_columns_stand_under_their_headings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_table(
+        ("id", "name", "since"), [("1", "測試", "now"), ("22", "Zoe\u0301", ""), ("333", "\x1b", "then")]
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "id   name  since",
+        "1    測試  now",
+        "22   Zoe\u0301",
+        r"333  \x1b  then",
+    ]
+
+
+def test_nothing_of_a_table_is_printed_before_its_first_row_is_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def away(number: int) -> tuple[str]:
+        raise StoreUnavailableError(f"row {number} cannot be read")
+
+    with pytest.raises(StoreUnavailableError):
+        print_table(("name",), map(away, range(2)))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_long_table_is_printed_as_its_rows_come(capsys: pytest.CaptureFixture[str]) -> None:
+    def rows() -> Iterator[tuple[str]]:
+        for number in range(10_000):
+            yield (str(number),)
+            if number == 5_000:
+                assert "\n4999\n" in capsys.readouterr().out
+
+    print_table(("number",), rows())
+    assert capsys.readouterr().out.endswith("\n9999\n")
 
 
 @pytest.mark.parametrize(
