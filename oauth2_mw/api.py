@@ -75,7 +75,8 @@ def require(
     request = guarded_request(environ)
     if request is not None:
         return request.require(environ, rule)
-    if _urls(environ) is not None:
+    identity = get_identity(environ)
+    if identity is None and _urls(environ) is not None:
         raise OAuth2Error(
             "nobody is known here: this path is public, or the request carries a credential of the application's own; "
             "make the path optional or required in [access] rules",
@@ -83,7 +84,6 @@ def require(
         )
     from oauth2_mw.web.http.responses import problem
 
-    identity = get_identity(environ)
     if identity is None:
         return problem(401)
     is_fresh = rule.is_fresh(identity.auth_time, now=time.time(), leeway=0)

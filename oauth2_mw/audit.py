@@ -164,6 +164,18 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "asleep. Said once a day by each process.",
             ),
             _info(
+                "bearer_accepted",
+                "provider user username address detail",
+                "A process has taken an access token of a provider that it did not know (``bearer_paths``). The detail "
+                "names the client to which the provider gave it.",
+            ),
+            _warning(
+                "bearer_refused",
+                "ref code provider user username address detail",
+                "An access token of a provider does not serve for a request. The same one is in the log once in five "
+                "seconds, without the token. See ``code``.",
+            ),
+            _info(
                 "user_linked",
                 "provider user username detail",
                 "A person's first sign-in at a provider was linked to a user of another, because both have verified "

@@ -186,12 +186,15 @@ class UnexpectedError(OAuth2Error):
 class CredentialError(OAuth2Error):
     """A token that a program has sent does not serve for its request.
 
-    The status is 403 where the token is good and the request asks for more than it gives.
+    The status is 400 where it is malformed, 429 where it is not looked at, and 403 where the token is good and the
+    request asks for more than it gives.
     """
 
     status = 401
     title = "This token does not serve"
     message = "The token that was sent does not serve here."
+    #: the scopes that it lacks
+    scopes: tuple[str, ...] = ()
     #: the id of the token, and of its owner with their username, where they are known
     token: str | None = None
     user: str | None = None

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from oauth2_mw.access.rules import METHOD_OVERRIDES, AccessRules, Rule
+from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.credentials.fetch_metadata import is_foreign_upgrade
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.credentials.token_requests import TokenRequests
 from oauth2_mw.errors import ConfigError, StoreUnavailableError
-from oauth2_mw.identity.authorization import carries_token
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION, Scrubber
 from oauth2_mw.identity.hooks import Hooks, load_hooks
 from oauth2_mw.identity.person import person_of
@@ -77,12 +77,22 @@ class OAuth2Middleware:
         self._directory = open_directory(settings)
         self._sessions = open_sessions(settings, self._directory, clocks=clocks)
         self._tokens = self._open_tokens()
-        self._token_requests = TokenRequests(settings, self._tokens, clocks=clocks)
+        self._serving = CredentialPaths.of(settings)
+        self._clocks = clocks
         self._app = self._sessions.app_cookies.around(app)
         self._resolve = self._sessions.resolve
         self._monotonic = clocks.monotonic
         self._gate = Gate(settings, self._sessions, self._site)
-        self._token_gate = TokenGate(settings, self._sessions, self._token_requests, self._site)
+        self._token_requests = TokenRequests(
+            settings, self._tokens, paths=self._serving.personal_tokens, clocks=clocks
+        )
+        self._token_gate = TokenGate(
+            settings,
+            self._sessions,
+            self._token_requests,
+            self._site,
+            bearer_paths=self._serving.access_tokens,
+        )
         self._scrub = Scrubber(
             settings.environ, settings.strip_authorization, keep_headers=settings.keep_headers
         )
@@ -136,10 +146,12 @@ class OAuth2Middleware:
         else:
             rule = self._find_rule(path)
         if rule.effect == "public" or (rule.effect == "delegated" and self._is_for_app(environ)):
+            if authorization is not None and rule.effect == "public":
+                self._token_gate.hide(environ, authorization, path)
             return self._serve_public(environ, start_response)
         if rule.effect == "denied":
             return _refuse(self._site().refuse(environ, None, rule), environ, start_response)
-        if authorization is not None and carries_token(authorization):
+        if authorization is not None and self._token_gate.takes(authorization, path, rule):
             return self._serve_token(environ, start_response, authorization, rule)
         if rule.effect != "optional" and self._preflight != "refuse" and _is_preflight(environ):
             return self._serve_preflight(environ, start_response)
@@ -301,10 +313,11 @@ class OAuth2Middleware:
                     self._sessions,
                     self._urls,
                     self._directory,
-                    token_paths=self._token_requests.paths,
+                    serving=self._serving,
                     personal_tokens=self._tokens,
                     hooks=self._hooks,
                     protect=self._in_front_of,
+                    clocks=self._clocks,
                 )
                 self._built = (os.getpid(), site)
             return self._built[1]

@@ -80,6 +80,14 @@ class Rule:
         values = dict.fromkeys(term.value for term in self.terms() if term.field == "acr")
         return tuple(value for value in values if self.lets_pass(replace(person, acr=value)))
 
+    def scopes_for(self, person: Person) -> tuple[str, ...]:
+        """Return the scopes with which the conditions would let an access token pass that they refuse without."""
+        wanted = {term.value for term in self.terms() if term.field == "scope"} - set(person.scopes)
+        for added in (*({each} for each in sorted(wanted)), wanted):
+            if added and self.lets_pass(replace(person, scopes={*person.scopes, *added})):
+                return tuple(sorted(added))
+        return ()
+
     def joined(self, other: Rule) -> Rule:
         """Return the rule that lets pass what both let pass."""
         if other == self:

@@ -26,8 +26,10 @@ class Person:
     organizations: Collection[str]
     claims: Mapping[str, Any]
     acr: str | None = None
-    #: what said who it is: ``session`` or ``token``
+    #: what said who it is: ``session``, ``token`` or ``bearer``
     via: str = "session"
+    #: those of an access token
+    scopes: Collection[str] = ()
 
     @property
     def address(self) -> tuple[str, str] | None:
@@ -63,6 +65,8 @@ def applies(term: AllowTerm, person: Person) -> bool:
             return term.value == person.acr
         case "via":
             return term.value == person.via
+        case "scope":
+            return term.value in person.scopes
         case "claim":
             return _claim_is(term, person.claims)
         case _:

@@ -13,7 +13,7 @@ from functools import partial
 from hashlib import sha256
 from math import inf
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from oauth2_mw.access.allow import check_allowed
 from oauth2_mw.access.path_set import PathSet
@@ -78,6 +78,8 @@ class TokenOwner:
     environ: dict[str, str] = field(repr=False)
     #: when the token falls asleep, in seconds since the epoch
     sleeps_at: float
+    via: ClassVar = "token"
+    scopes: ClassVar = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +95,17 @@ class TokenRequests:
     """Judges the requests of one application that carry a personal token.
 
     :param tokens: ``None`` if there are no tokens here.
+    :param paths: where tokens serve.
     """
 
-    def __init__(self, settings: Settings, tokens: PersonalTokens | None, *, clocks: Clocks) -> None:
+    def __init__(
+        self, settings: Settings, tokens: PersonalTokens | None, *, paths: PathSet, clocks: Clocks
+    ) -> None:
         self._settings = settings
         self._tokens = tokens
         self._clocks = clocks
         self._writer = EnvironWriter(settings.environ)
-        #: where tokens serve
-        self.paths = PathSet(settings.personal_tokens, odd_paths=settings.odd_paths)
+        self._paths = paths
         #: SHA-256 of what was sent -> what the database said of it
         self._cache: BoundedCache[bytes, _Known] = BoundedCache(max_entries=MAX_ENTRIES)
         #: id of a token -> monotonic time of the last note of its use, and of the last warning
@@ -117,7 +121,7 @@ class TokenRequests:
         :raises AccessDeniedError: if its owner may not enter.
         :raises StoreUnavailableError: if the database cannot be asked.
         """
-        if self._tokens is None or path is None or path not in self.paths:
+        if self._tokens is None or path is None or path not in self._paths:
             detail = f"{shown(path or '')} is not below any path of personal_tokens"
             raise _refusal(detail, code="token_not_here")
         authorization = Authorization.parse(header)

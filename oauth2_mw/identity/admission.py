@@ -18,12 +18,13 @@ from oauth2_mw.identity.hooks import NO_HOOKS, Hooks
 from oauth2_mw.identity.mapping import (
     Attributes,
     map_claims,
+    mapped_email,
     unusable_attributes,
     with_groups,
     without_groups,
 )
 from oauth2_mw.identity.model import Identity, User, freeze, user_key
-from oauth2_mw.identity.unknown_claims import check_denials, without_unknown_groups
+from oauth2_mw.identity.unknown_claims import check_denials, check_denials_of_token, without_unknown_groups
 from oauth2_mw.identity.usernames import bad_username, fault_alone
 from oauth2_mw.identity.verification import (
     check_username_verified,
@@ -106,6 +107,47 @@ class Admission:
         """
         return self._admit(provider, issuer, subject, claims, unknown, now=now, create=False, links=False)
 
+    def admit_token(
+        self, provider: ProviderSettings, *, issuer: str, subject: str, claims: Mapping[str, Any], now: int
+    ) -> Identity:
+        """Return the identity of the user for whom an access token stands, without signing anybody in.
+
+        Whom the directory knows the token does not change: name and groups are those of their last sign-in. Anybody
+        else is admitted as at a first sign-in, and linked to nobody.
+
+        :param claims: those of the token.
+
+        The other parameters, and what it raises, are those of :meth:`admit`; also :class:`AccessDeniedError` if the
+        token does not say whether a rule denies its user something.
+        """
+        directory = self._directory
+        stored = directory.find(issuer, subject) if directory is not None else None
+        check_denials_of_token(provider, claims, reads_groups=stored is None)
+        if stored is None:
+            return self._admit(
+                provider,
+                issuer,
+                subject,
+                claims,
+                frozenset(),
+                now=now,
+                create=self._create,
+                links=False,
+                hooks=self._hooks,
+                is_sign_in=False,
+            )
+        if stored.disabled:
+            from oauth2_mw.identity.directory import disabled_error
+
+            raise disabled_error(stored.id)
+        self._judge(
+            provider, stored, Attributes(stored.username, email=mapped_email(provider, claims)), claims
+        )
+        kept = without_groups(provider, claims, read=self._read(provider))
+        identity = _identity(provider, stored, kept, issuer=issuer, subject=subject)
+        self._hooks.on_login(identity)
+        return identity
+
     def _admit(
         self,
         provider: ProviderSettings,
@@ -119,6 +161,7 @@ class Admission:
         links: bool,
         hooks: Hooks = NO_HOOKS,
         unsigned_name: str | None = None,
+        is_sign_in: bool = True,
     ) -> Identity:
         attributes = map_claims(provider, claims)
         for detail in unusable_attributes(provider, claims, attributes):
@@ -137,6 +180,7 @@ class Admission:
                 links=links,
                 hooks=hooks,
                 unsigned_name=unsigned_name,
+                is_sign_in=is_sign_in,
             )
         except AccessDeniedError as error:
             error.username = attributes.username
@@ -156,6 +200,7 @@ class Admission:
         links: bool,
         hooks: Hooks,
         unsigned_name: str | None,
+        is_sign_in: bool,
     ) -> Identity:
         directory = self._directory
         proven = proven_address(provider, claims)
@@ -188,7 +233,7 @@ class Admission:
                 proven=proven,
                 links=links,
                 unsigned_name=unsigned_name,
-                left=self._left(provider, issuer, subject, kept, now),
+                left=self._left(provider, issuer, subject, kept, now) if is_sign_in else None,
             )
             if user.username != expected or judged_id != (None if user.created else user.id):
                 # The directory refused a rename, or the person became a user meanwhile: another was judged than enters.

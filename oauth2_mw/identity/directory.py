@@ -187,7 +187,7 @@ class Directory:
                     "a user was deleted from the directory during the sign-in; try again"
                 )
             if row.disabled_at is not None:
-                raise _disabled(row.id)
+                raise disabled_error(row.id)
             if not created:
                 refused = enrolment.refresh(
                     self._users, connection, provider, row, attributes, now, proven=proven
@@ -317,7 +317,8 @@ def _unknown(provider: ProviderSettings) -> AccessDeniedError:
     )
 
 
-def _disabled(user_id: str) -> AccessDeniedError:
+def disabled_error(user_id: str) -> AccessDeniedError:
+    """Return the refusal of a user who may no longer sign in."""
     return AccessDeniedError(
         f"user {user_id} is disabled in the directory",
         code="user_disabled",

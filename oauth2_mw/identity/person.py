@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from oauth2_mw.access.terms import Person
@@ -15,13 +15,20 @@ from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.text import shown
 
 
-def person_of(identity: Identity, provider: ProviderSettings | None, *, via: str = "session") -> Person:
+def person_of(
+    identity: Identity,
+    provider: ProviderSettings | None,
+    *,
+    via: str = "session",
+    scopes: Collection[str] = (),
+) -> Person:
     """Return the person that an identity stands for.
 
     The address is that of the latest sign-in: the directory does not say whether its own was ever verified.
 
     :param provider: the one of the sign-in, or ``None`` if it is not there any more; then no address counts.
     :param via: what said who it is, as the term ``via:`` has it.
+    :param scopes: those of an access token.
     """
     email = None
     if provider is not None and is_verified(provider, "email", identity.claims) is not False:
@@ -35,6 +42,7 @@ def person_of(identity: Identity, provider: ProviderSettings | None, *, via: str
         identity.claims,
         identity.acr,
         via,
+        scopes,
     )
 
 

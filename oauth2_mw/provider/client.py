@@ -23,10 +23,12 @@ from oauth2_mw.provider.discovery.metadata_cache import MetadataCache
 from oauth2_mw.provider.endpoints.authorization import AuthorizationRequest
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
 from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
+from oauth2_mw.provider.endpoints.introspection import INTROSPECTION_TIMEOUTS, introspect
 from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
 from oauth2_mw.provider.endpoints.token import TokenResponse
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Timeouts
 from oauth2_mw.provider.http.transport import Transport
+from oauth2_mw.provider.tokens.access_token import AccessToken, read_introspection, validate_access_token
 from oauth2_mw.provider.tokens.id_token import read_nonce, read_sid
 from oauth2_mw.provider.tokens.logout_token import LogoutToken, validate_logout_token
 from oauth2_mw.provider.tokens.validator import TokenValidator
@@ -109,6 +111,9 @@ class ProviderClient:
         self._transport = _transport(provider, insecure_http=insecure_http, timeouts=timeouts)
         self._revocation_transport = _transport(
             provider, insecure_http=insecure_http, timeouts=timeouts.at_most(REVOCATION_TIMEOUTS)
+        )
+        self._introspection_transport = _transport(
+            provider, insecure_http=insecure_http, timeouts=timeouts.at_most(INTROSPECTION_TIMEOUTS)
         )
         self._metadata = MetadataCache(
             provider,
@@ -286,6 +291,27 @@ class ProviderClient:
             )
         validator = TokenValidator(self.provider, self._metadata.metadata(), self._metadata.keys_for)
         return validate_logout_token(text, validator, now=self._clock())
+
+    def read_access_token(self, text: str) -> AccessToken:
+        """Validate an access token that is a JWT.
+
+        :raises TokenError: if it fails a check.
+        :raises ProviderUnavailableError, ProviderError: if the provider's keys cannot be fetched or used.
+        """
+        validator = TokenValidator(self.provider, self._metadata.metadata(), self._metadata.keys_for)
+        return validate_access_token(text, validator, now=self._clock())
+
+    def introspect(self, text: str) -> AccessToken | None:
+        """Ask the provider about an access token, and return ``None`` if it is not active.
+
+        :raises TokenError: if it is active, and does not serve here.
+        :raises ProviderUnavailableError: if the provider does not answer in time.
+        :raises ProviderError: if the provider refuses, or its answer cannot be used.
+        """
+        metadata = self._metadata.metadata("introspection_endpoint")
+        client = AuthenticatedClient(self._introspection_transport, metadata, self._authentication)
+        claims = introspect(client, text)
+        return None if claims is None else read_introspection(claims, self.provider, now=self._clock())
 
     def logout_endpoint(self) -> str | None:
         """Return where the browser signs out at the provider, or ``None`` if that is unknown. Never raises."""

@@ -27,7 +27,8 @@ Condition = tuple[tuple[AllowTerm, ...], ...]
 RULE_FIELDS = ("acr", "via", "scope")
 SIGNED_IN = "signed-in"
 VIA = ("session", "bearer", "token")
-_NOT_YET = "not available yet in this version: leave it out"
+# RFC 6749, section 3.3
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 # RFC 9110, section 9.1; methods are compared with their case.
 _METHODS = re.compile(r"[A-Z][A-Z0-9-]*(?:,[A-Z][A-Z0-9-]*)*")
@@ -189,7 +190,21 @@ def _parse_condition(words: Sequence[str]) -> Condition:
         raise ValueError(f"ends with {words[-1]}: a term follows it")
     for alternative in alternatives:
         check_fits_somebody(alternative)
+        _check_fits_credential(alternative)
     return tuple(alternatives)
+
+
+def _check_fits_credential(terms: Sequence[AllowTerm]) -> None:
+    """Check terms that must all apply to one request, which has one credential.
+
+    :raises ValueError: if two of them never apply to the same.
+    """
+    ways = list(dict.fromkeys(term for term in terms if term.field == "via"))
+    scope = next((term for term in terms if term.field == "scope"), None)
+    if len(ways) > 1:
+        raise ValueError(f"{ways[0]} and {ways[1]} never hold for one request: make two alternatives")
+    if scope is not None and ways and ways[0].value != "bearer":
+        raise ValueError(f"{ways[0]} and {scope} never hold for one request: access tokens alone have scopes")
 
 
 def _parse_term(word: str) -> AllowTerm:
@@ -204,6 +219,8 @@ def _parse_term(word: str) -> AllowTerm:
     term = AllowTerm.parse(text, further=RULE_FIELDS)
     if term.field == "via" and term.value not in VIA:
         raise ValueError(f"{shown(text)}: write via:session, via:bearer or via:token")
-    if term.field == "scope" or (term.field == "via" and term.value == "bearer"):
-        raise ValueError(f"{shown(text)} is {_NOT_YET}")
+    if term.field == "scope" and _SCOPE.fullmatch(term.value) is None:
+        raise ValueError(
+            f"{shown(text)}: write one scope, ASCII without blanks, quotes and backslashes; several have a term each"
+        )
     return term

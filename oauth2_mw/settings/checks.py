@@ -21,7 +21,7 @@ PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 RESERVED_NAMES = ("callback", "default", "done")
 
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
-_URLS = (*_ENDPOINTS, "logout_endpoint", "jwks_uri", "metadata_url", "issuer")
+_URLS = (*_ENDPOINTS, "logout_endpoint", "jwks_uri", "metadata_url", "issuer", "introspection_endpoint")
 #: Issuers of Microsoft Entra for many tenants: their metadata names another issuer for each.
 _MANY_TENANTS = re.compile(r"https://login\.microsoftonline\.com/(?:common|organizations|consumers)/.*")
 #: what means nothing without ID tokens

@@ -17,6 +17,7 @@ from oauth2_mw.settings.access_rules import AccessRule, check_not_everything, pa
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.app_cookies import AppCookie
 from oauth2_mw.settings.app_logout import AppLogout
+from oauth2_mw.settings.attribute_path import AttributePath
 from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
 from oauth2_mw.settings.forward_auth import ForwardAuthHeaders
 from oauth2_mw.settings.grammar import PathRule, parse_bool
@@ -239,6 +240,14 @@ FIELDS: tuple[Field, ...] = (
         default="90d",
     ),
     _service(
+        "bearer_paths",
+        words(PathRule.parse, none=True),
+        "Paths of the application where access tokens of the providers serve, from programs that send them as Bearer; "
+        "one that ends in / covers everything below it, and / is everything. Needs accept_tokens in a provider. See "
+        ":ref:`access-tokens`.",
+        note="none",
+    ),
+    _service(
         "keep_headers",
         words(parse_kept_header, none=True),
         "Headers by which proxies announce a user and that the application is to see all the same, from whoever sends "
@@ -289,8 +298,9 @@ FIELDS: tuple[Field, ...] = (
     ),
     _service(
         "revocation_sync",
-        duration(1, 60),
-        "How old the list of ended sessions and disabled users may be, and how often the key file is looked at.",
+        duration(0, 60),
+        "How old the list of ended sessions and disabled users may be, and how often the key file is looked at; 0: "
+        "asked anew for every request.",
         default="5s",
     ),
     _service(
@@ -581,6 +591,45 @@ FIELDS: tuple[Field, ...] = (
         "access_token_lifetime",
         optional(lambda text: duration(1, 365 * DAY)(text, Path())),
         "How long an access token holds where the provider does not say (expires_in).",
+    ),
+    _provider(
+        "accept_tokens",
+        choices("jwt", "jwt-untyped", "introspection"),
+        "Which access tokens of this provider serve on bearer_paths, any of: jwt (RFC 9068: they say that they are "
+        "access tokens), jwt-untyped (and those that do not say so), introspection (the provider is asked about each, "
+        "RFC 7662).",
+        default="none",
+    ),
+    _provider(
+        "token_audiences",
+        words(converters.line),
+        "The audiences one of which an access token must name; required with jwt and jwt-untyped.",
+        note="none",
+    ),
+    _provider(
+        "token_audience_claim",
+        plain(AttributePath.parse),
+        "Where the audience of an access token stands.",
+        default="aud",
+    ),
+    _provider(
+        "token_issuers",
+        words(addresses.parse_issuer),
+        "Further issuers that access tokens may name and that are this provider all the same, with its keys and its "
+        "users; {tenantid} stands for the tenant of the issuer, or each of the tenants.",
+        note="none",
+    ),
+    _provider(
+        "token_scopes",
+        converters.scope,
+        "The scopes that an access token must have, all of them.",
+        note="none",
+    ),
+    _provider(
+        "introspection_endpoint",
+        _url,
+        "Where the provider is asked what an access token is worth.",
+        note="from the issuer's metadata",
     ),
     _provider(
         "refresh_failure",

@@ -22,6 +22,7 @@ from oauth2_mw.settings import (
     icons,
     rule_checks,
     stores,
+    token_checks,
     user_checks,
 )
 from oauth2_mw.settings.access_rules import AccessRule
@@ -167,6 +168,7 @@ def _values(
         # A provider whose ``enabled`` is not valid is checked like an enabled one.
         if section["enabled"] is not False:
             checks.check_provider(section, main)
+            token_checks.check_accepted(section)
             _complete(section, name, main, rules)
             user_checks.check_tenants(section, main)
             user_checks.check_username(section, main)
@@ -174,7 +176,10 @@ def _values(
             enabled[name] = section
     checks.check_callback_paths(enabled)
     user_checks.check_together(main, enabled)
+    token_checks.check_bearer(main, enabled)
     rule_checks.check_rules(access, main, enabled)
+    for section in enabled.values():
+        section.values["token_issuers"] = token_checks.speaking_for(section)
     if document.problems:
         raise ConfigError(document.problems, source=source)
     providers = {name: section.values for name, section in enabled.items()}

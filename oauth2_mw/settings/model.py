@@ -39,6 +39,7 @@ GroupSync = Literal["first", "always", "never"]
 RefreshFailure = Literal["end", "keep"]
 SiteData = Literal["cache", "cookies", "storage"]
 TokenKind = Literal["id", "refresh", "access"]
+AcceptedTokens = Literal["jwt", "jwt-untyped", "introspection"]
 #: ``trusted_audiences = *``
 ANY_AUDIENCE = ("*",)
 #: ``ui_locales = browser``
@@ -111,6 +112,13 @@ class ProviderSettings:
     session_lifetime: int
     #: seconds
     session_idle: int
+    accept_tokens: tuple[AcceptedTokens, ...]
+    token_audiences: tuple[str, ...]
+    token_audience_claim: AttributePath
+    #: an issuer that access tokens may name -> the issuer of their users
+    token_issuers: Mapping[str, str]
+    token_scopes: tuple[str, ...]
+    introspection_endpoint: str | None
     refresh_failure: RefreshFailure
     refresh_needs_id_token: bool
     ca_bundle: Path | None
@@ -137,6 +145,11 @@ class ProviderSettings:
     def is_oidc(self) -> bool:
         """Whether an ID token proves a sign-in (OpenID Connect), and not userinfo alone (OAuth 2.0)."""
         return self.issuer is not None
+
+    @property
+    def accepts_jwts(self) -> bool:
+        """Whether access tokens are read here, and not by the provider alone."""
+        return not {"jwt", "jwt-untyped"}.isdisjoint(self.accept_tokens)
 
     @property
     def can_ask_for_account(self) -> bool:
@@ -256,6 +269,8 @@ class Settings:
     personal_token_lifetime: int
     #: seconds
     personal_token_owner_seen: int
+    #: where access tokens serve; empty for nowhere
+    bearer_paths: tuple[PathRule, ...]
     #: names of headers
     keep_headers: tuple[str, ...]
     shared_caches: Literal["refuse", "respect"]

@@ -101,6 +101,7 @@ def _check_public_paths(main: Section, rules: tuple[AccessRule, ...]) -> None:
 def _unknowable(rule: AccessRule, main: Section, providers: Mapping[str, Section]) -> Iterator[str]:
     """Yield what keeps terms of the rule from ever being known."""
     has_tokens = bool(main["personal_tokens"]) or not main.is_valid("personal_tokens")
+    has_bearer = bool(main["bearer_paths"]) or not main.is_valid("bearer_paths")
     has_directory = main["directory"] is not None or not main.is_valid("directory")
     for term in rule.terms():
         match term.field:
@@ -112,6 +113,10 @@ def _unknowable(rule: AccessRule, main: Section, providers: Mapping[str, Section
                 yield f"{term} is never known: map groups in attribute_map, or set directory in [oauth2_mw]"
             case "via" if term.value == "token" and not has_tokens:
                 yield f"{term} needs personal tokens: say in personal_tokens of [oauth2_mw] where they serve"
+            case "via" if term.value == "bearer" and not has_bearer:
+                yield f"{term} needs access tokens: say in bearer_paths of [oauth2_mw] where they serve"
+            case "scope" if not has_bearer:
+                yield f"{term} is of access tokens: say in bearer_paths of [oauth2_mw] where they serve"
             case "group" if not has_directory and not is_read(term.value, providers):
                 yield f"{term} is never known: group_filter leaves that group out"
             case "provider" if term.value not in providers:

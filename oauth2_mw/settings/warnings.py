@@ -9,6 +9,7 @@ from pathlib import Path
 
 from oauth2_mw.boundary import normalised_key
 from oauth2_mw.settings import presets
+from oauth2_mw.settings.access_rules import AccessRule
 from oauth2_mw.settings.allow_list import AllowList, names_tenant
 from oauth2_mw.settings.attribute_path import alternatives
 from oauth2_mw.settings.grammar import AllowTerm, Secret
@@ -48,6 +49,16 @@ def _warnings(settings: Settings) -> Iterator[str]:
             yield (
                 f"trusted_audiences of provider {name}: * accepts ID tokens that other applications may use too, as "
                 "long as azp says that they were issued to this client"
+            )
+        if provider.accept_tokens and not settings.bearer_paths:
+            yield (
+                f"accept_tokens of provider {name}: its access tokens serve nowhere; say in bearer_paths where they "
+                "are to, or take it out"
+            )
+        if "introspection" in provider.accept_tokens and not provider.token_audiences:
+            yield (
+                f"token_audiences of provider {name} is missing: every access token that it calls active opens "
+                "bearer_paths, those for other applications too"
             )
         if provider.tenants:
             yield (
@@ -144,12 +155,29 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
     for rule, behind in laxer_for_other_methods(settings.rules, settings.protect):
         yield f"rules: {rule.text} names some methods alone, and for all others {behind} is laxer"
     yield from _tenant_warnings(settings)
+    yield from _bearer_warnings(settings)
     groups = {str(term) for rule in settings.rules for term in rule.terms() if term.field == "group"}
     for name, provider in settings.providers.items():
         if groups and settings.directory is not None and provider.group_sync == "first":
             yield (
                 f"rules: {' '.join(sorted(groups))} reads the directory's groups, which under group_sync = first "
                 f"(provider {name}) never follow the provider's: write group_sync = always, or keep them by hand"
+            )
+
+
+def _bearer_warnings(settings: Settings) -> Iterator[str]:
+    """Yield the delegated rules by which the application gets what could be a provider's token."""
+    bearer = AccessRule("required", frozenset(), settings.bearer_paths, None, "")
+    for rule in settings.rules:
+        if rule.effect != "delegated" or "bearer" not in settings.app_schemes:
+            continue
+        if any(bearer.covers_path(path) for path in rule.paths) or any(
+            map(rule.covers_path, settings.bearer_paths)
+        ):
+            yield (
+                f"rules: {rule.text} leaves a Bearer to the application, where bearer_paths takes it for a provider's "
+                "token: the application gets it, and nobody's identity; write app_schemes without Bearer if that is "
+                "not meant"
             )
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from webob import Response
 
-from oauth2_mw.access.path_set import PathSet
 from oauth2_mw.access.rules import Rule
 from oauth2_mw.audit import audit
+from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.errors import (
     AccessDeniedError,
     CredentialError,
@@ -53,14 +53,14 @@ class Failures:
         providers: Mapping[str, ProviderSettings],
         *,
         destinations: Destinations,
-        token_paths: PathSet,
+        serving: CredentialPaths,
         peers: Peers,
     ) -> None:
         self._pages = pages
         self._urls = urls
         self._providers = providers
         self._destinations = destinations
-        self._token_paths = token_paths
+        self._serving = serving
         self._peers = peers
 
     def service_unavailable(
@@ -94,8 +94,34 @@ class Failures:
                 address=address,
                 detail=error.detail,
             )
-        offer = challenge.token_challenge(environ, self._urls, self._token_paths, error, authorization)
+        offer = challenge.token_challenge(environ, self._urls, self._serving, error, authorization)
         return responses.problem(error.status, challenge=offer, detail=error.message, reference=reference)
+
+    def bearer_refused(self, environ: Environ, error: OAuth2Error) -> Response:
+        """Answer a request to the application whose access token does not serve."""
+        reference = new_reference()
+        user, username = None, None
+        if isinstance(error, CredentialError):
+            user, username = error.user, error.username
+        if not (isinstance(error, CredentialError) and error.is_repeated):
+            audit(
+                "bearer_refused",
+                ref=reference,
+                code=error.code,
+                provider=error.provider,
+                user=user,
+                username=username,
+                address=self._peers.client(environ),
+                detail=error.detail,
+            )
+        offer = challenge.bearer_challenge(self._urls, error)
+        return responses.problem(
+            error.status,
+            retry_after=error.retry_after,
+            challenge=offer,
+            detail=error.message,
+            reference=reference,
+        )
 
     def not_let_pass(
         self,

@@ -12,14 +12,16 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Request, Response
 
-from oauth2_mw.access.path_set import PathSet
 from oauth2_mw.access.rules import Rule
+from oauth2_mw.credentials.access_tokens import AccessTokens
+from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.errors import OAuth2Error, StoreUnavailableError, UnavailableError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.hooks import NO_HOOKS, Hooks
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.provider.demand import Demand
+from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
@@ -69,9 +71,10 @@ class Site:
         urls: Urls,
         directory: Directory | None,
         *,
-        token_paths: PathSet,
+        serving: CredentialPaths,
         personal_tokens: PersonalTokens | None,
         protect: Callable[[WSGIApplication], WSGIApplication],
+        clocks: Clocks,
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._mount = settings.mount
@@ -92,12 +95,14 @@ class Site:
         admission = Admission(settings, directory, hooks)
         self._clients = ProviderClients(settings, urls)
         clients = self._clients.get
+        #: judges the access tokens of the providers
+        self.access_tokens = AccessTokens(settings, admission, clients, clocks=clocks)
         tokens = TokenRefresher(providers, sessions, clients, admission)
         self._refresher = Refresher(sessions, tokens)
         destinations = Destinations(urls, sessions.sealer, attempts, registry=registry, clock=sessions.now)
         peers = Peers(settings.trusted_peers)
         self._failures = Failures(
-            pages, urls, providers, destinations=destinations, token_paths=token_paths, peers=peers
+            pages, urls, providers, destinations=destinations, serving=serving, peers=peers
         )
         self._login = login = Login(
             settings,
@@ -106,7 +111,7 @@ class Site:
             pages,
             destinations=destinations,
             clients=clients,
-            token_paths=token_paths,
+            serving=serving,
         )
         callback = Callback(
             providers,
@@ -250,6 +255,11 @@ class Site:
         :param authorization: the header that carried it.
         """
         response = self._failures.token_refused(environ, error, authorization)
+        return cors.open_to(self._cors_origins, environ, response)
+
+    def refuse_bearer(self, environ: Environ, error: OAuth2Error) -> Response:
+        """Answer a request to the application whose access token does not serve."""
+        response = self._failures.bearer_refused(environ, error)
         return cors.open_to(self._cors_origins, environ, response)
 
     def step_up(self, environ: Environ, current: RequestSession, demand: Demand) -> Response | None:

@@ -103,6 +103,6 @@ def test_a_setting_is_named_in_a_third_place_only_if_its_value_is_made_there() -
     named |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
     made_there = """
         directory session keep_tokens enabled provider issuer authorization_endpoint scope attribute_map subject icon
-        allow username_prefix session_lifetime session_idle logout_request rules
+        allow username_prefix session_lifetime session_idle logout_request rules token_issuers
     """
     assert named & {field.name for field in FIELDS} == set(made_there.split())

@@ -21,14 +21,20 @@ from oauth2_mw.settings.text import shown
 
 #: Without one of them nobody can sign in.
 NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-ENDPOINTS = (*NEEDED, "userinfo_endpoint", "end_session_endpoint", "revocation_endpoint")
+ENDPOINTS = (
+    *NEEDED,
+    "userinfo_endpoint",
+    "end_session_endpoint",
+    "revocation_endpoint",
+    "introspection_endpoint",
+)
 #: Lists by which something is checked, so that a malformed one refuses.
 _STRICT_LISTS = ("id_token_signing_alg_values_supported", "code_challenge_methods_supported")
 _LISTS = (*_STRICT_LISTS, "token_endpoint_auth_methods_supported", "prompt_values_supported")
 #: An endpoint -> the setting that takes its place. There is none for revocation.
 _SETTINGS: Mapping[str, str] = MappingProxyType(
     {
-        **{name: name for name in (*NEEDED, "userinfo_endpoint")},
+        **{name: name for name in (*NEEDED, "userinfo_endpoint", "introspection_endpoint")},
         "end_session_endpoint": "logout_endpoint",
     }
 )
@@ -45,6 +51,8 @@ class ProviderMetadata:
     end_session_endpoint: str | None = None
     #: RFC 7009
     revocation_endpoint: str | None = None
+    #: RFC 7662
+    introspection_endpoint: str | None = None
     jwks_uri: str | None = None
     id_token_signing_alg_values_supported: tuple[str, ...] | None = None
     code_challenge_methods_supported: tuple[str, ...] | None = None

@@ -58,6 +58,7 @@ class MetadataCache:
             *NEEDED,
             *(["userinfo_endpoint"] if uses_userinfo else ()),
             *(["end_session_endpoint"] if provider.sync_logout else ()),
+            *(["introspection_endpoint"] if "introspection" in provider.accept_tokens else ()),
         )
         #: what was said once about members that are passed over
         self._warned: set[str] = set()
@@ -70,6 +71,7 @@ class MetadataCache:
             userinfo_endpoint=provider.userinfo_endpoint,
             end_session_endpoint=provider.logout_endpoint,
             jwks_uri=provider.jwks_uri,
+            introspection_endpoint=provider.introspection_endpoint,
         )
         #: whether a sign-in works without any metadata
         self._is_complete = provider.issuer is None or self._has_written(NEEDED)

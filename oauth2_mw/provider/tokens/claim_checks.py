@@ -98,7 +98,7 @@ def _is_list_of_texts(value: Any) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def check_times(token: VerifiedToken, *, now: float, leeway: int, max_age: int) -> None:
+def check_times(token: VerifiedToken, *, now: float, leeway: int, max_age: float) -> None:
     """Check ``exp`` and ``iat`` (steps 9 and 10) and, if the token has it, ``nbf`` (RFC 7519, section 4.1.5).
 
     :param now: seconds since the epoch.

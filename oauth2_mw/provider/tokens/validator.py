@@ -51,6 +51,8 @@ class TokenValidator:
         """
         issuers = self.provider.issuers
         iss = read_jws(token, kind)[1].get("iss", issuers[0])
+        if isinstance(iss, str):
+            iss = self.provider.token_issuers.get(iss, iss)
 
         def fitting(kid: str | None, alg: str) -> Iterator[SigningKey]:
             others = []

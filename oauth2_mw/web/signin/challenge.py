@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from webob import Response
 from webob.acceptparse import create_accept_header
 
-from oauth2_mw.access.path_set import PathSet
 from oauth2_mw.boundary import browser_path
+from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.credentials.fetch_metadata import may_offer_basic
-from oauth2_mw.errors import OAuth2Error
+from oauth2_mw.errors import CredentialError, OAuth2Error
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.urls import Urls
@@ -30,6 +31,9 @@ _OF_BROWSERS = frozenset({"application/xhtml+xml", "application/xml", "applicati
 #: What the person reads who has sent something without being signed in.
 NOT_TAKEN = (
     "What you have just sent was not taken, because you are not signed in. Please send it again when you are."
+)
+_BEARER_ERRORS: Mapping[int, str] = MappingProxyType(
+    {400: "invalid_request", 401: "invalid_token", 403: "insufficient_scope"}
 )
 #: Characters.
 _MAX_ACCEPT = 2000
@@ -143,24 +147,36 @@ def unauthorized(urls: Urls, destination: str | None, *, challenge: str | None =
     )
 
 
-def basic_challenge(environ: Environ, urls: Urls, token_paths: PathSet) -> str | None:
-    """Return the challenge for a program where personal tokens serve, or ``None`` (RFC 7617, section 2).
+def program_challenge(environ: Environ, urls: Urls, serving: CredentialPaths) -> str | None:
+    """Return the challenge for a program, where one of its credentials serves, or ``None`` (RFC 7617; RFC 6750).
 
     Nothing stands beside ``Basic``: most calendar clients take the first or the last scheme of several, and fail.
     """
-    if environ.get("PATH_INFO", "") in token_paths and may_offer_basic(environ):
-        return f'Basic realm="{urls.public_url}", charset="UTF-8"'
-    return None
+    path = environ.get("PATH_INFO", "")
+    if path in serving.personal_tokens:
+        return f'Basic realm="{urls.public_url}", charset="UTF-8"' if may_offer_basic(environ) else None
+    return f'Bearer realm="{urls.public_url}"' if path in serving.access_tokens else None
 
 
 def token_challenge(
-    environ: Environ, urls: Urls, token_paths: PathSet, error: OAuth2Error, authorization: str
+    environ: Environ, urls: Urls, serving: CredentialPaths, error: OAuth2Error, authorization: str
 ) -> str | None:
-    """Return the challenge beside the refusal of a token, or ``None`` (RFC 6750, section 3).
+    """Return the challenge beside the refusal of a personal token, or ``None`` (RFC 6750, section 3).
 
     :param authorization: the header that carried it.
     """
     if authorization.lstrip()[:7].lower() == "bearer ":
         word = "invalid_token" if error.status == HTTPStatus.UNAUTHORIZED else "insufficient_scope"
         return f'Bearer realm="{urls.public_url}", error="{word}"'
-    return basic_challenge(environ, urls, token_paths) if error.status == HTTPStatus.UNAUTHORIZED else None
+    return program_challenge(environ, urls, serving) if error.status == HTTPStatus.UNAUTHORIZED else None
+
+
+def bearer_challenge(urls: Urls, error: OAuth2Error) -> str | None:
+    """Return the challenge beside the refusal of an access token, or ``None`` (RFC 6750, section 3.1)."""
+    word = _BEARER_ERRORS.get(error.status)
+    scopes = error.scopes if isinstance(error, CredentialError) else ()
+    if word is None or (error.status == HTTPStatus.FORBIDDEN and not scopes):
+        # No other token of the same program would help.
+        return None
+    wanted = f', scope="{" ".join(scopes)}"' if scopes else ""
+    return f'Bearer realm="{urls.public_url}", error="{word}"{wanted}'

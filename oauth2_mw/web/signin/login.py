@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from webob import Request, Response
 
-from oauth2_mw.access.path_set import PathSet
+from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.errors import (
     BadRequestError,
     LoginLoopError,
@@ -29,10 +29,10 @@ from oauth2_mw.web.signin.attempt import Attempt, Attempts
 from oauth2_mw.web.signin.challenge import (
     NOT_TAKEN,
     Environ,
-    basic_challenge,
     is_foreign_frame,
     is_navigation,
     is_top_level,
+    program_challenge,
     sends,
     unauthorized,
 )
@@ -66,7 +66,7 @@ class Login:
     """The login URLs of one application, and the challenge for its own.
 
     :param clients: returns the client of a provider, by its NAME.
-    :param token_paths: where personal tokens serve.
+    :param serving: where other credentials than a session serve.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Login:
         *,
         destinations: Destinations,
         clients: Callable[[str], ProviderClient],
-        token_paths: PathSet,
+        serving: CredentialPaths,
     ) -> None:
         self._settings = settings
         self._attempts = attempts
@@ -86,7 +86,7 @@ class Login:
         self._pages = pages
         self._destinations = destinations
         self._clients = clients
-        self._token_paths = token_paths
+        self._serving = serving
 
     def challenge(self, environ: Environ, current: RequestSession, destination: str | None) -> Response:
         """Answer a request that needs a session and has none.
@@ -104,7 +104,7 @@ class Login:
                     f"SCRIPT_NAME, or strip the mount {self._settings.mount!r} in front of it"
                 )
             if not is_navigation(environ):
-                challenge = basic_challenge(environ, self._urls, self._token_paths)
+                challenge = program_challenge(environ, self._urls, self._serving)
                 return unauthorized(self._urls, destination, challenge=challenge)
             if is_foreign_frame(environ):
                 # No attempt would come back from there, and most providers refuse to be framed.

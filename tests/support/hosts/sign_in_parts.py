@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from webob import Request, Response
 
-from oauth2_mw.access.path_set import PathSet
+from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.provider.client import Authentication, Tokens
 from oauth2_mw.session.clocks import Clocks
@@ -98,7 +98,7 @@ class SignInParts:
             Pages(static_url=urls.static, site="app.example"),
             destinations=destinations,
             clients=clients,
-            token_paths=PathSet(self.settings.personal_tokens),
+            serving=CredentialPaths.of(self.settings),
         )
         self.callback = Callback(
             providers,

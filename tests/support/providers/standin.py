@@ -120,6 +120,8 @@ class StandIn:
     emails: list[Any] | None = None
     #: what further paths answer to an access token: an :class:`Answer` or any JSON value
     resources: dict[str, Any] = field(default_factory=dict)
+    #: a token -> what its introspection says of it
+    introspected: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: changes to the metadata document
     metadata: dict[str, Any] = field(default_factory=dict)
     #: whether the token endpoint answers form-encoded instead of JSON
@@ -130,8 +132,9 @@ class StandIn:
     sends_iss: bool = False
     #: an error that the authorization endpoint answers instead of a code
     denies: str | None = None
-    #: replaced answers, by name: ``discovery``, ``jwks``, ``token``, ``userinfo``, ``emails``, ``revocation``. A value
-    #: is an :class:`Answer`, bytes, any JSON value, or a function that makes one of these from the well-behaved value.
+    #: replaced answers, by name: ``discovery``, ``jwks``, ``token``, ``userinfo``, ``emails``, ``revocation``,
+    #: ``introspection``. A value is an :class:`Answer`, bytes, any JSON value, or a function that makes one of these
+    #: from the well-behaved value.
     answers: dict[str, Any] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     #: the name that its address has: ``localhost`` is another site than an application at 127.0.0.1
@@ -206,6 +209,7 @@ class StandIn:
             "/userinfo/emails": self._emails,
             "/end_session": self._end_session,
             "/revoke": self._revoke,
+            "/introspect": self._introspect,
         }
         route = routes.get(request.path)
         if route is None and request.path in self.resources:
@@ -240,6 +244,7 @@ class StandIn:
             "userinfo_endpoint": f"{self.url}/userinfo",
             "end_session_endpoint": f"{self.url}/end_session",
             "revocation_endpoint": f"{self.url}/revoke",
+            "introspection_endpoint": f"{self.url}/introspect",
             "jwks_uri": f"{self.url}/jwks",
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
@@ -370,6 +375,17 @@ class StandIn:
                 if token in self._refresh_tokens:
                     self._end(self._refresh_tokens[token])
         return self._answer("revocation", b"")
+
+    def _introspect(self, request: Request) -> Answer:
+        """RFC 7662: what :attr:`introspected` says of a token; any other is not active."""
+        if request.method != "POST" or request.query or "token" not in request.form:
+            return Answer(b'{"error": "invalid_request"}', 400)
+        if not self._is_client(request):
+            return Answer(b'{"error": "invalid_client"}', 401)
+        known = self.introspected.get(request.form["token"])
+        return self._answer(
+            "introspection", {"active": False} if known is None else {"active": True, **known}
+        )
 
     def _is_client(self, request: Request) -> bool:
         """Whether the client authenticated, by the expected method and no other (RFC 6749, section 2.3)."""
