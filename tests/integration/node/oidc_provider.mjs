@@ -224,8 +224,18 @@ const configuration = {
   },
   features: {
     backchannelLogout: { enabled: true },
+    clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
+    // The name of an API says what its access tokens are: those of one that ends in /jwt are signed.
+    resourceIndicators: {
+      enabled: true,
+      getResourceServerInfo: (ctx, indicator) => ({
+        scope: 'read write',
+        accessTokenFormat: indicator.endsWith('/jwt') ? 'jwt' : 'opaque',
+        jwt: { sign: { alg: 'RS256' } },
+      }),
+    },
     revocation: { enabled: true },
     rpInitiatedLogout: {
       enabled: true,

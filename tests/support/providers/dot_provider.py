@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests.support.browser.jar import Browser
 from tests.support.browser.page import Page
@@ -27,6 +27,9 @@ class DotProvider:
         self.authorization_endpoint = f"{origin}/o/authorize/"
         self.token_endpoint = f"{origin}/o/token/"
         self.userinfo_endpoint = f"{origin}/api/me"
+        #: the toolkit's own, and one that adds what it leaves out: the subject, as ``id``
+        self.bare_introspection_endpoint = f"{origin}/o/introspect/"
+        self.introspection_endpoint = f"{origin}/o/introspect-with-subject/"
         self.logout_endpoint = f"{origin}/accounts/sign-out/"
         self._numbers = itertools.count(1)
         self.jane_id = self.add_account(
@@ -40,6 +43,7 @@ class DotProvider:
         client_id: str | None = None,
         client_secret: str = SECRET,
         auth_method: AuthMethod = "client_secret_basic",
+        grant_type: Literal["authorization-code", "client-credentials"] = "authorization-code",
     ) -> Client:
         """Register a client, or replace the one of this id."""
         client = Client(client_id or f"app-{next(self._numbers)}", client_secret, auth_method)
@@ -48,6 +52,7 @@ class DotProvider:
             "client_secret": client_secret,
             "public": auth_method == "none",
             "redirect_uris": list(redirect_uris),
+            "grant_type": grant_type,
         }
         control(self.origin, "POST", "/_test/clients", wanted)
         return client

@@ -13,6 +13,7 @@ from tests.support.hosts.processes import Child
 from tests.support.providers.clients import PASSWORD, SECRET, SECRETLESS, AuthMethod, Client
 from tests.support.providers.control import control, pass_pages
 from tests.support.providers.node import start_script
+from tests.support.providers.plain_client import PlainClient
 
 EventKind = Literal["refresh_granted", "refresh_refused", "revocation", "backchannel_logout"]
 HoldStage = Literal["request", "response"]
@@ -96,6 +97,15 @@ class OidcProvider:
             wanted["client_secret"] = client_secret
         control(self.issuer, "POST", "/_test/clients", wanted)
         return client
+
+    def client_token(self, client: Client, *, resource: str | None = None, scope: str = "read") -> str:
+        """An access token of the client alone (RFC 6749, section 4.4): for an API, signed if its name ends in /jwt."""
+        form = {"grant_type": "client_credentials", "scope": scope}
+        if resource is not None:
+            form["resource"] = resource
+        answer = PlainClient(client, "").post(f"{self.issuer}/token", form)
+        assert answer.status == 200, answer.body
+        return str(answer.json()["access_token"])
 
     def settings(self, client: Client) -> dict[str, str]:
         """The keys of the INI for a client of this provider."""
