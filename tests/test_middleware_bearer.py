@@ -639,6 +639,7 @@ def test_the_tables_are_bounded_and_strangers_push_nobody_out(
         (Answer(b"busy", 429), 503, "provider_unavailable"),
         (Answer(b"{}", 404), 502, "introspection"),
         (Answer(b'{"error": "invalid_client"}', 401), 502, "invalid_client"),
+        (Answer(b'{"error": "unsupported_token_type"}', 400), 401, "token_inactive"),
         (Answer(b"{}"), 502, "introspection"),
         (Answer(b'{"active": "true", "sub": "1"}'), 502, "introspection"),
         (Answer(b'{"active": 1, "sub": "1"}'), 502, "introspection"),
@@ -647,7 +648,7 @@ def test_the_tables_are_bounded_and_strangers_push_nobody_out(
         (Answer(b'{"active": true, "active": false}'), 502, "introspection"),
         (Answer(b"[true]"), 502, "introspection"),
         (Answer(b"x" * 300_000), 502, "answer_too_large"),
-        (Answer(b'{"active": true}'), 401, "token_type"),
+        (Answer(b'{"active": true}'), 401, "token_subject"),
     ],
 )
 def test_no_answer_of_the_provider_is_an_open_door(

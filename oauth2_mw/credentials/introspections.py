@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.credentials.strangers import PERIOD, Strangers
 from oauth2_mw.errors import CredentialError, ProviderUnavailableError, TokenError
+from oauth2_mw.process_local import ProcessLocal
 from oauth2_mw.provider.tokens.access_token import AccessToken
 from oauth2_mw.session.clocks import Clocks
 
@@ -55,7 +56,7 @@ class Introspections:
         self._clocks = clocks
         #: SHA-256 of a token -> what it is worth
         self._answers: BoundedCache[bytes, Answer] = BoundedCache(max_entries=MAX_ENTRIES)
-        self._calls = threading.BoundedSemaphore(MAX_CALLS)
+        self._calls = ProcessLocal(lambda: threading.BoundedSemaphore(MAX_CALLS))
         #: the last failure, and its monotonic time
         self._failure: tuple[ProviderUnavailableError, float] | None = None
 
@@ -104,7 +105,8 @@ class Introspections:
         failed = self._failure
         if failed is not None and self._clocks.monotonic() < failed[1] + COOL_DOWN:
             raise copy(failed[0])
-        if not self._calls.acquire(timeout=MAX_WAIT):
+        calls = self._calls.get()
+        if not calls.acquire(timeout=MAX_WAIT):
             raise ProviderUnavailableError(
                 f"provider {self._name} is being asked about {MAX_CALLS} tokens already, and answers slowly"
             )
@@ -114,6 +116,6 @@ class Introspections:
             self._failure = (copy(error), self._clocks.monotonic())
             raise
         finally:
-            self._calls.release()
+            calls.release()
         self._failure = None
         return token

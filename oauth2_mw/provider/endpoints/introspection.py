@@ -30,6 +30,9 @@ def introspect(client: AuthenticatedClient, token: str) -> dict[str, Any] | None
         secrets=(token,),
     )
     document, problem = response.document()
+    if document.get("error") == "unsupported_token_type":
+        # oidc-provider's answer to a JWT, which it does not look up.
+        return None
     if response.http.status != 200:
         response.check_client(document)
         response.check_available(document)

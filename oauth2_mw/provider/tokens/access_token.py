@@ -98,12 +98,18 @@ def read_introspection(claims: Mapping[str, Any], provider: ProviderSettings, *,
         )
     if provider.token_audiences:
         _check_audience(claims, provider)
-    elif not _says_access_token(claims):
+    elif _may_be_refresh_token(claims):
         raise TokenError(
-            "the answer about the token does not say that it is an access token, and refresh tokens may be answered "
-            "about alike: have the provider send token_type, or write token_audiences (token_audience_claim may be "
+            "the answer about the token says neither that it is an access token nor for whom, like those about refresh "
+            "tokens: have the provider send token_type, or write token_audiences (token_audience_claim may be "
             "client_id)",
             code="token_type",
+        )
+    if provider.subject.get(claims) is None:
+        raise TokenError(
+            f"the answer about the token has no {provider.subject.text}, as of a client that acts for itself: have the "
+            "provider say it, or issue signed tokens to such clients",
+            code="token_subject",
         )
     if "exp" in claims and now >= read_date(verified, "exp") + provider.leeway:
         raise TokenError("the access token has expired", code="token_expired")
@@ -174,9 +180,15 @@ def _check_grants(claims: Mapping[str, Any]) -> None:
         )
 
 
-def _says_access_token(claims: Mapping[str, Any]) -> bool:
-    # What they say otherwise has been refused.
-    return any(name in claims for name in ("token_type", "token_use", "typ"))
+def _may_be_refresh_token(claims: Mapping[str, Any]) -> bool:
+    """Return whether an answer looks like those that some providers give about refresh tokens.
+
+    The rest of it is complete, and what an access token alone has is left out.
+    """
+    # What the first three say otherwise has been refused.
+    if any(name in claims for name in ("token_type", "token_use", "typ", "aud")):
+        return False
+    return "iss" in claims or "offline_access" in read_scopes(claims)
 
 
 def _with_own_issuer(token: VerifiedToken, provider: ProviderSettings) -> VerifiedToken:

@@ -67,6 +67,7 @@ def test_the_endpoints_come_from_the_well_known_document(provider: StandIn) -> N
         userinfo_endpoint=f"{provider.url}/userinfo",
         end_session_endpoint=f"{provider.url}/end_session",
         revocation_endpoint=f"{provider.url}/revoke",
+        introspection_endpoint=f"{provider.url}/introspect",
         jwks_uri=f"{provider.url}/jwks",
         id_token_signing_alg_values_supported=("RS256",),
         code_challenge_methods_supported=("S256",),
@@ -241,7 +242,7 @@ def test_a_member_without_a_value_is_missing(value: str | None) -> None:
 
 
 NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-ADDED = ("userinfo_endpoint", "end_session_endpoint", "revocation_endpoint")
+ADDED = ("userinfo_endpoint", "end_session_endpoint", "revocation_endpoint", "introspection_endpoint")
 LOOPBACK = ("http://127.0.0.1:8080/x", "http://localhost/x", "http://[::1]/x", "HTTP://127.0.0.1/x")
 
 

@@ -348,6 +348,8 @@ def test_an_answer_says_whose_the_token_is() -> None:
         ({"exp": "soon"}, "token_time"),
         ({"nbf": NOW + 61}, "token_not_yet"),
         ({"sub": LEFT_OUT}, "token_subject"),
+        ({"sub": LEFT_OUT, "client_id": "script"}, "token_subject"),
+        ({"sub": ""}, "token_subject"),
         ({"cnf": {"jkt": "x"}}, "token_bound"),
         ({"token_type": "DPoP"}, "token_bound"),
         ({"token_type": "refresh_token"}, "token_type"),
@@ -356,6 +358,7 @@ def test_an_answer_says_whose_the_token_is() -> None:
         ({"nonce": "n"}, "token_type"),
         # What oidc-provider says of a refresh token.
         ({"token_type": LEFT_OUT, "iss": ISSUER, "client_id": "app"}, "token_type"),
+        ({"token_type": LEFT_OUT, "scope": "openid offline_access"}, "token_type"),
     ],
 )
 def test_an_answer_about_another_token_is_refused(changes: dict[str, Any], code: str) -> None:
@@ -363,9 +366,21 @@ def test_an_answer_about_another_token_is_refused(changes: dict[str, Any], code:
     assert answer_refusal(answer) == code
 
 
-@pytest.mark.parametrize("mark", [{"token_use": "access_token"}, {"typ": "Bearer"}, {"token_type": "bearer"}])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"token_use": "access_token"},
+        {"typ": "Bearer"},
+        {"token_type": "bearer"},
+        {"aud": "https://b.example"},
+    ],
+)
 def test_one_word_that_it_is_an_access_token_is_enough(mark: dict[str, str]) -> None:
-    assert read({"sub": "user-1", **mark}).subject == "user-1"
+    assert read({"sub": "user-1", "iss": ISSUER, "scope": "offline_access", **mark}).subject == "user-1"
+
+
+def test_an_answer_that_says_little_is_taken_at_its_word() -> None:
+    assert read({"sub": "user-1", "scope": "read", "client_id": "app", "exp": NOW + 9}).subject == "user-1"
 
 
 def test_an_audience_is_enough_too_and_is_checked_where_it_is_written() -> None:
