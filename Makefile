@@ -26,6 +26,7 @@ CANAILLE := tests/integration/canaille_project
 PROGRAMS := tests/integration/programs_project
 # So does what applications need that are served behind the middleware.
 VENV_APPS := .venv-apps
+VENV_PGADMIN := .venv-pgadmin
 APPS := tests/integration/applications
 # WSGI servers, which import the package and are run as the documentation says.
 VENV_SERVERS := .venv-servers
@@ -92,6 +93,13 @@ $(VENV_SERVERS)/.installed: $(SERVERS)/requirements.txt setup.py
 	$(VENV_SERVERS)/bin/$(PIP_INSTALL) --requirement $< --editable .
 	@touch $@
 
+# Two steps: pgAdmin asks for an older urllib3 than we do, and works with ours.
+$(VENV_PGADMIN)/.installed: $(APPS)/pgadmin_requirements.txt setup.py
+	@test -x $(VENV_PGADMIN)/bin/python || $(PYTHON) -m venv $(VENV_PGADMIN)
+	$(VENV_PGADMIN)/bin/$(PIP_INSTALL) --requirement $<
+	$(VENV_PGADMIN)/bin/$(PIP_INSTALL) --editable .
+	@touch $@
+
 $(VENV_PROGRAMS)/.installed: setup.py $(PROGRAMS)/requirements.txt
 	@test -x $(VENV_PROGRAMS)/bin/python || $(PYTHON) -m venv $(VENV_PROGRAMS)
 	$(VENV_PROGRAMS)/bin/$(PIP_INSTALL) --editable '.[sql]' --requirement $(PROGRAMS)/requirements.txt
@@ -109,7 +117,7 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-# The databases of these tests lie in memory where the machine keeps a folder there: nobody cuts the power, and SQLite
+# The databases of such tests lie in memory where the machine keeps a folder there: nobody cuts the power, and SQLite
 # waits for the disk with every commit.
 check: lint docs
 	HYPOTHESIS_PROFILE=quick PYTEST_DEBUG_TEMPROOT=$(wildcard /dev/shm) $(VENV)/bin/pytest -q -m "not deep" --ignore=tests/integration $(IN_PARALLEL) $(PYTEST_ARGS)
@@ -127,8 +135,8 @@ test-providers: $(VENV)/.installed $(VENV_PROVIDERS)/.installed $(NODE)/node_mod
 test-programs: $(VENV)/.installed $(VENV_PROGRAMS)/.installed
 	$(VENV)/bin/pytest -q tests/integration/programs $(PYTEST_ARGS)
 
-test-apps: $(VENV)/.installed $(VENV_APPS)/.installed $(NODE)/node_modules/.installed
-	$(VENV)/bin/pytest -q $(APPS) $(PYTEST_ARGS)
+test-apps: $(VENV)/.installed $(VENV_APPS)/.installed $(VENV_PGADMIN)/.installed $(NODE)/node_modules/.installed
+	PYTEST_DEBUG_TEMPROOT=$(wildcard /dev/shm) $(VENV)/bin/pytest -q $(APPS) $(PYTEST_ARGS)
 
 test-servers: $(VENV)/.installed $(VENV_SERVERS)/.installed
 	$(VENV)/bin/pytest -q $(SERVERS) $(PYTEST_ARGS)

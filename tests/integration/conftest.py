@@ -101,4 +101,5 @@ def github() -> Iterator[GitHub]:
 def chromium_page() -> Iterator[ChromiumPage]:
     """A page of a real Chromium, started for this test: npm's build does not survive the end of a context."""
     with start_chromium(find_chromium()) as running:
-        yield running.new_context().new_page()
+        # In the C locale Chromium names a language that scripts cannot read.
+        yield running.new_context(locale="en-GB").new_page()

@@ -16,8 +16,11 @@ from tests.support.hosts.processes import ROOT
 from tests.support.hosts.servers import MakeSite, Serve, Site
 from tests.support.providers.oidc_provider import OidcProvider
 
-#: What these applications need stays away from what we need.
+#: What these applications need stays away from what we need, and what pgAdmin needs from the others.
 OWN_PYTHON = ROOT / ".venv-apps" / "bin" / "python"
+PGADMIN_PYTHON = ROOT / ".venv-pgadmin" / "bin" / "python"
+#: milliseconds until a page shows who it is: pgAdmin's scripts take their time
+SHOWN_WITHIN = 30_000
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,20 @@ TRAC = Tried(
     logout=("#logout button",),
     name=".trac-author-user",
 )
+PGADMIN = Tried(
+    "pgadmin_project",
+    "PGADMIN_FOLDER",
+    PGADMIN_PYTHON,
+    {"app_cookies": "pga4_session", "app_logout_paths": "GET:/logout"},
+    login="/",
+    logout=("[data-test=loggedin-username]", "text=Logout"),
+    name="[data-test=loggedin-username]",
+)
 
 
-@pytest.fixture(params=[DJANGO, APPBUILDER, TRAC], ids=["Django", "Flask-AppBuilder", "Trac"])
+@pytest.fixture(
+    params=[DJANGO, APPBUILDER, TRAC, PGADMIN], ids=["Django", "Flask-AppBuilder", "Trac", "pgAdmin"]
+)
 def tried(request: pytest.FixtureRequest) -> Tried:
     tried: Tried = request.param
     assert Path(tried.python).exists(), "the application is not installed: run `make test-apps`"
@@ -91,7 +105,8 @@ def served(
         workers=1,
         app=f"tests.integration.applications.{tried.project}:app_factory",
         python=tried.python,
-        env={tried.folder: str(tmp_path / "application")},
+        # At its first start pgAdmin makes its database.
+        env={tried.folder: str(tmp_path / "application"), "GUNICORN_CMD_ARGS": "--timeout=120"},
     )
     oidc_provider.add_account("bob", sub="u-bob", preferred_username="bob")
     return site
@@ -105,7 +120,7 @@ def test_after_the_applications_own_button_the_next_person_is_who_they_are(
     page = chromium_page
     page.goto(served.url(tried.login))
     sign_in_at_oidc_provider(page)
-    expect(page.locator(tried.name)).to_contain_text("jane")
+    expect(page.locator(tried.name)).to_contain_text("jane", timeout=SHOWN_WITHIN)
 
     for clicked in tried.logout:
         page.locator(clicked).click()
@@ -116,7 +131,7 @@ def test_after_the_applications_own_button_the_next_person_is_who_they_are(
 
     sign_in_at_oidc_provider(page, "bob")
     page.goto(served.url(tried.login))
-    expect(page.locator(tried.name)).to_contain_text("bob")
+    expect(page.locator(tried.name)).to_contain_text("bob", timeout=SHOWN_WITHIN)
 
 
 @pytest.mark.requirement("R-app-cookies")
@@ -124,7 +139,7 @@ def test_a_session_that_was_left_behind_is_nobodys(tried: Tried, served: Site, c
     page = chromium_page
     page.goto(served.url(tried.login))
     sign_in_at_oidc_provider(page)
-    expect(page.locator(tried.name)).to_contain_text("jane")
+    expect(page.locator(tried.name)).to_contain_text("jane", timeout=SHOWN_WITHIN)
     left_behind: list[Any] = page.context.cookies(served.public_url)
 
     # Our session and the provider's have ended. What is the application's is still there, and so is what says whose.
@@ -133,7 +148,7 @@ def test_a_session_that_was_left_behind_is_nobodys(tried: Tried, served: Site, c
     assert len(own_cookies(page, served, tried)) == 2 * len(tried.cookies)
     page.goto(served.url(tried.login))
     sign_in_at_oidc_provider(page, "bob")
-    expect(page.locator(tried.name)).to_contain_text("bob")
+    expect(page.locator(tried.name)).to_contain_text("bob", timeout=SHOWN_WITHIN)
 
 
 def own_cookies(page: Page, site: Site, tried: Tried) -> set[str]:
