@@ -73,7 +73,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             _info(
                 "logout",
                 "provider user username how detail",
-                "Somebody signed out here. With a ``detail``: other hosts could not be told.",
+                "Somebody signed out here. With a ``detail``: other workers are told later, and when at the latest.",
             ),
             _info(
                 "login_restarted",
@@ -268,6 +268,16 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "session revocation detail",
                 "The session store holds a value that oauth2_mw did not write. A session counts as ended. Who "
                 "else can write into the store?",
+            ),
+            _info(
+                "sign_outs_told",
+                "count",
+                "The directory took sign-outs that it had not taken before: they count at all workers now.",
+            ),
+            _warning(
+                "signout_file_unusable",
+                "detail",
+                "``signout_file`` cannot be used. Sign-outs that the directory does not take are kept in memory alone.",
             ),
             _warning(
                 "key_file_unusable",

@@ -26,6 +26,7 @@ A number is the HTTP status of the page; a module in brackets is where a class l
     ├── UnavailableError             503  something that a request depends on cannot be reached
     │   ├── ProviderUnavailableError 503  the provider cannot be reached in time
     │   └── StoreUnavailableError    503  the directory or session store cannot be reached
+    │       └── EndNotToldError      503  what ended here is told to the other workers later
     └── CommandError                 500  a command was not carried out (cli.terminal)
         └── NoDatabaseError          500  its database does not exist yet (cli.directory)
 
@@ -279,3 +280,9 @@ class StoreUnavailableError(UnavailableError):
     """The user directory or the session store cannot be reached."""
 
     message = "Your sign-in cannot be checked right now. Please try again in a moment."
+
+
+class EndNotToldError(StoreUnavailableError):
+    """A session has ended at this worker, and the others will be told as soon as the directory can be reached."""
+
+    message = "Your sign-in ended here. Other servers are told as soon as they can be."

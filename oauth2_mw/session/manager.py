@@ -28,6 +28,7 @@ from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.renewal import CookieRenewal
 from oauth2_mw.session.revocation import RevocationList, Revocations
 from oauth2_mw.session.sealing import Sealer
+from oauth2_mw.session.signout_file import SignoutFile
 from oauth2_mw.session.stored_sessions import StoredSessions
 from oauth2_mw.session.stores import Store
 from oauth2_mw.settings.model import ProviderSettings, Settings
@@ -71,7 +72,11 @@ class SessionManager:
         #: the application's own cookies, which it sees in requests of the person for whom it set them
         self.app_cookies = AppCookies(settings.app_cookies, self.cookies, self.sealer)
         self.revocations = Revocations(
-            shared=shared, disabled=disabled, sync=settings.revocation_sync, clocks=clocks
+            shared=shared,
+            disabled=disabled,
+            sync=settings.revocation_sync,
+            signout_file=SignoutFile(settings.signout_file) if settings.signout_file is not None else None,
+            clocks=clocks,
         )
         #: what all workers know of sessions; ``None`` if they share nothing
         self.registry = self._open_registry(store) if store is not None else None
@@ -316,7 +321,8 @@ class SessionManager:
     def end(self, session: Session | SessionRef) -> None:
         """End a session everywhere, copies of its cookie included.
 
-        :raises StoreUnavailableError: if the store through which other hosts learn of it cannot be used.
+        :raises EndNotToldError: if other workers learn of it later.
+        :raises StoreUnavailableError: if the store through which they learn of it cannot be used: nothing has ended.
         """
         if self.registry is not None:
             self.registry.end(session.id, expires=session.expires_at)

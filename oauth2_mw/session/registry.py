@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from oauth2_mw.encoding import pair_hash
-from oauth2_mw.errors import AccessDeniedError
+from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.observe import new_id
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.frame_logouts import FrameLogouts
@@ -239,7 +239,12 @@ class SessionRegistry:
         if self._data_in_cookie:
             # The revocation before the record: a failure in between leaves a session that has ended.
             self._revocations.revoke(session_id, expires=until)
-            return self.store.delete(session_id)
+            try:
+                return self.store.delete(session_id)
+            except StoreUnavailableError as error:
+                # It has ended everywhere; it stays in the list until it would have expired.
+                log.info("an ended session stays in the list of sessions: %s", error.detail)
+                return True
         # The record is the session: if it cannot be deleted nothing has happened, and a second try ends it.
         deleted = self.store.delete(session_id)
         # This worker may have read it before.

@@ -6,6 +6,8 @@ cookies and there is a directory, the list is shared through it: the request tha
 that requests are refused. Without a directory each worker knows only the logouts that it has served itself. Where
 sessions live in a store, an ended session is deleted there, and the list holds those that this worker has ended since
 it last read the store, and the users whom the directory has disabled.
+
+A revocation that the directory does not take is kept until it does (:mod:`oauth2_mw.session.untold`).
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.errors import EndNotToldError, StoreUnavailableError
 from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
+from oauth2_mw.session.signout_file import Ending, SignoutFile
 from oauth2_mw.session.stores.record import EXPIRY_GRACE
+from oauth2_mw.session.untold import Listeners, Untold
 
 if TYPE_CHECKING:
     from oauth2_mw.sql.revocations import Revocation
@@ -39,14 +43,11 @@ def user_name(user_id: str) -> str:
     return _USER + user_id
 
 
-class RevocationList(Protocol):
+class RevocationList(Listeners, Protocol):
     """The list that all workers share."""
 
     def revocations(self, since: int) -> Sequence[Revocation]:
         """Return the rows after number *since*, in their order."""
-
-    def revoke(self, name: str, *, moment: int, expires: int) -> None:
-        """Add a row, to be kept until *expires*."""
 
 
 class Revocations:
@@ -55,6 +56,7 @@ class Revocations:
     :param shared: the list that all workers share; ``None`` if there is none.
     :param disabled: returns the ids of all users whom the directory has disabled.
     :param sync: seconds after which both are read again.
+    :param signout_file: where revocations wait that *shared* does not take, so that they survive this worker.
     """
 
     def __init__(
@@ -63,9 +65,11 @@ class Revocations:
         shared: RevocationList | None = None,
         disabled: Callable[[], frozenset[str]] | None = None,
         sync: int,
+        signout_file: SignoutFile | None = None,
         clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         self._shared = shared
+        self._untold = Untold(shared, signout_file, clocks) if shared is not None else None
         self._read_disabled = disabled
         self._sync = sync
         self._wall = clocks.wall
@@ -117,25 +121,32 @@ class Revocations:
         """End a session everywhere.
 
         :param expires: when the session would have expired, in seconds since the epoch.
-        :raises StoreUnavailableError: when the other workers could not be told; this one ends the session all the same.
+        :raises EndNotToldError: when the other workers are told later; this one has ended the session.
+        :raises StoreUnavailableError: when they could not be told and nothing has happened.
         """
-        self._revoked[session_id] = self._remember_until(expires)
-        self._publish(session_name(session_id), 0, expires)
+        self._publish(Ending(session_name(session_id), 0, expires))
 
     def revoke_user(self, user_id: str, *, moment: int, expires: int) -> None:
         """End all sessions of a user that were issued up to *moment*.
 
         :param expires: when the last of them would have expired, in seconds since the epoch.
-        :raises StoreUnavailableError: as :meth:`revoke`.
+        :raises EndNotToldError, StoreUnavailableError: as :meth:`revoke`.
         """
-        self._remember_user(user_id, moment, expires)
-        self._publish(user_name(user_id), moment, expires)
+        self._publish(Ending(user_name(user_id), moment, expires))
 
-    def _publish(self, name: str, moment: int, expires: int) -> None:
-        if self._shared is not None:
-            self._shared.revoke(name, moment=moment, expires=expires)
-        else:
+    def _publish(self, ending: Ending) -> None:
+        if self._shared is None or self._untold is None:
+            self._remember(ending.name, ending.moment, ending.expires)
             self._forget_expired()
+            return
+        try:
+            self._shared.revoke(ending.name, moment=ending.moment, expires=ending.expires)
+        except StoreUnavailableError as error:
+            if not self._untold.keep(ending):
+                raise
+            self._remember(ending.name, ending.moment, ending.expires)
+            raise EndNotToldError(error.detail) from None
+        self._remember(ending.name, ending.moment, ending.expires)
 
     def _refresh(self) -> None:
         # While the copy is usable, one request reads the list and the others go on.
@@ -159,6 +170,10 @@ class Revocations:
             self._refreshing.release()
 
     def _read_anew(self) -> None:
+        if self._untold is not None:
+            # Also while the directory is away: another worker of this host may have ended a session.
+            for ending in self._untold.learn():
+                self._remember(ending.name, ending.moment, ending.expires)
         try:
             self._read()
         except StoreUnavailableError as error:
@@ -167,17 +182,14 @@ class Revocations:
         self._forget_expired()
         self._read_at = self._monotonic()
         self._next_sync_at = self._read_at + self._sync
+        if self._untold is not None:
+            self._untold.tell()
 
     def _read(self) -> None:
         new = self._shared.revocations(self._last_row) if self._shared is not None else ()
         disabled = self._read_disabled() if self._read_disabled is not None else frozenset()
         for revocation in new:
-            if revocation.name.startswith(_SESSION):
-                session_id = revocation.name.removeprefix(_SESSION)
-                self._revoked[session_id] = self._remember_until(revocation.expires)
-            elif revocation.name.startswith(_USER):
-                user_id = revocation.name.removeprefix(_USER)
-                self._remember_user(user_id, revocation.moment, revocation.expires)
+            self._remember(revocation.name, revocation.moment, revocation.expires)
         if new:
             # Not the highest ever seen: a database that was restored counts from an earlier row again.
             self._last_row = max(revocation.row for revocation in new)
@@ -185,6 +197,12 @@ class Revocations:
 
     def _copy_is_usable(self) -> bool:
         return self._read_at is not None and self._monotonic() < self._read_at + GRACE
+
+    def _remember(self, name: str, moment: int, expires: int) -> None:
+        if name.startswith(_SESSION):
+            self._revoked[name.removeprefix(_SESSION)] = self._remember_until(expires)
+        elif name.startswith(_USER):
+            self._remember_user(name.removeprefix(_USER), moment, expires)
 
     def _remember_user(self, user_id: str, moment: int, expires: int) -> None:
         previous, until = self._revoked_before.get(user_id, (moment, 0.0))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from oauth2_mw.settings import client_checks
 from oauth2_mw.settings.addresses import is_exposed, origin_of
@@ -78,8 +79,29 @@ def check_main(main: Section) -> None:
     _check_personal_tokens(main)
     if main["directory"] is None and main.is_valid("directory") and main["on_user_created"] is not None:
         main.add_problem("on_user_created", "needs a directory: set directory, or take this out")
+    _check_signout_file(main)
     if main["session_idle"] is not None and "session_idle" in main.written_keys:
         check_idle(main, idle=main["session_idle"], lifetime=main["session_lifetime"])
+
+
+def _check_signout_file(main: Section) -> None:
+    path: Path | None = main["signout_file"]
+    if path is None or not main.is_valid("signout_file", "directory", "session"):
+        return
+    if main["directory"] is None or main["session"] is not None:
+        main.add_problem(
+            "signout_file",
+            "means nothing without a directory beside sessions in cookies, which tells the other workers: take it out",
+        )
+    elif not path.parent.is_dir():
+        main.add_problem(
+            "signout_file", f"the folder {path.parent} does not exist: make it, for the workers to write to"
+        )
+    elif path.is_symlink() or (path.exists() and (not path.is_file() or path.stat().st_mode & 0o077)):
+        main.add_problem(
+            "signout_file",
+            f"{path} must be a regular file that its owner alone may read and write: chmod 600, or remove it",
+        )
 
 
 def _check_personal_tokens(main: Section) -> None:

@@ -304,6 +304,13 @@ FIELDS: tuple[Field, ...] = (
         default="5s",
     ),
     _service(
+        "signout_file",
+        lambda text, base: base / converters.line(text) if text not in ("", "none") else None,
+        "A file, made with the mode 0600, for sign-outs that the directory did not take: they survive the worker. For "
+        "sessions in cookies and a directory.",
+        note="none",
+    ),
+    _service(
         "on_login",
         optional(converters.dotted_name),
         "module:callable that is called with the Identity of somebody who may enter, before anything is written; what "

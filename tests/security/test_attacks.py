@@ -426,6 +426,9 @@ class Away:
     def revoke(self, name: str, *, moment: int, expires: int) -> None:
         raise StoreUnavailableError("away")
 
+    def delete(self, key: str) -> bool:
+        raise StoreUnavailableError("away")
+
 
 def test_requests_do_not_queue_up_behind_a_directory_that_is_away() -> None:
     source = Away()
@@ -528,6 +531,9 @@ class Restored:
         return tuple(row for row in self.rows if row.row > (since if since <= last else 0))
 
     def revoke(self, name: str, *, moment: int, expires: int) -> None:
+        raise NotImplementedError
+
+    def delete(self, key: str) -> bool:
         raise NotImplementedError
 
 

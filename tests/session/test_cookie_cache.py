@@ -58,6 +58,9 @@ class Shared:
         self._reach()
         self.rows.append(Revocation(len(self.rows) + 1, name, moment, expires))
 
+    def delete(self, key: str) -> bool:
+        return False
+
     def disabled_ids(self) -> frozenset[str]:
         self._reach()
         return self.disabled

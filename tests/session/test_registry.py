@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oauth2_mw.encoding import pair_hash
-from oauth2_mw.errors import AccessDeniedError
+from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.keyring import Keyring
@@ -486,3 +486,15 @@ def test_what_is_told_of_a_session_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         INFO.user_id = "u2"  # type: ignore[misc]
     assert session_name("s1") == "session:s1"
+
+
+def test_a_session_whose_record_stays_behind_has_ended_all_the_same(tmp_path: Path, clock: Clock) -> None:
+    worker = Worker(tmp_path, clock, in_cookie=True)
+    worker.registry.write(SESSION)
+
+    def fail() -> None:
+        raise StoreUnavailableError("away")
+
+    worker.store.before["delete"] = fail
+    assert worker.registry.end(SESSION.id, expires=SESSION.expires_at)
+    assert worker.has_ended(SESSION)

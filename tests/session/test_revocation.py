@@ -33,7 +33,12 @@ class Shared:
     #: how often it was called, also when it was away
     calls: int = 0
     written: list[tuple[str, int]] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
     disabled: frozenset[str] = frozenset()
+
+    def delete(self, key: str) -> bool:
+        self.deleted.append(key)
+        return True
 
     def revocations(self, since: int) -> tuple[Revocation, ...]:
         self.calls += 1

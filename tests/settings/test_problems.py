@@ -153,6 +153,7 @@ def main(key: str, value: object) -> dict[str, object]:
         ("on_login", "a b", ["'a b' is not a name in a module: write package.module:callable"]),
         ("on_logout", "module", ["is not a name in a module"]),
         ("on_user_created", "a:b", ["needs a directory"]),
+        ("signout_file", "sign-outs", ["means nothing without a directory"]),
         ("preload", "2", ["true or false"]),
         ("insecure_http", "", ["true or false"]),
         # a provider

@@ -250,6 +250,21 @@ class Pages:
             clear_url=_optional_link(clear_url),
         )
 
+    def signed_out_here(self, *, until: int, provider: str, provider_url: str | None, login_url: str) -> str:
+        """Say that the person is signed out in this browser, and that other servers do not know it yet.
+
+        :param until: when the session would have expired, in seconds since the epoch: the latest that a copy serves.
+        :param provider: where the person may still be signed in.
+        :param provider_url: where they sign out there.
+        """
+        return self._render(
+            "signed_out_here.html",
+            until=_moment(until),
+            provider=_cut(provider, NAME_LIMIT),
+            provider_url=_optional_link(provider_url),
+            login_url=_link(login_url),
+        )
+
     def framed_logout(self) -> str:
         """Fill a frame of a provider's logout page: the same, whatever the request has ended."""
         return self._render("framed_logout.html")

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 
 from webob import Request, Response
 
 from oauth2_mw.audit import audit
-from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.errors import EndNotToldError
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.endpoints.end_session import logout_url
 from oauth2_mw.session.cookie_cache import RequestSession
@@ -152,28 +153,32 @@ class Logout:
         """End that session without asking, and go on to the provider where ``sync_logout`` is on.
 
         :param how: for the audit log, if not here.
-        :raises StoreUnavailableError: when the session lives in a store that cannot be reached.
+        :raises StoreUnavailableError: when it could not be ended: whoever has the cookie still has the session, and the
+            person can try again.
         """
-        self.end(session, how=how)
-        return self._forget(self._leave(session, destination), current)
+        is_told = self.end(session, how=how)
+        response = self._leave(session, destination) if is_told else self._show_not_told(session)
+        return self._forget(response, current)
 
-    def end(self, session: Session, *, how: str | None = None) -> None:
-        """End a session here.
+    def end(self, session: Session, *, how: str | None = None) -> bool:
+        """End a session here. Return whether it has ended at all workers, or is yet to be told to the others.
 
         :param how: for the audit log, if not here.
-        :raises StoreUnavailableError: when the session lives in a store that cannot be reached.
+        :raises StoreUnavailableError: as :meth:`sign_out`.
         """
         detail = None
         try:
             self._sessions.end(session)
-        except StoreUnavailableError as error:
-            if not self._sessions.in_cookies:
-                # Whoever has the cookie still has the session: the person is not signed out, and can try again.
-                raise
-            # The browser forgets in any case; a copy of its cookie may serve elsewhere until it expires.
-            detail = f"the cookie was deleted, but other hosts could not be told: {error.detail}"
+        except EndNotToldError as error:
+            # The browser forgets in any case. A copy of its cookie may serve elsewhere until the others are told.
+            detail = (
+                "the cookie was deleted, but other hosts could not be told; they are told when the directory answers, "
+                f"and until then at most up to {_utc(session.expires_at)} a copy of the cookie may serve there: "
+                f"{error.detail}"
+            )
         audit("logout", identity=session.identity, how=how, detail=detail)
         self._ended(session)
+        return detail is None
 
     def forgetting(self, current: RequestSession) -> list[tuple[str, str]]:
         """Return the headers with which a browser forgets a session that has ended."""
@@ -191,6 +196,16 @@ class Logout:
                 return responses.redirect(location)
             return self._show_signed_out(provider.label, destination=destination)
         return responses.redirect(self._destination_url(destination))
+
+    def _show_not_told(self, session: Session) -> Response:
+        provider = self._providers[session.identity.provider]
+        html = self._pages.signed_out_here(
+            until=session.expires_at,
+            provider=provider.label,
+            provider_url=self._provider_url(provider, session, None) if provider.sync_logout else None,
+            login_url=self._urls.login(),
+        )
+        return responses.page(html)
 
     def _provider_url(
         self, provider: ProviderSettings, session: Session, destination: str | None
@@ -229,3 +244,7 @@ def is_meant(environ: Environ) -> bool:
         and environ.get("HTTP_SEC_FETCH_DEST") == "document"
         and not is_prefetch(environ)
     )
+
+
+def _utc(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -96,6 +96,11 @@ class PostgresServer:
                     raise AssertionError((self._folder / "log").read_text(errors="replace")) from None
             time.sleep(0.05)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was not stopped."""
+        return self._process.poll() is None
+
     def stop(self) -> None:
         """Stop it at once, as a crash would: open connections break."""
         self._process.send_signal(signal.SIGQUIT)

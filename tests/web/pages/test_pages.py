@@ -242,6 +242,16 @@ def no_tokens(pages: Pages) -> str:
     )
 
 
+def signed_out_here(**given: Any) -> Callable[[Pages], str]:
+    fields: dict[str, Any] = {
+        "until": 1_800_000_000,
+        "provider": "GitHub",
+        "provider_url": HOME,
+        "login_url": HOME,
+    } | given
+    return lambda pages: pages.signed_out_here(**fields)
+
+
 def framed_logout(pages: Pages) -> str:
     return pages.framed_logout()
 
@@ -278,6 +288,8 @@ EVERY_PAGE = {
     "signed out": signed_out(),
     "signed out everywhere": signed_out(still_signed_in_at=None),
     "signed out, the cache cleared": signed_out(clear_url=CLEAR),
+    "signed out here": signed_out_here(),
+    "signed out here, with no way to the provider": signed_out_here(provider_url=None),
     "framed logout": framed_logout,
     "framed login": framed_login(),
     "sessions": sessions(),
@@ -309,6 +321,7 @@ TEXT_FIELDS = [
     (confirm_logout, "provider"),
     (confirm_logout, "destination"),
     (signed_out, "still_signed_in_at"),
+    (signed_out_here, "provider"),
     (sessions, "id"),
     (sessions, "device"),
     (sessions, "address"),
@@ -336,6 +349,8 @@ ADDRESS_FIELDS = [
     (confirm_logout, "action"),
     (confirm_logout, "home_url"),
     (signed_out, "login_url"),
+    (signed_out_here, "login_url"),
+    (signed_out_here, "provider_url"),
     (signed_out, "next_url"),
     (framed_login, "url"),
     (sessions, "action"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import re
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -555,10 +557,41 @@ def test_a_logout_that_the_directory_does_not_take_is_one_for_this_browser_and_s
     with guarded(issuer=provider.issuer, directory=f"file:{url}", sync_logout=False) as site:
         browser = signed_in(site)
         url.write_text(f"sqlite:///{tmp_path / 'away' / 'users.db'}")
-        assert browser.navigate(LOGOUT, initiator=ORIGIN).url == DONE
+        copy = Browser(jar=browser.jar.copy(), behind_tls=browser.behind_tls)
+        page = browser.navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        assert page.status == 200
+        assert "Signed out in this browser" in page.text
+        assert "You are signed out" not in page.text
+        assert re.search(r"at the latest until <time[^>]*>\d{4}-\d\d-\d\d \d\d:\d\d UTC</time>", page.text)
+        assert "Sign out at" not in page.text
         assert site.session_cookie not in browser.jar.names(site.url)
         assert "event=logout" in site.audit[-1]
         assert "other hosts could not be told" in site.audit[-1]
+        assert not is_signed_in(copy, site)
+        # What this worker ended it tells by itself when the directory is back, and it is not listed any more.
+        url.write_text(f"sqlite:///{tmp_path / 'data' / 'users.db'}")
+        registry = site.middleware._sessions.registry
+        assert registry is not None
+        until = time.monotonic() + 30
+        while list(registry.all()):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        with guarded(issuer=provider.issuer, directory=f"file:{url}", sync_logout=False) as other:
+            elsewhere = Browser(jar=copy.jar.copy(), behind_tls={ORIGIN: other.loopback})
+            assert not is_signed_in(elsewhere, other)
+
+
+@pytest.mark.parametrize("sync_logout", [True, False])
+def test_who_is_signed_out_in_this_browser_alone_is_shown_the_way_out_at_the_provider(
+    provider: StandIn, tmp_path: Path, *, sync_logout: bool
+) -> None:
+    url = tmp_path / "url"
+    url.write_text(f"sqlite:///{tmp_path / 'users.db'}")
+    with guarded(issuer=provider.issuer, directory=f"file:{url}", sync_logout=sync_logout) as site:
+        browser = signed_in(site)
+        url.write_text(f"sqlite:///{tmp_path / 'away' / 'users.db'}")
+        page = browser.navigate(LOGOUT, initiator=ORIGIN, follow=False)
+        assert (page.status, "Sign out at" in page.text) == (200, sync_logout)
 
 
 @pytest.mark.requirement("3k.8", "V31")
