@@ -194,6 +194,14 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "where a text belongs, or more groups than are kept. The sign-in goes on without it.",
             ),
             _warning(
+                "name_not_ascii",
+                "provider user username detail",
+                "The first sign-in of this process whose name is not ASCII. ``REMOTE_USER`` holds its octets in UTF-8, "
+                "as PEP 3333 has it, and most applications store them as if each were a letter: zoé as zoÃ©. Look at "
+                "what yours does; ``username_transform`` is a cure, and so is a line in the application (see there, "
+                "names outside ASCII).",
+            ),
+            _warning(
                 "userinfo_unusable",
                 "code provider detail",
                 "Userinfo refused, did not answer in time, or cannot be read. Nothing that the sign-in needs was "

@@ -1,4 +1,4 @@
-"""Base64url without padding (RFC 4648, section 5; RFC 7515, section 2), hashes of pairs, numbers and other scalars."""
+"""Base64url without padding (RFC 4648, section 5; RFC 7515, section 2), hashes of pairs, scalars, text as ASCII."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from base64 import urlsafe_b64encode
 from binascii import a2b_base64
 from decimal import Decimal
 from typing import Any
+from unicodedata import combining, normalize
+from urllib.parse import quote
 
 #: The largest whole number that JSON, Lua and every database count to without a loss (RFC 7493, section 2.2).
 MAX_NUMBER = 2**53 - 1
+#: What percent-encoding leaves as it is: all of ASCII but the percent sign, so that decoding gives the text again.
+_KEPT = "".join(chr(octet) for octet in range(128) if chr(octet) != "%")
 #: The last character of an unpadded text whose unused bits are zero: one spelling for one value.
 _LAST = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
 _JSON_TYPES = {
@@ -75,3 +79,17 @@ def scalar_text(value: Any) -> str | None:
 def json_type(value: Any) -> str:
     """Return what kind of JSON value this is, for a message."""
     return _JSON_TYPES.get(type(value), "an object")
+
+
+def ascii_form(text: str) -> str | None:
+    """Return *text* without its accents, *zoe* for *zoé* (Unicode Standard Annex 15, NFKD).
+
+    ``None`` if a character is left that ASCII does not have.
+    """
+    plain = "".join(char for char in normalize("NFKD", text) if not combining(char))
+    return plain if plain.isascii() else None
+
+
+def percent_form(text: str) -> str:
+    """Return *text* with ``%`` and what ASCII does not have percent-encoded as UTF-8 (RFC 3986, section 2.1)."""
+    return quote(text, safe=_KEPT)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from webob import Request
 
 from oauth2_mw.cli.main import main
 from oauth2_mw.identity.model import Identity
@@ -212,3 +213,29 @@ def test_every_sample_has_a_test_here() -> None:
     assert samples
     for path in samples:
         assert path.stem in named, path.name
+
+
+# Names outside ASCII, as docs/applications.rst has them
+
+
+def test_a_plain_remote_user_backend_of_django_stores_the_octets(django_app: OAuth2Middleware) -> None:
+    utils: Any = importlib.import_module("django.test.utils")
+    with utils.override_settings(AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.RemoteUserBackend"]):
+        page = get(django_app, cookies=guarded.sign_in(django_app, replace(JANE, username="zoé"))).text
+    assert '"username": "zo\\u00c3\\u00a9"' in page
+    assert "zoÃ©" in django_users()
+
+
+def test_flask_and_webob_hand_the_octets_on(flask_app: OAuth2Middleware) -> None:
+    zoe = replace(JANE, username="zoé")
+    assert "Reports for zoÃ©" in get(flask_app, "/reports", cookies=guarded.sign_in(flask_app, zoe)).text
+    seen: list[str | None] = []
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        seen.append(Request(environ).remote_user)
+        start_response("200 OK", [])
+        return []
+
+    middleware = guarded.guard(app)
+    get(middleware, cookies=guarded.sign_in(middleware, zoe))
+    assert seen == ["zoÃ©"]

@@ -104,7 +104,7 @@ class TokenRequests:
         self._settings = settings
         self._tokens = tokens
         self._clocks = clocks
-        self._writer = EnvironWriter(settings.environ)
+        self._writer = EnvironWriter(settings.environ, settings.environ_forms)
         self._paths = paths
         #: SHA-256 of what was sent -> what the database said of it
         self._cache: BoundedCache[bytes, _Known] = BoundedCache(max_entries=MAX_ENTRIES)

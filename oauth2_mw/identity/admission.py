@@ -49,6 +49,7 @@ class Admission:
 
     def __init__(self, settings: Settings, directory: Directory | None, hooks: Hooks = NO_HOOKS) -> None:
         self._hooks = hooks
+        self._has_told_of_octets = False
         self._create = settings.create_users
         self._links = settings.link_by == "verified_email"
         self._directory = directory
@@ -78,7 +79,7 @@ class Admission:
             application's ``on_login`` refuses them.
         :raises StoreUnavailableError: if the directory cannot be used.
         """
-        return self._admit(
+        identity = self._admit(
             provider,
             issuer,
             subject,
@@ -90,6 +91,15 @@ class Admission:
             hooks=self._hooks,
             unsigned_name=unsigned_name,
         )
+        if not (identity.username.isascii() or self._has_told_of_octets):
+            self._has_told_of_octets = True
+            audit(
+                "name_not_ascii",
+                identity=identity,
+                detail="REMOTE_USER holds the octets of the name, which most applications take for letters: see "
+                "username_transform",
+            )
+        return identity
 
     def admit_again(
         self,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from oauth2_mw.boundary import contains_control, normalised_key
-from oauth2_mw.encoding import scalar_text
+from oauth2_mw.encoding import ascii_form, percent_form, scalar_text
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.authorization import AUTHORIZATION_FORMS, carries_token
 from oauth2_mw.identity.model import Identity
-from oauth2_mw.settings.environ_keys import IDENTITY_SOURCES, TOKEN_SOURCES
+from oauth2_mw.settings.environ_keys import IDENTITY_SOURCES, PLAIN, TOKEN_SOURCES, EnvironForm
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.proxy_headers import IDENTITY_FAMILIES, IDENTITY_NAMES, bare_name, environ_key
 
@@ -115,11 +116,16 @@ class EnvironWriter:
     """Turns an identity into plain environ keys, once per session; each request copies them.
 
     :param environ_map: target key -> source, as in ``Settings.environ``.
+    :param forms: target key -> the form of its value, as in ``Settings.environ_forms``.
     :raises ValueError: for a source that does not exist.
     """
 
-    def __init__(self, environ_map: Mapping[str, str]) -> None:
-        self._sources = tuple((target, _source(text)) for target, text in environ_map.items())
+    def __init__(
+        self, environ_map: Mapping[str, str], forms: Mapping[str, EnvironForm] = MappingProxyType({})
+    ) -> None:
+        self._sources = tuple(
+            (target, _source(text), forms.get(target, PLAIN)) for target, text in environ_map.items()
+        )
 
     def plain(self, identity: Identity, tokens: Mapping[str, str]) -> dict[str, str]:
         """Return the keys for ``identity``: ``REMOTE_USER``, ``AUTH_TYPE`` and those of ``[environ]``.
@@ -128,7 +134,8 @@ class EnvironWriter:
         :raises ProviderError: ``bad_username``, if the username is empty or contains control characters.
 
         Values are UTF-8 octets read as Latin-1 (PEP 3333). A key is left out if its value is absent, is empty or
-        has no plain form (a mapping, control characters): an empty one would read as "signed in as nobody".
+        has no plain form (a mapping, control characters): an empty one would read as "signed in as nobody". That is
+        said of the text itself, before its encoding.
         """
         remote_user = _octets(identity.username)
         if remote_user is None:
@@ -138,8 +145,8 @@ class EnvironWriter:
                 code="bad_username",
             )
         keys: dict[str, str] = {}
-        for target, source in self._sources:
-            text = _plain(source(identity, tokens))
+        for target, source, form in self._sources:
+            text = _plain(source(identity, tokens), form)
             octets = None if text is None else _octets(text)
             if octets is not None:
                 keys[target] = octets
@@ -167,14 +174,38 @@ def _octets(text: str) -> str | None:
     return text.encode("utf-8").decode("latin-1")
 
 
-def _plain(value: Any) -> str | None:
+def _plain(value: Any, form: EnvironForm) -> str | None:
     """Return a claim as plain text, or ``None`` if it has no such form.
 
     One bad item spoils a list: one that silently lacks a group would be believed.
     """
     if not isinstance(value, (list, tuple)):
-        return scalar_text(value)
+        text = scalar_text(value)
+        return None if text is None else _encoded(text, form)
     items = [scalar_text(item) for item in value]
     if None in items:
         return None
+    if form != PLAIN:
+        return _joined([item for item in items if item], form)
     return ",".join(item.replace("%", "%25").replace(",", "%2C") for item in items if item)
+
+
+def _joined(items: list[str], form: EnvironForm) -> str | None:
+    # Judged before the encoding, like every text; and without its accents one group could be another.
+    if any(map(contains_control, items)) or (form.encoding == "ascii" and not all(map(str.isascii, items))):
+        return None
+    separator = form.separator or ","
+    if form.encoding == "percent":
+        items = [percent_form(item) for item in items]
+    elif form.separator is None:
+        items = [item.replace("%", "%25") for item in items]
+    elif any(separator in item for item in items):
+        # It would be read as two.
+        return None
+    return separator.join(item.replace(separator, f"%{ord(separator):02X}") for item in items)
+
+
+def _encoded(text: str, form: EnvironForm) -> str | None:
+    if form.encoding == "utf-8" or contains_control(text):
+        return text
+    return percent_form(text) if form.encoding == "percent" else ascii_form(text)

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from unicodedata import normalize
 
 from oauth2_mw.boundary import contains_control
-from oauth2_mw.encoding import json_type, scalar_text
+from oauth2_mw.encoding import ascii_form, json_type, percent_form, scalar_text
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.identity.group_origin import claims_elsewhere
 from oauth2_mw.identity.usernames import MAX_USERNAME
@@ -191,7 +191,7 @@ def _username(provider: ProviderSettings, claims: Mapping[str, Any]) -> str:
     for transform in provider.username_transform:
         value = _TRANSFORMS[transform](value)
     username = provider.username_prefix + value
-    fault = _username_fault(claim, value, username)
+    fault = _username_fault(claim, value, username, folds="ascii" in provider.username_transform)
     if fault is not None:
         raise ProviderError(
             f"provider {provider.name}: the username cannot be used: {fault}; correct it at the provider, or "
@@ -206,12 +206,18 @@ def _localpart(value: str) -> str:
     return value.partition("@")[0] if value.count("@") <= 1 else ""
 
 
+def _ascii(value: str) -> str:
+    return ascii_form(value) or ""
+
+
 _TRANSFORMS: Mapping[str, Callable[[str], str]] = MappingProxyType(
-    {"lower": str.lower, "localpart": _localpart}
+    {"lower": str.lower, "localpart": _localpart, "ascii": _ascii, "percent": percent_form}
 )
 
 
-def _username_fault(claim: str, value: str, username: str) -> str | None:
+def _username_fault(claim: str, value: str, username: str, *, folds: bool) -> str | None:
+    if not value and folds and not claim.isascii():
+        return "username_transform = ascii finds letters in it that are no ASCII ones with an accent: write percent"
     if not value:
         return "username_transform leaves nothing of it"
     if len(username) > MAX_USERNAME:

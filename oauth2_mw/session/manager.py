@@ -90,7 +90,7 @@ class SessionManager:
             shared=self.registry is not None,
             clocks=clocks,
         )
-        self._writer = EnvironWriter(settings.environ)
+        self._writer = EnvironWriter(settings.environ, settings.environ_forms)
         self._issuers = {name: provider.user_issuers for name, provider in settings.providers.items()}
         self._cookie_name = self.cookies.session
         self._cache = SessionCache(self.cookies.session_prefix)

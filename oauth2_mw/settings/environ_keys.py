@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Literal
 
 from oauth2_mw.boundary import normalised_key
 from oauth2_mw.errors import Problem
@@ -25,13 +27,38 @@ _CGI = re.compile(
     r"CONTENT_(?:LENGTH|TYPE)|DOCUMENT_(?:ROOT|URI)|GATEWAY_INTERFACE|HTTPS|PATH_(?:INFO|TRANSLATED)|QUERY_STRING"
     r"|RAW_URI|REMOTE_(?:ADDR|HOST|IDENT|PORT)|REQUEST_[A-Z]+|SCRIPT_(?:FILENAME|NAME|URI|URL)|SERVER_[A-Z]+"
 )
+_OPTION = re.compile(r"(encoding|separator):(.*)")
+_SEPARATOR = re.compile(r"[!-$&-/:-@\[-`{-~]")
 _RESERVED = tuple("WSGI_ WSGIORG_ OAUTH2_MW_ UWSGI_ GUNICORN_ WAITRESS_ MOD_WSGI_ PASTE_ WERKZEUG_".split())
 _HEADERS = ("HTTP_X_", "HTTP_REMOTE_")
 
 
-def read(document: Document, keep_tokens: Collection[str]) -> Mapping[str, str]:
-    """Return the checked section, target -> source; problems go to the document."""
+#: Sources by which applications tell people or groups apart: without their accents two would be one.
+_TELLING_APART = frozenset("id issuer subject username email groups organizations".split())
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironForm:
+    """How a value becomes the text of an environ key."""
+
+    encoding: Literal["utf-8", "ascii", "percent"] = "utf-8"
+    #: what stands between the items of a list, which are then not percent-encoded; ``None``: a comma, and they are
+    separator: str | None = None
+
+
+#: The form of a key for which the section names none.
+PLAIN = EnvironForm()
+
+
+def read(
+    document: Document, keep_tokens: Collection[str]
+) -> tuple[Mapping[str, str], Mapping[str, EnvironForm]]:
+    """Return the checked section: target -> source, and target -> form where one is written.
+
+    Problems go to the document.
+    """
     outputs: dict[str, str] = {}
+    forms: dict[str, EnvironForm] = {}
     seen: dict[str, str] = {}
     for target, written in document.sections.get("environ", {}).items():
         try:
@@ -42,12 +69,50 @@ def read(document: Document, keep_tokens: Collection[str]) -> Mapping[str, str]:
                     f"cannot be told from {seen[name]}: servers and applications mix such names up"
                 )
             seen[name] = target
-            _check_source(written.text, keep_tokens)
+            source, form = _parse(written.text)
+            _check_source(source, keep_tokens)
+            if form.encoding == "ascii" and source in _TELLING_APART:
+                raise ValueError(
+                    f"encoding:ascii could make one {source} of two: write encoding:percent (for the username itself "
+                    "there is username_transform)"
+                )
         except ValueError as error:
             document.problems.append(Problem("environ", target, str(error)))
         else:
-            outputs[target] = written.text
-    return MappingProxyType(outputs)
+            outputs[target] = source
+            if form != PLAIN:
+                forms[target] = form
+    return MappingProxyType(outputs), MappingProxyType(forms)
+
+
+def _parse(text: str) -> tuple[str, EnvironForm]:
+    """Return source and form of ``groups separator:| encoding:percent``."""
+    words = text.split()
+    form = PLAIN
+    seen: set[str] = set()
+    while words and (option := _OPTION.fullmatch(words[-1])):
+        name, value = option.groups()
+        if name in seen:
+            raise ValueError(f"{name}: is written twice: keep one of them")
+        seen.add(name)
+        if name == "encoding":
+            form = replace(form, encoding=_encoding(value))
+        elif _SEPARATOR.fullmatch(value):
+            form = replace(form, separator=value)
+        else:
+            raise ValueError("separator: takes one punctuation mark, like separator:| (and not %)")
+        words.pop()
+    # A path may hold blanks between quotes.
+    for _ in seen:
+        text = text.rstrip().rpartition(" ")[0]
+    return text.strip(), form
+
+
+def _encoding(value: str) -> Literal["utf-8", "ascii", "percent"]:
+    match value:
+        case "utf-8" | "ascii" | "percent":
+            return value
+    raise ValueError("encoding: takes utf-8, ascii or percent")
 
 
 def claim_paths(environ: Mapping[str, str]) -> tuple[AttributePath, ...]:

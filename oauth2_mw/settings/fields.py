@@ -538,8 +538,10 @@ FIELDS: tuple[Field, ...] = (
     ),
     _provider(
         "username_transform",
-        choices("lower", "localpart"),
-        "What is done to each user name, in the order written: lower (lower case), localpart (the part before the @).",
+        choices("lower", "localpart", "ascii", "percent"),
+        "What is done to each user name, in the order written: lower (lower case), localpart (the part before the @), "
+        "ascii (accents are taken off, and what is no ASCII then is refused; needs a directory), percent (what is no "
+        "ASCII is percent-encoded).",
         note="none",
     ),
     _provider(

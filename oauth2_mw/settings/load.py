@@ -155,7 +155,7 @@ def _values(
     access = read_access(document)
     rules = access["rules"] or ()
     kept = main["keep_tokens"] if main.is_valid("keep_tokens") else ("id", "access")
-    environ = environ_keys.read(document, kept)
+    environ, environ_forms = environ_keys.read(document, kept)
     checks.check_main(main)
     checks.check_kept_headers(main, environ)
     app_checks.check_app_cookies(main)
@@ -188,6 +188,7 @@ def _values(
         "rules": rules,
         "keep_tokens": frozenset(kept),
         "environ": environ,
+        "environ_forms": environ_forms,
         "providers": providers,
     }
 

@@ -18,7 +18,7 @@ from oauth2_mw.settings.app_cookies import AppCookie
 from oauth2_mw.settings.app_logout import AppLogout
 from oauth2_mw.settings.attribute_path import AttributePath, Source, alternatives
 from oauth2_mw.settings.claim_names import username_addresses
-from oauth2_mw.settings.environ_keys import claim_paths
+from oauth2_mw.settings.environ_keys import EnvironForm, claim_paths
 from oauth2_mw.settings.forward_auth import ForwardAuthHeaders
 from oauth2_mw.settings.grammar import AllowTerm, PathRule, Secret
 from oauth2_mw.settings.icons import Icon
@@ -286,6 +286,8 @@ class Settings:
     preload: bool
     #: environ key -> source: ``email``, ``claims.a.b``, ``id_token``
     environ: Mapping[str, str]
+    #: environ key -> the form of its value, where one is written
+    environ_forms: Mapping[str, EnvironForm]
     #: the enabled ones by NAME, in the order in which they are written
     providers: Mapping[str, ProviderSettings]
 

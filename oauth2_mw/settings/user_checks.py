@@ -29,6 +29,7 @@ def check_username(section: Section, main: Section) -> None:
             "localpart makes one name of jane@a.example and jane@b.example: let one domain in alone, with allow = "
             "email_domain:example.com, or take localpart out",
         )
+    _check_ascii(section, main)
     if section["email_verified"] == "always" and is_public(section):
         section.add_problem(
             "email_verified",
@@ -42,6 +43,21 @@ def check_username(section: Section, main: Section) -> None:
             "preset",
             f"{section['provider']} does not promise that {username.text} is one person's alone: set directory in "
             "[oauth2_mw], which gives a name to one user, or map another claim to username in attribute_map",
+        )
+
+
+def _check_ascii(section: Section, main: Section) -> None:
+    transforms = section["username_transform"]
+    if "ascii" in transforms and main["directory"] is None and main.is_valid("directory"):
+        section.add_problem(
+            "username_transform",
+            "ascii makes one name of zoe and zoé: set directory in [oauth2_mw], which gives a name to one user, or "
+            "write percent, which keeps them apart",
+        )
+    prefix = section["username_prefix"] or ""
+    if not prefix.isascii() and not {"ascii", "percent"}.isdisjoint(transforms):
+        section.add_problem(
+            "username_prefix", "is not ASCII, which username_transform makes of the names behind it"
         )
 
 

@@ -333,3 +333,31 @@ def test_without_a_directory_nobody_takes_a_name_that_looks_like_anothers() -> N
     with pytest.raises(OAuth2Error) as refused:
         enter(make_settings(issuer=ISSUER, attribute_map=MAP), None, preferred_username="\u0441\u0435\u043e")
     assert refused.value.code == "bad_username"
+
+
+# Names outside ASCII
+
+
+@pytest.mark.requirement("R-ascii")
+def test_of_two_whose_names_are_one_in_ascii_the_second_does_not_get_it(directory: Directory) -> None:
+    found = settings(username_transform="ascii")
+    assert admit(found, directory, "1", "zoé").username == "zoe"
+    with pytest.raises(AccessDeniedError):
+        admit(found, directory, "2", "zoe")
+
+
+def test_the_first_name_that_is_not_ascii_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    found = make_settings(issuer=ISSUER)
+    admission = Admission(found, None)
+    for subject, username in (("0", "jane"), ("1", "zoé"), ("1", "zoé"), ("2", "renée")):
+        admission.admit(
+            found.providers["default"],
+            issuer=ISSUER,
+            subject=subject,
+            claims={"sub": subject, "preferred_username": username},
+            now=NOW,
+        )
+    lines = [line for line in caplog.messages if "name_not_ascii" in line]
+    assert len(lines) == 1
+    assert "username=zo\\xe9" in lines[0] or "zoé" in lines[0] or "zo\\u00e9" in lines[0]
+    assert "username_transform" in lines[0]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth2_mw.boundary import normalised_key
-from oauth2_mw.errors import ProviderError
+from oauth2_mw.errors import ConfigError, ProviderError
 from oauth2_mw.identity.environ import AUTH_TYPE, EnvironWriter, Scrubber
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.settings.proxy_headers import ANNOUNCERS, environ_key
+from tests.support.settings.minimal import make_settings
 
 TARGETS = ("REMOTE_USER", "HTTP_X_REMOTE_USER", "REMOTE_EMAIL", "HTTP_X_HOST", "MY_GROUPS")
 
@@ -553,3 +556,82 @@ def test_a_list_can_be_taken_apart_again(items: list[str]) -> None:
 def test_any_claim_can_be_asked_for(value: Any) -> None:
     text = one(value)
     assert text is None or text != ""
+
+
+# Forms
+
+
+def formed(value: str, identity: Identity = JANE) -> str | None:
+    """What a key holds that is written so in ``[environ]``."""
+    found = make_settings(issuer="https://id.example", environ={"X_ONE": value})
+    return EnvironWriter(found.environ, found.environ_forms).plain(identity, {}).get("X_ONE")
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("name encoding:utf-8", "Jane D\xc3\xb6e"),
+        ("name encoding:ascii", "Jane Doe"),
+        ("name encoding:percent", "Jane D%C3%B6e"),
+        ("username encoding:percent", "jane"),
+        ("groups separator:|", "staff|a,b|100%"),
+        ("groups   separator:;   encoding:percent", "staff;a,b;100%25"),
+        ("groups encoding:percent", "staff,a%2Cb,100%25"),
+        ("groups separator:,", None),
+        ("phone encoding:percent", None),
+    ],
+)
+def test_a_key_has_the_form_that_is_written(written: str, text: str | None) -> None:
+    assert formed(written) == text
+
+
+def test_percent_encoding_is_undone_by_decoding() -> None:
+    name = "50% Zoé, +&\u20ac"
+    text = formed("name encoding:percent", replace(JANE, name=name))
+    assert text is not None
+    assert text.isascii()
+    assert unquote(text) == name
+
+
+@pytest.mark.requirement("R-ascii")
+@pytest.mark.parametrize(
+    ("written", "changes"),
+    [
+        ("name encoding:ascii", {"name": "Łukasz"}),
+        ("claims.roles encoding:ascii", {"claims": freeze({"roles": ["admín", "x"]})}),
+        ("claims.roles encoding:ascii separator:|", {"claims": freeze({"roles": ["admín", "x"]})}),
+        ("groups separator:|", {"groups": ("a|b", "c")}),
+        ("groups encoding:percent", {"groups": ("a\u0085b", "c")}),
+        ("name encoding:percent", {"name": "a\u0085b"}),
+        ("name encoding:ascii", {"name": "a\nb"}),
+    ],
+)
+def test_what_has_no_such_form_leaves_its_key_out(written: str, changes: dict[str, Any]) -> None:
+    assert formed(written, replace(JANE, **changes)) is None
+
+
+def test_a_path_with_blanks_keeps_them() -> None:
+    identity = with_claims(**{"https://x/y  z": ["a", "b"]})
+    assert formed('claims."https://x/y  z" separator:|', identity) == "a|b"
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("name encoding:latin-1", "encoding: takes utf-8, ascii or percent"),
+        ("name encoding:", "encoding: takes utf-8, ascii or percent"),
+        ("groups separator:", "one punctuation mark"),
+        ("groups separator:%", "one punctuation mark"),
+        ("groups separator:ab", "one punctuation mark"),
+        ("groups separator:a", "one punctuation mark"),
+        ("groups separator:| separator:;", "is written twice"),
+        ("separator:| groups", "is not a known source"),
+        *(
+            (f"{field} encoding:ascii", f"could make one {field} of two")
+            for field in ("username", "email", "groups")
+        ),
+    ],
+)
+def test_a_form_that_cannot_be_is_told(written: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        make_settings(issuer="https://id.example", environ={"X_ONE": written})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import assume, given
@@ -399,6 +400,45 @@ def test_localpart_refuses_what_has_none_or_several(value: str) -> None:
     error = refusal({"username": value}, transform=("localpart",), prefix="corp-")
     assert error.code == "bad_username"
     assert "username_transform leaves nothing of it" in error.detail
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [("zoé", "zoe"), ("zoe\u0301", "zoe"), ("Jürgen Ångström", "Jurgen Angstrom"), ("jane", "jane")],
+)
+def test_ascii_takes_accents_off(value: str, name: str) -> None:
+    assert username(value, transform=("ascii",)) == name
+
+
+@pytest.mark.requirement("R-ascii")
+@pytest.mark.parametrize(
+    "value", ["Łukasz", "straße", "søren", "иван", "zo\u0435", "李", "jane\u0131", "é\u200d"]
+)
+def test_ascii_refuses_what_is_left(value: str) -> None:
+    error = refusal({"username": value}, transform=("ascii",), prefix="corp:")
+    assert error.code == "bad_username"
+    assert value not in error.detail
+
+
+def test_ascii_names_its_cure() -> None:
+    assert "write percent" in refusal({"username": "Łukasz"}, transform=("ascii",)).detail
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [("zoé", "zo%C3%A9"), ("100%", "100%25"), ("a b@c'\"", "a b@c'\"")]
+)
+def test_percent_encodes_what_ascii_does_not_have(value: str, name: str) -> None:
+    assert username(value, transform=("percent",)) == name
+
+
+@given(st.text())
+def test_percent_keeps_two_names_apart(value: str) -> None:
+    try:
+        name = username(value, transform=("percent",))
+    except ProviderError:
+        return
+    assert name.isascii()
+    assert unquote(name) == value
 
 
 @pytest.mark.parametrize("value", [None, "", True, False, 1.5, 2**64, ["jane"], {"a": "jane"}])

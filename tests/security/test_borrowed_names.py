@@ -422,6 +422,22 @@ def test_localpart_needs_one_domain() -> None:
     make_settings(**local, allow="email_domain:a.example")
 
 
+@pytest.mark.requirement("R-ascii")
+def test_ascii_needs_a_directory_and_a_prefix_that_is_ascii() -> None:
+    keys = {"issuer": "https://id.example", "username_transform": "lower ascii"}
+    with pytest.raises(ConfigError, match="ascii makes one name of zoe and zoé: set directory"):
+        make_settings(**keys)
+    found = make_settings(**keys, directory="sqlite:////nowhere.db")
+    assert found.providers["default"].username_transform == ("lower", "ascii")
+    for each in ("ascii", "percent"):
+        with pytest.raises(ConfigError, match="username_prefix: is not ASCII"):
+            make_settings(
+                **{**keys, "username_transform": each},
+                directory="sqlite:////nowhere.db",
+                username_prefix="é:",
+            )
+
+
 # Names that look like another's
 
 SEO = "\u0441\u0435\u043e"  # Cyrillic, and to the eye "ceo"

@@ -244,7 +244,7 @@ def main(key: str, value: object) -> dict[str, object]:
         ("group_sync", "often", ["first, always or never"]),
         ("sync_logout", "both", ["true or false"]),
         ("username_prefix", "a\tb", ["control characters"]),
-        ("username_transform", "upper", ["any of lower localpart"]),
+        ("username_transform", "upper", ["any of lower localpart ascii percent"]),
         ("pkce", "plain", ["S256 or off"]),
         ("pkce", "s256", ["did you mean S256?"]),
         ("algorithms", "HS256", ["client secret", "choose RS256"]),
