@@ -50,7 +50,6 @@ def rows() -> list[dict[str, str]]:
 class Visited:
     """A running server, and somebody who has signed in there."""
 
-    name: str
     works: Mapping[str, str]
     server: Running
     provider: StandIn
@@ -98,7 +97,7 @@ def visited(
     folder = tmp_path_factory.mktemp("server") / works["name"]
     with started(SETUPS[works["name"]], folder, settings) as server:
         jane, _ = sign_in(server, provider, "/wiki/")
-        yield Visited(works["name"], works, server, provider, jane)
+        yield Visited(works, server, provider, jane)
         assert ": unexpected " not in server.process.output, server.process.output
 
 

@@ -22,6 +22,12 @@ def command(name: str) -> list[str]:
     return shlex.split(block(name).removeprefix("$ "))
 
 
+def said(text: str) -> str:
+    """Return *text*, which must stand in a sentence there."""
+    assert f"``{text}``" in DEPLOYMENT.read_text(encoding="utf-8"), text
+    return text
+
+
 def replaced(text: str, old: str, new: object) -> str:
     """Return *text* with what this machine has in place of what the documentation shows."""
     assert old in text, old

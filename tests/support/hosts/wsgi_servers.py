@@ -17,7 +17,7 @@ from types import MappingProxyType
 from tests.support.hosts.caddy import caddy
 from tests.support.hosts.certificates import self_signed
 from tests.support.hosts.debian import find
-from tests.support.hosts.documented import block, command, replaced
+from tests.support.hosts.documented import block, command, replaced, said
 from tests.support.hosts.nginx import nginx
 from tests.support.hosts.processes import ROOT, Child, free_port
 from tests.support.hosts.raw_client import RawClient
@@ -93,51 +93,58 @@ def _granian(folder: Path, port: int) -> Start:
     return Start([_program(name), *words])
 
 
-def _script(name: str, port_written: str) -> Server:
+def _script(name: str, port_written: str, *options: str) -> Server:
     """A server that is started by a few lines of Python."""
 
     def start(folder: Path, port: int) -> Start:
-        text = replaced(block(name), port_written, port_written.replace("8000", str(port)))
+        arguments = ", ".join((port_written.replace("8000", str(port)), *options))
+        text = replaced(block(name), port_written, arguments)
         (folder / name).write_text(text, encoding="utf-8")
         return Start([_program("python"), name])
 
     return start
 
 
-def _uwsgi(protocol: str) -> Server:
+def _uwsgi(protocol: str, *in_place_of_paste: str) -> Server:
     def start(folder: Path, port: int) -> Start:
         text = replaced(block("uwsgi.ini"), "127.0.0.1:8000", f"127.0.0.1:{port}")
         text = replaced(text, "http-socket =", f"{protocol} =")
-        text = replaced(text, "/etc/app", folder)
+        if in_place_of_paste:
+            text = replaced(text, "ini-paste = /etc/app/app.ini", "\n".join(in_place_of_paste))
+        text = text.replace("/etc/app", str(folder))
         (folder / "uwsgi.ini").write_text(text, encoding="utf-8")
         return Start([_program("uwsgi"), "--ini", "uwsgi.ini"])
 
     return start
 
 
-def _mod_wsgi(folder: Path, port: int) -> Start:
+def _mod_wsgi(alias: str) -> Server:
     """Apache with Debian's mod_wsgi, which is made for Debian's Python: the environment must be of that version."""
-    apache = find("apache2-bin", "usr/sbin/apache2", "libapache2-mod-wsgi-py3")
-    site = replaced(block("apache.conf"), "/srv/app/.venv", OWN_VENV.resolve())
-    site = replaced(site, "/srv/app", folder)
-    modules = apache.executable.parents[1] / "lib" / "apache2" / "modules"
-    version = sysconfig.get_python_version()
-    assert (modules / f"mod_wsgi.so-{version}").exists(), (
-        f"Debian's mod_wsgi is made for another Python than {version}"
-    )
-    text = _APACHE.format(folder=folder, port=port, modules=modules, site=site)
-    (folder / "apache.conf").write_text(text, encoding="utf-8")
-    words: list[str | Path] = [apache.executable, "-f", folder / "apache.conf", "-D", "FOREGROUND"]
-    if os.geteuid() == 0:
-        # mod_wsgi runs nothing as root, and nobody else may read what root has installed for itself.
-        folder.chmod(0o777)
-        words = [
-            *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
-            *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
-            *words,
-        ]
-    libraries = [str(sysconfig.get_config_var("LIBDIR")), *apache.env.values()]
-    return Start(words, {"LD_LIBRARY_PATH": os.pathsep.join(libraries)})
+
+    def start(folder: Path, port: int) -> Start:
+        apache = find("apache2-bin", "usr/sbin/apache2", "libapache2-mod-wsgi-py3")
+        modules = apache.executable.parents[1] / "lib" / "apache2" / "modules"
+        version = sysconfig.get_python_version()
+        module = modules / f"mod_wsgi.so-{version}"
+        assert module.exists(), f"Debian's mod_wsgi is made for another Python than {version}"
+        site = replaced(block("apache.conf"), "/srv/app/.venv", OWN_VENV.resolve())
+        site = replaced(site, "WSGIScriptAlias / /srv/app/wsgi.py", alias)
+        site = replaced(site, "/srv/app", folder)
+        text = _APACHE.format(folder=folder, port=port, modules=modules, site=site)
+        (folder / "apache.conf").write_text(text, encoding="utf-8")
+        words: list[str | Path] = [apache.executable, "-f", folder / "apache.conf", "-D", "FOREGROUND"]
+        if os.geteuid() == 0:
+            # mod_wsgi runs nothing as root, and nobody else may read what root has installed for itself.
+            folder.chmod(0o777)
+            words = [
+                *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+                *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+                *words,
+            ]
+        libraries = [str(sysconfig.get_config_var("LIBDIR")), *apache.env.values()]
+        return Start(words, {"LD_LIBRARY_PATH": os.pathsep.join(libraries)})
+
+    return start
 
 
 def _nginx_tls(folder: Path, port: int, behind: int) -> AbstractContextManager[Child]:
@@ -186,13 +193,21 @@ SETUPS: Mapping[str, Setup] = MappingProxyType(
         "waitress": Setup(_script("serve_waitress.py", "127.0.0.1:8000")),
         "cheroot": Setup(_script("serve_cheroot.py", '"127.0.0.1", 8000')),
         "granian": Setup(_granian),
-        "mod_wsgi": Setup(_mod_wsgi),
+        "mod_wsgi": Setup(_mod_wsgi("WSGIScriptAlias / /srv/app/wsgi.py")),
         "nginx-tls": Setup(_SYNC, _nginx_tls, tls=True),
         "nginx-cuts": Setup(_SYNC, _nginx_location("nginx-cuts.conf"), mount=MOUNT),
         "nginx-keeps": Setup(
             _gunicorn(env={"SCRIPT_NAME": MOUNT}), _nginx_location("nginx-keeps.conf"), mount=MOUNT
         ),
         "caddy": Setup(_SYNC, _caddy),
+        "uwsgi-mount": Setup(
+            _uwsgi("http-socket", said("mount = /core=wsgi.py"), said("manage-script-name = true")),
+            mount=MOUNT,
+        ),
+        "waitress-mount": Setup(
+            _script("serve_waitress.py", '"127.0.0.1:8000"', said('url_prefix="/core"')), mount=MOUNT
+        ),
+        "mod_wsgi-mount": Setup(_mod_wsgi(said("WSGIScriptAlias /core /srv/app/wsgi.py")), mount=MOUNT),
     }
 )
 
