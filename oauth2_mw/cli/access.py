@@ -10,20 +10,21 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from oauth2_mw.access.rules import AccessRules, Rule
-from oauth2_mw.access.terms import holds
+from oauth2_mw.access.terms import Person, holds
 from oauth2_mw.cli.directory import find_user, open_directory
 from oauth2_mw.cli.terminal import INI_HELP, CommandError, printable
+from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.identity.mapping import map_claims
 from oauth2_mw.identity.model import Identity, freeze
 from oauth2_mw.identity.person import person_of, shown_person
 from oauth2_mw.identity.verification import check_username_verified
-from oauth2_mw.settings.access_rules import EFFECTS
+from oauth2_mw.settings.access_rules import EFFECTS, VIA
 from oauth2_mw.settings.deployment import split_name
 from oauth2_mw.settings.model import ProviderSettings, Settings
 from oauth2_mw.web.signin.step_up import demand_of
@@ -41,6 +42,13 @@ class _Visitor:
     barred: str = ""
     #: the fields of terms that read what is not known of them
     unknown: frozenset[str] = frozenset()
+    #: what says who they are, as the term ``via:`` has it, and the scopes of an access token
+    via: str = "session"
+    scopes: tuple[str, ...] = ()
+
+    def person(self, provider: ProviderSettings | None) -> Person:
+        """Return what the rules judge by."""
+        return person_of(self.identity, provider, via=self.via, scopes=self.scopes)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--anonymous", action="store_true", help="somebody who is not signed in (the default)")
     parser.add_argument(
         "--provider", metavar="NAME", help="where they signed in (default: the first provider)"
+    )
+    parser.add_argument(
+        "--via", choices=VIA, default="session", help="what says who they are (default: session)"
+    )
+    parser.add_argument(
+        "--scope", default="", metavar="SCOPES", help='those of an access token, like "read write"'
     )
     parser.set_defaults(parser=parser)
 
@@ -87,7 +101,10 @@ def run(options: argparse.Namespace) -> int:
     for text in rule.written:
         where = f"line {lines[text]}: " if text in lines else ""
         print(f"  decided by {where}{text}")
-    print(f"  {_outcome(rule, visitor, settings)}")
+    outcome = _outcome(rule, visitor, settings)
+    if visitor is not None and rule.effect not in ("public", "denied"):
+        outcome = _serves_nowhere(visitor, None if rule.is_odd else native, settings) or outcome
+    print(f"  {outcome}")
     unknown = sorted({term.field for term in rule.terms()} & visitor.unknown) if visitor is not None else ()
     if unknown:
         print(f"  A sign-in alone tells what {', '.join(unknown)} reads: write its claims into --claims FILE")
@@ -121,8 +138,13 @@ def _outcome(rule: Rule, visitor: _Visitor | None, settings: Settings) -> str:
         return f"{outcome}: {name} cannot sign in, {visitor.barred}{delegated}"
     provider = settings.providers.get(identity.provider)
     known = shown_person(identity, rule.terms())
-    if rule.has_conditions and not rule.lets_pass(person_of(identity, provider)):
-        demand = demand_of(rule, identity, provider, now=time.time()) if provider is not None else None
+    person = visitor.person(provider)
+    if rule.has_conditions and not rule.lets_pass(person):
+        if scopes := rule.scopes_for(person) if visitor.via == "bearer" else ():
+            return f"the access token of {name} is refused with 403: it needs the scope {' '.join(scopes)}{delegated}"
+        demand = None
+        if provider is not None and visitor.via == "session":
+            demand = demand_of(rule, identity, provider, now=time.time())
         if demand is not None:
             wanted = printable(" or ".join(demand.acr_values))
             return (
@@ -133,12 +155,34 @@ def _outcome(rule: Rule, visitor: _Visitor | None, settings: Settings) -> str:
     return f"passes as {name}{f' ({known})' if known else ''}{delegated}"
 
 
+def _serves_nowhere(visitor: _Visitor, path: str | None, settings: Settings) -> str:
+    """Return that no credential of that kind serves at a path, or an empty text.
+
+    :param path: ``None`` for one that can be read in several ways.
+    """
+    serving = CredentialPaths.of(settings)
+    match visitor.via:
+        case "bearer" if path is None or path not in serving.access_tokens:
+            return "no access token is looked at here: the path is below none of bearer_paths"
+        case "token" if path is None or path not in serving.personal_tokens:
+            return "refused with 401: the path is below none of personal_tokens"
+    return ""
+
+
 def _visitor(options: argparse.Namespace, settings: Settings) -> _Visitor | None:
+    if options.scope and options.via != "bearer":
+        raise CommandError("--scope is of an access token: write --via bearer beside it")
     if options.user:
-        return _from_directory(options, settings)
-    if options.claims:
-        return _from_claims(options.claims, _provider(options, settings), settings)
-    return None
+        visitor = _from_directory(options, settings)
+    elif options.claims:
+        visitor = _from_claims(options.claims, _provider(options, settings), settings)
+    elif options.via != "session":
+        raise CommandError(
+            f"--via {options.via} is of somebody: write --user NAME or --claims FILE beside it"
+        )
+    else:
+        return None
+    return replace(visitor, via=options.via, scopes=tuple(options.scope.split()))
 
 
 def _provider(options: argparse.Namespace, settings: Settings) -> ProviderSettings:

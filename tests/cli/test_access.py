@@ -332,3 +332,57 @@ def test_in_odd_paths_every_line_that_decides_is_named(operator: Operator) -> No
     assert f"line {line_of(operator, 'required /admin/')}: " in answer.out
     assert f"line {line_of(operator, 'denied /internal/')}: " in answer.out
     assert "refused with 403, whoever asks" in answer.out
+
+
+# Programs
+
+
+@pytest.fixture
+def programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Operator:
+    operator = Operator(tmp_path, capsys)
+    ini = operator.write_ini(
+        secret_keys=text_key(),
+        directory="sqlite:///users.db",
+        bearer_paths="/api/",
+        personal_tokens="/dav/",
+        accept_tokens="jwt",
+        token_audiences="https://api.example",
+    )
+    with ini.open("a") as file:
+        file.write(
+            "[access]\nrules =\n  required /api/ if scope:write or via:session\n  required /dav/ if via:token\n"
+        )
+    return operator
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outcome"),
+    [
+        (("/api/x",), "passes as jane"),
+        (("/api/x", "--via", "bearer"), "of jane is refused with 403: it needs the scope write"),
+        (("/api/x", "--via", "bearer", "--scope", "read write"), "passes as jane"),
+        (("/api//x", "--via", "bearer"), "refused with 404"),
+        (
+            ("/x", "--via", "bearer"),
+            "no access token is looked at here: the path is below none of bearer_paths",
+        ),
+        (("/dav/x", "--via", "token"), "passes as jane"),
+        (("/dav/x",), "jane is refused with 403"),
+        (("/x", "--via", "token"), "refused with 401: the path is below none of personal_tokens"),
+    ],
+)
+def test_programs_are_told_apart(
+    programs: Operator, tmp_path: Path, arguments: tuple[str, ...], outcome: str
+) -> None:
+    file = claims_file(tmp_path, {"preferred_username": "jane"})
+    answer = programs.run("access", programs.ini, *arguments, "--claims", file)
+    assert answer.code == 0
+    assert outcome in answer.out
+
+
+def test_a_program_is_somebody_and_its_scopes_are_of_its_token(programs: Operator, tmp_path: Path) -> None:
+    answer = programs.run("access", programs.ini, "/api/x", "--via", "bearer")
+    assert (answer.code, "write --user NAME or --claims FILE" in answer.err) == (1, True)
+    file = claims_file(tmp_path, {"preferred_username": "jane"})
+    answer = programs.run("access", programs.ini, "/api/x", "--scope", "a", "--claims", file)
+    assert (answer.code, "write --via bearer" in answer.err) == (1, True)
