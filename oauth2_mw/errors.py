@@ -79,6 +79,8 @@ class OAuth2Error(Exception):
     retry_after: int | None = None
     #: the NAME of the provider that a failure concerns, where it is known
     provider: str | None = None
+    #: whether the same was refused a moment ago, and is in the log
+    is_repeated = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -200,8 +202,6 @@ class CredentialError(OAuth2Error):
     token: str | None = None
     user: str | None = None
     username: str | None = None
-    #: whether the same was refused a moment ago, and is in the log
-    is_repeated = False
 
 
 class LoginError(OAuth2Error):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -234,6 +236,26 @@ def test_where_the_application_has_tokens_of_its_own_they_are_its(provider: Stan
     assert (own["user"], own["environ"]["HTTP_AUTHORIZATION"]) == (None, "Bearer own-token")
 
 
+def test_a_proxy_may_ask_about_a_token(provider: StandIn) -> None:
+    site = Site(provider, trusted_peers="127.0.0.1", rules="required /api/ if scope:read")
+
+    def ask(token: str, uri: str = "/api/x") -> WsgiResponse:
+        told = {
+            "HTTP_X_FORWARDED_METHOD": "GET",
+            "HTTP_X_FORWARDED_URI": uri,
+            "HTTP_X_FORWARDED_HOST": "app.example",
+            "REMOTE_ADDR": "127.0.0.1",
+        }
+        return site.get(token, "/auth/oauth2/auth", **told)
+
+    good = ask(site.token())
+    assert (good.status, good.header("X-Auth-Request-User")) == (200, "joe")
+    assert ask("junk").status == 401
+    assert ask(site.token(scope="other")).status == 403
+    assert ask(site.token(), "/x").status == 401
+    assert site.app.calls == 0
+
+
 # Errors of RFC 6750
 
 
@@ -242,13 +264,15 @@ def test_a_program_without_a_credential_is_offered_bearer(provider: StandIn, tmp
     both = Site(
         provider,
         bearer_paths="/api/ /both/",
-        personal_tokens="/both/",
+        personal_tokens="/both/ /dav/",
         directory=f"sqlite:///{tmp_path / 'users.db'}",
     )
     assert (both.refused(None, "/both/x").header("WWW-Authenticate") or "").startswith("Basic ")
     answer = both.refused("junk", "/both/x")
     assert answer.header("WWW-Authenticate") == f'{REALM}, error="invalid_token"'
     assert both.seen(both.token(), "/both/x")["user"] == "joe"
+    stray = both.refused("junk", "/dav/x").header("WWW-Authenticate") or ""
+    assert stray == f'{REALM}, error="invalid_token"'
     omwpat = both.refused("omwpat_x", "/both/x")
     assert omwpat.header("WWW-Authenticate") == f'{REALM}, error="invalid_token"'
 
@@ -371,7 +395,9 @@ def test_allow_holds_for_tokens(provider: StandIn, audit: list[str]) -> None:
     site = Site(provider, allow="group:staff")
     answer = site.refused(site.token(), status=403)
     assert answer.header("WWW-Authenticate") is None
+    site.refused(site.token(), status=403)
     assert codes(audit) == ["not_allowed"]
+    assert "username=joe" in audit[-1]
     assert site.seen(site.token(groups=["staff"]))["user"] == "joe"
 
 
@@ -611,6 +637,47 @@ def test_strangers_are_bounded(provider: StandIn, monkeypatch: pytest.MonkeyPatc
     site.later(60)
     site.refused("new", REMOTE_ADDR="93.184.216.34")
     assert "token_tries" in codes(audit)
+
+
+@pytest.mark.requirement("R-access-token")
+def test_a_provider_that_answers_with_errors_is_not_asked_without_bound(
+    provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strangers, "MAX_OF_ALL", 5)
+    site = introspecting(provider)
+    site.later(60 - site.clocks.monotonic() % 60)
+    provider.answers["introspection"] = Answer(b"{}", 404)
+    for number in range(9):
+        assert site.get(f"t{number}").status == (502 if number < 5 else 429)
+    assert site.asked == 5
+
+
+def test_requests_at_once_with_one_token_ask_as_few_times_as_may_be(provider: StandIn) -> None:
+    site = introspecting(provider)
+    provider.introspected["opaque"] = dict(OPAQUE)
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: site.get("opaque").status, range(24)))
+    assert set(answers) == {200}
+    assert site.asked <= introspections.MAX_CALLS
+
+
+def test_no_more_than_some_calls_are_in_flight(provider: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(introspections, "MAX_WAIT", 0.05)
+    site = introspecting(provider)
+    goes_on = threading.Event()
+
+    def slow(answer: Any) -> Any:
+        goes_on.wait(2.5)
+        return answer
+
+    provider.answers["introspection"] = slow
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(site.get, f"t{number}") for number in range(6)]
+        done, _ = wait(asked, timeout=2, return_when=FIRST_COMPLETED)
+        assert {each.result().status for each in done} == {503}
+        goes_on.set()
+        statuses = sorted(each.result().status for each in asked)
+    assert statuses == [401, 401, 401, 401, 503, 503]
 
 
 def test_the_tables_are_bounded_and_strangers_push_nobody_out(

@@ -112,8 +112,7 @@ class AccessTokens:
         if refused is not None and now < refused.fresh_until:
             # A copy: an exception that is raised again and again would hold on to every request's frames.
             error = copy(refused.error)
-            if isinstance(error, CredentialError):
-                error.is_repeated = True
+            error.is_repeated = True
             raise error
         try:
             judged = self._judge(text, key, address=address)
@@ -176,23 +175,32 @@ class AccessTokens:
 
         :raises CredentialError: if it is nobody's who is asked or read here.
         """
+        asked = self._asked
         try:
             header, claims = read_jws(text, UNTYPED)
         except TokenError as error:
-            if self._asked is None:
+            if asked is None:
                 raise _refusal(error.detail, code=error.code) from error
-            return self._asked, False
+            return asked, False
         iss = claims.get("iss")
-        issued = [each for each in self._reading if isinstance(iss, str) and iss in each.token_issuers]
-        provider = next((each for each in issued if _names_audience(claims, each)), next(iter(issued), None))
-        is_other = self._asked is None or (isinstance(iss, str) and iss not in self._asked.token_issuers)
-        if provider is not None and (provider is not self._asked or _is_of_kind(header, provider)):
+        read = [each for each in self._reading if _speaks_for(iss, each)]
+        provider = next((each for each in read if _names_audience(claims, each)), read[0] if read else None)
+        if provider is not None and (provider is not asked or _is_of_kind(header, provider)):
             return provider, True
-        if self._asked is None or is_other:
-            accepted = sorted({issuer for each in self._reading for issuer in each.token_issuers})
-            detail = f"it comes from issuer {shown(iss)}, and those of accept_tokens are {' '.join(accepted)}"
-            raise _refusal(detail, code="token_issuer")
-        return self._asked, False
+        # One that names another issuer is none of this provider's business.
+        if asked is not None and (iss is None or _speaks_for(iss, asked)):
+            return asked, False
+        accepting = (*self._reading, *(() if asked is None else (asked,)))
+        accepted = sorted({issuer for each in accepting for issuer in each.token_issuers})
+        raise _refusal(
+            f"it comes from issuer {shown(iss)}, and those of accept_tokens are {' '.join(accepted)}",
+            code="token_issuer",
+        )
+
+
+def _speaks_for(iss: object, provider: ProviderSettings) -> bool:
+    """Return whether the issuer that a token names, unverified, is that provider's."""
+    return isinstance(iss, str) and iss in provider.token_issuers
 
 
 def _is_of_kind(header: Mapping[str, Any], provider: ProviderSettings) -> bool:
@@ -201,11 +209,9 @@ def _is_of_kind(header: Mapping[str, Any], provider: ProviderSettings) -> bool:
 
 
 def _names_audience(claims: Mapping[str, Any], provider: ProviderSettings) -> bool:
-    """Return whether a token that is not verified yet says that it is for an audience of that provider."""
+    """Return whether a token says, unverified, that it is for an audience of that provider."""
     named = provider.token_audience_claim.get(claims)
-    return not {
-        each for each in (named if isinstance(named, list) else [named]) if isinstance(each, str)
-    }.isdisjoint(provider.token_audiences)
+    return any(each in provider.token_audiences for each in (named if isinstance(named, list) else [named]))
 
 
 def _check_scopes(token: AccessToken, provider: ProviderSettings) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.credentials.strangers import PERIOD, Strangers
-from oauth2_mw.errors import CredentialError, ProviderUnavailableError, TokenError
+from oauth2_mw.errors import CredentialError, ProviderError, ProviderUnavailableError, TokenError
 from oauth2_mw.process_local import ProcessLocal
 from oauth2_mw.provider.tokens.access_token import AccessToken
 from oauth2_mw.session.clocks import Clocks
@@ -83,25 +83,13 @@ class Introspections:
             error.status, error.retry_after = 429, PERIOD
             raise error
         try:
-            token = self._call(text)
-        except TokenError:
+            return self._read(text, key)
+        except (CredentialError, TokenError, ProviderError):
             self._answers.pop(key)
             self._strangers.note_failure(address)
             raise
-        if token is None:
-            self._answers.pop(key)
-            self._strangers.note_failure(address)
-            raise CredentialError(
-                f"provider {self._name} says that it is not active: it has ended, was revoked, or is another's",
-                code="token_inactive",
-                message="The access token is not valid, or not any more.",
-            )
-        lasts = max(0.0, min(self._lasts, token.expires_at - self._clocks.wall()))
-        answer = Answer(token, self._clocks.monotonic() + lasts)
-        self._answers.put(key, answer)
-        return answer
 
-    def _call(self, text: str) -> AccessToken | None:
+    def _read(self, text: str, key: bytes) -> Answer:
         failed = self._failure
         if failed is not None and self._clocks.monotonic() < failed[1] + COOL_DOWN:
             raise copy(failed[0])
@@ -111,6 +99,10 @@ class Introspections:
                 f"provider {self._name} is being asked about {MAX_CALLS} tokens already, and answers slowly"
             )
         try:
+            # Another request may have asked about the same while this one waited.
+            known = self._answers.get(key)
+            if known is not None and self._clocks.monotonic() < known.fresh_until:
+                return known
             token = self._ask(text)
         except ProviderUnavailableError as error:
             self._failure = (copy(error), self._clocks.monotonic())
@@ -118,4 +110,13 @@ class Introspections:
         finally:
             calls.release()
         self._failure = None
-        return token
+        if token is None:
+            raise CredentialError(
+                f"provider {self._name} says that it is not active: it has ended, was revoked, or is another's",
+                code="token_inactive",
+                message="The access token is not valid, or not any more.",
+            )
+        lasts = max(0.0, min(self._lasts, token.expires_at - self._clocks.wall()))
+        answer = Answer(token, self._clocks.monotonic() + lasts)
+        self._answers.put(key, answer)
+        return answer

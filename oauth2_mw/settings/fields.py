@@ -561,7 +561,7 @@ FIELDS: tuple[Field, ...] = (
     _provider(
         "algorithms",
         converters.algorithms,
-        "The algorithms with which ID tokens may be signed.",
+        "The algorithms with which ID tokens, and access tokens, may be signed.",
         note="RS256 and what the metadata allows of the asymmetric ones",
     ),
     _provider("leeway", duration(0, 300), "The difference between clocks that is forgiven.", default="60s"),

@@ -100,17 +100,14 @@ class Failures:
     def bearer_refused(self, environ: Environ, error: OAuth2Error) -> Response:
         """Answer a request to the application whose access token does not serve."""
         reference = new_reference()
-        user, username = None, None
-        if isinstance(error, CredentialError):
-            user, username = error.user, error.username
-        if not (isinstance(error, CredentialError) and error.is_repeated):
+        if not error.is_repeated:
             audit(
                 "bearer_refused",
                 ref=reference,
                 code=error.code,
                 provider=error.provider,
-                user=user,
-                username=username,
+                user=error.user if isinstance(error, CredentialError) else None,
+                username=error.username if isinstance(error, CredentialError | AccessDeniedError) else None,
                 address=self._peers.client(environ),
                 detail=error.detail,
             )

@@ -13,7 +13,7 @@ from oauth2_mw.settings.text import shown
 #: Short, because a program waits for it with every token that is new.
 INTROSPECTION_TIMEOUTS = Timeouts(connect=2.0, read=3.0, total=5.0)
 #: bytes
-RESPONSE_LIMIT = 256 * 1024
+RESPONSE_LIMIT = 64 * 1024
 
 
 def introspect(client: AuthenticatedClient, token: str) -> dict[str, Any] | None:

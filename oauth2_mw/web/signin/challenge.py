@@ -154,6 +154,9 @@ def program_challenge(environ: Environ, urls: Urls, serving: CredentialPaths) ->
     """
     path = environ.get("PATH_INFO", "")
     if path in serving.personal_tokens:
+        if environ.get("HTTP_AUTHORIZATION", "").lstrip()[:7].lower() == "bearer ":
+            # Whoever sends one has chosen the scheme, and it was of no use.
+            return f'Bearer realm="{urls.public_url}", error="invalid_token"'
         return f'Basic realm="{urls.public_url}", charset="UTF-8"' if may_offer_basic(environ) else None
     return f'Bearer realm="{urls.public_url}"' if path in serving.access_tokens else None
 
