@@ -253,6 +253,74 @@ def listed(shared: Shared) -> Any:
     return shared.middleware._settings.app_cookies
 
 
+OWNERS = "session session;Path=/a other;Path=/a other;Path=/b"
+
+
+def owned(*headers: tuple[str, str]) -> list[str]:
+    """The listed cookies for which owner cookies are set beside these headers, each with its path."""
+    shared = Shared(OWNERS)
+    cookies = shared.middleware._sessions.cookies
+    names = {cookies.owner_name(each): f"{each.name} {each.path or '-'}" for each in listed(shared)}
+
+    def app(_environ: Any, start: Any) -> Iterable[bytes]:
+        start("200 OK", [*headers])
+        return []
+
+    sent = call(shared.middleware._sessions.app_cookies.around(app), environ_for("/")).headers
+    return [names[value.partition("=")[0]] for name, value in sent if (name, value) not in headers]
+
+
+@pytest.mark.parametrize(
+    ("line", "owner"),
+    [
+        ("session=1", "session -"),
+        ("session=1; Path=/a", "session /a"),
+        ("session=1; path=/a", "session /a"),
+        ("session=1; Path=/b", "session -"),
+        ("session=1; Path=/; Path=/a", "session /a"),
+        ("other=1; Path=/b", "other /b"),
+        ("other=1; Path=/a", "other /a"),
+        ("other=1", "other /a"),
+    ],
+)
+def test_a_cookie_that_is_set_is_the_one_of_its_path_or_without_one(line: str, owner: str) -> None:
+    assert owned(("Set-Cookie", line)) == [owner]
+
+
+@pytest.mark.parametrize(
+    ("line", "deletes"),
+    [
+        ("session=", True),
+        ('session=""', True),
+        ("session=1; Max-Age=0", True),
+        ("session=1; max-age=00", True),
+        ("session=1; Max-Age=-1", True),
+        ("session=1; Max-Age=60; Max-Age=0", True),
+        ("session=1; Max-Age=0; Max-Age=60", False),
+        ("session=1; Max-Age=60", False),
+        ("session=1; Max-Age=10", False),
+        ("session=1; Version=0", False),
+        ("session=1; Path=/a; Version=0", False),
+    ],
+)
+def test_what_deletes_a_cookie_has_no_owner(line: str, *, deletes: bool) -> None:
+    assert (owned(("Set-Cookie", line)) == []) is deletes
+
+
+def test_whatever_stands_before_it_a_cookie_is_found_and_nothing_else_is_one() -> None:
+    lines = [("Set-Cookie", "theme=dark"), ("Set-Cookie", "session="), ("set-cookie", "session=1")]
+    assert owned(("X-Cookie", "session=1; Path=/a"), *lines) == ["session -"]
+
+
+def test_what_follows_a_cookie_that_is_cut_stays(shared: Shared) -> None:
+    shared.sign_in(JANE)
+    shared.ask("session=janes")
+    (owner,) = (each for each in shared.jar.items() if each[0] != "session")
+    shared.jar = dict([owner, ("a", '"x session=1"'), ("session", "planted"), ("theme", "dark")])
+    shared.ask()
+    assert shared.seen() == "theme=dark"
+
+
 @pytest.mark.parametrize("hide", ["true", "false"])
 def test_the_application_sees_no_owner_cookie(hide: str) -> None:
     shared = Shared(hide_cookies=hide)
