@@ -67,6 +67,9 @@ def main() -> int:
             if not options.again:
                 publish(result.score)
             fine &= _tell(result.score, result.survivors, options.again)
+        # Left to the end of the block, the workers would be terminated, and say so at length.
+        pool.close()
+        pool.join()
     return 0 if fine else 1
 
 
