@@ -95,6 +95,22 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "or a browser would ask for something else if it were sent back there. The page says so, and leads to "
                 "the start page.",
             ),
+            _info(
+                "form_kept",
+                "provider user username detail",
+                "A form met a session that had run out, and is kept (``keep_forms``). The ``detail`` is its path.",
+            ),
+            _info(
+                "form_sent",
+                "provider user username detail",
+                "Somebody sent a form that had been kept. The application's log says what became of it.",
+            ),
+            _warning(
+                "form_dropped",
+                "provider user username detail",
+                "A form was not kept although ``keep_forms`` names its path, or was not sent. The ``detail`` says why: "
+                "it is too long, too many wait, the store is away, it was somebody else's, or its page was too old.",
+            ),
             _warning(
                 "refused",
                 "ref code provider address detail",

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from oauth2_mw.access.path_set import PathSet
 from oauth2_mw.access.rules import METHOD_OVERRIDES, AccessRules, Rule
 from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.credentials.fetch_metadata import is_foreign_upgrade
@@ -37,10 +38,11 @@ from oauth2_mw.shared_caches import is_shared, personal_headers
 from oauth2_mw.web.gate import Gate
 from oauth2_mw.web.http.bodies import drop_body
 from oauth2_mw.web.http.unauthorized import call_unless_401
-from oauth2_mw.web.http.urls import Urls
+from oauth2_mw.web.http.urls import FORM, Urls, form_ids
 from oauth2_mw.web.token_gate import TokenGate
 
 if TYPE_CHECKING:
+    from oauth2_mw.web.signin.kept_forms import SentForm
     from oauth2_mw.web.site import Site
 
 #: After ``prefix``: served without looking up a session, because the store may be what has failed. Files of the outage
@@ -114,6 +116,7 @@ class OAuth2Middleware:
         self._callbacks = self._urls.callback_suffixes()
         self._app_logout_paths = frozenset(each.path.native for each in settings.app_logout_paths)
         self._mount = settings.mount
+        self._keep_forms = PathSet(settings.keep_forms) if settings.keep_forms else None
         self._hide_cookies = settings.hide_cookies
         self._respect_caching = settings.shared_caches == "respect"
         self._building = ProcessLock()
@@ -139,6 +142,8 @@ class OAuth2Middleware:
             return self._serve_own(environ, start_response, path[len(self._own_path) :])
         if is_mounted_here and path in self._callbacks:
             return self._serve_own(environ, start_response, self._callbacks[path])
+        if self._keep_forms is not None and is_mounted_here and self._is_about_form(environ, path):
+            return self._serve_form(environ, start_response, authorization)
         if not is_mounted_here:
             rule = self._rules.odd
         elif self._tells_methods_apart:
@@ -174,7 +179,8 @@ class OAuth2Middleware:
                 return self._serve_session(environ, start_response, current, session)
         if rule.effect == "optional":
             return self._serve_nobody(environ, start_response, current)
-        return _refuse(self._site().challenge(environ, current), environ, start_response)
+        form = self._read_form(environ, current)
+        return _refuse(self._site().challenge(environ, current, form=form), environ, start_response)
 
     def _rule_of_every_method(self, environ: WSGIEnvironment, path: str) -> Rule:
         """Return what decides about a request, whichever of its methods the application goes by."""
@@ -269,12 +275,42 @@ class OAuth2Middleware:
             given = _personal(start_response, lambda: expired, respect=True)
         if not (self._turns_401 and self._site().is_navigation(environ)):
             return self._app(environ, given)
+        # Before the application reads it.
+        form = self._read_form(environ, current)
         # The application may change the environ on its way to the answer.
         asked = dict(environ)
         answer = call_unless_401(self._app, environ, given)
         if answer is None:
-            return _send(self._site().challenge(asked, current), asked, start_response)
+            return _send(self._site().challenge(asked, current, form=form), asked, start_response)
         return answer
+
+    def _read_form(self, environ: WSGIEnvironment, current: RequestSession | None) -> SentForm | None:
+        return None if self._keep_forms is None else self._site().read_form(environ, current)
+
+    def _is_about_form(self, environ: WSGIEnvironment, path: str) -> bool:
+        """Return whether a request asks for the page of a kept form, or sends it from there."""
+        query = environ.get("QUERY_STRING", "")
+        return FORM in query and path in (self._keep_forms or ()) and bool(form_ids(query))
+
+    def _serve_form(
+        self, environ: WSGIEnvironment, start_response: StartResponse, authorization: str | None
+    ) -> Iterable[bytes]:
+        site = self._site()
+        try:
+            current = self._current_session(environ.get("HTTP_COOKIE"))
+        except StoreUnavailableError as error:
+            response = site.service_unavailable(error, environ, is_own=False)
+            return _refuse(response, environ, start_response)
+        answer, app = site.serve_form(environ, current, self._app)
+        if answer is not None:
+            given = start_response if current is None else self._renewing(start_response, current)
+            return _refuse(answer, environ, given)
+        # From here on it is a request like any other, whose application is reached once.
+        if authorization is not None:
+            environ["HTTP_AUTHORIZATION"] = authorization
+        other = copy(self)
+        other._app = app
+        return other(environ, start_response)
 
     def _serve_preflight(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a preflight, or pass it on without anything that tells of a person."""
@@ -327,6 +363,7 @@ class OAuth2Middleware:
         other = copy(self)
         other._app = app
         other._app_logout_paths = frozenset()
+        other._keep_forms = None
         return other
 
     @staticmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from oauth2_mw.session.model import Session
 
@@ -40,6 +40,12 @@ class SessionBackend(Protocol[Cached]):
         """Return the session that a cookie stands for, or ``None`` if it stands for none.
 
         :param chunk_count: the number of cookies that *sealed* was joined from.
+        """
+
+    def open_run_out(self, chunk_count: int, sealed: str) -> OpenedSession[Any] | None:
+        """Return the session that a cookie stands for although its time may be over, or ``None`` if it is forgotten.
+
+        It may have been ended before its time.
         """
 
     def create(self, session: Session) -> str:

@@ -63,6 +63,9 @@ class CookieSessions:
             return None
         return OpenedSession(session, session, session.renew_at())
 
+    #: A cookie opens as before when the time of its session is over.
+    open_run_out = open
+
     def create(self, session: Session) -> str:
         """List a new session, and return the value of its cookie."""
         session = self.shrink_to_fit(session)

@@ -27,6 +27,8 @@ SealedText = tuple[int, str]
 
 _EXPIRED = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 _SEPARATORS = "; \t"
+#: The last characters of the names of cookies that keep a form.
+FORM_SLOTS = "abcde"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Cookies:
         #: with what begins the cookie of a session, or of its first chunk
         self.session_prefix = f"{self.session}="
         self.attempt_prefix = f"{self.session}-a-"
+        self._forms = {slot: f"{self.session}-f-{slot}" for slot in FORM_SLOTS}
+        self._form_names = frozenset(self._forms.values())
         self._attributes = "; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
         self._paths = ("/", mount) if mount else ("/",)
         self._app_cookies = app_cookies
@@ -62,7 +66,9 @@ class Cookies:
         self._app_attributes = ("; Secure" if secure else "") + _EXPIRED
         self._chunks = (self.session, *(f"{self.session}.{n}" for n in range(1, MAX_CHUNKS)))
         # With chunks that are not read any more: they are deleted.
-        self._match_own = re.compile(rf"({re.escape(self.session)}(?:-a-[a-h]|\.[0-9]{{1,2}})?)[ \t]*=").match
+        self._match_own = re.compile(
+            rf"({re.escape(self.session)}(?:-a-[a-h]|-f-[{FORM_SLOTS}]|\.[0-9]{{1,2}})?)[ \t]*="
+        ).match
 
     def read(self, header: str) -> RequestCookies:
         """Take our cookies out of a ``Cookie`` header, and leave the others as they are."""
@@ -115,7 +121,11 @@ class Cookies:
 
     def session_names(self, cookies: RequestCookies) -> list[str]:
         """Return the names of a request's session cookies, including chunks that are not read any more."""
-        return [name for name in cookies.own if not name.startswith(self.attempt_prefix)]
+        return [
+            name
+            for name in cookies.own
+            if not name.startswith(self.attempt_prefix) and name not in self._form_names
+        ]
 
     def attempts(self, cookies: RequestCookies) -> dict[str, str]:
         """Return the sealed text of each attempt by its slot, without those whose name came twice."""
@@ -131,10 +141,31 @@ class Cookies:
         return [name for name in cookies.own if name.startswith(self.attempt_prefix)]
 
     def session_bytes(self, cookies: RequestCookies) -> int:
-        """Return how many octets of a request's header its session takes."""
-        return sum(
-            len(name) + len(value) + 3 for name in self.session_names(cookies) for value in cookies.own[name]
-        )
+        """Return how many octets of a request's header its session and its kept forms take."""
+        return self.form_bytes(cookies) + _octets(cookies, self.session_names(cookies))
+
+    def form_bytes(self, cookies: RequestCookies) -> int:
+        """Return how many octets of a request's header its kept forms take."""
+        return _octets(cookies, self.form_names(cookies))
+
+    def form_names(self, cookies: RequestCookies) -> list[str]:
+        """Return the names of a request's cookies that keep a form."""
+        return [name for name in self._forms.values() if name in cookies.own]
+
+    def forms(self, cookies: RequestCookies) -> dict[str, str]:
+        """Return the text of each kept form by the name of its cookie, without those whose name came twice."""
+        return {name: values[0] for name in self.form_names(cookies) if len(values := cookies.own[name]) == 1}
+
+    def free_form_name(self, cookies: RequestCookies) -> str | None:
+        """Return the name of a cookie that keeps no form yet, or ``None`` if all do."""
+        return next((name for name in self._forms.values() if name not in cookies.own), None)
+
+    def set_form(self, name: str, text: str, *, max_age: int) -> str:
+        """Return the ``Set-Cookie`` value of a kept form.
+
+        :param max_age: seconds.
+        """
+        return self._set(name, text) + f"; Max-Age={max_age}"
 
     def chunk_count(self, length: int) -> int:
         """Return how many cookies a sealed text of that many characters takes."""
@@ -156,11 +187,12 @@ class Cookies:
     def expire_all(self, cookies: RequestCookies) -> list[str]:
         """Return the ``Set-Cookie`` values that delete what does not outlive a logout.
 
-        That is the session, all attempts, and the application's own cookies.
+        That is the session, all attempts, kept forms, and the application's own cookies.
         """
         return [
             *self.expire_session(cookies),
             *map(self.expire, self.attempt_names(cookies)),
+            *map(self.expire, self.form_names(cookies)),
             *self.expire_app_cookies(),
         ]
 
@@ -213,3 +245,7 @@ def replace_cookies(environ: dict[str, Any], header: str | None) -> None:
         del environ["HTTP_COOKIE"]
     else:
         environ["HTTP_COOKIE"] = header
+
+
+def _octets(cookies: RequestCookies, names: Iterable[str]) -> int:
+    return sum(len(name) + len(value) + 3 for name in names for value in cookies.own[name])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 from oauth2_mw.errors import ProviderError
@@ -31,6 +32,7 @@ from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.session.signout_file import SignoutFile
 from oauth2_mw.session.stored_sessions import StoredSessions
 from oauth2_mw.session.stores import Store
+from oauth2_mw.session.stores.record import EXPIRY_GRACE
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
 log = logging.getLogger(__name__)
@@ -200,6 +202,28 @@ class SessionManager:
             return current
         invalid = bool(self.cookies.session_names(cookies))
         return RequestSession(None, {}, cookies.other_header, cookies, invalid=invalid)
+
+    def run_out(self, cookies: RequestCookies) -> Session | None:
+        """Return the session that a request's cookies stood for until its time was over, at most an hour ago.
+
+        ``None`` if they stand for one that lives, or stood for one that was ended before its time, or whose user is
+        disabled.
+
+        :raises StoreUnavailableError: if the store that knows it cannot be used.
+        """
+        values = islice(self.cookies.session_values(cookies), MAX_COPIES + 1)
+        copies = (self._backend.open_run_out(*sealed) for sealed in values)
+        sessions = {copy.session.id: copy.session for copy in copies if copy is not None}
+        if len(sessions) != 1:
+            return None
+        session = next(iter(sessions.values()))
+        if not session.ends_at <= self._wall() < session.ends_at + EXPIRY_GRACE:
+            return None
+        if session.identity.issuer not in self._issuers.get(session.identity.provider, ()):
+            return None
+        if self.has_ended(session) or (self.registry is not None and self.registry.was_signed_out(session)):
+            return None
+        return session
 
     def _find(self, cookies: RequestCookies, cache: SessionCache, now: float) -> KnownSession | None:
         """Return the session that a request's cookies stand for, of which there may be several copies."""

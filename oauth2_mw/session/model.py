@@ -80,6 +80,11 @@ class Session:
         """What is needed to end the session."""
         return SessionRef(self.id, self.expires_at)
 
+    @property
+    def ends_at(self) -> int:
+        """When the lifetime or the idle timeout passes, whichever comes first."""
+        return min(self.expires_at, self.last_used_at + self.idle_timeout)
+
     def is_alive(self, now: float) -> bool:
         """Return whether neither the lifetime nor the idle timeout has passed."""
         return now < self.expires_at and now < self.last_used_at + self.idle_timeout

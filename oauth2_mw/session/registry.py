@@ -98,12 +98,16 @@ class SessionRegistry:
         self.store.add(session.id, record, indexes=self.indexes(session))
         # A logout first writes a revocation and then looks for sessions; a session is first written, and then its
         # revocation is looked for. Whichever comes second sees the other.
-        moment = self.store.revoked(user_name(session.identity.id))
-        sid = session.sign_in.sid
-        if (moment is not None and session.sign_in.issued_at <= moment) or (
-            sid is not None and self.store.revoked(_sid_name(session.identity.issuer, sid)) is not None
-        ):
+        if self.was_signed_out(session):
             self._refuse(session)
+
+    def was_signed_out(self, session: Session) -> bool:
+        """Return whether a logout of its user, or of the provider's own session, has come that meant that session."""
+        moment = self.store.revoked(user_name(session.identity.id))
+        if moment is not None and session.sign_in.issued_at <= moment:
+            return True
+        sid = session.sign_in.sid
+        return sid is not None and self.store.revoked(_sid_name(session.identity.issuer, sid)) is not None
 
     def check_frames(self, session: Session, *, since: float) -> None:
         """End a session that was just written if a frame has named it while the sign-in was under way.
@@ -123,9 +127,12 @@ class SessionRegistry:
             message="You were signed out while you signed in. Please sign in again.",
         )
 
-    def read(self, session_id: str) -> Record | None:
-        """Return the record of a session, or ``None`` if it has ended."""
-        return self.store.read(session_id)
+    def read(self, session_id: str, *, grace: int = 0) -> Record | None:
+        """Return the record of a session, or ``None`` if it has ended.
+
+        :param grace: seconds for which one is read whose time is over.
+        """
+        return self.store.read(session_id, grace=grace)
 
     def touch(
         self, session_id: str, *, seen: int, expires: int, step: int = 0, reseal: Session | None = None

@@ -22,6 +22,7 @@ from oauth2_mw.session.model import Session
 from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.session.stores import Record
+from oauth2_mw.session.stores.record import EXPIRY_GRACE
 
 log = logging.getLogger(__name__)
 
@@ -108,19 +109,26 @@ class StoredSessions:
 
     def open(self, chunk_count: int, sealed: str) -> OpenedSession[CachedSession] | None:
         """Return the session whose handle a cookie holds, or ``None`` if there is none."""
-        # A handle always fits into one cookie, so that it need not hold the number of chunks as a session does.
-        if chunk_count != 1:
-            return None
-        payload = self._sealer.open(_HANDLE_PURPOSE, self._cookie_name, sealed)
-        if payload is None:
-            return None
-        try:
-            cached = self._find(Handle.from_payload(payload))
-        except ValueError:
-            return None
+        handle = self._open_handle(chunk_count, sealed)
+        cached = None if handle is None else self._find(handle)
         if cached is None:
             return None
         return _opened(cached, needs_new_cookie=not self._sealer.is_current(sealed))
+
+    def open_run_out(self, chunk_count: int, sealed: str) -> OpenedSession[None] | None:
+        """Return the session whose handle a cookie holds, if its store still has it."""
+        handle = self._open_handle(chunk_count, sealed)
+        record = None if handle is None else self._registry.read(handle.id, grace=EXPIRY_GRACE)
+        session = None if handle is None or record is None else self._session_of(handle, record)
+        return None if session is None else OpenedSession(session, None)
+
+    def _open_handle(self, chunk_count: int, sealed: str) -> Handle | None:
+        # A handle always fits into one cookie, so that it need not hold the number of chunks as a session does.
+        payload = self._sealer.open(_HANDLE_PURPOSE, self._cookie_name, sealed) if chunk_count == 1 else None
+        try:
+            return None if payload is None else Handle.from_payload(payload)
+        except ValueError:
+            return None
 
     def create(self, session: Session) -> str:
         """Write a new session to the store, and return the value of its cookie."""
@@ -203,19 +211,10 @@ class StoredSessions:
         return self._monotonic() + self._sync
 
     def _open_record(self, handle: Handle, record: Record | None, fresh_until: float) -> CachedSession | None:
-        payload = None
-        if record is not None:
-            payload = self._sealer.open(_DATA_PURPOSE, handle.id, record.data, key=Key(handle.secret))
-        if record is None or payload is None:
+        session = None if record is None else self._session_of(handle, record)
+        if record is None or session is None:
             self._cache.pop(handle.id)
             return None
-        try:
-            session = Session.from_payload(payload)
-        except (ValueError, KeyError, TypeError):
-            log.info("a session of another version was ignored")
-            return None
-        if session.last_used_at < record.seen:
-            session = replace(session, last_used_at=record.seen)
         return self._remember(
             CachedSession(
                 handle,
@@ -227,6 +226,17 @@ class StoredSessions:
                 len(record.data),
             )
         )
+
+    def _session_of(self, handle: Handle, record: Record) -> Session | None:
+        payload = self._sealer.open(_DATA_PURPOSE, handle.id, record.data, key=Key(handle.secret))
+        if payload is None:
+            return None
+        try:
+            session = Session.from_payload(payload)
+        except (ValueError, KeyError, TypeError):
+            log.info("a session of another version was ignored")
+            return None
+        return session if session.last_used_at >= record.seen else replace(session, last_used_at=record.seen)
 
     def _reseal(self, cached: CachedSession) -> bool:
         """Seal the record's summary with the current key. Return whether it is sealed with that now."""

@@ -15,7 +15,7 @@ from oauth2_mw.settings.app_logout import AppLogout
 from oauth2_mw.settings.sections import Section
 
 #: What follows ``cookie_name`` in the names of our cookies.
-_SUFFIX = re.compile(r"(?:\.\d{1,2}|-a-[a-h]|-o-[0-9a-f]{8})?")
+_SUFFIX = re.compile(r"(?:\.\d{1,2}|-a-[a-h]|-f-[a-e]|-o-[0-9a-f]{8})?")
 
 
 def check_app_cookies(main: Section) -> None:
@@ -55,6 +55,29 @@ def check_app_logouts(main: Section, rules: Iterable[AccessRule]) -> None:
                 else "is denied to everybody"
             )
             main.add_problem("app_logout_paths", f"{path} {what}, or take it out")
+
+
+def check_kept_forms(main: Section, rules: Iterable[AccessRule]) -> None:
+    """Check that a form can meet a session at each path, and that it is the application's."""
+    public = [AccessRule("public", frozenset(), (path,), None, "") for path in main["public_paths"] or ()]
+    for path in main["keep_forms"] or ():
+        if main.is_valid("prefix") and f"{path.text}/".startswith(f"{main['prefix']}/"):
+            main.add_problem("keep_forms", f"{path.text} is an address of ours: write the application's own")
+        deciding = next(
+            (
+                each
+                for each in (*public, *rules)
+                if each.covers_path(path) and (not each.methods or "POST" in each.methods)
+            ),
+            None,
+        )
+        if deciding is not None and deciding.effect in ("public", "denied"):
+            what = (
+                "public, where no form needs a sign-in"
+                if deciding.effect == "public"
+                else "denied to everybody"
+            )
+            main.add_problem("keep_forms", f"{path.text} is {what}: take it out")
 
 
 def _decides(rule: AccessRule, logout: AppLogout) -> bool:

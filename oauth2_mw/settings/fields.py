@@ -128,6 +128,14 @@ FIELDS: tuple[Field, ...] = (
         "in several ways is judged in each of them. Elsewhere it is refused where a rule asks for more than a sign-in.",
     ),
     _service(
+        "keep_forms",
+        words(PathRule.parse, none=True),
+        "Paths of the application whose forms are kept when they meet a session that has run out: after the sign-in "
+        "the person is asked whether to send them. One that ends in / covers everything below it. Passwords that are "
+        "typed into these forms are kept too. See :ref:`kept-forms`.",
+        note="none",
+    ),
+    _service(
         "app_schemes",
         words(converters.auth_scheme),
         "The schemes of Authorization that delegated rules leave to the application.",

@@ -160,6 +160,7 @@ def _values(
     checks.check_kept_headers(main, environ)
     app_checks.check_app_cookies(main)
     app_checks.check_app_logouts(main, rules)
+    app_checks.check_kept_forms(main, rules)
     for key, resolve in (("directory", stores.resolve_directory), ("session", stores.resolve_session)):
         if main[key] is not None:
             _replace(main, key, resolve, base)

@@ -240,6 +240,7 @@ class Settings:
     protect: Protect
     public_paths: tuple[PathRule, ...]
     odd_paths: tuple[PathRule, ...]
+    keep_forms: tuple[PathRule, ...]
     #: in their order
     rules: tuple[AccessRule, ...]
     #: in lower case

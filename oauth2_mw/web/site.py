@@ -45,8 +45,9 @@ from oauth2_mw.web.programs.original_request import OriginalRequests
 from oauth2_mw.web.router import Router
 from oauth2_mw.web.signin.attempt import Attempts
 from oauth2_mw.web.signin.callback import Callback
-from oauth2_mw.web.signin.challenge import Environ, is_navigation, requested_destination
+from oauth2_mw.web.signin.challenge import Environ, Sent, is_navigation, requested_destination
 from oauth2_mw.web.signin.destinations import Destinations
+from oauth2_mw.web.signin.kept_forms import FormKeeper, SentForm
 from oauth2_mw.web.signin.login import Login, SignInFailedError
 from oauth2_mw.web.signin.step_up import demand_of
 from oauth2_mw.web.signout.app_logout import AppLogouts
@@ -113,6 +114,9 @@ class Site:
             clients=clients,
             serving=serving,
         )
+        self._forms = None
+        if settings.keep_forms:
+            self._forms = FormKeeper(settings, sessions, urls, pages, form_tokens=form_tokens)
         callback = Callback(
             providers,
             sessions,
@@ -122,6 +126,7 @@ class Site:
             clients=clients,
             admission=admission,
             peers=peers,
+            forms=self._forms,
         )
 
         def ended(session: Session) -> None:
@@ -205,14 +210,51 @@ class Site:
             environ, current, lambda: self._router.find(request, path_suffix)(request, current)
         )
 
-    def challenge(self, environ: Environ, current: RequestSession | None) -> Response:
-        """Answer a request to the application that needs a session and has none."""
-        current = current or NO_SESSION
+    def read_form(self, environ: WSGIEnvironment, current: RequestSession | None) -> SentForm | None:
+        """Read the form that is to be kept if the request is challenged, and put its body back; ``None`` for others."""
+        return self._forms.read(environ, current) if self._forms is not None and current is not None else None
+
+    def challenge(
+        self, environ: Environ, current: RequestSession | None, *, form: SentForm | None = None
+    ) -> Response:
+        """Answer a request to the application that needs a session and has none.
+
+        :param form: what :meth:`read_form` has read.
+        """
         destination = requested_destination(environ, self._urls, mount=self._mount)
+        if self._forms is None or current is None:
+            return self._challenge(environ, current or NO_SESSION, destination, Sent())
+        met = self._forms.meet(environ, current, form)
+        response = self._challenge(environ, met.current, met.destination or destination, met.told)
+        return responses.add_cookies(response, met.set_cookies)
+
+    def _challenge(
+        self, environ: Environ, current: RequestSession, destination: str | None, sent: Sent
+    ) -> Response:
         response = self._respond(
-            environ, current, lambda: self._login.challenge(environ, current, destination)
+            environ, current, lambda: self._login.challenge(environ, current, destination, sent=sent)
         )
         return cors.open_to(self._cors_origins, environ, response)
+
+    def serve_form(
+        self, environ: WSGIEnvironment, current: RequestSession | None, app: WSGIApplication
+    ) -> tuple[Response | None, WSGIApplication]:
+        """Answer a request about a kept form; or make it that form, and return the application that gets it once.
+
+        :param environ: changed to the form's request if that is to be sent.
+        """
+        if self._forms is None:
+            return None, app
+        forms, current = self._forms, current or NO_SESSION
+        session = current.session
+        if session is None:
+            return self._challenge(environ, current, *forms.still_kept(environ)), app
+        unavailable = partial(self.service_unavailable, is_own=False)
+        try:
+            response, once = forms.answer(environ, current, session, app, unavailable=unavailable)
+        except Exception as error:  # noqa: BLE001 - as in _respond
+            return self._failures.page(error, environ, current), app
+        return response, once or app
 
     @staticmethod
     def is_navigation(environ: Environ) -> bool:

@@ -124,6 +124,10 @@ def main(key: str, value: object) -> dict[str, object]:
         ("app_logout_paths", "/a//b", ["//"]),
         ("app_logout_paths", "/logout?all=1", ["query"]),
         ("app_logout_paths", "/auth/oauth2/logout/", ["an address of ours"]),
+        ("keep_forms", "wiki", ["does not start with /"]),
+        ("keep_forms", "/a//b", ["//"]),
+        ("keep_forms", "/auth/oauth2/", ["an address of ours"]),
+        ("keep_forms", "/auth/oauth2", ["an address of ours"]),
         ("directory", "users.db", ["not a database URL"]),
         ("directory", "sqlite://", ["forgets"]),
         ("directory", "sqlite:///:memory:", ["forgets"]),
@@ -779,6 +783,29 @@ def test_a_logout_of_the_application_may_be_behind_other_rules() -> None:
     rules = "denied GET /logout\noptional /logout"
     mapping = {**main("app_logout_paths", "POST:/logout"), "access": {"rules": rules}}
     assert Settings.from_mapping(mapping).app_logout_paths[0].method == "POST"
+
+
+@pytest.mark.parametrize(
+    ("settings", "rules", "part"),
+    [
+        ({"public_paths": "/open/"}, "", "/open/form is public, where no form needs a sign-in"),
+        ({}, "public /open/", "/open/form is public, where no form needs a sign-in"),
+        ({}, "denied POST /open/form", "/open/form is denied to everybody"),
+    ],
+)
+def test_a_path_where_no_form_could_be_kept_is_explained(
+    settings: dict[str, str], rules: str, part: str
+) -> None:
+    mapping = {**main("keep_forms", "/open/form /wiki/"), **settings, "access": {"rules": rules}}
+    (found,) = problems(mapping)
+    assert "[oauth2_mw] keep_forms" in found
+    assert part in found
+
+
+def test_forms_may_be_kept_behind_other_rules() -> None:
+    rules = "denied GET /wiki/\noptional /wiki/"
+    mapping = {**main("keep_forms", "/ /wiki/"), "access": {"rules": rules}}
+    assert [path.text for path in Settings.from_mapping(mapping).keep_forms] == ["/", "/wiki/"]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,14 @@ DEFAULT = "default"
 #: ``prompt`` in a link to our login by which the person chooses an account (OpenID Connect Core, section 3.1.2.1).
 SELECT_ACCOUNT = "select_account"
 
+#: The parameter, beside the application's own, in the address at which a kept form is offered and sent.
+FORM = "oauth2_mw_form"
+
+
+def form_ids(query: str) -> list[str]:
+    """Return the values of that parameter in a query string, as they stand there."""
+    return [part.partition("=")[2] for part in query.split("&") if part.startswith(f"{FORM}=")]
+
 
 def own_path(page: str, *, mount: str, destination: str | None) -> str:
     """Return the path of one of our own URLs as it is by default, where no middleware says what it is.

@@ -26,6 +26,8 @@ TEXT_LIMIT = 600
 HINT_LIMIT = 10
 #: Sessions that one page lists; a person with more can sign them all out together.
 ROW_LIMIT = 100
+#: Names of a kept form's fields.
+FIELD_LIMIT = 20
 #: The lives of tokens that can be chosen, in seconds, as far as the setting allows.
 _LIFETIMES = (3600, 86400, 7 * 86400, 30 * 86400, 90 * 86400, 180 * 86400)
 
@@ -371,6 +373,40 @@ class Pages:
             home_url=_link(home_url),
             message=_optional_text(message),
         )
+
+    def kept_form(
+        self,
+        *,
+        action: str,
+        address: str,
+        names: Sequence[str],
+        expires: int,
+        token: str,
+        home_url: str,
+        message: str | None = None,
+    ) -> str:
+        """Offer a form that was kept, by a POST form with ``csrf_token``. Headers as for :meth:`confirm_logout`.
+
+        :param address: where it goes, as the person knows it.
+        :param names: of its fields, of which the first :data:`FIELD_LIMIT` are shown.
+        :param expires: when it is forgotten, in seconds since the epoch.
+        :param message: what there is to say first.
+        """
+        return self._render(
+            "kept_form.html",
+            action=_link(action),
+            address=_cut(address, TEXT_LIMIT),
+            names=[_cut(name, NAME_LIMIT) for name in names[:FIELD_LIMIT]],
+            hidden=len(names) > FIELD_LIMIT,
+            expires=_moment(expires),
+            token=token,
+            home_url=_link(home_url),
+            message=_optional_text(message),
+        )
+
+    def form_gone(self, *, message: str, home_url: str) -> str:
+        """Say that a form is not there to be sent, and why."""
+        return self._render("form_gone.html", message=_cut(message, TEXT_LIMIT), home_url=_link(home_url))
 
     def switched_off(self, *, reference: str) -> str:
         """Say that nobody can sign in, because no provider is enabled."""

@@ -248,6 +248,10 @@ class Attempts:
             self._cookies.expire(name) for name in self._cookies.attempt_names(cookies) if name not in keep
         ]
 
+    def destinations(self, cookies: RequestCookies) -> list[str]:
+        """Return where the attempts of this browser lead."""
+        return [attempt.destination for attempt in self._open_all(cookies).values()]
+
     def is_login_loop(self, cookies: RequestCookies) -> bool:
         """Return whether this browser has just signed in several times, without a session that lasted."""
         since = self._clock() - LOOP_SECONDS

@@ -38,6 +38,7 @@ from oauth2_mw.web.signin.attempt import Attempt, Attempts, State
 from oauth2_mw.web.signin.challenge import Environ, is_top_level
 from oauth2_mw.web.signin.destinations import Destinations
 from oauth2_mw.web.signin.device import device
+from oauth2_mw.web.signin.kept_forms import FormKeeper
 from oauth2_mw.web.signin.login import Login, SignInFailedError
 from oauth2_mw.web.signin.step_up import check_met
 
@@ -52,6 +53,7 @@ class Callback:
 
     :param login: begins a sign-in anew if an answer fits no attempt.
     :param clients: returns the client of a provider, by its NAME.
+    :param forms: those that wait for a sign-in, if any are kept.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Callback:
         clients: Callable[[str], ProviderClient],
         admission: Admission,
         peers: Peers,
+        forms: FormKeeper | None = None,
     ) -> None:
         self._providers = providers
         self._sessions = sessions
@@ -74,6 +77,7 @@ class Callback:
         self._clients = clients
         self._admission = admission
         self._peers = peers
+        self._forms = forms
 
     def answer(self, request: Request, current: RequestSession, *, name: str) -> Response:
         """``login/callback/NAME/``: sign the person in whom the provider's answer names.
@@ -247,11 +251,18 @@ class Callback:
             self._sessions.end(previous)
         audit("login", identity=identity, address=client_address)
         session_bytes = sum(map(len, session_cookies))
+        form_cookies: list[str] = []
+        if self._forms is not None:
+            destinations = self._attempts.destinations(current.cookies)
+            form_cookies, form_bytes = self._forms.settle(
+                identity, destinations, current.cookies, session_bytes=session_bytes
+            )
+            session_bytes += form_bytes
         attempt_cookies = self._attempts.close_signed_in(attempt, current.cookies, session_bytes)
         foreign = self._sessions.app_cookies.expire_foreign(environ.get("HTTP_COOKIE"), identity.id)
         return responses.redirect(
             self._destinations.location(attempt.destination),
-            cookies=[*session_cookies, *attempt_cookies, *foreign],
+            cookies=[*session_cookies, *attempt_cookies, *form_cookies, *foreign],
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from webob import Response
 from webob.acceptparse import create_accept_header
@@ -20,7 +20,7 @@ from oauth2_mw.credentials.fetch_metadata import may_offer_basic
 from oauth2_mw.errors import CredentialError, OAuth2Error
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION
 from oauth2_mw.web.http import responses
-from oauth2_mw.web.http.urls import Urls
+from oauth2_mw.web.http.urls import FORM, Urls
 
 Environ = Mapping[str, Any]
 
@@ -37,6 +37,14 @@ _BEARER_ERRORS: Mapping[int, str] = MappingProxyType(
 )
 #: Characters.
 _MAX_ACCEPT = 2000
+
+
+class Sent(NamedTuple):
+    """What the person reads of what they have sent without being signed in."""
+
+    message: str = NOT_TAKEN
+    #: whether it waits for them
+    is_kept: bool = False
 
 
 def is_navigation(environ: Environ) -> bool:
@@ -118,13 +126,24 @@ def requested_destination(environ: Environ, urls: Urls, *, mount: str) -> str | 
     """
     if sends(environ):
         return urls.destination(environ.get("HTTP_REFERER")) or urls.home_path
+    return requested_address(environ, urls, mount=mount)
+
+
+def requested_address(environ: Environ, urls: Urls, *, mount: str, form_id: str | None = None) -> str | None:
+    """Return the destination that stands for a request's own address, or ``None`` if a browser may not return to it.
+
+    :param form_id: of the kept form that is to be offered there.
+    """
+    query = environ.get("QUERY_STRING", "")
+    if form_id is not None:
+        query += ("&" if query else "") + f"{FORM}={form_id}"
     script_name = environ.get("SCRIPT_NAME", "")
     if script_name not in ("", mount):
         return None
     path = browser_path(
         mount,
         environ.get("PATH_INFO", ""),
-        environ.get("QUERY_STRING", ""),
+        query,
         script_name=script_name,
         raw_uris=[environ.get(key) or "" for key in ("RAW_URI", "REQUEST_URI")],
     )

@@ -27,8 +27,8 @@ from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import LoginButton, Pages
 from oauth2_mw.web.signin.attempt import Attempt, Attempts
 from oauth2_mw.web.signin.challenge import (
-    NOT_TAKEN,
     Environ,
+    Sent,
     is_foreign_frame,
     is_navigation,
     is_top_level,
@@ -88,10 +88,18 @@ class Login:
         self._clients = clients
         self._serving = serving
 
-    def challenge(self, environ: Environ, current: RequestSession, destination: str | None) -> Response:
+    def challenge(
+        self,
+        environ: Environ,
+        current: RequestSession,
+        destination: str | None,
+        *,
+        sent: Sent = Sent(),  # noqa: B008 - it cannot be changed
+    ) -> Response:
         """Answer a request that needs a session and has none.
 
         :param destination: where the person wanted to go.
+        :param sent: what they are told if they have sent something.
         :raises SignInFailedError: when no sign-in can begin.
         """
         kept = destination
@@ -116,8 +124,9 @@ class Login:
                 )
             names = list(self._settings.providers)
             kept = self._destinations.keep(destination, current.cookies)
-            message = LOST if kept is None else NOT_TAKEN if sends(environ) else None
-            if message is None and len(names) == 1 and not self._settings.login_page:
+            message = LOST if kept is None else sent.message if sends(environ) else None
+            goes_on = message is None or (sent.is_kept and kept is not None)
+            if goes_on and len(names) == 1 and not self._settings.login_page:
                 return self.begin(names[0], kept, current, languages=accepted_languages(environ))
             # Not a 200: to monitors and caches that would be the application's own page.
             return self._offer(names, kept, message=message, status=401)

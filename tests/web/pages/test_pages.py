@@ -38,6 +38,7 @@ ACCOUNT = f"{LOGIN}&prompt=select_account"
 ICON = f"{SITE}/auth/oauth2/icon/corp"
 SESSIONS = f"{SITE}/auth/oauth2/sessions/"
 TOKENS = f"{SITE}/auth/oauth2/tokens/"
+FORM = f"{SITE}/wiki/7?oauth2_mw_form=a"
 HOME = f"{SITE}/"
 CLEAR = f"{STATIC}clear"
 OURS = {f"{STATIC}icons/key.svg", f"{STATIC}oauth2_mw.css"}
@@ -271,7 +272,23 @@ def not_found(**given: str) -> Callable[[Pages], str]:
     return lambda pages: pages.not_found(**fields)
 
 
+def kept_form(**given: Any) -> Callable[[Pages], str]:
+    fields: dict[str, Any] = {"action": FORM, "address": f"{SITE}/wiki/7"}
+    fields |= {"names": [given.pop("name", "headline"), "text"], "expires": 100_000, "token": "t0ken"}
+    fields.update({"home_url": HOME, "message": "Done."} | given)
+    return lambda pages: pages.kept_form(**fields)
+
+
+def form_gone(**given: str) -> Callable[[Pages], str]:
+    fields = {"message": "It has been sent.", "home_url": HOME} | given
+    return lambda pages: pages.form_gone(**fields)
+
+
 EVERY_PAGE = {
+    "kept form": kept_form(),
+    "kept form with many fields": kept_form(names=[str(number) for number in range(30)], message=None),
+    "kept form without fields": kept_form(names=[]),
+    "form gone": form_gone(),
     "login": login(),
     "login without icon": login(icon_url=None),
     "login with message": login(message="Sign in to go on."),
@@ -305,6 +322,11 @@ EVERY_PAGE = {
 every_page = pytest.mark.parametrize("render", EVERY_PAGE.values(), ids=EVERY_PAGE.keys())
 
 TEXT_FIELDS = [
+    (kept_form, "address"),
+    (kept_form, "name"),
+    (kept_form, "token"),
+    (kept_form, "message"),
+    (form_gone, "message"),
     (login, "label"),
     (login, "heading"),
     (login, "message"),
@@ -340,6 +362,9 @@ TEXT_FIELDS = [
     (switched_off, "reference"),
 ]
 ADDRESS_FIELDS = [
+    (kept_form, "action"),
+    (kept_form, "home_url"),
+    (form_gone, "home_url"),
     (login, "url"),
     (login, "icon_url"),
     (failure, "retry_url"),
@@ -539,7 +564,7 @@ def test_a_web_address_arrives_as_it_was_given(
 def test_a_page_leads_only_to_the_addresses_it_was_given(render: Callable[[Pages], str]) -> None:
     addresses = Document(render(plain_pages())).addresses
     assert addresses >= OURS
-    assert addresses <= OURS | {LOGIN, LOGOUT, ACCOUNT, HOME, ICON, SESSIONS, TOKENS, CLEAR}
+    assert addresses <= OURS | {LOGIN, LOGOUT, ACCOUNT, HOME, ICON, SESSIONS, TOKENS, CLEAR, FORM}
 
 
 def test_the_address_of_static_files_may_lack_its_last_slash() -> None:
@@ -726,6 +751,9 @@ def test_a_token_is_never_cut() -> None:
 def test_only_pages_that_change_something_have_forms() -> None:
     with_form = {name for name, render in EVERY_PAGE.items() if Document(render(plain_pages())).all("form")}
     assert with_form == {
+        "kept form",
+        "kept form with many fields",
+        "kept form without fields",
         "confirm logout",
         "confirm logout without name",
         "sessions",

@@ -1,0 +1,373 @@
+"""Forms that meet a session which has run out: kept, offered again after the sign-in, and sent once.
+
+What is sent again comes from a page of ours, and so from our own origin. So nothing is kept that did not: not another
+site's form, which comes without our cookie and would be made a form of ours. The person sees the form's address and
+the names of its fields, and sends it; until then nothing has happened.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from webob import Request, Response
+
+from oauth2_mw.access.path_set import PathSet
+from oauth2_mw.audit import audit
+from oauth2_mw.errors import BadRequestError, StoreUnavailableError
+from oauth2_mw.identity.model import Identity
+from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.cookies import RequestCookies
+from oauth2_mw.session.kept_forms import ID_LENGTH, KEPT_FOR, MOST, Keeping, KeptForm, KeptForms
+from oauth2_mw.session.manager import SessionManager
+from oauth2_mw.session.model import Session
+from oauth2_mw.settings.model import Settings
+from oauth2_mw.shared_caches import personal_headers
+from oauth2_mw.web.http import responses
+from oauth2_mw.web.http.csrf import FormTokens
+from oauth2_mw.web.http.form_fields import field_names
+from oauth2_mw.web.http.forms import read_form, require_method
+from oauth2_mw.web.http.urls import FORM, Location, Urls, form_ids
+from oauth2_mw.web.pages.pages import Pages
+from oauth2_mw.web.signin.attempt import MAX_COOKIE_BYTES
+from oauth2_mw.web.signin.challenge import NOT_TAKEN, Environ, Sent, requested_address
+from oauth2_mw.web.signin.sent_form import is_form, is_from_own_page, length_of, read_body
+
+_KEPT = Sent(
+    "What you have just sent is kept for ten minutes. Sign in, and you will be asked whether it is to be sent.",
+    is_kept=True,
+)
+_STILL_KEPT = Sent("Your form is still kept. Sign in once more to send it.", is_kept=True)
+_EXPIRED = "This page had been open for too long, and nothing was sent. Please send the form now."
+#: why there is nothing to send -> what the person reads
+_GONE = MappingProxyType(
+    {
+        "sent": "This form has been sent already. It is not sent twice.",
+        "gone": "This form is not kept any more, and it was not sent: forms are kept for ten minutes.",
+        "elsewhere": "This form belongs to another address.",
+        "foreign": "Somebody else had sent this form. It was deleted, and nobody has seen it.",
+    }
+)
+_FIELDS = frozenset({"csrf_token"})
+#: Octets of cookies that a sign-in leaves for the attempts of other tabs.
+_FOR_ATTEMPTS = 900
+_find_id = re.compile(rf"[?&]{FORM}=([A-Za-z0-9_-]{{1,64}})(?:&|\Z)").search
+
+
+class Unkept(NamedTuple):
+    """Why a form is not kept: for the log, and for the person."""
+
+    detail: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentForm:
+    """A form of a page of ours that met a session which has run out.
+
+    :param session: that session.
+    """
+
+    session: Session
+    content: KeptForm | Unkept
+
+
+class Met(NamedTuple):
+    """What becomes of a request that met a session which has run out."""
+
+    #: without the mark that the session's cookie is to be deleted: the form may be sent once more
+    current: RequestSession
+    #: what the person is told of what they have sent
+    told: Sent
+    #: where the form is offered, if it is kept
+    destination: str | None
+    set_cookies: tuple[str, ...]
+
+
+class FormKeeper:
+    """The forms of one application that wait for their senders.
+
+    :param settings: which has ``keep_forms``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: SessionManager,
+        urls: Urls,
+        pages: Pages,
+        *,
+        form_tokens: FormTokens,
+    ) -> None:
+        self._paths = PathSet(settings.keep_forms)
+        self._mount = settings.mount
+        self._providers = settings.providers
+        self._sessions = sessions
+        self._urls = urls
+        self._pages = pages
+        self._form_tokens = form_tokens
+        registry = sessions.registry
+        self._forms = KeptForms(
+            sessions.sealer,
+            sessions.cookies,
+            store=registry.store.forms if registry is not None else None,
+            clock=sessions.now,
+        )
+
+    # Keeping
+
+    def read(self, environ: WSGIEnvironment, current: RequestSession) -> SentForm | None:
+        """Read a form that may be kept, and put its body back; ``None`` for any other request.
+
+        :param current: the request's cookies, which stand for no session.
+        """
+        if (
+            environ.get("SCRIPT_NAME", "") not in ("", self._mount)
+            or environ.get("PATH_INFO", "") not in self._paths
+            or not is_form(environ)
+            or not is_from_own_page(environ, origin=self._urls.origin)
+        ):
+            return None
+        session = self._run_out(current)
+        return None if session is None else SentForm(session, self._read(environ, session.identity))
+
+    def _read(self, environ: WSGIEnvironment, identity: Identity) -> KeptForm | Unkept:
+        length, longest = length_of(environ), f"{self._forms.longest:,} octets"
+        if length is None or length > self._forms.longest:
+            detail = f"it is longer than {longest}, or of unknown length"
+            return _unkept(detail, f"Only forms of up to {longest} are kept.")
+        if requested_address(environ, self._urls, mount=self._mount, form_id="x" * ID_LENGTH) is None:
+            return _unkept("no browser may be sent back to its address", "Its address cannot be kept.")
+        body = read_body(environ, length)
+        if body is None:
+            return _unkept("its body broke off, or took too long", "It did not arrive whole.")
+        return KeptForm(
+            issuer=identity.issuer,
+            subject=identity.subject,
+            path=environ.get("PATH_INFO", ""),
+            query=environ.get("QUERY_STRING", ""),
+            content_type=environ["CONTENT_TYPE"],
+            referrer=environ.get("HTTP_REFERER"),
+            body=body,
+            expires=int(self._sessions.now()) + KEPT_FOR,
+        )
+
+    def meet(self, environ: Environ, current: RequestSession, sent: SentForm | None) -> Met:
+        """Keep a form if there is one, and say what becomes of the request.
+
+        :param sent: what :meth:`read` returned.
+        """
+        if sent is None:
+            if current.invalid and self._run_out(current) is not None:
+                # The form of a page that is open may yet come.
+                current = replace(current, invalid=False)
+            return Met(current, Sent(), None, ())
+        current = replace(current, invalid=False)
+        kept = self._keep(sent, current)
+        if isinstance(kept, Unkept):
+            audit("form_dropped", identity=sent.session.identity, detail=f"not kept: {kept.detail}")
+            return Met(current, Sent(kept.message), None, ())
+        audit("form_kept", identity=sent.session.identity, detail=environ.get("PATH_INFO", ""))
+        destination = requested_address(environ, self._urls, mount=self._mount, form_id=kept.id)
+        return Met(replace(current, cookies=kept.cookies), _KEPT, destination, kept.set_cookies)
+
+    def _keep(self, sent: SentForm, current: RequestSession) -> Keeping | Unkept:
+        if isinstance(sent.content, Unkept):
+            return sent.content
+        try:
+            kept = self._forms.keep(sent.content, sent.session, current.cookies)
+        except StoreUnavailableError as error:
+            return _unkept(error.detail, "It cannot be kept at the moment.")
+        match kept.outcome:
+            case "taken":
+                return Unkept("it was sent already", _GONE["sent"])
+            case "full":
+                return _unkept(f"{MOST} forms of this person wait", "Too many of your forms wait already.")
+            case "no room":
+                return _unkept("the browser's cookies have no room for it", "It is too long to be kept.")
+        return kept
+
+    def _run_out(self, current: RequestSession) -> Session | None:
+        try:
+            return self._sessions.run_out(current.cookies)
+        except StoreUnavailableError:
+            return None
+
+    # The sign-in
+
+    def settle(
+        self, identity: Identity, destinations: Iterable[str], cookies: RequestCookies, *, session_bytes: int
+    ) -> tuple[list[str], int]:
+        """Delete what waits in this browser for somebody else, and what the cookies of a new session leave no room for.
+
+        :param destinations: of the sign-ins that this browser has begun.
+        :returns: ``Set-Cookie`` values, and how many octets of cookies the remaining forms take.
+        """
+        found = (_find_id(destination) for destination in destinations)
+        ids = dict.fromkeys([*(match[1] for match in found if match is not None), *self._forms.ids(cookies)])
+        octets = self._sessions.cookies.form_bytes(cookies)
+        has_room = session_bytes + octets + _FOR_ATTEMPTS <= MAX_COOKIE_BYTES
+        expired: list[str] = []
+        for form_id in ids:
+            state = self._find(form_id, identity, cookies)
+            of_cookie = self._forms.expire(form_id, cookies)
+            if isinstance(state, str):
+                expired += of_cookie
+            elif of_cookie and not has_room:
+                audit(
+                    "form_dropped",
+                    identity=identity,
+                    detail="the cookies of the new session leave it no room",
+                )
+                expired += of_cookie
+        return expired, octets if has_room else 0
+
+    def _find(self, form_id: str, identity: Identity, cookies: RequestCookies) -> KeptForm | str:
+        try:
+            found = self._forms.find(form_id, identity, cookies)
+        except StoreUnavailableError:
+            # Whoever opens its page is looked at once more.
+            return "gone"
+        if found == "foreign":
+            audit(
+                "form_dropped", identity=identity, detail="it was somebody else's, who signed in here before"
+            )
+        return found
+
+    # The offer
+
+    def still_kept(self, environ: Environ) -> tuple[str | None, Sent]:
+        """Return the destination of a request for a form's page without a session, and what the person is told."""
+        return requested_address(environ, self._urls, mount=self._mount), _STILL_KEPT
+
+    def answer(
+        self,
+        environ: WSGIEnvironment,
+        current: RequestSession,
+        session: Session,
+        app: WSGIApplication,
+        *,
+        unavailable: Callable[[StoreUnavailableError, Environ], Response],
+    ) -> tuple[Response, None] | tuple[None, WSGIApplication]:
+        """Show the page that offers a form; or make the request the form's, to be sent to what is returned.
+
+        :param environ: changed to the form's if that is to be sent.
+        :param app: the application, which gets the form once.
+        :param unavailable: answers it when the store cannot be used at that moment.
+        :raises BadRequestError, MethodNotAllowedError: for a request that no page of ours makes.
+        :raises StoreUnavailableError: when the store cannot be used.
+        """
+        request = Request({"REQUEST_METHOD": "GET", **environ})
+        require_method(request, "GET", "HEAD", "POST")
+        form_id, *more = form_ids(environ.get("QUERY_STRING", ""))
+        if more:
+            raise BadRequestError(f"{FORM} is given more than once", code="bad_form")
+        found: KeptForm | str = self._forms.find(form_id, session.identity, current.cookies)
+        if not isinstance(found, str) and found.path != environ.get("PATH_INFO", ""):
+            # The rules of another path would judge it.
+            found = "elsewhere"
+        if isinstance(found, str):
+            return self._gone(found, form_id, session, current), None
+        if request.method != "POST":
+            return self._offer(environ, form_id, found, session), None
+        if not is_from_own_page(environ, origin=self._urls.origin):
+            raise BadRequestError(
+                "a kept form was to be sent from elsewhere than from its page",
+                code="not_our_form",
+                message="This form can only be sent from its own page.",
+            )
+        if not self._form_tokens.fits(read_form(request, _FIELDS).get("csrf_token", ""), session):
+            audit("form_dropped", identity=session.identity, detail="not sent: no token of this session")
+            page = self._offer(
+                environ, form_id, found, session, message=_EXPIRED, status=HTTPStatus.BAD_REQUEST
+            )
+            return page, None
+        _put_back(environ, found)
+
+        def once(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            # Asked when all else lets the request pass: what a rule refuses can be sent later.
+            try:
+                taken = self._forms.take(form_id, session.identity, current.cookies)
+            except StoreUnavailableError as error:
+                return unavailable(error, environ)(environ, start_response)
+            if isinstance(taken, str):
+                return self._gone(taken, form_id, session, current)(environ, start_response)
+            audit("form_sent", identity=session.identity, detail=taken.path)
+            return app(environ, _adding(start_response, self._forms.expire(form_id, current.cookies)))
+
+        return None, once
+
+    def _gone(self, reason: str, form_id: str, session: Session, current: RequestSession) -> Response:
+        if reason == "foreign":
+            audit("form_dropped", identity=session.identity, detail="it was somebody else's")
+        html = self._pages.form_gone(message=_GONE[reason], home_url=self._urls.home)
+        expired = [] if reason == "elsewhere" else self._forms.expire(form_id, current.cookies)
+        return responses.add_cookies(self._form_page(html, status=HTTPStatus.GONE), expired)
+
+    def _offer(
+        self,
+        environ: Environ,
+        form_id: str,
+        form: KeptForm,
+        session: Session,
+        *,
+        message: str | None = None,
+        status: int = HTTPStatus.OK,
+    ) -> Response:
+        asked = {**environ, "QUERY_STRING": form.query}
+        html = self._pages.kept_form(
+            action=self._address(asked, form_id),
+            address=self._address(asked),
+            names=field_names(form.content_type, form.body),
+            expires=form.expires,
+            token=self._form_tokens.make(session),
+            home_url=self._urls.home,
+            message=message,
+        )
+        return self._form_page(html, status=status)
+
+    def _address(self, environ: Environ, form_id: str | None = None) -> Location:
+        return self._urls.to_destination(
+            requested_address(environ, self._urls, mount=self._mount, form_id=form_id)
+        )
+
+    def _form_page(self, html: str, *, status: int) -> Response:
+        # The application answers the form, and may send the browser anywhere.
+        plain_http = self._urls.leads_over_http(*self._providers.values())
+        return responses.form_page(html, status=status, plain_http=plain_http)
+
+
+def _unkept(detail: str, reason: str) -> Unkept:
+    return Unkept(detail, f"{NOT_TAKEN} {reason}")
+
+
+def _put_back(environ: WSGIEnvironment, form: KeptForm) -> None:
+    """Make a request the one that was kept: its method, type, length, body, query, and the page that it was on."""
+    environ["REQUEST_METHOD"] = "POST"
+    environ["CONTENT_TYPE"] = form.content_type
+    environ["CONTENT_LENGTH"] = str(len(form.body))
+    environ["wsgi.input"] = io.BytesIO(form.body)
+    environ["QUERY_STRING"] = form.query
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    for key in ("RAW_URI", "REQUEST_URI"):
+        if key in environ:
+            environ[key] = environ[key].partition("?")[0] + (f"?{form.query}" if form.query else "")
+    environ.pop("HTTP_REFERER", None)
+    if form.referrer is not None:
+        environ["HTTP_REFERER"] = form.referrer
+
+
+def _adding(start_response: StartResponse, cookies: list[str]) -> StartResponse:
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+        headers = personal_headers(headers, cookies, respect=False)
+        return (
+            start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
+        )
+
+    return start if cookies else start_response
