@@ -11,6 +11,7 @@ from pathlib import Path
 
 from oauth2_mw.cli.terminal import CommandError
 from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line, parse_key_file
+from oauth2_mw.settings.keys import format_ended_line, parse_ended
 
 
 def read(path: Path) -> str:
@@ -43,6 +44,13 @@ class KeyFile:
     def append(self, entry: KeyEntry) -> None:
         """Add a key after the others."""
         self.text += f"\n{format_key_line(entry)}"
+
+    def end_sessions(self, moment: int) -> None:
+        """Say that the sessions have ended that began up to *moment* (seconds since the epoch)."""
+        ended = max(moment, parse_ended(self.text))
+        lines = self.text.splitlines(keepends=True)
+        kept = "".join(line for line in lines if not line.lstrip().startswith("!")).rstrip()
+        self.text = f"{kept}\n{format_ended_line(ended)}"
 
     def remove(self, kid: str) -> None:
         """Remove the line of a key."""

@@ -1,15 +1,18 @@
-"""List, rotate and retire the keys of a key file, without signing anybody out."""
+"""List, rotate and retire the keys of a key file, without signing anybody out; and revoke one that leaked."""
 
 from __future__ import annotations
 
 import argparse
 import secrets
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from oauth2_mw.cli import key_file
+from oauth2_mw.cli.directory import NoDatabaseError
+from oauth2_mw.cli.registry import audited, format_count, open_registry
 from oauth2_mw.cli.terminal import (
     INI_HELP,
     CommandError,
@@ -19,7 +22,9 @@ from oauth2_mw.cli.terminal import (
     read_duration,
     shell_word,
 )
+from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.session.keyring import SEAL_DELAY, Key, latest_first, sealing
+from oauth2_mw.session.opening import open_directory
 from oauth2_mw.settings.deployment import split_name
 from oauth2_mw.settings.grammar import KeyEntry
 from oauth2_mw.settings.model import Settings
@@ -59,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("list", _list, "the keys of the file, and what each of them does now; never the keys themselves"),
         ("rotate", _rotate, "add a new key, which takes over in a minute"),
         ("retire", _retire, "remove a key that has been replaced"),
+        (
+            "revoke",
+            _revoke,
+            "remove a key that others may know, and end every session that it may have sealed",
+        ),
     ):
         command = actions.add_parser(name, help=summary, description=summary)
         command.add_argument(
@@ -76,10 +86,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 metavar="DURATION",
                 help="have it take over that much later (like 2h): time to copy the file to other hosts",
             )
-        if name == "retire":
+        if name in ("retire", "revoke"):
             command.add_argument("kid", metavar="KID", help="the key's name, the first word of its line")
+        if name == "retire":
             command.add_argument(
-                "--now", action="store_true", help="also when that signs people out who are still signed in"
+                "--now",
+                action="store_true",
+                help="also when that signs people out who are still signed in, wherever their sessions are",
             )
 
 
@@ -90,8 +103,8 @@ def run(options: argparse.Namespace) -> int:
     :raises ConfigError: if the INI file cannot be used.
     """
     source = _source(options.path)
-    options.action(options, source)
-    return 0
+    code: int | None = options.action(options, source)
+    return code or 0
 
 
 def _source(path: Path) -> _Source:
@@ -169,13 +182,18 @@ def _free_kid(entries: Sequence[KeyEntry], not_before: int) -> str:
     return kid
 
 
-def _retire(options: argparse.Namespace, source: _Source) -> None:
+def _require(kid: str, file: key_file.KeyFile, source: _Source) -> None:
+    if not any(entry.kid == kid for entry in file.entries):
+        kids = ", ".join(entry.kid for entry in file.entries)
+        raise CommandError(f"{source.path}: there is no key {kid!r}; there are {kids}")
+
+
+def _retire(options: argparse.Namespace, source: _Source) -> int:
     now, kid = int(time.time()), options.kid
+    is_listed = True
     with key_file.edit(source.path) as file:
         timeline = _with_seal_times(file.entries)
-        if not any(entry.kid == kid for entry in file.entries):
-            kids = ", ".join(entry.kid for entry in file.entries)
-            raise CommandError(f"{source.path}: there is no key {kid!r}; there are {kids}")
+        _require(kid, file, source)
         if len(file.entries) == 1:
             raise CommandError(
                 f"{kid} is the only key: without one nobody could sign in. First: oauth2-mw keys rotate "
@@ -189,11 +207,62 @@ def _retire(options: argparse.Namespace, source: _Source) -> None:
         until = _sealed_until(timeline, kid, now)
         if until is not None and not options.now:
             _refuse_early(kid, until, now, source)
+        if until is not None and (source.longest_lifetime is None or now < until + source.longest_lifetime):
+            is_listed = _end_sessions(until, file, options.path, source)
         file.remove(kid)
     print(f"removed {kid} from {source.path}")
     print(
         f"Running workers forget it {source.delay}; what it sealed opens no more. Other hosts need the file too."
     )
+    return 0 if is_listed else 1
+
+
+def _revoke(options: argparse.Namespace, source: _Source) -> int:
+    now, kid = int(time.time()), options.kid
+    successor: KeyEntry | None = None
+    with key_file.edit(source.path) as file:
+        timeline = _with_seal_times(file.entries)
+        _require(kid, file, source)
+        if sealing(timeline, now).kid == kid:
+            # It seals at once: a worker that does not have it yet reads the file when it meets it.
+            successor = KeyEntry(_free_kid(file.entries, now), now - SEAL_DELAY, secrets.token_bytes(32))
+            file.append(successor)
+        # One that has not sealed yet opens all the same: whoever knows it may have made a cookie up to this moment.
+        until = _sealed_until(timeline, kid, now)
+        is_listed = _end_sessions(now if until is None else until, file, options.path, source)
+        file.remove(kid)
+    print(f"removed {kid} from {source.path}")
+    if successor is not None:
+        print(f"added {successor.kid}, which seals at once")
+    print(f"Running workers notice {source.delay}. Other hosts need the file too: copy it there now.")
+    return 0 if is_listed else 1
+
+
+def _end_sessions(moment: int, file: key_file.KeyFile, path: Path, source: _Source) -> bool:
+    """End the sessions that began up to *moment*. Return ``False`` if the list could not be cleared of them.
+
+    The file says it to the workers, wherever the sessions are. Their records go before the key that they are read with.
+    """
+    file.end_sessions(moment)
+    print(f"Sessions that began up to {format_time(moment)} end.")
+    if source.settings is None or (source.settings.session is None and source.settings.directory is None):
+        return True
+    try:
+        registry = open_registry(path, source.settings, open_directory(source.settings))
+        with audited() as ended:
+            for session in registry.all():
+                if session.created_at <= moment and registry.end(session.id, expires=session.expires_at):
+                    ended.append(session)
+    except NoDatabaseError:
+        return True
+    except (StoreUnavailableError, ConfigError) as error:
+        print(
+            f"{error}\nThe workers end them all the same; sessions list may show some until they would have expired.",
+            file=sys.stderr,
+        )
+        return False
+    print(f"ended {format_count(len(ended))} in the list")
+    return True
 
 
 def _sealed_until(timeline: list[tuple[int, KeyEntry]], kid: str, now: int) -> int | None:

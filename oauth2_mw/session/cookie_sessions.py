@@ -61,6 +61,10 @@ class CookieSessions:
         except (ValueError, KeyError, TypeError):
             log.info("a session cookie of another version was ignored")
             return None
+        latest = min(self._wall(), self._sealer.sealed_until(sealed))
+        if session.created_at > latest:
+            # Whoever has a key can date a session as they like, and must not save it from the end of that key.
+            session = replace(session, created_at=int(latest))
         return OpenedSession(session, session, session.renew_at())
 
     #: A cookie opens as before when the time of its session is over.

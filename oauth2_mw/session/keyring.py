@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from math import inf
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,7 +20,8 @@ from oauth2_mw.audit import audit
 from oauth2_mw.encoding import base64url
 from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
-from oauth2_mw.settings.grammar import Secret, parse_key_file, parse_secret_keys
+from oauth2_mw.settings.keys import parse_ended, parse_key_file, parse_secret_keys
+from oauth2_mw.settings.secret import Secret
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +88,11 @@ class Key:
 class _Ring:
     """One reading of the source: replaced as a whole, so that a request sees the old keys or the new ones."""
 
-    __slots__ = ("by_id", "sealing")
+    __slots__ = ("by_id", "ended", "sealing")
 
-    def __init__(self, dated: list[tuple[int, Key]]) -> None:
+    def __init__(self, dated: list[tuple[int, Key]], *, ended: int = 0) -> None:
+        #: up to when the sessions began that have ended with a key, in seconds since the epoch
+        self.ended = ended
         self.by_id = {key.id: key for _, key in dated}
         #: (time from which it seals, key), latest first; the last seals if none is old enough
         self.sealing = latest_first(dated)
@@ -122,7 +126,8 @@ class Keyring:
             # Newest first, all of them known to every worker since it started: no delay.
             return _Ring([(-position, Key(key)) for position, key in enumerate(keys)])
         entries = parse_key_file(text)
-        return _Ring([(entry.not_before + SEAL_DELAY, Key(entry.key)) for entry in entries])
+        dated = [(entry.not_before + SEAL_DELAY, Key(entry.key)) for entry in entries]
+        return _Ring(dated, ended=parse_ended(text))
 
     def refresh(self) -> None:
         """Look at the file if it is time to."""
@@ -163,6 +168,23 @@ class Keyring:
                     self._unknown_pause = self._monotonic() + UNKNOWN_KEY_PAUSE
                     key = self._ring.by_id.get(key_id)
         return key
+
+    @property
+    def ended(self) -> int:
+        """Up to when the sessions began that have ended with a key, in seconds since the epoch; 0 if none have."""
+        return self._ring.ended
+
+    def sealed_until(self, key_id: bytes) -> float:
+        """Return when the next key took over from that one, in seconds since the epoch; infinite if none will."""
+        if self._source.path is None:
+            # Nobody knows since when a key stands in a setting.
+            return inf
+        until = inf
+        for since, key in self._ring.sealing:
+            if key.id == key_id:
+                break
+            until = since
+        return until
 
     def keys(self) -> Collection[Key]:
         """Return all keys that open."""

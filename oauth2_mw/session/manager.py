@@ -247,8 +247,10 @@ class SessionManager:
         return KnownSession(opened, sealed, self._plain_environ(opened.session))
 
     def _plain_environ(self, session: Session) -> dict[str, str] | None:
-        # A session does not outlive the provider that it came from: one removed, or one whose issuer or tenants are
-        # others now.
+        # A session does not outlive the provider that it came from (one removed, or one whose issuer or tenants are
+        # others now), nor a key that was revoked.
+        if session.created_at <= self._keyring.ended:
+            return None
         if session.identity.issuer not in self._issuers.get(session.identity.provider, ()):
             return None
         try:

@@ -55,6 +55,11 @@ class Sealer:
         octets = base64url_octets(text)
         return octets is not None and octets[1 : 1 + ID_BYTES] == self.keyring.sealing_key().id
 
+    def sealed_until(self, text: str) -> float:
+        """Return when the key that a text was sealed with stopped sealing, in seconds since the epoch, or will."""
+        octets = base64url_octets(text)
+        return 0 if octets is None else self.keyring.sealed_until(octets[1 : 1 + ID_BYTES])
+
     def seal(self, purpose: str, name: str, payload: bytes, *, key: Key | None = None) -> str:
         """Encrypt *payload* for *purpose*, to travel under *name* (a cookie's name, or what stands for one).
 

@@ -16,6 +16,8 @@ _NOT_BEFORE = "%Y-%m-%dT%H:%M:%SZ"
 _NOT_BEFORE_TEXT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 #: 32 random bytes have fewer distinct values than this once in 10^16.
 _LEAST_DISTINCT_BYTES = 16
+#: Begins the line that says which sessions have ended with a key; no kid looks like that.
+_ENDED = "!ended"
 _MAKE_ONE = "make one with: oauth2-mw keygen"
 
 
@@ -72,7 +74,7 @@ class KeyEntry:
 
 
 def parse_key_file(text: str) -> tuple[KeyEntry, ...]:
-    """Parse a key file: lines ``kid not-before key``, and comments, which begin with ``#``.
+    """Parse a key file: lines ``kid not-before key``, one of :func:`parse_ended`, and comments, which begin with ``#``.
 
     :raises ValueError: naming the line, if one is not valid, a kid or key is written twice, or there is no key.
     """
@@ -81,6 +83,9 @@ def parse_key_file(text: str) -> tuple[KeyEntry, ...]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
+            if line.split()[0] == _ENDED:
+                _parse_ended_line(line)
+                continue
             entry = _parse_key_line(line)
             if any(entry.kid == other.kid for other in entries):
                 raise ValueError(f"the kid {entry.kid} is written twice")
@@ -94,6 +99,29 @@ def parse_key_file(text: str) -> tuple[KeyEntry, ...]:
     return tuple(entries)
 
 
+def parse_ended(text: str) -> int:
+    """Return up to when the sessions began that have ended with a key, in seconds since the epoch; 0 if none have.
+
+    That is the latest of a key file's lines ``!ended moment``.
+
+    :raises ValueError: when one is not valid.
+    """
+    lines = (line for line in text.splitlines() if line.split()[:1] == [_ENDED])
+    return max((_parse_ended_line(line) for line in lines), default=0)
+
+
+def _parse_ended_line(line: str) -> int:
+    words = line.split()
+    if len(words) != 2:
+        raise ValueError(f"the line is two words, like: {_ENDED} 2026-11-23T18:00:00Z")
+    return _parse_moment(words[1], what="the moment")
+
+
+def format_ended_line(moment: int) -> str:
+    """Return the line of a key file that :func:`parse_ended` reads."""
+    return f"{_ENDED} {_format_moment(moment)}"
+
+
 def _parse_key_line(line: str) -> KeyEntry:
     words = line.split()
     if len(words) != 3:
@@ -103,17 +131,24 @@ def _parse_key_line(line: str) -> KeyEntry:
     kid, moment, key = words
     if _KID.fullmatch(kid) is None:
         raise ValueError("the kid is 1 to 32 letters, digits, - and _")
+    return KeyEntry(kid, _parse_moment(moment, what="not-before"), decode_key(key))
+
+
+def _parse_moment(text: str, *, what: str) -> int:
     try:
-        if _NOT_BEFORE_TEXT.fullmatch(moment) is None:
+        if _NOT_BEFORE_TEXT.fullmatch(text) is None:
             raise ValueError
-        not_before = datetime.strptime(moment, _NOT_BEFORE).replace(tzinfo=UTC)
+        moment = datetime.strptime(text, _NOT_BEFORE).replace(tzinfo=UTC)
     except ValueError:
-        raise ValueError("not-before is a moment in UTC like 2026-11-23T18:00:00Z") from None
-    return KeyEntry(kid, int(not_before.timestamp()), decode_key(key))
+        raise ValueError(f"{what} is a moment in UTC like 2026-11-23T18:00:00Z") from None
+    return int(moment.timestamp())
+
+
+def _format_moment(moment: int) -> str:
+    # Not strftime: it writes the years before 1000 with fewer than four digits.
+    return f"{datetime.fromtimestamp(moment, tz=UTC).replace(tzinfo=None).isoformat()}Z"
 
 
 def format_key_line(entry: KeyEntry) -> str:
     """Return the line of a key file that :func:`parse_key_file` reads as *entry*."""
-    # Not strftime: it writes the years before 1000 with fewer than four digits.
-    moment = datetime.fromtimestamp(entry.not_before, tz=UTC).replace(tzinfo=None).isoformat()
-    return f"{entry.kid} {moment}Z {base64url(entry.key)}"
+    return f"{entry.kid} {_format_moment(entry.not_before)} {base64url(entry.key)}"

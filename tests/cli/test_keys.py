@@ -7,6 +7,7 @@ import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.keyring import Key
 from oauth2_mw.settings.grammar import parse_key_file
+from oauth2_mw.settings.keys import parse_ended
 from oauth2_mw.settings.model import Settings
 from tests.support.hosts.guarded import App, sign_in
 from tests.support.hosts.operator import Operator
@@ -406,3 +408,134 @@ def test_a_key_retired_now_opens_no_more_in_running_workers(operator: Operator, 
     operator.run("keys", "retire", operator.ini, "a", "--now")
     clock.shift(5)
     assert not worker.lets_in(cookie)
+
+
+# A key that leaked
+
+MODES = {
+    "cookies alone": {},
+    "cookies and a directory": {"directory": "sqlite:///users.db"},
+    "a store": {"session": "sqlite:///sessions.db"},
+}
+every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
+
+
+def listed(worker: Worker) -> int:
+    registry = worker.sessions.registry
+    return 0 if registry is None else len(list(registry.all()))
+
+
+@every_mode
+@pytest.mark.parametrize("words", [("retire", "--now"), ("revoke",)])
+def test_a_key_that_was_replaced_takes_its_sessions_along_wherever_they_are_and_renewed_ones_too(
+    words: tuple[str, ...], mode: dict[str, str], operator: Operator, clock: Any
+) -> None:
+    operator.write_ini(**mode)
+    operator.write_keys(("a", NOW - DAY))
+    worker = Worker(operator.ini)
+    early = worker.sign_in()
+    operator.run("keys", "rotate", operator.ini)
+    clock.shift(600)
+    # The server has sealed this one with the new key, whoever sent it.
+    renewed = renew(worker, early)
+    late = worker.sign_in()
+    assert [worker.lets_in(cookie) for cookie in (early, renewed, late)] == [True] * 3
+    command, *more = words
+    assert operator.run("keys", command, operator.ini, "a", *more).code == 0
+    clock.shift(5)
+    assert [worker.lets_in(cookie) for cookie in (early, renewed, late)] == [False, False, True]
+    assert [Worker(operator.ini).lets_in(cookie) for cookie in (early, renewed, late)] == [False, False, True]
+    assert listed(worker) == (1 if mode else 0)
+
+
+@every_mode
+def test_a_key_that_seals_is_revoked_with_all_sessions_and_another_seals_at_once(
+    mode: dict[str, str], operator: Operator, clock: Any
+) -> None:
+    operator.write_ini(**mode)
+    operator.write_keys(("a", NOW - DAY))
+    worker, idle = Worker(operator.ini), Worker(operator.ini)
+    cookie = worker.sign_in()
+    answer = operator.run("keys", "revoke", operator.ini, "a")
+    assert (answer.code, "which seals at once" in answer.out) == (0, True)
+    clock.shift(5)
+    assert not worker.lets_in(cookie)
+    assert listed(worker) == 0
+    # A worker that has not looked yet reads the file when it meets the new key.
+    idle.ring.next_look = float("inf")
+    assert idle.lets_in(worker.sign_in())
+    assert [row[3] for row in operator.run("keys", "list", operator.ini).rows] == ["seals now"]
+
+
+@pytest.mark.parametrize("shift", [0, 600])
+def test_who_forges_a_cookie_cannot_date_it_past_the_end_of_its_key(
+    shift: int, operator: Operator, clock: Any
+) -> None:
+    operator.write_keys(("a", NOW - DAY))
+    worker = Worker(operator.ini)
+    name, _, sealed = worker.sign_in().partition("=")
+    backend: Any = Worker(operator.ini).sessions._backend
+    dated = replace(backend.open(1, sealed).session, created_at=NOW + DAY, last_used_at=NOW - 600)
+    forged = f"{name}={backend._seal(dated)}"
+    if shift:
+        operator.run("keys", "rotate", operator.ini)
+    clock.shift(shift)
+    renewed = renew(worker, forged)
+    assert [worker.lets_in(cookie) for cookie in (forged, renewed)] == [True, True]
+    assert operator.run("keys", "revoke", operator.ini, "a").code == 0
+    clock.shift(5)
+    assert [worker.lets_in(cookie) for cookie in (forged, renewed)] == [False, False]
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_store_that_is_away_keeps_no_key_in_its_file(operator: Operator) -> None:
+    operator.write_ini(session="redis://127.0.0.1:1")
+    operator.write_keys(("new", NOW - DAY), ("a", NOW - 2 * DAY))
+    answer = operator.run("keys", "revoke", operator.ini, "a")
+    assert answer.code == 1
+    assert "The workers end them all the same" in answer.err
+    assert [entry.kid for entry in parse_key_file(operator.keys.read_text())] == ["new"]
+    assert parse_ended(operator.keys.read_text()) == NOW - DAY + 60
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_latest_end_stays_in_the_file(operator: Operator) -> None:
+    operator.write_keys(("new", NOW - 100), ("a", NOW - 500), ("b", NOW - 900))
+    assert operator.run("keys", "retire", operator.keys, "a", "--now").code == 0
+    assert operator.run("keys", "retire", operator.keys, "b", "--now").code == 0
+    assert parse_ended(operator.keys.read_text()) == NOW - 40
+    assert operator.keys.read_text().count("!ended") == 1
+
+
+def test_revoke_names_the_keys_that_there_are(operator: Operator) -> None:
+    operator.write_keys(("a", NOW - DAY))
+    answer = operator.run("keys", "revoke", operator.ini, "b")
+    assert (answer.code, "there is no key 'b'; there are a" in answer.err) == (1, True)
+
+
+def renew(worker: Worker, cookie: str) -> str:
+    """The cookie that a browser sends after the server has renewed it."""
+    answer = call(worker.middleware, environ_for("/", HTTP_COOKIE=cookie))
+    set_cookies = [value for name, value in answer.headers if name.lower() == "set-cookie"]
+    return "; ".join(value.partition(";")[0] for value in set_cookies)
+
+
+@every_mode
+def test_the_drill_of_the_documentation_ends_what_a_leaked_key_has_sealed(
+    mode: dict[str, str], operator: Operator, clock: Any
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operations.rst").read_text(encoding="utf-8")
+    drill = text.partition(":name: leaked-key")[2].partition(".. ")[0]
+    commands = [line.strip()[2:].split() for line in drill.splitlines() if line.strip().startswith("$ ")]
+    assert [words[:3] for words in commands].count(["oauth2-mw", "keys", "revoke"]) == 1
+    operator.write_ini(**mode)
+    operator.write_keys(("k20260501", NOW - DAY))
+    worker = Worker(operator.ini)
+    cookie = worker.sign_in()
+    for _, *words in commands:
+        answer = operator.run(*(operator.ini if word == "oauth2.ini" else word for word in words))
+        assert answer.code == 0, answer.err
+    clock.shift(5)
+    assert not worker.lets_in(cookie)
+    assert listed(worker) == 0
+    assert worker.lets_in(worker.sign_in())
