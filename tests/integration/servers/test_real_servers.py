@@ -221,6 +221,21 @@ def test_what_the_table_says(visited: Visited, column: str) -> None:
         CHECKS[column](visited)
 
 
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [(row, column) for row in rows() for column in CHECKS if row[column] == "no"],
+    ids=lambda value: value if isinstance(value, str) else value["name"],
+)
+def test_what_does_not_work_is_the_servers_own(
+    provider: StandIn, tmp_path: Path, row: dict[str, str], column: str
+) -> None:
+    with started(SETUPS[row["name"]], tmp_path / "alone", None) as server:
+        alone = Visited(row, server, provider, {})
+        assert alone.send("/admin/").status == 200
+        with pytest.raises(AssertionError):
+            CHECKS[column](alone)
+
+
 # Who somebody says they are
 
 _NAMES = sorted(

@@ -102,5 +102,4 @@ def _send_file(file: Path, environ: WSGIEnvironment, start_response: StartRespon
 
 def _told(environ: WSGIEnvironment) -> dict[str, Any]:
     """Return what the environ says, native strings as they are."""
-    told = {key: value for key, value in environ.items() if isinstance(value, str)}
-    return {"environ": told, "is_signed_in": "oauth2_mw.identity" in environ}
+    return {"environ": {key: value for key, value in environ.items() if isinstance(value, str)}}

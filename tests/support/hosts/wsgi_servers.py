@@ -228,10 +228,11 @@ class Running:
 
 
 @contextmanager
-def started(setup: Setup, folder: Path, settings: SettingsMapping) -> Iterator[Running]:
+def started(setup: Setup, folder: Path, settings: SettingsMapping | None) -> Iterator[Running]:
     """Run a server, and what stands in front of it, until the end of the ``with``.
 
-    :param settings: what ``oauth2.ini`` says beside ``public_url`` and ``secret_keys``.
+    :param settings: what ``oauth2.ini`` says beside ``public_url`` and ``secret_keys``; ``None``: the application is
+        there alone.
     :raises ChildFailedError: when one does not start, with what it printed.
     """
     behind = free_port()
@@ -239,7 +240,12 @@ def started(setup: Setup, folder: Path, settings: SettingsMapping) -> Iterator[R
         port = behind if setup.front is None else free_port()
         host = "app.example.com" if setup.tls else f"127.0.0.1:{port}"
         public_url = f"{'https' if setup.tls else 'http'}://{host}{setup.mount}"
-        _write_project(folder, {"public_url": public_url, "secret_keys": new_key(), **settings})
+        _write_project(folder)
+        if settings is None:
+            _take_out_the_middleware(folder)
+        else:
+            complete = {"public_url": public_url, "secret_keys": new_key(), **settings}
+            (folder / "oauth2.ini").write_text(ini_text(complete), encoding="utf-8")
         start = setup.server(folder, behind)
         process = stack.enter_context(Child(str(start.command[0]), start.command, env=start.env, cwd=folder))
         if setup.front is None:
@@ -251,7 +257,7 @@ def started(setup: Setup, folder: Path, settings: SettingsMapping) -> Iterator[R
         yield Running(folder, client, public_url, setup.mount, process)
 
 
-def _write_project(folder: Path, settings: SettingsMapping) -> None:
+def _write_project(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "yourproject").mkdir()
     (folder / "yourproject" / "wsgi.py").write_text(_PROJECT, encoding="utf-8")
@@ -259,4 +265,10 @@ def _write_project(folder: Path, settings: SettingsMapping) -> None:
     (folder / "app.ini").write_text(
         paste_text("", "yourproject.wsgi:app_factory", "sso sample"), encoding="utf-8"
     )
-    (folder / "oauth2.ini").write_text(ini_text(settings), encoding="utf-8")
+
+
+def _take_out_the_middleware(folder: Path) -> None:
+    (folder / "wsgi.py").write_text("from yourproject.wsgi import application\n", encoding="utf-8")
+    (folder / "app.ini").write_text(
+        paste_text("", "yourproject.wsgi:app_factory", "sample"), encoding="utf-8"
+    )
