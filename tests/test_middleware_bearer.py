@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oauth2_mw import get_identity, require
 from oauth2_mw.credentials import introspections, strangers
@@ -23,7 +25,7 @@ from oauth2_mw.middleware import OAuth2Middleware
 from tests.support.clock import ShiftedClocks
 from tests.support.hosts.guarded import JANE, App, guard, sign_in
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
-from tests.support.providers.jose import rsa_key
+from tests.support.providers.jose import base64url, rsa_key
 from tests.support.providers.standin import LEFT_OUT, Answer, StandIn
 from tests.support.settings.minimal import ORIGIN
 
@@ -284,6 +286,38 @@ def test_what_is_no_token_is_an_invalid_request(provider: StandIn, header: str, 
     answer = Site(provider).refused(status=400, HTTP_AUTHORIZATION=header)
     assert answer.header("WWW-Authenticate") == f'{REALM}, error="invalid_request"'
     assert codes(audit) == ["token_unreadable"]
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+_CLAIMS = st.dictionaries(
+    st.sampled_from(["iss", "aud", "sub", "exp", "scope", "cnf", "typ", "alg", "kid"]), _JSON
+)
+#: what could be taken for a JWT, and is none of a provider
+_LIKE_JWT = st.tuples(_CLAIMS, _CLAIMS, st.binary(max_size=20)).map(
+    lambda parts: ".".join(
+        base64url(each if isinstance(each, bytes) else json.dumps(each).encode()) for each in parts
+    )
+)
+
+
+@given(token=st.text() | _LIKE_JWT, blanks=st.sampled_from([" ", "  ", "\t", ""]))
+def test_whatever_is_sent_is_refused(token: str, blanks: str) -> None:
+    app = App()
+    middleware = guard(
+        app,
+        bearer_paths="/",
+        accept_tokens="jwt-untyped",
+        token_audiences=API,
+        cors_origins="https://spa.example",
+    )
+    header = f"Bearer{blanks}{token}".encode("utf-8", "surrogatepass").decode("latin-1")
+    answer = call(middleware, environ_for("/x", HTTP_AUTHORIZATION=header))
+    assert (answer.status in (400, 401), app.calls) == (True, 0)
+    assert (answer.header("WWW-Authenticate") or "").isprintable()
 
 
 def test_a_long_token_is_not_looked_at(provider: StandIn) -> None:

@@ -526,6 +526,19 @@ def test_which_acr_would_let_a_person_pass() -> None:
     assert rules("required / if acr:gold and user:bob").find("/", "GET").acr_values_for(person()) == ()
 
 
+def test_which_scopes_would_let_a_token_pass() -> None:
+    token = person(via="bearer", scopes=frozenset({"read"}))
+    either = rules("required / if scope:write or scope:admin and group:staff").find("/", "GET")
+    assert either.scopes_for(token) == ("admin",)
+    assert either.scopes_for(person(via="bearer", groups=())) == ("write",)
+    both = rules("required / if scope:b and scope:a and scope:read").find("/", "GET")
+    assert both.scopes_for(token) == ("a", "b")
+    # Whom none helps gets none.
+    assert rules("required / if scope:write and user:bob").find("/", "GET").scopes_for(token) == ()
+    assert rules("required / if via:session").find("/", "GET").scopes_for(token) == ()
+    assert rules("denied / if scope:read").find("/", "GET").scopes_for(token) == ()
+
+
 def test_a_rule_is_a_value() -> None:
     rule = Rule("required")
     assert rule == Rule("required")

@@ -52,6 +52,12 @@ def test_an_acr_is_compared_exactly(acr: str | None, passes: Any) -> None:
     assert applies(AllowTerm("acr", "silver"), person(acr=acr)) is passes
 
 
+@pytest.mark.parametrize(("scopes", "passes"), [(("read", "write"), True), (("Read",), False), ((), False)])
+def test_a_scope_is_one_of_those_of_the_token(scopes: tuple[str, ...], passes: Any) -> None:
+    assert applies(AllowTerm("scope", "read"), person(scopes=scopes)) is passes
+    assert not applies(AllowTerm("scope", "read"), person())
+
+
 def test_one_alternative_of_which_every_term_applies_suffices() -> None:
     staff, bob = AllowTerm("group", "staff"), AllowTerm("user", "bob")
     assert holds([[bob], [staff]], person())

@@ -10,6 +10,7 @@ import pytest
 from oauth2_mw.errors import AccessDeniedError, OAuth2Error
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.directory import Directory
+from oauth2_mw.identity.hooks import NO_HOOKS, Hooks
 from oauth2_mw.identity.model import Identity, freeze, user_key
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import Settings
@@ -361,3 +362,117 @@ def test_the_first_name_that_is_not_ascii_is_told_once(caplog: pytest.LogCapture
     assert len(lines) == 1
     assert "username=zo\\xe9" in lines[0] or "zoé" in lines[0] or "zo\\u00e9" in lines[0]
     assert "username_transform" in lines[0]
+
+
+# Access tokens
+
+
+def admit_token(
+    found: Settings, directory: Directory | None, hooks: Hooks = NO_HOOKS, **claims: Any
+) -> Identity:
+    given = {"sub": "1", "preferred_username": "jane", **claims}
+    return Admission(found, directory, hooks).admit_token(
+        found.providers["default"], issuer=ISSUER, subject="1", claims=given, now=NOW
+    )
+
+
+def test_a_token_leaves_a_known_user_as_they_are(directory: Directory) -> None:
+    always = settings(
+        group_sync="always", attribute_map='{"username": "preferred_username", "groups": "groups"}'
+    )
+    before = admit(always, directory, "1", "jane")
+    identity = admit_token(always, directory, preferred_username="eve", groups=["admins"], acr="gold", n=1)
+    assert (identity.id, identity.username, identity.groups) == (before.id, "jane", ())
+    assert (identity.acr, identity.claims["n"]) == ("gold", 1)
+    user = directory.find(ISSUER, "1")
+    assert user is not None
+    assert (user.username, user.groups) == ("jane", ())
+
+
+def test_a_token_adds_an_unknown_user_and_is_no_sign_in(directory: Directory) -> None:
+    found = settings(personal_tokens="/")
+    identity = admit_token(found, directory)
+    assert (identity.username, identity.issuer, identity.subject) == ("jane", ISSUER, "1")
+    with directory.database.reading() as connection:
+        user, left = directory.user_and_last_sign_in(connection, found.public_url, identity.id)
+    assert (user is not None, left) == (True, None)
+    with pytest.raises(AccessDeniedError, match="create_users is off"):
+        Admission(settings(create_users="false"), directory).admit_token(
+            found.providers["default"],
+            issuer=ISSUER,
+            subject="2",
+            claims={"sub": "2", "preferred_username": "bob"},
+            now=NOW,
+        )
+
+
+def test_a_token_links_nobody(directory: Directory) -> None:
+    found = settings(link_by="verified_email", allow="user:jane user:ada")
+    proven: dict[str, Any] = {"email": "jane@example.com", "email_verified": True}
+    Admission(found, directory).admit(
+        found.providers["default"],
+        issuer="https://other.example",
+        subject="9",
+        claims={"sub": "9", "preferred_username": "ada", **proven},
+        now=NOW,
+    )
+    assert admit_token(found, directory, **proven).username == "jane"
+
+
+def test_a_disabled_user_s_token_is_refused(directory: Directory) -> None:
+    found = settings()
+    jane = admit(found, directory, "1", "jane")
+    directory.set_disabled(jane.id, disabled=True, now=NOW)
+    with pytest.raises(AccessDeniedError) as refusal:
+        admit_token(found, directory)
+    assert refusal.value.code == "user_disabled"
+
+
+def test_allow_and_the_application_judge_a_token_too(directory: Directory) -> None:
+    admit(settings(), directory, "1", "jane")
+    by_address = settings(allow="email:jane@example.com")
+    for known in (directory, None):
+        with pytest.raises(AccessDeniedError, match="email_verified"):
+            admit_token(by_address, known, email="jane@example.com", email_verified=False)
+        assert (
+            admit_token(by_address, known, email="jane@example.com", email_verified=True).username == "jane"
+        )
+        asked: list[Identity] = []
+        admit_token(settings(), known, Hooks(login=asked.append))
+        assert [identity.username for identity in asked] == ["jane"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "said", "known"),
+    [
+        ("denied /x if claim:level=3", {}, False),
+        ("denied /x if claim:level=3", {"level": 1}, True),
+        ("denied /x if claim:level=3", {"level": None}, True),
+        ("denied /x if group:interns", {}, False),
+        ("denied /x if group:interns", {"groups": []}, True),
+        ("denied /x if email:a@example.com", {"email": "b@example.com"}, False),
+        ("denied /x if email:a@example.com", {"email": "b@example.com", "email_verified": False}, True),
+        ("denied /x if email:a@example.com", {"email_verified": True}, False),
+        ("denied /x if claim:email_verified=false", {}, False),
+        ("required /x if claim:level=3", {}, True),
+        ("denied /x", {}, True),
+    ],
+)
+def test_what_a_rule_denies_a_token_must_say(rule: str, said: dict[str, Any], known: Any) -> None:
+    keys = {"attribute_map": '{"username": "preferred_username", "groups": "groups", "email": "email"}'}
+    found = make_settings(issuer=ISSUER, access={"rules": rule}, **keys)
+    if known:
+        assert admit_token(found, None, **said).username == "jane"
+        return
+    with pytest.raises(AccessDeniedError) as refusal:
+        admit_token(found, None, **said)
+    assert refusal.value.code == "claims_unknown"
+
+
+def test_where_every_address_is_proven_nothing_more_need_be_said(directory: Directory) -> None:
+    rule = {"rules": "denied /x if email:a@example.com or group:interns"}
+    keys = {"attribute_map": '{"username": "preferred_username", "groups": "groups", "email": "email"}'}
+    found = settings(access=rule, email_verified="always", **keys)
+    admit(found, directory, "1", "jane")
+    # The groups of whom the directory knows are its own.
+    assert admit_token(found, directory, email="b@example.com").username == "jane"

@@ -55,7 +55,13 @@ CORE = {
         "tests/test_middleware.py",
         "tests/test_middleware_sessions.py",
         "tests/test_middleware_rules.py",
+        "tests/test_middleware_bearer.py",
     ),
+    "web/token_gate": ("tests/test_middleware_bearer.py", "tests/test_middleware_tokens.py"),
+    "credentials/access_tokens": ("tests/test_middleware_bearer.py",),
+    "credentials/introspections": ("tests/test_middleware_bearer.py",),
+    "credentials/strangers": ("tests/test_middleware_bearer.py",),
+    "provider/tokens/access_token": ("tests/provider/tokens/test_access_token.py",),
     "web/signin/login": (
         "tests/web/signin/test_login_answers.py",
         "tests/web/signin/test_initiated_login.py",
