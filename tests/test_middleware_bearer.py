@@ -609,6 +609,30 @@ def test_the_provider_is_asked_once(provider: StandIn) -> None:
     assert site.asked == 2
 
 
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_the_client_proves_itself_as_configured(provider: StandIn, method: str) -> None:
+    provider.auth_method = method
+    site = introspecting(provider, client_auth_method=method)
+    provider.introspected["opaque"] = dict(OPAQUE)
+    assert site.seen("opaque")["user"] == "joe"
+    wrong = introspecting(provider, client_auth_method=method, client_secret="wrong")
+    wrong.refused("opaque", status=502)
+
+
+def test_the_endpoint_that_is_written_is_asked(provider: StandIn) -> None:
+    provider.metadata["introspection_endpoint"] = "https://elsewhere.example/introspect"
+    site = introspecting(provider, introspection_endpoint=f"{provider.url}/introspect")
+    provider.introspected["opaque"] = dict(OPAQUE)
+    assert site.seen("opaque")["user"] == "joe"
+
+
+@pytest.mark.requirement("R-access-token")
+def test_a_provider_that_names_no_endpoint_opens_nothing(provider: StandIn, audit: list[str]) -> None:
+    provider.metadata["introspection_endpoint"] = LEFT_OUT
+    introspecting(provider).refused("opaque", status=502)
+    assert "names no introspection_endpoint: set it" in audit[-1]
+
+
 @pytest.mark.requirement("R-access-token")
 def test_a_token_that_is_revoked_ends_within_six_syncs(provider: StandIn, audit: list[str]) -> None:
     site = introspecting(provider, revocation_sync="1s")
