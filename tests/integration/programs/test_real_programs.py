@@ -1,8 +1,8 @@
 """Real programs against real servers behind the middleware: what each says without a token, and that it works with one.
 
-CalDAV with Radicale and PyPI's ``caldav``, ``hg`` with hgweb, ``git`` with dulwich's server, ``pip`` with pypiserver,
-WsgiDAV with Debian's ``cadaver`` and ``litmus``, and ``curl``. The servers and the programs in Python live in an
-environment of their own, `.venv-programs`.
+CalDAV with Radicale, PyPI's ``caldav`` and Debian's Thunderbird, ``hg`` with hgweb, ``git`` with dulwich's server,
+``pip`` with pypiserver, WsgiDAV with Debian's ``cadaver`` and ``litmus``, and ``curl``. The servers and the programs in
+Python live in an environment of their own, `.venv-programs`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pytest
 from tests.support.browser.jar import Browser
 from tests.support.hosts.debian import find
 from tests.support.hosts.processes import ROOT, Child, child_environment, free_port
+from tests.support.hosts.thunderbird import thunderbird
 from tests.support.providers.standin import StandIn
 from tests.support.settings.keys import text_key
 
@@ -59,6 +60,36 @@ with caldav.DAVClient(url=sys.argv[1], username=sys.argv[2], password=sys.argv[3
     (calendar,) = client.principal().calendars()
     (event,) = calendar.events()
     print(client.principal().url, calendar.name, event.data)
+"""
+
+#: Begins a script for Thunderbird: a calendar of the address in the first argument.
+ADD_CALENDAR = """
+const { cal } = ChromeUtils.importESModule("resource:///modules/calendar/calUtils.sys.mjs");
+const addCalendar = () => {
+    const calendar = cal.manager.createCalendar("caldav", Services.io.newURI(args[0]));
+    calendar.name = "work";
+    calendar.setProperty("cache.enabled", false);
+    cal.manager.registerCalendar(calendar);
+    return calendar;
+};
+"""
+#: Ends at the window that asks for a password.
+AWAIT_PROMPT = "addCalendar(); await new Promise(() => {});"
+#: Further arguments: the realm, the username, the token.
+KEEP_EVENT = """
+const { CalEvent } = ChromeUtils.importESModule("resource:///modules/CalEvent.sys.mjs");
+const login = Cc["@mozilla.org/login-manager/loginInfo;1"].createInstance(Ci.nsILoginInfo);
+login.init(new URL(args[0]).origin, null, args[1], args[2], args[3], "", "");
+await Services.logins.addLoginAsync(login);
+const calendar = addCalendar();
+const QueryInterface = ChromeUtils.generateQI(["calIObserver"]);
+await new Promise(onLoad => calendar.addObserver({ QueryInterface, onLoad }));
+await calendar.addItem(new CalEvent(
+    "BEGIN:VEVENT\\r\\nUID:2\\r\\nDTSTAMP:20260101T000000Z\\r\\nDTSTART:20260101T180000Z\\r\\n" +
+    "DTEND:20260101T190000Z\\r\\nSUMMARY:Supper\\r\\nEND:VEVENT\\r\\n"
+));
+const items = await calendar.getItemsAsArray(Ci.calICalendar.ITEM_FILTER_ALL_ITEMS, 0, null, null);
+return items.map(item => item.title);
 """
 
 
@@ -178,6 +209,23 @@ def test_a_calendar_client_finds_and_changes_its_calendar(servers: Servers, tmp_
     assert done.returncode == 0, done.stdout
     assert f"{servers.origin}/dav/jane/ work" in done.stdout
     assert "SUMMARY:Breakfast" in done.stdout
+
+
+@pytest.mark.requirement("R-basic")
+def test_thunderbird_asks_for_a_password_and_keeps_an_event_with_a_token(
+    servers: Servers, tmp_path: Path
+) -> None:
+    token, url = servers.token(), servers.at("/dav/jane/thunderbird/")
+    made = run("curl", "-sSi", "-X", "MKCALENDAR", "-u", f"jane:{token}", url, cwd=tmp_path)
+    assert made.stdout.startswith("HTTP/1.1 201")
+    with thunderbird(tmp_path / "stranger") as program:
+        program.run(ADD_CALENDAR + AWAIT_PROMPT, url)
+        asked = program.dismiss_prompt()
+    assert asked == "http://127.0.0.1 is requesting your username and password."
+    with thunderbird(tmp_path / "jane") as program:
+        assert program.run(ADD_CALENDAR + KEEP_EVENT, url, servers.origin, "jane", token) == ["Supper"]
+    stored = servers.folder / "dav" / "collection-root" / "jane" / "thunderbird" / "2.ics"
+    assert "SUMMARY:Supper" in stored.read_text(encoding="utf-8")
 
 
 def test_hg_clones_and_pushes(servers: Servers, tmp_path: Path) -> None:
