@@ -89,10 +89,11 @@ class BoundedCache(Generic[K, V]):
         if self._is_expired is not None:
             while self._entries and self._is_expired(next(iter(self._entries.values()))):
                 self._pop(next(iter(self._entries)))
+        cost = self._cost_of(key, value)
         previous = self._entries.get(key)
         if previous is not None:
-            self._cost -= self._cost_of(key, previous)
+            cost -= self._cost_of(key, previous)
         self._entries[key] = value
-        self._cost += self._cost_of(key, value)
+        self._cost += cost
         while len(self._entries) > self.max_entries or self._cost > self.max_cost:
             self._pop(next(iter(self._entries)))

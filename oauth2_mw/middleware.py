@@ -34,7 +34,7 @@ from oauth2_mw.session.cookies import replace_cookies
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
-from oauth2_mw.shared_caches import is_shared, personal_headers
+from oauth2_mw.shared_caches import FinishHeaders, Headers, is_shared, personal_headers
 from oauth2_mw.web.gate import Gate
 from oauth2_mw.web.http.bodies import drop_body
 from oauth2_mw.web.http.unauthorized import call_unless_401
@@ -98,13 +98,15 @@ class OAuth2Middleware:
         self._scrub = Scrubber(
             settings.environ, settings.strip_authorization, keep_headers=settings.keep_headers
         )
+        self._knows_all = self._scrub.knows_all
         self._rules = AccessRules(
             settings.rules,
             public_paths=settings.public_paths,
             protect=settings.protect,
             odd_paths=settings.odd_paths,
         )
-        self._find_rule = self._rules.find
+        self._recall_rule = self._rules.recall
+        self._find_rule = self._rules.find_for_all
         self._tells_methods_apart = self._rules.tells_methods_apart
         self._app_schemes = settings.app_schemes
         self._turns_401 = settings.protect == "on-401"
@@ -128,7 +130,8 @@ class OAuth2Middleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Before anything else, whatever becomes of the request: nobody but us says who is signed in.
         authorization = environ.get("HTTP_AUTHORIZATION")
-        self._scrub(environ)
+        if authorization is not None or not self._knows_all(environ):
+            self._scrub(environ)
         if authorization is not None and "HTTP_AUTHORIZATION" not in environ:
             # Who sends one is a program, whether or not the application sees it.
             environ[HIDDEN_AUTHORIZATION] = True
@@ -149,19 +152,23 @@ class OAuth2Middleware:
         elif self._tells_methods_apart:
             rule = self._rule_of_every_method(environ, path)
         else:
-            rule = self._find_rule(path)
-        if rule.effect == "public" or (rule.effect == "delegated" and self._is_for_app(environ)):
-            if authorization is not None and rule.effect == "public":
-                self._token_gate.hide(environ, authorization, path)
-            return self._serve_public(environ, start_response)
-        if rule.effect == "denied":
-            return _refuse(self._site().refuse(environ, None, rule), environ, start_response)
+            rule = self._recall_rule(path) or self._find_rule(path)
+        if not rule.is_plain:
+            if rule.effect == "public" or (rule.effect == "delegated" and self._is_for_app(environ)):
+                if authorization is not None and rule.effect == "public":
+                    self._token_gate.hide(environ, authorization, path)
+                return self._serve_public(environ, start_response)
+            if rule.effect == "denied":
+                return _refuse(self._site().refuse(environ, None, rule), environ, start_response)
         if authorization is not None and self._token_gate.takes(authorization, path, rule):
             return self._serve_token(environ, start_response, authorization, rule)
-        if rule.effect != "optional" and self._preflight != "refuse" and _is_preflight(environ):
+        if self._preflight != "refuse" and rule.effect != "optional" and _is_preflight(environ):
             return self._serve_preflight(environ, start_response)
         try:
-            current = self._current_session(environ.get("HTTP_COOKIE"))
+            cookie_header = environ.get("HTTP_COOKIE")
+            current = self._resolve(cookie_header) if cookie_header is not None else None
+            if current is not None and current.is_due and self._sessions.is_refresh_due(current):
+                current = self._site().refresh(current)
         except StoreUnavailableError as error:
             response = self._site().service_unavailable(error, environ, is_own=False)
             return _refuse(response, environ, start_response)
@@ -205,7 +212,9 @@ class OAuth2Middleware:
         if refusal is not None:
             return _refuse(refusal, environ, start_response)
         environ["oauth2_mw.urls"] = self._urls
-        return self._app(environ, _personal(start_response, None, respect=self._respect_caching))
+        return self._app(
+            environ, _beginning(start_response, partial(personal_headers, respect=self._respect_caching))
+        )
 
     def _serve_own(
         self, environ: WSGIEnvironment, start_response: StartResponse, path_suffix: str
@@ -238,41 +247,44 @@ class OAuth2Middleware:
         environ["oauth2_mw.identity"] = session.identity
         environ["oauth2_mw.session"] = session
         environ["oauth2_mw.urls"] = self._urls
-        signed_in = self._renewing(
-            self._gate.let_in(environ, start_response, current), current, respect=self._respect_caching
-        )
+        renew = None
+        if current.is_due or current.needs_new_cookie:
+            renew = self._renewal(current, respect=self._respect_caching)
+        signed_in = self._gate.let_in(environ, start_response, current, renew)
         if self._app_logout_paths and environ.get("PATH_INFO") in self._app_logout_paths:
             return self._site().serve_app_logout(
                 self._app,
                 environ,
-                _personal(start_response, None, respect=False),
+                _beginning(start_response, partial(personal_headers, respect=False)),
                 current=current,
                 session=session,
                 signed_in=signed_in,
             )
         return self._app(environ, signed_in)
 
-    def _renewing(
-        self, start_response: StartResponse, current: RequestSession, *, respect: bool = False
-    ) -> StartResponse:
-        """Keep a person's response out of everybody else's caches, and renew their cookie if it has fallen behind."""
+    def _renewing(self, start_response: StartResponse, current: RequestSession) -> StartResponse:
+        """Keep a person's response of ours out of all caches, and renew their cookie if it has fallen behind."""
+        return _beginning(start_response, self._renewal(current, respect=False))
+
+    def _renewal(self, current: RequestSession, *, respect: bool) -> FinishHeaders:
+        """Return what makes of a person's headers those that renew their cookie, if that has fallen behind."""
         # A refreshed session that lives in the cookie exists in this response alone: if a cache stripped the cookie,
         # the new refresh token would be lost.
         must_set_cookie = current.needs_new_cookie and self._sessions.in_cookies
         cookies = None
         if self._sessions.renewal.is_due(current):
             cookies = partial(self._sessions.renewal.set_cookies, current, requested_at=self._monotonic())
-        return _personal(start_response, cookies, respect=respect, must_set_cookie=must_set_cookie)
+        return partial(_finished, cookies=cookies, respect=respect, must_set_cookie=must_set_cookie)
 
     def _serve_nobody(
         self, environ: WSGIEnvironment, start_response: StartResponse, current: RequestSession | None
     ) -> Iterable[bytes]:
         environ["oauth2_mw.urls"] = self._urls
-        self._gate.let_in_nobody(environ, current)
+        self._gate.guard(environ, current)
         given = start_response
         if current is not None and current.invalid:
             expired = self._sessions.cookies.expire_session(current.cookies)
-            given = _personal(start_response, lambda: expired, respect=True)
+            given = _beginning(start_response, partial(_finished, cookies=lambda: expired, respect=True))
         if not (self._turns_401 and self._site().is_navigation(environ)):
             return self._app(environ, given)
         # Before the application reads it.
@@ -320,15 +332,6 @@ class OAuth2Middleware:
             environ.pop(key, None)
         environ["wsgi.input"] = io.BytesIO()
         return self._app(environ, start_response)
-
-    def _current_session(self, cookie_header: str | None) -> RequestSession | None:
-        """Return the session that a request's cookies stand for, with its tokens refreshed if that is due."""
-        if cookie_header is None:
-            return None
-        current = self._resolve(cookie_header)
-        if current is not None and self._sessions.is_refresh_due(current):
-            return self._site().refresh(current)
-        return current
 
     def _open_tokens(self) -> PersonalTokens | None:
         if self._directory is None or not self._settings.personal_tokens:
@@ -436,13 +439,25 @@ def _is_preflight(environ: WSGIEnvironment) -> bool:
     )
 
 
-def _personal(
-    start_response: StartResponse,
-    cookies: Callable[[], list[str]] | None,
+def _beginning(start_response: StartResponse, finish: FinishHeaders) -> StartResponse:
+    """Return the callable that begins a response with other headers."""
+
+    def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
+        headers = finish(headers)
+        return (
+            start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
+        )
+
+    return start
+
+
+def _finished(
+    headers: Headers,
     *,
+    cookies: Callable[[], list[str]] | None,
     respect: bool,
     must_set_cookie: bool = False,
-) -> StartResponse:
+) -> Headers:
     """Keep a user's page out of everybody else's caches, and add cookies of ours.
 
     A response that shared caches may keep carries no cookie.
@@ -451,16 +466,9 @@ def _personal(
     :param respect: whether the application may open its response to shared caches.
     :param must_set_cookie: whether the cookies cannot wait for another response: they close this one.
     """
-
-    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-        added: list[str] = []
-        keep_open = respect
-        if cookies is not None and (must_set_cookie or not (respect and is_shared(headers))):
-            added = cookies()
-            keep_open = respect and not (must_set_cookie and added)
-        headers = personal_headers(headers, added, respect=keep_open)
-        return (
-            start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
-        )
-
-    return start
+    added: list[str] = []
+    keep_open = respect
+    if cookies is not None and (must_set_cookie or not (respect and is_shared(headers))):
+        added = cookies()
+        keep_open = respect and not (must_set_cookie and added)
+    return personal_headers(headers, added, respect=keep_open)

@@ -7,9 +7,11 @@ another, and neither must the browser's own cache after a sign-out (RFC 9111; RF
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 Headers = list[tuple[str, str]]
+#: What makes of the headers of a response those with which it begins.
+FinishHeaders = Callable[[Headers], Headers]
 #: The names of directives, in lower case, with their values: ``None`` without one.
 Directives = list[tuple[str, str | None]]
 
@@ -19,6 +21,9 @@ _TARGETED_SUFFIX = "cdn-cache-control"
 #: The last characters of the names that matter here: most headers are told apart by them alone.
 _LAST_CHARACTERS = frozenset("lLyYsS")
 
+_PRIVATE = ("Cache-Control", "private")
+_VARY_COOKIE = ("Vary", "Cookie")
+
 _DIRECTIVE = re.compile(
     r"""[ \t]*+(?:(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)
     (?:[ \t]*+=[ \t]*+(?P<value>[!#$%&'*+.^_`|~0-9A-Za-z-]+|"(?:[^"\\]|\\.)*"))?[ \t]*+)?(?:,|\Z)""",
@@ -26,24 +31,26 @@ _DIRECTIVE = re.compile(
 )
 
 
-def personal_headers(headers: Headers, cookies: Iterable[str] = (), *, respect: bool) -> Headers:
+def personal_headers(headers: Headers, cookies: Sequence[str] = (), *, respect: bool) -> Headers:
     """Return the headers of a response to one person, with more cookies, and closed to everybody else's caches.
 
     :param cookies: ``Set-Cookie`` values.
     :param respect: whether the application may open the response to shared caches.
     """
-    caching = varying = None
-    others = headers
     for name, _ in headers:
         if name[-1:] in _LAST_CHARACTERS:
             caching, varying, others = _split(headers, keep_targeted=respect)
+            closed = [
+                *others,
+                ("Cache-Control", _cache_control(caching, respect=respect) if caching else "private"),
+                ("Vary", _vary(varying) if varying else "Cookie"),
+            ]
             break
-    return [
-        *others,
-        ("Cache-Control", _cache_control(caching, respect=respect) if caching else "private"),
-        ("Vary", _vary(varying) if varying else "Cookie"),
-        *[("Set-Cookie", cookie) for cookie in cookies],
-    ]
+    else:
+        closed = [*headers, _PRIVATE, _VARY_COOKIE]
+    if cookies:
+        closed += [("Set-Cookie", cookie) for cookie in cookies]
+    return closed
 
 
 def is_shared(headers: Headers) -> bool:

@@ -18,6 +18,10 @@ from oauth2_mw.settings.grammar import AllowTerm, PathRule
 #: What applications take for the method of a request in place of the method itself.
 METHOD_OVERRIDES = ("HTTP_X_HTTP_METHOD_OVERRIDE", "HTTP_X_HTTP_METHOD", "HTTP_X_METHOD_OVERRIDE")
 
+# Bounds of what is remembered of paths, which clients can invent.
+_MAX_REMEMBERED = 4096
+_MAX_REMEMBERED_LENGTH = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -34,6 +38,8 @@ class Rule:
     is_odd: bool = False
     #: seconds ago at most that the provider may have authenticated the person; ``None``: it does not matter
     max_age: int | None = None
+    #: whether not everybody who is signed in may pass
+    has_conditions: bool = field(init=False, repr=False, compare=False)
     #: whether a sign-in is all that is asked
     is_plain: bool = field(init=False, repr=False, compare=False)
 
@@ -43,12 +49,8 @@ class Rule:
         return " and ".join(self.written)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "has_conditions", bool(self.requires or self.refuses))
         object.__setattr__(self, "is_plain", self.effect == "required" and not self.has_conditions)
-
-    @property
-    def has_conditions(self) -> bool:
-        """Whether not everybody who is signed in may pass."""
-        return bool(self.requires or self.refuses)
 
     @property
     def strictness(self) -> int:
@@ -190,6 +192,20 @@ class AccessRules:
         self._odd_paths = tuple(path.native for path in odd_paths)
         #: whether some rule is about some methods alone, so that the headers that override a method count too
         self.tells_methods_apart = any(methods for methods, _ in candidates)
+        self._remembered: dict[str, Rule] = {}
+        #: Return what :meth:`find_for_all` found for a path, or ``None``. The dictionary's own method, so that a path
+        #: that was asked for before costs nothing more.
+        self.recall = self._remembered.get
+
+    def find_for_all(self, path: str) -> Rule:
+        """Return what decides about a request where no rule is about some methods alone, and remember it."""
+        rule = self.find(path)
+        if len(path) <= _MAX_REMEMBERED_LENGTH:
+            if len(self._remembered) >= _MAX_REMEMBERED:
+                # The paths that are asked for most are back at once.
+                self._remembered.clear()
+            self._remembered[path] = rule
+        return rule
 
     def find(self, path: str, method: str = "") -> Rule:
         """Return what decides about a request. Neither its query nor its host has a say.

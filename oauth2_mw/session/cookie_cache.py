@@ -25,21 +25,39 @@ MAX_BYTES = 8 * 1024 * 1024
 _SEALED_FACTOR = 8
 _HEADER_FACTOR = 3
 _STORED_FACTOR = 4
+#: Characters that the cookies of the application take in most headers. More are counted when they come.
+_USUAL_OTHERS = 1024
 
 
 @dataclass(slots=True)
 class KnownSession:
-    """What a sealed text stands for. Never changed after construction, as little as the next."""
+    """What a sealed text stands for."""
 
     opened: OpenedSession[Any]
     sealed: SealedText = field(repr=False)
     #: the variables that the application finds in its environ; ``None`` if the session is of no provider any more
     environ: dict[str, str] | None = field(repr=False)
+    #: the longest ``Cookie`` header that ``latest`` may be of
+    header_room: int = 0
+    #: the latest request that came with it
+    latest: RequestSession | None = field(default=None, repr=False)
+    #: up to when there is nothing to do about it, in seconds since the epoch
+    quiet_until: float = field(init=False)
 
-    def with_cookies(self, header: str, cookies: RequestCookies) -> RequestSession | None:
+    def __post_init__(self) -> None:
+        opened, session = self.opened, self.opened.session
+        self.header_room = max(self.header_room, len(self.sealed[1]) + _USUAL_OTHERS)
+        refresh_at = session.refresh_schedule.refresh_at if session.refresh_schedule is not None else inf
+        due_at = -inf if opened.needs_new_cookie else min(opened.renew_at, refresh_at)
+        self.quiet_until = min(session.ends_at(), due_at)
+
+    def with_cookies(
+        self, header: str, remaining_cookies: str | None, cookies: RequestCookies | str
+    ) -> RequestSession | None:
         """Return what a request with that ``Cookie`` header needs of the session, or ``None`` if it is not to be used.
 
-        :param cookies: what is in the header.
+        :param remaining_cookies: what the header is without our cookies.
+        :param cookies: ours, or the name of the only one.
         """
         if self.environ is None:
             return None
@@ -47,7 +65,7 @@ class KnownSession:
         return RequestSession(
             opened.session,
             self.environ,
-            cookies.other_header,
+            remaining_cookies,
             cookies,
             header,
             self,
@@ -56,6 +74,7 @@ class KnownSession:
             opened.fresh_until,
             opened.lease_expires,
             opened.needs_new_cookie,
+            self.quiet_until,
         )
 
 
@@ -72,8 +91,8 @@ class RequestSession:
     environ: dict[str, str] = field(repr=False)
     #: the ``Cookie`` header without our cookies; ``None`` if nothing is left of it
     remaining_cookies: str | None = field(repr=False)
-    #: our cookies
-    cookies: RequestCookies = field(repr=False)
+    #: our cookies, or the name of the only one, which holds the whole session
+    given_cookies: RequestCookies | str = field(repr=False)
     #: the ``Cookie`` header as it came
     header: str = field(default="", repr=False)
     #: the session, whatever cookies of the application come with it
@@ -88,8 +107,22 @@ class RequestSession:
     lease_expires: int = 0
     #: whether the browser must be given a new cookie, however recent its own is
     needs_new_cookie: bool = False
+    #: up to when the session neither ends by itself nor has tokens to refresh or a cookie to renew, in seconds since
+    #: the epoch
+    quiet_until: float = inf
+    #: whether that time had passed when the request came
+    is_due: bool = False
     #: whether there was a session cookie that stands for no session
     invalid: bool = False
+
+    @property
+    def cookies(self) -> RequestCookies:
+        """Our cookies, and the rest of the header."""
+        given = self.given_cookies
+        if not isinstance(given, str):
+            return given
+        text = self.known.sealed[1] if self.known is not None else ""
+        return RequestCookies({given: [text]}, self.remaining_cookies)
 
     def without_session(self) -> RequestSession:
         """Return the same request with a session that has ended."""
@@ -100,30 +133,59 @@ class RequestSession:
 NO_SESSION = RequestSession(None, {}, None, RequestCookies({}, None))
 
 
-class SessionCache(BoundedCache[str, RequestSession]):
+class SessionCache(BoundedCache[str, KnownSession]):
     """What session cookies stand for under one ring of keys, each with the latest header in which it came.
 
     Another ring gets a cache of its own, so that nothing opened with a retired key outlives it. A text is looked for by
     its beginning, which no two share that we sealed, and then compared as a whole: somebody may forge one that begins
     alike. So nobody computes the hash of a few kilobytes in every request.
 
-    :param prefix: with what begins a session cookie in a header.
+    :param name: the name of the session cookie, with which the names of all cookies of ours begin.
     """
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__(max_entries=MAX_ENTRIES, max_cost=MAX_BYTES, cost=_size)
-        self._prefix = prefix
+        self._name = name
+        self._prefix = f"{name}="
+        self._prefix_length = len(self._prefix)
 
     def find_header(self, header: str) -> RequestSession | None:
-        """Return what a ``Cookie`` header stands for, if it is the latest that came with its session."""
-        begin = header.find(self._prefix) + len(self._prefix)
-        current = self.get(header[begin : begin + DISTINCT_CHARACTERS])
-        return current if current is not None and current.header == header else None
+        """Return what a ``Cookie`` header stands for, if one look tells.
+
+        That is the latest that came with its session, or one that has a single cookie of ours, a known one, among
+        others of the application. Any other is to be read cookie by cookie.
+        """
+        start = header.find(self._prefix)
+        begin = start + self._prefix_length
+        known = self.get(header[begin : begin + DISTINCT_CHARACTERS])
+        if known is None:
+            return None
+        latest = known.latest
+        if latest is not None and latest.header == header:
+            return latest
+        chunk_count, text = known.sealed
+        end = begin + len(text)
+        if (
+            chunk_count > 1
+            or start < 0
+            or not header.startswith(text, begin)
+            or (start > 0 and header[start - 2 : start] != "; ")
+            or header[end : end + 2] not in ("; ", "")
+            or header.find(self._name, 0, start) >= 0
+            or header.find(self._name, end) >= 0
+        ):
+            return None
+        others = (header[:start] + header[end + 2 :]).rstrip("; ") or None
+        current = known.with_cookies(header, others, self._name)
+        if current is None or len(header) <= known.header_room:
+            known.latest = current
+        else:
+            self.remember(current)
+        return current
 
     def find(self, sealed: SealedText) -> KnownSession | None:
         """Return what a sealed text stands for, if that is remembered."""
-        current = self.get(sealed[1][:DISTINCT_CHARACTERS])
-        known = current.known if current is not None else None
+        known = self.get(sealed[1][:DISTINCT_CHARACTERS])
         return known if known is not None and known.sealed == sealed else None
 
     def remember(self, current: RequestSession) -> None:
@@ -131,12 +193,17 @@ class SessionCache(BoundedCache[str, RequestSession]):
 
         Least of all in a process that was forked while another thread held the lock.
         """
-        begin = current.header.find(self._prefix) + len(self._prefix)
-        self.put_unless_busy(current.header[begin : begin + DISTINCT_CHARACTERS], current)
+        if current.known is None:
+            return
+        begin = current.header.find(self._prefix) + self._prefix_length
+        known = replace(current.known, header_room=len(current.header), latest=current)
+        self.put_unless_busy(current.header[begin : begin + DISTINCT_CHARACTERS], known)
 
 
-def _size(_key: str, current: RequestSession) -> int:
+def _size(_key: str, known: KnownSession) -> int:
     # Counted as if no other entry shared the session, which may be so: each reading makes an object of its own.
-    stored = current.cached.size if isinstance(current.cached, CachedSession) else 0
-    sealed = len(current.known.sealed[1]) if current.known is not None else 0
-    return sealed * _SEALED_FACTOR + len(current.header) * _HEADER_FACTOR + stored * _STORED_FACTOR
+    cached = known.opened.cached
+    stored = cached.size if isinstance(cached, CachedSession) else 0
+    return (
+        len(known.sealed[1]) * _SEALED_FACTOR + known.header_room * _HEADER_FACTOR + stored * _STORED_FACTOR
+    )

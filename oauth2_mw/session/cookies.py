@@ -54,8 +54,6 @@ class Cookies:
         self, name: str, *, secure: bool, app_cookies: Sequence[AppCookie] = (), mount: str = ""
     ) -> None:
         self.session = f"__Host-{name}" if secure else name
-        #: with what begins the cookie of a session, or of its first chunk
-        self.session_prefix = f"{self.session}="
         self.attempt_prefix = f"{self.session}-a-"
         self._forms = {slot: f"{self.session}-f-{slot}" for slot in FORM_SLOTS}
         self._form_names = frozenset(self._forms.values())

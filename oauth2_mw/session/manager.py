@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -95,7 +96,7 @@ class SessionManager:
         self._writer = EnvironWriter(settings.environ, settings.environ_forms)
         self._issuers = {name: provider.user_issuers for name, provider in settings.providers.items()}
         self._cookie_name = self.cookies.session
-        self._cache = SessionCache(self.cookies.session_prefix)
+        self._cache = SessionCache(self.cookies.session)
         self._generation = self._keyring.generation
 
     def _open_registry(self, store: Store) -> SessionRegistry:
@@ -142,7 +143,7 @@ class SessionManager:
         if now >= keyring.next_look:
             keyring.look()
         if self._generation != keyring.generation:
-            self._generation, self._cache = keyring.generation, SessionCache(self.cookies.session_prefix)
+            self._generation, self._cache = keyring.generation, SessionCache(self.cookies.session)
         cache = self._cache
         current = cache.find_header(cookie_header)
         if current is None:
@@ -158,9 +159,12 @@ class SessionManager:
         session = current.session
         if session is None:
             return current
-        if not session.is_alive(self._wall()) or self.revocations.ended(
-            session.id, session.identity.id, session.sign_in.issued_at
-        ):
+        wall = self._wall()
+        if wall >= current.quiet_until:
+            if not session.is_alive(wall):
+                return current.without_session()
+            current = replace(current, is_due=True)
+        if self.revocations.ended(session.id, session.identity.id, session.sign_in.issued_at):
             return current.without_session()
         return current
 
@@ -192,12 +196,14 @@ class SessionManager:
             return None
         opened.needs_new_cookie = opened.needs_new_cookie or current.needs_new_cookie
         known = self._know(opened, current.known.sealed)
-        return known.with_cookies(current.header, current.cookies)
+        return known.with_cookies(current.header, current.remaining_cookies, current.given_cookies)
 
     def _open(self, cookie_header: str, cache: SessionCache, now: float) -> RequestSession:
         cookies = self.cookies.read(cookie_header)
         known = self._find(cookies, cache, now)
-        current = known.with_cookies(cookie_header, cookies) if known is not None else None
+        current = (
+            known.with_cookies(cookie_header, cookies.other_header, cookies) if known is not None else None
+        )
         if current is not None:
             return current
         invalid = bool(self.cookies.session_names(cookies))

@@ -1,13 +1,11 @@
 """What an application may ask of us while it answers: who may pass, a stronger sign-in, and fresh tokens.
 
-Every request that knows people has in its environ what makes one of these. Few applications ask, so that none is made
-until they do.
+Every request that knows people has one of these in its environ. It costs little until it is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -17,16 +15,15 @@ from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
 from oauth2_mw.settings.model import Settings
-from oauth2_mw.shared_caches import personal_headers
+from oauth2_mw.shared_caches import FinishHeaders, Headers, personal_headers
 
 if TYPE_CHECKING:
     from oauth2_mw.web.site import Site
 
 #: What stays of the application's headers when its 401 becomes a redirect: its body is sent all the same.
 _KEPT = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding", "set-cookie"})
-#: The environ key of the callable that returns the :class:`GuardedRequest`.
+#: The environ key of the :class:`GuardedRequest`.
 _REQUEST = "oauth2_mw.request"
-_Headers = list[tuple[str, str]]
 Environ = Mapping[str, Any]
 
 
@@ -40,89 +37,84 @@ class Gate:
         self.providers = settings.providers
         self.sessions = sessions
         self.site = site
-
-    def let_in_nobody(self, environ: WSGIEnvironment, current: RequestSession | None) -> None:
-        """Let the application ask of us in a request without a session.
-
-        :param current: the cookies of nobody, if there are any.
-        """
-        script_name, path = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
-        environ[_REQUEST] = partial(GuardedRequest, self, script_name, path, current)
+        self._respect_caching = settings.shared_caches == "respect"
 
     def let_in(
-        self, environ: WSGIEnvironment, start_response: StartResponse, current: RequestSession
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        current: RequestSession,
+        renew: FinishHeaders | None = None,
     ) -> StartResponse:
-        """Let the application ask of us, and return the callable by which it begins its response."""
-        # The application may move these on its way to the answer.
-        script_name, path = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
-        has_begun = False
-        made: list[GuardedRequest] = []
+        """Let the application ask of us, and return the callable by which it begins its response to a person.
 
-        # It stands in the environ, and so must not keep hold of that.
-        def ask() -> GuardedRequest:
-            if not made:
-                made.append(GuardedRequest(self, script_name, path, current, has_begun=has_begun))
-            # The first, if two threads of the application have just made one each.
-            return made[0]
+        :param renew: makes of its headers those of a person's response which renew their cookie, if that is due.
+        """
+        request = self.guard(environ, current)
+        respect = self._respect_caching
 
-        def start(status: str, headers: _Headers, exc_info: Any = None) -> Callable[[bytes], object]:
-            nonlocal has_begun
-            has_begun = True
-            if made or status.startswith("401"):
-                status, headers = ask().begin(environ, status, headers)
+        def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
+            request.has_begun = True
+            headers = personal_headers(headers, respect=respect) if renew is None else renew(headers)
+            if request.refreshed is not None or status.startswith("401"):
+                status, headers = request.begin(environ, status, headers)
             if exc_info is None:
                 return start_response(status, headers)
             return start_response(status, headers, exc_info)
 
-        environ[_REQUEST] = ask
         return start
+
+    def guard(self, environ: WSGIEnvironment, current: RequestSession | None) -> GuardedRequest:
+        """Let the application ask of us.
+
+        :param current: the session of the request, or the cookies of nobody, if there are any.
+        """
+        # Filled here: in every request the call of a constructor would show.
+        request = environ[_REQUEST] = GuardedRequest()
+        request.gate = self
+        request.current = current
+        # The application may move these on its way to the answer.
+        request.script_name = environ.get("SCRIPT_NAME", "")
+        request.path = environ.get("PATH_INFO", "")
+        return request
 
 
 def guarded_request(environ: Environ) -> GuardedRequest | None:
     """Return the request that an environ is of, or ``None`` where nobody's identity is handed on."""
-    ask = environ.get(_REQUEST)
-    return ask() if ask is not None else None
+    request = environ.get(_REQUEST)
+    return request if isinstance(request, GuardedRequest) else None
 
 
 class GuardedRequest:
-    """One request that reached the application.
+    """One request that reached the application. It stands in its environ, and so must not keep hold of that."""
 
-    :param path: its ``PATH_INFO``; it and *script_name* as they were when it came.
-    :param current: its session, or the cookies of nobody, if there are any.
-    :param has_begun: whether the application has begun its response.
-    """
-
-    def __init__(
-        self,
-        gate: Gate,
-        script_name: str,
-        path: str,
-        current: RequestSession | None,
-        *,
-        has_begun: bool = False,
-    ) -> None:
-        self._gate = gate
-        self._script_name = script_name
-        self._path = path
-        self._current = self._was = current
-        self._has_begun = has_begun
+    gate: Gate
+    #: as they were when the request came
+    script_name: str
+    path: str
+    #: its session, or the cookies of nobody, if there are any
+    current: RequestSession | None
+    #: its session with new tokens, which the application asked for
+    refreshed: RequestSession | None = None
+    #: whether the application has begun its response
+    has_begun = False
 
     def require(self, environ: Environ, rule: Rule) -> WSGIApplication | None:
         """Return ``None`` if the person may pass, or else what is to be answered.
 
         :param environ: as the application has it by now.
         """
-        session = self._current.session if self._current is not None else None
+        session = self.current.session if self.current is not None else None
         if session is None:
-            return self._gate.site().challenge(self._asked(environ), self._current)
+            return self.gate.site().challenge(self._asked(environ), self.current)
         identity = session.identity
-        provider = self._gate.providers[identity.provider]
-        now = self._gate.sessions.now()
+        provider = self.gate.providers[identity.provider]
+        now = self.gate.sessions.now()
         if rule.lets_pass(person_of(identity, provider)) and rule.is_fresh(
             identity.auth_time, now=now, leeway=provider.leeway
         ):
             return None
-        return self._gate.site().refuse(self._asked(environ), self._current, rule)
+        return self.gate.site().refuse(self._asked(environ), self.current, rule)
 
     def session(self) -> Session | None:
         """Return the session, its tokens refreshed if that is due.
@@ -131,33 +123,32 @@ class GuardedRequest:
 
         :raises StoreUnavailableError: when its store cannot be used.
         """
-        if self._current is None:
+        if self.current is None:
             return None
-        can_keep = not (self._has_begun and self._gate.sessions.in_cookies)
-        if can_keep and self._gate.sessions.is_refresh_due(self._current):
-            self._current = self._gate.site().refresh(self._current)
-        return self._current.session
+        can_keep = not (self.has_begun and self.gate.sessions.in_cookies)
+        if can_keep and self.gate.sessions.is_refresh_due(self.current):
+            self.current = self.refreshed = self.gate.site().refresh(self.current)
+        return self.current.session
 
-    def begin(self, environ: Environ, status: str, headers: _Headers) -> tuple[str, _Headers]:
+    def begin(self, environ: Environ, status: str, headers: Headers) -> tuple[str, Headers]:
         """Return the status and headers with which the response begins in place of the application's."""
-        self._has_begun = True
         if status.startswith("401"):
             status, headers = self._step_up(environ, headers) or (status, headers)
-        if self._current is not None and self._current is not self._was:
-            headers = self._with_new_cookies(headers, self._current)
+        if self.refreshed is not None:
+            headers = self._with_new_cookies(headers, self.refreshed)
         return status, headers
 
     def _asked(self, environ: Environ) -> Environ:
-        return {**environ, "SCRIPT_NAME": self._script_name, "PATH_INFO": self._path}
+        return {**environ, "SCRIPT_NAME": self.script_name, "PATH_INFO": self.path}
 
-    def _step_up(self, environ: Environ, headers: _Headers) -> tuple[str, _Headers] | None:
+    def _step_up(self, environ: Environ, headers: Headers) -> tuple[str, Headers] | None:
         """Return the redirect that takes the place of a 401 which asks for a stronger sign-in, if one can begin."""
         from oauth2_mw.web.signin.step_up import read_challenge
 
         demand = read_challenge(headers)
-        if demand is None or self._current is None:
+        if demand is None or self.current is None:
             return None
-        response = self._gate.site().step_up(self._asked(environ), self._current, demand)
+        response = self.gate.site().step_up(self._asked(environ), self.current, demand)
         if response is None or response.status_int != 303:
             return None
         own = [
@@ -165,8 +156,8 @@ class GuardedRequest:
         ]
         return response.status, [*(each for each in headers if each[0].lower() in _KEPT), *own]
 
-    def _with_new_cookies(self, headers: _Headers, current: RequestSession) -> _Headers:
-        added = self._gate.sessions.renewal.set_cookies(current)
+    def _with_new_cookies(self, headers: Headers, current: RequestSession) -> Headers:
+        added = self.gate.sessions.renewal.set_cookies(current)
         names = {cookie.partition("=")[0] for cookie in added}
         kept = [
             (name, value)

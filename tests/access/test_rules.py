@@ -567,3 +567,23 @@ def test_no_rule_behind_one_for_every_method_is_kept() -> None:
     assert [methods for methods, _ in node.ends_here] == [{"GET", "HEAD"}, frozenset()]
     many = AccessRules([*parse_rules("optional /a"), *parse_rules("required GET /a")])
     assert len(many._root.children["a"].ends_here) == 1
+
+
+# What is remembered
+
+
+def test_a_path_that_was_asked_for_before_is_decided_alike_at_once() -> None:
+    judge = rules("denied /a\npublic /b\nrequired /c if group:staff")
+    for path in ("/a", "/b", "/c", "/c//d", "", "/other"):
+        assert judge.recall(path) is None
+        assert judge.find_for_all(path) == judge.find(path)
+        assert judge.recall(path) == judge.find(path)
+
+
+def test_invented_paths_do_not_fill_the_memory() -> None:
+    judge = rules("public /b")
+    for number in range(10_000):
+        judge.find_for_all(f"/{number}")
+    assert 0 < len(judge._remembered) <= 4096
+    judge.find_for_all("/" + "x" * 300)
+    assert judge.recall("/" + "x" * 300) is None

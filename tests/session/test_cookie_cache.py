@@ -38,7 +38,7 @@ class Forgetful(SessionManager):
     """A worker that opens the cookies of every request anew."""
 
     def resolve(self, cookie_header: str) -> object:  # type: ignore[override]
-        self._cache = SessionCache(self.cookies.session_prefix)
+        self._cache = SessionCache(self.cookies.session)
         return super().resolve(cookie_header)
 
 
@@ -180,7 +180,7 @@ def test_it_never_shows_what_is_remembered(
 
 def revoke(pair: Pair, random: Random) -> None:
     """End one session or all of a user, at a worker or at another host."""
-    known = [each.session for each in pair.quick._cache._entries.values() if each.session is not None]
+    known = [each.opened.session for each in pair.quick._cache._entries.values()]
     if not known:
         return
     session = random.choice(known)
