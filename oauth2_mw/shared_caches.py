@@ -37,17 +37,17 @@ def personal_headers(headers: Headers, cookies: Sequence[str] = (), *, respect: 
     :param cookies: ``Set-Cookie`` values.
     :param respect: whether the application may open the response to shared caches.
     """
+    caching = varying = None
+    others = headers
     for name, _ in headers:
         if name[-1:] in _LAST_CHARACTERS:
             caching, varying, others = _split(headers, keep_targeted=respect)
-            closed = [
-                *others,
-                ("Cache-Control", _cache_control(caching, respect=respect) if caching else "private"),
-                ("Vary", _vary(varying) if varying else "Cookie"),
-            ]
             break
-    else:
-        closed = [*headers, _PRIVATE, _VARY_COOKIE]
+    closed = [
+        *others,
+        ("Cache-Control", _cache_control(caching, respect=respect)) if caching else _PRIVATE,
+        ("Vary", _vary(varying)) if varying else _VARY_COOKIE,
+    ]
     if cookies:
         closed += [("Set-Cookie", cookie) for cookie in cookies]
     return closed
