@@ -165,10 +165,7 @@ class OAuth2Middleware:
         if self._preflight != "refuse" and rule.effect != "optional" and _is_preflight(environ):
             return self._serve_preflight(environ, start_response)
         try:
-            cookie_header = environ.get("HTTP_COOKIE")
-            current = self._resolve(cookie_header) if cookie_header is not None else None
-            if current is not None and current.is_due and self._sessions.is_refresh_due(current):
-                current = self._site().refresh(current)
+            current = self._current_session(environ.get("HTTP_COOKIE"))
         except StoreUnavailableError as error:
             response = self._site().service_unavailable(error, environ, is_own=False)
             return _refuse(response, environ, start_response)
@@ -332,6 +329,13 @@ class OAuth2Middleware:
             environ.pop(key, None)
         environ["wsgi.input"] = io.BytesIO()
         return self._app(environ, start_response)
+
+    def _current_session(self, cookie_header: str | None) -> RequestSession | None:
+        """Return the session that a request's cookies stand for, with its tokens refreshed if that is due."""
+        current = self._resolve(cookie_header) if cookie_header is not None else None
+        if current is not None and current.is_due and self._sessions.is_refresh_due(current):
+            return self._site().refresh(current)
+        return current
 
     def _open_tokens(self) -> PersonalTokens | None:
         if self._directory is None or not self._settings.personal_tokens:

@@ -49,7 +49,7 @@ class KnownSession:
         self.header_room = max(self.header_room, len(self.sealed[1]) + _USUAL_OTHERS)
         refresh_at = session.refresh_schedule.refresh_at if session.refresh_schedule is not None else inf
         due_at = -inf if opened.needs_new_cookie else min(opened.renew_at, refresh_at)
-        self.quiet_until = min(session.ends_at(), due_at)
+        self.quiet_until = min(session.ends_at, due_at)
 
     def with_cookies(
         self, header: str, remaining_cookies: str | None, cookies: RequestCookies | str

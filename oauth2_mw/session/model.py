@@ -87,11 +87,7 @@ class Session:
 
     def is_alive(self, now: float) -> bool:
         """Return whether neither the lifetime nor the idle timeout has passed."""
-        return now < self.ends_at()
-
-    def ends_at(self) -> int:
-        """Return when the session ends by itself if it is not used any more."""
-        return min(self.expires_at, self.last_used_at + self.idle_timeout)
+        return now < self.ends_at
 
     def is_refresh_due(self, now: float) -> bool:
         """Return whether it is time to refresh the tokens."""

@@ -175,7 +175,7 @@ class FormKeeper:
             return Met(current, Sent(kept.message), None, ())
         audit("form_kept", identity=sent.session.identity, detail=environ.get("PATH_INFO", ""))
         destination = requested_address(environ, self._urls, mount=self._mount, form_id=kept.id)
-        return Met(replace(current, cookies=kept.cookies), _KEPT, destination, kept.set_cookies)
+        return Met(replace(current, given_cookies=kept.cookies), _KEPT, destination, kept.set_cookies)
 
     def _keep(self, sent: SentForm, current: RequestSession) -> Keeping | Unkept:
         if isinstance(sent.content, Unkept):
