@@ -21,9 +21,6 @@ _TARGETED_SUFFIX = "cdn-cache-control"
 #: The last characters of the names that matter here: most headers are told apart by them alone.
 _LAST_CHARACTERS = frozenset("lLyYsS")
 
-_PRIVATE = ("Cache-Control", "private")
-_VARY_COOKIE = ("Vary", "Cookie")
-
 _DIRECTIVE = re.compile(
     r"""[ \t]*+(?:(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)
     (?:[ \t]*+=[ \t]*+(?P<value>[!#$%&'*+.^_`|~0-9A-Za-z-]+|"(?:[^"\\]|\\.)*"))?[ \t]*+)?(?:,|\Z)""",
@@ -45,8 +42,8 @@ def personal_headers(headers: Headers, cookies: Sequence[str] = (), *, respect: 
             break
     closed = [
         *others,
-        ("Cache-Control", _cache_control(caching, respect=respect)) if caching else _PRIVATE,
-        ("Vary", _vary(varying)) if varying else _VARY_COOKIE,
+        ("Cache-Control", _cache_control(caching, respect=respect) if caching else "private"),
+        ("Vary", _vary(varying) if varying else "Cookie"),
     ]
     if cookies:
         closed += [("Set-Cookie", cookie) for cookie in cookies]
