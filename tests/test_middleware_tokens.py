@@ -472,6 +472,19 @@ def test_no_more_wrong_tokens_are_remembered_than_fit(
     assert len(cache) == 10
 
 
+def test_a_personal_token_has_no_scopes(tmp_path: Path, audit: list[str]) -> None:
+    site = TokenSite(
+        tmp_path,
+        rules="required /dav/ if scope:read",
+        bearer_paths="/api/",
+        accept_tokens="jwt",
+        token_audiences="https://api.example",
+    )
+    answer = site.get("/dav/x", bearer(site.make()))
+    assert (answer.status, answer.header("WWW-Authenticate"), site.app.calls) == (403, None, 0)
+    assert "code=path_not_allowed" in audit[-1]
+
+
 def test_no_refusal_tells_the_token(site: TokenSite, audit: list[str]) -> None:
     token, wrong = site.make(lifetime=1), TokenText.make()
     site.later(2)

@@ -6,7 +6,6 @@ A token is a credential of its own and nobody's session: no answer to it carries
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
@@ -80,11 +79,6 @@ class TokenGate:
         """
         cookie_header = environ.get("HTTP_COOKIE")
         is_personal = carries_token(authorization)
-        refuse = (
-            partial(self._site().refuse_token, authorization=authorization)
-            if is_personal
-            else self._site().refuse_bearer
-        )
         try:
             caller = self._accept(environ, authorization, rule, is_personal=is_personal)
             # Not refreshed: no response to a token brings the new ones home.
@@ -94,13 +88,13 @@ class TokenGate:
         except UnavailableError as error:
             return self._site().service_unavailable(error, environ, is_own=False)
         except OAuth2Error as error:
-            return refuse(environ, error)
+            return self._refuse(environ, error, authorization)
         identity = caller.identity
         provider = self._providers.get(identity.provider)
         person = person_of(identity, provider, via=caller.via, scopes=caller.scopes)
         if rule.has_conditions and not rule.lets_pass(person):
-            if lacking := rule.scopes_for(person):
-                return refuse(environ, _lacks_scopes(identity, rule, lacking))
+            if not is_personal and (lacking := rule.scopes_for(person)):
+                return self._refuse(environ, _lacks_scopes(identity, rule, lacking), authorization)
             return self._site().refuse(environ, None, rule, identity=identity)
         if is_foreign_upgrade(environ, self._origins):
             return self._site().refuse_foreign_upgrade(environ)
@@ -113,6 +107,11 @@ class TokenGate:
         environ.update(caller.environ)
         environ["oauth2_mw.identity"] = identity
         return None
+
+    def _refuse(self, environ: WSGIEnvironment, error: OAuth2Error, authorization: str) -> WSGIApplication:
+        if carries_token(authorization):
+            return self._site().refuse_token(environ, error, authorization)
+        return self._site().refuse_bearer(environ, error)
 
     def _accept(
         self, environ: WSGIEnvironment, authorization: str, rule: Rule, *, is_personal: bool
