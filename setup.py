@@ -91,7 +91,7 @@ setup(
     package_data={
         "oauth2_mw": ["py.typed"],
         "oauth2_mw.settings.presets": ["*.ini"],
-        "oauth2_mw.web.pages": ["templates/*.html", "static/*.css", "static/icons/*.svg"],
+        "oauth2_mw.web.pages": ["templates/*.html", "static/*.css", "static/*.js", "static/icons/*.svg"],
     },
     install_requires=RUNTIME,
     extras_require={

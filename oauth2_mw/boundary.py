@@ -23,6 +23,9 @@ MAX_FIELDS = 50
 # The end of the year 9999: beyond it, databases and datetime fail.
 _LAST_SECOND = 253402300799
 
+#: Characters of what stands behind ``#``.
+MAX_FRAGMENT = 1024
+
 # How many times a path may be percent-encoded; every layer is judged.
 _MAX_DECODINGS = 3
 
@@ -233,6 +236,17 @@ def safe_destination(
     if query:
         built += "?" + quote(_BAD_ESCAPE.sub("%25", query), safe=_QUERY_SAFE)
     return built if len(built) <= MAX_DESTINATION else None
+
+
+def safe_fragment(value: str) -> str | None:
+    """Return what may stand behind ``#`` in an address of ours, built anew from *value*, or ``None``.
+
+    Whatever it is, browsers look for it in the page that they were sent to (RFC 3986, section 3.5): it leads nowhere.
+    """
+    if not 0 < len(value) <= MAX_FRAGMENT or contains_control(value):
+        return None
+    built = quote(value, safe=_QUERY_SAFE)
+    return built if len(built) <= MAX_FRAGMENT else None
 
 
 def _decoded_path(path: str, own_prefix: str, own_paths: Collection[str]) -> str | None:

@@ -136,6 +136,13 @@ FIELDS: tuple[Field, ...] = (
         note="none",
     ),
     _service(
+        "keep_fragment",
+        _boolean,
+        "Keep what stands behind # in an address during a sign-in: a page with a script of ours takes the place of the "
+        "redirect. Without JavaScript it is lost, as ever.",
+        default="false",
+    ),
+    _service(
         "app_schemes",
         words(converters.auth_scheme),
         "The schemes of Authorization that delegated rules leave to the application.",

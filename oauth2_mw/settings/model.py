@@ -241,6 +241,7 @@ class Settings:
     public_paths: tuple[PathRule, ...]
     odd_paths: tuple[PathRule, ...]
     keep_forms: tuple[PathRule, ...]
+    keep_fragment: bool
     #: in their order
     rules: tuple[AccessRule, ...]
     #: in lower case

@@ -1,4 +1,4 @@
-"""The stylesheet and the icons, held in memory: found by name, never by a path."""
+"""The stylesheet, the script and the icons, held in memory: found by name, never by a path."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from oauth2_mw.web.http.forms import require_method
 
 #: The only types that are served. A file of another type in the folder is not an asset.
 CONTENT_TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+#: The only script.
+SCRIPT = "fragment.js"
 #: The name of the image that clears the browser's cache.
 CLEAR = "clear"
 _EMPTY_IMAGE = b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
@@ -64,7 +66,10 @@ class Assets:
 
 def _served(folder: Traversable) -> Iterator[tuple[str, str, Traversable]]:
     for file in folder.iterdir():
-        content_type = CONTENT_TYPES.get(file.name[file.name.rfind(".") :])
+        if file.name == SCRIPT:
+            content_type: str | None = "text/javascript; charset=utf-8"
+        else:
+            content_type = CONTENT_TYPES.get(file.name[file.name.rfind(".") :])
         if content_type is not None and file.is_file():
             yield file.name, content_type, file
 

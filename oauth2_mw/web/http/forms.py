@@ -19,7 +19,7 @@ MAX_FORM = 16 * 1024
 _MAX_HINT = 255
 _NEXT = frozenset({"next"})
 #: The parameters of a link to our login; everything else of the authorization request is configured.
-_LOGIN = frozenset({"next", "asked", "login_hint", "iss", "target_link_uri", "prompt"})
+_LOGIN = frozenset({"next", "asked", "login_hint", "iss", "target_link_uri", "prompt", "fragment"})
 
 
 def require_method(request: Request, *methods: str) -> None:
@@ -83,6 +83,8 @@ class LoginLink:
     sealed: str | None
     #: whether the person wants to choose who they are; no other ``prompt`` counts in a link
     another_account: bool
+    #: what is to stand behind ``#`` in the destination, which our own script has found there
+    fragment: str | None
 
 
 def login_link(request: Request, urls: Urls) -> LoginLink:
@@ -105,7 +107,8 @@ def login_link(request: Request, urls: Urls) -> LoginLink:
         raise BadRequestError(f"login_hint is longer than {_MAX_HINT} characters", code="too_long")
     issuer, sealed = params.get("iss") or None, params.get("asked")
     another = params.get("prompt") == SELECT_ACCOUNT
-    return LoginLink(urls.destination(destination or target), hint, issuer, sealed, another)
+    fragment = params.get("fragment") or None
+    return LoginLink(urls.destination(destination or target), hint, issuer, sealed, another, fragment)
 
 
 def query_destination(request: Request, urls: Urls) -> str | None:

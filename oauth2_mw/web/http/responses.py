@@ -30,12 +30,15 @@ def _finish(
     referrer: str = "no-referrer",
     form_action: str = "'none'",
     frame_ancestors: str = "'none'",
+    script: str | None = None,
 ) -> Response:
     headers = response.headers
     headers["Cache-Control"] = "no-store"
     headers["Referrer-Policy"] = referrer
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Content-Security-Policy"] = _CSP.format(form_action=form_action, frame_ancestors=frame_ancestors)
+    if script is not None:
+        headers["Content-Security-Policy"] += f"; script-src {script}"
     if frame_ancestors == "'none'":
         # The header cannot name an origin (RFC 7034, section 2.1), so it only repeats the strict policy.
         headers["X-Frame-Options"] = "DENY"
@@ -58,15 +61,17 @@ def page(
     status: int = 200,
     cookies: Iterable[str] = (),
     retry_after: int | None = None,
+    script: str | None = None,
 ) -> Response:
     """Return a page without forms.
 
     :param retry_after: seconds after which the request may be repeated.
+    :param script: the URL of the one script that it may run.
     """
     response = Response(html, status=status, content_type="text/html", charset="utf-8")
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
-    return _finish(response, cookies=cookies)
+    return _finish(response, cookies=cookies, script=script)
 
 
 def form_page(html: str, *, status: int, plain_http: bool) -> Response:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NewType
 from urllib.parse import quote, urlencode, urlsplit
 
-from oauth2_mw.boundary import asked_destination, safe_destination
+from oauth2_mw.boundary import asked_destination, safe_destination, safe_fragment
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
@@ -22,6 +22,11 @@ SELECT_ACCOUNT = "select_account"
 
 #: The parameter, beside the application's own, in the address at which a kept form is offered and sent.
 FORM = "oauth2_mw_form"
+
+
+def without_fragment(destination: str) -> str:
+    """Return a destination without what stands behind ``#``."""
+    return destination.partition("#")[0]
 
 
 def form_ids(query: str) -> list[str]:
@@ -66,6 +71,7 @@ class Urls:
         #: the path of the tokens page, and of what is shown there after one more sign-in
         self.tokens_path = self._own_prefix + "/tokens/"
         self.tokens_again = self.tokens_path + "?again=1"
+        self._keeps_fragments = settings.keep_fragment
         self._pages = (self.sessions_path, self.tokens_path, self.tokens_again)
 
     # Our own URLs
@@ -92,7 +98,9 @@ class Urls:
         path = f"{self.base}/login/" if name is None else f"{self.base}/login/{name}/"
         plain = self._unless_home(self.destination(destination)) if sealed is None else None
         prompt = SELECT_ACCOUNT if another_account else None
-        return Location(path + self._query(next=plain, asked=sealed, login_hint=login_hint, prompt=prompt))
+        fragment = self._fragment(destination) if sealed is None else None
+        query = self._query(next=plain, asked=sealed, fragment=fragment, login_hint=login_hint, prompt=prompt)
+        return Location(path + query)
 
     def initiated_login(
         self, name: str | None, *, issuer: str, destination: str | None, login_hint: str | None
@@ -156,6 +164,11 @@ class Urls:
         """The URL of the folder of static files, with a trailing slash."""
         return f"{self.base}/static/"
 
+    @property
+    def fragment_script(self) -> str:
+        """The URL of the script that hands on what stands behind ``#``."""
+        return f"{self.static}fragment.js"
+
     def _provider_url(self, name: str, path: str) -> str:
         return f"{self.base}/{path}/" if name == DEFAULT else f"{self.base}/{path}/{name}/"
 
@@ -213,6 +226,21 @@ class Urls:
         )
         return asked if asked is None or asked == self.destination(asked) else self._origin + asked
 
+    def with_fragment(self, destination: str | None, fragment: str | None) -> str | None:
+        """Return a destination with what is to stand behind ``#`` there, if that is kept and may stand there.
+
+        :param destination: ``None`` is the start page, if there is something to stand behind it.
+        """
+        kept = self._fragment(f"#{fragment}") if fragment else None
+        if kept is None:
+            return destination
+        return f"{without_fragment(destination or self.home_path)}#{kept}"
+
+    def _fragment(self, destination: str | None) -> str | None:
+        if destination is None or not self._keeps_fragments:
+            return None
+        return safe_fragment(destination.partition("#")[2])
+
     @staticmethod
     def must_be_sealed(destination: str) -> bool:
         """Return whether a destination counts only while it comes from us."""
@@ -223,6 +251,9 @@ class Urls:
 
         The destination is judged once more: an older version may have sealed it.
         """
+        fragment = self._fragment(destination)
+        if fragment is not None:
+            return Location(f"{self.to_destination(without_fragment(destination or ''))}#{fragment}")
         if destination is not None and destination.startswith(self._origin + "/"):
             asked = self.asked_destination(destination[len(self._origin) :])
             if asked is not None:

@@ -1,7 +1,7 @@
 """The pages that people see: calm sentences in valid HTML, with everything from outside escaped.
 
-Each works under the policy ``default-src 'none'; style-src 'self'; img-src 'self'`` (CSP Level 3): no script,
-no inline style, one stylesheet, and images from our own path.
+Each works under the policy ``default-src 'none'; style-src 'self'; img-src 'self'`` (CSP Level 3): no inline style,
+one stylesheet, images from our own path, and no script but one that ``keep_fragment`` asks for and no page needs.
 """
 
 from __future__ import annotations
@@ -139,14 +139,33 @@ class Pages:
         self._site = site
 
     def login(
-        self, *, buttons: Sequence[LoginButton], heading: str = "Sign in", message: str | None = None
+        self,
+        *,
+        buttons: Sequence[LoginButton],
+        heading: str = "Sign in",
+        message: str | None = None,
+        script_url: str | None = None,
     ) -> str:
-        """Offer the ways to sign in. ``message`` replaces the sentence under the heading."""
+        """Offer the ways to sign in.
+
+        :param message: takes the place of the sentence under the heading.
+        :param script_url: what hands the fragment of the address on, which works as well without.
+        """
         checked = [
             LoginButton(_cut(button.label, NAME_LIMIT), _link(button.url), _optional_link(button.icon_url))
             for button in buttons
         ]
-        return self._render("login.html", buttons=checked, heading=heading, message=_optional_text(message))
+        return self._render(
+            "login.html",
+            buttons=checked,
+            heading=heading,
+            message=_optional_text(message),
+            script_url=_optional_link(script_url),
+        )
+
+    def going_on(self, *, url: str, script_url: str) -> str:
+        """Go on to *url* at once, with the fragment of the address if the script runs."""
+        return self._render("going_on.html", url=_link(url), script_url=_link(script_url))
 
     def framed_login(self, *, url: str) -> str:
         """Fill a frame of another site, with a link that opens what was to be there in a window."""

@@ -18,7 +18,7 @@ from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.session.cookies import RequestCookies
 from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.sealing import Sealer
-from oauth2_mw.web.http.urls import Location, Urls
+from oauth2_mw.web.http.urls import Location, Urls, without_fragment
 from oauth2_mw.web.signin.attempt import KEPT_FOR, Attempts
 
 #: What the person reads in place of the sentence under a page's heading.
@@ -72,6 +72,8 @@ class Destinations:
             return destination
         elif kept := self._keep_long(destination):
             return kept
+        elif self._attempts.has_room(without_fragment(destination), cookies):
+            return without_fragment(destination)
         else:
             reason = f"its {len(destination)} characters do not fit into a cookie"
             if self._registry is not None:
@@ -100,8 +102,11 @@ class Destinations:
     def location(self, destination: str | None) -> Location:
         """Return the way back to a destination, or to the start page, said in the audit log, where it is forgotten."""
         if destination is not None and destination.startswith(_KEPT):
-            destination = self._find_long(destination.removeprefix(_KEPT))
-            if destination is None:
+            kept_id, _, fragment = destination.removeprefix(_KEPT).partition("#")
+            destination = self._find_long(kept_id)
+            if destination is not None:
+                destination = self._urls.with_fragment(destination, fragment)
+            else:
                 audit("destination_lost", detail="the store has forgotten it, or cannot be used")
         return self._urls.to_destination(destination)
 
@@ -110,6 +115,10 @@ class Destinations:
             return None if self._registry is None else self._registry.kept(kept_id)
         except StoreUnavailableError:
             return None
+
+    def fits_into_link(self, destination: str | None) -> bool:
+        """Return whether :meth:`login_url` leads to *destination*."""
+        return not (destination and len(destination) > _MAX_LINKED and self._urls.must_be_sealed(destination))
 
     def login_url(
         self,

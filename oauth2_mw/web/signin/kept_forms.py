@@ -57,7 +57,7 @@ _GONE = MappingProxyType(
 _FIELDS = frozenset({"csrf_token"})
 #: Octets of cookies that a sign-in leaves for the attempts of other tabs.
 _FOR_ATTEMPTS = 900
-_find_id = re.compile(rf"[?&]{FORM}=([A-Za-z0-9_-]{{1,64}})(?:&|\Z)").search
+_find_id = re.compile(rf"[?&]{FORM}=([A-Za-z0-9_-]{{1,64}})(?:[&#]|\Z)").search
 
 
 class Unkept(NamedTuple):

@@ -127,11 +127,28 @@ class Login:
             message = LOST if kept is None else sent.message if sends(environ) else None
             goes_on = message is None or (sent.is_kept and kept is not None)
             if goes_on and len(names) == 1 and not self._settings.login_page:
+                if self._must_ask_for_fragment(environ, kept):
+                    return self._ask_for_fragment(names[0], kept)
                 return self.begin(names[0], kept, current, languages=accepted_languages(environ))
             # Not a 200: to monitors and caches that would be the application's own page.
             return self._offer(names, kept, message=message, status=401)
         except Exception as error:
             raise SignInFailedError(error, destination=kept) from error
+
+    def _must_ask_for_fragment(self, environ: Environ, destination: str | None) -> bool:
+        """Return whether a browser is asked for what stands behind ``#``, which it sends to no server."""
+        return (
+            self._settings.keep_fragment
+            and not sends(environ)
+            and is_top_level(environ)
+            and self._destinations.fits_into_link(destination)
+        )
+
+    def _ask_for_fragment(self, name: str, destination: str | None) -> Response:
+        html = self._pages.going_on(
+            url=self._destinations.login_url(name, destination), script_url=self._urls.fragment_script
+        )
+        return responses.page(html, status=401, script=self._urls.fragment_script)
 
     def step_up(
         self, environ: Environ, current: RequestSession, demand: Demand, destination: str | None
@@ -202,7 +219,10 @@ class Login:
             return None
 
     def _wanted(self, link: LoginLink) -> str | None:
-        return link.destination if link.sealed is None else self._destinations.open(link.sealed)
+        if link.sealed is None:
+            return self._urls.with_fragment(link.destination, link.fragment)
+        destination = self._destinations.open(link.sealed)
+        return None if destination is None else self._urls.with_fragment(destination, link.fragment)
 
     def _begin_or_offer(
         self,
@@ -277,7 +297,9 @@ class Login:
             )
             for name in names
         ]
-        return responses.page(self._pages.login(buttons=buttons, message=message), status=status)
+        script = self._urls.fragment_script if self._settings.keep_fragment else None
+        html = self._pages.login(buttons=buttons, message=message, script_url=script)
+        return responses.page(html, status=status, script=script)
 
     def begin(
         self,

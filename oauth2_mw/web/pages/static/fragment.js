@@ -1,0 +1,16 @@
+// Hands what stands behind "#" in the address, which browsers send to no server, on to the sign-in.
+"use strict";
+
+(() => {
+  const fragment = location.hash.slice(1);
+  for (const link of document.querySelectorAll("a[data-sign-in]")) {
+    const url = new URL(link.href);
+    if (fragment && url.origin === location.origin) {
+      url.searchParams.set("fragment", fragment);
+      link.href = url.href;
+    }
+    if (link.dataset.signIn === "now") {
+      location.replace(link.href);
+    }
+  }
+})();
