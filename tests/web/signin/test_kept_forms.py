@@ -200,7 +200,8 @@ def test_every_kind_of_form_arrives_octet_by_octet(
     form_id = stage.keep(body=body, CONTENT_TYPE=content_type)
     stage.sign_in()
     page = stage.offer(form_id)
-    shown = re.findall(r"<li><bdi>(.*?)</bdi></li>", page.text)
+    address, *shown = re.findall(r"<li><bdi>(.*?)</bdi></li>", page.text)
+    assert address == f"{ORIGIN}/edit/7"
     assert [name.replace("&#34;", '"') for name in shown] == names
     stage.send(form_id, token_of(page))
     assert stage.app.bodies == [body]
