@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from tests.fuzz import boundary, provider, session, settings, tokens, wsgi
+from tests.fuzz import boundary, forms, provider, session, settings, tokens, wsgi
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
     {
         "path": boundary.path,
         "destination": boundary.destination,
         "query": boundary.query,
+        "form": forms.form,
+        "fragment": forms.fragment,
         "grammar": settings.grammar,
         "key_file": settings.key_file,
         "fields": settings.fields,

@@ -41,6 +41,9 @@ SWITCHED_OFF = [
     ("destination", "own-encoded", "boundary._decoded_path", lambda path, _own: path),
     ("query", "cut-escape", "boundary._BAD_ESCAPE", re.compile("(?!)")),
     ("query", "twice", "boundary.strict_query", always({"code": "b"})),
+    ("form", "query", "web.http.form_fields._of_query", lambda body: iter([body])),
+    ("form", "kept", "session.kept_forms.KeptForm.from_payload", always(None)),
+    ("fragment", "quote", "boundary.quote", lambda text, **_safe: text),
     ("grammar", "rule-invisible", "settings.grammar.is_ambiguous_path", always(value=False)),
     (
         "key_file",
