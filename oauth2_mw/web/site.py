@@ -45,7 +45,7 @@ from oauth2_mw.web.programs.original_request import OriginalRequests
 from oauth2_mw.web.router import Router
 from oauth2_mw.web.signin.attempt import Attempts
 from oauth2_mw.web.signin.callback import Callback
-from oauth2_mw.web.signin.challenge import Environ, Sent, is_navigation, requested_destination
+from oauth2_mw.web.signin.challenge import NOT_TAKEN, Environ, is_navigation, requested_destination
 from oauth2_mw.web.signin.destinations import Destinations
 from oauth2_mw.web.signin.kept_forms import FormKeeper, SentForm
 from oauth2_mw.web.signin.login import Login, SignInFailedError
@@ -223,16 +223,16 @@ class Site:
         """
         destination = requested_destination(environ, self._urls, mount=self._mount)
         if self._forms is None or current is None:
-            return self._challenge(environ, current or NO_SESSION, destination, Sent())
+            return self._challenge(environ, current or NO_SESSION, destination, NOT_TAKEN)
         met = self._forms.meet(environ, current, form)
         response = self._challenge(environ, met.current, met.destination or destination, met.told)
         return responses.add_cookies(response, met.set_cookies)
 
     def _challenge(
-        self, environ: Environ, current: RequestSession, destination: str | None, sent: Sent
+        self, environ: Environ, current: RequestSession, destination: str | None, told: str
     ) -> Response:
         response = self._respond(
-            environ, current, lambda: self._login.challenge(environ, current, destination, sent=sent)
+            environ, current, lambda: self._login.challenge(environ, current, destination, told=told)
         )
         return cors.open_to(self._cors_origins, environ, response)
 

@@ -79,6 +79,9 @@ def offered(stage: Stage, page: Page) -> None:
     page.fill("input[name=text]", "hunter2")
     stage.run_out()
     page.click("button")
+    expect(page.locator("main")).to_contain_text("kept for ten minutes")
+    page.reload()
+    page.get_by_role("link", name="Continue with").click()
     expect(page.locator("h1")).to_contain_text("Send your form?")
     assert stage.wiki.saved == []
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from webob import Response
 from webob.acceptparse import create_accept_header
@@ -37,14 +37,6 @@ _BEARER_ERRORS: Mapping[int, str] = MappingProxyType(
 )
 #: Characters.
 _MAX_ACCEPT = 2000
-
-
-class Sent(NamedTuple):
-    """What the person reads of what they have sent without being signed in."""
-
-    message: str = NOT_TAKEN
-    #: whether it waits for them
-    is_kept: bool = False
 
 
 def is_navigation(environ: Environ) -> bool:

@@ -36,14 +36,11 @@ from oauth2_mw.web.http.forms import read_form, require_method
 from oauth2_mw.web.http.urls import FORM, Location, Urls, form_ids
 from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.signin.attempt import MAX_COOKIE_BYTES
-from oauth2_mw.web.signin.challenge import NOT_TAKEN, Environ, Sent, requested_address
+from oauth2_mw.web.signin.challenge import NOT_TAKEN, Environ, requested_address
 from oauth2_mw.web.signin.sent_form import is_form, is_from_own_page, length_of, read_body
 
-_KEPT = Sent(
-    "What you have just sent is kept for ten minutes. Sign in, and you will be asked whether it is to be sent.",
-    is_kept=True,
-)
-_STILL_KEPT = Sent("Your form is still kept. Sign in once more to send it.", is_kept=True)
+_KEPT = "What you have just sent is kept for ten minutes. Sign in, and you will be asked whether it is to be sent."
+_STILL_KEPT = "Your form is still kept. Sign in once more to send it."
 _EXPIRED = "This page had been open for too long, and nothing was sent. Please send the form now."
 #: why there is nothing to send -> what the person reads
 _GONE = MappingProxyType(
@@ -84,7 +81,7 @@ class Met(NamedTuple):
     #: without the mark that the session's cookie is to be deleted: the form may be sent once more
     current: RequestSession
     #: what the person is told of what they have sent
-    told: Sent
+    told: str
     #: where the form is offered, if it is kept
     destination: str | None
     set_cookies: tuple[str, ...]
@@ -167,12 +164,12 @@ class FormKeeper:
             if current.invalid and self._run_out(current) is not None:
                 # The form of a page that is open may yet come.
                 current = replace(current, invalid=False)
-            return Met(current, Sent(), None, ())
+            return Met(current, NOT_TAKEN, None, ())
         current = replace(current, invalid=False)
         kept = self._keep(sent, current)
         if isinstance(kept, Unkept):
             audit("form_dropped", identity=sent.session.identity, detail=f"not kept: {kept.detail}")
-            return Met(current, Sent(kept.message), None, ())
+            return Met(current, kept.message, None, ())
         audit("form_kept", identity=sent.session.identity, detail=environ.get("PATH_INFO", ""))
         destination = requested_address(environ, self._urls, mount=self._mount, form_id=kept.id)
         return Met(replace(current, given_cookies=kept.cookies), _KEPT, destination, kept.set_cookies)
@@ -242,7 +239,7 @@ class FormKeeper:
 
     # The offer
 
-    def still_kept(self, environ: Environ) -> tuple[str | None, Sent]:
+    def still_kept(self, environ: Environ) -> tuple[str | None, str]:
         """Return the destination of a request for a form's page without a session, and what the person is told."""
         return requested_address(environ, self._urls, mount=self._mount), _STILL_KEPT
 

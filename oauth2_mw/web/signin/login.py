@@ -27,8 +27,8 @@ from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import LoginButton, Pages
 from oauth2_mw.web.signin.attempt import Attempt, Attempts
 from oauth2_mw.web.signin.challenge import (
+    NOT_TAKEN,
     Environ,
-    Sent,
     is_foreign_frame,
     is_navigation,
     is_top_level,
@@ -94,12 +94,12 @@ class Login:
         current: RequestSession,
         destination: str | None,
         *,
-        sent: Sent = Sent(),  # noqa: B008 - it cannot be changed
+        told: str = NOT_TAKEN,
     ) -> Response:
         """Answer a request that needs a session and has none.
 
         :param destination: where the person wanted to go.
-        :param sent: what they are told if they have sent something.
+        :param told: what they read if they have sent something.
         :raises SignInFailedError: when no sign-in can begin.
         """
         kept = destination
@@ -124,9 +124,8 @@ class Login:
                 )
             names = list(self._settings.providers)
             kept = self._destinations.keep(destination, current.cookies)
-            message = LOST if kept is None else sent.message if sends(environ) else None
-            goes_on = message is None or (sent.is_kept and kept is not None)
-            if goes_on and len(names) == 1 and not self._settings.login_page:
+            message = LOST if kept is None else told if sends(environ) else None
+            if message is None and len(names) == 1 and not self._settings.login_page:
                 if self._must_ask_for_fragment(environ, kept):
                     return self._ask_for_fragment(names[0], kept)
                 return self.begin(names[0], kept, current, languages=accepted_languages(environ))
