@@ -6,7 +6,7 @@ the name is another or missing. From the project's root::
     DJANGO_DATABASE=/tmp/django.db python -m samples.django_app
     DJANGO_DATABASE=/tmp/django.db gunicorn 'samples.django_app:make_app("oauth2.ini")'
 
-The first line makes the tables.
+The first line makes the tables. ``django.ini`` has the settings.
 """
 
 from __future__ import annotations
@@ -112,7 +112,12 @@ def salaries(_request: HttpRequest) -> HttpResponse:
     return HttpResponse("Salaries")
 
 
-urlpatterns = [path("", greet), path("salaries", salaries)]
+def about(_request: HttpRequest) -> HttpResponse:
+    """For everybody; ``optional`` in the rules."""
+    return HttpResponse("About us")
+
+
+urlpatterns = [path("", greet), path("salaries", salaries), path("about", about)]
 
 
 def make_app(ini: str) -> OAuth2Middleware:

@@ -169,6 +169,32 @@ def test_the_session_of_the_django_sample_ends_with_ours_and_with_a_change_of_pe
     assert get(django_app, cookies=janes).text == '{"username": "", "email": ""}'
 
 
+@pytest.mark.parametrize(("effect", "stays"), [("public", False), ("optional", True)])
+def test_a_session_of_django_ends_at_a_public_path_and_stays_at_an_optional_one(
+    django_app: OAuth2Middleware, tmp_path: Path, effect: str, *, stays: bool
+) -> None:
+    text = (SAMPLES / "django.ini").read_text(encoding="utf-8")
+    ini = tmp_path / "oauth2.ini"
+    # Of a cookie in app_cookies a public path sees nothing.
+    text = text.replace("app_cookies = sessionid", "").replace("optional   /about", f"{effect}   /about")
+    ini.write_text(text, encoding="utf-8")
+    (tmp_path / "client-secret").write_text("s3cret")
+    (tmp_path / "client-secret").chmod(0o600)
+    assert main(["keygen", str(tmp_path / "keys")]) == 0
+    project = importlib.import_module("samples.django_app").make_app(str(ini))
+    jane = replace(JANE, issuer="https://id.example.com")
+    ours = guarded.sign_in(project, jane)
+    first = get(project, cookies=ours)
+    cookies = [value.strip().partition(";")[0] for name, value in first.headers if name == "Set-Cookie"]
+    visit = get(project, "/about", cookies="; ".join((ours, *cookies)))
+    assert (visit.status, visit.text) == (200, "About us")
+    sessions: Any = importlib.import_module("django.contrib.sessions.models")
+    key = next(each for each in cookies if each.startswith("sessionid=")).partition("=")[2]
+    assert sessions.Session.objects.filter(session_key=key).exists() is stays
+    stranger = get(project, "/about")
+    assert (stranger.status, get(project, "/").status) == (200, 401)
+
+
 # Files
 
 

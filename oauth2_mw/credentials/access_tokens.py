@@ -74,7 +74,7 @@ class AccessTokens:
         self._admission = admission
         self._clients = clients
         self._clocks = clocks
-        self._writer = EnvironWriter(settings.environ)
+        self._writer = EnvironWriter(settings.environ, settings.environ_forms)
         providers = settings.providers.values()
         self._reading = tuple(each for each in providers if each.accepts_jwts)
         #: the one that is asked; the settings allow no second

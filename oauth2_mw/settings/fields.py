@@ -118,8 +118,10 @@ FIELDS: tuple[Field, ...] = (
     _service(
         "public_paths",
         words(_public_path),
-        "Paths of the application that need nobody; one that ends in / covers everything below it, and /$ is the front "
-        "page alone. They are public rules, placed before all others.",
+        "Paths of the application that need nobody; one that ends in / covers everything below it, and /$ is the "
+        "front page alone. They are public rules, placed before all others. Nobody is handed on there, even who is "
+        "signed in: an application with a session of its own may take that for a logout. An optional rule keeps "
+        "nobody out either, and hands on who is there.",
     ),
     _service(
         "odd_paths",
