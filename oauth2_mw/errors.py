@@ -12,6 +12,7 @@ A number is the HTTP status of the page; a module in brackets is where a class l
     ├── ForwardAuthError             403  a proxy asks about a request, and what it tells cannot be believed
     ├── MethodNotAllowedError        405  a method that one of our URLs does not answer
     ├── MountNotStrippedError        503  the server did not strip the mount from the path
+    ├── MountNotNamedError           503  the application is mounted where public_url does not say
     ├── SwitchedOffError             503  no provider is enabled
     ├── UnexpectedError              500  a fault of this package, or of what it stands on
     ├── CredentialError              401  a token that a program has sent does not serve
@@ -170,6 +171,13 @@ class MethodNotAllowedError(OAuth2Error):
 
 class MountNotStrippedError(OAuth2Error):
     """The mount still stands before one of our own URLs: an answer sent there would never arrive."""
+
+    status = 503
+    message = "This application is not reachable at the address it was set up for."
+
+
+class MountNotNamedError(OAuth2Error):
+    """The application is mounted where ``public_url`` does not say: an answer would go to a neighbour of it."""
 
     status = 503
     message = "This application is not reachable at the address it was set up for."

@@ -181,6 +181,8 @@ class OAuth2Middleware:
                     response = self._site().refuse_foreign_upgrade(environ)
                     return _refuse(response, environ, self._renewing(start_response, current))
                 return self._serve_session(environ, start_response, current, session)
+        elif self._hide_cookies and "HTTP_COOKIE" in environ:
+            replace_cookies(environ, self._sessions.remaining_cookies(environ["HTTP_COOKIE"]))
         if rule.effect == "optional":
             return self._serve_nobody(environ, start_response, current)
         form = self._read_form(environ, current)

@@ -282,3 +282,31 @@ def test_libraries_that_log_secrets_are_kept_quiet(monkeypatch: pytest.MonkeyPat
 
 def test_a_server_that_names_no_method_means_get() -> None:
     assert get(guard(App()), REQUEST_METHOD=None).status == 401
+
+
+# Other applications of the host
+
+
+@pytest.mark.requirement("R-siblings")
+@pytest.mark.parametrize("path", ["/", "/open", "/optional"])
+@pytest.mark.parametrize("is_signed_in", [True, False])
+def test_the_application_never_sees_a_session_of_its_neighbour(path: str, *, is_signed_in: bool) -> None:
+    app = App()
+    rules = "public /open\noptional /optional\nrequired /"
+    middleware = guard(app, cookie_name="wiki", access={"rules": rules})
+    neighbours = sign_in(guard(App(), public_url="https://app.example/other"))
+    own = sign_in(middleware) if is_signed_in else ""
+    header = "; ".join(filter(None, ("theme=dark", neighbours, own)))
+    answer = call(middleware, environ_for(path, HTTP_COOKIE=header))
+    if path == "/" and not is_signed_in:
+        assert answer.status == 401
+    else:
+        assert app.environ["HTTP_COOKIE"] == "theme=dark"
+
+
+def test_a_sibling_stays_where_no_cookie_of_ours_is_hidden() -> None:
+    app = App()
+    middleware = guard(app, cookie_name="wiki", hide_cookies="false")
+    neighbours = sign_in(guard(App(), public_url="https://app.example/other"))
+    call(middleware, environ_for("/", HTTP_COOKIE=f"{neighbours}; {sign_in(middleware)}"))
+    assert neighbours in app.environ["HTTP_COOKIE"]

@@ -27,6 +27,10 @@ SealedText = tuple[int, str]
 
 _EXPIRED = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 _SEPARATORS = "; \t"
+#: With what the names of other applications' cookies of this package begin where nobody chose another ``cookie_name``.
+_FAMILY = "oauth2_mw"
+#: What we seal, in base64url: its first octet is the version, and nonce and tag are never missing.
+_SEALED = r"A[Q-Za-f][A-Za-z0-9_-]{48,}"
 #: The last characters of the names of cookies that keep a form.
 FORM_SLOTS = "abcde"
 
@@ -64,6 +68,13 @@ class Cookies:
         self._app_attributes = ("; Secure" if secure else "") + _EXPIRED
         self._chunks = (self.session, *(f"{self.session}.{n}" for n in range(1, MAX_CHUNKS)))
         # With chunks that are not read any more: they are deleted.
+        stem = re.escape(name)
+        self._is_sibling = re.compile(
+            rf"[ \t]*(?!{re.escape(self.session)}-[ao]-)"
+            rf"(?:__Host-)?(?:{stem}(?:-a-[a-h]|-o-[0-9a-f]{{8}})?|{_FAMILY}[A-Za-z0-9_-]*)"
+            rf"(?:[ \t]*=[ \t]*\"?{_SEALED}|\.[0-9]{{1,2}}[ \t]*=[ \t]*\"?[A-Za-z0-9_-]+)\"?[ \t]*"
+        ).fullmatch
+        self._stems = (name, _FAMILY)
         self._match_own = re.compile(
             rf"({re.escape(self.session)}(?:-a-[a-h]|-f-[{FORM_SLOTS}]|\.[0-9]{{1,2}})?)[ \t]*="
         ).match
@@ -91,7 +102,21 @@ class Cookies:
             others.append(header[kept:begin].strip(_SEPARATORS))
             kept = done
         others.append(header[kept:].strip(_SEPARATORS))
-        return RequestCookies(own, "; ".join(filter(None, others)) or None)
+        return RequestCookies(own, self.without_siblings("; ".join(filter(None, others))) or None)
+
+    def may_hold_any(self, header: str) -> bool:
+        """Return whether a cookie of ours or of a sibling may be in a ``Cookie`` header."""
+        return any(stem in header for stem in self._stems)
+
+    def without_siblings(self, header: str) -> str:
+        """Return a ``Cookie`` header without what this package sealed for other applications of the host.
+
+        Such a cookie is told by its name, which begins as ours does or with ``oauth2_mw``, and by the form of a sealed
+        text. An application that saw it could hand it in at its neighbour.
+        """
+        if not self.may_hold_any(header):
+            return header
+        return ";".join(each for each in header.split(";") if not self._is_sibling(each)).strip(_SEPARATORS)
 
     def session_values(self, cookies: RequestCookies) -> Iterator[SealedText]:
         """Yield the sealed texts that a request's session cookies may stand for.

@@ -170,7 +170,7 @@ class SessionManager:
 
     def remaining_cookies(self, cookie_header: str) -> str | None:
         """Return a ``Cookie`` header as the application may see it, or ``None`` if nothing is left of it."""
-        if self._cookie_name not in cookie_header:
+        if not self.cookies.may_hold_any(cookie_header):
             return cookie_header
         current = self._cache.find_header(cookie_header)
         if current is not None:

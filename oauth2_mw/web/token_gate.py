@@ -51,6 +51,7 @@ class TokenGate:
         self._origins = frozenset({settings.origin, *settings.cors_origins})
         self._peers = Peers(settings.trusted_peers)
         self._resolve = sessions.resolve
+        self._remaining_cookies = sessions.remaining_cookies
         self._tokens = tokens
         self._site = site
         self._bearer_paths = bearer_paths
@@ -102,8 +103,8 @@ class TokenGate:
             self._tokens.note_use(caller)
         if is_personal or self._cuts:
             cut_authorization(environ)
-        if current is not None and self._hide_cookies:
-            replace_cookies(environ, current.remaining_cookies)
+        if self._hide_cookies and "HTTP_COOKIE" in environ:
+            replace_cookies(environ, self._remaining_cookies(environ["HTTP_COOKIE"]))
         environ.update(caller.environ)
         environ["oauth2_mw.identity"] = identity
         return None

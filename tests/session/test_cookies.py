@@ -10,7 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oauth2_mw.session.cookies import CHUNK_BYTES, MAX_CHUNKS, Cookies, RequestCookies
+from oauth2_mw.session.keyring import Keyring
+from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.app_cookies import AppCookie
+from oauth2_mw.settings.grammar import Secret
+from tests.support.settings.keys import text_key
 
 SECURE = Cookies("oauth2_mw", secure=True)
 PLAIN = Cookies("sso", secure=False)
@@ -224,6 +228,52 @@ def test_a_jar_of_fifty_cookies_gives_ours_from_its_end() -> None:
     assert (cookies.own, cookies.other_header) == ({OURS: ["S"]}, "; ".join(jar))
     cookies = SECURE.read("; ".join([f"{OURS}=S", *jar[:20], f"{OURS}=T", *jar[20:], f"{OURS}=U"]))
     assert (cookies.own, cookies.other_header) == ({OURS: ["S", "T", "U"]}, "; ".join(jar))
+
+
+# What was sealed for others
+
+SIBLINGS = (
+    "__Host-oauth2_mw_wiki",
+    "oauth2_mw",
+    "oauth2_mw-wiki",
+    "__Host-oauth2_mw_wiki-a-c",
+    "oauth2_mw2-o-0a1b2c3d",
+)
+
+
+@pytest.mark.requirement("R-siblings")
+@pytest.mark.parametrize("name", SIBLINGS)
+@pytest.mark.parametrize("form", ["{}={}", '{}="{}"', " {} = {}", "\t{}={}\t"])
+@pytest.mark.parametrize("header", ["x=1;{};y=2", "x=1;{};__Host-oauth2_mw=S; y=2", "x=1;{0};{0}; y=2"])
+def test_what_we_seal_for_other_applications_is_cut(name: str, form: str, header: str) -> None:
+    keyring = Keyring(Secret.literal(text_key(7)), sync=5)
+    sealed = Sealer(keyring, app_id="https://app.example/wiki").seal("session", name, b"{}")
+    rest = SECURE.read(header.format(form.format(name, sealed))).other_header
+    assert rest is not None
+    assert rest.replace(" ", "") == "x=1;y=2"
+
+
+@pytest.mark.requirement("R-siblings")
+def test_a_further_chunk_of_a_sibling_is_cut_with_it() -> None:
+    assert SECURE.read("__Host-oauth2_mw_wiki.1=abc-_9; x=1").other_header == "x=1"
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "oauth2_mw_theme=dark",
+        f"theme={'A' + 'Q' * 60}",
+        f"xoauth2_mw={'A' + 'Q' * 60}",
+        f"oauth2_mw_x={'AQ' * 10}",
+        f"oauth2_mw_x=A{'Q' * 60}.sig",
+        f"oauth2_mw_x=e{'Q' * 60}",
+        f"{OURS}-o-0a1b2c3d=A{'Q' * 60}",
+        f"oauth2_mw x=A{'Q' * 60}",
+    ],
+)
+def test_what_others_set_stays(cookie: str) -> None:
+    for header in (cookie, f"a=1; {cookie}", f"{cookie}; {OURS}=S"):
+        assert cookie in (SECURE.read(header).other_header or "")
 
 
 # The application's own cookies

@@ -10,6 +10,7 @@ from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.errors import (
     BadRequestError,
     LoginLoopError,
+    MountNotNamedError,
     MountNotStrippedError,
     OAuth2Error,
     SwitchedOffError,
@@ -114,13 +115,15 @@ class Login:
             if not is_navigation(environ):
                 challenge = program_challenge(environ, self._urls, self._serving)
                 return unauthorized(self._urls, destination, challenge=challenge)
+            self._check_mount(environ)
             if is_foreign_frame(environ):
                 # No attempt would come back from there, and most providers refuse to be framed.
                 html = self._pages.framed_login(url=self._urls.to_destination(destination))
                 return responses.frameable_page(html, ancestors=["*"], status=401)
             if self._attempts.is_login_loop(current.cookies):
                 raise LoginLoopError(
-                    "three sign-ins within a minute left no session: is its cookie dropped on the way?"
+                    "three sign-ins within a minute left no session: is its cookie dropped on the way, or does another "
+                    "application on this host have the same cookie_name?"
                 )
             names = list(self._settings.providers)
             kept = self._destinations.keep(destination, current.cookies)
@@ -156,6 +159,7 @@ class Login:
 
         :param destination: of that page.
         :raises ProviderUnavailableError: as :meth:`begin` does.
+        :raises MountNotNamedError: where its answer would not come back here.
         """
         session = current.session
         if session is None or not is_navigation(environ) or is_foreign_frame(environ):
@@ -169,8 +173,24 @@ class Login:
         )
         if was_in_vain or self._attempts.is_login_loop(current.cookies):
             return None
+        self._check_mount(environ)
         kept = self._destinations.keep(destination, current.cookies)
         return self.begin(name, kept, current, languages=accepted_languages(environ), demand=demand)
+
+    def _check_mount(self, environ: Environ) -> None:
+        """Refuse to begin a sign-in whose answer would not come back here.
+
+        :raises MountNotNamedError: where the server has another mount than ``public_url``.
+        """
+        script_name, mount = environ.get("SCRIPT_NAME", ""), self._settings.mount
+        if script_name in ("", mount):
+            return
+        named = f"ends in the mount {mount!r}" if mount else "names no mount"
+        raise MountNotNamedError(
+            f"the server says SCRIPT_NAME = {shown(script_name)}, and public_url {named}, so that the provider's "
+            "answer would go to another application: write the address at which browsers find this one, like "
+            f"public_url = {shown(self._urls.origin + '/' + script_name.strip('/'))}, or correct SCRIPT_NAME"
+        )
 
     def answer(self, request: Request, current: RequestSession, *, name: str | None = None) -> Response:
         """``login/`` and ``login/NAME/``: begin a sign-in, at a provider of the person's choice if several are left.

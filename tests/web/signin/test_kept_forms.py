@@ -289,7 +289,9 @@ CROSS_SITE = [
 @pytest.mark.parametrize("changes", CROSS_SITE)
 def test_a_form_of_another_site_is_never_kept(stage: Stage, changes: dict[str, Any]) -> None:
     answer = stage.post(**changes)
-    assert (answer.status, stage.kept_id(answer)) == (401, None)
+    # Under a mount that public_url does not name no sign-in begins that could bring it back.
+    status = 503 if "SCRIPT_NAME" in changes else 401
+    assert (answer.status, stage.kept_id(answer)) == (status, None)
     assert NOT_TAKEN in answer.text
     assert not any("-f-" in name for name in stage.cookies)
 

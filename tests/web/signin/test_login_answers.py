@@ -10,6 +10,7 @@ from webob import Response
 from oauth2_mw.errors import (
     LoginLoopError,
     MethodNotAllowedError,
+    MountNotNamedError,
     MountNotStrippedError,
     ProviderUnavailableError,
     SwitchedOffError,
@@ -116,6 +117,35 @@ def test_with_no_provider_a_navigation_and_a_program_are_told_so(clock: Clock) -
     parts = switched_off(clock)
     for accepted in ("text/html", "application/json"):
         assert challenge_error(parts, SwitchedOffError, HTTP_ACCEPT=accepted) == "no provider is enabled"
+
+
+@pytest.mark.requirement("R-mount-named")
+@pytest.mark.parametrize(
+    ("public_url", "script_name", "cure"),
+    [
+        ("https://app.example", "/core", "public_url = 'https://app.example/core'"),
+        ("https://app.example/cor", "/core", "public_url = 'https://app.example/core'"),
+        ("https://app.example/core", "/core/", "public_url = 'https://app.example/core'"),
+        ("https://app.example/core", "/Core", "public_url = 'https://app.example/Core'"),
+        ("https://app.example/core/x", "/core", "public_url = 'https://app.example/core'"),
+    ],
+)
+def test_no_sign_in_begins_under_a_mount_that_public_url_does_not_name(
+    clock: Clock, public_url: str, script_name: str, cure: str
+) -> None:
+    parts = SignInParts(clock, public_url=public_url)
+    message = challenge_error(parts, MountNotNamedError, SCRIPT_NAME=script_name)
+    assert repr(script_name) in message
+    assert cure in message
+    assert parts.provider.asked == []
+    # A program begins none.
+    assert challenge(parts, SCRIPT_NAME=script_name, HTTP_ACCEPT="application/json").status_int == 401
+
+
+def test_a_mount_that_public_url_names_or_the_server_does_not_tell_is_none_of_these(clock: Clock) -> None:
+    parts = SignInParts(clock, public_url="https://app.example/core")
+    for script_name in ("", "/core"):
+        assert challenge(parts, SCRIPT_NAME=script_name).status_int == 303
 
 
 def test_a_mount_that_the_server_left_in_the_path_is_named(clock: Clock) -> None:
