@@ -7,6 +7,7 @@ Nothing slow happens in :meth:`OAuth2Middleware.__call__`. Costly work is done i
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
@@ -21,10 +22,11 @@ from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.credentials.fetch_metadata import is_foreign_upgrade
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.credentials.token_requests import TokenRequests
-from oauth2_mw.errors import ConfigError, StoreUnavailableError
+from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION, Scrubber
 from oauth2_mw.identity.hooks import Hooks, load_hooks
 from oauth2_mw.identity.person import person_of
+from oauth2_mw.layers import layers
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.provider.jose.assertion_key import assertion_key_problems
@@ -33,6 +35,7 @@ from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.cookies import replace_cookies
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
+from oauth2_mw.settings.document import MAIN
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.shared_caches import FinishHeaders, Headers, is_shared, personal_headers
 from oauth2_mw.web.gate import Gate
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
 #: page, and what proxies ask, which may be about a public path.
 _WITHOUT_SESSION = ("/static/", "/icon/", "/auth")
 _CREDENTIALS = ("HTTP_COOKIE", "HTTP_AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION")
+
+log = logging.getLogger(__name__)
 
 
 class OAuth2Middleware:
@@ -73,6 +78,7 @@ class OAuth2Middleware:
     ) -> None:
         quiet_libraries()
         settings = _settings_of(app, settings)
+        _check_alone(app, settings)
         self._settings = settings
         self._urls = Urls(settings)
         self._hooks = _load_hooks(settings)
@@ -121,6 +127,7 @@ class OAuth2Middleware:
         self._keep_forms = PathSet(settings.keep_forms) if settings.keep_forms else None
         self._hide_cookies = settings.hide_cookies
         self._respect_caching = settings.shared_caches == "respect"
+        self._has_told_of_outer = False
         self._building = ProcessLock()
         #: the process that built the site, and the site
         self._built: tuple[int, Site] | None = None
@@ -131,6 +138,8 @@ class OAuth2Middleware:
         # Before anything else, whatever becomes of the request: nobody but us says who is signed in.
         authorization = environ.get("HTTP_AUTHORIZATION")
         if authorization is not None or not self._knows_all(environ):
+            if "oauth2_mw.urls" in environ:
+                self._note_outer(environ)
             self._scrub(environ)
         if authorization is not None and "HTTP_AUTHORIZATION" not in environ:
             # Who sends one is a program, whether or not the application sees it.
@@ -194,6 +203,19 @@ class OAuth2Middleware:
         # Of a header that came twice, servers make one value with a comma in it.
         overrides += [word.strip() for value in overrides for word in value.split(",")]
         return self._rules.find_all(path, [environ.get("REQUEST_METHOD", "GET"), *overrides])
+
+    def _note_outer(self, environ: WSGIEnvironment) -> None:
+        """Tell, once, that another such middleware stands in front: it has cut the cookies of its own name."""
+        outer = environ["oauth2_mw.urls"]
+        if outer is self._urls or self._has_told_of_outer:
+            return
+        self._has_told_of_outer = True
+        log.warning(
+            "%s is behind another OAuth2Middleware, of %s: one of them is too many, or each needs a cookie_name and a "
+            "prefix of its own; with those of the other nobody is ever signed in here",
+            self._urls.public_url,
+            getattr(outer, "public_url", "?"),
+        )
 
     def _is_for_app(self, environ: WSGIEnvironment) -> bool:
         """Return whether a request carries a credential of the application's own."""
@@ -404,6 +426,31 @@ def _settings_of(app: object, settings: object) -> Settings:
         "OAuth2Middleware(app, settings) takes Settings, the path of an INI file or a mapping second, and not "
         f"{settings.__name__ if isinstance(settings, type) else type(settings).__name__}"
     )
+
+
+def _check_alone(app: object, settings: Settings) -> None:
+    """Refuse an application that is behind such a middleware already, as far as its objects say.
+
+    :raises ConfigError: if the two would take each other's cookies or addresses.
+    """
+    for layer in layers(app):
+        if not isinstance(layer, OAuth2Middleware):
+            continue
+        inner = layer._settings
+        if inner.cookie_name == settings.cookie_name:
+            what, key = (
+                f"the same cookie_name, {settings.cookie_name}: it would never see its sessions",
+                "cookie_name",
+            )
+        elif (inner.public_url, inner.prefix) == (settings.public_url, settings.prefix):
+            what, key = f"the same prefix, {settings.prefix}: nobody would ever come to its login", "prefix"
+        else:
+            continue
+        text = (
+            f"the application is behind another OAuth2Middleware already, with {what}; take one of them out, or give "
+            "each its own"
+        )
+        raise ConfigError([Problem(MAIN, key, text)])
 
 
 def _load_hooks(settings: Settings) -> Hooks:

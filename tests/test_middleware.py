@@ -578,3 +578,45 @@ def test_of_many_first_requests_one_builds_what_answers_them(
         sites = set(pool.map(lambda _: middleware._site(), range(4)))
     assert len(sites) == 1
     assert sites == {middleware._site()}
+
+
+# Two of them
+
+
+class Wrapper:
+    """Any middleware of somebody else."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return self.app(environ, start_response)
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [({}, "cookie_name"), ({"prefix": "/sso"}, "cookie_name"), ({"cookie_name": "other"}, "prefix")],
+)
+@pytest.mark.parametrize("between", [lambda app: app, Wrapper, lambda app: Wrapper(Wrapper(app))])
+def test_one_inside_another_does_not_start(app: App, between: Any, keys: dict[str, str], key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        guard(between(guard(app)), **keys)
+    (problem,) = caught.value.problems
+    assert (problem.section, problem.key) == ("oauth2_mw", key)
+    assert "take one of them out" in problem.text
+
+
+def test_one_inside_another_with_names_of_its_own_starts(app: App) -> None:
+    guard(guard(app), cookie_name="other", prefix="/sso")
+
+
+def test_one_behind_another_that_was_not_seen_at_the_start_is_told_once(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    inner = guard(app, public_url="https://app.example/core")
+    outer = guard(lambda environ, start_response: inner(environ, start_response), protect="optional")
+    for _ in range(2):
+        call(outer, environ_for("/"))
+    lines = [line for line in caplog.messages if "behind another OAuth2Middleware" in line]
+    assert len(lines) == 1
+    assert "https://app.example/core is behind" in lines[0]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from oauth2_mw import middleware as module
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.session.cookie_cache import RequestSession
@@ -310,3 +311,91 @@ def test_a_sibling_stays_where_no_cookie_of_ours_is_hidden() -> None:
     neighbours = sign_in(guard(App(), public_url="https://app.example/other"))
     call(middleware, environ_for("/", HTTP_COOKIE=f"{neighbours}; {sign_in(middleware)}"))
     assert neighbours in app.environ["HTTP_COOKIE"]
+
+
+# A program that keeps the cookie that somebody copied into it
+
+IDLE = {"session_idle": "1h", "session_lifetime": "8h"}
+
+
+def keeping(tmp_path: Path, clock: ShiftedClocks, key: str) -> list[OAuth2Middleware]:
+    """Two workers with a directory or a store."""
+    url = f"sqlite:///{tmp_path}/it.db"
+    return [guard(App(), clocks=clock.clocks, **IDLE, **{key: url}) for _ in range(2)]
+
+
+@pytest.mark.requirement("R-copied-cookie")
+@pytest.mark.parametrize("key", ["directory", "session"])
+def test_a_session_in_use_lives_on_though_its_cookie_is_never_renewed(tmp_path: Path, key: str) -> None:
+    clock = ShiftedClocks()
+    workers = keeping(tmp_path, clock, key)
+    cookie = sign_in(workers[0])
+    for step in range(10):
+        clock.ahead += 40 * 60
+        assert get(workers[step % 2], cookie).status == 200
+    clock.ahead += 90 * 60
+    assert [get(worker, cookie).status for worker in workers] == [401, 401]
+
+
+@pytest.mark.requirement("R-copied-cookie")
+@pytest.mark.parametrize("key", ["directory", "session"])
+def test_a_session_ends_with_its_lifetime_however_it_is_used(tmp_path: Path, key: str) -> None:
+    clock = ShiftedClocks()
+    workers = keeping(tmp_path, clock, key)
+    cookie = sign_in(workers[0])
+    for _ in range(11):
+        clock.ahead += 40 * 60
+        assert get(workers[0], cookie).status == 200
+    clock.ahead += 41 * 60
+    assert [get(worker, cookie).status for worker in workers] == [401, 401]
+
+
+@pytest.mark.requirement("R-copied-cookie")
+def test_a_session_that_nobody_has_used_is_not_revived(tmp_path: Path) -> None:
+    clock = ShiftedClocks()
+    workers = keeping(tmp_path, clock, "directory")
+    cookie = sign_in(workers[0])
+    clock.ahead += 61 * 60
+    assert [get(worker, cookie).status for worker in workers] == [401, 401]
+
+
+@pytest.mark.requirement("R-copied-cookie")
+def test_a_session_that_was_ended_is_not_revived_by_its_use(tmp_path: Path) -> None:
+    clock = ShiftedClocks()
+    workers = keeping(tmp_path, clock, "directory")
+    cookie = sign_in(workers[0])
+    clock.ahead += 40 * 60
+    assert get(workers[0], cookie).status == 200
+    registry = workers[1]._sessions.registry
+    assert registry is not None
+    registry.end_user(JANE.id, moment=int(clock.wall()))
+    clock.ahead += 40 * 60
+    assert [get(worker, cookie).status for worker in workers] == [401, 401]
+
+
+def test_without_a_directory_or_store_the_cookie_alone_counts() -> None:
+    clock = ShiftedClocks()
+    middleware = guard(App(), clocks=clock.clocks, **IDLE)
+    cookie = sign_in(middleware)
+    for status in (200, 401):
+        clock.ahead += 40 * 60
+        assert get(middleware, cookie).status == status
+
+
+def test_a_directory_that_is_away_revives_nobody_and_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ShiftedClocks()
+    workers = keeping(tmp_path, clock, "directory")
+    cookie = sign_in(workers[0])
+    clock.ahead += 40 * 60
+    assert get(workers[0], cookie).status == 200
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise StoreUnavailableError("the database is away")
+
+    registry = workers[0]._sessions.registry
+    assert registry is not None
+    monkeypatch.setattr(registry, "read", fail)
+    clock.ahead += 40 * 60
+    assert get(workers[0], cookie).status == 401

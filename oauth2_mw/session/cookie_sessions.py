@@ -95,10 +95,28 @@ class CookieSessions:
         return OpenedSession(session, session, session.renew_at(), needs_new_cookie=True)
 
     def recall(self, session: Session) -> OpenedSession[Session]:
-        """Return the session as it is: its cookie says everything."""
+        """Return the session as its cookie has it, or as it was last used if that is longer ago than it may be idle."""
+        session = self._with_listed_use(session)
         return OpenedSession(session, session, session.renew_at())
 
     reload = recall
+
+    def _with_listed_use(self, session: Session) -> Session:
+        """Return a session with the latest use that the list of sessions knows, if it would have ended without one.
+
+        A program keeps the cookie that somebody copied into it, and takes no newer one.
+        """
+        now = self._wall()
+        if self._registry is None or session.is_alive(now) or now >= session.expires_at:
+            return session
+        try:
+            record = self._registry.read(session.id)
+        except StoreUnavailableError as error:
+            log.info("the latest use of a session could not be looked up: %s", error.detail)
+            return session
+        if record is None or record.seen <= session.last_used_at:
+            return session
+        return replace(session, last_used_at=record.seen)
 
     def shrink_to_fit(self, session: Session) -> Session:
         """Return the session without its access token, ID token and unmapped claims, as far as it is too large.

@@ -161,6 +161,13 @@ class SessionManager:
             return current
         wall = self._wall()
         if wall >= current.quiet_until:
+            if not session.is_alive(wall) and self.in_cookies and self.registry is not None:
+                # A program keeps its first cookie; the list of sessions knows of later use.
+                current = self.recall(current)
+                session = current.session
+                if session is None:
+                    return current
+                cache.remember(current)
             if not session.is_alive(wall):
                 return current.without_session()
             current = replace(current, is_due=True)

@@ -5,23 +5,20 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from wsgiref.types import WSGIApplication
 
+from oauth2_mw.layers import layers
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
 SettingsSource = Settings | str | os.PathLike[str] | Mapping[str, Any]
 
-#: What leads from a test client or an application to the WSGI application inside: Flask's ``test_client()``, WebTest's
-#: ``TestApp``, Flask and Dash, and what middlewares call it that stand before ours.
-_INNER = ("application", "wsgi_app", "server", "app")
-
 
 def find_middleware(app: object) -> OAuth2Middleware | None:
     """Return the middleware that *app* is or holds, or ``None``; *app* may be a test client."""
-    return next((each for each in _layers(app) if isinstance(each, OAuth2Middleware)), None)
+    return next((each for each in layers(app) if isinstance(each, OAuth2Middleware)), None)
 
 
 def guard(app: WSGIApplication, settings: SettingsSource | None) -> tuple[WSGIApplication, OAuth2Middleware]:
@@ -72,21 +69,3 @@ def default_settings(**keys: Any) -> dict[str, Any]:
         "client_secret": secrets.token_urlsafe(32),
         **keys,
     }
-
-
-def _layers(app: object) -> Iterator[object]:
-    seen: list[object] = []
-    waiting = [app]
-    while waiting:
-        layer = waiting.pop(0)
-        if any(layer is each for each in seen):
-            continue
-        seen.append(layer)
-        yield layer
-        # What an object makes up on demand is no layer of it.
-        inner = (getattr(layer, name, None) for name in _INNER if _has(layer, name))
-        waiting += [each for each in inner if callable(each)]
-
-
-def _has(layer: object, name: str) -> bool:
-    return name in getattr(layer, "__dict__", {}) or hasattr(type(layer), name)

@@ -289,9 +289,7 @@ CROSS_SITE = [
 @pytest.mark.parametrize("changes", CROSS_SITE)
 def test_a_form_of_another_site_is_never_kept(stage: Stage, changes: dict[str, Any]) -> None:
     answer = stage.post(**changes)
-    # Under a mount that public_url does not name no sign-in begins that could bring it back.
-    status = 503 if "SCRIPT_NAME" in changes else 401
-    assert (answer.status, stage.kept_id(answer)) == (status, None)
+    assert (answer.status, stage.kept_id(answer)) == (401, None)
     assert NOT_TAKEN in answer.text
     assert not any("-f-" in name for name in stage.cookies)
 
@@ -395,7 +393,9 @@ def test_two_sessions_in_one_request_are_no_proof(cookie: Stage) -> None:
 )
 def test_only_the_form_of_a_person_is_kept(stage: Stage, changes: dict[str, Any]) -> None:
     answer = stage.post(**changes)
-    assert (answer.status, stage.kept_id(answer)) == (401, None)
+    # Under a mount that public_url does not name no sign-in begins that could bring it back.
+    status = 503 if "SCRIPT_NAME" in changes else 401
+    assert (answer.status, stage.kept_id(answer)) == (status, None)
 
 
 @pytest.mark.requirement("R-kept-form")
