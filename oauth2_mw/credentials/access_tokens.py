@@ -46,6 +46,8 @@ class TokenUser:
     scopes: frozenset[str]
     #: monotonic time up to which this serves
     fresh_until: float
+    #: what the token says, in seconds since the epoch, with ``leeway``: the clock may be set meanwhile
+    ends_at: float
     via: ClassVar = "bearer"
 
 
@@ -106,7 +108,7 @@ class AccessTokens:
         text = match[1]
         key, now = sha256(text.encode("ascii")).digest(), self._clocks.monotonic()
         user = self._users.get(key)
-        if user is not None and now < user.fresh_until:
+        if user is not None and now < user.fresh_until and self._clocks.wall() < user.ends_at:
             return user
         refused = self._refused.get(key)
         if refused is not None and now < refused.fresh_until:
@@ -138,7 +140,7 @@ class AccessTokens:
             client = shown(token.client_id) if token.client_id is not None else "unknown"
             audit("bearer_accepted", identity=identity, address=address, detail=f"client: {client}")
         fresh_until = min(answer.fresh_until, self._clocks.monotonic() + self._sync)
-        return TokenUser(identity, environ, token.scopes, fresh_until)
+        return TokenUser(identity, environ, token.scopes, fresh_until, token.expires_at + provider.leeway)
 
     def _read(
         self, provider: ProviderSettings, text: str, key: bytes, *, is_read: bool, address: str | None

@@ -32,6 +32,10 @@ class Answer:
     #: monotonic time up to which this serves
     fresh_until: float
 
+    def serves(self, clocks: Clocks) -> bool:
+        """Return whether this still holds. A machine that slept has stopped one of its clocks alone."""
+        return clocks.monotonic() < self.fresh_until and clocks.wall() < self.token.expires_at
+
 
 class Introspections:
     """Asks one provider. Safe for threads; each process has its own.
@@ -71,7 +75,7 @@ class Introspections:
         :raises ProviderError: if its answer cannot be used.
         """
         known = self._answers.get(key)
-        if known is not None and self._clocks.monotonic() < known.fresh_until:
+        if known is not None and known.serves(self._clocks):
             return known
         # Whose token served a moment ago is no stranger.
         if known is None and not self._strangers.may_ask(address):
@@ -101,7 +105,7 @@ class Introspections:
         try:
             # Another request may have asked about the same while this one waited.
             known = self._answers.get(key)
-            if known is not None and self._clocks.monotonic() < known.fresh_until:
+            if known is not None and known.serves(self._clocks):
                 return known
             token = self._ask(text)
         except ProviderUnavailableError as error:

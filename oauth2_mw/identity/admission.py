@@ -123,7 +123,8 @@ class Admission:
         """Return the identity of the user for whom an access token stands, without signing anybody in.
 
         Whom the directory knows the token does not change: name and groups are those of their last sign-in. Anybody
-        else is admitted as at a first sign-in, and linked to nobody.
+        else is admitted as at a first sign-in, and linked to nobody. How somebody signed in no token says, so that
+        neither ``acr`` nor ``auth_time`` is there.
 
         :param claims: those of the token.
 
@@ -154,7 +155,7 @@ class Admission:
             provider, stored, Attributes(stored.username, email=mapped_email(provider, claims)), claims
         )
         kept = without_groups(provider, claims, read=self._read(provider))
-        identity = _identity(provider, stored, kept, issuer=issuer, subject=subject)
+        identity = _identity(provider, stored, kept, issuer=issuer, subject=subject, is_sign_in=False)
         self._hooks.on_login(identity)
         return identity
 
@@ -217,9 +218,14 @@ class Admission:
         stored = directory.find(issuer, subject) if directory is not None else None
         if stored is None and directory is not None and links and proven is not None:
             stored = directory.find_by_address(issuer, proven, subject=subject)
-        check_denials(provider, unknown, reads_groups=stored is None or provider.group_sync == "always")
+        is_first = stored is None or not stored.has_signed_in
+        check_denials(provider, unknown, reads_groups=is_first or provider.group_sync == "always")
         provider = without_unknown_groups(provider, unknown)
-        user = _expected(provider, stored, attributes, issuer=issuer, subject=subject)
+        if is_sign_in or stored is None:
+            user = _expected(provider, stored, attributes, issuer=issuer, subject=subject)
+        else:
+            # Somebody whom a sign-in has added since the token was looked up.
+            user = stored
         if directory is None:
             reason = fault_alone(attributes.username)
             if reason is not None:
@@ -230,7 +236,9 @@ class Admission:
         kept = without_groups(provider, claims, read=self._read(provider))
         # Whom the directory is about to refuse the application does not hear of.
         if directory is None or (create if stored is None else not stored.disabled):
-            hooks.on_login(_identity(provider, user, kept, issuer=issuer, subject=subject))
+            hooks.on_login(
+                _identity(provider, user, kept, issuer=issuer, subject=subject, is_sign_in=is_sign_in)
+            )
         if directory is not None:
             expected, judged_id = user.username, stored and stored.id
             user = directory.record_sign_in(
@@ -244,11 +252,12 @@ class Admission:
                 links=links,
                 unsigned_name=unsigned_name,
                 left=self._left(provider, issuer, subject, kept, now) if is_sign_in else None,
+                is_sign_in=is_sign_in,
             )
             if user.username != expected or judged_id != (None if user.created else user.id):
                 # The directory refused a rename, or the person became a user meanwhile: another was judged than enters.
                 self._judge(provider, user, attributes, claims)
-        identity = _identity(provider, user, kept, issuer=issuer, subject=subject)
+        identity = _identity(provider, user, kept, issuer=issuer, subject=subject, is_sign_in=is_sign_in)
         if directory is not None and user.created:
             hooks.on_user_created(identity)
         return identity
@@ -328,19 +337,29 @@ def _expected(
             disabled=False,
             created=True,
         )
+    is_first = not stored.has_signed_in
     # An address that the directory remembers opens nothing, and no rule reads the rest.
     return replace(
         stored,
-        username=attributes.username if provider.always_update else stored.username,
-        groups=attributes.groups if provider.group_sync == "always" else stored.groups,
+        username=attributes.username if provider.always_update or is_first else stored.username,
+        groups=attributes.groups
+        if provider.group_sync == "always" or (is_first and provider.group_sync == "first")
+        else stored.groups,
     )
 
 
 def _identity(
-    provider: ProviderSettings, user: User, claims: Mapping[str, Any], *, issuer: str, subject: str
+    provider: ProviderSettings,
+    user: User,
+    claims: Mapping[str, Any],
+    *,
+    issuer: str,
+    subject: str,
+    is_sign_in: bool = True,
 ) -> Identity:
     # Issuer and subject are those of this sign-in, also where they are linked to a user who has others.
-    acr, auth_time = claims.get("acr"), numeric_date(claims.get("auth_time"))
+    said = claims if is_sign_in else {}
+    acr, auth_time = said.get("acr"), numeric_date(said.get("auth_time"))
     return Identity(
         id=user.id,
         provider=provider.name,

@@ -141,6 +141,7 @@ class Directory:
         links: bool = False,
         unsigned_name: str | None = None,
         left: LastSignIn | None = None,
+        is_sign_in: bool = True,
     ) -> User:
         """Record that (*issuer*, *subject*) has just signed in, and return the user as it is now.
 
@@ -156,6 +157,8 @@ class Directory:
         :param links: whether an unknown person is linked to the user whom :meth:`find_by_address` finds by it.
         :param unsigned_name: the name of a new user to whom the sign-in gave none.
         :param left: what is kept of this sign-in for requests with a personal token, where there are any.
+        :param is_sign_in: ``False`` for an access token. It adds a user, and changes none: the first sign-in after it
+            is still their first.
         :raises AccessDeniedError: ``user_unknown``, ``user_disabled``; at the first sign-in also ``username_taken``
             and ``bad_username``.
         :raises ProviderError: ``bad_subject``, ``bad_attribute``: a value cannot be stored.
@@ -178,7 +181,15 @@ class Directory:
                 if attributes.name is None:
                     first = replace(attributes, name=unsigned_name)
                 created = enrolment.create(
-                    self._users, connection, provider, issuer, subject, first, now, proven=proven
+                    self._users,
+                    connection,
+                    provider,
+                    issuer,
+                    subject,
+                    first,
+                    now,
+                    proven=proven,
+                    is_sign_in=is_sign_in,
                 )
                 # If another sign-in has added this person first, this one is their second.
                 row = self._users.lock(connection, has_key)
@@ -188,7 +199,7 @@ class Directory:
                 )
             if row.disabled_at is not None:
                 raise disabled_error(row.id)
-            if not created:
+            if not created and is_sign_in:
                 refused = enrolment.refresh(
                     self._users, connection, provider, row, attributes, now, proven=proven
                 )

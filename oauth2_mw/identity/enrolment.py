@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from oauth2_mw.errors import AccessDeniedError, ProviderError
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.identity.usernames import bad_username, fault
-from oauth2_mw.identity.users import UserTable
+from oauth2_mw.identity.users import NEVER, UserTable
 from oauth2_mw.identity.verification import address_key
 from oauth2_mw.observe import new_id
 
@@ -50,10 +50,12 @@ def create(
     now: int,
     *,
     proven: str | None,
+    is_sign_in: bool = True,
 ) -> bool:
     """Add a user. Return ``False``, with nothing written, if another sign-in of the same person has added them first.
 
     :param proven: the address that the sign-in proves (:func:`~oauth2_mw.identity.verification.proven_address`).
+    :param is_sign_in: whether the person has signed in, and not only an access token of theirs was used.
     :raises AccessDeniedError: ``bad_username`` or ``username_taken``; the caller must roll back.
     :raises ProviderError: ``bad_attribute``; the caller must roll back.
     """
@@ -69,7 +71,7 @@ def create(
         "username": attributes.username,
         "created_at": now,
         "updated_at": now,
-        "last_sign_in": now,
+        "last_sign_in": now if is_sign_in else NEVER,
     }
     values |= _proof(address_key(attributes.email), proven, now)
     if not users.add(connection, values | _present(provider, attributes)):
@@ -131,13 +133,15 @@ def refresh(
 ) -> str | None:
     """Write what a later sign-in changes about the user of *row*, which is locked.
 
+    The first one after an access token has added the user changes what any first one does.
+
     :returns: why the directory refused a new username, or ``None`` if it did not.
     :raises ProviderError: ``bad_attribute``; the caller must roll back.
     """
     # A clock that was set back must not set these times back.
     values: dict[str, object] = {"last_sign_in": max(now, row.last_sign_in)}
-    refused = None
-    if provider.always_update:
+    refused, is_first = None, row.last_sign_in == NEVER
+    if provider.always_update or is_first:
         present = _present(provider, attributes).items()
         changed = {field: value for field, value in present if value != getattr(row, field)}
         username = attributes.username
@@ -151,13 +155,13 @@ def refresh(
             values |= changed | {"updated_at": max(now, row.updated_at)}
     if attributes.email is not None:
         address = address_key(attributes.email)
-        if provider.always_update or address == row.email_key:
+        if provider.always_update or is_first or address == row.email_key:
             values |= _proof(address, proven, now)
         else:
             # The provider has given this person another address since: that of the row may be somebody else's now.
             values["email_proven_at"] = None
     users.update(connection, row.id, values)
-    if provider.group_sync == "always":
+    if provider.group_sync == "always" or (is_first and provider.group_sync == "first"):
         users.set_groups(connection, row.id, _checked_groups(provider, attributes.groups))
     return refused
 

@@ -34,6 +34,7 @@ class Identity:
     comment: str | None = None
     groups: tuple[str, ...] = ()
     organizations: tuple[str, ...] = ()
+    #: How the provider authenticated the person, in its own words. An access token tells neither this nor when.
     acr: str | None = None
     #: When the provider last authenticated the person, in seconds since the epoch, or ``None`` if it does not say.
     auth_time: int | None = None
@@ -64,6 +65,8 @@ class User:
     created: bool
     #: seconds since the epoch, or ``None`` if the user is not disabled
     disabled_since: int | None = None
+    #: whether not only access tokens have said who this is
+    has_signed_in: bool = True
 
 
 def user_key(issuer: str, subject: str) -> str:

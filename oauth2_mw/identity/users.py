@@ -15,6 +15,8 @@ from oauth2_mw.sql import Database
 
 #: How many users are read at once.
 PAGE = 500
+#: The time of the last sign-in of a user whom an access token has added, and who has not signed in since.
+NEVER = 0
 
 
 class UserTable:
@@ -62,6 +64,7 @@ class UserTable:
                 disabled=row.disabled_at is not None,
                 created=created,
                 disabled_since=row.disabled_at,
+                has_signed_in=row.last_sign_in != NEVER,
             )
             for row in rows
         ]

@@ -6,6 +6,7 @@ Every problem is noted in the :class:`~oauth2_mw.settings.sections.Section` that
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from types import MappingProxyType
 
 from oauth2_mw.settings.addresses import origin_of
@@ -94,6 +95,25 @@ def check_bearer(main: Section, providers: Mapping[str, Section]) -> None:
         for issuer in each["token_issuers"] or ():
             if issuers.get(issuer, name) != name:
                 each.add_problem("token_issuers", f"{issuer} is provider {issuers[issuer]}: take it out here")
+    _check_audiences(providers)
+
+
+def _check_audiences(providers: Mapping[str, Section]) -> None:
+    """Check that no signed token could be judged by either of two providers, each with an ``allow`` of its own."""
+    owners: dict[tuple[str, str], str] = {}
+    for name, each in providers.items():
+        if set(_JWTS).isdisjoint(each["accept_tokens"] or ()):
+            continue
+        taken = [
+            pair for pair in product(speaking_for(each), each["token_audiences"] or ()) if pair in owners
+        ]
+        for issuer, audience in taken[:1]:
+            each.add_problem(
+                "token_audiences",
+                f"{audience} is an audience of provider {owners[issuer, audience]} already, whose tokens come from "
+                f"{issuer} too: write it at one of them",
+            )
+        owners |= dict.fromkeys(product(speaking_for(each), each["token_audiences"] or ()), name)
 
 
 def speaking_for(section: Section) -> Mapping[str, str]:

@@ -383,7 +383,7 @@ def test_a_token_leaves_a_known_user_as_they_are(directory: Directory) -> None:
     before = admit(always, directory, "1", "jane")
     identity = admit_token(always, directory, preferred_username="eve", groups=["admins"], acr="gold", n=1)
     assert (identity.id, identity.username, identity.groups) == (before.id, "jane", ())
-    assert (identity.acr, identity.claims["n"]) == ("gold", 1)
+    assert (identity.acr, identity.claims["acr"], identity.claims["n"]) == (None, "gold", 1)
     user = directory.find(ISSUER, "1")
     assert user is not None
     assert (user.username, user.groups) == ("jane", ())

@@ -97,6 +97,16 @@ def test_no_further_issuer_is_another_provider() -> None:
     assert problem == "[provider:b] token_issuers: https://id.example.com is provider corp: take it out here"
 
 
+def test_no_signed_token_has_two_providers_to_choose_from() -> None:
+    same = {"same_users_as": "corp", **JWT}
+    both = {"provider:corp": oidc(**JWT), "provider:b": oidc(**same)}
+    assert only_problem(service(**BEARER, **both)).startswith(
+        f"[provider:b] token_audiences: {JWT['token_audiences']} is an audience of provider corp already"
+    )
+    for good in (oidc(**{**same, "token_audiences": "another"}), oidc(**OTHER, **JWT)):
+        Settings.from_mapping(service(**BEARER, **{"provider:corp": oidc(**JWT), "provider:b": good}))
+
+
 def warned(**keys: Any) -> list[str]:
     return [
         line for line in warnings(Settings.from_mapping(service(**keys))) if "username_prefix" not in line

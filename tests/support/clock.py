@@ -22,10 +22,12 @@ class ShiftedClocks:
 
     def __init__(self) -> None:
         self.ahead = 0.0
+        #: seconds that the machine has slept, which stops one of its clocks
+        self.slept = 0.0
         self.clocks = Clocks(wall=self.wall, monotonic=self.monotonic)
 
     def wall(self) -> float:
-        return time.time() + self.ahead
+        return time.time() + self.ahead + self.slept
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead

@@ -122,8 +122,9 @@ def read_introspection(claims: Mapping[str, Any], provider: ProviderSettings, *,
 def read_scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     """Return the scopes of a token: ``scope``, else ``scp``, a text or a list."""
     value = claims.get("scope", claims.get("scp"))
-    listed = value.split() if isinstance(value, str) else value if isinstance(value, list) else ()
-    return frozenset(each for each in listed if isinstance(each, str))
+    # No other blank parts them (RFC 6749, section 3.3).
+    listed = value.split(" ") if isinstance(value, str) else value if isinstance(value, list) else ()
+    return frozenset(each for each in listed if isinstance(each, str) and each)
 
 
 def read_client(claims: Mapping[str, Any]) -> str | None:

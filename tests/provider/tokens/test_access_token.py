@@ -306,6 +306,7 @@ def test_the_client_stands_in_the_first_claim_that_is_there(
         ({"scope": "a b"}, {"a", "b"}),
         ({"scope": "a", "scp": "b"}, {"a"}),
         ({"scp": "a b"}, {"a", "b"}),
+        ({"scope": " a  b\u00a0admin\tc "}, {"a", "b\u00a0admin\tc"}),
         ({"scp": ["a", "b c", 1]}, {"a", "b c"}),
         ({"scope": 1}, set()),
         ({"roles": ["a"]}, set()),

@@ -60,6 +60,7 @@ def sign_in(
     now: int = NOW,
     proven: str | None = None,
     links: bool = False,
+    is_sign_in: bool = True,
     **others: Any,
 ) -> User:
     return directory.record_sign_in(
@@ -71,6 +72,7 @@ def sign_in(
         now=now,
         proven=proven,
         links=links,
+        is_sign_in=is_sign_in,
     )
 
 
@@ -256,6 +258,22 @@ class DirectoryContract:
         never = {"group_sync": "never"}
         assert sign_in(directory, groups=("staff",), settings=never).groups == ()
         assert sign_in(directory, groups=("staff",), settings=never).groups == ()
+
+    def test_who_was_added_by_a_token_has_not_signed_in(self, directory: Directory, rows: Rows) -> None:
+        once = {"always_update": False}
+        added = sign_in(directory, "1", "1", groups=("x",), settings=once, is_sign_in=False)
+        assert (added.created, added.has_signed_in) == (True, False)
+        again = sign_in(directory, "1", "2", groups=("y",), settings=once, is_sign_in=False)
+        assert (again.username, again.groups, again.has_signed_in) == ("1", ("x",), False)
+        first = sign_in(directory, "1", "jane", email="a@x.example", groups=("staff",), settings=once)
+        assert (first.username, first.email, first.groups) == ("jane", "a@x.example", ("staff",))
+        assert (first.id, first.created, first.has_signed_in) == (added.id, False, True)
+        assert rows.run("SELECT last_sign_in FROM oauth2_mw_users") == [(NOW,)]
+        later = sign_in(directory, "1", "joan", groups=("ops",), settings=once)
+        assert (later.username, later.groups) == ("jane", ("staff",))
+        always = {"always_update": True, "group_sync": "always"}
+        token = sign_in(directory, "1", "joan", groups=("ops",), settings=always, is_sign_in=False)
+        assert (token.username, token.groups) == ("jane", ("staff",))
 
     def test_groups_that_differ_in_case_are_different(self, directory: Directory) -> None:
         assert sign_in(directory, groups=("Staff", "staff", "staff")).groups == ("Staff", "staff")
