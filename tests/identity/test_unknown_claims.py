@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw.errors import ProviderError
-from oauth2_mw.identity.unknown_claims import check_denials, without_unknown_groups
+from oauth2_mw.errors import AccessDeniedError, ProviderError
+from oauth2_mw.identity.unknown_claims import (
+    check_denials,
+    check_denials_of_token,
+    without_unknown_groups,
+)
 from oauth2_mw.settings.access_rules import parse_rules
 from oauth2_mw.settings.attribute_path import AttributePath, FirstOf
 from oauth2_mw.settings.model import ProviderSettings
@@ -99,3 +103,63 @@ def test_the_refusal_names_the_rule_and_all_claims_that_are_unknown() -> None:
     settings = provider("denied /x if group:guests")
     with pytest.raises(ProviderError, match="a rule denies group:guests, and groups and realm may hold more"):
         check_denials(settings, frozenset({"realm", "groups"}), reads_groups=True)
+
+
+# Access tokens, which hold less than a sign-in
+
+
+def token_is_refused(rule: str, *claims: str, reads_groups: bool = True, **changes: Any) -> bool:
+    """Whether an access token is refused that has those claims alone."""
+    try:
+        check_denials_of_token(
+            provider(rule, **changes), dict.fromkeys(claims, "x"), reads_groups=reads_groups
+        )
+    except AccessDeniedError as refused:
+        assert refused.code == "claims_unknown"
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("rule", "enough"),
+    [
+        ("denied /x if group:guests", ["groups"]),
+        ("denied /x if group:guests", ["realm"]),
+        ("denied /x if claim:plan.tier=free", ["plan"]),
+        ("denied /x if claim:email_verified=false", ["email_verified"]),
+        ("denied /x if email:joe@corp.example", ["mail", "email_verified"]),
+        ("denied /x if email_domain:evil.example", ["mail", "email_verified"]),
+        ("denied /x if user:joe or claim:plan=free and claim:team=a", ["plan", "team"]),
+    ],
+)
+@pytest.mark.parametrize("email_verified", ["claim", "text"])
+def test_a_token_must_say_whatever_a_rule_denies_by(
+    rule: str, enough: list[str], email_verified: str
+) -> None:
+    settings: dict[str, Any] = {"email_verified": email_verified}
+    assert not token_is_refused(rule, *enough, "another", **settings)
+    for one in enough:
+        assert token_is_refused(rule, *({*enough} - {one}), "another", **settings)
+
+
+@pytest.mark.parametrize("email_verified", ["always", "never"])
+def test_a_token_need_not_say_whether_an_address_is_verified_where_that_is_settled(
+    email_verified: str,
+) -> None:
+    settings: dict[str, Any] = {"email_verified": email_verified}
+    assert not token_is_refused("denied /x if email:joe@corp.example", "mail", **settings)
+    assert token_is_refused("denied /x if email:joe@corp.example", "email_verified", **settings)
+    assert token_is_refused("denied /x if claim:email_verified=false", "mail", **settings)
+
+
+@pytest.mark.parametrize(
+    "rule", ["denied /x", "denied /x if user:joe", "required /x if group:a and claim:plan=x"]
+)
+def test_a_token_need_not_say_what_denies_nobody(rule: str) -> None:
+    assert not token_is_refused(rule)
+
+
+def test_a_token_need_not_name_groups_that_the_directory_remembers() -> None:
+    assert not token_is_refused("denied /x if group:guests", reads_groups=False)
+    without_groups: Any = {"username": MAP["username"]}
+    assert not token_is_refused("denied /x if group:guests", attribute_map=without_groups)

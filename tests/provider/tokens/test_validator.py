@@ -188,3 +188,19 @@ def test_a_response_that_names_no_issuer_is_that_of_the_tenant_of_the_sign_in(
     else:
         with pytest.raises(TokenError):
             validator.verify_signature(token, KIND)
+
+
+@pytest.mark.requirement("R-entra")
+@pytest.mark.parametrize(("named", "signs"), [(ONE, True), (TWO, False)])
+def test_a_further_issuer_of_a_tenant_is_signed_for_by_the_tenants_keys_alone(
+    named: str, *, signs: bool
+) -> None:
+    validator = validator_of_tenants(
+        RSA.jwk(issuer=issuer_of(named)), token_issuers={"https://sts.example/1/": issuer_of(ONE)}
+    )
+    token = RSA.sign({"iss": "https://sts.example/1/"})
+    if signs:
+        assert validator.verify_signature(token, KIND).claims == {"iss": "https://sts.example/1/"}
+    else:
+        with pytest.raises(TokenError, match="no key of https://op"):
+            validator.verify_signature(token, KIND)
