@@ -335,6 +335,20 @@ def test_without_an_issuer_nothing_stays_but_what_userinfo_says_again() -> None:
     )
 
 
+@pytest.mark.requirement("R-entra")
+def test_userinfo_alone_does_not_say_whose_tenant_it_is() -> None:
+    settings: dict[str, Any] = {"issuer": "https://op.example/{tenantid}/v2.0", "tenants": (ONE,)}
+    provider = Provider({"sub": "user-1", "tid": "other", "name": "Jane"}, wishes="name", **settings)
+    found = provider.refresh(None, KnownClaims({"sub": "user-1", "tid": ONE}))
+    assert found == KnownClaims({"sub": "user-1", "tid": ONE, "name": "Jane"}, frozenset({"name"}))
+
+
+def test_without_an_issuer_userinfo_is_asked_whatever_the_setting_says() -> None:
+    provider = Provider({"id": 7}, userinfo="never", **PLAIN)
+    assert provider.sign_in().subject == "7"
+    assert provider.refresh(subject="7") == KnownClaims({"id": 7}, frozenset({"id"}))
+
+
 def test_a_refresh_may_have_to_bring_an_id_token() -> None:
     provider = Provider(refresh_needs_id_token=True)
     with pytest.raises(TokenError) as refused:
