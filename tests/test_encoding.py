@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from types import MappingProxyType
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 
 from oauth2_mw.encoding import (
     MAX_NUMBER,
+    ascii_form,
     base64url,
     base64url_octets,
     json_type,
     pair_hash,
+    percent_form,
     scalar_text,
 )
 
@@ -127,3 +130,36 @@ def test_a_scalar_has_one_form_as_text_or_none(value: object, text: str | None) 
 )
 def test_every_value_of_json_has_a_name_for_messages(value: object, kind: str) -> None:
     assert json_type(value) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("zoe", "zoe"),
+        ("Zo\u00e9", "Zoe"),
+        ("zoe\u0301", "zoe"),
+        ("\u1eaf", "a"),
+        ("\ufb01", "fi"),
+        ("", ""),
+        ("\u0301", ""),
+        ("stra\u00dfe", None),
+        ("\u0441\u0435\u043e", None),
+        ("caf\u00e9 \u00f8", None),
+    ],
+    ids=ascii,
+)
+def test_a_text_loses_its_accents_or_has_no_form_in_ascii(text: str, plain: str | None) -> None:
+    assert ascii_form(text) == plain
+
+
+@given(st.text())
+def test_no_two_texts_share_a_form_in_percent_signs(text: str) -> None:
+    form = percent_form(text)
+    assert form.isascii()
+    assert unquote(form, errors="strict") == text
+
+
+def test_only_what_ascii_does_not_have_and_the_percent_sign_are_encoded() -> None:
+    ordinary = "".join(map(chr, range(128))).replace("%", "")
+    assert percent_form(ordinary) == ordinary
+    assert percent_form("100%\x80\u00e9") == "100%25%C2%80%C3%A9"

@@ -63,6 +63,14 @@ def test_a_session_ends_at_its_end_however_much_it_is_used(now: float, *, alive:
     assert replace(SESSION, last_used_at=1999).is_alive(now) is alive
 
 
+@pytest.mark.parametrize(("used", "ends"), [(1100, 1180), (1920, 2000), (1999, 2000), (1000, 1080)])
+def test_the_end_is_that_of_the_lifetime_or_of_the_idle_timeout(used: int, ends: int) -> None:
+    session = replace(SESSION, last_used_at=used)
+    assert session.ends_at == ends
+    assert session.is_alive(ends - 1)
+    assert not session.is_alive(ends)
+
+
 def test_a_use_is_noted_and_nothing_else_changes() -> None:
     assert SESSION.touched(1150.9) == replace(SESSION, last_used_at=1150)
     assert SESSION.last_used_at == 1100
