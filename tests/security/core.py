@@ -89,6 +89,8 @@ CORE = {
     "session/token_refresh": ("tests/session/test_token_refresh.py",),
     "identity/mapping": ("tests/identity/test_mapping.py",),
     "identity/unknown_claims": ("tests/identity/test_unknown_claims.py",),
+    "identity/verification": ("tests/identity/test_verification.py",),
+    "settings/tenants": ("tests/settings/test_tenants.py",),
     "credentials/fetch_metadata": ("tests/credentials/test_fetch_metadata.py",),
     "credentials/token_text": ("tests/credentials/test_token_text.py",),
     "identity/admission": ("tests/identity/test_admission.py", "tests/identity/test_linking.py"),
