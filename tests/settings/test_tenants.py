@@ -65,6 +65,14 @@ def test_a_template_speaks_for_every_tenant_and_for_nobody_beside(template: str)
             assert not speaks_for(template, other)
 
 
+@pytest.mark.requirement("R-entra")
+@pytest.mark.parametrize(
+    "other", ["https://oa.example/{}/v2.0", "https://oz.example/{}/v2.0", "https://op.example/{}/v1.0"]
+)
+def test_a_template_speaks_for_no_other_host_with_a_tenant_in_the_same_place(other: str) -> None:
+    assert not speaks_for(TEMPLATE, other.format(ONE))
+
+
 @pytest.mark.parametrize("template", [f"{TEMPLATE}{{tenantid}}", "{tenantid}{tenantid}"])
 def test_a_template_with_two_places_speaks_for_nobody_that_names_two_tenants(template: str) -> None:
     assert not speaks_for(template, template.replace("{tenantid}", ONE, 1).replace("{tenantid}", TWO))
