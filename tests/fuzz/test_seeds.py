@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from oauth2_mw.session.cookies import RequestCookies
+from tests.fuzz import wsgi
 from tests.fuzz.targets import TARGETS
 
 SEEDS = Path(__file__).with_name("seeds")
@@ -103,5 +104,8 @@ def test_a_target_notices_that_a_check_is_switched_off(
     target: str, seed: str, check: str, instead: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(f"oauth2_mw.{check}", instead)
+    # What was decided with the check must not answer for what is decided without it, nor the other way round.
+    wsgi.begin_anew()
     with pytest.raises(Exception):  # noqa: B017  whatever it is, it would be a finding
         TARGETS[target]((SEEDS / target / seed).read_bytes())
+    wsgi.begin_anew()

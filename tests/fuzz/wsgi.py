@@ -239,6 +239,11 @@ def _services() -> tuple[Service, ...]:
     return (Service(mount="", protect="required"), Service(mount="/core", protect="optional"))
 
 
+def begin_anew() -> None:
+    """Forget the applications, and with them what they remember of paths and cookies."""
+    _services.cache_clear()
+
+
 def middleware(data: bytes) -> None:
     """Any request at all: never a fault of ours, nobody unknown gets in, nothing leads astray."""
     text = data.decode("latin-1")
