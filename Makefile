@@ -26,6 +26,8 @@ CANAILLE := tests/integration/canaille_project
 PROGRAMS := tests/integration/programs_project
 # So does what applications need that are served behind the middleware.
 VENV_APPS := .venv-apps
+# And what the benchmark compares with.
+VENV_BENCH := .venv-bench
 VENV_PGADMIN := .venv-pgadmin
 APPS := tests/integration/applications
 # WSGI servers, which import the package and are run as the documentation says.
@@ -37,7 +39,7 @@ export PYTHONDONTWRITEBYTECODE =
 IN_PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install lint check check-deep integration test-providers test-programs test-apps test-servers requirements test test-lowest test-pythons demo bench fuzz mutation proofs docs clean
+.PHONY: help install lint check check-deep integration test-providers test-programs test-apps test-servers requirements test test-lowest test-pythons demo bench bench-guard fuzz mutation proofs docs clean
 
 help:
 	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
@@ -45,9 +47,9 @@ help:
 	@echo "                 test with a few of its values"
 	@echo "make check-deep  the same with all values, properties at full budget, and coverage: a floor for the package, all"
 	@echo "                 of the security core"
-	@echo "make test        check-deep, then the tests against real servers and a browser, test-providers, test-programs,"
-	@echo "                 test-apps and test-servers; last the requirements of tests/security/requirements.tsv that no test"
-	@echo "                 has proved"
+	@echo "make test        check-deep, bench-guard, then the tests against real servers and a browser, test-providers,"
+	@echo "                 test-programs, test-apps and test-servers; last the requirements of"
+	@echo "                 tests/security/requirements.tsv that no test has proved"
 	@echo "make test-providers sign-in, refresh and logout at providers that others wrote; docs/providers.rst says which"
 	@echo "make test-programs calendars, WebDAV, hg, git, pip and curl at servers behind the middleware, with personal tokens"
 	@echo "make test-apps   two people at one browser, in front of real applications that trust a session of their own"
@@ -55,7 +57,8 @@ help:
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
 	@echo "make test-pythons the in-process tests under every Python from 3.11 to 3.14 that is found; where they passed is"
 	@echo "                 written into tests/support/pythons.tsv"
-	@echo "make bench       the hot path against hand-written limits"
+	@echo "make bench       the hot path against hand-written limits, and against others that do the same"
+	@echo "make bench-guard the calls and instructions of one request, counted: has a request become dearer?"
 	@echo "make mutation    faults put into what has changed of the security core, one at a time: do its tests notice?"
 	@echo "                 MODULES=... for some, MODULES=all for everything"
 	@echo "make proofs      every check that a requirement names is switched off in turn: do the requirement's tests notice?"
@@ -146,7 +149,7 @@ requirements: $(VENV)/.installed
 	@$(VENV)/bin/python -m tests.security.requirements
 
 test:
-	@for target in check-deep integration test-providers test-programs test-apps test-servers requirements; do \
+	@for target in check-deep bench-guard integration test-providers test-programs test-apps test-servers requirements; do \
 	    SECONDS=0; $(MAKE) --no-print-directory $$target; echo "make $$target: $$SECONDS seconds"; \
 	done
 
@@ -160,8 +163,16 @@ test-pythons:
 demo: $(VENV)/.installed
 	$(VENV)/bin/python samples/demo/demo.py $(if $(filter-out 0,$(ONCE)),--once)
 
-bench: $(VENV)/.installed
-	$(VENV)/bin/python -m benchmarks.hot_path
+$(VENV_BENCH)/.installed: benchmarks/requirements.txt setup.py
+	@test -x $(VENV_BENCH)/bin/python || $(PYTHON) -m venv $(VENV_BENCH)
+	$(VENV_BENCH)/bin/$(PIP_INSTALL) --requirement $< --editable .
+	@touch $@
+
+bench: $(VENV_BENCH)/.installed
+	$(VENV_BENCH)/bin/python -m benchmarks.hot_path
+
+bench-guard: $(VENV)/.installed
+	$(VENV)/bin/python -m benchmarks.guard
 
 mutation: $(VENV)/.installed
 	@test -x $(VENV)/bin/cosmic-ray || $(VENV)/bin/$(PIP_INSTALL) --editable '.[test,mutation]'

@@ -75,6 +75,13 @@ class Limit:
             session = self._opened[text] = self._open(text)
         return self._pass_on(environ, start_response, session)
 
+    def anonymous(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        """A request of nobody, whom the application serves as well."""
+        self._scrub(environ)
+        if _ODD.search(environ["PATH_INFO"]):
+            raise PermissionError
+        return self._app(environ, start_response)
+
     def sealed(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """A request whose session has to be opened."""
         self._scrub(environ)

@@ -37,16 +37,11 @@ class KnownSession:
     sealed: SealedText = field(repr=False)
     #: the variables that the application finds in its environ; ``None`` if the session is of no provider any more
     environ: dict[str, str] | None = field(repr=False)
-    #: the longest ``Cookie`` header that ``latest`` may be of
-    header_room: int = 0
-    #: the latest request that came with it
-    latest: RequestSession | None = field(default=None, repr=False)
     #: up to when there is nothing to do about it, in seconds since the epoch
     quiet_until: float = field(init=False)
 
     def __post_init__(self) -> None:
         opened, session = self.opened, self.opened.session
-        self.header_room = max(self.header_room, len(self.sealed[1]) + _USUAL_OTHERS)
         refresh_at = session.refresh_schedule.refresh_at if session.refresh_schedule is not None else inf
         due_at = -inf if opened.needs_new_cookie else min(opened.renew_at, refresh_at)
         self.quiet_until = min(session.ends_at, due_at)
@@ -133,7 +128,17 @@ class RequestSession:
 NO_SESSION = RequestSession(None, {}, None, RequestCookies({}, None))
 
 
-class SessionCache(BoundedCache[str, KnownSession]):
+@dataclass(slots=True)
+class _Entry:
+    """A session, and the latest request that came with it, which alone changes."""
+
+    known: KnownSession
+    #: the longest ``Cookie`` header that ``latest`` may be of
+    header_room: int
+    latest: RequestSession
+
+
+class SessionCache(BoundedCache[str, _Entry]):
     """What session cookies stand for under one ring of keys, each with the latest header in which it came.
 
     Another ring gets a cache of its own, so that nothing opened with a retired key outlives it. A text is looked for by
@@ -157,13 +162,12 @@ class SessionCache(BoundedCache[str, KnownSession]):
         """
         start = header.find(self._prefix)
         begin = start + self._prefix_length
-        known = self.get(header[begin : begin + DISTINCT_CHARACTERS])
-        if known is None:
+        entry = self.get(header[begin : begin + DISTINCT_CHARACTERS])
+        if entry is None:
             return None
-        latest = known.latest
-        if latest is not None and latest.header == header:
-            return latest
-        chunk_count, text = known.sealed
+        if entry.latest.header == header:
+            return entry.latest
+        chunk_count, text = entry.known.sealed
         end = begin + len(text)
         if (
             chunk_count > 1
@@ -176,34 +180,40 @@ class SessionCache(BoundedCache[str, KnownSession]):
         ):
             return None
         others = (header[:start] + header[end + 2 :]).rstrip("; ") or None
-        current = known.with_cookies(header, others, self._name)
-        if current is None or len(header) <= known.header_room:
-            known.latest = current
+        current = entry.known.with_cookies(header, others, self._name)
+        if current is None:
+            return None
+        if len(header) <= entry.header_room:
+            entry.latest = current
         else:
             self.remember(current)
         return current
 
     def find(self, sealed: SealedText) -> KnownSession | None:
         """Return what a sealed text stands for, if that is remembered."""
-        known = self.get(sealed[1][:DISTINCT_CHARACTERS])
-        return known if known is not None and known.sealed == sealed else None
+        entry = self.get(sealed[1][:DISTINCT_CHARACTERS])
+        return entry.known if entry is not None and entry.known.sealed == sealed else None
 
     def remember(self, current: RequestSession) -> None:
         """Remember a header that stands for a session, unless another thread writes at this moment: none must wait.
 
         Least of all in a process that was forked while another thread held the lock.
         """
-        if current.known is None:
+        known = current.known
+        if known is None:
             return
         begin = current.header.find(self._prefix) + self._prefix_length
-        known = replace(current.known, header_room=len(current.header), latest=current)
-        self.put_unless_busy(current.header[begin : begin + DISTINCT_CHARACTERS], known)
+        room = max(len(current.header), len(known.sealed[1]) + _USUAL_OTHERS)
+        self.put_unless_busy(
+            current.header[begin : begin + DISTINCT_CHARACTERS], _Entry(known, room, current)
+        )
 
 
-def _size(_key: str, known: KnownSession) -> int:
+def _size(_key: str, entry: _Entry) -> int:
     # Counted as if no other entry shared the session, which may be so: each reading makes an object of its own.
+    known = entry.known
     cached = known.opened.cached
     stored = cached.size if isinstance(cached, CachedSession) else 0
     return (
-        len(known.sealed[1]) * _SEALED_FACTOR + known.header_room * _HEADER_FACTOR + stored * _STORED_FACTOR
+        len(known.sealed[1]) * _SEALED_FACTOR + entry.header_room * _HEADER_FACTOR + stored * _STORED_FACTOR
     )

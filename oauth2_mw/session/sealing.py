@@ -57,8 +57,9 @@ class Sealer:
 
     def sealed_until(self, text: str) -> float:
         """Return when the key that a text was sealed with stopped sealing, in seconds since the epoch, or will."""
-        octets = base64url_octets(text)
-        return 0 if octets is None else self.keyring.sealed_until(octets[1 : 1 + ID_BYTES])
+        # The version and the key's id end with a whole group of characters.
+        octets = base64url_octets(text[: (len(VERSION) + ID_BYTES) * 4 // 3])
+        return 0 if octets is None else self.keyring.sealed_until(octets[len(VERSION) :])
 
     def seal(self, purpose: str, name: str, payload: bytes, *, key: Key | None = None) -> str:
         """Encrypt *payload* for *purpose*, to travel under *name* (a cookie's name, or what stands for one).

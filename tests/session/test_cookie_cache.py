@@ -180,7 +180,7 @@ def test_it_never_shows_what_is_remembered(
 
 def revoke(pair: Pair, random: Random) -> None:
     """End one session or all of a user, at a worker or at another host."""
-    known = [each.opened.session for each in pair.quick._cache._entries.values()]
+    known = [each.known.opened.session for each in pair.quick._cache._entries.values()]
     if not known:
         return
     session = random.choice(known)
