@@ -1,4 +1,4 @@
-"""The guard that counts what a request costs: it counts the same each time, and notices a request that became dearer."""
+"""The guard that counts what a request costs: the same each time, and a request that became dearer is an error."""
 
 from __future__ import annotations
 
