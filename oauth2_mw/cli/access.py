@@ -182,7 +182,11 @@ def _visitor(options: argparse.Namespace, settings: Settings) -> _Visitor | None
         )
     else:
         return None
-    return replace(visitor, via=options.via, scopes=tuple(options.scope.split()))
+    if options.via != "session":
+        # How somebody signed in no token says.
+        identity = replace(visitor.identity, acr=None)
+        visitor = replace(visitor, identity=identity, unknown=visitor.unknown - {"acr"}, via=options.via)
+    return replace(visitor, scopes=tuple(options.scope.split()))
 
 
 def _provider(options: argparse.Namespace, settings: Settings) -> ProviderSettings:

@@ -120,7 +120,6 @@ class Introspections:
                 code="token_inactive",
                 message="The access token is not valid, or not any more.",
             )
-        lasts = max(0.0, min(self._lasts, token.expires_at - self._clocks.wall()))
-        answer = Answer(token, self._clocks.monotonic() + lasts)
+        answer = Answer(token, self._clocks.monotonic() + self._lasts)
         self._answers.put(key, answer)
         return answer

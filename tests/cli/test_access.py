@@ -350,7 +350,8 @@ def programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Operator:
     )
     with ini.open("a") as file:
         file.write(
-            "[access]\nrules =\n  required /api/ if scope:write or via:session\n  required /dav/ if via:token\n"
+            "[access]\nrules =\n  required /api/gold /dav/gold if acr:gold\n"
+            "  required /api/ if scope:write or via:session\n  required /dav/ if via:token\n"
         )
     return operator
 
@@ -366,6 +367,9 @@ def programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Operator:
             ("/x", "--via", "bearer"),
             "no access token is looked at here: the path is below none of bearer_paths",
         ),
+        (("/api/gold",), "passes as jane"),
+        (("/api/gold", "--via", "bearer"), "jane is refused with 403"),
+        (("/dav/gold", "--via", "token"), "jane is refused with 403"),
         (("/dav/x", "--via", "token"), "passes as jane"),
         (("/dav/x",), "jane is refused with 403"),
         (("/x", "--via", "token"), "refused with 401: the path is below none of personal_tokens"),
@@ -374,7 +378,7 @@ def programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Operator:
 def test_programs_are_told_apart(
     programs: Operator, tmp_path: Path, arguments: tuple[str, ...], outcome: str
 ) -> None:
-    file = claims_file(tmp_path, {"preferred_username": "jane"})
+    file = claims_file(tmp_path, {"preferred_username": "jane", "acr": "gold"})
     answer = programs.run("access", programs.ini, *arguments, "--claims", file)
     assert answer.code == 0
     assert outcome in answer.out
