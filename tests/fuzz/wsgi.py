@@ -277,7 +277,8 @@ def middleware(data: bytes) -> None:
             assert not sets_session or signed_in
             continue
         assert answer.status != 500, "a fault of ours"
-        assert answer.status < 500 or live, "the provider is blamed and was never asked"
+        misplaced = script not in ("", service.mount)
+        assert answer.status < 500 or live or misplaced, "the provider is blamed and was never asked"
         assert live or not sets_session, "a session without an attempt"
         assert answer.header("Cache-Control") == "no-store"
         assert answer.header("X-Content-Type-Options") == "nosniff"
