@@ -37,6 +37,7 @@ These never leave the package::
     ├── ValueError
     │   ├── DocumentError                 a provider's answer is not an acceptable document (provider.http.documents)
     │   └── _DuplicateNameError           a JSON object has a name twice (settings.converters)
+    ├── NoAnswerError                     a server gave none to the last who asked (breaker)
     ├── NotReachedError                   no command was sent to a Redis server (session.stores.redis.errors)
     ├── BrokenServerError                 the connection broke after commands were sent (session.stores.redis.errors)
     ├── CommandRefusedError               a connection that works is not used (session.stores.redis.errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from oauth2_mw.breaker import Breaker, NoAnswerError
 from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
 from oauth2_mw.process_local import ProcessLocal, ProcessLock
 from oauth2_mw.settings.grammar import Secret
@@ -58,8 +60,9 @@ class Database:
     :raises ConfigError: when the driver is missing, or the URL cannot be used.
 
     Limits. SQLite: one host, a local disk (the write-ahead log does not work over a network), one writer at a
-    time. PostgreSQL: at most ten connections per process; a server that accepts connections and then stops
-    answering holds requests up until the operating system gives the connection up.
+    time. PostgreSQL: at most ten connections per process. A server that stops answering holds up those that ask it at
+    that moment, for three seconds to connect and five for an answer; after that one request tries, and the others are
+    refused at once.
 
     A database that was unavailable works again as soon as it is back, also when it comes back empty, restored from a
     copy, or as another file under the same name.
@@ -69,6 +72,8 @@ class Database:
         self._url = url
         self._setting = setting
         self._process = ProcessLocal(_Process)
+        #: shared by all that is asked of the database
+        self._breaker = Breaker()
         try:
             self._kind = address.parse(url.value()).get_backend_name()
         except OSError as error:
@@ -147,6 +152,16 @@ class Database:
 
     @contextmanager
     def _transaction(self, *, writes: bool) -> Iterator[Connection]:
+        try:
+            with self._breaker.attempt():
+                began = time.monotonic()
+                with self._connection(began, writes=writes) as connection:
+                    yield connection
+        except NoAnswerError as error:
+            raise StoreUnavailableError(str(error)) from None
+
+    @contextmanager
+    def _connection(self, began: float, *, writes: bool) -> Iterator[Connection]:
         engine = self._engine()
         options: dict[str, Any] = {engines.WRITES: writes}
         if self._kind == "postgresql" and not writes:
@@ -162,7 +177,7 @@ class Database:
             process = self._process.get()
             if process.engine is engine and engines.may_have_changed(error):
                 process.verified = False
-            raise StoreUnavailableError(self._explain(engine.url, error)) from None
+            raise self._failed(engine.url, error, began) from None
 
     def _engine(self) -> Engine:
         try:
@@ -205,11 +220,12 @@ class Database:
                 f"setting {self._setting} now names another kind of database; restart"
             )
         engine = engines.create(url)
+        began = time.monotonic()
         try:
             version = schema.migrate(engine)
         except SQLAlchemyError as error:
             engine.dispose()
-            raise StoreUnavailableError(self._explain(url, error)) from None
+            raise self._failed(url, error, began) from None
         if version > schema.NEWEST:
             engine.dispose()
             raise StoreUnavailableError(
@@ -217,6 +233,12 @@ class Database:
                 f"and this one knows {schema.NEWEST}; upgrade oauth2-mw on this host"
             )
         return engine
+
+    def _failed(self, url: URL, error: Exception, began: float) -> StoreUnavailableError:
+        failure = self._explain(url, error)
+        if self._kind == "postgresql" and engines.is_hung(error, time.monotonic() - began):
+            self._breaker.open(failure)
+        return StoreUnavailableError(failure)
 
     def _explain(self, url: URL, error: Exception) -> str:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:MAX_REASON]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import time
@@ -10,19 +11,26 @@ from typing import Any
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from oauth2_mw.observe import without_debug
+from oauth2_mw.sql.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
 
 #: Connections that one process keeps, and how many more it opens under load.
 POOL_SIZE = 5
 POOL_OVERFLOW = 5
 #: Seconds that a request waits for a free connection, for the server, for a lock, and for one statement.
 POOL_WAIT = 10
-CONNECT_WAIT = 5
-LOCK_WAIT = 10
-STATEMENT_WAIT = 30
+CONNECT_WAIT = 3
+LOCK_WAIT = 4
+STATEMENT_WAIT = 5
+#: Seconds that a transaction may be idle, by the server's clock.
+IDLE_WAIT = 30
+#: Seconds after which a failure that the server has not reported is a server that hangs.
+SLOW = 1.0
 #: Seconds that SQLite waits for another writer.
 SQLITE_WAIT = 30
 #: Seconds after which a connection is replaced, before a firewall forgets it.
@@ -30,6 +38,10 @@ RECYCLE = 1800
 
 #: The execution option of a connection whose next transaction will write.
 WRITES = "oauth2_mw_writes"
+#: The execution option of a connection whose statements may take more seconds than STATEMENT_WAIT.
+WAIT = "oauth2_mw_wait"
+#: In the info of a connection: nobody has used it yet.
+_NEW = "oauth2_mw_new"
 
 
 def create(url: URL) -> Engine:
@@ -130,18 +142,88 @@ def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
         # Whoever has waited for a lock must see what its holder wrote.
         isolation_level="READ COMMITTED",
         # The restart of a server costs no request.
-        pool_pre_ping=True,
+        pool_pre_ping=driver == "pg8000",
         pool_recycle=RECYCLE,
         **options,
     )
-    event.listen(engine, "connect", _set_up_postgresql)
+    if driver == "pg8000":
+        # Its own time limit is one for each answer.
+        event.listen(engine, "connect", _set_up_postgresql)
+    else:
+        _watch(engine)
     return engine
+
+
+def _watch(engine: Engine) -> None:
+    """Have a watchdog around all that a connection waits for, its set-up and the look whether it is still there."""
+    watchdog = Watchdog()
+
+    def set_up(connection: Any, record: object) -> None:
+        watchdog.arm(connection, STATEMENT_WAIT)
+        _set_up_postgresql(connection, record)
+        watchdog.disarm(connection)
+
+    def ping(connection: Any, record: Any, _proxy: object) -> None:
+        # What pool_pre_ping does, which has no event before it. A new connection has just answered.
+        if record.info.pop(_NEW, False):
+            return
+        began = time.monotonic()
+        watchdog.arm(connection, STATEMENT_WAIT)
+        try:
+            if engine.dialect.do_ping(connection):
+                return
+        except Exception as error:  # noqa: BLE001  whatever it is, the connection is of no use
+            log.info("a connection to the database was broken: %s", type(error).__name__)
+        finally:
+            watchdog.disarm(connection)
+        if time.monotonic() - began >= STATEMENT_WAIT - 1:
+            # A new connection would hang as well.
+            raise OperationalError("SELECT 1", None, TimeoutError(f"no answer for {STATEMENT_WAIT} seconds"))
+        raise DisconnectionError
+
+    def arm(connection: Connection, *_: object) -> None:
+        # One that is broken would be opened anew for the question.
+        if not connection.invalidated:
+            seconds = connection.get_execution_options().get(WAIT, STATEMENT_WAIT)
+            watchdog.arm(_driver_connection(connection), seconds)
+
+    def disarm(connection: Connection, *_: object) -> None:
+        watchdog.disarm(_driver_connection(connection))
+
+    def forget(connection: Any, *_: object) -> None:
+        if connection is not None:
+            watchdog.disarm(connection)
+
+    event.listen(engine, "connect", set_up)
+    event.listen(engine, "connect", lambda _connection, record: record.info.update({_NEW: True}))
+    event.listen(engine, "checkout", ping)
+    for name in ("before_cursor_execute", "commit", "rollback"):
+        event.listen(engine, name, arm)
+    event.listen(engine, "after_cursor_execute", disarm)
+    # Before the pool rolls back, and when it has the connection or has thrown it away.
+    event.listen(engine, "reset", lambda connection, *_: watchdog.arm(connection, STATEMENT_WAIT))
+    for name in ("checkin", "invalidate", "close"):
+        event.listen(engine, name, forget)
+
+
+def _driver_connection(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
+
+
+def is_hung(error: Exception, seconds: float) -> bool:
+    """Return whether a PostgreSQL server gave no answer, to judge by an error and by how long it took to come.
+
+    An answer of the server has a code (``sqlstate``).
+    """
+    original = getattr(error, "orig", None)
+    has_code = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    return seconds >= SLOW and isinstance(error, DBAPIError) and not has_code
 
 
 def _set_up_postgresql(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"SET lock_timeout = '{LOCK_WAIT}s'")
     cursor.execute(f"SET statement_timeout = '{STATEMENT_WAIT}s'")
-    cursor.execute(f"SET idle_in_transaction_session_timeout = '{STATEMENT_WAIT}s'")
+    cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_WAIT}s'")
     cursor.close()
     connection.commit()

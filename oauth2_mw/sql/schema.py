@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import TableClause
 from sqlalchemy.engine import Connection, Engine
 
-from oauth2_mw.sql.engine import WRITES
+from oauth2_mw.sql.engine import WAIT, WRITES
 
 #: Every table's name begins with it: the database may be one that an application uses too.
 PREFIX = "oauth2_mw_"
@@ -144,7 +144,7 @@ def migrate(engine: Engine) -> int:
         version = _version(connection)
     if version < NEWEST:
         with engine.connect() as plain:
-            connection = plain.execution_options(**{WRITES: True})
+            connection = plain.execution_options(**{WRITES: True, WAIT: MIGRATION_WAIT})
             with connection.begin():
                 version = _migrate(connection)
     return version

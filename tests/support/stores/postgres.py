@@ -10,12 +10,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.hosts.deployment import children_of
 
 #: seconds; generous, because it is only ever reached by a failure
 DEADLINE = 60.0
@@ -95,6 +98,13 @@ class PostgresServer:
                 if self._process.poll() is not None or time.monotonic() > until:
                     raise AssertionError((self._folder / "log").read_text(errors="replace")) from None
             time.sleep(0.05)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the server and to all its processes."""
+        if self.is_running:
+            for pid in (self._process.pid, *children_of(self._process.pid)):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     @property
     def is_running(self) -> bool:

@@ -12,7 +12,9 @@ from typing import Any
 
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from oauth2_mw.breaker import PAUSE, Breaker, NoAnswerError
 from oauth2_mw.process_local import ProcessLocal
 from oauth2_mw.session.stores.redis.errors import (
     FAILURES,
@@ -52,6 +54,7 @@ class Server:
         self._connect = connect
         self._check = check
         self._permits = ProcessLocal(lambda: threading.BoundedSemaphore(POOL_SIZE))
+        self._breaker = Breaker()
         self._idle: deque[tuple[Any, float]] = deque()
         #: replicas that were connected at the last write
         self._replicas = 0
@@ -89,6 +92,23 @@ class Server:
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
+        try:
+            with self._breaker.attempt(), self._watched(), self._pooled() as connection:
+                yield connection
+        except NoAnswerError as error:
+            raise NotReachedError(TimeoutError(str(error))) from None
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except (NotReachedError, BrokenServerError) as failure:
+            if isinstance(failure.error, RedisTimeoutError):
+                self._breaker.open(f"it gave no answer, and is asked again within {PAUSE:g} seconds")
+            raise
+
+    @contextmanager
+    def _pooled(self) -> Iterator[Any]:
         permits = self._permits.get()
         if not permits.acquire(timeout=POOL_WAIT):
             busy = f"all {POOL_SIZE} connections of this process were in use for {POOL_WAIT} seconds"
