@@ -12,7 +12,7 @@ from typing import Any
 
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.session.backend import OpenedSession
-from oauth2_mw.session.cookies import RequestCookies, SealedText
+from oauth2_mw.session.cookies import Cookies, RequestCookies, SealedText
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.sealing import DISTINCT_CHARACTERS
 from oauth2_mw.session.stored_sessions import CachedSession
@@ -145,13 +145,14 @@ class SessionCache(BoundedCache[str, _Entry]):
     its beginning, which no two share that we sealed, and then compared as a whole: somebody may forge one that begins
     alike. So nobody computes the hash of a few kilobytes in every request.
 
-    :param name: the name of the session cookie, with which the names of all cookies of ours begin.
+    :param cookies: the names of the cookies of ours, and what may be one of a sibling's.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, cookies: Cookies) -> None:
         super().__init__(max_entries=MAX_ENTRIES, max_cost=MAX_BYTES, cost=_size)
-        self._name = name
-        self._prefix = f"{name}="
+        self._name = cookies.session
+        self._prefix = f"{cookies.session}="
+        self._may_hold_any = cookies.may_hold_any
         self._prefix_length = len(self._prefix)
 
     def find_header(self, header: str) -> RequestSession | None:
@@ -175,12 +176,12 @@ class SessionCache(BoundedCache[str, _Entry]):
             or not header.startswith(text, begin)
             or (start > 0 and header[start - 2 : start] != "; ")
             or header[end : end + 2] not in ("; ", "")
-            or header.find(self._name, 0, start) >= 0
-            or header.find(self._name, end) >= 0
         ):
             return None
-        others = (header[:start] + header[end + 2 :]).rstrip("; ") or None
-        current = entry.known.with_cookies(header, others, self._name)
+        others = (header[:start] + header[end + 2 :]).rstrip("; ")
+        if self._may_hold_any(others):
+            return None
+        current = entry.known.with_cookies(header, others or None, self._name)
         if current is None:
             return None
         if len(header) <= entry.header_room:

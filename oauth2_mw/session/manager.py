@@ -96,7 +96,7 @@ class SessionManager:
         self._writer = EnvironWriter(settings.environ, settings.environ_forms)
         self._issuers = {name: provider.user_issuers for name, provider in settings.providers.items()}
         self._cookie_name = self.cookies.session
-        self._cache = SessionCache(self.cookies.session)
+        self._cache = SessionCache(self.cookies)
         self._generation = self._keyring.generation
 
     def _open_registry(self, store: Store) -> SessionRegistry:
@@ -143,7 +143,7 @@ class SessionManager:
         if now >= keyring.next_look:
             keyring.look()
         if self._generation != keyring.generation:
-            self._generation, self._cache = keyring.generation, SessionCache(self.cookies.session)
+            self._generation, self._cache = keyring.generation, SessionCache(self.cookies)
         cache = self._cache
         current = cache.find_header(cookie_header)
         if current is None:

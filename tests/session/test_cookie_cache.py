@@ -38,7 +38,7 @@ class Forgetful(SessionManager):
     """A worker that opens the cookies of every request anew."""
 
     def resolve(self, cookie_header: str) -> object:  # type: ignore[override]
-        self._cache = SessionCache(self.cookies.session)
+        self._cache = SessionCache(self.cookies)
         return super().resolve(cookie_header)
 
 
@@ -145,6 +145,7 @@ CHANGES: tuple[Callable[[str], str], ...] = (
     lambda pair: f"x{pair}",
 )
 BESIDE = ["theme=dark", "a=1", "=x", "", f"{NAME}-a-a=A", f"{NAME}.1=B", f"{NAME}x=1", f"a={NAME}=b"]
+BESIDE += [f"{name}=AU{'x' * 60}" for name in ("oauth2_mw", "oauth2_mw_other", "__Host-oauth2_mw-wiki")]
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -222,3 +223,14 @@ def test_a_forged_cookie_that_begins_like_a_remembered_one_signs_nobody_in(tmp_p
         current = pair.quick.resolve(cookie)
         assert current is not None
         assert (current.session is not None) is is_jane
+
+
+def test_what_was_sealed_for_a_neighbour_is_cut_beside_a_remembered_cookie_too(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, stored=False)
+    [jane] = pair.sign_in(JANE, "t")
+    pair.check(jane)
+    for header in (f"a=1; {jane}; oauth2_mw=AU{'x' * 60}", f"oauth2_mw_wiki=AU{'x' * 60}; {jane}; a=1"):
+        current = pair.quick.resolve(header)
+        assert current is not None and current.session is not None
+        assert current.remaining_cookies == "a=1" == pair.quick.remaining_cookies(header)
+        pair.check(header)
