@@ -191,6 +191,25 @@ def test_the_first_sign_in_after_a_token_is_still_the_first(
         assert enter(site, groups=["staff"]).groups == first.groups
 
 
+@pytest.mark.parametrize("sync", ["first", "always", "never"])
+def test_a_service_loses_here_what_it_loses_at_the_provider(
+    provider: StandIn, tmp_path: Path, sync: str
+) -> None:
+    site = Site(provider, directory=f"sqlite:///{tmp_path / 'users.db'}", group_sync=sync)
+
+    def groups(**claims: Any) -> tuple[str, ...]:
+        site.later(6)
+        site.seen(site.token(**claims))
+        found: tuple[str, ...] = site.app.seen[-1]["Identity"].groups
+        return found
+
+    first = groups(groups=["writers"])
+    assert first == (() if sync == "never" else ("writers",))
+    assert groups() == first
+    assert groups(groups=["readers"]) == (("readers",) if sync == "always" else first)
+    assert groups(groups=[]) == (() if sync == "always" else first)
+
+
 # Answers
 
 

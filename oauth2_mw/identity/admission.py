@@ -19,6 +19,7 @@ from oauth2_mw.identity.mapping import (
     Attributes,
     map_claims,
     mapped_email,
+    mapped_groups,
     unusable_attributes,
     with_groups,
     without_groups,
@@ -122,9 +123,10 @@ class Admission:
     ) -> Identity:
         """Return the identity of the user for whom an access token stands, without signing anybody in.
 
-        Whom the directory knows the token does not change: name and groups are those of their last sign-in. Anybody
-        else is admitted as at a first sign-in, and linked to nobody. How somebody signed in no token says, so that
-        neither ``acr`` nor ``auth_time`` is there.
+        Whom the directory knows the token does not change: name and groups are those of their last sign-in. Who has
+        never signed in has the groups that the token says, where ``group_sync`` is ``always``. Anybody else is admitted
+        as at a first sign-in, and linked to nobody. How somebody signed in no token says, so that neither ``acr`` nor
+        ``auth_time`` is there.
 
         :param claims: those of the token.
 
@@ -151,6 +153,9 @@ class Admission:
             from oauth2_mw.identity.directory import disabled_error
 
             raise disabled_error(stored.id)
+        if not stored.has_signed_in and provider.group_sync == "always":
+            groups = mapped_groups(provider, claims)
+            stored = stored if groups is None else replace(stored, groups=groups)
         self._judge(
             provider, stored, Attributes(stored.username, email=mapped_email(provider, claims)), claims
         )

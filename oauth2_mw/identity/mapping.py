@@ -61,6 +61,11 @@ def mapped_email(provider: ProviderSettings, claims: Mapping[str, Any]) -> str |
     return _email(_mapped(provider, claims, "email"))
 
 
+def mapped_groups(provider: ProviderSettings, claims: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the groups in ``claims``, or ``None`` if they do not say any, nor that there are none."""
+    return None if _mapped(provider, claims, "groups") is None else _groups(provider, claims)
+
+
 def _mapped(provider: ProviderSettings, claims: Mapping[str, Any], field: str) -> Any:
     path = provider.attribute_map.get(field)
     return None if path is None else path.get(claims)
