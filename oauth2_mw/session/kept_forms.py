@@ -150,7 +150,7 @@ class KeptForms:
         self.longest = self._shelf.longest
 
     def keep(self, form: KeptForm, session: Session, cookies: RequestCookies) -> Keeping:
-        """Keep a form, unless the same was kept before.
+        """Keep a form, unless the same was sent before; one that waits is kept anew.
 
         :param session: that of the browser, which has run out.
         """
@@ -250,13 +250,15 @@ class _CookieShelf:
     def keep(self, form_id: str, sealed: str, *, expires: int, cookies: RequestCookies) -> Keeping:
         if self._sent.get(form_id) is not None:
             return Keeping("taken", form_id, cookies)
-        if self._text(form_id, cookies) is not None:
-            return Keeping("kept", form_id, cookies)
-        name, value = self._cookies.free_form_name(cookies), f"{form_id}.{sealed}"
+        texts = self._cookies.forms(cookies).items()
+        # Sent once more it is kept from now on.
+        same = next((name for name, text in texts if text.startswith(f"{form_id}.")), None)
+        name, value = same or self._cookies.free_form_name(cookies), f"{form_id}.{sealed}"
         if name is None:
             return Keeping("full", form_id, cookies)
         octets = len(name) + len(value)
-        if octets > MAX_COOKIE or self._cookies.session_bytes(cookies) + octets > _ROOM:
+        others = RequestCookies({**cookies.own, name: []}, cookies.other_header)
+        if octets > MAX_COOKIE or self._cookies.session_bytes(others) + octets > _ROOM:
             return Keeping("no room", form_id, cookies)
         added = RequestCookies({**cookies.own, name: [value]}, cookies.other_header)
         set_cookie = self._cookies.set_form(name, value, max_age=expires - int(self._clock()))

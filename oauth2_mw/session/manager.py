@@ -232,7 +232,7 @@ class SessionManager:
         session = next(iter(sessions.values()))
         if not session.ends_at <= self._wall() < session.ends_at + EXPIRY_GRACE:
             return None
-        if session.identity.issuer not in self._issuers.get(session.identity.provider, ()):
+        if not self._has_its_ground(session):
             return None
         if self.has_ended(session) or (self.registry is not None and self.registry.was_signed_out(session)):
             return None
@@ -260,17 +260,19 @@ class SessionManager:
         return KnownSession(opened, sealed, self._plain_environ(opened.session))
 
     def _plain_environ(self, session: Session) -> dict[str, str] | None:
-        # A session does not outlive the provider that it came from (one removed, or one whose issuer or tenants are
-        # others now), nor a key that was revoked.
-        if session.created_at <= self._keyring.ended:
-            return None
-        if session.identity.issuer not in self._issuers.get(session.identity.provider, ()):
+        if not self._has_its_ground(session):
             return None
         try:
             return self._writer.plain(session.identity, session.tokens)
         except ProviderError as error:
             log.warning("a session was ignored: %s", error.detail)
             return None
+
+    def _has_its_ground(self, session: Session) -> bool:
+        # A session does not outlive the provider that it came from (one removed, or one whose issuer or tenants are
+        # others now), nor a key that was revoked.
+        issuers = self._issuers.get(session.identity.provider, ())
+        return session.created_at > self._keyring.ended and session.identity.issuer in issuers
 
     # Writing
 

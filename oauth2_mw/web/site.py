@@ -116,7 +116,9 @@ class Site:
         )
         self._forms = None
         if settings.keep_forms:
-            self._forms = FormKeeper(settings, sessions, urls, pages, form_tokens=form_tokens)
+            self._forms = FormKeeper(
+                settings, sessions, urls, pages, form_tokens=form_tokens, destinations=destinations
+            )
         callback = Callback(
             providers,
             sessions,

@@ -158,6 +158,13 @@ def test_a_fragment_survives_a_sign_in(stage: Stage, chromium_page: Page) -> Non
     assert not [line for line in complaints if "status of 401" not in line]
 
 
+def test_a_fragment_that_no_request_could_carry_costs_no_sign_in(stage: Stage, chromium_page: Page) -> None:
+    page = chromium_page
+    page.goto(f"{stage.url}/wiki/edit?x=1#" + "y" * 100_000)
+    page.wait_for_url(lambda url: url.partition("#")[0] == f"{stage.url}/wiki/edit?x=1")
+    expect(page.locator("h1")).to_have_text("Wiki")
+
+
 def test_without_javascript_only_the_fragment_is_lost(stage: Stage, chromium_page: Page) -> None:
     browser = chromium_page.context.browser
     assert browser is not None

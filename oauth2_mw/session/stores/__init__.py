@@ -31,7 +31,7 @@ class FormStore(Protocol):
     def keep(
         self, owner: str, form_id: str, data: str, *, expires: int, most: int
     ) -> Literal["kept", "taken", "full"]:
-        """Keep a form, unless one of that id is there.
+        """Keep a form, unless it was taken: one that is there already is kept anew.
 
         :param most: the most forms of one owner that wait at a time.
         :returns: ``kept``, also if it was there already; ``taken`` if it was taken before; or ``full``.

@@ -30,7 +30,7 @@ class SqlForms:
     def keep(
         self, owner: str, form_id: str, data: str, *, expires: int, most: int
     ) -> Literal["kept", "taken", "full"]:
-        """Keep a form, unless one of that id is there. All that have expired, of whichever application, are removed."""
+        """Keep a form, unless it was taken. All that have expired, of whichever application, are removed."""
         columns = self._table.c
         waits = [columns.app == self._app, columns.owner == owner, columns.data != ""]
         with self._database.writing() as connection:
@@ -39,8 +39,12 @@ class SqlForms:
             connection.execute(sa.delete(self._table).where(columns.expires <= self._now()))
             taken = sa.select(columns.data == "").where(*self._is(owner, form_id))
             was_taken = connection.execute(taken).scalar()
+            if was_taken:
+                return "taken"
             if was_taken is not None:
-                return "taken" if was_taken else "kept"
+                anew = sa.update(self._table).where(*self._is(owner, form_id), columns.data != "")
+                connection.execute(anew.values(data=data, expires=expires))
+                return "kept"
             waiting = connection.execute(sa.select(sa.func.count()).select_from(self._table).where(*waits))
             if waiting.scalar_one() >= most:
                 return "full"

@@ -37,10 +37,12 @@ from oauth2_mw.web.http.urls import FORM, Location, Urls, form_ids
 from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.signin.attempt import MAX_COOKIE_BYTES
 from oauth2_mw.web.signin.challenge import NOT_TAKEN, Environ, requested_address
+from oauth2_mw.web.signin.destinations import Destinations
 from oauth2_mw.web.signin.sent_form import is_form, is_from_own_page, length_of, read_body
 
 _KEPT = "What you have just sent is kept for ten minutes. Sign in, and you will be asked whether it is to be sent."
-_STILL_KEPT = "Your form is still kept. Sign in once more to send it."
+_STILL_KEPT = "Sign in once more to send your form, if it is still kept: forms are kept for ten minutes."
+_NO_WAY_BACK = "Its address cannot be kept."
 _EXPIRED = "This page had been open for too long, and nothing was sent. Please send the form now."
 #: why there is nothing to send -> what the person reads
 _GONE = MappingProxyType(
@@ -52,6 +54,8 @@ _GONE = MappingProxyType(
     }
 )
 _FIELDS = frozenset({"csrf_token"})
+#: Characters: a longer one is left out, so that what is kept stays below what a store takes.
+_MAX_REFERRER = 2048
 #: Octets of cookies that a sign-in leaves for the attempts of other tabs.
 _FOR_ATTEMPTS = 900
 _find_id = re.compile(rf"[?&]{FORM}=([A-Za-z0-9_-]{{1,64}})(?:[&#]|\Z)").search
@@ -101,6 +105,7 @@ class FormKeeper:
         pages: Pages,
         *,
         form_tokens: FormTokens,
+        destinations: Destinations,
     ) -> None:
         self._paths = PathSet(settings.keep_forms)
         self._mount = settings.mount
@@ -109,6 +114,7 @@ class FormKeeper:
         self._urls = urls
         self._pages = pages
         self._form_tokens = form_tokens
+        self._destinations = destinations
         registry = sessions.registry
         self._forms = KeptForms(
             sessions.sealer,
@@ -140,8 +146,8 @@ class FormKeeper:
             detail = f"it is longer than {longest}, or of unknown length"
             return _unkept(detail, f"Only forms of up to {longest} are kept.")
         if requested_address(environ, self._urls, mount=self._mount, form_id="x" * ID_LENGTH) is None:
-            return _unkept("no browser may be sent back to its address", "Its address cannot be kept.")
-        body = read_body(environ, length)
+            return _unkept("no browser may be sent back to its address", _NO_WAY_BACK)
+        body, referrer = read_body(environ, length), environ.get("HTTP_REFERER")
         if body is None:
             return _unkept("its body broke off, or took too long", "It did not arrive whole.")
         return KeptForm(
@@ -150,7 +156,7 @@ class FormKeeper:
             path=environ.get("PATH_INFO", ""),
             query=environ.get("QUERY_STRING", ""),
             content_type=environ["CONTENT_TYPE"],
-            referrer=environ.get("HTTP_REFERER"),
+            referrer=referrer if referrer is not None and len(referrer) <= _MAX_REFERRER else None,
             body=body,
             expires=int(self._sessions.now()) + KEPT_FOR,
         )
@@ -167,11 +173,16 @@ class FormKeeper:
             return Met(current, NOT_TAKEN, None, ())
         current = replace(current, invalid=False)
         kept = self._keep(sent, current)
+        destination = None
+        if isinstance(kept, Keeping):
+            address = requested_address(environ, self._urls, mount=self._mount, form_id=kept.id)
+            destination = self._destinations.keep(address, kept.cookies)
+            if destination is None:
+                kept = _unkept("its address does not fit into a cookie", _NO_WAY_BACK)
         if isinstance(kept, Unkept):
             audit("form_dropped", identity=sent.session.identity, detail=f"not kept: {kept.detail}")
             return Met(current, kept.message, None, ())
         audit("form_kept", identity=sent.session.identity, detail=environ.get("PATH_INFO", ""))
-        destination = requested_address(environ, self._urls, mount=self._mount, form_id=kept.id)
         return Met(replace(current, given_cookies=kept.cookies), _KEPT, destination, kept.set_cookies)
 
     def _keep(self, sent: SentForm, current: RequestSession) -> Keeping | Unkept:
@@ -285,7 +296,10 @@ class FormKeeper:
                 environ, form_id, found, session, message=_EXPIRED, status=HTTPStatus.BAD_REQUEST
             )
             return page, None
+        offered_at = self._address(environ)
         _put_back(environ, found)
+        # Whatever does not let it pass leads back to the page that offers it.
+        environ["HTTP_REFERER"] = offered_at
 
         def once(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             # Asked when all else lets the request pass: what a rule refuses can be sent later.
@@ -295,6 +309,9 @@ class FormKeeper:
                 return unavailable(error, environ)(environ, start_response)
             if isinstance(taken, str):
                 return self._gone(taken, form_id, session, current)(environ, start_response)
+            environ.pop("HTTP_REFERER", None)
+            if taken.referrer is not None:
+                environ["HTTP_REFERER"] = taken.referrer
             audit("form_sent", identity=session.identity, detail=taken.path)
             return app(environ, _adding(start_response, self._forms.expire(form_id, current.cookies)))
 
@@ -345,19 +362,17 @@ def _unkept(detail: str, reason: str) -> Unkept:
 
 
 def _put_back(environ: WSGIEnvironment, form: KeptForm) -> None:
-    """Make a request the one that was kept: its method, type, length, body, query, and the page that it was on."""
+    """Make a request the one that was kept: its method, type, length, body and query."""
     environ["REQUEST_METHOD"] = "POST"
     environ["CONTENT_TYPE"] = form.content_type
     environ["CONTENT_LENGTH"] = str(len(form.body))
     environ["wsgi.input"] = io.BytesIO(form.body)
     environ["QUERY_STRING"] = form.query
-    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    for key in ("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING"):
+        environ.pop(key, None)
     for key in ("RAW_URI", "REQUEST_URI"):
         if key in environ:
             environ[key] = environ[key].partition("?")[0] + (f"?{form.query}" if form.query else "")
-    environ.pop("HTTP_REFERER", None)
-    if form.referrer is not None:
-        environ["HTTP_REFERER"] = form.referrer
 
 
 def _adding(start_response: StartResponse, cookies: list[str]) -> StartResponse:

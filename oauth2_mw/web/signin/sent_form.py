@@ -10,6 +10,7 @@ import io
 import re
 import time
 from collections.abc import Callable
+from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 from oauth2_mw.access.rules import METHOD_OVERRIDES
@@ -59,7 +60,7 @@ def length_of(environ: Environ) -> int | None:
 def read_body(
     environ: WSGIEnvironment, length: int, *, monotonic: Callable[[], float] = time.monotonic
 ) -> bytes | None:
-    """Read a form of that many octets, and put it back for whoever reads it next.
+    """Read a form of that many octets, and put it back, or what came of it, for whoever reads it next.
 
     :returns: ``None`` if it broke off or took too long.
     """
@@ -68,6 +69,8 @@ def read_body(
     left = length
     while left > 0:
         if monotonic() >= end:
+            rest = _Rest(b"".join(pieces), environ["wsgi.input"], left)
+            environ["wsgi.input"] = io.BufferedReader(rest)
             return None
         try:
             piece = environ["wsgi.input"].read(min(left, _PIECE))
@@ -75,10 +78,34 @@ def read_body(
             piece = b""
         if not isinstance(piece, bytes) or not piece or len(piece) > left:
             # Nothing more will come.
-            environ["wsgi.input"] = io.BytesIO()
+            environ["wsgi.input"] = io.BytesIO(b"".join(pieces))
             return None
         pieces.append(piece)
         left -= len(piece)
     body = b"".join(pieces)
     environ["wsgi.input"] = io.BytesIO(body)
     return body
+
+
+class _Rest(io.RawIOBase):
+    """A body of which a part was read: that part, and then what the server has of it.
+
+    :param left: octets that the server has.
+    """
+
+    def __init__(self, head: bytes, source: Any, left: int) -> None:
+        self._head = io.BytesIO(head)
+        self._source = source
+        self._left = left
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._head.readinto(buffer)
+        if count == 0 and self._left > 0:
+            piece = self._source.read(min(len(buffer), self._left))
+            count = len(piece)
+            buffer[:count] = piece
+            self._left -= count
+        return count

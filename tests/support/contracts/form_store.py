@@ -65,7 +65,12 @@ class FormStoreContract:
         for _ in range(MOST + 1):
             assert keep(store.forms, clock) == "kept"
         assert keep(store.forms, clock, data="other") == "kept"
-        assert store.forms.read("jane", "form") == "sealed"
+        assert store.forms.read("jane", "form") == "other"
+        # From the last time on.
+        clock.now += 590
+        keep(store.forms, clock, data="renewed")
+        clock.now += 590
+        assert take(store.forms, clock) == "renewed"
 
     @pytest.mark.requirement("R-kept-form-limits")
     def test_one_owner_has_no_more_than_so_many(self, store: Store, clock: Clock) -> None:

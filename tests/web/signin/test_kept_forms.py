@@ -15,7 +15,8 @@ import pytest
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.kept_forms import MAX_IN_COOKIE, MAX_STORED, MOST
 from oauth2_mw.web.signin.challenge import NOT_TAKEN
-from tests.support.clock import ShiftedClocks
+from oauth2_mw.web.signin.sent_form import read_body
+from tests.support.clock import Clock, ShiftedClocks
 from tests.support.hosts.guarded import JANE, Guarded, guard, guarded, sign_in, signed_in
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.providers.standin import StandIn
@@ -214,7 +215,7 @@ def test_a_server_that_tells_the_raw_address_does_not_tell_of_ours(stage: Stage)
     page = stage.offer(form_id)
     raw = f"/edit/7?oauth2_mw_form={form_id}"
     stage.send(form_id, token_of(page), RAW_URI=raw, REQUEST_URI=raw)
-    assert not any("oauth2_mw_form" in str(value) for value in stage.app.got[0].values())
+    assert form_id not in str(stage.app.got[0])
 
 
 def test_the_largest_form_is_kept(stored: Stage, cookie: Stage) -> None:
@@ -361,6 +362,26 @@ def test_a_session_that_ran_out_over_an_hour_ago_is_no_proof(stage: Stage) -> No
 
 
 @pytest.mark.requirement("R-kept-form")
+def test_a_session_that_ended_with_a_revoked_key_is_no_proof(stage: Stage) -> None:
+    assert stage.keep(body=b"before")
+    stage.middleware._sessions._keyring._ring.ended = int(stage.clock.wall()) - 601
+    assert stage.kept_id(stage.post()) is None
+
+
+@pytest.mark.requirement("R-kept-form")
+@pytest.mark.parametrize("other", [{"cookie_name": "other"}, {"public_url": f"{ORIGIN}/mount"}])
+def test_the_session_of_another_application_is_no_proof(
+    stage: Stage, tmp_path: Path, other: dict[str, str]
+) -> None:
+    stored = stage.middleware._sessions.registry is not None
+    # Their keys are the same.
+    neighbour = Stage(tmp_path if stored else None, **other)
+    ((name, _),), ((_, value),) = neighbour.cookies.items(), stage.cookies.items()
+    neighbour.cookies = {name: value}
+    assert neighbour.kept_id(neighbour.post()) is None
+
+
+@pytest.mark.requirement("R-kept-form")
 def test_two_sessions_in_one_request_are_no_proof(cookie: Stage) -> None:
     cookie.clock.ahead = 0
     ((name, jane),) = cookie.cookies.items()
@@ -452,6 +473,38 @@ def test_a_body_that_breaks_off_or_has_no_end_is_a_page_as_well(stage: Stage) ->
     assert endless.asked <= longest + 1
 
 
+class Slow(io.BytesIO):
+    """Hands out five octets at a time, each time after so many seconds."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__(BODY)
+        self.clock, self.seconds = clock, seconds
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.clock.now += self.seconds
+        return super().read(5 if size is None or size < 0 else min(size, 5))
+
+
+def test_an_application_reads_all_of_a_body_that_was_too_slow_to_be_kept() -> None:
+    clock = Clock()
+    for read_all in (True, False):
+        environ: dict[str, Any] = {"wsgi.input": Slow(clock, 2)}
+        assert read_body(environ, len(BODY), monotonic=clock) is None
+        body = environ["wsgi.input"]
+        assert (body.read(len(BODY)) if read_all else b"".join(body)) == BODY
+        assert body.read(1) == b""
+    environ = {"wsgi.input": Slow(clock, 1)}
+    assert read_body(environ, len(BODY) - 3, monotonic=clock) is None
+    # What follows the body is not the application's.
+    assert environ["wsgi.input"].read() == BODY[:-3]
+
+
+def test_an_application_reads_what_came_of_a_body_that_broke_off() -> None:
+    environ: dict[str, Any] = {"wsgi.input": io.BytesIO(BODY)}
+    assert read_body(environ, len(BODY) + 1) is None
+    assert environ["wsgi.input"].read() == BODY
+
+
 @pytest.mark.requirement("R-kept-form-limits")
 def test_a_form_that_is_too_long_is_not_kept_and_the_person_reads_why(
     stored: Stage, cookie: Stage, caplog: pytest.LogCaptureFixture
@@ -487,6 +540,43 @@ def test_the_cookies_of_forms_leave_room_for_a_sign_in(cookie: Stage) -> None:
     assert kept[0] is not None
     assert kept[-1] is None
     assert sum(len(name) + len(value) for name, value in cookie.cookies.items()) < 6700
+
+
+def test_a_page_with_a_long_address_costs_no_form(stored: Stage) -> None:
+    form_id = stored.keep(body=b"x" * MAX_STORED, HTTP_REFERER=f"{ORIGIN}/edit/?" + "\xe5" * 20_000)
+    stored.sign_in()
+    stored.send(form_id, token_of(stored.offer(form_id)))
+    assert len(stored.app.bodies[0]) == MAX_STORED
+    assert "HTTP_REFERER" not in stored.app.got[0]
+
+
+def test_a_form_without_a_referrer_gets_none(stage: Stage) -> None:
+    form_id = stage.keep(HTTP_REFERER=None)
+    stage.sign_in()
+    stage.send(form_id, token_of(stage.offer(form_id)))
+    assert "HTTP_REFERER" not in stage.app.got[0]
+
+
+def test_a_form_whose_page_nobody_would_come_back_to_is_not_kept(
+    cookie: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = cookie.post(QUERY_STRING="x" * 2500)
+    assert "kept for ten minutes" not in answer.text
+    assert NOT_TAKEN in answer.text
+    assert "address cannot be kept" in answer.text
+    assert not any("-f-" in name for name in cookie.cookies)
+    assert "event=form_dropped" in caplog.text
+
+
+def test_a_form_that_is_sent_once_more_is_kept_from_then_on(stage: Stage) -> None:
+    form_id = stage.keep()
+    stage.clock.ahead += 590
+    assert stage.keep() == form_id
+    assert sum("-f-" in name for name in stage.cookies) <= 1
+    stage.clock.ahead += 590
+    stage.sign_in()
+    stage.send(form_id, token_of(stage.offer(form_id)))
+    assert stage.app.bodies == [BODY]
 
 
 @pytest.mark.requirement("R-kept-form-limits")
@@ -821,6 +911,31 @@ def test_the_sign_in_of_another_person_deletes_the_form_wherever_it_leads(
     dropped = [line for line in site.audit if "form_dropped" in line]
     assert [("it was somebody else's" in line) for line in dropped] == [True]
     assert not any("-f-" in name for name in browser.jar.names(site.url))
+
+
+def test_a_rule_that_asks_for_a_stronger_sign_in_leads_back_to_the_form(
+    provider: StandIn, tmp_path: Path
+) -> None:
+    clock = ShiftedClocks()
+    with guarded(
+        clocks=clock.clocks,
+        issuer=provider.issuer,
+        keep_forms="/edit/",
+        session_idle="10m",
+        access={"rules": "required POST /edit/ if acr:mfa"},
+    ) as site:
+        browser = signed_in(site)
+        clock.ahead = 601
+        browser.post(f"{site.url}/edit/7?x=1", {"headline": "hello"}, initiator=ORIGIN)
+        assert "Send your form?" in browser.click("Continue with").visible_text
+        provider.claims = {"acr": "mfa"}
+        before = site.app.calls
+        page = browser.submit(button="Send it")
+        assert ("Send your form?" in page.visible_text, site.app.calls) == (True, before)
+        assert browser.submit(button="Send it").status == 200
+        (seen,) = site.app.seen[before:]
+        assert (seen["path"], seen["query"]) == ("/edit/7", "x=1")
+        assert "oauth2_mw_form" not in str(seen)
 
 
 def test_a_new_session_that_needs_the_room_gets_it(provider: StandIn) -> None:

@@ -54,6 +54,7 @@ def test_the_script_is_served_as_one() -> None:
     answer = ask("/auth/oauth2/static/fragment.js")
     assert answer.header("Content-Type") == "text/javascript; charset=utf-8"
     assert "location.hash" in answer.text
+    assert f"hash.length <= {MAX_FRAGMENT} ?" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,9 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
     waiting = waiting + 1
   end
 end
-if living(ARGV[2]) then return redis.call('HEXISTS', KEYS[1], 'd:' .. ARGV[2]) == 1 and 1 or 2 end
-if waiting >= tonumber(ARGV[5]) then return 0 end
+local waits = redis.call('HEXISTS', KEYS[1], 'd:' .. ARGV[2]) == 1
+if not waits and living(ARGV[2]) then return 2 end
+if not waits and waiting >= tonumber(ARGV[5]) then return 0 end
 redis.call('HSET', KEYS[1], 'e:' .. ARGV[2], ARGV[3], 'd:' .. ARGV[2], ARGV[4])
 live_for(ARGV[6])
 return 1
@@ -104,7 +105,7 @@ class RedisForms:
     def keep(
         self, owner: str, form_id: str, data: str, *, expires: int, most: int
     ) -> Literal["kept", "taken", "full"]:
-        """Keep a form, unless one of that id is there."""
+        """Keep a form, unless it was taken."""
         arguments = (self._now(), check_name(form_id), expires, data, most, self._ttl(expires))
         answer = self._run(check_name(owner), KEEP, *arguments, durable=True)
         if not isinstance(answer, int) or answer not in _KEPT:

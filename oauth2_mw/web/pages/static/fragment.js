@@ -2,7 +2,9 @@
 "use strict";
 
 (() => {
-  const fragment = location.hash.slice(1);
+  const hash = location.hash.slice(1);
+  // A longer one is lost there, and a server may take no address of that length.
+  const fragment = hash.length <= 1024 ? hash : "";
   for (const link of document.querySelectorAll("a[data-sign-in]")) {
     const url = new URL(link.href);
     if (fragment && url.origin === location.origin) {
