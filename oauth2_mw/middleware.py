@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from functools import partial
 from importlib import import_module
@@ -18,26 +18,24 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from oauth2_mw.access.path_set import PathSet
 from oauth2_mw.access.rules import METHOD_OVERRIDES, AccessRules, Rule
+from oauth2_mw.construction import check_alone, load_hooks, settings_of
 from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.credentials.fetch_metadata import is_foreign_upgrade
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.credentials.token_requests import TokenRequests
-from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
+from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION, Scrubber
-from oauth2_mw.identity.hooks import Hooks, load_hooks
 from oauth2_mw.identity.person import person_of
 from oauth2_mw.layers import layers
 from oauth2_mw.observe import quiet_libraries
 from oauth2_mw.process_local import ProcessLock
-from oauth2_mw.provider.jose.assertion_key import assertion_key_problems
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.cookies import replace_cookies
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
-from oauth2_mw.settings.document import MAIN
 from oauth2_mw.settings.model import Settings
-from oauth2_mw.shared_caches import FinishHeaders, Headers, is_shared, personal_headers
+from oauth2_mw.shared_caches import FinishHeaders, beginning, finished, personal_headers
 from oauth2_mw.web.gate import Gate
 from oauth2_mw.web.http.bodies import drop_body
 from oauth2_mw.web.http.unauthorized import call_unless_401
@@ -77,11 +75,11 @@ class OAuth2Middleware:
         clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         quiet_libraries()
-        settings = _settings_of(app, settings)
-        _check_alone(app, settings)
-        self._settings = settings
+        self._settings: Settings = settings_of(app, settings)
+        settings = self._settings
+        check_alone(settings, [each._settings for each in layers(app) if isinstance(each, OAuth2Middleware)])
         self._urls = Urls(settings)
-        self._hooks = _load_hooks(settings)
+        self._hooks = load_hooks(settings)
         self._directory = open_directory(settings)
         self._sessions = open_sessions(settings, self._directory, clocks=clocks)
         self._tokens = self._open_tokens()
@@ -234,7 +232,7 @@ class OAuth2Middleware:
             return _refuse(refusal, environ, start_response)
         environ["oauth2_mw.urls"] = self._urls
         return self._app(
-            environ, _beginning(start_response, partial(personal_headers, respect=self._respect_caching))
+            environ, beginning(start_response, partial(personal_headers, respect=self._respect_caching))
         )
 
     def _serve_own(
@@ -276,7 +274,7 @@ class OAuth2Middleware:
             return self._site().serve_app_logout(
                 self._app,
                 environ,
-                _beginning(start_response, partial(personal_headers, respect=False)),
+                beginning(start_response, partial(personal_headers, respect=False)),
                 current=current,
                 session=session,
                 signed_in=signed_in,
@@ -285,7 +283,7 @@ class OAuth2Middleware:
 
     def _renewing(self, start_response: StartResponse, current: RequestSession) -> StartResponse:
         """Keep a person's response of ours out of all caches, and renew their cookie if it has fallen behind."""
-        return _beginning(start_response, self._renewal(current, respect=False))
+        return beginning(start_response, self._renewal(current, respect=False))
 
     def _renewal(self, current: RequestSession, *, respect: bool) -> FinishHeaders:
         """Return what makes of a person's headers those that renew their cookie, if that has fallen behind."""
@@ -295,7 +293,7 @@ class OAuth2Middleware:
         cookies = None
         if self._sessions.renewal.is_due(current):
             cookies = partial(self._sessions.renewal.set_cookies, current, requested_at=self._monotonic())
-        return partial(_finished, cookies=cookies, respect=respect, must_set_cookie=must_set_cookie)
+        return partial(finished, cookies=cookies, respect=respect, must_set_cookie=must_set_cookie)
 
     def _serve_nobody(
         self, environ: WSGIEnvironment, start_response: StartResponse, current: RequestSession | None
@@ -305,7 +303,7 @@ class OAuth2Middleware:
         given = start_response
         if current is not None and current.invalid:
             expired = self._sessions.cookies.expire_session(current.cookies)
-            given = _beginning(start_response, partial(_finished, cookies=lambda: expired, respect=True))
+            given = beginning(start_response, partial(finished, cookies=lambda: expired, respect=True))
         if not (self._turns_401 and self._site().is_navigation(environ)):
             return self._app(environ, given)
         # Before the application reads it.
@@ -410,58 +408,6 @@ class OAuth2Middleware:
             import_module(name)
 
 
-def _settings_of(app: object, settings: object) -> Settings:
-    if not callable(app):
-        raise TypeError(
-            f"OAuth2Middleware(app, settings) takes the WSGI application first, and {type(app).__name__} is not one"
-        )
-    match settings:
-        case Settings():
-            return settings
-        case str() | os.PathLike():
-            return Settings.from_ini(os.fspath(settings))
-        case Mapping():
-            return Settings.from_mapping(settings)
-    raise TypeError(
-        "OAuth2Middleware(app, settings) takes Settings, the path of an INI file or a mapping second, and not "
-        f"{settings.__name__ if isinstance(settings, type) else type(settings).__name__}"
-    )
-
-
-def _check_alone(app: object, settings: Settings) -> None:
-    """Refuse an application that is behind such a middleware already, as far as its objects say.
-
-    :raises ConfigError: if the two would take each other's cookies or addresses.
-    """
-    for layer in layers(app):
-        if not isinstance(layer, OAuth2Middleware):
-            continue
-        inner = layer._settings
-        if inner.cookie_name == settings.cookie_name:
-            what, key = (
-                f"the same cookie_name, {settings.cookie_name}: it would never see its sessions",
-                "cookie_name",
-            )
-        elif (inner.public_url, inner.prefix) == (settings.public_url, settings.prefix):
-            what, key = f"the same prefix, {settings.prefix}: nobody would ever come to its login", "prefix"
-        else:
-            continue
-        text = (
-            f"the application is behind another OAuth2Middleware already, with {what}; take one of them out, or give "
-            "each its own"
-        )
-        raise ConfigError([Problem(MAIN, key, text)])
-
-
-def _load_hooks(settings: Settings) -> Hooks:
-    """Return the application's hooks, if all can be used that settings can only name."""
-    hooks, problems = load_hooks(settings)
-    # The settings check that a key is there; only the provider package can tell whether it can be used.
-    if problems := [*assertion_key_problems(settings.providers.values()), *problems]:
-        raise ConfigError(problems)
-    return hooks
-
-
 def _send(
     response: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
@@ -490,38 +436,3 @@ def _is_preflight(environ: WSGIEnvironment) -> bool:
         and "HTTP_UPGRADE" not in environ
         and environ.keys().isdisjoint(METHOD_OVERRIDES)
     )
-
-
-def _beginning(start_response: StartResponse, finish: FinishHeaders) -> StartResponse:
-    """Return the callable that begins a response with other headers."""
-
-    def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
-        headers = finish(headers)
-        return (
-            start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
-        )
-
-    return start
-
-
-def _finished(
-    headers: Headers,
-    *,
-    cookies: Callable[[], list[str]] | None,
-    respect: bool,
-    must_set_cookie: bool = False,
-) -> Headers:
-    """Keep a user's page out of everybody else's caches, and add cookies of ours.
-
-    A response that shared caches may keep carries no cookie.
-
-    :param cookies: returns ``Set-Cookie`` values when the response begins.
-    :param respect: whether the application may open its response to shared caches.
-    :param must_set_cookie: whether the cookies cannot wait for another response: they close this one.
-    """
-    added: list[str] = []
-    keep_open = respect
-    if cookies is not None and (must_set_cookie or not (respect and is_shared(headers))):
-        added = cookies()
-        keep_open = respect and not (must_set_cookie and added)
-    return personal_headers(headers, added, respect=keep_open)

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse
 
 Headers = list[tuple[str, str]]
 #: What makes of the headers of a response those with which it begins.
@@ -48,6 +52,41 @@ def personal_headers(headers: Headers, cookies: Sequence[str] = (), *, respect: 
     if cookies:
         closed += [("Set-Cookie", cookie) for cookie in cookies]
     return closed
+
+
+def beginning(start_response: StartResponse, finish: FinishHeaders) -> StartResponse:
+    """Return the callable that begins a response with other headers."""
+
+    def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
+        headers = finish(headers)
+        return (
+            start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
+        )
+
+    return start
+
+
+def finished(
+    headers: Headers,
+    *,
+    cookies: Callable[[], list[str]] | None,
+    respect: bool,
+    must_set_cookie: bool = False,
+) -> Headers:
+    """Keep a user's page out of everybody else's caches, and add cookies of ours.
+
+    A response that shared caches may keep carries no cookie.
+
+    :param cookies: returns ``Set-Cookie`` values when the response begins.
+    :param respect: whether the application may open its response to shared caches.
+    :param must_set_cookie: whether the cookies cannot wait for another response: they close this one.
+    """
+    added: list[str] = []
+    keep_open = respect
+    if cookies is not None and (must_set_cookie or not (respect and is_shared(headers))):
+        added = cookies()
+        keep_open = respect and not (must_set_cookie and added)
+    return personal_headers(headers, added, respect=keep_open)
 
 
 def is_shared(headers: Headers) -> bool:
