@@ -101,14 +101,18 @@ class Destinations:
 
     def location(self, destination: str | None) -> Location:
         """Return the way back to a destination, or to the start page, said in the audit log, where it is forgotten."""
-        if destination is not None and destination.startswith(_KEPT):
-            kept_id, _, fragment = destination.removeprefix(_KEPT).partition("#")
-            destination = self._find_long(kept_id)
-            if destination is not None:
-                destination = self._urls.with_fragment(destination, fragment)
-            else:
-                audit("destination_lost", detail="the store has forgotten it, or cannot be used")
-        return self._urls.to_destination(destination)
+        found = None if destination is None else self.find(destination)
+        if found is None and destination is not None:
+            audit("destination_lost", detail="the store has forgotten it, or cannot be used")
+        return self._urls.to_destination(found)
+
+    def find(self, destination: str) -> str | None:
+        """Return a destination that :meth:`keep` has kept as it was before, or ``None`` if it is forgotten."""
+        if not destination.startswith(_KEPT):
+            return destination
+        kept_id, _, fragment = destination.removeprefix(_KEPT).partition("#")
+        found = self._find_long(kept_id)
+        return None if found is None else self._urls.with_fragment(found, fragment)
 
     def _find_long(self, kept_id: str) -> str | None:
         try:

@@ -217,7 +217,7 @@ class FormKeeper:
         :param destinations: of the sign-ins that this browser has begun.
         :returns: ``Set-Cookie`` values, and how many octets of cookies the remaining forms take.
         """
-        found = (_find_id(destination) for destination in destinations)
+        found = (_find_id(self._destinations.find(destination) or "") for destination in destinations)
         ids = dict.fromkeys([*(match[1] for match in found if match is not None), *self._forms.ids(cookies)])
         octets = self._sessions.cookies.form_bytes(cookies)
         has_room = session_bytes + octets + _FOR_ATTEMPTS <= MAX_COOKIE_BYTES
@@ -371,7 +371,7 @@ def _put_back(environ: WSGIEnvironment, form: KeptForm) -> None:
     for key in ("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING"):
         environ.pop(key, None)
     for key in ("RAW_URI", "REQUEST_URI"):
-        if key in environ:
+        if environ.get(key):
             environ[key] = environ[key].partition("?")[0] + (f"?{form.query}" if form.query else "")
 
 
