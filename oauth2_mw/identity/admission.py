@@ -6,7 +6,7 @@ A person who may not enter leaves no trace in the directory. What is judged is t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from oauth2_mw.access.allow import check_allowed
@@ -25,7 +25,12 @@ from oauth2_mw.identity.mapping import (
     without_groups,
 )
 from oauth2_mw.identity.model import Identity, User, freeze, user_key
-from oauth2_mw.identity.unknown_claims import check_denials, check_denials_of_token, without_unknown_groups
+from oauth2_mw.identity.unknown_claims import (
+    are_groups_unknown,
+    check_denials,
+    check_denials_of_token,
+    without_unknown_groups,
+)
 from oauth2_mw.identity.usernames import bad_username, fault_alone
 from oauth2_mw.identity.verification import (
     check_username_verified,
@@ -39,6 +44,29 @@ from oauth2_mw.settings.model import ProviderSettings, Settings
 if TYPE_CHECKING:
     from oauth2_mw.identity.directory import Directory
     from oauth2_mw.identity.last_sign_ins import LastSignIn
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """What is told of a person who wants to enter, and by what."""
+
+    provider: ProviderSettings
+    issuer: str
+    subject: str
+    claims: Mapping[str, Any]
+    #: seconds since the epoch
+    now: int
+    #: the names of claims that are not known to be absent
+    unknown: frozenset[str] = frozenset()
+    #: the name that a new user has if the claims hold none
+    unsigned_name: str | None = None
+    #: whether who is unknown is added, and whether they are linked to the user who has their address
+    creates: bool = False
+    links: bool = False
+    #: what the application is told
+    hooks: Hooks = NO_HOOKS
+    #: ``False`` for an access token
+    is_sign_in: bool = True
 
 
 class Admission:
@@ -80,18 +108,19 @@ class Admission:
             application's ``on_login`` refuses them.
         :raises StoreUnavailableError: if the directory cannot be used.
         """
-        identity = self._admit(
+        arrival = _Arrival(
             provider,
             issuer,
             subject,
             claims,
-            unknown,
-            now=now,
-            create=self._create,
+            now,
+            unknown=unknown,
+            unsigned_name=unsigned_name,
+            creates=self._create,
             links=self._links,
             hooks=self._hooks,
-            unsigned_name=unsigned_name,
         )
+        identity = self._admit(arrival)
         if not (identity.username.isascii() or self._has_told_of_octets):
             self._has_told_of_octets = True
             audit(
@@ -116,7 +145,7 @@ class Admission:
 
         Raises as :meth:`admit` does, and refuses a person who is no longer in the directory.
         """
-        return self._admit(provider, issuer, subject, claims, unknown, now=now, create=False, links=False)
+        return self._admit(_Arrival(provider, issuer, subject, claims, now, unknown=unknown))
 
     def admit_token(
         self, provider: ProviderSettings, *, issuer: str, subject: str, claims: Mapping[str, Any], now: int
@@ -137,18 +166,17 @@ class Admission:
         stored = directory.find(issuer, subject) if directory is not None else None
         check_denials_of_token(provider, claims, reads_groups=stored is None)
         if stored is None:
-            return self._admit(
+            arrival = _Arrival(
                 provider,
                 issuer,
                 subject,
                 claims,
-                frozenset(),
-                now=now,
-                create=self._create,
-                links=False,
+                now,
+                creates=self._create,
                 hooks=self._hooks,
                 is_sign_in=False,
             )
+            return self._admit(arrival)
         if stored.disabled:
             from oauth2_mw.identity.directory import disabled_error
 
@@ -164,68 +192,31 @@ class Admission:
         self._hooks.on_login(identity)
         return identity
 
-    def _admit(
-        self,
-        provider: ProviderSettings,
-        issuer: str,
-        subject: str,
-        claims: Mapping[str, Any],
-        unknown: frozenset[str],
-        *,
-        now: int,
-        create: bool,
-        links: bool,
-        hooks: Hooks = NO_HOOKS,
-        unsigned_name: str | None = None,
-        is_sign_in: bool = True,
-    ) -> Identity:
+    def _admit(self, arrival: _Arrival) -> Identity:
+        provider, claims = arrival.provider, arrival.claims
         attributes = map_claims(provider, claims)
         for detail in unusable_attributes(provider, claims, attributes):
             audit("attribute_unusable", provider=provider.name, detail=detail)
         check_username_verified(provider, claims)
         try:
-            return self._enter(
-                provider,
-                issuer,
-                subject,
-                claims,
-                attributes,
-                unknown,
-                now=now,
-                create=create,
-                links=links,
-                hooks=hooks,
-                unsigned_name=unsigned_name,
-                is_sign_in=is_sign_in,
-            )
+            return self._enter(arrival, attributes)
         except AccessDeniedError as error:
             error.username = attributes.username
             raise
 
-    def _enter(
-        self,
-        provider: ProviderSettings,
-        issuer: str,
-        subject: str,
-        claims: Mapping[str, Any],
-        attributes: Attributes,
-        unknown: frozenset[str],
-        *,
-        now: int,
-        create: bool,
-        links: bool,
-        hooks: Hooks,
-        unsigned_name: str | None,
-        is_sign_in: bool,
-    ) -> Identity:
+    def _enter(self, arrival: _Arrival, attributes: Attributes) -> Identity:
+        provider, claims, hooks = arrival.provider, arrival.claims, arrival.hooks
+        issuer, subject, is_sign_in = arrival.issuer, arrival.subject, arrival.is_sign_in
         directory = self._directory
         proven = proven_address(provider, claims)
         stored = directory.find(issuer, subject) if directory is not None else None
-        if stored is None and directory is not None and links and proven is not None:
+        if stored is None and directory is not None and arrival.links and proven is not None:
             stored = directory.find_by_address(issuer, proven, subject=subject)
         is_first = stored is None or not stored.has_signed_in
-        check_denials(provider, unknown, reads_groups=is_first or provider.group_sync == "always")
-        provider = without_unknown_groups(provider, unknown)
+        check_denials(provider, arrival.unknown, reads_groups=is_first or provider.group_sync == "always")
+        # Otherwise who first comes while the groups cannot be read would be without them for good.
+        is_whole = is_sign_in and not (is_first and are_groups_unknown(provider, arrival.unknown))
+        provider = without_unknown_groups(provider, arrival.unknown)
         if is_sign_in or stored is None:
             user = _expected(provider, stored, attributes, issuer=issuer, subject=subject)
         else:
@@ -240,7 +231,7 @@ class Admission:
         self._judge(provider, user, attributes, claims)
         kept = without_groups(provider, claims, read=self._read(provider))
         # Whom the directory is about to refuse the application does not hear of.
-        if directory is None or (create if stored is None else not stored.disabled):
+        if directory is None or (arrival.creates if stored is None else not stored.disabled):
             hooks.on_login(
                 _identity(provider, user, kept, issuer=issuer, subject=subject, is_sign_in=is_sign_in)
             )
@@ -251,13 +242,13 @@ class Admission:
                 issuer=issuer,
                 subject=subject,
                 attributes=attributes,
-                create=create,
-                now=now,
+                create=arrival.creates,
+                now=arrival.now,
                 proven=proven,
-                links=links,
-                unsigned_name=unsigned_name,
-                left=self._left(provider, issuer, subject, kept, now) if is_sign_in else None,
-                is_sign_in=is_sign_in,
+                links=arrival.links,
+                unsigned_name=arrival.unsigned_name,
+                left=self._left(provider, issuer, subject, kept, arrival.now) if is_sign_in else None,
+                is_sign_in=is_whole,
             )
             if user.username != expected or judged_id != (None if user.created else user.id):
                 # The directory refused a rename, or the person became a user meanwhile: another was judged than enters.

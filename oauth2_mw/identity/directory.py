@@ -157,8 +157,8 @@ class Directory:
         :param links: whether an unknown person is linked to the user whom :meth:`find_by_address` finds by it.
         :param unsigned_name: the name of a new user to whom the sign-in gave none.
         :param left: what is kept of this sign-in for requests with a personal token, where there are any.
-        :param is_sign_in: ``False`` for an access token. It adds a user, and changes none: the first sign-in after it
-            is still their first.
+        :param is_sign_in: ``False`` for an access token, and for a first sign-in that did not learn the groups. It adds
+            a user, and changes none: the first sign-in after it is still their first.
         :raises AccessDeniedError: ``user_unknown``, ``user_disabled``; at the first sign-in also ``username_taken``
             and ``bad_username``.
         :raises ProviderError: ``bad_subject``, ``bad_attribute``: a value cannot be stored.

@@ -14,9 +14,14 @@ from oauth2_mw.settings.model import ProviderSettings
 
 def without_unknown_groups(provider: ProviderSettings, unknown: frozenset[str]) -> ProviderSettings:
     """Return the settings for a sign-in that brought no answer to where the groups stand: it takes none away."""
-    if provider.group_sync != "always" or not _is_unknown(_mapped(provider, "groups"), unknown):
+    if provider.group_sync != "always" or not are_groups_unknown(provider, unknown):
         return provider
     return replace(provider, group_sync="first")
+
+
+def are_groups_unknown(provider: ProviderSettings, unknown: frozenset[str]) -> bool:
+    """Return whether the groups that settings read may be others than what a sign-in brought."""
+    return provider.group_sync != "never" and _is_unknown(_mapped(provider, "groups"), unknown)
 
 
 def check_denials(provider: ProviderSettings, unknown: frozenset[str], *, reads_groups: bool) -> None:

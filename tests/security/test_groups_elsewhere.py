@@ -119,6 +119,22 @@ def test_unknown_groups_let_nobody_in_and_take_nobody_out(github: StandIn, tmp_p
         assert (page.status, site.app.calls) == (503 if name == "down" else 502, 0)
 
 
+@pytest.mark.parametrize("name", UNKNOWN)
+@pytest.mark.parametrize("sync", ["first", "always"])
+def test_who_first_came_while_groups_were_unknown_gets_them_later(
+    github: StandIn, tmp_path: Path, name: str, sync: str
+) -> None:
+    whole = dict(github.resources)
+    github.resources = {ORGS: UNKNOWN[name], TEAMS: listed([])}
+    with guarded(**keys(github, directory=f"sqlite:///{tmp_path}/users.db", group_sync=sync)) as site:
+        for _ in range(2):
+            assert groups_of(site) == ()
+        github.resources = whole
+        assert groups_of(site) == ("acme", "acme/core")
+        github.resources = {ORGS: listed([]), TEAMS: listed([])}
+        assert groups_of(site) == (() if sync == "always" else ("acme", "acme/core"))
+
+
 @pytest.mark.requirement("R-needed")
 @pytest.mark.parametrize("name", UNKNOWN)
 @pytest.mark.parametrize(
