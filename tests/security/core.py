@@ -64,7 +64,10 @@ CORE = {
     "provider/tokens/access_token": ("tests/provider/tokens/test_access_token.py",),
     "web/signin/login": (
         "tests/web/signin/test_login_answers.py",
+        "tests/web/signin/test_kept_fragments.py",
         "tests/web/signin/test_initiated_login.py",
+        "tests/web/signin/test_step_up.py",
+        "tests/web/signin/test_another_account.py",
     ),
     "web/signin/callback": (
         "tests/web/signin/test_callback.py",
