@@ -24,6 +24,7 @@ from oauth2_mw.credentials.fetch_metadata import is_foreign_upgrade
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.credentials.token_requests import TokenRequests
 from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.identity.authorization import is_bearer
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION, Scrubber
 from oauth2_mw.identity.person import person_of
 from oauth2_mw.layers import layers
@@ -141,7 +142,7 @@ class OAuth2Middleware:
             self._scrub(environ)
         if authorization is not None and "HTTP_AUTHORIZATION" not in environ:
             # Who sends one is a program, whether or not the application sees it.
-            environ[HIDDEN_AUTHORIZATION] = True
+            environ[HIDDEN_AUTHORIZATION] = "Bearer" if is_bearer(authorization) else ""
         script_name = environ.get("SCRIPT_NAME", "")
         is_mounted_here = not script_name or script_name == self._mount
         path = environ.get("PATH_INFO", "")

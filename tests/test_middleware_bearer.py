@@ -273,8 +273,15 @@ def test_a_program_without_a_credential_is_offered_bearer(provider: StandIn, tmp
     answer = both.refused("junk", "/both/x")
     assert answer.header("WWW-Authenticate") == f'{REALM}, error="invalid_token"'
     assert both.seen(both.token(), "/both/x")["user"] == "joe"
-    stray = both.refused("junk", "/dav/x").header("WWW-Authenticate") or ""
-    assert stray == f'{REALM}, error="invalid_token"'
+    for strip in ("basic", "all", "none"):
+        site = Site(
+            provider,
+            personal_tokens="/dav/",
+            strip_authorization=strip,
+            directory=f"sqlite:///{tmp_path / 'users.db'}",
+        )
+        stray = site.refused("junk", "/dav/x").header("WWW-Authenticate") or ""
+        assert stray == f'{REALM}, error="invalid_token"', strip
     omwpat = both.refused("omwpat_x", "/both/x")
     assert omwpat.header("WWW-Authenticate") == f'{REALM}, error="invalid_token"'
 

@@ -50,6 +50,11 @@ class Authorization:
         return cls(scheme, password, username) if colon else None
 
 
+def is_bearer(header: str) -> bool:
+    """Return whether a header is of the scheme ``Bearer``, whatever follows it."""
+    return header.lstrip()[:7].lower().rstrip() == "bearer"
+
+
 def carries_token(value: object) -> bool:
     """Return whether a personal token, whole or not, is in the value of a header: as it is, or in base64 as in Basic.
 

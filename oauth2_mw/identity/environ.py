@@ -37,8 +37,9 @@ _STANDARD = frozenset(
 )
 
 _AUTHORIZATION = "HTTP_AUTHORIZATION"
-#: The environ key that says that a request came with a credential which the application does not see.
-HIDDEN_AUTHORIZATION = "oauth2_mw.hidden_authorization"
+#: The environ key that says that a request came with a credential which the application does not see. Its value is
+#: ``Bearer`` for one of that scheme, and otherwise empty.
+HIDDEN_AUTHORIZATION = "oauth2_mw.hidden_credential"
 
 
 class Scrubber:

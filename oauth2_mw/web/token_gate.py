@@ -14,7 +14,7 @@ from oauth2_mw.access.rules import Rule
 from oauth2_mw.credentials.fetch_metadata import is_foreign_upgrade
 from oauth2_mw.credentials.token_requests import TokenOwner, TokenRequests
 from oauth2_mw.errors import CredentialError, OAuth2Error, UnavailableError
-from oauth2_mw.identity.authorization import carries_token, cut_authorization
+from oauth2_mw.identity.authorization import carries_token, cut_authorization, is_bearer
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.identity.person import person_of
 from oauth2_mw.session.cookies import replace_cookies
@@ -65,11 +65,11 @@ class TokenGate:
         if carries_token(authorization):
             return True
         # A path that can be read in several ways is below none of those where tokens serve.
-        return not rule.is_odd and _is_bearer(authorization) and path in self._bearer_paths
+        return not rule.is_odd and is_bearer(authorization) and path in self._bearer_paths
 
     def hide(self, environ: WSGIEnvironment, authorization: str, path: str) -> None:
         """Keep an access token from an application that is told of nobody."""
-        if self._cuts and _is_bearer(authorization) and path in self._bearer_paths:
+        if self._cuts and is_bearer(authorization) and path in self._bearer_paths:
             cut_authorization(environ)
 
     def refusal(self, environ: WSGIEnvironment, authorization: str, rule: Rule) -> WSGIApplication | None:
@@ -122,10 +122,6 @@ class TokenGate:
             path = None if rule.is_odd else environ.get("PATH_INFO", "")
             return self._tokens.accept(authorization, environ, path)
         return self._site().access_tokens.accept(authorization, address=self._peers.client(environ))
-
-
-def _is_bearer(authorization: str) -> bool:
-    return authorization.lstrip()[:7].lower().rstrip() == "bearer"
 
 
 def _check_one_person(caller: TokenOwner | TokenUser, session: Session) -> None:

@@ -305,7 +305,7 @@ def _check_application(environ: Mapping[str, Any], cookies: Cookies, *, signed_i
     identity = environ.get("oauth2_mw.identity")
     assert (identity is not None) <= signed_in
     if identity is None:
-        ours = ("oauth2_mw.urls", "oauth2_mw.request", "oauth2_mw.hidden_authorization")
+        ours = ("oauth2_mw.urls", "oauth2_mw.request", "oauth2_mw.hidden_credential")
         theirs = [key for key in environ if _says_who(key) and key not in ours]
         assert not theirs, "somebody else says who it is"
     else:

@@ -18,6 +18,7 @@ from oauth2_mw.boundary import browser_path
 from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.credentials.fetch_metadata import may_offer_basic
 from oauth2_mw.errors import CredentialError, OAuth2Error
+from oauth2_mw.identity.authorization import is_bearer
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.urls import FORM, Urls
@@ -165,7 +166,7 @@ def program_challenge(environ: Environ, urls: Urls, serving: CredentialPaths) ->
     """
     path = environ.get("PATH_INFO", "")
     if path in serving.personal_tokens:
-        if environ.get("HTTP_AUTHORIZATION", "").lstrip()[:7].lower() == "bearer ":
+        if is_bearer(environ.get("HTTP_AUTHORIZATION") or environ.get(HIDDEN_AUTHORIZATION, "")):
             # Whoever sends one has chosen the scheme, and it was of no use.
             return f'Bearer realm="{urls.public_url}", error="invalid_token"'
         return f'Basic realm="{urls.public_url}", charset="UTF-8"' if may_offer_basic(environ) else None
@@ -179,7 +180,7 @@ def token_challenge(
 
     :param authorization: the header that carried it.
     """
-    if authorization.lstrip()[:7].lower() == "bearer ":
+    if is_bearer(authorization):
         word = "invalid_token" if error.status == HTTPStatus.UNAUTHORIZED else "insufficient_scope"
         return f'Bearer realm="{urls.public_url}", error="{word}"'
     return program_challenge(environ, urls, serving) if error.status == HTTPStatus.UNAUTHORIZED else None
