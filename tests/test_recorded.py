@@ -164,7 +164,9 @@ def test_a_session_signs_the_same_person_in(host: Host, name: str) -> None:
     assert {key: host.environ.get(key) for key in expected} == expected
     assert host.environ["oauth2_mw.identity"].id == expected["X_ID"]
     session = host.environ["oauth2_mw.session"]
-    assert (session.created_at, session.expires_at, session.idle_timeout) == (NOW, NOW + 8 * 3600, 3600)
+    # A key that was replaced before cannot have sealed it later.
+    began = NOW - 540 if name == "session of the first key in the file" else NOW
+    assert (session.created_at, session.expires_at, session.idle_timeout) == (began, NOW + 8 * 3600, 3600)
     assert tuple(session.sign_in) == (NOW, "sid-1", "Firefox on Linux", "192.0.2.7")
 
 

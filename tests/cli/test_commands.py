@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import runpy
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from oauth2_mw.cli.main import main
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.grammar import decode_key, parse_key_file
 from tests.support.hosts.certificates import client_certificate
+from tests.support.hosts.processes import child_environment
 from tests.support.providers.client_keys import pem
 from tests.support.providers.jose import ec_key
 from tests.support.settings.keys import text_key
@@ -267,14 +268,11 @@ def test_a_command_line_that_means_nothing_ends_with_2(capsys: pytest.CaptureFix
     assert "usage: oauth2-mw" in capsys.readouterr().err
 
 
-def test_the_package_itself_can_be_run_where_no_script_is_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for lines, code in ((GOOD, 0), (GOOD[:1], 1)):
-        monkeypatch.setattr(sys, "argv", ["cli", "check", str(write_ini(tmp_path, *lines))])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_module("oauth2_mw.cli", run_name="__main__")
-        assert ended.value.code == code
-    output = capsys.readouterr()
-    assert "no problem found" in output.out
-    assert "[oauth2_mw] secret_keys" in output.err
+def test_the_package_itself_can_be_run_where_no_script_is_installed(tmp_path: Path) -> None:
+    for lines, code, said in ((GOOD, 0, "no problem found"), (GOOD[:1], 1, "[oauth2_mw] secret_keys")):
+        command = [sys.executable, "-m", "oauth2_mw.cli", "check", str(write_ini(tmp_path, *lines))]
+        done = subprocess.run(
+            command, env=child_environment(), capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == code
+        assert said in (done.stderr if code else done.stdout)

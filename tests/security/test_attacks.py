@@ -186,7 +186,8 @@ def test_whatever_comes_is_answered_in_clean_headers_and_kept_from_the_applicati
         HTTP_ACCEPT=accept,
     )
     answer = call(SHARED, environ)
-    assert answer.status < 500
+    # A mount that public_url does not name is the operator's mistake.
+    assert answer.status < 500 or (script and answer.status == 503)
     assert SHARED_APP.calls == calls
     for name, value in answer.headers:
         assert f"{name}: {value}".isascii()

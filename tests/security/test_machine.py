@@ -66,6 +66,8 @@ class Session:
 
     person: str
     created: float
+    #: when a request with any of its cookies was last let in
+    used: float = 0
     #: worker -> when it was told that the session ended
     ended: dict[int, float] = field(default_factory=dict)
 
@@ -167,6 +169,7 @@ class Machine(RuleBasedStateMachine):
             elif allowed == "no":
                 assert reached == 0
             if reached:
+                self._sealed[jar[COOKIE]].session.used = time.time()
                 assert (answer.status, app.seen[-1]["user"]) == (200, person)
         self._take(browser, worker, answer, renewed_from=jar.get(COOKIE), app_was_reached=bool(reached))
         return answer
@@ -177,10 +180,13 @@ class Machine(RuleBasedStateMachine):
         if sealed is None or sealed.key in self._retired:
             return "no"
         now, session = time.time(), sealed.session
-        if now >= session.created + LIFETIME or now >= sealed.seen + IDLE:
+        if now >= session.created + LIFETIME or worker in session.ended:
             return "no"
-        if worker in session.ended:
-            return "no"
+        if now >= sealed.seen + IDLE:
+            # With a directory the list of sessions knows of later use, of which workers tell now and then.
+            is_used = self._shared and now < session.used + IDLE
+            told = session.ended and now - min(session.ended.values()) > SYNC
+            return "unsure" if is_used and not told else "no"
         if session.ended:
             if not self._shared:
                 # A limit that is documented: without a directory no other process hears of a logout.
@@ -379,6 +385,7 @@ class Machine(RuleBasedStateMachine):
                 if allowed != "unsure":
                     assert (answer.status, app.calls - calls) == ((200, 1) if allowed == "yes" else (401, 0))
                 if app.calls > calls:
+                    sealed.session.used = time.time()
                     assert app.seen[-1]["user"] == sealed.session.person
 
     # How the rules do it
