@@ -15,6 +15,7 @@ from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.cookies import MAX_COPIES
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import RefreshSchedule, Session, SessionRef, SignInDetails
+from oauth2_mw.session.revocation import user_name
 from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line
 from oauth2_mw.sql import Database
@@ -316,6 +317,116 @@ def test_a_session_is_replaced_once(tmp_path: Path, clock: Clock) -> None:
     last = worker.sessions.replace(first, changed)
     assert last is not None
     assert last.lease_expires == 0
+
+
+# Beside a directory
+
+
+def beside_a_directory(clock: Clock, tmp_path: Path) -> Worker:
+    return Worker(clock, tmp_path, directory="sqlite:////nowhere.db")
+
+
+def test_a_program_that_keeps_its_first_cookie_lives_on_by_the_use_that_is_listed(
+    tmp_path: Path, clock: Clock
+) -> None:
+    worker = beside_a_directory(clock, tmp_path)
+    registry, store = worker.sessions.registry, worker.store
+    assert registry is not None
+    assert store is not None
+    cookie = worker.sign_in()
+    session = worker.session(cookie)
+    assert registry.touch(session.id, seen=NOW + 60, expires=NOW + 1000) is not None
+    store.calls.clear()
+    clock.now = NOW + 79
+    assert worker.session(cookie).last_used_at == NOW
+    assert store.calls == []
+    clock.now = NOW + 80
+    current = worker.current(cookie)
+    assert current.session is not None
+    assert (current.session.last_used_at, current.is_due) == (NOW + 60, True)
+    # Looked up once.
+    assert worker.session(cookie).last_used_at == NOW + 60
+    assert store.calls == ["read"]
+    clock.now = NOW + 140
+    ended = worker.current(cookie)
+    assert (ended.session, ended.invalid) == (None, True)
+
+
+def test_there_is_something_to_do_from_the_moment_on_when_a_cookie_is_to_be_renewed(
+    in_cookies: Worker, clock: Clock
+) -> None:
+    cookie = in_cookies.sign_in()
+    for later, is_due in ((9.9, False), (10, True)):
+        clock.now = NOW + later
+        assert in_cookies.current(cookie).is_due is is_due
+
+
+# Run out
+
+
+def run_out(worker: Worker, cookie: str) -> str | None:
+    """The id of the session that a header stood for."""
+    session = worker.sessions.run_out(worker.sessions.cookies.read(cookie))
+    return None if session is None else session.id
+
+
+@pytest.mark.parametrize(
+    ("later", "known"), [(79, False), (80, True), (80 + 3599, True), (80 + 3600, False), (9000, False)]
+)
+def test_a_session_that_has_run_out_is_known_for_an_hour(
+    worker: Worker, clock: Clock, later: int, *, known: bool
+) -> None:
+    cookie = worker.sign_in()
+    session = worker.session(cookie)
+    clock.now = NOW + later
+    assert run_out(worker, cookie) == (session.id if known else None)
+
+
+def test_what_stood_for_no_session_or_for_two_has_not_run_out(worker: Worker, clock: Clock) -> None:
+    name, cookie = worker.sessions.cookies.session, worker.sign_in()
+    other = worker.sign_in(Identity("u2", "default", ISSUER, "43", "bob"))
+    session = worker.session(cookie)
+    clock.now = NOW + 90
+    assert run_out(worker, "a=1") is None
+    assert run_out(worker, f"{name}=rubbish") is None
+    assert run_out(worker, f"{cookie}; {other}") is None
+    assert run_out(worker, f"{cookie}; {cookie}") == session.id
+    for copies, known in ((MAX_COPIES - 1, True), (MAX_COPIES, False)):
+        rubbish = "; ".join(f"{name}=rubbish{number}" for number in range(copies))
+        assert run_out(worker, f"{rubbish}; {cookie}") == (session.id if known else None)
+
+
+def test_a_session_that_was_ended_before_its_time_has_not_run_out(worker: Worker, clock: Clock) -> None:
+    cookie, other = worker.sign_in(), worker.sign_in()
+    session = worker.session(other)
+    worker.sessions.end(worker.session(cookie))
+    clock.now = NOW + 90
+    assert run_out(worker, cookie) is None
+    assert run_out(worker, other) == session.id
+
+
+def test_who_was_signed_out_by_another_worker_has_no_session_that_ran_out(
+    tmp_path: Path, clock: Clock
+) -> None:
+    worker = Worker(clock, tmp_path)
+    cookie = worker.sign_in()
+    session = worker.session(cookie)
+    assert worker.store is not None
+    worker.store.revoke(user_name("u1"), moment=NOW - 1, expires=NOW + 1000)
+    clock.now = NOW + 90
+    assert run_out(worker, cookie) == session.id
+    worker.store.revoke(user_name("u1"), moment=NOW, expires=NOW + 1000)
+    assert run_out(worker, cookie) is None
+
+
+def test_a_session_whose_provider_is_another_now_has_not_run_out(clock: Clock, tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(format_key_line(KeyEntry("k", 1_700_000_000, raw_key(1))) + "\n")
+    keys = f"file:{path}"
+    cookie = Worker(clock, secret_keys=keys).sign_in()
+    clock.now = NOW + 90
+    assert run_out(Worker(clock, secret_keys=keys), cookie) is not None
+    assert run_out(Worker(clock, secret_keys=keys, issuer="https://other.example"), cookie) is None
 
 
 # Refreshing

@@ -622,6 +622,26 @@ def test_a_store_that_is_away_keeps_nothing_and_the_person_is_told(
     assert (answer.status, stage.kept_id(answer)) == (401, None)
 
 
+def test_while_the_store_is_away_a_form_is_neither_offered_nor_sent(
+    stored: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form_id = stored.keep()
+    stored.sign_in()
+    token = token_of(stored.offer(form_id))
+    registry = stored.middleware._sessions.registry
+    assert registry is not None
+    watched = WatchedStore(registry.store)
+    watched.away = True
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "store", watched)
+        stored.clock.ahead += 60
+        assert stored.offer(form_id).status == 503
+        assert stored.send(form_id, token).status == 503
+    assert stored.app.got == []
+    stored.clock.ahead += 60
+    assert stored.send(form_id, token).text == "saved"
+
+
 # Whose it is
 
 
