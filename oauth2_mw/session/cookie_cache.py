@@ -12,7 +12,7 @@ from typing import Any
 
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.session.backend import OpenedSession
-from oauth2_mw.session.cookies import Cookies, RequestCookies, SealedText
+from oauth2_mw.session.cookies import SEPARATORS, Cookies, RequestCookies, SealedText
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.sealing import DISTINCT_CHARACTERS
 from oauth2_mw.session.stored_sessions import CachedSession
@@ -178,7 +178,8 @@ class SessionCache(BoundedCache[str, _Entry]):
             or header[end : end + 2] not in ("; ", "")
         ):
             return None
-        others = (header[:start] + header[end + 2 :]).rstrip("; ")
+        before, after = header[:start].strip(SEPARATORS), header[end:].strip(SEPARATORS)
+        others = f"{before}; {after}" if before and after else before or after
         if self._may_hold_any(others):
             return None
         current = entry.known.with_cookies(header, others or None, self._name)

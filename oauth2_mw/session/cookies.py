@@ -26,7 +26,8 @@ MAX_COPIES = 3
 SealedText = tuple[int, str]
 
 _EXPIRED = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
-_SEPARATORS = "; \t"
+#: what stands between the cookies of a header
+SEPARATORS = "; \t"
 #: With what the names of other applications' cookies of this package begin where nobody chose another ``cookie_name``.
 _FAMILY = "oauth2_mw"
 #: What we seal, in base64url: its first octet is the version, and nonce and tag are never missing.
@@ -99,9 +100,9 @@ class Cookies:
             if match is None:
                 continue
             own.setdefault(match[1], []).append(header[match.end() : end].strip(" \t").strip('"'))
-            others.append(header[kept:begin].strip(_SEPARATORS))
+            others.append(header[kept:begin].strip(SEPARATORS))
             kept = done
-        others.append(header[kept:].strip(_SEPARATORS))
+        others.append(header[kept:].strip(SEPARATORS))
         return RequestCookies(own, self.without_siblings("; ".join(filter(None, others))) or None)
 
     def may_hold_any(self, header: str) -> bool:
@@ -117,7 +118,7 @@ class Cookies:
         """
         if not self.may_hold_any(header):
             return header
-        return ";".join(each for each in header.split(";") if not self._is_sibling(each)).strip(_SEPARATORS)
+        return ";".join(each for each in header.split(";") if not self._is_sibling(each)).strip(SEPARATORS)
 
     def session_values(self, cookies: RequestCookies) -> Iterator[SealedText]:
         """Yield the sealed texts that a request's session cookies may stand for.
