@@ -51,7 +51,9 @@ def count_all() -> dict[str, dict[str, int]]:
     for name, variant in request_variants().items():
         for _ in range(20):
             variant.function(variant.environ(), start_response)
-        counted[name] = count(variant.function, variant.environ())
+        # The least of several: one now and then looks at a file or a list whose time has come.
+        each = [count(variant.function, variant.environ()) for _ in range(5)]
+        counted[name] = {key: min(numbers[key] for numbers in each) for key in each[0]}
     return counted
 
 
