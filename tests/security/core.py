@@ -48,7 +48,7 @@ CORE = {
     "boundary": ("tests/test_boundary.py", "tests/access/test_rules.py"),
     "settings/attribute_path": ("tests/settings/test_attribute_path.py", "tests/settings/test_grammar.py"),
     "settings/grammar": ("tests/settings/test_grammar.py", "tests/settings/test_access_rules.py"),
-    "settings/keys": ("tests/settings/test_grammar.py",),
+    "settings/keys": ("tests/settings/test_grammar.py", "tests/settings/test_ended_lines.py"),
     "settings/secret": ("tests/settings/test_grammar.py",),
     "settings/text": ("tests/settings/test_text.py", "tests/settings/test_grammar.py"),
     "middleware": (

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from oauth2_mw.session.clocks import Clocks
-from oauth2_mw.session.keyring import Keyring
+from oauth2_mw.session.keyring import SEAL_DELAY, Key, Keyring
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.settings.grammar import KeyEntry, Secret, format_key_line
+from oauth2_mw.settings.keys import format_ended_line
 from tests.support.clock import Clock
 from tests.support.settings.keys import raw_key as key
 from tests.support.settings.keys import text_key
@@ -194,3 +196,40 @@ def test_an_unknown_key_is_looked_for_from_the_first_moment(path: Path, clock: C
     assert len(box.keyring._ring.by_id) == 1
     box.keyring.find(b"12345678")
     assert len(box.keyring._ring.by_id) == 2
+
+
+# What a key dates
+
+
+def ring(source: Secret, clock: Clock) -> Keyring:
+    return Keyring(source, sync=5, clocks=Clocks(clock, clock))
+
+
+def test_a_key_of_a_file_has_sealed_until_the_next_one_took_over(path: Path, clock: Clock) -> None:
+    entries = [("a", T0 - 9000, key(0)), ("b", T0 - 6000, key(1)), ("c", T0 - 3000, key(2))]
+    for written in (entries, entries[::-1]):
+        write(path, *written)
+        keyring = ring(Secret.file(path), clock)
+        until = [keyring.sealed_until(Key(raw).id) for _, _, raw in entries]
+        assert until == [T0 - 6000 + SEAL_DELAY, T0 - 3000 + SEAL_DELAY, inf]
+
+
+def test_nobody_knows_until_when_a_key_of_a_setting_has_sealed(clock: Clock) -> None:
+    keyring = ring(Secret.literal(f"{text_key(1)} {text_key(2)}"), clock)
+    assert [keyring.sealed_until(Key(key(number)).id) for number in (1, 2)] == [inf, inf]
+    assert keyring.ended == 0
+
+
+def test_a_file_says_up_to_when_sessions_have_ended_with_a_key(path: Path, clock: Clock) -> None:
+    write(path, ("a", T0 - 1000, key(0)))
+    keyring = ring(Secret.file(path), clock)
+    assert keyring.ended == 0
+    with path.open("a") as file:
+        file.write(format_ended_line(T0 - 500) + "\n")
+    keyring.look()
+    assert keyring.ended == T0 - 500
+
+
+def test_a_name_is_hashed_as_in_earlier_releases_so_that_what_they_listed_is_found() -> None:
+    assert Key(key(1)).mac("session-index", "user:u1") == "YeV7OU-owMLUQm9fRbwdp3Zhhea_2pclbN-D97e2d1E"
+    assert len({Key(key(n)).mac(purpose, text) for n in (1, 2) for purpose in "ab" for text in "cd"}) == 8
