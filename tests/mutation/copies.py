@@ -19,7 +19,17 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
 #: What a copy needs to run tests.
-_COPIED = ("oauth2_mw", "tests", "docs", "samples", "setup.py", "pyproject.toml", "README.rst", "CHANGES.rst")
+_COPIED = (
+    "oauth2_mw",
+    "tests",
+    "benchmarks",
+    "docs",
+    "samples",
+    "setup.py",
+    "pyproject.toml",
+    "README.rst",
+    "CHANGES.rst",
+)
 _NOT_COPIED = ("__pycache__", ".*", "*.egg-info")
 #: Too large to copy, and changed by nobody.
 _LINKED = Path("tests/integration/node/node_modules")
