@@ -613,6 +613,8 @@ def test_what_has_no_such_form_leaves_its_key_out(written: str, changes: dict[st
 def test_a_path_with_blanks_keeps_them() -> None:
     identity = with_claims(**{"https://x/y  z": ["a", "b"]})
     assert formed('claims."https://x/y  z" separator:|', identity) == "a|b"
+    roles = replace(JANE, claims=freeze({"roles": ["a%b", "c,d"]}))
+    assert formed("claims.roles encoding:ascii", roles) == "a%25b,c%2Cd"
 
 
 @pytest.mark.parametrize(
