@@ -13,7 +13,7 @@ def make_app(ini: str) -> Flask:
     app.layout = layout
     app.callback(dash.Output("owner", "children"), dash.Input("ask", "n_clicks"))(owner)
     server: Flask = app.server
-    server.wsgi_app = OAuth2Middleware(server.wsgi_app, Settings.from_ini(ini))  # type: ignore[method-assign]
+    server.wsgi_app = OAuth2Middleware(server.wsgi_app, Settings.from_ini(ini))  # type: ignore[method-assign]  # for Flask
     return server
 
 

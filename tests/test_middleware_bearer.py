@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from oauth2_mw.credentials import introspections, strangers
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.middleware import OAuth2Middleware
+from tests.support.audit_lines import audit_lines
 from tests.support.clock import ShiftedClocks
 from tests.support.hosts.guarded import JANE, App, guard, sign_in
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
@@ -34,22 +34,10 @@ REALM = f'Bearer realm="{ORIGIN}"'
 OPAQUE = {"sub": "7", "token_type": "Bearer", "scope": "read", "preferred_username": "joe"}
 
 
-class Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
 @pytest.fixture
-def audit(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    caplog.set_level(logging.INFO, "oauth2_mw.audit")
-    handler, logger = Lines(), logging.getLogger("oauth2_mw.audit")
-    logger.addHandler(handler)
-    yield handler.lines
-    logger.removeHandler(handler)
+def audit() -> Iterator[list[str]]:
+    with audit_lines() as lines:
+        yield lines
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from oauth2_mw.credentials import token_requests
 from oauth2_mw.credentials.token_text import TokenText
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import Identity
+from tests.support.audit_lines import audit_lines
 from tests.support.hosts.guarded import sign_in
 from tests.support.hosts.token_site import DAY, TokenSite, basic, bearer
 from tests.support.stores.database import statements
@@ -33,22 +33,10 @@ def site(tmp_path: Path) -> TokenSite:
     return TokenSite(tmp_path)
 
 
-class _Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
 @pytest.fixture
-def audit(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    caplog.set_level(logging.INFO, "oauth2_mw.audit")
-    handler, logger = _Lines(), logging.getLogger("oauth2_mw.audit")
-    logger.addHandler(handler)
-    yield handler.lines
-    logger.removeHandler(handler)
+def audit() -> Iterator[list[str]]:
+    with audit_lines() as lines:
+        yield lines
 
 
 def refused(

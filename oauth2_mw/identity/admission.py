@@ -351,7 +351,7 @@ def _identity(
     *,
     issuer: str,
     subject: str,
-    is_sign_in: bool = True,
+    is_sign_in: bool,
 ) -> Identity:
     # Issuer and subject are those of this sign-in, also where they are linked to a user who has others.
     said = claims if is_sign_in else {}

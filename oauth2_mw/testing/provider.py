@@ -97,7 +97,7 @@ class DevelopmentProvider:
             client = middleware._site()._clients.get(name)
             # Nothing in the package leads here from a setting: the test puts this in the place of the network.
             for transport in (client._transport, client._revocation_transport):
-                transport._client = _InProcess(self, provider)  # type: ignore[assignment]
+                transport._client = _InProcess(self, provider)  # type: ignore[assignment]  # in place of the network
             for cache in (client._metadata._documents, client._metadata._keys):
                 # A fault that the test has taken back is over.
                 cache._cool_down = 0

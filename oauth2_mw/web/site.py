@@ -254,7 +254,7 @@ class Site:
         unavailable = partial(self.service_unavailable, is_own=False)
         try:
             response, once = forms.answer(environ, current, session, app, unavailable=unavailable)
-        except Exception as error:  # noqa: BLE001 - as in _respond
+        except Exception as error:  # noqa: BLE001 - a person gets a page, and nobody gets in
             return self._failures.page(error, environ, current), app
         return response, once or app
 

@@ -11,9 +11,10 @@ import io
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Request, Response
@@ -28,7 +29,7 @@ from oauth2_mw.session.kept_forms import ID_LENGTH, KEPT_FOR, MOST, Keeping, Kep
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
 from oauth2_mw.settings.model import Settings
-from oauth2_mw.shared_caches import personal_headers
+from oauth2_mw.shared_caches import beginning, personal_headers
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.csrf import FormTokens
 from oauth2_mw.web.http.form_fields import field_names
@@ -313,7 +314,11 @@ class FormKeeper:
             if taken.referrer is not None:
                 environ["HTTP_REFERER"] = taken.referrer
             audit("form_sent", identity=session.identity, detail=taken.path)
-            return app(environ, _adding(start_response, self._forms.expire(form_id, current.cookies)))
+            expired = self._forms.expire(form_id, current.cookies)
+            if expired:
+                finish = partial(personal_headers, cookies=expired, respect=False)
+                start_response = beginning(start_response, finish)
+            return app(environ, start_response)
 
         return None, once
 
@@ -373,13 +378,3 @@ def _put_back(environ: WSGIEnvironment, form: KeptForm) -> None:
     for key in ("RAW_URI", "REQUEST_URI"):
         if environ.get(key):
             environ[key] = environ[key].partition("?")[0] + (f"?{form.query}" if form.query else "")
-
-
-def _adding(start_response: StartResponse, cookies: list[str]) -> StartResponse:
-    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-        headers = personal_headers(headers, cookies, respect=False)
-        return (
-            start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
-        )
-
-    return start if cookies else start_response

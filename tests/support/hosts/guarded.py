@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from oauth2_mw.session.clocks import SYSTEM_CLOCKS
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import SignInDetails
 from oauth2_mw.settings.model import Settings
+from tests.support.audit_lines import audit_lines
 from tests.support.browser.jar import Browser
 from tests.support.hosts.wsgi_thread import serve
 from tests.support.settings.minimal import ORIGIN, make_settings
@@ -76,15 +76,6 @@ class Guarded:
         return self.middleware._sessions.cookies.session
 
 
-class _Lines(logging.Handler):
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__(logging.INFO)
-        self._lines = lines
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(record.getMessage())
-
-
 def guard(
     app: WSGIApplication | None = None, *, clocks: Any = SYSTEM_CLOCKS, **keys: Any
 ) -> OAuth2Middleware:
@@ -133,18 +124,8 @@ def guarded(*, clocks: Any = SYSTEM_CLOCKS, port: Any = 0, **keys: Any) -> Itera
     app = App()
     middleware = OAuth2Middleware(validator(app), settings, clocks=clocks)
     outer = validator(lint.middleware(middleware))
-    audit: list[str] = []
-    handler = _Lines(audit)
-    logger = logging.getLogger("oauth2_mw.audit")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        with serve(outer, port=port) as loopback:
-            yield Guarded(app, middleware, settings, settings.public_url, loopback, audit)
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+    with audit_lines() as audit, serve(outer, port=port) as loopback:
+        yield Guarded(app, middleware, settings, settings.public_url, loopback, audit)
 
 
 def signed_in(site: Guarded, **headers: str) -> Browser:
