@@ -23,6 +23,7 @@ from oauth2_mw.identity.model import Identity
 from oauth2_mw.provider.demand import Demand
 from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
+from oauth2_mw.session.kept_forms import KeptForms
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.refresh import Refresher
@@ -47,6 +48,7 @@ from oauth2_mw.web.signin.attempt import Attempts
 from oauth2_mw.web.signin.callback import Callback
 from oauth2_mw.web.signin.challenge import NOT_TAKEN, Environ, is_navigation, requested_destination
 from oauth2_mw.web.signin.destinations import Destinations
+from oauth2_mw.web.signin.form_offer import FormOffer
 from oauth2_mw.web.signin.kept_forms import FormKeeper, SentForm
 from oauth2_mw.web.signin.login import Login, SignInFailedError
 from oauth2_mw.web.signin.step_up import demand_of
@@ -114,11 +116,17 @@ class Site:
             clients=clients,
             serving=serving,
         )
-        self._forms = None
+        self._forms, self._offer = None, None
         if settings.keep_forms:
-            self._forms = FormKeeper(
-                settings, sessions, urls, pages, form_tokens=form_tokens, destinations=destinations
+            registry = sessions.registry
+            kept = KeptForms(
+                sessions.sealer,
+                sessions.cookies,
+                store=registry.store.forms if registry is not None else None,
+                clock=sessions.now,
             )
+            self._forms = FormKeeper(settings, sessions, urls, kept, destinations=destinations)
+            self._offer = FormOffer(settings, urls, pages, kept, form_tokens=form_tokens)
         callback = Callback(
             providers,
             sessions,
@@ -245,15 +253,15 @@ class Site:
 
         :param environ: changed to the form's request if that is to be sent.
         """
-        if self._forms is None:
+        if self._offer is None:
             return None, app
-        forms, current = self._forms, current or NO_SESSION
+        current = current or NO_SESSION
         session = current.session
         if session is None:
-            return self._challenge(environ, current, *forms.still_kept(environ)), app
+            return self._challenge(environ, current, *self._offer.still_kept(environ)), app
         unavailable = partial(self.service_unavailable, is_own=False)
         try:
-            response, once = forms.answer(environ, current, session, app, unavailable=unavailable)
+            response, once = self._offer.answer(environ, current, session, app, unavailable=unavailable)
         except Exception as error:  # noqa: BLE001 - a person gets a page, and nobody gets in
             return self._failures.page(error, environ, current), app
         return response, once or app
