@@ -186,7 +186,6 @@ fuzz: $(VENV)/.installed
 	$(VENV)/bin/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) $(TARGET)
 
 docs: $(VENV)/.installed
-	@test -x $(VENV)/bin/sphinx-build || $(VENV)/bin/$(PIP_INSTALL) sphinx
 	$(VENV)/bin/sphinx-build -W -q docs build/docs
 
 clean:

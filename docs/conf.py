@@ -17,6 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 # Before the import: the pages describe the code beside them, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import oauth2_mw
 from oauth2_mw import audit
 from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.fields import describe
@@ -28,16 +29,17 @@ COUNTERPARTS = TESTS / "integration" / "providers" / "counterparts.tsv"
 SERVERS = TESTS / "integration" / "servers" / "servers.tsv"
 
 project = "oauth2_mw"
-html_theme = "alabaster"
-html_theme_options = {
-    "description": "Single sign-on for any WSGI application",
-    "fixed_sidebar": True,
-    "page_width": "1100px",
-}
+extensions = ["sphinx.ext.autodoc"]
+html_theme = "furo"
+html_title = f"oauth2_mw {oauth2_mw.__version__}"
 html_show_copyright = False
 html_show_sourcelink = False
 exclude_patterns = ["_build"]
 nitpicky = True
+# Other projects' documentation would have to be fetched.
+nitpick_ignore_regex = [("py:.*", r"(?!oauth2_mw\b).*")]
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 # Quotes are part of what is quoted.
 smartquotes = False
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from docutils.core import publish_string
 
+import oauth2_mw
+import oauth2_mw.testing
 from oauth2_mw import errors
 from oauth2_mw.audit import EVENTS, FIELDS
 from oauth2_mw.settings import icons, presets
@@ -52,6 +54,28 @@ def test_the_documentation_builds_without_a_warning(built: Path) -> None:
     assert {page.with_suffix(".html").name for page in DOCS.glob("*.rst")} <= {
         page.name for page in built.glob("*.html")
     }
+
+
+@pytest.mark.deep
+def test_a_page_fetches_nothing_from_elsewhere(built: Path) -> None:
+    elsewhere = r"(?:https?:)?//"
+    fetching = (
+        rf"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?{elsewhere}|<link\b[^>]*href=["']?{elsewhere}"""
+    )
+    for page in built.glob("**/*.html"):
+        assert re.search(fetching, page.read_text(encoding="utf-8")) is None, page.name
+    for sheet in built.glob("**/*.css"):
+        assert re.search(rf"url\(\s*[\"']?{elsewhere}|@import", sheet.read_text(encoding="utf-8")) is None, (
+            sheet.name
+        )
+
+
+@pytest.mark.deep
+def test_the_reference_of_python_has_every_public_name(built: Path) -> None:
+    page = (built / "api.html").read_text(encoding="utf-8")
+    for module in (oauth2_mw, oauth2_mw.testing):
+        for name in module.__all__:
+            assert f'id="{module.__name__}.{name}"' in page, name
 
 
 @pytest.mark.deep
