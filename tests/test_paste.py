@@ -266,3 +266,128 @@ def test_the_names_of_the_entry_points() -> None:
 def test_pastedeploy_is_never_imported_by_us() -> None:
     code = "import sys, oauth2_mw.paste; sys.exit('paste.deploy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Two of ours in one file
+
+TWO = """
+[composite:main]
+paste.composite_factory = tests.support.hosts.urlmap:composite_factory
+/wiki = wiki
+/shop = shop
+
+[pipeline:wiki]
+pipeline = wiki-sso app
+
+[app:shop]
+paste.app_factory = tests.test_paste:app_factory
+filter-with = shop-sso
+
+[app:app]
+paste.app_factory = tests.test_paste:app_factory
+
+[filter:sso]
+use = egg:oauth2-mw
+secret_keys = {key}
+issuer = https://id.example.com
+client_id = app
+client_secret = s3cret
+
+[filter:wiki-sso]
+use = sso
+public_url = https://app.example.com/wiki
+{wiki}
+
+[filter:shop-sso]
+use = sso
+public_url = {shop_url}
+{shop}
+"""
+
+
+def two(
+    folder: Path, *, wiki: str = "", shop: str = "", shop_url: str = "https://app.example.com/shop"
+) -> Path:
+    path = folder / "app.ini"
+    path.write_text(TWO.format(key=text_key(), wiki=wiki, shop=shop, shop_url=shop_url), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        ({}, "oauth2_mw"),
+        ({"wiki": "cookie_name = a", "shop": "cookie_name = a"}, "a"),
+        ({"shop_url": "https://App.Example.com"}, "oauth2_mw"),
+        ({"shop_url": "https://app.example.com:8443/"}, "oauth2_mw"),
+    ],
+)
+def test_two_with_one_cookie_name_on_one_host_do_not_start(
+    tmp_path: Path, keys: dict[str, str], name: str
+) -> None:
+    path = two(tmp_path, **keys)
+    for start in (lambda: loadapp(f"config:{path}"), lambda: Settings.from_ini(f"{path}#wiki-sso")):
+        with pytest.raises(ConfigError) as caught:
+            start()
+        (problem,) = caught.value.problems
+        assert (problem.section, problem.key) == ("filter:wiki-sso", "cookie_name")
+        assert (
+            f"[filter:shop-sso] has the same, {name}, at another path of the host app.example.com"
+            in problem.text
+        )
+
+
+def test_the_cookie_names_may_stand_in_files_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "shop.ini").write_text("[oauth2_mw]\ncookie_name = b\n")
+    path = two(tmp_path, wiki="cookie_name = b", shop="config = shop.ini")
+    with pytest.raises(ConfigError, match=r"\[filter:shop-sso\] has the same, b,"):
+        Settings.from_ini(f"{path}#wiki-sso")
+    with pytest.raises(ConfigError, match=r"\[filter:wiki-sso\] has the same, b,"):
+        Settings.from_ini(f"{path}#shop-sso")
+
+
+def test_one_name_for_both_in_the_environment_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = two(tmp_path, wiki="cookie_name = a", shop="cookie_name = b")
+    Settings.from_ini(f"{path}#wiki-sso")
+    monkeypatch.setenv("OAUTH2_MW_COOKIE_NAME", "c")
+    with pytest.raises(ConfigError, match="has the same, c,"):
+        Settings.from_ini(f"{path}#wiki-sso")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"wiki": "cookie_name = oauth2_mw_wiki", "shop": "cookie_name = oauth2_mw_shop"},
+        {"shop_url": "https://shop.example.com/"},
+        {"shop_url": "http://localhost/shop"},
+        # Two filters of one application share its sessions.
+        {"shop_url": "https://app.example.com/wiki/", "shop": "protect = optional"},
+        # What is wrong with the other is said when that is built.
+        {"shop_url": "https://[", "shop": "cookie_name = a b"},
+        {"shop": "use_x = %(gone)s"},
+    ],
+)
+def test_whatever_keeps_two_apart_starts(tmp_path: Path, keys: dict[str, str]) -> None:
+    Settings.from_ini(f"{two(tmp_path, **keys)}#wiki-sso")
+
+
+def test_a_section_that_no_application_names_is_passed_over(tmp_path: Path) -> None:
+    path = two(tmp_path)
+    path.write_text(path.read_text().replace("filter-with = shop-sso", ""))
+    assert loadapp(f"config:{path}")
+
+
+def test_the_problem_is_told_with_all_others(tmp_path: Path) -> None:
+    path = two(tmp_path, wiki="protect = never")
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_ini(f"{path}#wiki-sso")
+    assert {problem.key for problem in caught.value.problems} == {"protect", "cookie_name"}
+
+
+def test_a_section_that_uses_another_of_ours_is_named_as_the_file_has_it(tmp_path: Path) -> None:
+    path = two(tmp_path, wiki="protect = never", shop="cookie_name = b")
+    with pytest.raises(ConfigError) as caught:
+        loadapp(f"config:{path}")
+    assert {problem.section for problem in caught.value.problems} == {"filter:wiki-sso"}

@@ -12,6 +12,7 @@ from oauth2_mw.identity.model import freeze
 from oauth2_mw.session.backend import OpenedSession
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookies import Cookies
+from oauth2_mw.session.foreign_cookies import ForeignCookies
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.sealing import Sealer, sealed_length
@@ -48,11 +49,14 @@ class CookieSessions:
         self._max_bytes = max_bytes
         self._claims = claims
         self._has_warned = False
+        self._foreign = ForeignCookies(cookies.session, clocks)
         self._wall = clocks.wall
 
     def open(self, chunk_count: int, sealed: str) -> OpenedSession[Session] | None:
         """Return the session that a cookie holds, or ``None`` if it was not sealed here."""
         payload = self._sealer.open(_PURPOSE, self._cookies.session, sealed)
+        if payload is None:
+            self._foreign.note(chunk_count, sealed)
         # The number of chunks stands inside: a value can be neither cut short nor continued.
         if not payload or payload[0] != chunk_count:
             return None

@@ -31,7 +31,7 @@ SEPARATORS = "; \t"
 #: With what the names of other applications' cookies of this package begin where nobody chose another ``cookie_name``.
 _FAMILY = "oauth2_mw"
 #: What we seal, in base64url: its first octet is the version, and nonce and tag are never missing.
-_SEALED = r"A[Q-Za-f][A-Za-z0-9_-]{48,}"
+SEALED = r"A[Q-Za-f][A-Za-z0-9_-]{48,}"
 #: The last characters of the names of cookies that keep a form.
 FORM_SLOTS = "abcde"
 
@@ -73,7 +73,7 @@ class Cookies:
         self._is_sibling = re.compile(
             rf"[ \t]*(?!{re.escape(self.session)}-[ao]-)"
             rf"(?:__Host-)?(?:{stem}(?:-a-[a-h]|-o-[0-9a-f]{{8}})?|{_FAMILY}[A-Za-z0-9_-]*)"
-            rf"(?:[ \t]*=[ \t]*\"?{_SEALED}|\.[0-9]{{1,2}}[ \t]*=[ \t]*\"?[A-Za-z0-9_-]+)\"?[ \t]*"
+            rf"(?:[ \t]*=[ \t]*\"?{SEALED}|\.[0-9]{{1,2}}[ \t]*=[ \t]*\"?[A-Za-z0-9_-]+)\"?[ \t]*"
         ).fullmatch
         self._stems = (name, _FAMILY)
         self._match_own = re.compile(

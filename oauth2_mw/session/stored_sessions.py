@@ -17,6 +17,7 @@ from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.backend import OpenedSession
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
+from oauth2_mw.session.foreign_cookies import ForeignCookies
 from oauth2_mw.session.keyring import Key
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.registry import SessionRegistry
@@ -100,6 +101,7 @@ class StoredSessions:
         self._registry = registry
         self._sealer = sealer
         self._cookie_name = cookie_name
+        self._foreign = ForeignCookies(cookie_name, clocks)
         self._sync = sync
         self._wall = clocks.wall
         self._monotonic = clocks.monotonic
@@ -125,8 +127,11 @@ class StoredSessions:
     def _open_handle(self, chunk_count: int, sealed: str) -> Handle | None:
         # A handle always fits into one cookie, so that it need not hold the number of chunks as a session does.
         payload = self._sealer.open(_HANDLE_PURPOSE, self._cookie_name, sealed) if chunk_count == 1 else None
+        if payload is None:
+            self._foreign.note(chunk_count, sealed)
+            return None
         try:
-            return None if payload is None else Handle.from_payload(payload)
+            return Handle.from_payload(payload)
         except ValueError:
             return None
 

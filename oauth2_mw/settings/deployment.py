@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import configparser
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -80,17 +80,43 @@ def section_of(path: str | None, local_conf: Mapping[str, str]) -> str:
 
 
 def our_filters(path: Path) -> list[str]:
-    """Return the sections of a file that use this package; none if it cannot be read."""
+    """Return the sections of a file that use this package, or one that does; none if it cannot be read."""
     try:
         parser = _parse(path)
     except ConfigError:
         return []
-    return [
-        section
+    sections = [section for section in parser.sections() if section.partition(":")[0] in _KINDS]
+    texts = {section: [text for _, text in parser.items(section, raw=True)] for section in sections}
+    ours = {section for section in sections if any(text.startswith(_OURS) for text in texts[section])}
+    for _ in range(_MAX_USES):
+        names = {_short(section) for section in ours}
+        ours |= {
+            section for section in sections if parser.get(section, "use", raw=True, fallback="") in names
+        }
+    return [section for section in sections if section in ours]
+
+
+def other_filters(found: Filter) -> Iterator[Filter]:
+    """Yield the other sections of ours in a section's file that an application of the file names."""
+    path = Path(found.global_conf.get("__file__", found.path))
+    others = [section for section in our_filters(path) if section != found.section]
+    if not others:
+        return
+    parser = _parse(path)
+    named = {
+        word
         for section in parser.sections()
-        if section.partition(":")[0] in _KINDS
-        and any(text.startswith(_OURS) for _, text in parser.items(section, raw=True))
-    ]
+        for key, text in parser.items(section, raw=True)
+        if key != "use"
+        for word in text.split()
+    }
+    for section in others:
+        if _short(section) in named:
+            try:
+                yield read_filter(path, section)
+            except ConfigError:
+                # Whoever builds it is told.
+                continue
 
 
 def default_problems(
@@ -186,17 +212,17 @@ def _parse(path: Path) -> configparser.ConfigParser:
 
 
 def _find(parser: configparser.ConfigParser, path: Path, name: str) -> str:
-    names = {
-        section: section.partition(":")[2].strip()
-        for section in parser.sections()
-        if section.partition(":")[0] in _KINDS
-    }
+    names = {section: _short(section) for section in parser.sections() if section.partition(":")[0] in _KINDS}
     for section, short in names.items():
         if name in (section, short):
             return section
     known = ", ".join(short for short in names.values()) or "no filter at all"
     hint = did_you_mean(name, names.values()) or f": there is {known}"
     raise _error(path, f"filter:{name}", f"there is no such section{hint}")
+
+
+def _short(section: str) -> str:
+    return section.partition(":")[2].strip()
 
 
 def _error(path: Path, section: str, text: str) -> ConfigError:

@@ -20,6 +20,7 @@ from oauth2_mw.settings import (
     deployment,
     environ_keys,
     icons,
+    neighbours,
     rule_checks,
     stores,
     token_checks,
@@ -106,27 +107,44 @@ def _from_filter(found: deployment.Filter, *, base: Path | None = None) -> dict[
     section = found.section
     base = base or found.path.parent
     source = found.global_conf.get("__file__") or found.path.name
-    keys = {key: text for key, text in found.local_conf.items() if key not in ("here", "__file__")}
-    config = keys.pop("config", None)
-    misplaced = deployment.default_problems(section, found.global_conf, found.local_conf)
-    inline = read_inline(keys, base)
-    if config is None:
+    document, path, problems = _filter_document(found, base)
+    further = [
+        *deployment.default_problems(section, found.global_conf, found.local_conf),
+        *neighbours.cookie_problems(found, lambda each: _filter_document(each, base)[0]),
+    ]
+    if path is None:
         try:
-            return _values(inline, base=base, source=source, further=misplaced)
+            return _values(document, base=base, source=source, further=further)
         except ConfigError as error:
             raise ConfigError(deployment.in_words_of(section, error.problems), source=source) from None
-    problems = [*deployment.in_words_of(section, inline.problems), *misplaced]
-    if not config:
+    problems = [*problems, *further]
+    if path == base:
         text = "names no file; config = PATH names the INI file that holds the settings"
         raise ConfigError([Problem(section, "config", text), *problems], source=source)
+    return _values(document, base=path.parent, source=str(path), further=problems)
+
+
+def _filter_document(found: deployment.Filter, base: Path) -> tuple[Document, Path | None, list[Problem]]:
+    """Return what a filter's section and the file of ours hold, that file, and what is wrong beside it.
+
+    The file is ``None`` where ``config`` is not written, and *base* where it names none.
+    """
+    keys = {key: text for key, text in found.local_conf.items() if key not in ("here", "__file__")}
+    config = keys.pop("config", None)
+    inline = read_inline(keys, base)
+    if config is None:
+        return inline, None, []
     path = base / config
+    problems = deployment.in_words_of(found.section, inline.problems)
+    if not config:
+        return inline, path, problems
     document = read_ini(path, has_others=str(path) == found.global_conf.get("__file__"))
     for name, texts in inline.sections.items():
         if path.exists():
             document.section(name).update(
-                {key: replace(text, origin=f"[{section}]") for key, text in texts.items()}
+                {key: replace(text, origin=f"[{found.section}]") for key, text in texts.items()}
             )
-    return _values(document, base=path.parent, source=str(path), further=problems)
+    return document, path, problems
 
 
 def _values(
