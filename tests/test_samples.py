@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -214,6 +215,28 @@ def test_the_sample_with_two_providers_passes_the_check(
     assert "https://app.example.com/auth/oauth2/login/callback/github/" in output
 
 
+@pytest.mark.parametrize(
+    ("name", "base"),
+    [
+        ("pipeline.ini#sso", "https://app.example.com/core"),
+        ("urlmap.ini#sso", "https://app.example.com"),
+        ("mounts.ini#wiki-sso", "https://app.example.com/wiki"),
+        ("mounts.ini#shop-sso", "https://app.example.com/shop"),
+    ],
+)
+def test_the_deployment_files_pass_the_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, base: str
+) -> None:
+    # They are served in tests/integration/applications/test_paste_samples.py.
+    folder = tmp_path / "paste"
+    shutil.copytree(SAMPLES / "paste", folder)
+    (folder / "client-secret").write_text("s3cret")
+    (folder / "client-secret").chmod(0o600)
+    assert main(["keygen", str(folder / "keys")]) == 0
+    assert main(["check", str(folder / name)]) == 0
+    assert f"{base}/auth/oauth2/login/callback/" in capsys.readouterr().out
+
+
 def test_the_sample_logging_writes_routine_events_and_warnings_into_the_audit_file(tmp_path: Path) -> None:
     # In a process of its own: fileConfig changes the logging of the whole process.
     program = (
@@ -234,10 +257,11 @@ def test_the_sample_logging_writes_routine_events_and_warnings_into_the_audit_fi
 
 
 def test_every_sample_has_a_test() -> None:
-    # The second is for frameworks that are not installed here.
-    tests = Path(__file__), ROOT / "tests" / "integration" / "applications" / "test_framework_samples.py"
+    # The others are for packages that are not installed here.
+    applications = ROOT / "tests" / "integration" / "applications"
+    tests = Path(__file__), *(applications / f"test_{name}_samples.py" for name in ("framework", "paste"))
     named = "".join(test.read_text(encoding="utf-8") for test in tests)
-    samples = [path for path in SAMPLES.iterdir() if path.is_file()]
+    samples = [path for path in (*SAMPLES.iterdir(), *(SAMPLES / "paste").iterdir()) if path.is_file()]
     assert samples
     for path in samples:
         assert path.stem in named, path.name
