@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar, overload
 
 from oauth2_mw.process_local import ProcessLock
 
 K = TypeVar("K")
 V = TypeVar("V")
+Asked = TypeVar("Asked", contravariant=True)
+
+
+class Get(Protocol[Asked, V]):
+    """The ``get`` of a dictionary."""
+
+    @overload
+    def __call__(self, key: Asked, /) -> V | None: ...
+
+    @overload
+    def __call__(self, key: Asked, default: V, /) -> V: ...
 
 
 class BoundedCache(Generic[K, V]):
@@ -39,7 +50,7 @@ class BoundedCache(Generic[K, V]):
         self._cost = 0
         self._lock = ProcessLock()
         #: Return the value of a key, or ``None``. The dictionary's own method, so that a hit costs nothing more.
-        self.get = self._entries.get
+        self.get: Get[K, V] = self._entries.get
 
     def put(self, key: K, value: V) -> None:
         """Set the value of a key; one that is there already keeps its age."""

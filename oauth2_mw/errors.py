@@ -69,12 +69,12 @@ class OAuth2Error(Exception):
     """
 
     #: the name of the class in snake case, without ``Error``
-    code = "oauth2"
+    code: str = "oauth2"
     #: the HTTP status of the page
     status = 500
     #: the heading of the page
     title = "Sign-in did not work"
-    message = "Something went wrong while signing you in."
+    message: str = "Something went wrong while signing you in."
     #: what the person may try, a sentence each
     hints: tuple[str, ...] = ()
     #: seconds after which the request may be repeated
@@ -115,7 +115,7 @@ class ConfigError(OAuth2Error):
     message = "This service is not set up correctly."
 
     def __init__(self, problems: Sequence[Problem], *, source: str = "the configuration") -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[Problem, ...] = tuple(problems)
         self.source = source
         count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
         lines = "".join(f"\n  {problem}" for problem in self.problems)
@@ -229,14 +229,14 @@ class AttemptLostError(StateError):
     """The second answer in a row that fits no attempt: something on the way keeps the attempt from coming back."""
 
     message = "Your sign-in could not be matched with this browser, twice in a row."
-    hints = _COOKIE_HINTS
+    hints: tuple[str, ...] = _COOKIE_HINTS
 
 
 class LoginLoopError(StateError):
     """Several sign-ins in a row worked, and none of them left a session that came back."""
 
     message = "Your sign-in works, but this browser does not keep it."
-    hints = _COOKIE_HINTS
+    hints: tuple[str, ...] = _COOKIE_HINTS
 
 
 class ProviderError(LoginError):
@@ -276,7 +276,7 @@ class UnavailableError(OAuth2Error):
 
     status = 503
     title = "Not reachable right now"
-    retry_after = RETRY_AFTER
+    retry_after: int | None = RETRY_AFTER
 
 
 class ProviderUnavailableError(UnavailableError):

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _WITHOUT_SESSION = ("/static/", "/icon/", "/auth")
 _CREDENTIALS = ("HTTP_COOKIE", "HTTP_AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION")
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)  # type: logging.Logger
 
 
 class OAuth2Middleware:

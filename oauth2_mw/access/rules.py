@@ -6,7 +6,7 @@ with the number of rules: each node knows the rules that reach it, in their orde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
@@ -187,15 +187,15 @@ class AccessRules:
                 self._add(position, path, is_strict=rule.is_strict)
         self._root.compile(candidates)
         #: what decides about a request whose path can be read in several ways
-        self.odd = _for_odd_paths(rules, [rule for _, rule in candidates], self._default)
+        self.odd: Rule = _for_odd_paths(rules, [rule for _, rule in candidates], self._default)
         self._refuses_odd = self.odd.effect == "denied"
         self._odd_paths = tuple(path.native for path in odd_paths)
         #: whether some rule is about some methods alone, so that the headers that override a method count too
-        self.tells_methods_apart = any(methods for methods, _ in candidates)
+        self.tells_methods_apart: bool = any(methods for methods, _ in candidates)
         self._remembered: dict[str, Rule] = {}
         #: Return what :meth:`find_for_all` found for a path, or ``None``. The dictionary's own method, so that a path
         #: that was asked for before costs nothing more.
-        self.recall = self._remembered.get
+        self.recall: Callable[[str], Rule | None] = self._remembered.get
 
     def find_for_all(self, path: str) -> Rule:
         """Return what decides about a request where no rule is about some methods alone, and remember it."""

@@ -38,8 +38,8 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.text = read(path)
-        self.entries = parse(path, self.text)
+        self.text: str = read(path)
+        self.entries: tuple[KeyEntry, ...] = parse(path, self.text)
 
     def append(self, entry: KeyEntry) -> None:
         """Add a key after the others."""

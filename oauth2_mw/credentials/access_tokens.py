@@ -48,7 +48,7 @@ class TokenUser:
     fresh_until: float
     #: what the token says, in seconds since the epoch, with ``leeway``: the clock may be set meanwhile
     ends_at: float
-    via: ClassVar = "bearer"
+    via: ClassVar[str] = "bearer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,8 +78,8 @@ class TokenOwner:
     environ: dict[str, str] = field(repr=False)
     #: when the token falls asleep, in seconds since the epoch
     sleeps_at: float
-    via: ClassVar = "token"
-    scopes: ClassVar = frozenset[str]()
+    via: ClassVar[str] = "token"
+    scopes: ClassVar[frozenset[str]] = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True)

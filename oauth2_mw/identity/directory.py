@@ -45,7 +45,8 @@ class Directory:
 
     def __init__(self, url: Secret) -> None:
         #: the database itself, for other tables in it
-        self.database = self._db = Database(url)
+        self.database: Database = Database(url)
+        self._db = self.database
         self._users = UserTable(self._db)
         self._links = LinkTable(self._db)
         self._last_sign_ins = LastSignInTable(self._db)

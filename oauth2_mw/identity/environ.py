@@ -76,7 +76,7 @@ class Scrubber:
         self._harmless.add(_AUTHORIZATION)
         #: Return whether all keys of an environ are known to be harmless, the values of ``Authorization`` aside. The
         #: set's own method, so that the usual request costs nothing more.
-        self.knows_all = self._harmless.issuperset
+        self.knows_all: Callable[[Iterable[object]], bool] = self._harmless.issuperset
 
     def __call__(self, environ: dict[Any, Any]) -> None:
         """Clean ``environ`` in place."""

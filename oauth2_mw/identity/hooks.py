@@ -13,7 +13,7 @@ from oauth2_mw.errors import AccessDeniedError, Problem
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.settings.model import Settings
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 Hook = Callable[[Identity], object]
 _SETTINGS = ("on_login", "on_user_created", "on_logout")

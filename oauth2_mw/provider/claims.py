@@ -33,7 +33,7 @@ from oauth2_mw.provider.wanted_claims import WantedClaims
 from oauth2_mw.settings.attribute_path import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)  # type: logging.Logger
 
 _Failure = ProviderError | ProviderUnavailableError | TokenError
 _FAILURES = (ProviderError, ProviderUnavailableError, TokenError)

@@ -17,7 +17,7 @@ from oauth2_mw.session.model import Session
 from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.sealing import Sealer, sealed_length
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 _PURPOSE = "session"
 #: Octets of a session's cookies, beyond which an operator should look at the servers' limits: the narrowest are 4096

@@ -58,8 +58,8 @@ class Cookies:
     def __init__(
         self, name: str, *, secure: bool, app_cookies: Sequence[AppCookie] = (), mount: str = ""
     ) -> None:
-        self.session = f"__Host-{name}" if secure else name
-        self.attempt_prefix = f"{self.session}-a-"
+        self.session: str = f"__Host-{name}" if secure else name
+        self.attempt_prefix: str = f"{self.session}-a-"
         self._forms = {slot: f"{self.session}-f-{slot}" for slot in FORM_SLOTS}
         self._form_names = frozenset(self._forms.values())
         self._attributes = "; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")

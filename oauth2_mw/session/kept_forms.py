@@ -147,7 +147,7 @@ class KeptForms:
         self._clock = clock
         self._shelf: _Shelf = _CookieShelf(cookies, clock) if store is None else _StoreShelf(store, clock)
         #: octets of a form
-        self.longest = self._shelf.longest
+        self.longest: int = self._shelf.longest
 
     def keep(self, form: KeptForm, session: Session, cookies: RequestCookies) -> Keeping:
         """Keep a form, unless the same was sent before; one that waits is kept anew.

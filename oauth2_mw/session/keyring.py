@@ -23,7 +23,7 @@ from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.settings.keys import parse_ended, parse_key_file, parse_secret_keys
 from oauth2_mw.settings.secret import Secret
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)  # type: logging.Logger
 
 #: Seconds between a key's not-before and its first use for sealing.
 SEAL_DELAY = 60
@@ -64,7 +64,7 @@ class Key:
         self._root = root
         self._aeads: dict[str, AESGCM] = {}
         #: Names the key inside what it sealed. Derived, so that it says nothing about the key.
-        self.id = _derive(root, b"oauth2_mw key id", ID_BYTES)
+        self.id = _derive(root, b"oauth2_mw key id", ID_BYTES)  # type: bytes
 
     def aead(self, purpose: str) -> AESGCM:
         """Return the AES-256-GCM cipher of this key for *purpose*."""
@@ -115,10 +115,10 @@ class Keyring:
         self._text = source.value()
         self._ring = self._parse(self._text)
         #: grows with every change of the keys; what was opened with an earlier ring must be opened again
-        self.generation = 0
+        self.generation = 0  # type: int
         self._unknown_pause = 0.0
         #: monotonic time from which the file is looked at again; infinite for keys that are not in a file
-        self.next_look = self._monotonic() + sync if source.path is not None else float("inf")
+        self.next_look = self._monotonic() + sync if source.path is not None else float("inf")  # type: float
 
     def _parse(self, text: str) -> _Ring:
         if self._source.path is None:

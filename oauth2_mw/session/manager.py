@@ -36,7 +36,7 @@ from oauth2_mw.session.stores import Store
 from oauth2_mw.session.stores.record import EXPIRY_GRACE
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)  # type: logging.Logger
 
 
 class SessionManager:
@@ -63,26 +63,26 @@ class SessionManager:
         self._wall = clocks.wall
         self._monotonic = clocks.monotonic
         #: whether cookies hold the sessions themselves, rather than handles of sessions in a store
-        self.in_cookies = settings.session is None
+        self.in_cookies = settings.session is None  # type: bool
         self.cookies = Cookies(
             settings.cookie_name,
             secure=settings.secure,
             app_cookies=settings.app_cookies,
             mount=settings.mount,
-        )
+        )  # type: Cookies
         self._keyring = Keyring(settings.secret_keys, sync=settings.revocation_sync, clocks=clocks)
-        self.sealer = Sealer(self._keyring, app_id=settings.public_url)
+        self.sealer = Sealer(self._keyring, app_id=settings.public_url)  # type: Sealer
         #: the application's own cookies, which it sees in requests of the person for whom it set them
-        self.app_cookies = AppCookies(settings.app_cookies, self.cookies, self.sealer)
+        self.app_cookies = AppCookies(settings.app_cookies, self.cookies, self.sealer)  # type: AppCookies
         self.revocations = Revocations(
             shared=shared,
             disabled=disabled,
             sync=settings.revocation_sync,
             signout_file=SignoutFile(settings.signout_file) if settings.signout_file is not None else None,
             clocks=clocks,
-        )
+        )  # type: Revocations
         #: what all workers know of sessions; ``None`` if they share nothing
-        self.registry = self._open_registry(store) if store is not None else None
+        self.registry = self._open_registry(store) if store is not None else None  # type: SessionRegistry | None
         self._backend = self._open_backend()
         #: whether browsers get their cookies anew
         self.renewal = CookieRenewal(
@@ -92,7 +92,7 @@ class SessionManager:
             in_cookies=self.in_cookies,
             shared=self.registry is not None,
             clocks=clocks,
-        )
+        )  # type: CookieRenewal
         self._writer = EnvironWriter(settings.environ, settings.environ_forms)
         self._issuers = {name: provider.user_issuers for name, provider in settings.providers.items()}
         self._cookie_name = self.cookies.session

@@ -24,7 +24,7 @@ from oauth2_mw.session.revocation import Revocations, user_name
 from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.session.stores import Record, Store
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)  # type: logging.Logger
 
 _SUMMARY = "session-summary"
 _INDEX = "session-index"

@@ -18,7 +18,7 @@ from oauth2_mw.session.cookies import Cookies
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.revocation import Revocations
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)  # type: logging.Logger
 
 #: Seconds within which a response follows so soon that nobody can have signed out meanwhile.
 PROMPT = 2

@@ -25,7 +25,7 @@ from oauth2_mw.session.sealing import Sealer
 from oauth2_mw.session.stores import Record
 from oauth2_mw.session.stores.record import EXPIRY_GRACE
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 _HANDLE_PURPOSE, _DATA_PURPOSE = "session-handle", "session-data"
 _SECRET_BYTES = 32

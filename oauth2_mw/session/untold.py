@@ -18,7 +18,7 @@ from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.signout_file import Ending, SignoutFile
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 #: How many a worker keeps; a further one is refused.
 MAX_WAITING = 10_000

@@ -10,7 +10,7 @@ from pathlib import Path
 from oauth2_mw.settings.grammar import AllowTerm, Secret, check_fits_somebody, split_terms
 from oauth2_mw.settings.text import shown
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 #: Terms that must all apply.
 Alternative = tuple[AllowTerm, ...]

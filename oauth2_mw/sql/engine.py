@@ -17,7 +17,7 @@ from sqlalchemy.pool import QueuePool
 from oauth2_mw.observe import without_debug
 from oauth2_mw.sql.watchdog import Watchdog
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 #: Connections that one process keeps, and how many more it opens under load.
 POOL_SIZE = 5

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from oauth2_mw.process_local import ProcessLock
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at what has passed its deadline.
 TICK = 0.2

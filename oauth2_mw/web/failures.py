@@ -40,7 +40,7 @@ from oauth2_mw.web.signin.attempt import Attempt
 from oauth2_mw.web.signin.challenge import Environ
 from oauth2_mw.web.signin.destinations import Destinations
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 class Failures:

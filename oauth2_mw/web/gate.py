@@ -14,7 +14,7 @@ from oauth2_mw.identity.person import person_of
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
-from oauth2_mw.settings.model import Settings
+from oauth2_mw.settings.model import ProviderSettings, Settings
 from oauth2_mw.shared_caches import FinishHeaders, Headers, personal_headers
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Gate:
     """
 
     def __init__(self, settings: Settings, sessions: SessionManager, site: Callable[[], Site]) -> None:
-        self.providers = settings.providers
+        self.providers: Mapping[str, ProviderSettings] = settings.providers
         self.sessions = sessions
         self.site = site
         self._respect_caching = settings.shared_caches == "respect"

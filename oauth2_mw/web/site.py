@@ -99,7 +99,7 @@ class Site:
         self._clients = ProviderClients(settings, urls)
         clients = self._clients.get
         #: judges the access tokens of the providers
-        self.access_tokens = AccessTokens(settings, admission, clients, clocks=clocks)
+        self.access_tokens: AccessTokens = AccessTokens(settings, admission, clients, clocks=clocks)
         tokens = TokenRefresher(providers, sessions, clients, admission)
         self._refresher = Refresher(sessions, tokens)
         destinations = Destinations(urls, sessions.sealer, attempts, registry=registry, clock=sessions.now)

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.process_local import ProcessLock
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Failure = ProviderError | ProviderUnavailableError
 
@@ -52,7 +52,7 @@ class CachedDocument(Generic[T]):
         self._entry: _Entry[T] | None = None
         self._failure: tuple[Failure, float] | None = None
         #: how many times the document was loaded
-        self.loads = 0
+        self.loads: int = 0
 
     def get(self) -> T:
         """Return the document, fresh if possible.

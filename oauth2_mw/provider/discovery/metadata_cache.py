@@ -21,7 +21,7 @@ from oauth2_mw.provider.jose.jwks import KeySet, SigningKey, parse_key_set
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.tenants import metadata_issuer
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 OAUTH_WELL_KNOWN = "/.well-known/oauth-authorization-server"

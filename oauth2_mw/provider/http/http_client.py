@@ -63,7 +63,7 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.has_passed = False
+        self.has_passed: bool = False
         self._end = time.monotonic() + seconds
         self._lock = ProcessLock()
         self._sockets: list[socket.socket] = []

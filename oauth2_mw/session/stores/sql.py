@@ -48,7 +48,7 @@ class SqlStore:
         self._clock = clock
         self._used_names = UsedNames(database, grace=EXPIRY_GRACE)
         self._revocations = RevocationTable(database, grace=EXPIRY_GRACE)
-        self.forms = SqlForms(database, app=self._app, clock=clock)
+        self.forms: SqlForms = SqlForms(database, app=self._app, clock=clock)
         self._sessions = sessions = database.tables.sessions
         self._indexes = database.tables.session_indexes
         self._purge = Purge(sessions, sessions.c.app, sessions.c.session_id, grace=EXPIRY_GRACE)

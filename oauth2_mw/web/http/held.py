@@ -18,7 +18,7 @@ class HeldAnswer:
 
     def __init__(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
         #: empty if it has answered nothing
-        self.status = ""
+        self.status: str = ""
         self.header_lines: list[tuple[str, str]] = []
         self._exc_info: Any = None
         self._written: list[bytes] = []

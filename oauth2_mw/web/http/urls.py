@@ -49,13 +49,14 @@ class Urls:
     """The addresses of one application."""
 
     def __init__(self, settings: Settings) -> None:
-        self.public_url = settings.public_url
-        self.base = settings.public_url + settings.prefix
+        self.public_url: str = settings.public_url
+        self.base: str = settings.public_url + settings.prefix
         #: scheme, host and port of ``public_url``
-        self.origin = self._origin = settings.origin
+        self.origin: str = settings.origin
+        self._origin = self.origin
         self._mount = settings.mount
         #: the path of ``public_url`` itself, where a sign-in without a destination ends
-        self.home_path = settings.mount + "/"
+        self.home_path: str = settings.mount + "/"
         self._prefix = settings.prefix
         self._own_prefix = settings.mount + settings.prefix
         #: NAME -> ``PATH_INFO`` of a callback outside ``prefix``
@@ -67,10 +68,10 @@ class Urls:
         #: those callbacks as a browser sees them
         self._own_paths = frozenset(settings.mount + path for path in self._callback_paths.values())
         #: the path of the sessions page, as a browser sees it
-        self.sessions_path = self._own_prefix + "/sessions/"
+        self.sessions_path: str = self._own_prefix + "/sessions/"
         #: the path of the tokens page, and of what is shown there after one more sign-in
-        self.tokens_path = self._own_prefix + "/tokens/"
-        self.tokens_again = self.tokens_path + "?again=1"
+        self.tokens_path: str = self._own_prefix + "/tokens/"
+        self.tokens_again: str = self.tokens_path + "?again=1"
         self._keeps_fragments = settings.keep_fragment
         self._pages = (self.sessions_path, self.tokens_path, self.tokens_again)
 

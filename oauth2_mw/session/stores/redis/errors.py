@@ -10,7 +10,7 @@ from oauth2_mw.settings.redis_address import Host, RedisAddress
 
 #: All that connecting, reading an answer and resolving a name may raise. The built-in ones come from redis-py when the
 #: answer is not one of Redis.
-FAILURES = (
+FAILURES: tuple[type[Exception], ...] = (
     exceptions.RedisError,
     OSError,
     ValueError,

@@ -39,6 +39,8 @@ REPLICA_WAIT = 1000
 #: Seconds without use after which a connection is closed: a firewall may have dropped it silently.
 MAX_IDLE = 60
 
+_UNREACHED: tuple[type[Exception], ...] = (*FAILURES, CommandRefusedError)
+
 
 class Server:
     """One server of one process. Idle connections are kept; the one used last is taken first.
@@ -145,7 +147,7 @@ class Server:
             connection.connect()
             if self._check is not None:
                 self._check(connection)
-        except (*FAILURES, CommandRefusedError) as error:
+        except _UNREACHED as error:
             connection.disconnect()
             raise NotReachedError(error) from None
         return connection

@@ -68,7 +68,7 @@ class RedisStore:
         self._connections = RedisConnections(url)
         self._clock = clock
         self._namespace = namespace(app)
-        self.forms = RedisForms(partial(self._run, "f"), now=self._now)
+        self.forms: RedisForms = RedisForms(partial(self._run, "f"), now=self._now)
 
     def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
         """Write a new record; its indexes first."""
