@@ -6,17 +6,20 @@ It also prints the URLs to register at the providers, and counts the personal to
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from oauth2_mw.cli.directory import NoDatabaseError, open_directory
-from oauth2_mw.cli.terminal import INI_HELP, format_duration, printable
+from oauth2_mw.cli.terminal import INI_HELP, CommandError, format_duration, printable
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.credentials.token_sleep import SLEEPS_SOON, sleep_state
-from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.provider.jose.client_certificate import certificate_warnings
 from oauth2_mw.settings import redis_address
@@ -24,38 +27,111 @@ from oauth2_mw.settings.model import Settings
 from oauth2_mw.settings.warnings import warnings
 from oauth2_mw.web.http.urls import Urls
 
+_DEFAULT = Path("oauth2.ini")
+#: what is registered at a provider -> how the report calls it
+_LABELS = {
+    "redirect_uri": "redirect URI",
+    "post_logout_redirect_uri": "post-logout redirect URI",
+    "backchannel_logout_uri": "back-channel logout URI",
+    "frontchannel_logout_uri": "front-channel logout URI",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What is registered at one provider; what is not used is ``None``."""
+
+    name: str
+    label: str
+    redirect_uri: str
+    post_logout_redirect_uri: str | None
+    backchannel_logout_uri: str | None
+    frontchannel_logout_uri: str | None
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``oauth2-mw check``."""
-    parser.add_argument("ini", type=Path, metavar="INI", help=INI_HELP)
+    help_text = f"{INI_HELP}; without it, {_DEFAULT} in the current folder"
+    parser.add_argument("ini", type=Path, metavar="INI", nargs="?", help=help_text)
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    parser.add_argument("--strict", action="store_true", help="end with 1 where there are warnings, too")
 
 
 def run(options: argparse.Namespace) -> int:
     """Load the file, build the middleware from it and print what an operator should know.
 
-    :raises ConfigError: with every problem found.
+    :returns: 0, or 1 if there is a problem, or with ``--strict`` a warning.
+    :raises CommandError: if no file is named, and there is none of the usual name.
     """
-    settings = Settings.from_ini(options.ini)
-    OAuth2Middleware(lambda _environ, _start_response: [], settings)
-    urls = Urls(settings)
-    print(f"{options.ini}: no problem found.")
+    ini: Path = options.ini or _DEFAULT
+    if options.ini is None and not ini.exists():
+        raise CommandError(
+            f"there is no {ini} in this folder: name the file, like oauth2-mw check PATH/{ini}"
+        )
+    try:
+        settings = Settings.from_ini(ini)
+        OAuth2Middleware(lambda _environ, _start_response: [], settings)
+    except ConfigError as error:
+        _refuse(ini, error.problems, as_json=options.json)
+        return 1
     expired = certificate_warnings(settings.providers.values(), now=datetime.now(UTC))
-    for line in (*warnings(settings), *expired, *_sleeping(options.ini, settings)):
+    doubts = [*warnings(settings), *expired, *_sleeping(ini, settings)]
+    registrations = [*_registrations(settings)]
+    if options.json:
+        report = {
+            "file": str(ini),
+            "problems": [],
+            "warnings": doubts,
+            "sessions": _session_place(settings),
+            "providers": [asdict(each) for each in registrations],
+        }
+        print(json.dumps(report, indent=2))
+    else:
+        _print_report(ini, settings, doubts, registrations)
+    return 1 if options.strict and doubts else 0
+
+
+def _refuse(ini: Path, problems: tuple[Problem, ...], *, as_json: bool) -> None:
+    """Print the problems, a line each: the first line is one already."""
+    if as_json:
+        print(json.dumps({"file": str(ini), "problems": [asdict(each) for each in problems]}, indent=2))
+        return
+    for problem in problems:
+        print(f"{ini}: {problem}", file=sys.stderr)
+    print(f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in {ini}", file=sys.stderr)
+
+
+def _print_report(
+    ini: Path, settings: Settings, doubts: list[str], registrations: list[Registration]
+) -> None:
+    print(f"{ini}: no problem found.")
+    for line in doubts:
         print(f"  warning: {line}")
     print(f"  {_session_place(settings)}")
-    if not settings.providers:
+    if not registrations:
         print("  No provider is enabled: protected paths answer 503.")
+    for each in registrations:
+        print(f"Provider {each.name} ({each.label}); register there:")
+        for key, label in _LABELS.items():
+            if (uri := getattr(each, key)) is not None:
+                print(f"  {label:<25} {uri}")
+
+
+def _registrations(settings: Settings) -> Iterator[Registration]:
+    urls = Urls(settings)
     # Without a database or store that all workers share, a logout request would reach one of them alone.
     shared = settings.directory is not None or settings.session is not None
     for name, provider in settings.providers.items():
-        print(f"Provider {name} ({provider.label}); register there:")
-        print(f"  redirect URI              {urls.callback(name)}")
-        if (provider.is_oidc or provider.logout_request == "oidc") and provider.sync_logout:
-            print(f"  post-logout redirect URI  {urls.logout_done}")
-        if provider.is_oidc and shared:
-            print(f"  back-channel logout URI   {urls.backchannel_logout(name)}")
-            print(f"  front-channel logout URI  {urls.frontchannel_logout(name)}")
-    return 0
+        comes_back = (provider.is_oidc or provider.logout_request == "oidc") and provider.sync_logout
+        hears = provider.is_oidc and shared
+        yield Registration(
+            name,
+            provider.label,
+            redirect_uri=urls.callback(name),
+            post_logout_redirect_uri=urls.logout_done if comes_back else None,
+            backchannel_logout_uri=urls.backchannel_logout(name) if hears else None,
+            frontchannel_logout_uri=urls.frontchannel_logout(name) if hears else None,
+        )
 
 
 def _sleeping(ini: Path, settings: Settings) -> Iterator[str]:

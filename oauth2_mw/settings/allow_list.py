@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from oauth2_mw.settings.converters import ItemsError
 from oauth2_mw.settings.grammar import AllowTerm, Secret, check_fits_somebody, split_terms
 from oauth2_mw.settings.text import shown
 
@@ -110,9 +111,10 @@ class AllowFile:
 def parse_alternatives(words: list[str]) -> tuple[Alternative, ...]:
     """Parse terms with ``and`` between some of them.
 
-    :raises ValueError: if a term is not valid, or ``and`` does not stand between two terms.
+    :raises ValueError: with every term that is not valid, or if ``and`` does not stand between two terms.
     """
     alternatives: list[list[AllowTerm]] = []
+    wrong: list[str] = []
     is_joined = False
     for number, word in enumerate(words):
         if word == "or":
@@ -122,12 +124,15 @@ def parse_alternatives(words: list[str]) -> tuple[Alternative, ...]:
                 raise ValueError("and stands between two terms, like provider:corp and group:staff")
             is_joined = True
             continue
-        term = _parse_term(word)
-        if is_joined:
-            alternatives[-1].append(term)
-        else:
-            alternatives.append([term])
+        if not is_joined:
+            alternatives.append([])
         is_joined = False
+        try:
+            alternatives[-1].append(_parse_term(word))
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ItemsError(wrong)
     if any(len(each) > 1 and EVERYBODY[0] in each for each in alternatives):
         raise ValueError("* lets everybody in and is not joined to another term")
     for each in alternatives:

@@ -36,6 +36,8 @@ _OF_ID_TOKENS = (
     "trusted_audiences",
     "refresh_needs_id_token",
 )
+#: how the redirect URIs of other products end
+_CALLBACKS = ("/callback", "/redirect_uri", "/authorized", "/login/oauth2/code")
 _NEEDS_DIRECTORY = ("organization", "always_update", "group_sync")
 _EXPOSED = "plain http outside this machine can be read and changed on its way: write https"
 
@@ -57,6 +59,7 @@ def check_main(main: Section) -> None:
             "public_url",
             "is missing: write the URL under which browsers reach the application, like https://app.example.com",
         )
+    _check_not_a_callback(main)
     if (
         main.is_valid("public_url", "insecure_http")
         and not main["insecure_http"]
@@ -82,6 +85,25 @@ def check_main(main: Section) -> None:
     _check_signout_file(main)
     if main["session_idle"] is not None and "session_idle" in main.written_keys:
         check_idle(main, idle=main["session_idle"], lifetime=main["session_lifetime"])
+
+
+def _check_not_a_callback(main: Section) -> None:
+    """Check that nobody has pasted what is registered at a provider, from which other addresses would follow."""
+    url, prefix = main["public_url"], main["prefix"]
+    if url is None or prefix is None:
+        return
+    before, found, _ = f"{url}/".partition(f"{prefix}/login/")
+    if found:
+        main.add_problem(
+            "public_url",
+            f"is the redirect URI, which follows from it: write {before}, what stands before {prefix}",
+        )
+    elif url.endswith(_CALLBACKS):
+        main.add_problem(
+            "public_url",
+            "looks like a redirect URI, which follows from it: write the address of the application alone (and "
+            "callback_path for a redirect URI that is registered already)",
+        )
 
 
 def _check_signout_file(main: Section) -> None:
@@ -139,7 +161,7 @@ def check_keys(main: Section, keys: Secret) -> None:
         else:
             parse_key_file(text)
     except OSError as error:
-        main.add_problem("secret_keys", f"cannot be read: {error}")
+        main.add_unreadable("secret_keys", error, missing="make it with oauth2-mw keygen, or check the path")
     except ValueError as error:
         where = f"{keys.path}, " if keys.path is not None else ""
         main.add_problem("secret_keys", f"{where}{error}")
@@ -228,7 +250,9 @@ def check_provider(section: Section, main: Section) -> None:
             with bundle.open("rb") as stream:
                 stream.read(1)
         except OSError as error:
-            section.add_problem("ca_bundle", f"cannot be read: {error}")
+            section.add_unreadable(
+                "ca_bundle", error, missing="check the path of the file with the authority's certificates"
+            )
 
 
 def _meant(section: Section) -> str:
@@ -284,7 +308,10 @@ def _check_oidc(section: Section) -> None:
     issuer = section["issuer"]
     if issuer is not None:
         if section["scope"] is not None and "openid" not in section["scope"]:
-            section.add_problem("scope", "openid is missing: without it the issuer sends no ID token")
+            scope = " ".join(("openid", *section["scope"]))
+            section.add_problem(
+                "scope", f"openid is missing, and without it the issuer sends no ID token: write {scope}"
+            )
         _check_tenants(section, issuer)
     elif section.is_valid("issuer"):
         if section["userinfo"] == "never":

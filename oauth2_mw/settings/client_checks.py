@@ -49,7 +49,7 @@ def check_authentication(section: Section) -> None:
         try:
             certificate.value()
         except OSError as error:
-            section.add_problem("client_certificate", f"cannot be read: {error}")
+            section.add_unreadable("client_certificate", error)
 
 
 def _check_proof(section: Section, key: str, method: str) -> None:
@@ -59,7 +59,7 @@ def _check_proof(section: Section, key: str, method: str) -> None:
     try:
         text = section[key].value()
     except OSError as error:
-        section.add_problem(key, f"cannot be read: {error}")
+        section.add_unreadable(key, error, missing="write the value there, or check the path")
         return
     if method == "client_secret_jwt" and len(text.encode("utf-8", "surrogatepass")) < MIN_SHARED_SECRET:
         section.add_problem(

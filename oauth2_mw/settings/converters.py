@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from oauth2_mw.boundary import contains_control
 from oauth2_mw.encoding import json_type
@@ -20,6 +20,7 @@ from oauth2_mw.settings.attribute_path import AttributePath, FirstOf, Source
 from oauth2_mw.settings.grammar import Secret, parse_duration
 from oauth2_mw.settings.text import did_you_mean, shown, split_words
 
+T = TypeVar("T")
 Convert = Callable[[str, Path], Any]
 
 #: The asymmetric JWS algorithms of RFC 7518 and RFC 8037, and the newer name of EdDSA (RFC 9864).
@@ -49,16 +50,49 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _INTEGER = re.compile(r"[0-9]{1,9}")
 
 
+# Lists
+
+
+class ItemsError(ValueError):
+    """Items of a list that are not valid, with a text for each."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        super().__init__("; ".join(texts))
+        self.texts = tuple(texts)
+
+
+def each_word(text: str, read: Callable[[str], T]) -> tuple[T, ...]:
+    """Return what *read* makes of each word of a list.
+
+    :raises ItemsError: with every word that is not valid.
+    """
+    values: list[T] = []
+    wrong: list[str] = []
+    for word in text.split():
+        try:
+            values += map(read, split_words(word))
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ItemsError(wrong)
+    return tuple(values)
+
+
 # Makers of converters
 
 
-def choice(*words: str) -> Convert:
-    """Make a converter for one of *words*."""
+def choice(*words: str, elsewhere: Mapping[str, str] = MappingProxyType({})) -> Convert:
+    """Make a converter for one of *words*.
+
+    :param elsewhere: what other products write, in small letters -> the word for it here.
+    """
 
     def convert(text: str, _base: Path) -> str:
         if text in words:
             return text
         hint = did_you_mean(text, words) or f": write {_either(words)}"
+        if meant := elsewhere.get(re.sub(r"[\s-]", "_", text.lower())):
+            hint = f": here it is called {meant}"
         raise ValueError(f"{_describe(text)}{hint}")
 
     return convert
@@ -68,14 +102,13 @@ def choices(*words: str, empty: str = "none") -> Convert:
     """Make a converter for any of *words*, separated by white space; the word *empty* means none of them."""
 
     def convert(text: str, _base: Path) -> tuple[str, ...]:
-        chosen = tuple(dict.fromkeys(split_words(text)))
-        if chosen == (empty,):
-            return ()
-        for word in chosen:
-            if word not in words:
-                hint = did_you_mean(word, words) or f": write any of {' '.join(words)}"
-                raise ValueError(f"{_describe(word)}{hint}")
-        return chosen
+        return () if text.split() == [empty] else tuple(dict.fromkeys(each_word(text, check)))
+
+    def check(word: str) -> str:
+        if word not in words:
+            hint = did_you_mean(word, words) or f": write any of {' '.join(words)}"
+            raise ValueError(f"{_describe(word)}{hint}")
+        return word
 
     return convert
 
@@ -121,8 +154,7 @@ def words(inner: Callable[[str], Any] = str, *, none: bool = False) -> Convert:
     """Make a converter that applies *inner* to each word; with *none* the one word ``none`` means no words."""
 
     def convert(text: str, _base: Path) -> tuple[Any, ...]:
-        parts = split_words(text)
-        return () if none and parts == ["none"] else tuple(inner(part) for part in parts)
+        return () if none and text.split() == ["none"] else each_word(text, inner)
 
     return convert
 
@@ -242,15 +274,15 @@ def cookie_name(text: str, _base: Path) -> str:
 
 def scope(text: str, _base: Path) -> tuple[str, ...]:
     """Return the scopes (RFC 6749, section 3.3)."""
-    tokens = tuple(split_words(text))
-    for token in tokens:
-        if _SCOPE_TOKEN.fullmatch(token) is None:
-            raise ValueError(
-                f"{shown(token)} is not a valid scope: write ASCII without quotes and backslashes"
-            )
-        if "," in token:
-            raise ValueError("scopes are separated by spaces, not by commas")
-    return tokens
+    return each_word(text, _scope_token)
+
+
+def _scope_token(token: str) -> str:
+    if _SCOPE_TOKEN.fullmatch(token) is None:
+        raise ValueError(f"{shown(token)} is not a valid scope: write ASCII without quotes and backslashes")
+    if "," in token:
+        raise ValueError(f"{shown(token)}: scopes are separated by spaces, not by commas")
+    return token
 
 
 def trusted_audiences(text: str, _base: Path) -> tuple[str, ...]:
@@ -263,19 +295,21 @@ def trusted_audiences(text: str, _base: Path) -> tuple[str, ...]:
 
 def algorithms(text: str, _base: Path) -> tuple[str, ...] | None:
     """Return the JWS algorithms for ID tokens, which must be asymmetric, or ``None`` for an empty text."""
-    names = tuple(dict.fromkeys(split_words(text)))
-    for name in names:
-        if name.lower() == "none":
-            raise ValueError("none accepts tokens that nobody signed, and is never allowed")
-        if name.upper().startswith("HS"):
-            raise ValueError(
-                f"{shown(name)} is signed with the client secret, which proves no issuer, and is not allowed: choose "
-                "RS256 or another asymmetric one for this client at the provider, and write that"
-            )
-        if name not in ALGORITHMS:
-            hint = did_you_mean(name, ALGORITHMS) or f": write any of {' '.join(ALGORITHMS)}"
-            raise ValueError(f"{shown(name)} is not supported{hint}")
-    return names or None
+    return tuple(dict.fromkeys(each_word(text, _algorithm))) or None
+
+
+def _algorithm(name: str) -> str:
+    if name.lower() == "none":
+        raise ValueError("none accepts tokens that nobody signed, and is never allowed: take it out")
+    if name.upper().startswith("HS"):
+        raise ValueError(
+            f"{shown(name)} is signed with the client secret, which proves no issuer, and is not allowed: choose RS256 "
+            "or another asymmetric one for this client at the provider, and write that"
+        )
+    if name not in ALGORITHMS:
+        hint = did_you_mean(name, ALGORITHMS) or f": write any of {' '.join(ALGORITHMS)}"
+        raise ValueError(f"{shown(name)} is not supported{hint}")
+    return name
 
 
 # Converters of paths and JSON objects
@@ -310,7 +344,16 @@ def attribute_map(text: str, _base: Path) -> Mapping[str, Source]:
         raise ValueError(f"unknown local field: {hints}; the local fields are {', '.join(LOCAL_FIELDS)}")
     if "username" not in written:
         raise ValueError("\"username\" is missing: say which of the provider's fields is the user's name")
-    return MappingProxyType({name: _source(name, paths) for name, paths in written.items()})
+    sources: dict[str, Source] = {}
+    wrong: list[str] = []
+    for name, paths in written.items():
+        try:
+            sources[name] = _source(name, paths)
+        except ValueError as error:
+            wrong.append(f"{name}: {error}")
+    if wrong:
+        raise ItemsError(wrong)
+    return MappingProxyType(sources)
 
 
 def _source(name: str, written: str | list[str]) -> Source:
@@ -341,18 +384,22 @@ def auth_params(text: str, _base: Path) -> Mapping[str, str]:
         return MappingProxyType({})
     example = '{"hd": "example.com"}'
     written = _json_object(text, example=example)
-    for name, value in written.items():
-        if not isinstance(value, str):
-            raise ValueError(
-                f"the value of {shown(name)} is not a string: write it in double quotes, like {example}"
-            )
-        if name in _SET_PARAMS:
-            raise ValueError(f"{name} cannot be set here: the setting {_SET_PARAMS[name]} decides it")
-        if name in _FRESH_PARAMS:
-            raise ValueError(f"{name} cannot be set here: it is made anew for each sign-in")
-        if not name or contains_control(name) or contains_control(value):
-            raise ValueError("a name is empty, or it or its value contains control characters")
+    if wrong := [problem for name, value in written.items() if (problem := _param_problem(name, value))]:
+        raise ItemsError(wrong)
     return MappingProxyType(written)
+
+
+def _param_problem(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        example = '{"hd": "example.com"}'
+        return f"the value of {shown(name)} is not a string: write it in double quotes, like {example}"
+    if name in _SET_PARAMS:
+        return f"{name} cannot be set here: the setting {_SET_PARAMS[name]} decides it"
+    if name in _FRESH_PARAMS:
+        return f"{name} cannot be set here: it is made anew for each sign-in"
+    if not name or contains_control(name) or contains_control(value):
+        return "a name is empty, or it or its value contains control characters"
+    return ""
 
 
 def _json_object(text: str, *, example: str) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import configparser
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from oauth2_mw.errors import Problem
+from oauth2_mw.settings import other_products
 from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER
 from oauth2_mw.settings.text import did_you_mean, shown
 
@@ -55,6 +56,9 @@ class Document:
 
     sections: dict[str, dict[str, RawValue]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    #: section -> the keys for which something is written that cannot be read: that they are missing follows from that,
+    #: and is no problem of its own
+    meant: dict[str, set[str]] = field(default_factory=dict)
 
     def section(self, name: str) -> dict[str, RawValue]:
         """Return the keys of a section, which is added if it is missing."""
@@ -64,20 +68,43 @@ class Document:
         """Note a problem."""
         self.problems.append(Problem(section, key, text))
 
+    def add_meant(self, section: str, *keys: str) -> None:
+        """Note that something was meant for these keys, and could not be read."""
+        self.meant.setdefault(section, set()).update(keys)
+
+    def add_unknown(self, section: str, key: str, known: Collection[str]) -> None:
+        """Note a key that no setting has, and what it is called here if that can be told."""
+        ours = {*GLOBAL, *PROVIDER, *ACCESS}
+        if (found := other_products.equivalent(key, ours)) is not None:
+            hint = f": {found}" if found.key in ("", *known) else f": {found}, in [{_section_of(found.key)}]"
+            self.add_meant(section if found.key in known else _section_of(found.key), found.key)
+        else:
+            hint = did_you_mean(key, known)
+            self.add_meant(section, *(name for name in known if hint == f"; did you mean {name}?"))
+        self.add_problem(section, key, f"unknown key{hint}")
+
     def add_section(self, name: str) -> bool:
         """Add a section, and return whether it is a known one; an unknown one is a problem."""
         if name in SECTIONS or name.startswith(PROVIDER_PREFIX):
             self.section(name)
             return True
         hint = _similar_section(name)
+        if hint:
+            # What is written there is missing elsewhere.
+            self.add_meant(MAIN, *GLOBAL, *PROVIDER)
         if name == "DEFAULT":
             hint = (
                 f": no key is handed on from it to other sections, write each in [{MAIN}] or where it belongs"
             )
         elif name.lower().replace(" ", "").startswith(PROVIDER_PREFIX):
             hint = "; did you mean provider:NAME, in lower case and without spaces?"
+            self.add_meant(MAIN, *PROVIDER)
         self.add_problem(name, "", f"unknown section{hint or ': there are ' + ', '.join(_SECTION_NAMES)}")
         return False
+
+
+def _section_of(key: str) -> str:
+    return "access" if key in ACCESS else MAIN if key in GLOBAL else "provider:NAME"
 
 
 def _similar_section(name: str) -> str:
@@ -93,7 +120,12 @@ def read_ini(path: Path, *, has_others: bool = False) -> Document:
     try:
         octets = path.read_bytes()
     except OSError as error:
-        document.add_problem(MAIN, "", f"the file cannot be read: {error.strerror or error}")
+        cure = (
+            "name an INI file"
+            if isinstance(error, (FileNotFoundError, IsADirectoryError))
+            else "let this user read it"
+        )
+        document.add_problem(MAIN, "", f"the file cannot be read: {error.strerror or error}: {cure}")
         return document
     try:
         text = octets.decode("utf-8-sig")
@@ -153,14 +185,35 @@ def _parse(text: str, document: Document) -> configparser.ConfigParser:
             document.add_problem(MAIN, "", f"line {error.lineno} is before any section: begin with [{MAIN}]")
             return configparser.ConfigParser()
         except configparser.ParsingError as error:
-            for number, line in error.errors:
-                cure = ", = in the place of :" if ":" in line else ""
+            for number, _ in error.errors:
+                section, key, cure = _broken_line(lines, number)
+                document.add_meant(section, key)
                 document.add_problem(
-                    MAIN, "", f"line {number} is neither a section nor a key: write key = value{cure}"
+                    section, "", f"line {number} is neither a section nor a key: write {cure}"
                 )
             return parser
         else:
             return parser
+
+
+def _broken_line(lines: list[str], number: int) -> tuple[str, str, str]:
+    """Return the section of a line that is no key, the key that seems to be meant, and what to write instead."""
+    headers = (re.match(r"\[([^\]]+)\]", line) for line in reversed(lines[: number - 1]))
+    section = next((header[1] for header in headers if header), MAIN)
+    word = re.split(r"[\s:]", lines[number - 1].strip(), maxsplit=1)[0]
+    if section not in SECTIONS and not section.startswith(PROVIDER_PREFIX):
+        section = MAIN
+    known = {**GLOBAL, **PROVIDER, **ACCESS}
+    if word in known:
+        return (
+            section,
+            word,
+            f"key = value, = in the place of {':' if ':' in lines[number - 1] else 'a blank'}",
+        )
+    if (found := other_products.equivalent(word, known)) is not None:
+        return section, found.key, f"key = value; {found}"
+    cure = ", = in the place of :" if ":" in lines[number - 1] else ""
+    return section, "", f"key = value{cure}"
 
 
 def read_mapping(mapping: Mapping[Any, Any], base: Path) -> Document:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from oauth2_mw.settings import addresses, converters, forward_auth
+from oauth2_mw.settings import addresses, converters, forward_auth, other_products
 from oauth2_mw.settings.access_rules import AccessRule, check_not_everything, parse_rules
 from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.app_cookies import AppCookie
@@ -382,7 +382,14 @@ FIELDS: tuple[Field, ...] = (
     ),
     _provider(
         "client_auth_method",
-        choice("client_secret_basic", "client_secret_post", "none", "client_secret_jwt", "private_key_jwt"),
+        choice(
+            "client_secret_basic",
+            "client_secret_post",
+            "none",
+            "client_secret_jwt",
+            "private_key_jwt",
+            elsewhere=other_products.AUTH_METHODS,
+        ),
         "How we prove ourselves at the token endpoint: with the secret in the header (client_secret_basic) or in the "
         "body (client_secret_post), with a JWT that is signed with the secret (client_secret_jwt: HS256, at least 32 "
         "bytes) or with client_key (private_key_jwt), or not at all (none: a public client).",

@@ -57,7 +57,10 @@ def _read(path: Path, text: str) -> bytes:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ValueError(f"the icon {shown(text)} cannot be read: {error.strerror or error}") from None
+        raise ValueError(
+            f"the icon {shown(text)} cannot be read: {error.strerror or error}; check the path, or write the name of a "
+            "built-in icon"
+        ) from None
     if not data:
         raise ValueError(f"the icon {shown(text)} is empty")
     if len(data) > MAX_BYTES:

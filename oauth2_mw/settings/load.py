@@ -27,6 +27,7 @@ from oauth2_mw.settings import (
     user_checks,
 )
 from oauth2_mw.settings.access_rules import AccessRule
+from oauth2_mw.settings.added_marks import marked_values
 from oauth2_mw.settings.attribute_path import alternatives
 from oauth2_mw.settings.document import (
     MAIN,
@@ -161,6 +162,8 @@ def _values(
     apply_environment(document, os.environ, base)
     main = read_main(document)
     sections = dict(_providers(document))
+    for section in (main, *sections.values()):
+        section.invalid_keys |= document.meant.get(section.name, set())
     for name, section in sections.items():
         if name != DEFAULT_PROVIDER or section.name != MAIN:
             checks.check_name(section, name)
@@ -209,6 +212,7 @@ def _values(
         "environ": environ,
         "environ_forms": environ_forms,
         "providers": providers,
+        "doubts": tuple(marked_values(document)),
     }
 
 

@@ -292,6 +292,8 @@ class Settings:
     environ_forms: Mapping[str, EnvironForm]
     #: the enabled ones by NAME, in the order in which they are written
     providers: Mapping[str, ProviderSettings]
+    #: what is allowed in the texts and seldom meant, a sentence each
+    doubts: tuple[str, ...] = field(repr=False, compare=False)
 
     @classmethod
     def from_ini(cls, path: str | Path) -> Settings:

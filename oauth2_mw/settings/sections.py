@@ -10,10 +10,11 @@ from typing import Any
 from oauth2_mw.boundary import contains_control
 from oauth2_mw.errors import Problem
 from oauth2_mw.settings import presets
+from oauth2_mw.settings.added_marks import added_marks
+from oauth2_mw.settings.converters import ItemsError
 from oauth2_mw.settings.document import MAIN, PROVIDER_PREFIX, Document, RawValue
 from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER, Field
 from oauth2_mw.settings.presets import Preset
-from oauth2_mw.settings.text import did_you_mean
 
 #: White space that a value on several lines may hold.
 _LAYOUT = dict.fromkeys(map(ord, "\t\r\n"))
@@ -51,6 +52,19 @@ class Section:
         self.problems.append(Problem(self.name, key, text + origin))
         self.invalid_keys.add(key)
 
+    def add_unreadable(self, key: str, error: OSError, *, missing: str = "check the path") -> None:
+        """Note that what a key names cannot be read.
+
+        :param missing: what to do where there is no such file.
+        """
+        if isinstance(error, FileNotFoundError):
+            cure = missing
+        elif isinstance(error, PermissionError):
+            cure = "make the user of the server its owner (chown)"
+        else:
+            cure = "write the value there"
+        self.add_problem(key, f"cannot be read: {error}: {cure}")
+
     def base(self, key: str) -> Path:
         """Return the folder from which a relative path in the key is looked up."""
         return self.sources[key].base
@@ -68,20 +82,23 @@ def read_main(document: Document) -> Section:
         if key in ACCESS:
             document.add_problem(MAIN, key, "is a key of [access]: move it there")
         elif key not in GLOBAL and key not in PROVIDER:
-            document.add_problem(MAIN, key, f"unknown key{did_you_mean(key, (*GLOBAL, *PROVIDER))}")
+            document.add_unknown(MAIN, key, (*GLOBAL, *PROVIDER))
     section = Section(MAIN, document.problems, written_keys=set(texts) & set(GLOBAL))
     _read(section, GLOBAL, {key: text for key, text in texts.items() if key in GLOBAL})
     return section
 
 
 def read_default_provider(document: Document) -> Section | None:
-    """Read the provider in ``[oauth2_mw]`` itself, or return ``None`` if no key of a provider is there."""
+    """Read the provider in ``[oauth2_mw]`` itself, or return ``None`` if no key of a provider is there or was meant."""
     texts = {
         key: text
         for key, text in document.sections.get(MAIN, {}).items()
         if key in PROVIDER and key not in GLOBAL
     }
-    return _read_provider(document, MAIN, texts) if texts else None
+    is_meant = not document.meant.get(MAIN, set()).isdisjoint(PROVIDER.keys() - GLOBAL.keys())
+    if not texts and (not is_meant or any(name.startswith(PROVIDER_PREFIX) for name in document.sections)):
+        return None
+    return _read_provider(document, MAIN, texts)
 
 
 def read_named_provider(document: Document, name: str) -> Section:
@@ -94,7 +111,7 @@ def read_named_provider(document: Document, name: str) -> Section:
         elif key in GLOBAL:
             document.add_problem(section_name, key, f"is a key of the whole service: move it to [{MAIN}]")
         else:
-            document.add_problem(section_name, key, f"unknown key{did_you_mean(key, PROVIDER)}")
+            document.add_unknown(section_name, key, tuple(PROVIDER))
     return _read_provider(document, section_name, texts)
 
 
@@ -104,7 +121,7 @@ def read_access(document: Document) -> Section:
     section = Section("access", document.problems)
     for key in texts:
         if key not in ACCESS:
-            document.add_problem("access", key, f"unknown key{did_you_mean(key, ACCESS)}")
+            document.add_unknown("access", key, tuple(ACCESS))
     _read(section, ACCESS, {key: text for key, text in texts.items() if key in ACCESS})
     return section
 
@@ -145,5 +162,6 @@ def _read(section: Section, fields: Mapping[str, Field], texts: Mapping[str, Raw
             if name in texts or declared.default is not None:
                 value = declared.read(source.text, source.base)
         except ValueError as error:
-            section.add_problem(name, str(error))
+            for text in error.texts if isinstance(error, ItemsError) else (str(error),):
+                section.add_problem(name, text + added_marks(source.text))
         section.values[name] = value

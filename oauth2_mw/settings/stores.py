@@ -46,7 +46,7 @@ def _read(url: Secret) -> str:
     try:
         return url.value()
     except OSError as error:
-        raise ValueError(f"it cannot be read: {error}") from None
+        raise ValueError(f"it cannot be read: {error}; write the URL there, or check the name") from None
 
 
 def _resolve_database(url: Secret, text: str, base: Path) -> Secret:

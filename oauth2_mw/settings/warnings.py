@@ -28,6 +28,7 @@ def warnings(settings: Settings) -> tuple[str, ...]:
 
 
 def _warnings(settings: Settings) -> Iterator[str]:
+    yield from settings.doubts
     several = len(settings.providers) > 1
     for name, provider in settings.providers.items():
         groups = [str(term) for term in _terms(provider.allow) if term.field == "group"]

@@ -167,8 +167,9 @@ def test_check_tells_every_problem_at_once(tmp_path: Path, capsys: pytest.Captur
     path = write_ini(tmp_path, "public_url = http://app.example", "cleint_id = x", "issuer = nonsense")
     assert main(["check", str(path)]) == 1
     err = capsys.readouterr().err
-    for key in ("public_url", "secret_keys", "client_id", "cleint_id", "issuer"):
+    for key in ("public_url", "secret_keys", "cleint_id", "issuer"):
         assert f"[oauth2_mw] {key}" in err
+    assert "[oauth2_mw] client_id" not in err  # what was meant for it is written
     assert str(path) in err
 
 

@@ -19,7 +19,7 @@ from oauth2_mw.settings.fields import ACCESS, FIELDS, GLOBAL, PROVIDER, describe
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
 # Fields that are no setting, or have another name than their key.
-OF_A_SERVICE = {"environ", "environ_forms", "providers"}
+OF_A_SERVICE = {"doubts", "environ", "environ_forms", "providers"}
 OF_A_PROVIDER = {
     "name",
     "label",

@@ -476,7 +476,7 @@ def test_a_mapping_that_cannot_be_understood_is_refused(mapping: dict[Any, Any],
 
 def test_a_file_that_is_not_there_is_one_problem(tmp_path: Path) -> None:
     assert refusal(tmp_path / "gone.ini") == [
-        "[oauth2_mw] the file cannot be read: No such file or directory"
+        "[oauth2_mw] the file cannot be read: No such file or directory: name an INI file"
     ]
 
 
