@@ -36,6 +36,7 @@ These never leave the package::
     Exception
     ├── ValueError
     │   ├── DocumentError                 a provider's answer is not an acceptable document (provider.http.documents)
+    │   ├── ItemsError                    items of a list, with a sentence about each (settings.converters)
     │   └── _DuplicateNameError           a JSON object has a name twice (settings.converters)
     ├── NoAnswerError                     a server gave none to the last who asked (breaker)
     ├── NotReachedError                   no command was sent to a Redis server (session.stores.redis.errors)
