@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from docutils import nodes
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import oauth2_mw
 from oauth2_mw import audit
-from oauth2_mw.settings import icons, presets
+from oauth2_mw.settings import icons, page_templates, presets
 from oauth2_mw.settings.fields import describe
 from oauth2_mw.settings.proxy_headers import ANNOUNCERS
 
@@ -232,6 +232,23 @@ class AuditEvents(Table):
         return [*self._table(fields, "15 85"), *self._table(events, "20 10 20 50")]
 
 
+class PageTemplates(Table):
+    """``.. page-templates::``: every template of ours, and the variables that it has beside those of all pages."""
+
+    def run(self) -> list[nodes.Node]:
+        shared = page_templates.variables("base.html")
+        rows = [("template", "variables"), ("every page", _words(shared))]
+        rows += [
+            (f"``{name}``", _words(page_templates.variables(name) - shared))
+            for name in page_templates.names()
+        ]
+        return self._table(rows, "25 75")
+
+
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(f"``{name}``" for name in sorted(names)) or "none"
+
+
 def setup(app: Sphinx) -> None:
     """Make the directives known."""
     app.add_directive("settings-reference", SettingsReference)
@@ -242,3 +259,4 @@ def setup(app: Sphinx) -> None:
     app.add_directive("built-in-icons", BuiltInIcons)
     app.add_directive("audit-events", AuditEvents)
     app.add_directive("proxy-headers", ProxyHeaders)
+    app.add_directive("page-templates", PageTemplates)

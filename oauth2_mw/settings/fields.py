@@ -18,6 +18,7 @@ from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.app_cookies import AppCookie
 from oauth2_mw.settings.app_logout import AppLogout
 from oauth2_mw.settings.attribute_path import AttributePath
+from oauth2_mw.settings.branding import Accent, Contact
 from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
 from oauth2_mw.settings.forward_auth import ForwardAuthHeaders
 from oauth2_mw.settings.grammar import PathRule, parse_bool
@@ -163,6 +164,37 @@ FIELDS: tuple[Field, ...] = (
     ),
     _service(
         "login_page", _boolean, "Show the page with the buttons with one provider, too.", default="false"
+    ),
+    _service(
+        "title",
+        _line,
+        "What our pages call the application.",
+        note="the host of public_url",
+    ),
+    _service(
+        "logo",
+        _line,
+        "The picture on our pages: an image file, as for icon.",
+        note="none",
+    ),
+    _service(
+        "accent",
+        optional(Accent.parse, none=True),
+        "The colour of buttons, like #0a5c2f; a second one is for dark screens, like #0a5c2f #7fd6a4. Each needs a "
+        "contrast of 4.5:1 with its ground.",
+        note="ours",
+    ),
+    _service(
+        "contact",
+        optional(Contact.parse, none=True),
+        "Whom people ask for help: an e-mail address or an https URL, beside the reference number of a failure.",
+        note="none",
+    ),
+    _service(
+        "templates",
+        lambda text, base: base / converters.line(text) if text not in ("", "none") else None,
+        "A folder with Jinja2 templates that replace those of our pages. See :ref:`own-templates`.",
+        note="none",
     ),
     _service(
         "session",

@@ -21,6 +21,7 @@ from oauth2_mw.settings import (
     environ_keys,
     icons,
     neighbours,
+    page_templates,
     rule_checks,
     stores,
     token_checks,
@@ -185,6 +186,10 @@ def _values(
     for key, resolve in (("directory", stores.resolve_directory), ("session", stores.resolve_session)):
         if main[key] is not None:
             _replace(main, key, resolve, base)
+    if main["logo"] is not None:
+        _replace(main, "logo", icons.load, main.base("logo"))
+    for problem in page_templates.problems(main["templates"]) if main["templates"] is not None else ():
+        main.add_problem("templates", problem)
     enabled = {}
     for name, section in sections.items():
         # A provider whose ``enabled`` is not valid is checked like an enabled one.
@@ -207,6 +212,7 @@ def _values(
     providers = {name: section.values for name, section in enabled.items()}
     return {
         **main.values,
+        "title": main["title"] or main["public_url"].partition("://")[2],
         "rules": rules,
         "keep_tokens": frozenset(kept),
         "environ": environ,

@@ -17,6 +17,7 @@ from oauth2_mw.settings.allow_list import AllowList
 from oauth2_mw.settings.app_cookies import AppCookie
 from oauth2_mw.settings.app_logout import AppLogout
 from oauth2_mw.settings.attribute_path import AttributePath, Source, alternatives
+from oauth2_mw.settings.branding import Accent, Contact
 from oauth2_mw.settings.claim_names import username_addresses
 from oauth2_mw.settings.environ_keys import EnvironForm, claim_paths
 from oauth2_mw.settings.forward_auth import ForwardAuthHeaders
@@ -252,6 +253,13 @@ class Settings:
     forward_auth_headers: ForwardAuthHeaders
     allow: AllowList | None
     login_page: bool
+    #: what the pages call the application
+    title: str
+    logo: Icon | None
+    accent: Accent | None
+    contact: Contact | None
+    #: a folder
+    templates: Path | None
     #: the URL of a session store, or ``None`` if sessions live in cookies
     session: Secret | None
     session_max_bytes: int

@@ -35,7 +35,7 @@ from oauth2_mw.web.account.tokens import TokensPage
 from oauth2_mw.web.clients import ProviderClients
 from oauth2_mw.web.failures import Failures
 from oauth2_mw.web.http import cors, responses
-from oauth2_mw.web.http.assets import CLEAR, AssetHandler, Assets
+from oauth2_mw.web.http.assets import ACCENT, CLEAR, LOGO, AssetHandler, Assets
 from oauth2_mw.web.http.csrf import FormTokens
 from oauth2_mw.web.http.held import HeldAnswer
 from oauth2_mw.web.http.peers import Peers
@@ -86,7 +86,14 @@ class Site:
         self._sessions = sessions
         self._urls = urls
         providers, registry = settings.providers, sessions.registry
-        pages = Pages(static_url=urls.static, site=settings.public_url.partition("://")[2])
+        pages = Pages(
+            static_url=urls.static,
+            site=settings.title,
+            template_folder=settings.templates,
+            logo_url=f"{urls.static}{LOGO}" if settings.logo is not None else None,
+            accent_url=f"{urls.static}{ACCENT}" if settings.accent is not None else None,
+            contact=settings.contact,
+        )
         attempts = Attempts(
             sessions.sealer,
             sessions.cookies,
@@ -200,7 +207,7 @@ class Site:
             login=login,
             callback=callback,
             logout=logout,
-            assets=AssetHandler(Assets(), providers, clears_cache=clears_cache),
+            assets=AssetHandler(Assets(), settings, clears_cache=clears_cache),
             back_channel=back_channel,
             front_channel=front_channel,
             sessions_page=sessions_page,

@@ -104,5 +104,6 @@ def test_a_setting_is_named_in_a_third_place_only_if_its_value_is_made_there() -
     made_there = """
         directory session keep_tokens enabled provider issuer authorization_endpoint scope attribute_map subject icon
         allow username_prefix session_lifetime session_idle logout_request rules token_issuers
+        logo templates title public_url
     """
     assert named & {field.name for field in FIELDS} == set(made_there.split())

@@ -12,7 +12,7 @@ from webob import Request, Response
 
 from oauth2_mw.errors import NotFoundError
 from oauth2_mw.session.cookie_cache import RequestSession
-from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.model import Settings
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import require_method
 
@@ -20,6 +20,8 @@ from oauth2_mw.web.http.forms import require_method
 CONTENT_TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 #: The only script.
 SCRIPT = "fragment.js"
+#: The names of what the settings make.
+LOGO, ACCENT = "logo", "accent.css"
 #: The name of the image that clears the browser's cache.
 CLEAR = "clear"
 _EMPTY_IMAGE = b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
@@ -90,12 +92,15 @@ class AssetHandler:
     :param clears_cache: whether there is ``static/clear``.
     """
 
-    def __init__(
-        self, assets: Assets, providers: Mapping[str, ProviderSettings], *, clears_cache: bool
-    ) -> None:
+    def __init__(self, assets: Assets, settings: Settings, *, clears_cache: bool) -> None:
         self._assets = assets
-        self._providers = providers
+        self._providers = settings.providers
         self._clears_cache = clears_cache
+        self._own: dict[str, Asset] = {}
+        if settings.logo is not None:
+            self._own[LOGO] = Asset(settings.logo.content_type, settings.logo.data)
+        if settings.accent is not None:
+            self._own[ACCENT] = Asset(CONTENT_TYPES[".css"], settings.accent.stylesheet().encode())
 
     def icon(self, request: Request, _current: RequestSession, *, name: str) -> Response:
         """``GET icon/NAME``: the icon of that provider.
@@ -110,11 +115,11 @@ class AssetHandler:
         return responses.asset(provider.icon.data, provider.icon.content_type)
 
     def static(self, request: Request, _current: RequestSession, *, name: str) -> Response:
-        """``GET static/NAME``: a file of the package. Errors as with :meth:`icon`."""
+        """``GET static/NAME``: a file of the package, or what the settings make. Errors as with :meth:`icon`."""
         require_method(request, "GET", "HEAD")
         if name == CLEAR and self._clears_cache:
             return self._clear(request)
-        asset = self._assets.get(name)
+        asset = self._own.get(name) or self._assets.get(name)
         if asset is None:
             raise NotFoundError(f"no file {name!r}")
         return responses.asset(asset.data, asset.content_type)

@@ -6,18 +6,14 @@ one stylesheet, images from our own path, and no script but one that ``keep_frag
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from oauth2_mw.settings.branding import Contact
+from oauth2_mw.web.pages.rendering import Renderer, link, optional_link
 
 #: Characters of a name; a page is not the place for whatever length a provider sends.
 NAME_LIMIT = 120
@@ -30,15 +26,6 @@ ROW_LIMIT = 100
 FIELD_LIMIT = 20
 #: The lives of tokens that can be chosen, in seconds, as far as the setting allows.
 _LIFETIMES = (3600, 86400, 7 * 86400, 30 * 86400, 90 * 86400, 180 * 86400)
-
-# Control characters and lone surrogates are not allowed in HTML; the bidirectional overrides would let a name
-# rearrange the words around it (UAX #9, section 2).
-_UNPRINTABLE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
-
-# What href, src and action may hold: an http(s) address, or a path on our host, which "//x" and "/\x" leave.
-_LINK = re.compile(r"(?:https?://[^\s/?#\\\"<>]|/(?![/\\]))[^\x00-\x20\x7f-\x9f\\\"<>\s]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,26 +104,38 @@ class TokenForm:
 
 
 class Pages:
-    """Renders our pages. Jinja2 is imported for the first one; a signed-in request does not need it.
+    """Renders our pages.
 
     :param static_url: the URL of the folder of static files.
-    :param template_folder: templates that replace ours, by file name. They reach the one they replace with
-        ``{% extends "oauth2_mw/NAME" %}``.
+    :param template_folder: templates that replace ours, as for :class:`Renderer`.
     :param site: what people sign in to, such as ``jumpserver.example.com``; shown above the heading.
+    :param logo_url: the URL of a picture above it.
+    :param accent_url: the URL of a stylesheet that follows ours.
+    :param contact: whom a person asks for help who has a reference number.
     :raises ValueError: when ``template_folder`` is not a folder, or ``static_url`` not an address.
 
     Every method returns a whole document, to be sent as UTF-8 ``text/html``, and raises ``ValueError`` for an address
     that is neither http(s) nor a path on our own host, such as ``javascript:``.
     """
 
-    def __init__(self, *, static_url: str, template_folder: Path | None = None, site: str = "") -> None:
-        if template_folder is not None and not template_folder.is_dir():
-            raise ValueError(
-                f"the template folder {str(template_folder)!r} is not a folder: create it or leave it out"
-            )
-        self._static_url = _link(static_url).rstrip("/")
-        self._template_folder = template_folder
-        self._site = site
+    def __init__(
+        self,
+        *,
+        static_url: str,
+        template_folder: Path | None = None,
+        site: str = "",
+        logo_url: str | None = None,
+        accent_url: str | None = None,
+        contact: Contact | None = None,
+    ) -> None:
+        self._renderer = Renderer(
+            template_folder,
+            static_url=link(static_url).rstrip("/"),
+            site=site,
+            logo_url=optional_link(logo_url),
+            accent_url=optional_link(accent_url),
+            contact=contact,
+        )
 
     def login(
         self,
@@ -152,7 +151,7 @@ class Pages:
         :param script_url: what hands the fragment of the address on, which works as well without.
         """
         checked = [
-            LoginButton(_cut(button.label, NAME_LIMIT), _link(button.url), _optional_link(button.icon_url))
+            LoginButton(_cut(button.label, NAME_LIMIT), link(button.url), optional_link(button.icon_url))
             for button in buttons
         ]
         return self._render(
@@ -160,16 +159,16 @@ class Pages:
             buttons=checked,
             heading=heading,
             message=_optional_text(message),
-            script_url=_optional_link(script_url),
+            script_url=optional_link(script_url),
         )
 
     def going_on(self, *, url: str, script_url: str) -> str:
         """Go on to *url* at once, with the fragment of the address if the script runs."""
-        return self._render("going_on.html", url=_link(url), script_url=_link(script_url))
+        return self._render("going_on.html", url=link(url), script_url=link(script_url))
 
     def framed_login(self, *, url: str) -> str:
         """Fill a frame of another site, with a link that opens what was to be there in a window."""
-        return self._render("framed_login.html", url=_link(url))
+        return self._render("framed_login.html", url=link(url))
 
     def failure(
         self,
@@ -187,8 +186,8 @@ class Pages:
             heading=_cut(title, NAME_LIMIT),
             message=_cut(message, TEXT_LIMIT),
             reference=_cut(reference, NAME_LIMIT),
-            retry_url=_optional_link(retry_url),
-            home_url=_link(home_url),
+            retry_url=optional_link(retry_url),
+            home_url=link(home_url),
             hints=[_cut(hint, TEXT_LIMIT) for hint in hints[:HINT_LIMIT]],
         )
 
@@ -217,10 +216,10 @@ class Pages:
             username=_optional_name(username),
             provider=_optional_name(provider),
             reference=_cut(reference, NAME_LIMIT),
-            account_url=_optional_link(account_url),
+            account_url=optional_link(account_url),
             sign_out_there=sign_out_there,
-            retry_url=_optional_link(retry_url),
-            logout_url=_optional_link(logout_url),
+            retry_url=optional_link(retry_url),
+            logout_url=optional_link(logout_url),
         )
 
     def confirm_logout(
@@ -240,11 +239,11 @@ class Pages:
         """
         return self._render(
             "confirm_logout.html",
-            action=_link(action),
+            action=link(action),
             token=token,
             username=_optional_name(username),
             provider=_cut(provider, NAME_LIMIT),
-            home_url=_link(home_url),
+            home_url=link(home_url),
             destination=destination,
             heading=heading,
         )
@@ -265,10 +264,10 @@ class Pages:
         """
         return self._render(
             "signed_out.html",
-            login_url=_link(login_url),
+            login_url=link(login_url),
             still_signed_in_at=_optional_name(still_signed_in_at),
-            next_url=_optional_link(next_url),
-            clear_url=_optional_link(clear_url),
+            next_url=optional_link(next_url),
+            clear_url=optional_link(clear_url),
         )
 
     def signed_out_here(self, *, until: int, provider: str, provider_url: str | None, login_url: str) -> str:
@@ -282,8 +281,8 @@ class Pages:
             "signed_out_here.html",
             until=_moment(until),
             provider=_cut(provider, NAME_LIMIT),
-            provider_url=_optional_link(provider_url),
-            login_url=_link(login_url),
+            provider_url=optional_link(provider_url),
+            login_url=link(login_url),
         )
 
     def framed_logout(self) -> str:
@@ -328,11 +327,11 @@ class Pages:
             hidden=len(rows) - len(visible),
             others=any(not row.current for row in rows),
             username=_cut(username, NAME_LIMIT),
-            action=_link(action),
-            logout_url=_link(logout_url),
+            action=link(action),
+            logout_url=link(logout_url),
             token=token,
-            tokens_url=_optional_link(tokens_url),
-            home_url=_link(home_url),
+            tokens_url=optional_link(tokens_url),
+            home_url=link(home_url),
             message=_optional_text(message),
         )
 
@@ -386,10 +385,10 @@ class Pages:
             provider=_cut(provider, NAME_LIMIT),
             sleeps_after=_period(sleeps_after),
             sleeps_at=None if sleeps_at is None else _moment(sleeps_at),
-            action=_link(action),
+            action=link(action),
             token=token,
-            sessions_url=_link(sessions_url),
-            home_url=_link(home_url),
+            sessions_url=link(sessions_url),
+            home_url=link(home_url),
             message=_optional_text(message),
         )
 
@@ -413,19 +412,19 @@ class Pages:
         """
         return self._render(
             "kept_form.html",
-            action=_link(action),
+            action=link(action),
             address=_cut(address, TEXT_LIMIT),
             names=[_cut(name, NAME_LIMIT) for name in names[:FIELD_LIMIT]],
             hidden=len(names) > FIELD_LIMIT,
             expires=_moment(expires),
             token=token,
-            home_url=_link(home_url),
+            home_url=link(home_url),
             message=_optional_text(message),
         )
 
     def form_gone(self, *, message: str, home_url: str) -> str:
         """Say that a form is not there to be sent, and why."""
-        return self._render("form_gone.html", message=_cut(message, TEXT_LIMIT), home_url=_link(home_url))
+        return self._render("form_gone.html", message=_cut(message, TEXT_LIMIT), home_url=link(home_url))
 
     def switched_off(self, *, reference: str) -> str:
         """Say that nobody can sign in, because no provider is enabled."""
@@ -433,50 +432,10 @@ class Pages:
 
     def not_found(self, *, home_url: str) -> str:
         """Say that nothing answers at this address under our prefix."""
-        return self._render("not_found.html", home_url=_link(home_url))
-
-    @cached_property
-    def _templates(self) -> Environment:
-        from jinja2 import (
-            BaseLoader,
-            ChoiceLoader,
-            Environment,
-            FileSystemLoader,
-            PackageLoader,
-            PrefixLoader,
-            StrictUndefined,
-        )
-
-        templates = PackageLoader("oauth2_mw.web.pages", "templates")
-        loaders: list[BaseLoader] = [templates, PrefixLoader({"oauth2_mw": templates})]
-        if self._template_folder is not None:
-            loaders.insert(0, FileSystemLoader(self._template_folder))
-        environment = Environment(
-            loader=ChoiceLoader(loaders),
-            autoescape=True,
-            undefined=StrictUndefined,
-            finalize=_printable,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        environment.globals.update(static_url=self._static_url, site=self._site)
-        return environment
+        return self._render("not_found.html", home_url=link(home_url))
 
     def _render(self, template: str, **context: object) -> str:
-        return self._templates.get_template(template).render(context)
-
-
-def _link(url: str) -> str:
-    if _LINK.fullmatch(url) is None:
-        raise ValueError(
-            f"a page may only link to http(s) addresses and to paths of our own host, not {url[:80]!r}"
-        )
-    return url
-
-
-def _optional_link(url: str | None) -> str | None:
-    return None if url is None else _link(url)
+        return self._renderer.render(template, **context)
 
 
 def _optional_name(text: str | None) -> str | None:
@@ -501,10 +460,3 @@ def _period(seconds: int) -> str:
 
 def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _printable(value: object) -> object:
-    """Replace what may not stand in a page. Jinja2 calls this on each value before escaping it; ``Markup`` is ours."""
-    if isinstance(value, str) and not hasattr(value, "__html__"):
-        return _UNPRINTABLE.sub("\ufffd", value)
-    return value

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jinja2 import TemplateNotFound, UndefinedError
 
 import oauth2_mw.web.pages
 from oauth2_mw.errors import AttemptLostError
+from oauth2_mw.settings.branding import Contact
 from oauth2_mw.web.pages.pages import (
     NAME_LIMIT,
     ROW_LIMIT,
@@ -865,16 +865,20 @@ def test_switched_off_offers_nothing_to_click() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(file.name for file in TEMPLATES.iterdir()))
-def test_every_template_is_used_and_an_undefined_name_in_it_is_an_error(name: str, tmp_path: Path) -> None:
+def test_every_template_is_used_and_ours_takes_the_place_of_one_that_fails(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / name).write_text("{{ no_such_name }}", encoding="utf-8")
     pages = plain_pages(tmp_path)
-    failed = 0
     for render in EVERY_PAGE.values():
-        try:
-            render(pages)
-        except UndefinedError:
-            failed += 1
-    assert failed
+        assert render(pages) == render(plain_pages())
+    assert "'no_such_name' is undefined" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["{{ 1 // 0 }}", "{{ hints + 1 }}", "{{ hints[0] }}"])
+def test_no_fault_of_a_users_template_keeps_a_page_from_whoever_needs_it(text: str, tmp_path: Path) -> None:
+    (tmp_path / "failure.html").write_text(text, encoding="utf-8")
+    assert failure()(plain_pages(tmp_path)) == failure()(plain_pages())
 
 
 def test_a_template_of_the_users_folder_wins(tmp_path: Path) -> None:
@@ -904,8 +908,7 @@ def test_a_template_cannot_be_reached_outside_the_folders(tmp_path: Path) -> Non
     folder = tmp_path / "templates"
     folder.mkdir()
     (folder / "denied.html").write_text('{% include "../secret" %}', encoding="utf-8")
-    with pytest.raises(TemplateNotFound):
-        denied()(plain_pages(folder))
+    assert denied()(plain_pages(folder)) == denied()(plain_pages())
 
 
 def test_a_template_folder_that_does_not_exist_is_refused_at_once(tmp_path: Path) -> None:
@@ -921,3 +924,25 @@ def test_jinja_is_loaded_by_the_first_page_and_not_before() -> None:
         "assert 'jinja2' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])
+
+
+# Branding
+
+
+def test_a_logo_takes_the_place_of_the_glyph_and_an_accent_follows_our_stylesheet() -> None:
+    pages = Pages(static_url=STATIC, logo_url=f"{STATIC}logo", accent_url=f"{STATIC}accent.css")
+    for render in EVERY_PAGE.values():
+        document = Document(render(pages))
+        logo = document.all("img")[0]
+        assert (logo.attributes["src"], logo.attributes["alt"]) == (f"{STATIC}logo", "")
+        assert not document.all("svg")
+        sheets = [e.attributes["href"] for e in document.all("link") if e.attributes["rel"] == "stylesheet"]
+        assert sheets == [f"{STATIC}oauth2_mw.css", f"{STATIC}accent.css"]
+
+
+@pytest.mark.parametrize("render", [failure(), denied(), switched_off()])
+def test_the_contact_stands_beside_the_reference_number(render: Callable[[Pages], str]) -> None:
+    document = Document(render(Pages(static_url=STATIC, contact=Contact.parse("help@example.com"))))
+    (link,) = [e for e in document.all("a") if e.text == "help@example.com"]
+    assert link.attributes["href"] == "mailto:help@example.com"
+    assert not [e for e in Document(render(plain_pages())).all("a") if "mailto" in str(e.attributes["href"])]
