@@ -37,8 +37,10 @@ from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.shared_caches import FinishHeaders, beginning, finished, personal_headers
+from oauth2_mw.telemetry import Observer, enter
 from oauth2_mw.web.gate import Gate
 from oauth2_mw.web.http.bodies import drop_body
+from oauth2_mw.web.http.peers import Peers
 from oauth2_mw.web.http.unauthorized import call_unless_401
 from oauth2_mw.web.http.urls import FORM, Urls, form_ids
 from oauth2_mw.web.token_gate import TokenGate
@@ -48,8 +50,8 @@ if TYPE_CHECKING:
     from oauth2_mw.web.site import Site
 
 #: After ``prefix``: served without looking up a session, because the store may be what has failed. Files of the outage
-#: page, and what proxies ask, which may be about a public path.
-_WITHOUT_SESSION = ("/static/", "/icon/", "/auth")
+#: page, what proxies ask, which may be about a public path, and what tells how this process does.
+_WITHOUT_SESSION = ("/static/", "/icon/", "/auth", "/health")
 _CREDENTIALS = ("HTTP_COOKIE", "HTTP_AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION")
 
 log = logging.getLogger(__name__)  # type: logging.Logger
@@ -80,6 +82,8 @@ class OAuth2Middleware:
         settings = self._settings
         check_alone(settings, [each._settings for each in layers(app) if isinstance(each, OAuth2Middleware)])
         self._urls = Urls(settings)
+        self._peers = Peers(settings.trusted_peers)
+        self._observer = Observer(self._peers.client)
         self._hooks = load_hooks(settings)
         self._directory = open_directory(settings)
         self._sessions = open_sessions(settings, self._directory, clocks=clocks)
@@ -173,7 +177,7 @@ class OAuth2Middleware:
         if self._preflight != "refuse" and rule.effect != "optional" and _is_preflight(environ):
             return self._serve_preflight(environ, start_response)
         try:
-            current = self._current_session(environ.get("HTTP_COOKIE"))
+            current = self._current_session(environ)
         except StoreUnavailableError as error:
             response = self._site().service_unavailable(error, environ, is_own=False)
             return _refuse(response, environ, start_response)
@@ -239,6 +243,7 @@ class OAuth2Middleware:
     def _serve_own(
         self, environ: WSGIEnvironment, start_response: StartResponse, path_suffix: str
     ) -> Iterable[bytes]:
+        enter((self._observer, environ))
         cookie_header = environ.get("HTTP_COOKIE")
         site = self._site()
         try:
@@ -329,7 +334,7 @@ class OAuth2Middleware:
     ) -> Iterable[bytes]:
         site = self._site()
         try:
-            current = self._current_session(environ.get("HTTP_COOKIE"))
+            current = self._current_session(environ)
         except StoreUnavailableError as error:
             response = site.service_unavailable(error, environ, is_own=False)
             return _refuse(response, environ, start_response)
@@ -353,9 +358,12 @@ class OAuth2Middleware:
         environ["wsgi.input"] = io.BytesIO()
         return self._app(environ, start_response)
 
-    def _current_session(self, cookie_header: str | None) -> RequestSession | None:
+    def _current_session(self, environ: WSGIEnvironment) -> RequestSession | None:
         """Return the session that a request's cookies stand for, with its tokens refreshed if that is due."""
-        current = self._resolve(cookie_header) if cookie_header is not None else None
+        if "HTTP_COOKIE" not in environ:
+            return None
+        enter((self._observer, environ))
+        current = self._resolve(environ["HTTP_COOKIE"])
         if current is not None and current.is_due and self._sessions.is_refresh_due(current):
             return self._site().refresh(current)
         return current
@@ -382,6 +390,8 @@ class OAuth2Middleware:
                     serving=self._serving,
                     personal_tokens=self._tokens,
                     hooks=self._hooks,
+                    observer=self._observer,
+                    peers=self._peers,
                     protect=self._in_front_of,
                     clocks=self._clocks,
                 )

@@ -471,6 +471,7 @@ def test_nothing_dangerous_is_written_anywhere() -> None:
         "settings/warnings.py": "'HTTP_X_FORWARDED_'",
         "provider/http/http_client.py": "request.url",
         "web/http/peers.py": "'HTTP_X_FORWARDED_FOR'",
+        "web/http/readers.py": "'HTTP_X_FORWARDED_FOR'",
     }
     hits = [
         f"{name}:{getattr(node, 'lineno', '?')}: {ast.unparse(node)}"

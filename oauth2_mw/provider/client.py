@@ -337,6 +337,7 @@ class ProviderClient:
 
 def _transport(provider: ProviderSettings, *, insecure_http: bool, timeouts: Timeouts) -> Transport:
     return Transport(
+        name=provider.name,
         ca_bundle=provider.ca_bundle,
         proxy=provider.proxy,
         trust_env=provider.trust_env,

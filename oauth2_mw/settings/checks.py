@@ -83,6 +83,7 @@ def check_main(main: Section) -> None:
     if main["directory"] is None and main.is_valid("directory") and main["on_user_created"] is not None:
         main.add_problem("on_user_created", "needs a directory: set directory, or take this out")
     _check_signout_file(main)
+    _check_ready_needs(main)
     if main["session_idle"] is not None and "session_idle" in main.written_keys:
         check_idle(main, idle=main["session_idle"], lifetime=main["session_lifetime"])
 
@@ -104,6 +105,12 @@ def _check_not_a_callback(main: Section) -> None:
             "looks like a redirect URI, which follows from it: write the address of the application alone (and "
             "callback_path for a redirect URI that is registered already)",
         )
+
+
+def _check_ready_needs(main: Section) -> None:
+    for need, key in (("store", "session"), ("directory", "directory")):
+        if need in (main["ready_needs"] or ()) and main[key] is None and main.is_valid(key):
+            main.add_problem("ready_needs", f"{need}: there is none to need; set {key}, or take {need} out")
 
 
 def _check_signout_file(main: Section) -> None:

@@ -339,6 +339,20 @@ FIELDS: tuple[Field, ...] = (
         note="none",
     ),
     _service(
+        "ready_needs",
+        choices("store", "directory", "providers"),
+        "What {prefix}/health/ready counts among what this process needs to serve, any of store, directory and "
+        "providers: while one gives no answer it says 503. None: what all hosts share takes none of them out.",
+        default="none",
+    ),
+    _service(
+        "metrics_peers",
+        words(parse_peer, none=True),
+        "Who may read {prefix}/metrics, and the details of {prefix}/health/ready, by the client's address: written as "
+        "in trusted_peers. Everybody else gets a 404.",
+        note="none",
+    ),
+    _service(
         "forward_auth_headers",
         plain(ForwardAuthHeaders.parse),
         "The headers in which a proxy that asks at {prefix}/auth tells method, URI and host; without the third it asks "

@@ -250,6 +250,8 @@ class Settings:
     cors_origins: tuple[str, ...]
     preflight: Literal["answer", "pass", "refuse"]
     trusted_peers: tuple[Peer, ...]
+    ready_needs: tuple[Literal["store", "directory", "providers"], ...]
+    metrics_peers: tuple[Peer, ...]
     forward_auth_headers: ForwardAuthHeaders
     allow: AllowList | None
     login_page: bool

@@ -19,6 +19,7 @@ from oauth2_mw.process_local import ProcessLocal, ProcessLock
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import address, schema
 from oauth2_mw.sql import engine as engines
+from oauth2_mw.telemetry import DIRECTORY, STORE, calling
 
 #: Characters of a database's own message that an error quotes.
 MAX_REASON = 300
@@ -71,6 +72,7 @@ class Database:
     def __init__(self, url: Secret, *, setting: str = "directory") -> None:
         self._url = url
         self._setting = setting
+        self._peer = DIRECTORY if setting == "directory" else STORE
         self._process = ProcessLocal(_Process)
         #: shared by all that is asked of the database
         self._breaker = Breaker()
@@ -121,6 +123,14 @@ class Database:
         """
         return self._transaction(writes=True)
 
+    def check(self) -> None:
+        """Ask the database for nothing.
+
+        :raises StoreUnavailableError: when it cannot be used.
+        """
+        with self.reading() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
     def insert_new(self, connection: Connection, table: TableClause, values: Mapping[str, object]) -> bool:
         """Add a row unless its key is taken. Return whether it was added.
 
@@ -153,7 +163,7 @@ class Database:
     @contextmanager
     def _transaction(self, *, writes: bool) -> Iterator[Connection]:
         try:
-            with self._breaker.attempt():
+            with self._breaker.attempt(), calling(self._peer, "write" if writes else "read"):
                 began = time.monotonic()
                 with self._connection(began, writes=writes) as connection:
                     yield connection

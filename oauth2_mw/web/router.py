@@ -17,6 +17,7 @@ from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.assets import AssetHandler
 from oauth2_mw.web.http.urls import DEFAULT, Urls
 from oauth2_mw.web.programs.forward_auth import ForwardAuth
+from oauth2_mw.web.programs.health import Health
 from oauth2_mw.web.signin.callback import Callback
 from oauth2_mw.web.signin.login import Login
 from oauth2_mw.web.signout.backchannel import BackChannelLogout
@@ -49,6 +50,7 @@ class Router:
         sessions_page: SessionsPage | None,
         tokens_page: TokensPage | None,
         forward_auth: ForwardAuth,
+        health: Health,
     ) -> None:
         self._urls = urls
         self._assets = assets
@@ -58,6 +60,8 @@ class Router:
             "/logout/done/": logout.done,
             "/whoami/": WhoAmI(urls).answer,
             "/auth": forward_auth.answer,
+            "/health/": health.alive,
+            "/health/ready": health.ready,
         }
         if sessions_page is not None:
             self._routes["/sessions/"] = sessions_page.answer

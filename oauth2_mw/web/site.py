@@ -30,6 +30,7 @@ from oauth2_mw.session.refresh import Refresher
 from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.token_refresh import TokenRefresher
 from oauth2_mw.settings.model import Settings
+from oauth2_mw.telemetry import DIRECTORY, STORE, Observer, enter
 from oauth2_mw.web.account.sessions import SessionsPage
 from oauth2_mw.web.account.tokens import TokensPage
 from oauth2_mw.web.clients import ProviderClients
@@ -39,9 +40,11 @@ from oauth2_mw.web.http.assets import ACCENT, CLEAR, LOGO, AssetHandler, Assets
 from oauth2_mw.web.http.csrf import FormTokens
 from oauth2_mw.web.http.held import HeldAnswer
 from oauth2_mw.web.http.peers import Peers
+from oauth2_mw.web.http.readers import Readers
 from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.programs.forward_auth import ForwardAuth
+from oauth2_mw.web.programs.health import Health
 from oauth2_mw.web.programs.original_request import OriginalRequests
 from oauth2_mw.web.router import Router
 from oauth2_mw.web.signin.attempt import Attempts
@@ -78,8 +81,11 @@ class Site:
         personal_tokens: PersonalTokens | None,
         protect: Callable[[WSGIApplication], WSGIApplication],
         clocks: Clocks,
+        observer: Observer,
+        peers: Peers,
         hooks: Hooks = NO_HOOKS,
     ) -> None:
+        self._observer = observer
         self._mount = settings.mount
         self._cors_origins = settings.cors_origins
         self._providers = settings.providers
@@ -110,7 +116,6 @@ class Site:
         tokens = TokenRefresher(providers, sessions, clients, admission)
         self._refresher = Refresher(sessions, tokens)
         destinations = Destinations(urls, sessions.sealer, attempts, registry=registry, clock=sessions.now)
-        peers = Peers(settings.trusted_peers)
         self._failures = Failures(
             pages, urls, providers, destinations=destinations, serving=serving, peers=peers
         )
@@ -201,6 +206,17 @@ class Site:
             failures=self._failures,
             protect=protect,
         )
+        asks: dict[str, Callable[[], object]] = {}
+        if settings.session is not None and registry is not None:
+            asks[STORE] = partial(registry.store.revoked, "health:ready")
+        if directory is not None:
+            asks[DIRECTORY] = directory.database.check
+        health = Health(
+            settings,
+            Readers(peers, settings.metrics_peers),
+            asks=asks,
+            last_calls=observer.last_calls,
+        )
         self._router = Router(
             urls,
             providers,
@@ -213,6 +229,7 @@ class Site:
             sessions_page=sessions_page,
             tokens_page=tokens_page,
             forward_auth=forward_auth,
+            health=health,
         )
 
     def answer(self, environ: Environ, current: RequestSession | None, path_suffix: str) -> Response:
@@ -238,6 +255,7 @@ class Site:
 
         :param form: what :meth:`read_form` has read.
         """
+        enter((self._observer, environ))
         destination = requested_destination(environ, self._urls, mount=self._mount)
         if self._forms is None or current is None:
             return self._challenge(environ, current or NO_SESSION, destination, NOT_TAKEN)
@@ -294,6 +312,7 @@ class Site:
 
         :param identity: who it is, if a token says so and no session.
         """
+        enter((self._observer, environ))
         current = current or NO_SESSION
         session = current.session
         provider = self._providers.get(session.identity.provider) if session is not None else None

@@ -184,7 +184,7 @@ class MetadataCache:
         return response
 
     def _get_metadata(self, url: str) -> Response:
-        return self._get(url, limit=METADATA_LIMIT, accept="application/json")
+        return self._get(url, limit=METADATA_LIMIT, accept="application/json", operation="metadata")
 
     def _warn_once(self, metadata: ProviderMetadata) -> None:
         unused = [text for name, text in metadata.refused.items() if name not in self._used]
@@ -196,14 +196,17 @@ class MetadataCache:
 
     def _fetch_keys(self) -> KeySet:
         url = self.metadata().endpoint("jwks_uri")
-        response = self._get(url, limit=JWKS_LIMIT, accept="application/jwk-set+json, application/json")
+        accept = "application/jwk-set+json, application/json"
+        response = self._get(url, limit=JWKS_LIMIT, accept=accept, operation="keys")
         try:
             return parse_key_set(_read(response, "key set", cure="check jwks_uri"))
         except ValueError as error:
             raise ProviderError(f"the key set at {url} cannot be used: {error}", code="metadata") from error
 
-    def _get(self, url: str, *, limit: int, accept: str) -> Response:
-        return self._transport.get_json(url, limit=limit, headers={"Accept": accept}, redirects=_REDIRECTS)
+    def _get(self, url: str, *, limit: int, accept: str, operation: str) -> Response:
+        return self._transport.get_json(
+            url, limit=limit, headers={"Accept": accept}, redirects=_REDIRECTS, operation=operation
+        )
 
 
 def oauth_metadata_url(issuer: str) -> str:

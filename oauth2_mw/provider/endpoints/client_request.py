@@ -56,7 +56,9 @@ class AuthenticatedClient:
         headers, fields = self.authentication.for_request(url, token_endpoint=self.metadata.token_endpoint)
         if fields:
             body = f"{body}&{urlencode(fields)}"
-        response = self.transport.post_form(url, body=body, limit=limit, headers=headers)
+        response = self.transport.post_form(
+            url, body=body, limit=limit, headers=headers, operation=endpoint.removesuffix("_endpoint")
+        )
         hidden = all_spellings((*secrets, *_credentials(headers, fields)))
         return EndpointResponse(response, self, endpoint, hidden)
 

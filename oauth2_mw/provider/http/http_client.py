@@ -37,6 +37,7 @@ from urllib3.util import make_headers, parse_url
 from oauth2_mw.errors import ProviderUnavailableError
 from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.provider.http.messages import Request, Response, Timeouts, too_large
+from oauth2_mw.telemetry import calling
 
 # A read that broke off is not retried: the response may be on its way. Retry-After is not obeyed: a provider does not
 # decide how long a worker sleeps.
@@ -148,8 +149,9 @@ class HttpClient:
     """Sends requests and reads their responses, within limits of time and size; parameters as for ``Transport``."""
 
     def __init__(
-        self, *, ca_bundle: Path | None, proxy: str | None, trust_env: bool, timeouts: Timeouts
+        self, *, name: str, ca_bundle: Path | None, proxy: str | None, trust_env: bool, timeouts: Timeouts
     ) -> None:
+        self._name = name
         self._ca_bundle = ca_bundle
         self._proxy = proxy
         self._trust_env = trust_env
@@ -165,6 +167,12 @@ class HttpClient:
         :raises ProviderUnavailableError: if no complete response comes in time.
         :raises ProviderError: ``answer_too_large`` if the body, as it is encoded, exceeds the request's limit.
         """
+        with calling(self._name, request.operation) as call:
+            response = self._send(request, deadline)
+            call.status = response.status
+            return response
+
+    def _send(self, request: Request, deadline: Deadline) -> Response:
         url = request.url
         try:
             with (

@@ -42,6 +42,8 @@ class Request:
     limit: int
     #: added to *url* when the request is sent, and nowhere else: it may hold secrets
     query: str = field(default="", repr=False)
+    #: what it asks for, in one word
+    operation: str = "token"
 
 
 @dataclass(frozen=True, slots=True)

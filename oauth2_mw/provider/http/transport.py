@@ -45,6 +45,7 @@ class Transport:
     Keeps no connection between requests: a code can be redeemed once and is never sent again, so it must not go down a
     connection that the other side has just closed; and nothing has to survive a fork.
 
+    :param name: the NAME of the provider.
     :param ca_bundle: a file or folder of certificate authorities that replaces the usual ones.
     :param proxy: the URL of a proxy for all requests.
     :param trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY``, ``REQUESTS_CA_BUNDLE`` and the like are obeyed.
@@ -54,12 +55,14 @@ class Transport:
     def __init__(
         self,
         *,
+        name: str = "",
         ca_bundle: Path | None = None,
         proxy: str | None = None,
         trust_env: bool = False,
         insecure_http: bool = False,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
+        self._name = name
         self._ca_bundle = ca_bundle
         self._proxy = proxy
         self._trust_env = trust_env
@@ -71,22 +74,34 @@ class Transport:
         from oauth2_mw.provider.http.http_client import HttpClient
 
         return HttpClient(
-            ca_bundle=self._ca_bundle, proxy=self._proxy, trust_env=self._trust_env, timeouts=self._timeouts
+            name=self._name,
+            ca_bundle=self._ca_bundle,
+            proxy=self._proxy,
+            trust_env=self._trust_env,
+            timeouts=self._timeouts,
         )
 
     def get_json(
-        self, url: str, *, limit: int, headers: Mapping[str, str] | None = None, redirects: int = 0
+        self,
+        url: str,
+        *,
+        limit: int,
+        headers: Mapping[str, str] | None = None,
+        redirects: int = 0,
+        operation: str = "userinfo",
     ) -> Response:
         """GET *url*, asking for JSON. Failures to connect and the statuses 502, 503 and 504 are retried twice.
 
         :param limit: how many bytes of the body are accepted.
         :param redirects: how many redirects within the same origin are followed; 0 if *headers* hold credentials.
+        :param operation: what is asked for, in one word, for metrics.
         :raises ProviderUnavailableError: if no complete response comes in time.
         :raises ProviderError: ``answer_too_large``, ``redirect``, ``endpoint`` or ``encoding``.
         """
         request = self._request(
             "GET", url, headers={"Accept": "application/json", **(headers or {})}, body=None, limit=limit
         )
+        request = replace(request, operation=operation)
         with self._client.deadline() as deadline:
             while True:
                 response = self._send(request, deadline)
@@ -109,12 +124,19 @@ class Transport:
             return self._send(replace(request, query=urlencode(query, errors="replace")), deadline)
 
     def post_form(
-        self, url: str, *, body: str, limit: int, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        body: str,
+        limit: int,
+        headers: Mapping[str, str] | None = None,
+        operation: str = "token",
     ) -> Response:
         """POST a form once: neither retried nor redirected.
 
         :param body: the form, ``application/x-www-form-urlencoded``.
         :param limit: how many bytes of the response's body are accepted.
+        :param operation: what is asked for, in one word, for metrics.
         :raises ProviderUnavailableError: if no complete response comes in time.
         :raises ProviderError: ``answer_too_large``, ``endpoint`` or ``encoding``.
         """
@@ -124,6 +146,7 @@ class Transport:
             content_type="application/x-www-form-urlencoded",
             limit=limit,
             headers=headers or {},
+            operation=operation,
         )
 
     def post_json(self, url: str, *, members: Mapping[str, str], limit: int) -> Response:
@@ -134,10 +157,18 @@ class Transport:
         )
 
     def _post(
-        self, url: str, *, body: bytes, content_type: str, limit: int, headers: Mapping[str, str]
+        self,
+        url: str,
+        *,
+        body: bytes,
+        content_type: str,
+        limit: int,
+        headers: Mapping[str, str],
+        operation: str = "token",
     ) -> Response:
         own = {"Accept": "application/json", "Content-Type": content_type}
         request = self._request("POST", url, headers={**own, **headers}, body=body, limit=limit)
+        request = replace(request, operation=operation)
         with self._client.deadline() as deadline:
             return self._send(request, deadline)
 

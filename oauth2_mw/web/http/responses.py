@@ -181,9 +181,9 @@ def problem(
     return _finish(response, cookies=())
 
 
-def document(members: Mapping[str, Any]) -> Response:
+def document(members: Mapping[str, Any], *, status: int = 200) -> Response:
     """Return a JSON object for a script."""
-    response = Response(json.dumps(members).encode(), content_type="application/json")
+    response = Response(json.dumps(members).encode(), status=status, content_type="application/json")
     return _finish(response, cookies=())
 
 

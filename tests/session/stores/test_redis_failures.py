@@ -104,7 +104,7 @@ def test_more_requests_than_connections_do_not_wait_for_ever(
     monkeypatch.setattr("oauth2_mw.session.stores.redis.server.POOL_WAIT", 0.01)
     store = store_at(server.url)
     only = store._connections.servers().server_of(b"")
-    with only._connection():
+    with only._connection("read"):
         detail = refusal(lambda: store.read("k"))
     assert "all 1 connections of this process were in use" in detail
     assert store.read("k") is None

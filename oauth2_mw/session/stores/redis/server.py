@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from redis.connection import Connection, SSLConnection
@@ -23,6 +23,7 @@ from oauth2_mw.session.stores.redis.errors import (
     NotReachedError,
 )
 from oauth2_mw.settings.redis_address import Host, RedisAddress
+from oauth2_mw.telemetry import STORE, calling
 
 Command = Sequence[bytes]
 
@@ -61,12 +62,13 @@ class Server:
         #: replicas that were connected at the last write
         self._replicas = 0
 
-    def exchange(self, commands: Sequence[Command]) -> list[object]:
+    def exchange(self, commands: Sequence[Command], *, operation: str | None = None) -> list[object]:
         """Send commands in one round trip. Return an answer for each, which may be a ``ResponseError``.
 
+        :param operation: what they do to the store: ``read`` or ``write``; ``None`` if they only ask where it is.
         :raises NotReachedError, BrokenServerError: when there are no answers.
         """
-        with self._connection() as connection:
+        with self._connection(operation) as connection:
             return _send(connection, commands)
 
     def exchange_durably(
@@ -80,7 +82,7 @@ class Server:
         :returns: the answers, how many replicas are connected, and how many of them confirmed in time.
         """
         expected = min(replicas, self._replicas)
-        with self._connection() as connection:
+        with self._connection("write") as connection:
             if expected:
                 *answers, role, confirmed = _send(connection, [*commands, (b"ROLE",), _wait(expected)])
             else:
@@ -93,9 +95,14 @@ class Server:
         return answers, connected, confirmed if isinstance(confirmed, int) else 0
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
+    def _connection(self, operation: str | None) -> Iterator[Any]:
+        observed = (
+            calling(STORE, operation, failures=(NotReachedError, BrokenServerError))
+            if operation is not None
+            else nullcontext()
+        )
         try:
-            with self._breaker.attempt(), self._watched(), self._pooled() as connection:
+            with self._breaker.attempt(), observed, self._watched(), self._pooled() as connection:
                 yield connection
         except NoAnswerError as error:
             raise NotReachedError(TimeoutError(str(error))) from None

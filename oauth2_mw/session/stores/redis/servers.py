@@ -172,7 +172,8 @@ class Servers(ABC):
             if replicas:
                 results, connected, confirmed = server.exchange_durably(commands, replicas=replicas)
             else:
-                results, connected, confirmed = server.exchange(commands), 0, 0
+                operation = "write" if durable else "read"
+                results, connected, confirmed = server.exchange(commands, operation=operation), 0, 0
         except NotReachedError as failure:
             self.forget(server)
             failures[server.host] = self.explain(failure.error, server)

@@ -1,0 +1,90 @@
+"""Whose request is being worked for, and what the calls to other servers came to.
+
+The middleware says at the beginning of a request by which observer it is seen (:data:`enter`). Whatever works for it
+further down, a store or the client of a provider, says what it asks of whom by :func:`calling`, and knows nothing of
+metrics, spans and addresses. Without a request, as in a command, nothing is observed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from oauth2_mw.errors import UnavailableError
+
+#: Peers beside the providers, which are called by their NAME.
+STORE = "store"
+DIRECTORY = "directory"
+#: From this status on a server has not answered what it was asked (RFC 9110, section 15.6).
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LastCall:
+    """What the latest call to a peer came to."""
+
+    operation: str
+    answered: bool
+    #: monotonic time
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """What observes the requests of one application.
+
+    :param client: returns the address of a request's client, or ``None`` if it cannot be known.
+    """
+
+    client: Callable[[Mapping[str, Any]], str | None]
+    #: peer -> its latest call; there are no more than peers
+    last_calls: dict[str, LastCall] = field(default_factory=dict)
+
+    def note(self, peer: str, operation: str, *, answered: bool) -> None:
+        """Note what a call came to."""
+        self.last_calls[peer] = LastCall(operation, answered, time.monotonic())
+
+
+#: A request: its observer, and its environ.
+_CURRENT: ContextVar[tuple[Observer, Mapping[str, Any]] | None] = ContextVar(
+    "oauth2_mw_request", default=None
+)
+#: Say that this thread works for a request now, until it says so of the next one.
+enter = _CURRENT.set
+
+
+@dataclass(slots=True)
+class Call:
+    """One call to another server, while it lasts."""
+
+    #: the HTTP status of its answer, if it is one of HTTP
+    status: int | None = None
+
+
+@contextmanager
+def calling(
+    peer: str, operation: str, *, failures: tuple[type[Exception], ...] = (UnavailableError,)
+) -> Iterator[Call]:
+    """Observe a call to another server for as long as the context lasts.
+
+    :param peer: the NAME of a provider, :data:`STORE` or :data:`DIRECTORY`.
+    :param operation: what is asked, such as ``token`` or ``read``: one of few words.
+    :param failures: the exceptions which say that there was no answer.
+    """
+    call, current = Call(), _CURRENT.get()
+    if current is None:
+        yield call
+        return
+    answered = True
+    try:
+        yield call
+    except failures:
+        answered = False
+        raise
+    finally:
+        answered = answered and (call.status or 0) < _SERVER_ERROR
+        current[0].note(peer, operation, answered=answered)
