@@ -35,11 +35,9 @@ def run(options: argparse.Namespace) -> int:
 
     :raises CommandError: if there is one.
     """
-    key = secrets.token_bytes(32)
     if options.path is None:
-        print(base64url(key))
+        print(base64url(secrets.token_bytes(32)))
         return 0
-    entry = KeyEntry(kid=time.strftime("k%Y%m%d", time.gmtime()), not_before=int(time.time()), key=key)
     # O_EXCL: an existing file may hold the keys that everybody is signed in with.
     try:
         descriptor = os.open(options.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -49,6 +47,14 @@ def run(options: argparse.Namespace) -> int:
             f"oauth2-mw keys rotate {shell_word(options.path)}"
         ) from None
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(_HEADER + format_key_line(entry) + "\n")
+        file.write(new_key_file())
     print(f"wrote {options.path}; use it with: secret_keys = file:{options.path}")
     return 0
+
+
+def new_key_file() -> str:
+    """Return the text of a key file with one new key."""
+    now = int(time.time())
+    kid = time.strftime("k%Y%m%d", time.gmtime(now))
+    entry = KeyEntry(kid=kid, not_before=now, key=secrets.token_bytes(32))
+    return f"{_HEADER}{format_key_line(entry)}\n"
