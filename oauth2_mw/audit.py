@@ -198,6 +198,44 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "the same address (``link_by = verified_email``). ``oauth2-mw users unlink`` undoes it.",
             ),
             _warning(
+                "user_added",
+                "provider user username detail",
+                "An operator added a user: a program, or somebody who is waited for, by a subject or an address "
+                "(``oauth2-mw users add``). The line is on that command's stderr, like those of the next five.",
+            ),
+            _warning(
+                "user_disabled",
+                "user username",
+                "An operator keeps a user out (``oauth2-mw users disable``).",
+            ),
+            _warning(
+                "user_enabled",
+                "user username",
+                "An operator lets a user in again (``oauth2-mw users enable``).",
+            ),
+            _warning(
+                "user_changed",
+                "user username detail",
+                "An operator changed a user's name, groups or organizations, or linked or unlinked a sign-in. The "
+                "``detail`` says what they are now.",
+            ),
+            _warning(
+                "user_deleted",
+                "user",
+                "An operator deleted a user and all that was kept of them, but for a keyed hash of the name. Neither "
+                "is the name in this line.",
+            ),
+            _warning(
+                "user_exported",
+                "user username",
+                "An operator read all that is kept of a user (``oauth2-mw users export``).",
+            ),
+            _info(
+                "user_enrolled",
+                "provider user username detail",
+                "A user whom an operator had added signed in for the first time, and has a name now.",
+            ),
+            _warning(
                 "rename_refused",
                 "provider user username wanted detail",
                 "The provider has a new username for a user, but it belongs to somebody else or cannot be used. The "

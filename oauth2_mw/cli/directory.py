@@ -60,11 +60,17 @@ def require_database(ini: Path, setting: str, url: Secret) -> None:
 
 
 def find_user(
-    directory: Directory, settings: Settings, words: Sequence[str], parser: argparse.ArgumentParser
+    directory: Directory,
+    settings: Settings,
+    words: Sequence[str],
+    parser: argparse.ArgumentParser,
+    *,
+    exact: bool = False,
 ) -> User:
     """Return the user whom an operator names.
 
     :param words: a username or an id; or an issuer, or the NAME of a provider, and a subject.
+    :param exact: refuse an earlier name, and one that only looks like a user's: the wrong person must not be met.
     :raises CommandError: if there is no such user, or the one word could mean two users.
     """
     if len(words) > 2:
@@ -88,6 +94,10 @@ def find_user(
         if user is not None and user is by_name and name_key(user.username) != name_key(words[0]):
             looks_alike = skeleton(user.username) == skeleton(words[0])
             what = "looks like the name" if looks_alike else "is an earlier name"
+            if exact:
+                raise CommandError(
+                    f"{name} {what} of {name_and_id(user)}; if that is who is meant, write the id"
+                )
             print(f"note: {name} {what} of {printable(user.username)}", file=sys.stderr)
     if user is None:
         raise CommandError(f"there is no user {name} in the directory; oauth2-mw users list shows all")
@@ -122,4 +132,4 @@ def issuer_of(settings: Settings, word: str) -> str:
 
 def name_and_id(user: User) -> str:
     """Return a user as messages name them."""
-    return f"{printable(user.username)} ({user.id})"
+    return f"{printable(user.username) or 'a user without a name'} ({user.id})"

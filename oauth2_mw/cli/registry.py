@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oauth2_mw.audit import audit
 from oauth2_mw.cli.directory import require_database
@@ -53,6 +53,21 @@ def end_user(registry: SessionRegistry, user_id: str) -> list[SessionInfo]:
             if registry.end(session.id, expires=session.expires_at)
         )
     return ended
+
+
+def session_as_json(session: SessionInfo) -> dict[str, Any]:
+    """Return a session as programs read it. Times are in seconds since the epoch."""
+    return {
+        "id": session.id,
+        "user_id": session.user_id,
+        "username": session.username,
+        "provider": session.provider,
+        "device": session.device,
+        "address": session.remote_addr,
+        "created": session.created_at,
+        "seen": session.last_used_at,
+        "expires": session.expires_at,
+    }
 
 
 def format_count(number: int) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from oauth2_mw.cli.actions import add_actions
 from oauth2_mw.cli.directory import USER_HELP, find_user, issuer_of, name_and_id, open_directory
-from oauth2_mw.cli.registry import audited, end_user, format_count, open_registry
+from oauth2_mw.cli.registry import audited, end_user, format_count, open_registry, session_as_json
 from oauth2_mw.cli.terminal import (
     CommandError,
     format_duration,
@@ -113,20 +113,7 @@ def _list(options: argparse.Namespace, context: _Context) -> int:
     if options.user is not None:
         sessions = context.registry.find_by_user(_find(options, context)[0])
     if options.json:
-        print_json(
-            {
-                "id": session.id,
-                "user_id": session.user_id,
-                "username": session.username,
-                "provider": session.provider,
-                "device": session.device,
-                "address": session.remote_addr,
-                "created": session.created_at,
-                "seen": session.last_used_at,
-                "expires": session.expires_at,
-            }
-            for session in sessions
-        )
+        print_json(map(session_as_json, sessions))
         return 0
     headings = ("id", "user", "username", "provider", "device", "address", "since", "last seen", "ends")
     print_table(headings, map(_cells, sessions))

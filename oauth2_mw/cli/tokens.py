@@ -141,6 +141,8 @@ def _create(
         raise CommandError(f"the name has 1 to {MAX_TOKEN_NAME} characters that can be seen")
     if user.disabled:
         raise CommandError(f"{name_and_id(user)} is disabled: no token of theirs would serve")
+    if not user.username:
+        raise CommandError(f"{name_and_id(user)} has not signed in yet: no token of theirs would serve")
     allowed = [path.text for path in settings.personal_tokens]
     for path in options.path:
         if path not in allowed:

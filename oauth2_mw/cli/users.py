@@ -1,14 +1,13 @@
-"""List the users of the directory, keep one out or let them in again, and link and unlink sign-ins."""
+"""List the users of the directory, add and change them, keep one out or let them in again, link sign-ins."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oauth2_mw.audit import audit
 from oauth2_mw.cli.directory import (
     USER_HELP,
     NoDatabaseError,
@@ -19,7 +18,6 @@ from oauth2_mw.cli.directory import (
 )
 from oauth2_mw.cli.registry import end_user, format_count, open_registry
 from oauth2_mw.cli.terminal import (
-    INI_HELP,
     CommandError,
     format_duration,
     format_time,
@@ -28,15 +26,14 @@ from oauth2_mw.cli.terminal import (
     printable,
     shell_word,
 )
+from oauth2_mw.cli.user_changes import add_changes, add_user_action
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
-from oauth2_mw.errors import AccessDeniedError, ProviderError, StoreUnavailableError
+from oauth2_mw.errors import ProviderError, StoreUnavailableError
 from oauth2_mw.settings.model import Settings
 
 if TYPE_CHECKING:
     from oauth2_mw.identity.directory import Directory
     from oauth2_mw.identity.model import User
-
-_SERVICE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,20 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, action, summary in (
         ("list", _list, "all users, a line each"),
         ("show", _show, "one user: groups, organizations, what signs them in, since when disabled"),
-        ("add", _add, "a user who is a program: tokens are made for it, and it never signs in"),
         ("disable", _disable, "keep a user out: their sessions end, and they cannot sign in"),
         ("enable", _enable, "let a disabled user in again"),
         ("link", _link, "take sign-ins of an issuer's subject for those of a user, from now on"),
         ("unlink", _unlink, "undo a link: such sign-ins are no longer those of the user"),
     ):
-        command = actions.add_parser(name, help=summary, description=summary)
-        command.add_argument(
-            "ini",
-            type=Path,
-            metavar="INI",
-            help=f"{INI_HELP}, which names a directory",
-        )
-        command.set_defaults(action=action, parser=command)
+        command = add_user_action(actions, name, action, summary)
         if name == "link":
             command.add_argument(
                 "words",
@@ -69,14 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         elif name == "unlink":
             command.add_argument("issuer", metavar="ISSUER", help="as it was linked, or a provider's NAME")
             command.add_argument("subject", metavar="SUBJECT", help="as it was linked")
-        elif name == "add":
-            command.add_argument(
-                "--service", metavar="ID", required=True, help="its username, like backup or ci-runner"
-            )
         elif name != "list":
             command.add_argument("words", nargs="+", metavar="USER", help=USER_HELP)
         if name in ("list", "show"):
             command.add_argument("--json", action="store_true", help="as JSON, for programs")
+    add_changes(actions)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -128,7 +114,8 @@ def _show(options: argparse.Namespace, settings: Settings, directory: Directory)
         ("comment", user.comment),
         *(("group", group) for group in user.groups),
         *(("organization", organization) for organization in user.organizations),
-        ("identity", f"{user.issuer} {user.subject}"),
+        ("identity", f"{user.issuer} {user.subject}" if user.subject else None),
+        ("waits for", _waits_for(user)),
         *(
             ("identity", f"{link.issuer} {link.subject} (linked {format_time(link.linked_at)})")
             for link in links
@@ -138,6 +125,13 @@ def _show(options: argparse.Namespace, settings: Settings, directory: Directory)
     for label, value in lines:
         if value is not None:
             print(f"{label + ':':<16}{printable(value)}")
+
+
+def _waits_for(user: User) -> str | None:
+    """Return whose first sign-in an operator has announced, or ``None``."""
+    if user.username:
+        return None
+    return f"{user.issuer} {user.subject or user.email}"
 
 
 def _as_json(user: User) -> dict[str, Any]:
@@ -153,32 +147,11 @@ def _as_json(user: User) -> dict[str, Any]:
         "groups": user.groups,
         "organizations": user.organizations,
         "disabled_since": user.disabled_since,
+        "waiting": not user.username,
     }
 
 
 # What is changed
-
-
-def _add(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
-    if _SERVICE.fullmatch(options.service) is None:
-        raise CommandError(
-            f"{printable(options.service)} is not a name for a service: write small letters, digits, dots, hyphens "
-            "and underscores, 64 at most, the first a letter or a digit"
-        )
-    try:
-        user = directory.add_service(settings.public_url, options.service, now=int(time.time()))
-    except AccessDeniedError as error:
-        raise CommandError(error.detail) from None
-    if user is None:
-        raise CommandError(
-            f"there is a service {printable(options.service)} already; oauth2-mw users list shows all"
-        )
-    print(f"added {name_and_id(user)}")
-    if settings.allow is not None:
-        print(f"allow decides about it too: user:{options.service} lets it in")
-    print(
-        f"Make it a token: oauth2-mw tokens create {shell_word(options.ini)} --user {options.service} --name NAME"
-    )
 
 
 def _disable(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
@@ -187,6 +160,7 @@ def _disable(options: argparse.Namespace, settings: Settings, directory: Directo
     # First the user, then the sessions: no new session begins in between.
     if since is None:
         directory.set_disabled(user.id, disabled=True, now=int(time.time()))
+        audit("user_disabled", user=user.id, username=user.username or None)
         print(f"disabled {name_and_id(user)}")
     else:
         print(f"{name_and_id(user)} is disabled already, since {format_time(since)}")
@@ -224,6 +198,7 @@ def _enable(options: argparse.Namespace, settings: Settings, directory: Director
         print(f"{name_and_id(user)} is not disabled")
         return
     directory.set_disabled(user.id, disabled=False, now=int(time.time()))
+    audit("user_enabled", user=user.id, username=user.username or None)
     print(f"enabled {name_and_id(user)}")
     delay = format_duration(settings.revocation_sync)
     print(
@@ -239,6 +214,8 @@ def _link(options: argparse.Namespace, settings: Settings, directory: Directory)
     user = find_user(directory, settings, words, options.parser)
     if user.issuer == settings.public_url:
         raise CommandError(f"{name_and_id(user)} is a program: no sign-in leads to it")
+    if not user.subject:
+        raise CommandError(f"{name_and_id(user)} has not signed in yet; link the other sign-in afterwards")
     issuer = issuer_of(settings, issuer)
     provider = next((other for other in settings.providers.values() if issuer in other.user_issuers), None)
     if provider is None:
@@ -259,6 +236,9 @@ def _link(options: argparse.Namespace, settings: Settings, directory: Directory)
     if previous_owner is not None:
         print(f"{pair} signs in {name_and_id(user)} already")
         return
+    audit(
+        "user_changed", user=user.id, username=user.username or None, detail=f"linked to {issuer} {subject}"
+    )
     print(f"linked {pair}: it signs in {name_and_id(user)} from now on")
     if provider.always_update:
         print(
@@ -285,6 +265,7 @@ def _unlink(options: argparse.Namespace, settings: Settings, directory: Director
         )
     owner = directory.get(user_id)
     user_name = name_and_id(owner) if owner is not None else printable(user_id)
+    audit("user_changed", user=user_id, detail=f"no longer linked to {issuer} {subject}")
     print(f"unlinked {pair}: it signs in {user_name} no more")
     if owner is not None:
         print(

@@ -34,6 +34,7 @@ from oauth2_mw.identity.unknown_claims import (
 from oauth2_mw.identity.usernames import bad_username, fault_alone
 from oauth2_mw.identity.verification import (
     check_username_verified,
+    counted_address,
     is_verified,
     proven_address,
     shown_verification,
@@ -63,6 +64,8 @@ class _Arrival:
     #: whether who is unknown is added, and whether they are linked to the user who has their address
     creates: bool = False
     links: bool = False
+    #: whether a browser comes with it for the first time, so that it takes the place that an operator has made
+    is_new: bool = False
     #: what the application is told
     hooks: Hooks = NO_HOOKS
     #: ``False`` for an access token
@@ -118,6 +121,7 @@ class Admission:
             unsigned_name=unsigned_name,
             creates=self._create,
             links=self._links,
+            is_new=True,
             hooks=self._hooks,
         )
         identity = self._admit(arrival)
@@ -181,6 +185,12 @@ class Admission:
             from oauth2_mw.identity.directory import disabled_error
 
             raise disabled_error(stored.id)
+        if not stored.username:
+            raise AccessDeniedError(
+                f"user {stored.id} has never signed in: an operator has added them, and an access token gives no name",
+                code="user_unknown",
+                message="You have not signed in here yet. Please sign in once in a browser.",
+            )
         if not stored.has_signed_in and provider.group_sync == "always":
             groups = mapped_groups(provider, claims)
             stored = stored if groups is None else replace(stored, groups=groups)
@@ -210,6 +220,10 @@ class Admission:
         directory = self._directory
         proven = proven_address(provider, claims)
         stored = directory.find(issuer, subject) if directory is not None else None
+        counted = counted_address(provider, claims) if arrival.is_new and stored is None else None
+        if directory is not None and counted is not None:
+            stored = directory.find_waiting(issuer, counted)
+            counted = None if stored is None else counted
         if stored is None and directory is not None and arrival.links and proven is not None:
             stored = directory.find_by_address(issuer, proven, subject=subject)
         is_first = stored is None or not stored.has_signed_in
@@ -245,6 +259,7 @@ class Admission:
                 create=arrival.creates,
                 now=arrival.now,
                 proven=proven,
+                counted=counted,
                 links=arrival.links,
                 unsigned_name=arrival.unsigned_name,
                 left=self._left(provider, issuer, subject, kept, arrival.now) if is_sign_in else None,
@@ -334,13 +349,13 @@ def _expected(
             created=True,
         )
     is_first = not stored.has_signed_in
+    # Those that an operator has given somebody before their first sign-in stay, as in ``enrolment.refresh``.
+    sets_groups = is_first and provider.group_sync == "first" and not (stored.awaited and stored.groups)
     # An address that the directory remembers opens nothing, and no rule reads the rest.
     return replace(
         stored,
         username=attributes.username if provider.always_update or is_first else stored.username,
-        groups=attributes.groups
-        if provider.group_sync == "always" or (is_first and provider.group_sync == "first")
-        else stored.groups,
+        groups=attributes.groups if provider.group_sync == "always" or sets_groups else stored.groups,
     )
 
 

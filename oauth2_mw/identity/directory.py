@@ -16,12 +16,14 @@ from sqlalchemy.engine import Connection
 
 from oauth2_mw.audit import audit
 from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
-from oauth2_mw.identity import enrolment
+from oauth2_mw.identity import enrolment, waiting
+from oauth2_mw.identity.disabled_users import DisabledUsers, UserChanges
 from oauth2_mw.identity.last_sign_ins import LastSignIn, LastSignInTable
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import User, user_key
 from oauth2_mw.identity.users import PAGE, UserTable
 from oauth2_mw.identity.verification import address_key
+from oauth2_mw.settings.text import shown
 from oauth2_mw.sql import Database
 
 if TYPE_CHECKING:
@@ -39,8 +41,7 @@ class Directory:
     :raises ConfigError: if the URL cannot be used. The database itself is opened at the first use.
 
     Every operation is one transaction and raises :class:`~oauth2_mw.errors.StoreUnavailableError` if the database
-    cannot be used. Its cost does not depend on the number of users, except for :meth:`users`, which lists them all;
-    that of :meth:`disabled_ids` grows with the number of disabled users.
+    cannot be used. Its cost does not depend on the number of users, except for :meth:`users`, which lists them all.
     """
 
     def __init__(self, url: Secret) -> None:
@@ -50,6 +51,7 @@ class Directory:
         self._users = UserTable(self._db)
         self._links = LinkTable(self._db)
         self._last_sign_ins = LastSignInTable(self._db)
+        self._changes = UserChanges(self._db)
 
     def find(self, issuer: str, subject: str) -> User | None:
         """Return the user whom the pair signs in, as their own or by a link, disabled or not; or ``None``."""
@@ -86,6 +88,14 @@ class Directory:
             return None
         issuers = {rows[0].issuer, *(link.issuer for link in self._links.of_user(connection, rows[0].id))}
         return None if issuer in issuers else str(rows[0].id)
+
+    def find_waiting(self, issuer: str, address: str) -> User | None:
+        """Return the user who is waited for at *issuer* by that address, or ``None``.
+
+        :param address: as :func:`~oauth2_mw.identity.verification.counted_address` returns it.
+        """
+        with self._db.reading() as connection:
+            return self._select_one(connection, self._users.has_key(waiting.waiting_key(issuer, address)))
 
     def get(self, user_id: str) -> User | None:
         """Return the user of that id, disabled or not, or ``None``."""
@@ -139,6 +149,7 @@ class Directory:
         create: bool,
         now: int,
         proven: str | None = None,
+        counted: str | None = None,
         links: bool = False,
         unsigned_name: str | None = None,
         left: LastSignIn | None = None,
@@ -155,11 +166,15 @@ class Directory:
         :param create: whether an unknown person is added.
         :param now: seconds since the epoch.
         :param proven: the address that the sign-in proves (:func:`~oauth2_mw.identity.verification.proven_address`).
+        :param counted: the address by which an unknown person takes the place of a user who is waited for
+            (:func:`~oauth2_mw.identity.verification.counted_address`).
         :param links: whether an unknown person is linked to the user whom :meth:`find_by_address` finds by it.
         :param unsigned_name: the name of a new user to whom the sign-in gave none.
         :param left: what is kept of this sign-in for requests with a personal token, where there are any.
         :param is_sign_in: ``False`` for an access token, and for a first sign-in that did not learn the groups. It adds
-            a user, and changes none: the first sign-in after it is still their first.
+            a user, and changes none, but that one without a name is given it: the first sign-in after it is still
+            their first.
+        :returns: the user as it is now, created also if only an operator knew of them before.
         :raises AccessDeniedError: ``user_unknown``, ``user_disabled``; at the first sign-in also ``username_taken``
             and ``bad_username``.
         :raises ProviderError: ``bad_subject``, ``bad_attribute``: a value cannot be stored.
@@ -168,16 +183,19 @@ class Directory:
         key = user_key(issuer, subject)
         has_key = self._users.has_key(key)
         created, linked, refused = False, False, None
+        enrolled = False
         with self._db.writing() as connection:
             row = self._users.lock(connection, has_key)
             if row is None:
                 row = self._lock_linked(connection, key)
+            if row is None and counted is not None:
+                row = waiting.take(self._users, connection, issuer, subject, counted, now=now)
             if row is None and links and proven is not None:
                 row = self._link_by_address(connection, key, Link(issuer, subject, now), proven)
                 linked = row is not None
             if row is None:
                 if not create:
-                    raise _unknown(provider)
+                    raise _unknown(provider, subject)
                 first = attributes
                 if attributes.name is None:
                     first = replace(attributes, name=unsigned_name)
@@ -200,13 +218,29 @@ class Directory:
                 )
             if row.disabled_at is not None:
                 raise disabled_error(row.id)
-            if not created and is_sign_in:
+            enrolled = not row.username
+            if not created and (is_sign_in or enrolled):
                 refused = enrolment.refresh(
-                    self._users, connection, provider, row, attributes, now, proven=proven
+                    self._users,
+                    connection,
+                    provider,
+                    row,
+                    attributes,
+                    now,
+                    proven=proven,
+                    is_sign_in=is_sign_in,
                 )
             if left is not None:
                 self._last_sign_ins.put(connection, row.id, left)
-            user = self._users.select(connection, self._users.has_id(row.id), created=created)[0]
+            user = self._users.select(connection, self._users.has_id(row.id), created=created or enrolled)[0]
+        if enrolled:
+            audit(
+                "user_enrolled",
+                provider=provider.name,
+                user=user.id,
+                username=user.username,
+                detail=f"{issuer} {subject} has signed in for the first time",
+            )
         if linked:
             audit(
                 "user_linked",
@@ -307,23 +341,26 @@ class Directory:
     def set_disabled(self, user_id: str, *, disabled: bool, now: int) -> bool:
         """Keep a user out, or let them in again. Return ``False`` if there is no such user.
 
-        Workers notice when they next ask for the :meth:`disabled_ids`.
+        Workers notice when they next read their :meth:`disabled_users`.
 
         :param now: seconds since the epoch.
         """
         values: dict[str, object] = {"disabled_at": now if disabled else None, "updated_at": now}
         with self._db.writing() as connection:
-            return self._users.update(connection, user_id, values)
+            is_there = self._users.update(connection, user_id, values)
+            if is_there:
+                self._changes.write(connection, user_id, is_out=disabled, now=now)
+            return is_there
 
-    def disabled_ids(self) -> frozenset[str]:
-        """Return the ids of all users who may no longer sign in."""
-        with self._db.reading() as connection:
-            return self._users.disabled_ids(connection)
+    def disabled_users(self) -> DisabledUsers:
+        """Return the list of one worker of all users who may no longer sign in."""
+        return DisabledUsers(self._changes)
 
 
-def _unknown(provider: ProviderSettings) -> AccessDeniedError:
+def _unknown(provider: ProviderSettings, subject: str) -> AccessDeniedError:
     return AccessDeniedError(
-        f"provider {provider.name}: the user is not in the directory, and create_users is off",
+        f"provider {provider.name}: the user is not in the directory, and create_users is off; to let them in: "
+        f"oauth2-mw users add INI {provider.name} {shown(subject)}",
         code="user_unknown",
         message="You have no account here. Please ask an administrator to let you in.",
     )

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from oauth2_mw.errors import AccessDeniedError, ProviderError
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.identity.usernames import bad_username, fault
-from oauth2_mw.identity.users import NEVER, UserTable
+from oauth2_mw.identity.users import AWAITED, NEVER, UserTable
 from oauth2_mw.identity.verification import address_key
 from oauth2_mw.observe import new_id
 
@@ -59,9 +59,7 @@ def create(
     :raises AccessDeniedError: ``bad_username`` or ``username_taken``; the caller must roll back.
     :raises ProviderError: ``bad_attribute``; the caller must roll back.
     """
-    reason = fault(attributes.username)
-    if reason is not None:
-        raise bad_username(provider.name, reason)
+    _check_name(provider, attributes.username)
     user_id = new_id()
     values: dict[str, object] = {
         "id": user_id,
@@ -76,19 +74,38 @@ def create(
     values |= _proof(address_key(attributes.email), proven, now)
     if not users.add(connection, values | _present(provider, attributes)):
         return False
-    owner = users.claim_name(connection, user_id, attributes.username)
-    if owner != user_id:
-        raise AccessDeniedError(
-            f"provider {provider.name}: the username {attributes.username!r}, or one that looks like it, belongs, or "
-            f"once belonged, to user {owner}; give one of them another name at the provider, or set a "
-            "username_prefix; when both are one person: oauth2-mw users link",
-            code="username_taken",
-            message="Your username already belongs to somebody else here. Please ask an administrator for help.",
-        )
+    _claim_first_name(users, connection, provider, user_id, user_key(issuer, subject), attributes.username)
     users.add_memberships(connection, user_id, provider.organization)
     if provider.group_sync != "never":
         users.set_groups(connection, user_id, _checked_groups(provider, attributes.groups))
     return True
+
+
+def _check_name(provider: ProviderSettings, username: str) -> None:
+    reason = fault(username)
+    if reason is not None:
+        raise bad_username(provider.name, reason)
+
+
+def _claim_first_name(
+    users: UserTable,
+    connection: Connection,
+    provider: ProviderSettings,
+    user_id: str,
+    key: str,
+    username: str,
+) -> None:
+    """Give a user, whose ``user_key`` is *key*, their first name, or refuse the sign-in; the caller must roll back."""
+    owner = users.claim_name(connection, user_id, key, username)
+    if owner != user_id:
+        whose = f"user {owner}" if owner else "a user who was deleted"
+        raise AccessDeniedError(
+            f"provider {provider.name}: the username {username!r}, or one that looks like it, belongs, or once "
+            f"belonged, to {whose}; give one of them another name at the provider, or set a username_prefix; when "
+            "both are one person: oauth2-mw users link",
+            code="username_taken",
+            message="Your username already belongs to somebody else here. Please ask an administrator for help.",
+        )
 
 
 def create_service(users: UserTable, connection: Connection, app: str, name: str, now: int) -> str | None:
@@ -101,9 +118,10 @@ def create_service(users: UserTable, connection: Connection, app: str, name: str
     if reason is not None:
         raise AccessDeniedError(f"the name cannot be used: {reason}", code="bad_username")
     user_id, subject = new_id(), SERVICE + name
+    key = user_key(app, subject)
     values: dict[str, object] = {
         "id": user_id,
-        "user_key": user_key(app, subject),
+        "user_key": key,
         "issuer": app,
         "subject": subject,
         "username": name,
@@ -113,7 +131,7 @@ def create_service(users: UserTable, connection: Connection, app: str, name: str
     }
     if not users.add(connection, values):
         return None
-    if users.claim_name(connection, user_id, name) != user_id:
+    if users.claim_name(connection, user_id, key, name) != user_id:
         raise AccessDeniedError(
             f"the username {name!r}, or one that looks like it, belongs, or once belonged, to somebody else",
             code="username_taken",
@@ -130,24 +148,35 @@ def refresh(
     now: int,
     *,
     proven: str | None,
+    is_sign_in: bool = True,
 ) -> str | None:
     """Write what a later sign-in changes about the user of *row*, which is locked.
 
-    The first one after an access token has added the user changes what any first one does.
+    The first one after an access token or an operator has added the user changes what any first one does, but for
+    groups that the operator has given.
 
+    :param is_sign_in: ``False`` for one after which the first sign-in is still to come.
     :returns: why the directory refused a new username, or ``None`` if it did not.
-    :raises ProviderError: ``bad_attribute``; the caller must roll back.
+    :raises AccessDeniedError: ``bad_username`` or ``username_taken``, for a user who has no name yet.
+    :raises ProviderError: ``bad_attribute``.
+
+    The caller must roll back after either.
     """
     # A clock that was set back must not set these times back.
-    values: dict[str, object] = {"last_sign_in": max(now, row.last_sign_in)}
-    refused, is_first = None, row.last_sign_in == NEVER
+    values: dict[str, object] = {
+        "last_sign_in": max(now, row.last_sign_in) if is_sign_in else row.last_sign_in
+    }
+    refused, is_first = None, row.last_sign_in <= NEVER
+    if not row.username:
+        _check_name(provider, attributes.username)
+        _claim_first_name(users, connection, provider, row.id, row.user_key, attributes.username)
     if provider.always_update or is_first:
         present = _present(provider, attributes).items()
         changed = {field: value for field, value in present if value != getattr(row, field)}
         username = attributes.username
         if username and username != row.username:
             refused = fault(username)
-            if refused is None and users.claim_name(connection, row.id, username) != row.id:
+            if refused is None and users.claim_name(connection, row.id, row.user_key, username) != row.id:
                 refused = "the name, or one that looks like it, belongs, or once belonged, to another user"
             if refused is None:
                 changed["username"] = username
@@ -161,9 +190,16 @@ def refresh(
             # The provider has given this person another address since: that of the row may be somebody else's now.
             values["email_proven_at"] = None
     users.update(connection, row.id, values)
-    if provider.group_sync == "always" or (is_first and provider.group_sync == "first"):
+    if provider.group_sync == "always" or (
+        is_first and provider.group_sync == "first" and not _has_given_groups(users, connection, row)
+    ):
         users.set_groups(connection, row.id, _checked_groups(provider, attributes.groups))
     return refused
+
+
+def _has_given_groups(users: UserTable, connection: Connection, row: Any) -> bool:
+    """Return whether an operator has put a user into groups before their first sign-in."""
+    return row.last_sign_in == AWAITED and bool(users.groups(connection, [row.id]))
 
 
 def _proof(address: str | None, proven: str | None, now: int) -> dict[str, object]:
@@ -187,11 +223,15 @@ def _present(provider: ProviderSettings, attributes: Attributes) -> dict[str, ob
 
 def _checked_groups(provider: ProviderSettings, groups: Iterable[str]) -> set[str]:
     checked = set(groups)
-    for group in checked:
-        if not 0 < len(group) <= MAX_GROUP or not _is_storable(group):
-            reason = f"a group's name is empty, longer than {MAX_GROUP} characters, or {_UNSTORABLE}"
-            raise _bad_attribute(provider, reason)
+    if not all(map(is_group, checked)):
+        reason = f"a group's name is empty, longer than {MAX_GROUP} characters, or {_UNSTORABLE}"
+        raise _bad_attribute(provider, reason)
     return checked
+
+
+def is_group(name: str) -> bool:
+    """Return whether the directory can hold a group, or an organization, of that name."""
+    return 0 < len(name) <= MAX_GROUP and _is_storable(name)
 
 
 def _bad_attribute(provider: ProviderSettings, reason: str) -> ProviderError:

@@ -67,6 +67,8 @@ class User:
     disabled_since: int | None = None
     #: whether not only access tokens have said who this is
     has_signed_in: bool = True
+    #: whether an operator has added the user, whose first sign-in is still to come and gives the username
+    awaited: bool = False
 
 
 def user_key(issuer: str, subject: str) -> str:

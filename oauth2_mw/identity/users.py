@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, TableClause
 from sqlalchemy.engine import Connection
 
+from oauth2_mw.identity.deleted_names import DeletedNames
 from oauth2_mw.identity.model import User
 from oauth2_mw.identity.usernames import name_key, skeleton
 from oauth2_mw.sql import Database
@@ -17,6 +18,8 @@ from oauth2_mw.sql import Database
 PAGE = 500
 #: The time of the last sign-in of a user whom an access token has added, and who has not signed in since.
 NEVER = 0
+#: That of a user whom an operator has added. Such a user has no name before the first sign-in.
+AWAITED = -1
 
 
 class UserTable:
@@ -26,6 +29,7 @@ class UserTable:
         self._db = db
         self._tables = db.tables
         self._columns = db.tables.users.c
+        self._deleted_names = DeletedNames(db)
 
     def has_key(self, key: str) -> ColumnElement[bool]:
         """Return the condition that selects a user by :func:`~oauth2_mw.identity.model.user_key`."""
@@ -40,10 +44,15 @@ class UserTable:
         return self._columns.id > user_id
 
     def select(
-        self, connection: Connection, condition: ColumnElement[bool], *, created: bool = False
+        self,
+        connection: Connection,
+        condition: ColumnElement[bool],
+        *,
+        created: bool = False,
+        most: int = PAGE,
     ) -> list[User]:
-        """Return at most ``PAGE`` users, in the order of their ids."""
-        query = sa.select(*self._columns).where(condition).order_by(self._columns.id).limit(PAGE)
+        """Return at most *most* users, in the order of their ids."""
+        query = sa.select(*self._columns).where(condition).order_by(self._columns.id).limit(most)
         rows = connection.execute(query).all()
         ids = [row.id for row in rows]
         members = self._tables.memberships
@@ -64,7 +73,8 @@ class UserTable:
                 disabled=row.disabled_at is not None,
                 created=created,
                 disabled_since=row.disabled_at,
-                has_signed_in=row.last_sign_in != NEVER,
+                has_signed_in=row.last_sign_in > NEVER,
+                awaited=row.last_sign_in == AWAITED,
             )
             for row in rows
         ]
@@ -87,21 +97,32 @@ class UserTable:
         change = sa.update(self._tables.users).where(self.has_id(user_id)).values(**values)
         return bool(connection.execute(change).rowcount == 1)
 
-    def claim_name(self, connection: Connection, user_id: str, username: str) -> str:
+    def claim_name(self, connection: Connection, user_id: str, user_key: str, username: str) -> str:
         """Give a name to a user, unless it or one that looks like it was ever given to another.
 
-        :returns: the id of the user who has it.
+        :param user_key: that of the user's own pair.
+        :returns: the id of the user who has it, or an empty text for one who was deleted.
         """
         table = self._tables.usernames
         # The skeleton is a name of its own that nobody else may have, be it written in Latin letters or in others.
         for key in dict.fromkeys((skeleton(username), name_key(username))):
             if self._db.insert_new(connection, table, {"name_key": key, "user_id": user_id}):
+                # Looked for once the name is held: a deletion of its last owner has either ended, or waits.
+                if self._deleted_names.is_kept_from(connection, key, user_key):
+                    connection.execute(sa.delete(table).where(table.c.name_key == key))
+                    return ""
                 continue
             owner = sa.select(table.c.user_id).where(table.c.name_key == key)
             owner_id = str(connection.execute(owner).scalar_one())
             if owner_id != user_id:
                 return owner_id
         return user_id
+
+    def names(self, connection: Connection, user_id: str) -> list[str]:
+        """Return the keys of all names that were ever given to a user."""
+        table = self._tables.usernames
+        query = sa.select(table.c.name_key).where(table.c.user_id == user_id).order_by(table.c.name_key)
+        return [str(key) for key in connection.execute(query).scalars()]
 
     def owner_of_name(self, connection: Connection, username: str) -> str | None:
         """Return the id of the user to whom a name was ever given, or ``None``."""
@@ -127,10 +148,11 @@ class UserTable:
         rows = [{"user_id": user_id, "organization": name} for name in set(organizations)]
         _add_all(connection, self._tables.memberships, rows)
 
-    def disabled_ids(self, connection: Connection) -> frozenset[str]:
-        """Return the ids of all disabled users."""
-        query = sa.select(self._columns.id).where(self._columns.disabled_at.is_not(None))
-        return frozenset(connection.execute(query).scalars())
+    def set_memberships(self, connection: Connection, user_id: str, organizations: Collection[str]) -> None:
+        """Replace the organizations of a user, who must be locked."""
+        members = self._tables.memberships
+        connection.execute(sa.delete(members).where(members.c.user_id == user_id))
+        self.add_memberships(connection, user_id, organizations)
 
     def _collect(
         self, connection: Connection, table: TableClause, column: ColumnElement[Any], ids: Collection[str]

@@ -49,6 +49,22 @@ def proven_address(provider: ProviderSettings, claims: Mapping[str, Any]) -> str
     return address_key(claims.get("email"))
 
 
+def counted_address(provider: ProviderSettings, claims: Mapping[str, Any]) -> str | None:
+    """Return the address of a sign-in, in its one spelling, if the provider has verified it; otherwise ``None``.
+
+    What counts is what ``email_verified`` says, but for ``always``: by such an address a person takes the place that an
+    operator has made for whoever has it.
+    """
+    if not counts_addresses(provider) or is_verified(provider, "email", claims) is not True:
+        return None
+    return address_key(claims.get("email"))
+
+
+def counts_addresses(provider: ProviderSettings) -> bool:
+    """Return whether :func:`counted_address` can be anything but ``None``."""
+    return provider.email_verified in ("claim", "text") and len(provider.user_issuers) == 1
+
+
 def address_key(email: object) -> str | None:
     """Return an address in its one spelling, or ``None`` if it has none."""
     canonical = canonical_address(email) if isinstance(email, str) else None

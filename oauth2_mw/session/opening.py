@@ -40,7 +40,7 @@ def open_sessions(
     :param directory: what :func:`open_directory` returned for the same settings.
     :raises ConfigError: when the store's URL cannot be used, or a package for it is missing.
     """
-    disabled = directory.disabled_ids if directory is not None else None
+    disabled = directory.disabled_users().read if directory is not None else None
     if settings.session is not None:
         from oauth2_mw.session.stores import open_store
 

@@ -76,7 +76,8 @@ class SessionRegistry:
         self._sealer = sealer
         self._revocations = revocations
         self._data_in_cookie = data_in_cookie
-        self._longest = longest
+        #: the most seconds that a session lasts
+        self.longest = longest
         self._wall = clocks.wall
         self._frames = FrameLogouts(clocks)
 
@@ -242,7 +243,7 @@ class SessionRegistry:
             if record is None:
                 return False
             expires = record.expires
-        until = expires or int(self._wall()) + self._longest
+        until = expires or int(self._wall()) + self.longest
         if self._data_in_cookie:
             # The revocation before the record: a failure in between leaves a session that has ended.
             self._revocations.revoke(session_id, expires=until)
@@ -287,7 +288,7 @@ class SessionRegistry:
 
         :param moment: seconds since the epoch, by the provider's clock.
         """
-        until = int(self._wall()) + self._longest
+        until = int(self._wall()) + self.longest
         self._revocations.revoke_user(user_id, moment=moment, expires=until)
         if not self._data_in_cookie:
             self.store.revoke(user_name(user_id), moment=moment, expires=until)

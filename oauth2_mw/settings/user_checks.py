@@ -151,7 +151,7 @@ def check_together(main: Section, enabled: Mapping[str, Section]) -> None:
     if main["directory"] is None and main.is_valid("directory") and len(enabled) > 1:
         _check_prefixes(enabled)
     _check_subject_spaces(enabled)
-    if main["personal_tokens"]:
+    if main["directory"] is not None:
         _check_services(main, enabled)
     if main["link_by"] == "verified_email":
         _check_linking(main, enabled)
@@ -175,7 +175,7 @@ def _check_services(main: Section, enabled: Mapping[str, Section]) -> None:
             section.add_problem(
                 "issuer" if section["issuer"] is not None else "token_endpoint",
                 "its users have public_url for their issuer, which is that of the users who are programs: give the "
-                "application or the provider another address, or take personal_tokens out",
+                "application or the provider another address",
             )
 
 

@@ -85,6 +85,25 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "data TEXT NOT NULL, expires BIGINT NOT NULL, PRIMARY KEY (app, owner, form_id))",
         "CREATE INDEX oauth2_mw_kept_forms_expires ON oauth2_mw_kept_forms (expires)",
     ),
+    (
+        # Keyed hashes of the names of deleted users, and of each name with whom it goes to again; and the one key.
+        "CREATE TABLE oauth2_mw_deleted_names (name_hash TEXT NOT NULL, owner_hash TEXT NOT NULL, "
+        "PRIMARY KEY (name_hash, owner_hash))",
+        "CREATE TABLE oauth2_mw_name_keys (id BIGINT NOT NULL PRIMARY KEY, secret TEXT NOT NULL)",
+        # Of each user the latest change. is_out: 1 for one who was disabled or deleted, 0 for one who is in again.
+        "CREATE TABLE oauth2_mw_user_changes (id {row_id}, user_id TEXT NOT NULL UNIQUE, is_out BIGINT NOT NULL, "
+        "expires BIGINT NOT NULL)",
+        "CREATE INDEX oauth2_mw_user_changes_expires ON oauth2_mw_user_changes (expires)",
+        # The number is encoding.MAX_NUMBER: a disabled user stays in the table.
+        "INSERT INTO oauth2_mw_user_changes (user_id, is_out, expires) "
+        "SELECT id, 1, 9007199254740991 FROM oauth2_mw_users WHERE disabled_at IS NOT NULL",
+        # For lists of those who are in a group or an organization.
+        "CREATE INDEX oauth2_mw_groups_name ON oauth2_mw_groups (name, user_id)",
+        "CREATE INDEX oauth2_mw_memberships_organization ON oauth2_mw_memberships (organization, user_id)",
+        # For all that is kept of one person.
+        "CREATE INDEX oauth2_mw_usernames_user ON oauth2_mw_usernames (user_id)",
+        "CREATE INDEX oauth2_mw_last_sign_ins_user ON oauth2_mw_last_sign_ins (user_id)",
+    ),
 )
 _ROW_ID = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGSERIAL PRIMARY KEY"}
 NEWEST = len(_MIGRATIONS)
@@ -104,6 +123,9 @@ _COLUMNS = {
     "personal_tokens": "id app user_id digest name paths | read_only created_at expires used_at",
     "last_sign_ins": "app user_id provider issuer subject claims | seen_at",
     "kept_forms": "app owner form_id data | expires",
+    "deleted_names": "name_hash owner_hash |",
+    "name_keys": "secret | id",
+    "user_changes": "user_id | id is_out expires",
 }
 
 
@@ -123,6 +145,9 @@ class Tables:
     personal_tokens: TableClause
     last_sign_ins: TableClause
     kept_forms: TableClause
+    deleted_names: TableClause
+    name_keys: TableClause
+    user_changes: TableClause
 
 
 def tables() -> Tables:

@@ -93,6 +93,7 @@ def test_list_prints_json_for_programs(operator: Operator, directory: Directory,
         "groups": ["dev", "staff"],
         "organizations": ["DEFAULT"],
         "disabled_since": None,
+        "waiting": False,
     }
 
 
@@ -199,7 +200,7 @@ def test_a_word_that_could_mean_two_is_told_with_both(
     answer = operator.run("users", "disable", operator.ini, jane.id)
     assert answer.code == 1
     assert f"jane ({jane.id}), {ISSUER} 1 and {jane.id} (" in answer.err
-    assert directory.disabled_ids() == frozenset()
+    assert directory.disabled_users().read() == frozenset()
     assert operator.run("users", "disable", operator.ini, ISSUER, "1").code == 0
 
 
@@ -241,7 +242,7 @@ def test_disable_says_from_when_the_user_is_out(operator: Operator, directory: D
     answer = operator.run("users", "disable", operator.ini, "jane")
     assert answer.out.startswith(f"disabled jane ({jane.id})\n")
     assert "Sessions end within 5s" in answer.out
-    assert directory.disabled_ids() == {jane.id}
+    assert directory.disabled_users().read() == {jane.id}
 
 
 def test_disabling_again_changes_nothing(operator: Operator, directory: Directory, jane: User) -> None:
@@ -255,7 +256,7 @@ def test_enable_lets_in_again(operator: Operator, directory: Directory, jane: Us
     assert operator.run("users", "enable", operator.ini, "jane").out == f"jane ({jane.id}) is not disabled\n"
     directory.set_disabled(jane.id, disabled=True, now=NOW)
     assert operator.run("users", "enable", operator.ini, "jane").out.startswith(f"enabled jane ({jane.id})\n")
-    assert directory.disabled_ids() == frozenset()
+    assert directory.disabled_users().read() == frozenset()
 
 
 def cookie_of(worker: Worker, user: User, **origin: Any) -> str:
@@ -307,7 +308,7 @@ def test_disabling_again_ends_what_could_not_be_ended_before(
     assert (answer.code, answer.out) == (1, f"disabled jane ({jane.id})\n")
     assert f"the sessions of jane ({jane.id}) could not be ended" in answer.err
     assert f"oauth2-mw sessions revoke {operator.ini} --user={jane.id}" in answer.err
-    assert directory.disabled_ids() == {jane.id}
+    assert directory.disabled_users().read() == {jane.id}
     with store.writing() as connection:
         connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO oauth2_mw_session_indexes")
     again = operator.run("users", "disable", operator.ini, "jane")
@@ -332,7 +333,8 @@ def test_the_sessions_of_a_disabled_user_are_in_the_audit_log(
     caplog.clear()
     operator.run("users", "disable", operator.ini, "jane")
     assert [record.getMessage() for record in caplog.records] == [
-        f"event=sessions_revoked user={jane.id} username=jane count=1"
+        f"event=user_disabled user={jane.id} username=jane",
+        f"event=sessions_revoked user={jane.id} username=jane count=1",
     ]
 
 

@@ -817,7 +817,6 @@ def test_forms_may_be_kept_behind_other_rules() -> None:
     ],
 )
 def test_no_provider_has_the_issuer_of_users_who_are_programs(keys: dict[str, Any], where: str) -> None:
-    given = service(directory="sqlite:///users.db", **keys)
-    Settings.from_mapping(given)
-    problem = only_problem({**given, "personal_tokens": "/dav/"})
+    Settings.from_mapping(service(**keys))
+    problem = only_problem(service(directory="sqlite:///users.db", **keys))
     assert problem.startswith(f"[oauth2_mw] {where}: its users have public_url for their issuer")
