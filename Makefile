@@ -29,6 +29,7 @@ VENV_APPS := .venv-apps
 # And what the benchmark compares with.
 VENV_BENCH := .venv-bench
 VENV_PGADMIN := .venv-pgadmin
+VENV_SUPERSET := .venv-superset
 APPS := tests/integration/applications
 # WSGI servers, which import the package and are run as the documentation says.
 VENV_SERVERS := .venv-servers
@@ -103,6 +104,13 @@ $(VENV_PGADMIN)/.installed: $(APPS)/pgadmin_requirements.txt setup.py
 	$(VENV_PGADMIN)/bin/$(PIP_INSTALL) --editable .
 	@touch $@
 
+# Superset asks for an older cryptography than we do, and works with ours.
+$(VENV_SUPERSET)/.installed: $(APPS)/superset_requirements.txt setup.py
+	@test -x $(VENV_SUPERSET)/bin/python || $(PYTHON) -m venv $(VENV_SUPERSET)
+	$(VENV_SUPERSET)/bin/$(PIP_INSTALL) --requirement $<
+	$(VENV_SUPERSET)/bin/$(PIP_INSTALL) --editable .
+	@touch $@
+
 $(VENV_PROGRAMS)/.installed: setup.py $(PROGRAMS)/requirements.txt
 	@test -x $(VENV_PROGRAMS)/bin/python || $(PYTHON) -m venv $(VENV_PROGRAMS)
 	$(VENV_PROGRAMS)/bin/$(PIP_INSTALL) --editable '.[sql]' --requirement $(PROGRAMS)/requirements.txt
@@ -138,7 +146,7 @@ test-providers: $(VENV)/.installed $(VENV_PROVIDERS)/.installed $(NODE)/node_mod
 test-programs: $(VENV)/.installed $(VENV_PROGRAMS)/.installed
 	$(VENV)/bin/pytest -q tests/integration/programs $(PYTEST_ARGS)
 
-test-apps: $(VENV)/.installed $(VENV_APPS)/.installed $(VENV_PGADMIN)/.installed $(NODE)/node_modules/.installed
+test-apps: $(VENV)/.installed $(VENV_APPS)/.installed $(VENV_PGADMIN)/.installed $(VENV_SUPERSET)/.installed $(NODE)/node_modules/.installed
 	PYTEST_DEBUG_TEMPROOT=$(wildcard /dev/shm) $(VENV)/bin/pytest -q $(APPS) $(PYTEST_ARGS)
 
 test-servers: $(VENV)/.installed $(VENV_SERVERS)/.installed

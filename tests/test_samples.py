@@ -259,7 +259,10 @@ def test_the_sample_logging_writes_routine_events_and_warnings_into_the_audit_fi
 def test_every_sample_has_a_test() -> None:
     # The others are for packages that are not installed here.
     applications = ROOT / "tests" / "integration" / "applications"
-    tests = Path(__file__), *(applications / f"test_{name}_samples.py" for name in ("framework", "paste"))
+    tests = (
+        Path(__file__),
+        *(applications / f"test_{name}_samples.py" for name in ("framework", "paste", "superset")),
+    )
     named = "".join(test.read_text(encoding="utf-8") for test in tests)
     samples = [path for path in (*SAMPLES.iterdir(), *(SAMPLES / "paste").iterdir()) if path.is_file()]
     assert samples
