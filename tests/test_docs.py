@@ -22,13 +22,16 @@ from oauth2_mw import errors
 from oauth2_mw.audit import EVENTS, FIELDS
 from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER, describe
+from oauth2_mw.settings.model import Settings
 from tests.support.providers import counterparts, recorded
+from tests.support.settings.keys import text_key
 from tests.support.source import trees
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SERVERS = ROOT / "tests" / "integration" / "servers" / "servers.tsv"
 PAGES = (*sorted(DOCS.glob("*.rst")), ROOT / "README.rst")
+ISSUER = "https://id.example.com"
 
 
 @pytest.fixture(scope="module")
@@ -152,23 +155,44 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
             yield page.name, re.sub(r"^   ", "", found[1], flags=re.MULTILINE)
 
 
-def test_every_setting_in_an_example_can_be_used_as_it_stands(tmp_path: Path) -> None:
-    seen = 0
+def documents() -> Iterator[tuple[str, dict[str, dict[str, str]]]]:
+    """(page, sections) of every block that holds settings, as ``Settings.from_mapping`` takes them."""
     for page, text in blocks("ini"):
         parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
         parser.optionxform = str  # type: ignore[assignment,method-assign]
         parser.read_string(text)
-        for section in parser.sections():
-            if section == "oauth2_mw":
-                fields = {**PROVIDER, **GLOBAL}
-            elif section.startswith("provider:"):
-                fields = PROVIDER
-            else:
-                continue
-            for key, value in parser.items(section):
-                assert key in fields, (page, key)
-                fields[key].read(value, tmp_path)
-                seen += 1
+        sections = {name: dict(parser[name]) for name in parser.sections()}
+        if all(re.fullmatch(r"oauth2_mw|environ|access|provider:.*", name) for name in sections):
+            yield page, sections
+
+
+def completed(sections: dict[str, dict[str, str]]) -> dict[str, object]:
+    """The same with what every configuration needs, and a block about one matter leaves out."""
+    providers = [keys for name, keys in sections.items() if name.startswith("provider:")]
+    top = {
+        "public_url": "https://app.example.com",
+        **sections.pop("oauth2_mw", {}),
+        "secret_keys": text_key(),
+    }
+    if not providers:
+        top = top if {"issuer", "preset", "authorization_endpoint"} & set(top) else {"issuer": ISSUER, **top}
+        providers = [top]
+    for keys in providers:
+        keys.setdefault("client_id", "app")
+        # Files and variables that a block names are not there.
+        keys["client_secret"] = "s" * 32
+    return {**top, **sections}
+
+
+def test_every_example_starts_as_it_stands_with_what_it_leaves_out(tmp_path: Path) -> None:
+    seen = 0
+    for page, sections in documents():
+        written = f"{page}: {sections}"
+        try:
+            Settings.from_mapping(completed(sections), base=tmp_path)
+        except errors.ConfigError as error:
+            raise AssertionError(written) from error
+        seen += 1
     assert seen > 10
 
 
