@@ -61,9 +61,22 @@ class SettingsReference(SphinxDirective):
             self.set_source_info(entry)
             entry += nodes.term("", "", nodes.literal("", row.key), ids=[f"setting-{row.key}"])
             entry += nodes.classifier("", f"default: {row.default or 'nothing'}")
-            entry += nodes.definition("", nodes.paragraph("", row.meaning))
+            example = f"{row.key} = {row.example}"
+            block = nodes.literal_block(example, example, language="ini", classes=["example"])
+            entry += nodes.definition("", nodes.paragraph("", "", *self._meaning(row.meaning)), block)
             reference += entry
         return [reference]
+
+    def _meaning(self, text: str) -> list[nodes.Node]:
+        """Return the text, in which nothing but a reference is markup."""
+        found: list[nodes.Node] = []
+        for part in re.split(r"(:ref:`[^`]*`)", text):
+            if part.startswith(":ref:"):
+                references, _ = self.parse_inline(part)
+                found += references
+            else:
+                found.append(nodes.Text(part))
+        return found
 
 
 class ProviderTable(SphinxDirective):

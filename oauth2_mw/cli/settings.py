@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from oauth2_mw.cli.terminal import CommandError, printable
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.fields import describe
 from oauth2_mw.settings.text import did_you_mean
+
+#: Where a meaning leads to a section of the documentation.
+_REFERENCE = re.compile(r":ref:`([^`]*)`")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +35,9 @@ def run(options: argparse.Namespace) -> int:
         )
     for row in rows:
         print(f"{row.key} ({row.where}; default: {row.default})")
-        print(textwrap.indent(textwrap.fill(row.meaning, 92), "    "))
+        meaning = _REFERENCE.sub(r'"\1" in the documentation', row.meaning)
+        print(textwrap.indent(textwrap.fill(meaning, 92), "    "))
+        print(textwrap.indent(f"Example: {row.key} = {row.example}", "    "))
     if options.key == "preset":
         print()
         for name in presets.names():

@@ -20,6 +20,7 @@ from oauth2_mw.settings.app_logout import AppLogout
 from oauth2_mw.settings.attribute_path import AttributePath
 from oauth2_mw.settings.branding import Accent, Contact
 from oauth2_mw.settings.converters import Convert, choice, choices, duration, integer, optional, plain, words
+from oauth2_mw.settings.examples import EXAMPLES
 from oauth2_mw.settings.forward_auth import ForwardAuthHeaders
 from oauth2_mw.settings.grammar import PathRule, parse_bool
 from oauth2_mw.settings.peers import parse_peer
@@ -760,6 +761,8 @@ class Row:
     key: str
     default: str
     meaning: str
+    #: the text behind ``KEY =``
+    example: str
 
 
 _WHERE = {
@@ -773,4 +776,10 @@ _WHERE = {
 def describe() -> Iterator[Row]:
     """Yield the reference of all settings in the order of the table, for the docs and the command line."""
     for field in FIELDS:
-        yield Row(_WHERE[field.scope], field.name, field.note or field.default or "", field.help)
+        yield Row(
+            _WHERE[field.scope],
+            field.name,
+            field.note or field.default or "",
+            field.help,
+            EXAMPLES[field.name],
+        )

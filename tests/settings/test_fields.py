@@ -15,8 +15,10 @@ from oauth2_mw.settings import load
 from oauth2_mw.settings.converters import LOCAL_FIELDS
 from oauth2_mw.settings.document import variable_name
 from oauth2_mw.settings.environ_keys import IDENTITY_SOURCES
+from oauth2_mw.settings.examples import EXAMPLES
 from oauth2_mw.settings.fields import ACCESS, FIELDS, GLOBAL, PROVIDER, describe
 from oauth2_mw.settings.model import ProviderSettings, Settings
+from tests.support.settings.keys import text_key
 
 # Fields that are no setting, or have another name than their key.
 OF_A_SERVICE = {"doubts", "environ", "environ_forms", "providers"}
@@ -52,6 +54,17 @@ def test_every_key_is_declared_once_with_one_sentence() -> None:
         assert set(GLOBAL) | set(PROVIDER) | {"rules"} == set(names)
 
 
+def test_every_setting_has_an_example_that_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(text_key())
+    (tmp_path / "client-secret").write_text("s3cret")
+    (tmp_path / "client.pem").write_text("a PEM")
+    assert set(EXAMPLES) == {field.name for field in FIELDS}
+    for field in FIELDS:
+        example = EXAMPLES[field.name]
+        assert example != field.default, field.name
+        assert field.read(example.strip(), tmp_path) is not None, field.name
+
+
 def test_every_default_can_be_read(tmp_path: Path) -> None:
     for field in FIELDS:
         if field.default is not None:
@@ -61,7 +74,7 @@ def test_every_default_can_be_read(tmp_path: Path) -> None:
 def test_the_reference_says_where_a_key_stands_and_its_default() -> None:
     rows = {row.key: row for row in describe()}
     assert rows["session_lifetime"] == type(rows["session_lifetime"])(
-        "[oauth2_mw], provider", "session_lifetime", "8h", "How long a sign-in lasts at most."
+        "[oauth2_mw], provider", "session_lifetime", "8h", "How long a sign-in lasts at most.", "12h"
     )
     assert rows["public_url"].default == "required"
     assert rows["rules"].where == "[access]"
