@@ -54,6 +54,8 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "on_login": "wiki.hooks:check_licence",
         "on_user_created": "wiki.hooks:welcome",
         "on_logout": "wiki.hooks:forget",
+        "ready_needs": "store directory",
+        "metrics_peers": "127.0.0.1 10.1.2.0/24",
         "preload": "true",
         "insecure_http": "true",
         # The parameter table: what a provider has

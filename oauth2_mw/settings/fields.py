@@ -781,5 +781,5 @@ def describe() -> Iterator[Row]:
             field.name,
             field.note or field.default or "",
             field.help,
-            EXAMPLES[field.name],
+            EXAMPLES.get(field.name, ""),
         )
