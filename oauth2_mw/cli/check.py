@@ -1,4 +1,4 @@
-"""The command ``oauth2-mw check``: check an INI file as a server does at its start, without contacting a provider.
+"""The command ``oauth2-mw check``: check an INI file as a server does at its start, with ``--online`` what it names.
 
 It also prints the URLs to register at the providers, and counts the personal tokens that sleep.
 """
@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from oauth2_mw.cli.directory import NoDatabaseError, open_directory
+from oauth2_mw.cli.online import Finding, check_online
 from oauth2_mw.cli.terminal import INI_HELP, CommandError, format_duration, printable
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.credentials.token_sleep import SLEEPS_SOON, sleep_state
 from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
 from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.observe import has_hidden
 from oauth2_mw.provider.jose.client_certificate import certificate_warnings
 from oauth2_mw.settings import redis_address
 from oauth2_mw.settings.model import Settings
@@ -53,14 +55,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``oauth2-mw check``."""
     help_text = f"{INI_HELP}; without it, {_DEFAULT} in the current folder"
     parser.add_argument("ini", type=Path, metavar="INI", nargs="?", help=help_text)
+    parser.add_argument(
+        "--online", action="store_true", help="ask the providers, the stores and this service itself, too"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=10,
+        metavar="SECONDS",
+        help="how long each request of --online may take (default: 10)",
+    )
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     parser.add_argument("--strict", action="store_true", help="end with 1 where there are warnings, too")
+
+
+def _seconds(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 120:
+        raise argparse.ArgumentTypeError("write whole seconds from 1 to 120")
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
     """Load the file, build the middleware from it and print what an operator should know.
 
-    :returns: 0, or 1 if there is a problem, or with ``--strict`` a warning.
+    :returns: 0, or 1 if there is a problem; with ``--strict`` a warning is one.
     :raises CommandError: if no file is named, and there is none of the usual name.
     """
     ini: Path = options.ini or _DEFAULT
@@ -77,18 +95,35 @@ def run(options: argparse.Namespace) -> int:
     expired = certificate_warnings(settings.providers.values(), now=datetime.now(UTC))
     doubts = [*warnings(settings), *expired, *_sleeping(ini, settings)]
     registrations = [*_registrations(settings)]
+    online = check_online(settings, ini, seconds=options.timeout) if options.online else iter(())
     if options.json:
+        findings = [*online]
         report = {
             "file": str(ini),
             "problems": [],
             "warnings": doubts,
             "sessions": _session_place(settings),
             "providers": [asdict(each) for each in registrations],
+            **({"online": [asdict(each) for each in findings]} if options.online else {}),
         }
         print(json.dumps(report, indent=2))
     else:
         _print_report(ini, settings, doubts, registrations)
-    return 1 if options.strict and doubts else 0
+        findings = [*_print_findings(online)]
+    results = {finding.result for finding in findings}
+    fails = "problem" in results or (options.strict and (doubts or "warning" in results))
+    return 1 if fails else 0
+
+
+def _print_findings(online: Iterator[Finding]) -> Iterator[Finding]:
+    """Print each finding as it comes, a line each: what, the result, and what to do."""
+    for number, finding in enumerate(online):
+        if number == 0:
+            print("Online, as far as it shows without signing anybody in:")
+        cure = f"; what to do: {finding.cure}" if finding.cure else ""
+        line = f"{finding.what}: {finding.says}{cure}"
+        print(f"  {finding.result:<8} {printable(line) if has_hidden(line) else line}", flush=True)
+        yield finding
 
 
 def _refuse(ini: Path, problems: tuple[Problem, ...], *, as_json: bool) -> None:

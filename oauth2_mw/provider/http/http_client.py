@@ -53,6 +53,17 @@ _GET_RETRIES = Retry(
 )
 
 
+#: a part of the reason why a TLS connection was refused -> what to do
+_TLS_CURES = (
+    ("expired", "have its certificate renewed, and check this machine's clock"),
+    ("not yet valid", "check this machine's clock"),
+    ("mismatch", "write the name that its certificate is for, or have one made for this name"),
+    ("not valid for", "write the name that its certificate is for, or have one made for this name"),
+    ("WRONG_VERSION_NUMBER", "that port speaks no TLS; write the port of https"),
+)
+_OTHER_TLS_CURE = "if its certificate comes from an authority of your own, name that in ca_bundle"
+
+
 class Deadline:
     """A context in which a request must be done; after that its sockets are shut down.
 
@@ -65,6 +76,8 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.has_passed: bool = False
+        #: when the certificate of the server that was reached last ends, in seconds since the epoch
+        self.certificate_ends: int | None = None
         self._end = time.monotonic() + seconds
         self._lock = ProcessLock()
         self._sockets: list[socket.socket] = []
@@ -123,7 +136,11 @@ class _Connection(HTTPConnection):
 
 
 class _TLSConnection(_Connection, HTTPSConnection):
-    pass
+    def connect(self) -> None:
+        super().connect()
+        sock: Any = self.sock
+        certificate = sock.getpeercert()
+        self.deadline.certificate_ends = int(ssl.cert_time_to_seconds(certificate["notAfter"]))
 
 
 class _Pool(HTTPConnectionPool):
@@ -201,7 +218,12 @@ class HttpClient:
         headers = {name.lower(): value for name, value in response.headers.items()}
         content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         return Response(
-            status=response.status, content_type=content_type, body=body, headers=headers, url=url
+            status=response.status,
+            content_type=content_type,
+            body=body,
+            headers=headers,
+            url=url,
+            certificate_ends=deadline.certificate_ends,
         )
 
     def _manager(self, url: str, deadline: Deadline) -> PoolManager:
@@ -259,10 +281,9 @@ class HttpClient:
         if not deadline.remaining():
             return f"{host} did not finish its answer within {deadline.seconds:g} seconds: it is too slow"
         if isinstance(error, (SSLError, ssl.SSLError)):
-            return (
-                f"the TLS connection to {host} was refused ({_tls_reason(error)}): if its certificate comes from "
-                "an authority of your own, name that in ca_bundle"
-            )
+            reason = _tls_reason(error)
+            cure = next((cure for part, cure in _TLS_CURES if part in reason), _OTHER_TLS_CURE)
+            return f"the TLS connection to {host} was refused ({reason}): {cure}"
         if isinstance(error, ProxyError):
             return (
                 f"the proxy for {host} cannot be used: check proxy, or the environment when trust_env is on"

@@ -58,6 +58,8 @@ class Response:
     headers: Mapping[str, str] = field(repr=False)
     #: the address that was asked
     url: str
+    #: when the certificate of the server ends, in seconds since the epoch; ``None`` over plain http
+    certificate_ends: int | None = None
 
     def check_available(self) -> None:
         """Raise ProviderUnavailableError for a fault on the provider's side: 429 and 5xx (RFC 9110, section 15.6)."""

@@ -13,19 +13,23 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 
-def self_signed(file: Path, *names: str) -> Path:
-    """Write a self-signed certificate for 127.0.0.1 and *names*, with its key, into one file."""
+def self_signed(file: Path, *names: str, days: tuple[int, int] = (-1, 1)) -> Path:
+    """Write a self-signed certificate for 127.0.0.1 and *names*, with its key, into one file.
+
+    :param days: when it begins and ends, from now.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
+    start, end = (now + datetime.timedelta(days=number) for number in days)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(start)
+        .not_valid_after(end)
         .add_extension(
             x509.SubjectAlternativeName(
                 [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *map(x509.DNSName, names)]

@@ -130,6 +130,8 @@ class StandIn:
     errors_with_200: bool = False
     #: whether the authorization response carries ``iss`` (RFC 9207)
     sends_iss: bool = False
+    #: the redirect URIs that are registered; ``None``: any
+    registered: set[str] | None = None
     #: an error that the authorization endpoint answers instead of a code
     denies: str | None = None
     #: replaced answers, by name: ``discovery``, ``jwks``, ``token``, ``userinfo``, ``emails``, ``revocation``,
@@ -266,6 +268,8 @@ class StandIn:
             or not redirect_uri
         ):
             return Answer(b"unknown client, response type or redirect URI", 400, "text/plain")
+        if self.registered is not None and redirect_uri not in self.registered:
+            return Answer(b"redirect_uri did not match any that is registered", 400, "text/plain")
         back = {"state": query["state"]} if "state" in query else {}
         if self.denies:
             back["error"] = self.denies
