@@ -22,7 +22,7 @@ from django.conf import settings
 
 settings.configure(
     ALLOWED_HOSTS=["*"],  # the proxy in front knows the names; oauth2_mw never reads the Host header
-    AUTHENTICATION_BACKENDS=[f"{__name__}.Backend"],
+    AUTHENTICATION_BACKENDS=["samples.django_people.Backend"],
     DATABASES={
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
@@ -30,43 +30,52 @@ settings.configure(
         }
     },
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
+    INSTALLED_APPS=[
+        "django.contrib.admin",
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "django.contrib.messages",
+        "django.contrib.sessions",
+    ],
+    # Where login_required sends those who have not signed in.
+    LOGIN_URL="/auth/oauth2/login/",
     MIDDLEWARE=[
         "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
         "django.contrib.auth.middleware.RemoteUserMiddleware",
     ],
     ROOT_URLCONF=__name__,
     # A real project keeps it, or everybody's Django session ends with the process.
     SECRET_KEY=secrets.token_urlsafe(50),
+    # Groups are taken over when a session of Django's begins, which should not outlive one of ours.
+    SESSION_COOKIE_AGE=8 * 3600,
+    TEMPLATES=[
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "APP_DIRS": True,
+            "OPTIONS": {
+                "context_processors": [
+                    "django.template.context_processors.request",
+                    "django.contrib.auth.context_processors.auth",
+                    "django.contrib.messages.context_processors.messages",
+                ]
+            },
+        }
+    ],
 )
 django.setup()
 
 # Django's models can only be imported when the settings stand.
-from django.contrib.auth.backends import RemoteUserBackend  # noqa: E402
-from django.contrib.auth.models import Group, User  # noqa: E402
+from django.contrib import admin  # noqa: E402
+from django.contrib.auth.decorators import login_required  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.http import HttpRequest, HttpResponse, JsonResponse  # noqa: E402
 from django.urls import path  # noqa: E402
 
 from oauth2_mw import OAuth2Middleware, Settings, require  # noqa: E402
-
-
-class Backend(RemoteUserBackend):  # type: ignore[misc]
-    """What Django makes of ``REMOTE_USER``, and what else it takes over from the sign-in."""
-
-    def clean_username(self, username: str) -> str:
-        """``REMOTE_USER`` is UTF-8 read as Latin-1 (PEP 3333); Django wants the text itself."""
-        return username.encode("latin-1").decode("utf-8")
-
-    def configure_user(self, request: HttpRequest, user: User, **_: bool) -> User:
-        """Take over the address and the groups; called at each Django login, the first one included."""
-        person = request.META["oauth2_mw.identity"]
-        user.email = person.email or ""
-        user.save()
-        user.groups.set([Group.objects.get_or_create(name=name)[0] for name in person.groups])
-        return user
 
 
 def greet(request: HttpRequest) -> JsonResponse:
@@ -117,7 +126,19 @@ def about(_request: HttpRequest) -> HttpResponse:
     return HttpResponse("About us")
 
 
-urlpatterns = [path("", greet), path("salaries", salaries), path("about", about)]
+@login_required  # type: ignore[untyped-decorator]
+def profile(request: HttpRequest) -> HttpResponse:
+    """For whoever has signed in; ``optional`` in the rules, so that Django decides."""
+    return HttpResponse(f"Profile of {request.user.get_username()}")
+
+
+urlpatterns = [
+    path("", greet),
+    path("salaries", salaries),
+    path("about", about),
+    path("profile", profile),
+    path("admin/", admin.site.urls),
+]
 
 
 def make_app(ini: str) -> OAuth2Middleware:

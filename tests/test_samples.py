@@ -143,6 +143,26 @@ def test_a_decorated_view_of_the_django_sample_is_for_one_group(django_app: OAut
     is_for_admins_alone(django_app)
 
 
+def test_who_may_enter_the_admin_site_of_the_django_sample_the_groups_say(
+    django_app: OAuth2Middleware,
+) -> None:
+    admin = get(django_app, "/admin/", cookies=guarded.sign_in(django_app, JANE))
+    assert (admin.status, "Site administration" in admin.text) == (200, True)
+    # As samples/django_people.py has it.
+    assert (django_users()["jané"].is_staff, django_users()["jané"].is_superuser) == (True, True)
+    john = get(django_app, "/admin/", cookies=guarded.sign_in(django_app, JOHN))
+    assert (john.status, john.header("Location")) == (302, "/admin/login/?next=/admin/")
+    assert not django_users()["john"].is_staff
+
+
+def test_login_required_of_the_django_sample_sends_strangers_to_our_sign_in(
+    django_app: OAuth2Middleware,
+) -> None:
+    answer = get(django_app, "/profile")
+    assert (answer.status, answer.header("Location")) == (302, "/auth/oauth2/login/?next=/profile")
+    assert "john" in get(django_app, "/profile", cookies=guarded.sign_in(django_app, JOHN)).text
+
+
 def test_a_redirect_of_the_django_sample_keeps_every_cookie(
     django_app: OAuth2Middleware, monkeypatch: pytest.MonkeyPatch
 ) -> None:
