@@ -1,7 +1,7 @@
 """Which cases of a parametrised test are run after every change, and which of them wait for ``make check-deep``.
 
-Hundreds of values for one rule are for the deep run. After every change a few from anywhere in their list will do, as
-long as each requirement keeps a case, and each value of a list that is short itself. The marker ``every_case`` is for
+Hundreds of values for one rule are for the deep run. After every change one from anywhere in their list will do, as
+long as each requirement keeps a case, and each of two values that are all there is. The marker ``every_case`` is for
 tests that are something else with each value.
 """
 
@@ -14,8 +14,8 @@ from zlib import crc32
 
 import pytest
 
-#: cases of one test that are run after every change
-FEW = 3
+#: So many values of one argument are few enough to be run after every change, each of them.
+FEW = 2
 
 #: Under this key a run keeps the requirements that none but ``deep`` tests prove, of the in-process tests it collected.
 DEEP_ALONE = pytest.StashKey[frozenset[str]]()
@@ -61,19 +61,20 @@ def deep_alone(items: Iterable[pytest.Item]) -> frozenset[str]:
 
 
 def surplus(cases: Iterable[Case]) -> list[Case]:
-    """The cases of one test beyond :data:`FEW` that show nothing new."""
+    """The cases of one test that show nothing that another does not show."""
     numbers: defaultdict[str, set[int]] = defaultdict(set)
     # In an order that is always the same and has nothing to do with that of the values.
     cases = sorted(cases, key=lambda case: crc32(case.nodeid.encode()))
     for case in cases:
         for name, number in case.values.items():
             numbers[name].add(number)
-    new, others, shown = list[Case](), list[Case](), set[object]()
+    shown, left_out = set[object](), list[Case]()
     for case in cases:
         shows = {*case.requirements, *(pair for pair in case.values.items() if len(numbers[pair[0]]) <= FEW)}
-        (others if shows <= shown else new).append(case)
+        if case is not cases[0] and shows <= shown:
+            left_out.append(case)
         shown |= shows
-    return others[max(FEW - len(new), 0) :]
+    return left_out
 
 
 def _requirements(item: pytest.Item) -> frozenset[str]:

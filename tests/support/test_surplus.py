@@ -12,12 +12,13 @@ def kept(cases: list[Case]) -> list[Case]:
     return [case for case in cases if case.nodeid not in left_out]
 
 
-def test_a_few_of_many_values_are_kept_and_not_the_first() -> None:
-    cases = [Case(f"test[{number}]", frozenset(), {"value": number}) for number in range(500)]
-    numbers = {case.values["value"] for case in kept(cases)}
-    assert len(numbers) == FEW
-    assert max(numbers) > 250
-    assert kept(cases[:FEW]) == cases[:FEW]
+def test_one_of_many_values_is_kept_and_not_always_the_first() -> None:
+    def kept_number(name: str) -> int:
+        cases = [Case(f"{name}[{number}]", frozenset(), {"value": number}) for number in range(500)]
+        (one,) = kept(cases)
+        return one.values["value"]
+
+    assert len({kept_number(f"test_{name}") for name in "abcdef"}) > 1
 
 
 def test_every_requirement_keeps_a_case() -> None:
@@ -36,7 +37,7 @@ def test_every_value_of_a_short_list_keeps_a_case() -> None:
         for store in range(FEW)
     ]
     assert {case.values["store"] for case in kept(cases)} == set(range(FEW))
-    assert len(kept(cases)) < 4 * FEW
+    assert len(kept(cases)) == FEW
 
 
 def test_no_requirement_waits_for_the_deep_run(request: pytest.FixtureRequest) -> None:
