@@ -52,7 +52,7 @@ def _read(prompt: str, *, hidden: bool) -> str:
         return getpass.getpass(prompt) if hidden else input(prompt)
     except EOFError:
         print()
-        raise CommandError("there was no answer: nothing was written") from None
+        raise CommandError("there was no answer, and nothing was done") from None
     except UnicodeDecodeError:
         # The terminal is in another encoding than Python takes it to be.
         return "\ufffd"

@@ -23,15 +23,21 @@ class ProviderClients:
         """Return the client of the provider of that NAME, built once."""
         with self._building:
             if name not in self._clients:
-                provider = self._settings.providers[name]
-                self._clients[name] = ProviderClient(
-                    provider,
-                    redirect_uri=self._urls.callback(name),
-                    insecure_http=self._settings.insecure_http,
-                    needs=_needed_claims(provider),
-                    wishes=_wished_claims(self._settings, provider),
+                self._clients[name] = make_client(
+                    self._settings.providers[name], self._settings, redirect_uri=self._urls.callback(name)
                 )
             return self._clients[name]
+
+
+def make_client(provider: ProviderSettings, settings: Settings, *, redirect_uri: str) -> ProviderClient:
+    """Return a client of a provider that asks for what the settings read."""
+    return ProviderClient(
+        provider,
+        redirect_uri=redirect_uri,
+        insecure_http=settings.insecure_http,
+        needs=_needed_claims(provider),
+        wishes=_wished_claims(settings, provider),
+    )
 
 
 def _needed_claims(provider: ProviderSettings) -> frozenset[AttributePath]:

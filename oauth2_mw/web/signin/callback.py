@@ -87,16 +87,7 @@ class Callback:
         :raises SignInFailedError: if it belongs to one, but does not lead to a session.
         """
         provider = self._providers[name]
-        # Only the response mode that was requested is accepted: a query beside a form is not read, nor a form in place
-        # of a query. A HEAD would use up the code and show nobody the result.
-        if provider.response_mode == "form_post":
-            require_method(request, "POST")
-            added = form_user.fields(provider.quirk)
-            params: Mapping[str, str] = read_form(request, PARAMETERS | added, prose=PROSE | added)
-        else:
-            require_method(request, "GET")
-            params = read_query(request, PARAMETERS, prose=PROSE)
-        params = with_standard_code(params)
+        params = read_answer(request, provider)
         state = self._read_state(name, params)
         attempt = self._attempts.find(state, current.cookies)
         try:
@@ -264,6 +255,22 @@ class Callback:
             self._destinations.location(attempt.destination),
             cookies=[*session_cookies, *attempt_cookies, *form_cookies, *foreign],
         )
+
+
+def read_answer(request: Request, provider: ProviderSettings) -> Mapping[str, str]:
+    """Return the parameters of a provider's answer, the code under its standard name.
+
+    :raises MethodNotAllowedError: for another method than the provider's ``response_mode`` uses.
+    :raises BadRequestError: if they cannot be read.
+    """
+    # Only the response mode that was requested is accepted: a query beside a form is not read, nor a form in place of
+    # a query. A HEAD would use up the code and show nobody the result.
+    if provider.response_mode == "form_post":
+        require_method(request, "POST")
+        added = form_user.fields(provider.quirk)
+        return with_standard_code(read_form(request, PARAMETERS | added, prose=PROSE | added))
+    require_method(request, "GET")
+    return with_standard_code(read_query(request, PARAMETERS, prose=PROSE))
 
 
 def _unsigned_name(provider: ProviderSettings, params: Mapping[str, str]) -> str | None:
