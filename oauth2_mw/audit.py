@@ -146,6 +146,12 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "An operator ended sessions of a user: ``oauth2-mw sessions revoke``, or ``users disable``. The line "
                 "is on that command's stderr.",
             ),
+            _warning(
+                "sessions_cut_off",
+                "provider detail",
+                "An operator ended all sessions at once, or all of a provider (``oauth2-mw sessions revoke --all``, "
+                "``--provider``). The ``detail`` says up to when they began.",
+            ),
             _info(
                 "token_created",
                 "provider user username token detail",

@@ -25,7 +25,8 @@ def open_registry(ini: Path, settings: Settings, directory: Directory | None) ->
 
     :raises CommandError: if they write none.
     :raises NoDatabaseError: if nobody has signed in yet.
-    :raises ConfigError: if the store cannot be used.
+    :raises ConfigError: if the store's URL cannot be used.
+    :raises StoreUnavailableError: if the store cannot be used.
     """
     if settings.session is not None:
         require_database(ini, "session", settings.session)
@@ -36,6 +37,7 @@ def open_registry(ini: Path, settings: Settings, directory: Directory | None) ->
             "sqlite:///users.db, or name a session store in session, and each sign-in from then on is listed. To "
             "end all sessions that there are now, replace the keys that seal them (oauth2-mw keys)"
         )
+    registry.cut_offs.read()
     return registry
 
 

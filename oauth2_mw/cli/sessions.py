@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from oauth2_mw.audit import audit
 from oauth2_mw.cli.actions import add_actions
 from oauth2_mw.cli.directory import USER_HELP, find_user, issuer_of, name_and_id, open_directory
 from oauth2_mw.cli.registry import audited, end_user, format_count, open_registry, session_as_json
@@ -21,6 +23,7 @@ from oauth2_mw.cli.terminal import (
     printable,
 )
 from oauth2_mw.identity.model import user_key
+from oauth2_mw.session.cut_offs import EVERY
 from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.settings.model import Settings
 
@@ -46,12 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         (
             "revoke",
             _revoke,
-            "(--session ID ... | --user USER | --all)",
+            "(--session ID ... | --user USER | --provider NAME | --all)",
             "end sessions: the people who had them sign in again",
         ),
     )
     added = add_actions(parser, actions, thing="session", found_by="names a directory or a session store")
-    added["revoke"].add_argument("--all", action="store_true", help="the sessions of everybody")
+    added["revoke"].add_argument("--provider", metavar="NAME", help="all that began at one provider, at once")
+    added["revoke"].add_argument("--all", action="store_true", help="the sessions of everybody, at once")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -132,9 +136,9 @@ def _cells(session: SessionInfo) -> tuple[str, ...]:
 
 def _revoke(options: argparse.Namespace, context: _Context) -> int:
     ended, code = 0, 0
-    if options.all:
-        ended = _end_all(context.registry)
-    elif options.user is not None:
+    if options.all or options.provider is not None:
+        return _cut_off(options, context)
+    if options.user is not None:
         user_id, name = _find(options, context)
         ended = len(end_user(context.registry, user_id))
         print(f"ended {format_count(ended)} of {name}")
@@ -147,14 +151,23 @@ def _revoke(options: argparse.Namespace, context: _Context) -> int:
     return code
 
 
-def _end_all(registry: SessionRegistry) -> int:
-    with audited() as ended:
-        for session in registry.all():
-            if registry.end(session.id, expires=session.expires_at):
-                ended.append(session)
-    users = len({session.user_id for session in ended})
-    print(f"ended {format_count(len(ended))} of {users} {'user' if users == 1 else 'users'}")
-    return len(ended)
+def _cut_off(options: argparse.Namespace, context: _Context) -> int:
+    """End all sessions that have begun, or those of a provider, by one write."""
+    providers, provider = context.settings.providers, options.provider
+    if provider is not None and provider not in providers:
+        raise CommandError(
+            f"there is no enabled provider {printable(provider)}, and no session of such a one counts; there are: "
+            f"{', '.join(providers) or 'none'}"
+        )
+    moment = context.registry.cut_offs.end(provider or EVERY)
+    which = f"all sessions of provider {provider}" if provider is not None else "all sessions"
+    shown = f"{which} that began up to {format_time(moment)}"
+    audit("sessions_cut_off", provider=provider, detail=shown)
+    # One that begins in this second ends as well: whoever goes on from here is not surprised.
+    time.sleep(max(moment + 1 - time.time(), 0))
+    print(f"ended {shown}")
+    print(f"Every worker notices within {format_duration(context.settings.revocation_sync)}.")
+    return 0
 
 
 def _end_each(registry: SessionRegistry, session_ids: Iterable[str]) -> int:

@@ -323,12 +323,13 @@ def _delete(options: argparse.Namespace, settings: Settings, directory: Director
     # Out first, so that nobody signs in while the sessions end; and whatever fails, the command can be repeated.
     if user.disabled_since is None:
         directory.set_disabled(user.id, disabled=True, now=now)
+    registry, ended = None, 0
     try:
         registry = open_registry(options.ini, settings, directory)
+        ended = len(end_user(registry, user.id))
     except NoDatabaseError:
-        registry = None
-    try:
-        ended = len(end_user(registry, user.id)) if registry is not None else 0
+        # Nobody has signed in since sessions were to be there.
+        pass
     except StoreUnavailableError as error:
         raise StoreUnavailableError(
             f"{name_and_id(user)} is disabled, and not deleted: the sessions could not be ended: {error.detail}; run "

@@ -24,6 +24,7 @@ from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cookie_cache import KnownSession, RequestSession, SessionCache
 from oauth2_mw.session.cookie_sessions import CookieSessions
 from oauth2_mw.session.cookies import MAX_COPIES, Cookies, RequestCookies, SealedText
+from oauth2_mw.session.cut_offs import CutOffs
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.model import RefreshSchedule, Session, SessionRef, SignInDetails
 from oauth2_mw.session.registry import SessionRegistry
@@ -74,9 +75,12 @@ class SessionManager:
         self.sealer = Sealer(self._keyring, app_id=settings.public_url)  # type: Sealer
         #: the application's own cookies, which it sees in requests of the person for whom it set them
         self.app_cookies = AppCookies(settings.app_cookies, self.cookies, self.sealer)  # type: AppCookies
+        #: by which all sessions end at once
+        self.cut_offs = CutOffs(store, settings.providers, clocks=clocks)
         self.revocations = Revocations(
             shared=shared,
             disabled=disabled,
+            cut_offs=self.cut_offs if store is not None else None,
             sync=settings.revocation_sync,
             signout_file=SignoutFile(settings.signout_file) if settings.signout_file is not None else None,
             clocks=clocks,
@@ -89,6 +93,7 @@ class SessionManager:
             self._backend,
             self.cookies,
             self.revocations,
+            self.cut_offs,
             in_cookies=self.in_cookies,
             shared=self.registry is not None,
             clocks=clocks,
@@ -104,6 +109,7 @@ class SessionManager:
             store,
             self.sealer,
             self.revocations,
+            self.cut_offs,
             data_in_cookie=self.in_cookies,
             longest=max((p.session_lifetime for p in self._settings.providers.values()), default=0),
             clocks=self.clocks,
@@ -172,6 +178,9 @@ class SessionManager:
                 return current.without_session()
             current = replace(current, is_due=True)
         if self.revocations.ended(session.id, session.identity.id, session.sign_in.issued_at):
+            return current.without_session()
+        cut_offs = self.cut_offs
+        if cut_offs.moments and cut_offs.covers(session.created_at, session.identity.provider):
             return current.without_session()
         return current
 
@@ -357,7 +366,9 @@ class SessionManager:
 
         :raises StoreUnavailableError: if the store that knows it cannot be used.
         """
-        return self.revocations.ended(session.id, session.identity.id, session.sign_in.issued_at)
+        return self.revocations.ended(
+            session.id, session.identity.id, session.sign_in.issued_at
+        ) or self.cut_offs.covers(session.created_at, session.identity.provider)
 
     def end(self, session: Session | SessionRef) -> None:
         """End a session everywhere, copies of its cookie included.

@@ -18,6 +18,7 @@ from oauth2_mw.encoding import pair_hash
 from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.observe import new_id
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
+from oauth2_mw.session.cut_offs import CutOffs
 from oauth2_mw.session.frame_logouts import FrameLogouts
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.revocation import Revocations, user_name
@@ -67,6 +68,7 @@ class SessionRegistry:
         store: Store,
         sealer: Sealer,
         revocations: Revocations,
+        cut_offs: CutOffs,
         *,
         data_in_cookie: bool,
         longest: int,
@@ -75,6 +77,8 @@ class SessionRegistry:
         self.store = store
         self._sealer = sealer
         self._revocations = revocations
+        #: by which all sessions end at once
+        self.cut_offs = cut_offs
         self._data_in_cookie = data_in_cookie
         #: the most seconds that a session lasts
         self.longest = longest
@@ -228,7 +232,9 @@ class SessionRegistry:
                 log.info("a record of a session of another version was ignored")
                 continue
             info, idle = read
-            if now < min(info.expires_at, info.last_used_at + idle):
+            if now < min(info.expires_at, info.last_used_at + idle) and not self.cut_offs.covers(
+                info.created_at, info.provider
+            ):
                 yield info
 
     # Ending

@@ -15,6 +15,7 @@ from oauth2_mw.session.backend import SessionBackend
 from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.cookies import Cookies
+from oauth2_mw.session.cut_offs import CutOffs
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.revocation import Revocations
 
@@ -36,6 +37,7 @@ class CookieRenewal:
         backend: SessionBackend[Any],
         cookies: Cookies,
         revocations: Revocations,
+        cut_offs: CutOffs,
         *,
         in_cookies: bool,
         shared: bool,
@@ -44,6 +46,7 @@ class CookieRenewal:
         self._backend = backend
         self._cookies = cookies
         self._revocations = revocations
+        self._cut_offs = cut_offs
         self._in_cookies = in_cookies
         self._shared = shared
         self._wall = clocks.wall
@@ -83,11 +86,12 @@ class CookieRenewal:
             return True
         key = session.id, session.identity.id, session.sign_in.issued_at
         try:
-            return self._revocations.ended_by_now(*key)
+            has_ended = self._revocations.ended_by_now(*key)
         except StoreUnavailableError:
             if not has_new_tokens:
                 raise
-            return self._revocations.is_listed(*key)
+            has_ended = self._revocations.is_listed(*key)
+        return has_ended or self._cut_offs.covers(session.created_at, session.identity.provider)
 
     def _can_wait(self, session: Session, requested_at: float) -> bool:
         """Return whether another worker may have ended a session meanwhile, and its cookie can wait for a renewal."""

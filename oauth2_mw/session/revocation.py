@@ -23,6 +23,7 @@ from oauth2_mw.session.stores.record import EXPIRY_GRACE
 from oauth2_mw.session.untold import Listeners, Untold
 
 if TYPE_CHECKING:
+    from oauth2_mw.session.cut_offs import CutOffs
     from oauth2_mw.sql.revocations import Revocation
 
 #: Seconds for which a copy of the list is used while the directory cannot be reached.
@@ -55,7 +56,9 @@ class Revocations:
 
     :param shared: the list that all workers share; ``None`` if there is none.
     :param disabled: returns the ids of all users whom the directory has disabled.
-    :param sync: seconds after which both are read again.
+    :param cut_offs: what learns of those in *shared*, or else is read as well; whoever asks of a session looks there,
+        too.
+    :param sync: seconds after which all is read again.
     :param signout_file: where revocations wait that *shared* does not take, so that they survive this worker.
     """
 
@@ -64,6 +67,7 @@ class Revocations:
         *,
         shared: RevocationList | None = None,
         disabled: Callable[[], frozenset[str]] | None = None,
+        cut_offs: CutOffs | None = None,
         sync: int,
         signout_file: SignoutFile | None = None,
         clocks: Clocks = SYSTEM_CLOCKS,
@@ -71,6 +75,7 @@ class Revocations:
         self._shared = shared
         self._untold = Untold(shared, signout_file, clocks) if shared is not None else None
         self._read_disabled = disabled
+        self._cut_offs = cut_offs
         self._sync = sync
         self._wall = clocks.wall
         self._monotonic = clocks.monotonic
@@ -85,7 +90,8 @@ class Revocations:
         self._failure = ""
         self._read_at: float | None = None
         #: monotonic time from which the shared list and the directory are to be read again
-        self._next_sync_at = 0.0 if shared is not None or disabled is not None else float("inf")
+        has_sources = any(each is not None for each in (shared, disabled, cut_offs))
+        self._next_sync_at = 0.0 if has_sources else float("inf")
 
     def ended(self, session_id: str, user_id: str, issued: int) -> bool:
         """Return whether a session has ended.
@@ -188,6 +194,8 @@ class Revocations:
     def _read(self) -> None:
         new = self._shared.revocations(self._last_row) if self._shared is not None else ()
         disabled = self._read_disabled() if self._read_disabled is not None else frozenset()
+        if self._cut_offs is not None and self._shared is None:
+            self._cut_offs.read()
         for revocation in new:
             self._remember(revocation.name, revocation.moment, revocation.expires)
         if new:
@@ -203,6 +211,8 @@ class Revocations:
             self._revoked[name.removeprefix(_SESSION)] = self._remember_until(expires)
         elif name.startswith(_USER):
             self._remember_user(name.removeprefix(_USER), moment, expires)
+        elif self._cut_offs is not None:
+            self._cut_offs.learn({name: moment})
 
     def _remember_user(self, user_id: str, moment: int, expires: int) -> None:
         previous, until = self._revoked_before.get(user_id, (moment, 0.0))

@@ -89,10 +89,13 @@ class RevocationTable:
         query = self._select(is_new, *self._is_valid_for(app, now)).order_by(table.c.id)
         return list(_valid(connection.execute(query)))
 
-    def moment(self, connection: Connection, name: str, *, app: str, now: int) -> int | None:
-        """Return the latest moment of the revocations of *name*, or ``None`` if there is none."""
-        rows = connection.execute(self._select(self._is_named(name), *self._is_valid_for(app, now)))
-        return max((entry.moment for entry in _valid(rows)), default=None)
+    def moments(self, connection: Connection, names: Iterable[str], *, app: str, now: int) -> dict[str, int]:
+        """Return the latest moment of the revocations of each of *names* that has any."""
+        is_named = sa.or_(sa.false(), *map(self._is_named, names))
+        found: dict[str, int] = {}
+        for entry in _valid(connection.execute(self._select(is_named, *self._is_valid_for(app, now)))):
+            found[entry.name] = max(entry.moment, found.get(entry.name, 0))
+        return found
 
     def _select(self, *conditions: ColumnElement[bool]) -> Any:
         columns = self._table.c

@@ -20,6 +20,7 @@ from tests.support.hosts.operator import Operator
 from tests.support.hosts.worker import ISSUER, Worker
 from tests.support.settings.keys import text_key
 from tests.support.settings.people import attributes, provider
+from tests.support.stores.database import statements
 from tests.support.stores.directory_file import empty_database
 
 HOSTILE = "a\tb\nc\x1b]0;x\x07\x9b31m\u202e\\x"
@@ -163,7 +164,6 @@ def test_sessions_of_another_application_in_the_same_store_are_not_listed(
     cookie = site.sign_in()
     Site(operator, clock, **KINDS[kind], public_url="https://other.example")
     assert site.ids() == []
-    assert operator.run("sessions", "revoke", operator.ini, "--all").out == "ended 0 sessions of 0 users\n"
     clock.ahead += 5
     assert site.worker.lets_in(cookie)
 
@@ -215,7 +215,7 @@ def test_a_hostile_name_can_be_typed_as_the_list_shows_it(operator: Operator, ma
 # revoke
 
 
-@pytest.mark.parametrize("how", ["--session", "--user", "--all"])
+@pytest.mark.parametrize("how", ["--session", "--user"])
 def test_what_is_revoked_is_out_of_running_workers_within_revocation_sync(
     operator: Operator, clock: ShiftedClocks, make_site: MakeSite, kind: str, how: str
 ) -> None:
@@ -223,7 +223,7 @@ def test_what_is_revoked_is_out_of_running_workers_within_revocation_sync(
     workers = [site.worker, site.start()]
     cookies = [site.sign_in() for _ in range(2)]
     assert [worker.lets_in(cookie) for worker in workers for cookie in cookies] == [True] * 4
-    words = {"--session": site.ids(), "--user": ["jane"], "--all": []}[how]
+    words = {"--session": site.ids(), "--user": ["jane"]}[how]
     answer = operator.run("sessions", "revoke", operator.ini, how, *words)
     assert (answer.code, answer.out.splitlines()[-1]) == (0, "Every worker notices within 5s.")
     clock.ahead += 5
@@ -306,15 +306,91 @@ def test_whoever_was_revoked_can_sign_in_again(
     assert site.worker.lets_in(site.sign_in(issued_at=int(time.time()) + 1))
 
 
-def test_revoking_all_says_how_many_users_that_were(
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the second in which the command runs is not waited for."""
+    monkeypatch.setattr("oauth2_mw.cli.sessions.time.sleep", lambda _seconds: None)
+
+
+@pytest.mark.requirement("R-cut-off")
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("how", [["--all"], ["--provider", "default"]])
+def test_all_sessions_end_at_once_and_later_ones_live(
+    operator: Operator, clock: ShiftedClocks, make_site: MakeSite, kind: str, how: list[str]
+) -> None:
+    site = make_site(kind)
+    other = site.start()
+    cookies = [site.sign_in(), site.sign_in(issued_at=int(time.time()) + 900), site.sign_in("joan", "2")]
+    assert all(map(other.lets_in, cookies))
+    answer = operator.run("sessions", "revoke", operator.ini, *how)
+    assert answer.code == 0
+    assert answer.out.startswith("ended all sessions ")
+    assert answer.out.endswith("\nEvery worker notices within 5s.\n")
+    assert site.ids() == []
+    clock.ahead += 6
+    assert not any(map(site.worker.lets_in, cookies))
+    assert not any(map(other.lets_in, cookies))
+    assert not any(map(site.start().lets_in, cookies))
+    assert other.lets_in(site.sign_in())
+    assert len(site.ids()) == 1
+
+
+@pytest.mark.requirement("R-cut-off")
+@pytest.mark.usefixtures("no_waiting")
+def test_the_sessions_of_another_provider_go_on(
     operator: Operator, clock: ShiftedClocks, make_site: MakeSite, kind: str
 ) -> None:
     site = make_site(kind)
-    cookies = [site.sign_in(), site.sign_in(), site.sign_in("joan", "2")]
-    answer = operator.run("sessions", "revoke", operator.ini, "--all")
-    assert answer.out == "ended 3 sessions of 2 users\nEvery worker notices within 5s.\n"
-    clock.ahead += 5
-    assert not any(map(site.worker.lets_in, cookies))
+    with operator.ini.open("a") as file:
+        file.write(
+            "[provider:corp]\nissuer = https://corp.example\nclient_id = a\nclient_secret = b\nusername_prefix = c-\n"
+        )
+    if site.directory is None:
+        operator.ini.write_text(
+            operator.ini.read_text().replace("client_id = app", "client_id = app\nusername_prefix = d-")
+        )
+    site.worker = site.start()
+    cookie = site.sign_in()
+    assert operator.run("sessions", "revoke", operator.ini, "--provider", "corp").code == 0
+    clock.ahead += 6
+    assert site.worker.lets_in(cookie)
+    answer = operator.run("sessions", "revoke", operator.ini, "--provider", "crop")
+    assert answer.code == 1
+    assert "there are: default, corp" in answer.err
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_million_sessions_end_by_one_write(
+    operator: Operator, make_site: MakeSite, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site(kind)
+    site.sign_in()
+    caplog.clear()
+    with statements() as seen:
+        assert operator.run("sessions", "revoke", operator.ini, "--all").code == 0
+    written = [text for text in seen if not text.startswith("SELECT")]
+    assert [text.split()[:3] for text in written] == [["INSERT", "INTO", "oauth2_mw_revocations"]]
+    assert "sessions_" not in "".join(seen)
+    [line] = [record.getMessage() for record in caplog.records if record.name == "oauth2_mw.audit"]
+    assert line.startswith("event=sessions_cut_off detail=")
+
+
+def test_a_cut_off_that_cannot_be_written_ends_nothing(
+    operator: Operator, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site("store")
+    cookie = site.sign_in()
+
+    def fail(*_words: object, **_others: object) -> None:
+        raise StoreUnavailableError("the store is gone")
+
+    caplog.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("oauth2_mw.session.stores.sql.SqlStore.revoke", fail)
+        answer = operator.run("sessions", "revoke", operator.ini, "--all")
+    assert (answer.code, answer.out, answer.err) == (1, "", "the store is gone\n")
+    assert caplog.records == []
+    assert site.start().lets_in(cookie)
 
 
 def test_revoking_twice_ends_nothing_more(operator: Operator, make_site: MakeSite, kind: str) -> None:
@@ -323,20 +399,19 @@ def test_revoking_twice_ends_nothing_more(operator: Operator, make_site: MakeSit
     [one] = site.ids()
     assert operator.run("sessions", "revoke", operator.ini, "--session", one, one).code == 0
     assert operator.run("sessions", "revoke", operator.ini, "--session", one).code == 1
-    assert operator.run("sessions", "revoke", operator.ini, "--all").out == "ended 0 sessions of 0 users\n"
     if site.directory is not None:
         answer = operator.run("sessions", "revoke", operator.ini, "--user", "jane")
         assert (answer.code, answer.out) == (0, f"ended 0 sessions of jane ({site.user('jane')})\n")
 
 
-@pytest.mark.parametrize("how", ["--session", "--user", "--all"])
+@pytest.mark.parametrize("how", ["--session", "--user"])
 def test_what_is_revoked_is_in_the_audit_log_a_line_a_user(
     operator: Operator, make_site: MakeSite, kind: str, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = make_site(kind)
     for _ in range(2):
         site.sign_in()
-    words = {"--session": site.ids(), "--user": ["jane"], "--all": []}[how]
+    words = {"--session": site.ids(), "--user": ["jane"]}[how]
     caplog.clear()
     operator.run("sessions", "revoke", operator.ini, how, *words)
     lines = [record for record in caplog.records if record.name == "oauth2_mw.audit"]
@@ -361,9 +436,10 @@ def test_what_ended_before_a_failure_is_in_the_audit_log(
         return end(registry, session_id, expires=expires)
 
     monkeypatch.setattr(SessionRegistry, "end", end_two)
+    ids = site.ids()
     caplog.clear()
-    answer = operator.run("sessions", "revoke", operator.ini, "--all")
-    assert (answer.code, answer.out, answer.err) == (1, "", "the store is gone\n")
+    answer = operator.run("sessions", "revoke", operator.ini, "--session", *ids)
+    assert (answer.code, answer.err) == (1, "the store is gone\n")
     assert [record.getMessage().rpartition(" ")[2] for record in caplog.records] == ["count=2"]
 
 

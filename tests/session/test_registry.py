@@ -12,6 +12,7 @@ from oauth2_mw.encoding import pair_hash
 from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.session.clocks import Clocks
+from oauth2_mw.session.cut_offs import CutOffs
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.model import Session, SignInDetails
 from oauth2_mw.session.registry import PENDING, SessionInfo, SessionRegistry
@@ -61,7 +62,13 @@ class Worker:
         clocks = Clocks(clock, clock)
         self.revocations = Revocations(sync=5, clocks=clocks)
         self.registry = SessionRegistry(
-            self.store, self.sealer, self.revocations, data_in_cookie=in_cookie, longest=5000, clocks=clocks
+            self.store,
+            self.sealer,
+            self.revocations,
+            CutOffs(self.store, ["corp"], clocks=clocks),
+            data_in_cookie=in_cookie,
+            longest=5000,
+            clocks=clocks,
         )
 
     def has_ended(self, session: Session) -> bool:

@@ -143,13 +143,16 @@ class Store(Protocol):
 
         Of several revocations of one name the latest moment counts, until the last of them expires.
 
-        :param name: ``session:ID``, ``user:USERID`` or ``sid:HASH``; ``jti:HASH`` for a processed logout token;
-            ``frame:HASH`` for a frame's, whose moment alone is in milliseconds.
+        :param name: ``session:ID``, ``user:USERID``, ``sid:HASH``, or ``begun:NAME`` for a provider's; ``jti:HASH`` for
+            a processed logout token; ``frame:HASH`` for a frame's, whose moment alone is in milliseconds.
         :param expires: the revocation is kept at least until then, and at most an hour longer.
         """
 
     def revoked(self, name: str) -> int | None:
         """Return the moment of the revocation of that name, or ``None`` if there is none. One round trip."""
+
+    def moments(self, names: Collection[str]) -> dict[str, int]:
+        """Return the moments of those of *names* that are revoked, as :meth:`revoked` does. One round trip."""
 
 
 def open_store(url: Secret, *, app: str, database: Database | None = None) -> Store:

@@ -160,9 +160,12 @@ class SqlStore:
 
     def revoked(self, name: str) -> int | None:
         """Return the moment of the revocation of that name, or ``None`` if there is none."""
-        check_name(name)
+        return self.moments([name]).get(name)
+
+    def moments(self, names: Collection[str]) -> dict[str, int]:
+        """Return the moments of those of *names* that are revoked."""
         with self.database.reading() as connection:
-            return self._revocations.moment(connection, name, app=self._app, now=self._now())
+            return self._revocations.moments(connection, _checked(names), app=self._app, now=self._now())
 
     def revocations(self, since: int) -> Sequence[Revocation]:
         """Return what was revoked since the last time, for a list in memory.

@@ -108,6 +108,7 @@ def every_method(store: Store, clock: Clock, name: str = "k") -> dict[str, Calla
         "first_use": lambda: store.first_use(name, expires=now + 60),
         "revoke": lambda: store.revoke(name, moment=now, expires=now + 60),
         "revoked": lambda: store.revoked(name),
+        "moments": lambda: store.moments([name]),
         "forms.keep": lambda: store.forms.keep(name, name, "data", expires=now + 60, most=5),
         "forms.read": lambda: store.forms.read(name, name),
         "forms.take": lambda: store.forms.take(name, name, expires=now + 60),
@@ -536,6 +537,15 @@ class StoreContract:
     def test_a_revocation_at_the_beginning_of_time_counts(self, store: Store, clock: Clock) -> None:
         store.revoke("user:1", moment=0, expires=record(clock).expires)
         assert store.revoked("user:1") == 0
+
+    def test_several_names_are_asked_at_once(self, make_store: MakeStore, store: Store, clock: Clock) -> None:
+        later = record(clock).expires
+        for name, moment in (("begun:*", 12), ("begun:corp", 7), ("begun:corp", 30)):
+            store.revoke(name, moment=moment, expires=later)
+        make_store("https://other.example").revoke("begun:bank", moment=1, expires=later)
+        names = ["begun:*", "begun:corp", "begun:bank"]
+        assert store.moments(names) == {"begun:*": 12, "begun:corp": 30}
+        assert store.moments([]) == {}
 
     def test_a_revocation_is_kept_until_it_expires(self, store: Store, clock: Clock) -> None:
         store.revoke("user:1", moment=12, expires=record(clock).expires)

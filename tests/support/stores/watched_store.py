@@ -68,6 +68,9 @@ class WatchedStore:
     def revoked(self, name: str) -> int | None:
         return self._call("revoked", name)
 
+    def moments(self, names: Collection[str]) -> dict[str, int]:
+        return self._call("moments", names)
+
     def taken(self) -> list[str]:
         """The calls since the last time."""
         taken, self.calls = self.calls, []

@@ -27,6 +27,7 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.model import Identity, user_key
 from oauth2_mw.provider.tokens.logout_token import LogoutToken
 from oauth2_mw.session.cookie_cache import NO_SESSION
+from oauth2_mw.session.cut_offs import CutOffs
 from oauth2_mw.session.keyring import Keyring
 from oauth2_mw.session.model import Session, SignInDetails
 from oauth2_mw.session.registry import SessionRegistry
@@ -62,7 +63,7 @@ class Parts:
         self.store = WatchedStore(SqlStore(database, app="https://app.example", clock=clock))
         sealer = Sealer(Keyring(Secret.literal(text_key()), sync=5), app_id="https://app.example")
         self.registry = SessionRegistry(
-            self.store, sealer, Revocations(sync=5), data_in_cookie=False, longest=5000
+            self.store, sealer, Revocations(sync=5), CutOffs(None, ()), data_in_cookie=False, longest=5000
         )
         self.registry._wall = clock
         self.token: LogoutToken | Exception = TOKEN

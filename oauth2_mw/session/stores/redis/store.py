@@ -200,8 +200,17 @@ class RedisStore:
 
         :raises StoreUnavailableError: also for an invalid value, which must not pass for none.
         """
-        hashed = self._hashed("r", name)
-        match self._run("r", hashed, scripts.REVOKED):
+        return self.moments([name]).get(name)
+
+    def moments(self, names: Collection[str]) -> dict[str, int]:
+        """Return the moments of those of *names* that are revoked. Raises as :meth:`revoked` does."""
+        hashed = [self._hashed("r", name) for name in names]
+        answers = self._run_all("r", hashed, scripts.REVOKED)
+        moments = map(self._moment, hashed, answers)
+        return {name: moment for name, moment in zip(names, moments, strict=True) if moment is not None}
+
+    def _moment(self, hashed: str, answer: object) -> int | None:
+        match answer:
             case None:
                 return None
             case [bytes(moment), bytes(expires)]:
