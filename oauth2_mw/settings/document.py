@@ -1,11 +1,12 @@
 """The text of the settings, not yet converted: sections and keys of an INI file, a mapping or a PasteDeploy section.
 
+INI files are read by :mod:`~oauth2_mw.settings.ini_file`.
+
 The environment is merged into the same :class:`Document`.
 """
 
 from __future__ import annotations
 
-import configparser
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -35,8 +36,6 @@ _SERVICE_VARIABLE = re.compile(
 _JSON_KEYS = ("attribute_map", "auth_params")
 #: The setting of which a list has a line an item.
 _LINES = "rules"
-#: Prefix for a name that was already there; no file can hold it.
-_DUPLICATE = "\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ class Document:
         if name in SECTIONS or name.startswith(PROVIDER_PREFIX):
             self.section(name)
             return True
-        hint = _similar_section(name)
+        hint = similar_section(name)
         if hint:
             # What is written there is missing elsewhere.
             self.add_meant(MAIN, *GLOBAL, *PROVIDER)
@@ -107,113 +106,9 @@ def _section_of(key: str) -> str:
     return "access" if key in ACCESS else MAIN if key in GLOBAL else "provider:NAME"
 
 
-def _similar_section(name: str) -> str:
+def similar_section(name: str) -> str:
+    """Return ``; did you mean X?`` if one of our sections looks like *name*, or an empty text."""
     return did_you_mean(name.partition(":")[0].strip() if ":" in name else name, _SECTION_NAMES)
-
-
-def read_ini(path: Path, *, has_others: bool = False) -> Document:
-    """Read an INI file: case kept, ``=`` the only delimiter, no interpolation, nothing twice.
-
-    :param has_others: whether the file is PasteDeploy's, with sections beside ours that are none of our business.
-    """
-    document = Document()
-    try:
-        octets = path.read_bytes()
-    except OSError as error:
-        cure = (
-            "name an INI file"
-            if isinstance(error, (FileNotFoundError, IsADirectoryError))
-            else "let this user read it"
-        )
-        document.add_problem(MAIN, "", f"the file cannot be read: {error.strerror or error}: {cure}")
-        return document
-    try:
-        text = octets.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = octets.count(b"\n", 0, error.start) + 1
-        document.add_problem(MAIN, "", f"the file is not UTF-8 (line {number}): save it as UTF-8")
-        return document
-    if "\x00" in text:
-        document.add_problem(MAIN, "", "there are NUL characters in the file: save it as UTF-8 text")
-        return document
-    parser = _parse(_without_others(text) if has_others else text, document)
-    for name in parser.sections():
-        if name.startswith(_DUPLICATE) or not document.add_section(name):
-            continue
-        for key, value in parser.items(name):
-            if not key.startswith(_DUPLICATE):
-                document.section(name)[key] = RawValue(value, path.parent)
-    return document
-
-
-def _without_others(text: str) -> str:
-    """Return *text* with empty lines for the sections that do not even look like ours."""
-    kept = []
-    is_other = False
-    for line in text.splitlines():
-        if header := re.match(r"\[([^\]]+)\]", line):
-            name = header[1]
-            is_ours = name in SECTIONS or name.lower().replace(" ", "").startswith(PROVIDER_PREFIX)
-            is_other = not is_ours and (name == "DEFAULT" or not _similar_section(name))
-        kept.append("" if is_other else line)
-    return "\n".join(kept)
-
-
-def _parse(text: str, document: Document) -> configparser.ConfigParser:
-    """Parse *text*; what is written twice is reported and renamed, so that one run finds all problems."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    while True:
-        parser = configparser.ConfigParser(
-            delimiters=("=",), interpolation=None, strict=True, default_section=_DUPLICATE + "default"
-        )
-        parser.optionxform = str  # type: ignore[assignment,method-assign]  # keeps case
-        try:
-            parser.read_string("\n".join(lines))
-        except configparser.DuplicateOptionError as error:
-            number = error.lineno or 1
-            document.add_problem(
-                error.section, error.option, f"is written twice (line {number}): keep one of them"
-            )
-            lines[number - 1] = f"{_DUPLICATE}{number} ={lines[number - 1].partition('=')[2]}"
-        except configparser.DuplicateSectionError as error:
-            number = error.lineno or 1
-            document.add_problem(
-                error.section, "", f"the section begins twice (line {number}): write its keys together"
-            )
-            lines[number - 1] = f"[{_DUPLICATE}{number}]"
-        except configparser.MissingSectionHeaderError as error:
-            document.add_problem(MAIN, "", f"line {error.lineno} is before any section: begin with [{MAIN}]")
-            return configparser.ConfigParser()
-        except configparser.ParsingError as error:
-            for number, _ in error.errors:
-                section, key, cure = _broken_line(lines, number)
-                document.add_meant(section, key)
-                document.add_problem(
-                    section, "", f"line {number} is neither a section nor a key: write {cure}"
-                )
-            return parser
-        else:
-            return parser
-
-
-def _broken_line(lines: list[str], number: int) -> tuple[str, str, str]:
-    """Return the section of a line that is no key, the key that seems to be meant, and what to write instead."""
-    headers = (re.match(r"\[([^\]]+)\]", line) for line in reversed(lines[: number - 1]))
-    section = next((header[1] for header in headers if header), MAIN)
-    word = re.split(r"[\s:]", lines[number - 1].strip(), maxsplit=1)[0]
-    if section not in SECTIONS and not section.startswith(PROVIDER_PREFIX):
-        section = MAIN
-    known = {**GLOBAL, **PROVIDER, **ACCESS}
-    if word in known:
-        return (
-            section,
-            word,
-            f"key = value, = in the place of {':' if ':' in lines[number - 1] else 'a blank'}",
-        )
-    if (found := other_products.equivalent(word, known)) is not None:
-        return section, found.key, f"key = value; {found}"
-    cure = ", = in the place of :" if ":" in lines[number - 1] else ""
-    return section, "", f"key = value{cure}"
 
 
 def read_mapping(mapping: Mapping[Any, Any], base: Path) -> Document:
@@ -324,7 +219,11 @@ def apply_environment(document: Document, environ: Mapping[str, str], base: Path
         if place is None and _SERVICE_VARIABLE.fullmatch(variable):
             continue
         if place is None:
-            hint = did_you_mean(variable, places) or ": it names no setting, or no provider that is written"
+            hint = did_you_mean(variable, places)
+            for meant, (section, key) in places.items():
+                if hint == f"; did you mean {meant}?":
+                    document.add_meant(section, key)
+            hint = hint or ": it names no setting, or no provider that is written"
             document.add_problem(ENVIRONMENT, variable, f"unknown variable{hint}")
         else:
             section, key = place

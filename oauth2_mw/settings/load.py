@@ -35,11 +35,11 @@ from oauth2_mw.settings.document import (
     PROVIDER_PREFIX,
     Document,
     apply_environment,
-    read_ini,
     read_inline,
     read_mapping,
 )
 from oauth2_mw.settings.grammar import AttributePath
+from oauth2_mw.settings.ini_file import read_ini
 from oauth2_mw.settings.sections import (
     Section,
     read_access,

@@ -56,8 +56,8 @@ _WORDS: Mapping[str, Equivalent] = MappingProxyType(
     {
         word: Equivalent(key, advice)
         for words, key, advice in (
-            ("clientid oidcclientid app_id appid consumer_key", "client_id", ""),
-            ("clientsecret oidcclientsecret app_secret consumer_secret", "client_secret", ""),
+            ("oidcclientid app_id appid consumer_key", "client_id", ""),
+            ("oidcclientsecret app_secret consumer_secret", "client_secret", ""),
             ("client_secret_file", "client_secret", "write file:PATH"),
             ("cookie_secret cookie_secret_file oidccryptopassphrase", "secret_keys", _KEYS),
             ("secret_key cookie_key session_secret session_key encryption_key", "secret_keys", _KEYS),

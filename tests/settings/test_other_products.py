@@ -52,6 +52,13 @@ def test_a_method_of_another_product_is_told_by_ours(word: str) -> None:
     assert "here it is called client_secret_post" in line
 
 
+def test_a_misspelt_variable_is_not_missed_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OAUTH2_MW_CLEINT_ID", "app")
+    keys = oidc()
+    del keys["client_id"]
+    assert "did you mean OAUTH2_MW_CLIENT_ID?" in only_problem(service(**keys))
+
+
 # Marks that are a part of a value
 
 

@@ -63,6 +63,16 @@ BROKEN: tuple[Broken, ...] = (
     # The file
     Broken("empty", "no provider is written", "client_id", keys=NOTHING, problems=3),
     Broken("no section", "before any section", "begin with [oauth2_mw]", header="# mine"),
+    Broken(
+        "file of oauth2-proxy",
+        "before any section",
+        "begin with [oauth2_mw]",
+        header="provider = x",
+        keys={"issuer": None, "secret_keys": None},
+        after="oidc_issuer_url = https://id.example.com\ncookie_secret = x",
+        problems=3,
+    ),
+    instead("client_id", "\tclient_id = app", "blanks are before it", "begin the line at its left edge"),
     Broken("section with a dash", "unknown section", "did you mean oauth2_mw?", header="[oauth2-mw]"),
     Broken("section in capitals", "unknown section", "did you mean oauth2_mw?", header="[OAUTH2_MW]"),
     Broken("DEFAULT", "unknown section", "write each in [oauth2_mw]", after="[DEFAULT]\nprefix = /sso"),
