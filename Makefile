@@ -53,7 +53,7 @@ help:
 	@echo "                 tests/security/requirements.tsv that no test has proved"
 	@echo "make test-providers sign-in, refresh and logout at providers that others wrote; docs/providers.rst says which"
 	@echo "make test-programs calendars, WebDAV, hg, git, pip and curl at servers behind the middleware, with personal tokens"
-	@echo "make test-apps   two people at one browser, in front of real applications that trust a session of their own"
+	@echo "make test-apps   real applications as samples/ has them: what each knows of a person, and two people at one browser"
 	@echo "make test-servers every server of docs/deployment.rst, configured as it says: what works, and nobody gets round"
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
 	@echo "make test-pythons the in-process tests under every Python from 3.11 to 3.14 that is found; where they passed is"
@@ -146,7 +146,7 @@ test-providers: $(VENV)/.installed $(VENV_PROVIDERS)/.installed $(NODE)/node_mod
 test-programs: $(VENV)/.installed $(VENV_PROGRAMS)/.installed
 	$(VENV)/bin/pytest -q tests/integration/programs $(PYTEST_ARGS)
 
-test-apps: $(VENV)/.installed $(VENV_APPS)/.installed $(VENV_PGADMIN)/.installed $(VENV_SUPERSET)/.installed $(NODE)/node_modules/.installed
+test-apps: $(VENV)/.installed $(VENV_APPS)/.installed $(VENV_PGADMIN)/.installed $(VENV_PROGRAMS)/.installed $(VENV_SUPERSET)/.installed $(NODE)/node_modules/.installed
 	PYTEST_DEBUG_TEMPROOT=$(wildcard /dev/shm) $(VENV)/bin/pytest -q $(APPS) $(PYTEST_ARGS)
 
 test-servers: $(VENV)/.installed $(VENV_SERVERS)/.installed

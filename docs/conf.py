@@ -27,6 +27,7 @@ TESTS = Path(__file__).resolve().parents[1] / "tests"
 RECORDINGS = TESTS / "presets"
 COUNTERPARTS = TESTS / "integration" / "providers" / "counterparts.tsv"
 SERVERS = TESTS / "integration" / "servers" / "servers.tsv"
+APPLICATIONS = TESTS / "integration" / "applications" / "applications.tsv"
 
 project = "oauth2_mw"
 extensions = ["sphinx.ext.autodoc"]
@@ -137,6 +138,16 @@ class ServerTable(SphinxDirective):
         header = [title, "sign-in", *checks, "headers", "paths"]
         written = [[server, "yes", *works, "yes", "yes"] for _, server, *works in rows]
         return [table(header, [[nodes.Text(cell) for cell in row] for row in written])]
+
+
+class ApplicationTable(SphinxDirective):
+    """``.. application-table::``: what the applications of ``make test-apps`` know of a person."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(APPLICATIONS))
+        with APPLICATIONS.open(encoding="utf-8", newline="") as file:
+            (_, *header), *rows = csv.reader(file, dialect="excel-tab")
+        return [table(header, [[nodes.Text(cell) for cell in row] for _, *row in rows])]
 
 
 def preset_name(name: str) -> nodes.Node:
@@ -269,6 +280,7 @@ def setup(app: Sphinx) -> None:
     app.add_directive("provider-table", ProviderTable)
     app.add_directive("counterpart-table", CounterpartTable)
     app.add_directive("server-table", ServerTable)
+    app.add_directive("application-table", ApplicationTable)
     app.add_directive("built-in-icons", BuiltInIcons)
     app.add_directive("audit-events", AuditEvents)
     app.add_directive("proxy-headers", ProxyHeaders)

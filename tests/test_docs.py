@@ -30,6 +30,7 @@ from tests.support.source import trees
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SERVERS = ROOT / "tests" / "integration" / "servers" / "servers.tsv"
+APPLICATIONS = ROOT / "tests" / "integration" / "applications" / "applications.tsv"
 PAGES = (*sorted(DOCS.glob("*.rst")), ROOT / "README.rst")
 ISSUER = "https://id.example.com"
 
@@ -139,6 +140,13 @@ def test_the_table_of_servers_says_what_their_tests_expect(built: Path) -> None:
     text = text_of(built / "deployment.html")
     for _, server, *works in csv.reader(SERVERS.read_text().splitlines()[1:], dialect="excel-tab"):
         assert f" {server} yes {' '.join(works)} yes yes " in text
+
+
+@pytest.mark.deep
+def test_the_table_of_applications_says_what_their_tests_expect(built: Path) -> None:
+    text = text_of(built / "applications.html")
+    for _, *works in csv.reader(APPLICATIONS.read_text("utf-8").splitlines()[1:], dialect="excel-tab"):
+        assert f" {' '.join(' '.join(works).split())} " in f"{text} "
 
 
 @pytest.mark.parametrize("name", ["README.rst", "CHANGES.rst"])

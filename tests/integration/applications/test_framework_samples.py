@@ -13,7 +13,7 @@ from tests.support.hosts.processes import Child
 from tests.support.hosts.servers import PREFIX, MakeSite, answers, ini_text, new_key
 from tests.support.providers.standin import StandIn
 
-from .test_shared_browser import OWN_PYTHON
+from .known import APPS_PYTHON
 
 Run = Callable[[str], AbstractContextManager[tuple[str, StandIn]]]
 
@@ -24,7 +24,7 @@ def run(make_site: MakeSite, tmp_path: Path) -> Run:
 
     @contextmanager
     def run(sample: str) -> Iterator[tuple[str, StandIn]]:
-        assert OWN_PYTHON.exists(), "the frameworks are not installed: run `make test-apps`"
+        assert APPS_PYTHON.exists(), "the frameworks are not installed: run `make test-apps`"
         site = make_site()
         with StandIn() as provider:
             provider.userinfo = {"sub": "user-1", "preferred_username": "jane", "groups": ["admins"]}
@@ -39,7 +39,7 @@ def run(make_site: MakeSite, tmp_path: Path) -> Run:
             descriptor = site.socket.fileno()
             options = ["--bind", f"fd://{descriptor}", "--no-control-socket"]
             application = f'samples.{sample}:make_app("oauth2.ini")'
-            command: list[str | Path] = [OWN_PYTHON, "-m", "gunicorn", application, *options]
+            command: list[str | Path] = [APPS_PYTHON, "-m", "gunicorn", application, *options]
             with Child(sample, command, cwd=tmp_path, pass_fds=[descriptor]) as process:
                 process.wait_until(lambda: answers(site.listens_at))
                 yield site.origin, provider

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,26 +12,25 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser.chromium import sign_in_at_oidc_provider
-from tests.support.hosts.processes import ROOT
-from tests.support.hosts.servers import MakeSite, Serve, Site
+from tests.support.hosts.servers import MakeSite, Site, serve
 from tests.support.providers.oidc_provider import OidcProvider
 
-#: What these applications need stays away from what we need, and what pgAdmin needs from the others.
-OWN_PYTHON = ROOT / ".venv-apps" / "bin" / "python"
-PGADMIN_PYTHON = ROOT / ".venv-pgadmin" / "bin" / "python"
+from .known import KNOWN
+
 #: milliseconds until a page shows who it is: pgAdmin's scripts take their time
 SHOWN_WITHIN = 30_000
+
+
+Serving = Callable[[Site, Path, Mapping[str, str]], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
 class Tried:
     """An application, and where it does what every application of its kind does."""
 
-    project: str
-    #: the environment variable that says where it keeps what it knows
-    folder: str
-    python: str | Path
-    settings: Mapping[str, str]
+    #: serves it
+    serving: Serving
+    cookies: frozenset[str]
     #: where it reads ``REMOTE_USER``
     login: str
     #: what to click, one after the other, to sign out
@@ -39,43 +38,41 @@ class Tried:
     #: finds what it calls the person
     name: str
 
-    @property
-    def cookies(self) -> list[str]:
-        return self.settings["app_cookies"].split()
+
+@contextmanager
+def serving_django(site: Site, folder: Path, settings: Mapping[str, str]) -> Iterator[object]:
+    """Serve a Django project that reads the name at its login alone, which the sample does not."""
+    written = {"app_cookies": "sessionid csrftoken", "app_logout_paths": "POST:/logout/", **settings}
+    app = "tests.integration.applications.django_project:app_factory"
+    env = {"DJANGO_DATABASE": str(folder / "django.db")}
+    with serve(site, folder, written, workers=1, app=app, env=env) as running:
+        yield running
 
 
 DJANGO = Tried(
-    "django_project",
-    "DJANGO_DATABASE",
-    sys.executable,
-    {"app_cookies": "sessionid csrftoken", "app_logout_paths": "POST:/logout/"},
+    serving_django,
+    frozenset({"sessionid", "csrftoken"}),
     login="/",
     logout=("button",),
     name="p",
 )
 APPBUILDER = Tried(
-    "appbuilder_project",
-    "APPBUILDER_DATABASE",
-    OWN_PYTHON,
-    {"app_cookies": "session", "app_logout_paths": "GET:/logout/"},
+    KNOWN["appbuilder"].serving,
+    frozenset({"session"}),
     login="/login/",
     logout=(".navbar-right .dropdown-toggle:has(.fa-user)", "a[href='/logout/']"),
     name=".navbar-right .dropdown-toggle:has(.fa-user)",
 )
 TRAC = Tried(
-    "trac_project",
-    "TRAC_FOLDER",
-    OWN_PYTHON,
-    {"app_cookies": "trac_auth trac_form_token", "app_logout_paths": "POST:/logout"},
+    KNOWN["trac"].serving,
+    frozenset({"trac_auth", "trac_form_token", "trac_session"}),
     login="/login",
     logout=("#logout button",),
     name=".trac-author-user",
 )
 PGADMIN = Tried(
-    "pgadmin_project",
-    "PGADMIN_FOLDER",
-    PGADMIN_PYTHON,
-    {"app_cookies": "pga4_session", "app_logout_paths": "GET:/logout"},
+    KNOWN["pgadmin"].serving,
+    frozenset({"pga4_session"}),
     login="/",
     logout=("[data-test=loggedin-username]", "text=Logout"),
     name="[data-test=loggedin-username]",
@@ -87,29 +84,18 @@ PGADMIN = Tried(
 )
 def tried(request: pytest.FixtureRequest) -> Tried:
     tried: Tried = request.param
-    assert Path(tried.python).exists(), "the application is not installed: run `make test-apps`"
     return tried
 
 
 @pytest.fixture
-def served(
-    tried: Tried, oidc_provider: OidcProvider, make_site: MakeSite, serve: Serve, tmp_path: Path
-) -> Site:
+def served(tried: Tried, oidc_provider: OidcProvider, make_site: MakeSite, tmp_path: Path) -> Iterator[Site]:
     site = make_site()
     client = oidc_provider.register(
         [site.redirect_uri], post_logout_redirect_uris=[site.post_logout_redirect_uri]
     )
-    serve(
-        site,
-        {**oidc_provider.settings(client), **tried.settings},
-        workers=1,
-        app=f"tests.integration.applications.{tried.project}:app_factory",
-        python=tried.python,
-        # At its first start pgAdmin makes its database.
-        env={tried.folder: str(tmp_path / "application"), "GUNICORN_CMD_ARGS": "--timeout=120"},
-    )
-    oidc_provider.add_account("bob", sub="u-bob", preferred_username="bob")
-    return site
+    oidc_provider.add_account("bob", sub="u-bob", preferred_username="bob", name="bob")
+    with tried.serving(site, tmp_path, oidc_provider.settings(client)):
+        yield site
 
 
 @pytest.mark.requirement("R-app-cookies")

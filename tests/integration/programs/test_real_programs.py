@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser.jar import Browser
+from tests.support.browser.personal_tokens import make_token
 from tests.support.hosts.debian import find
 from tests.support.hosts.processes import ROOT, Child, child_environment, free_port
 from tests.support.hosts.thunderbird import thunderbird
@@ -102,12 +103,7 @@ class Servers:
 
     def token(self, **more: str) -> str:
         """Sign in, and make a token by its form with some fields *more*."""
-        browser = Browser()
-        page = browser.navigate(f"{self.origin}/auth/oauth2/tokens/")
-        fields = {**dict(page.form("create").fields), "name": "program", **more}
-        page = browser.post(page.url, fields, initiator=self.origin)
-        (token,) = [word for word in page.visible_text.split() if word.startswith("omwpat_")]
-        return token
+        return make_token(Browser(), self.origin, **more)
 
     def at(self, path: str, token: str | None = None) -> str:
         """The address of a path, with the credential in it as programs take it."""

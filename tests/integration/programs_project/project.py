@@ -1,8 +1,9 @@
 """Servers that programs talk to, one application behind our middleware: ``python project.py FOLDER PORT [INI]``.
 
 ``/dav/`` is Radicale, ``/hg/`` Mercurial's hgweb, ``/git/`` dulwich's server, ``/files/`` WsgiDAV, ``/simple/`` and
-``/packages/`` are pypiserver. Without an INI file they stand there without the middleware. It runs in an environment of
-its own, `.venv-programs`. Prints "ready" once it listens; ends when its standard input is closed.
+``/packages/`` are pypiserver; three of them are our samples. Without an INI file they stand there without the
+middleware. It runs in an environment of its own, `.venv-programs`. Prints "ready" once it listens; ends when its
+standard input is closed.
 """
 
 from __future__ import annotations
@@ -17,16 +18,13 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import pypiserver
-import radicale
-import radicale.config
 import waitress
 from dulwich.repo import Repo
 from dulwich.server import DictBackend
 from dulwich.web import make_wsgi_chain
-from mercurial.hgweb import hgweb
-from wsgidav.wsgidav_app import WsgiDAVApp
 
 from oauth2_mw import OAuth2Middleware, Settings
+from samples import hgweb_app, radicale_app, wsgidav_app
 
 
 class Applications:
@@ -53,23 +51,16 @@ class Applications:
         return application(environ, start_response)
 
 
-def _radicale(folder: Path) -> Any:
-    configuration = radicale.config.load()
-    configuration.update(
-        {
-            "auth": {"type": "remote_user"},
-            "storage": {"filesystem_folder": str(folder)},
-            "logging": {"level": "error"},
-        },
-        "project.py",
-    )
-    return radicale.Application(configuration)
+def _radicale(folder: Path) -> WSGIApplication:
+    configuration = folder.with_suffix(".conf")
+    configuration.write_text(f"[storage]\nfilesystem_folder = {folder}\n[logging]\nlevel = error\n")
+    return radicale_app.application(str(configuration))
 
 
-def _hgweb(folder: Path) -> Any:
+def _hgweb(folder: Path) -> WSGIApplication:
     subprocess.run([Path(sys.executable).with_name("hg"), "init", folder], check=True)
     (folder / ".hg" / "hgrc").write_text("[web]\nallow-push = *\npush_ssl = false\n")
-    return hgweb(str(folder).encode())
+    return hgweb_app.application(str(folder))
 
 
 def _git(folder: Path) -> Any:
@@ -77,18 +68,9 @@ def _git(folder: Path) -> Any:
     return make_wsgi_chain(DictBackend({"/": Repo.init_bare(folder)}))
 
 
-def _wsgidav(folder: Path) -> Any:
+def _wsgidav(folder: Path) -> WSGIApplication:
     folder.mkdir()
-    return WsgiDAVApp(
-        {
-            "mount_path": "/files",
-            "property_manager": True,
-            "provider_mapping": {"/": str(folder)},
-            "http_authenticator": {"trusted_auth_header": "REMOTE_USER"},
-            # The middleware says who may come in.
-            "simple_dc": {"user_mapping": {"*": True}},
-        }
-    )
+    return wsgidav_app.application(str(folder), mount="/files")
 
 
 def _end_with_the_tests() -> None:
