@@ -34,7 +34,9 @@ class SecurityManager(Base):  # type: ignore[misc]
             return None
         if person.name:
             user.first_name, user.last_name = person.name, ""
-        user.email = person.email or user.email
+        # Flask-AppBuilder wants each address once.
+        if person.email and self.find_user(email=person.email) in (None, user):
+            user.email = person.email
         names = {ROLES[group] for group in person.groups if group in ROLES} or {
             self.auth_user_registration_role
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class Known:
 
     sample: str
     python: str | Path
-    #: makes it ready in a folder, and returns what its ``make_app`` gets behind the INI file
+    #: makes it ready in a folder, and returns what its ``make_app`` gets behind the INI file, if anything
     prepare: Callable[[Path], str]
     #: the text in which it says who is there
     says: Callable[[Visitor], str]
@@ -80,10 +81,10 @@ class Known:
     def serving(self, site: Site, folder: Path, settings: Mapping[str, str]) -> Iterator[Child]:
         """Serve its sample until the end of the ``with``; *settings* say who the provider is."""
         assert Path(self.python).exists(), "the application is not installed: run `make test-apps`"
-        argument = self.prepare(folder)
+        arguments = filter(None, [self.prepare(folder)])
         env = {name: str(folder / "application") for name in self.env}
         with running(
-            self.sample, argument, site=site, folder=folder, python=self.python, settings=settings, env=env
+            self.sample, *arguments, site=site, folder=folder, python=self.python, settings=settings, env=env
         ) as child:
             yield child
 
@@ -105,14 +106,29 @@ def click(path: str, link: str) -> Callable[[Visitor], object]:
     return clicked
 
 
+def press_logout(path: str) -> Callable[[Visitor], object]:
+    """Return what opens a page and presses the button for logging out there."""
+
+    def pressed(visitor: Visitor) -> Page:
+        visitor.get(path)
+        return visitor.browser.submit("logout")
+
+    return pressed
+
+
 def page(path: str) -> Callable[[Visitor], str]:
     """Return what opens a page and returns its text with all its markup."""
     return lambda visitor: visitor.get(path).text
 
 
 def opens(path: str) -> Callable[[Visitor], bool]:
-    """Return what tells whether a page is shown."""
-    return lambda visitor: visitor.get(path).status == 200
+    """Return what tells whether a page is shown, and not one that asks for a password."""
+
+    def shown(visitor: Visitor) -> bool:
+        found = visitor.get(path)
+        return found.status == 200 and found.path.startswith(path)
+
+    return shown
 
 
 # Flask-AppBuilder
@@ -123,6 +139,15 @@ def appbuilder_says(visitor: Visitor) -> str:
     text = visitor.get("/").visible_text
     assert "Profile" in text, text
     return text
+
+
+# Django
+
+
+def prepare_django(folder: Path) -> str:
+    env = child_environment({"DJANGO_DATABASE": str(folder / "application")})
+    subprocess.run([sys.executable, "-m", "samples.django_app"], env=env, check=True, timeout=120)
+    return ""
 
 
 # hgweb
@@ -219,11 +244,6 @@ def prepare_trac(folder: Path) -> str:
     return str(project)
 
 
-def press_trac_logout(visitor: Visitor) -> Page:
-    visitor.get("/")
-    return visitor.browser.submit("logout")
-
-
 # pgAdmin
 
 
@@ -251,6 +271,15 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
                 bool(appbuilder_says(visitor)) and "Record Count" in visitor.get("/users/list/").text
             ),
             profile=lambda visitor: appbuilder_says(visitor) + visitor.get("/users/userinfo/").text,
+        ),
+        "django": Known(
+            "django",
+            sys.executable,
+            prepare_django,
+            says=lambda visitor: str(visitor.get("/").json()),
+            log_out=press_logout("/admin/"),
+            admits=opens("/admin/auth/group/"),
+            env=("DJANGO_DATABASE",),
         ),
         "hgweb": Known(
             "hgweb",
@@ -302,7 +331,7 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
             APPS_PYTHON,
             prepare_trac,
             says=page("/"),
-            log_out=press_trac_logout,
+            log_out=press_logout("/"),
             admits=opens("/admin"),
             profile=page("/prefs"),
         ),

@@ -63,7 +63,7 @@ def visited(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             "client_secret": provider.client_secret,
         }
         if "personal_tokens" not in settings_of(app.sample)["oauth2_mw"]:
-            settings["personal_tokens"] = "/"
+            settings |= {"directory": "sqlite:///users.db", "group_sync": "always", "personal_tokens": "/"}
         with app.serving(site, folder, settings):
             yield Visited(works, app, site, provider)
 
@@ -88,7 +88,7 @@ def groups(visited: Visited) -> None:
 
 
 def own_button(visited: Visited) -> None:
-    jane = visited.sign_in("jane")
+    jane = visited.sign_in("jane", MEMBERS)
     visited.app.log_out(jane)
     # A provider that remembers nobody would have let her in again at once: what is asked is what a script is told.
     assert "end_session" in jane.browser.transcript

@@ -106,7 +106,7 @@ def test_after_the_applications_own_button_the_next_person_is_who_they_are(
     page = chromium_page
     page.goto(served.url(tried.login))
     sign_in_at_oidc_provider(page)
-    expect(page.locator(tried.name)).to_contain_text("jane", timeout=SHOWN_WITHIN)
+    expect(page.locator(tried.name)).to_contain_text("jane", ignore_case=True, timeout=SHOWN_WITHIN)
 
     for clicked in tried.logout:
         page.locator(clicked).click()
@@ -125,7 +125,7 @@ def test_a_session_that_was_left_behind_is_nobodys(tried: Tried, served: Site, c
     page = chromium_page
     page.goto(served.url(tried.login))
     sign_in_at_oidc_provider(page)
-    expect(page.locator(tried.name)).to_contain_text("jane", timeout=SHOWN_WITHIN)
+    expect(page.locator(tried.name)).to_contain_text("jane", ignore_case=True, timeout=SHOWN_WITHIN)
     left_behind: list[Any] = page.context.cookies(served.public_url)
 
     # Our session and the provider's have ended. What is the application's is still there, and so is what says whose.
