@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
+from dataclasses import fields as fields_of
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from wsgiref.util import setup_testing_defaults
@@ -13,7 +14,10 @@ from oauth2_mw.identity.environ import EnvironWriter
 from oauth2_mw.identity.model import Identity, freeze, user_key
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.text import did_you_mean
 from oauth2_mw.testing.guarding import SettingsSource, guard, provider_named
+
+_FIELDS = frozenset(each.name for each in fields_of(Identity))
 
 
 def signed_in(
@@ -23,7 +27,8 @@ def signed_in(
 
     Everything comes from the middleware itself, by a session of the person: the environ's keys, ``login_url``,
     ``require``, rules and our own URLs. An application that is behind it already keeps its settings; one that is not
-    gets one that leaves every path open.
+    gets one that leaves every path open. Around an application to which somebody is signed in already, the new person
+    takes their place.
 
     :param app: a WSGI application, with the middleware or without.
     :param settings: for an application without it: whatever ``OAuth2Middleware`` takes.
@@ -32,6 +37,9 @@ def signed_in(
     :raises TypeError: for a field that there is not, and for what is no WSGI application.
     :raises ValueError: for a value that the middleware would not hand on, and for *settings* beside a middleware.
     """
+    # As at a browser, who signs in takes the place of who was there: tests may share an application.
+    while isinstance(app, _SignedIn):
+        app = app.app
     guarded, middleware = guard(app, settings)
     provider = provider_named(middleware._settings, fields.pop("provider", None))
     return _SignedIn(guarded, middleware, provider, _identity(provider, username, **fields))
@@ -105,11 +113,13 @@ def _identity(
     provider: ProviderSettings,
     username: str,
     *,
-    groups: Iterable[str] = (),
-    organizations: Iterable[str] = (),
+    groups: Iterable[str] | None = None,
+    organizations: Iterable[str] | None = None,
     claims: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Identity:
+    for name in fields.keys() - _FIELDS:
+        raise TypeError(f"there is no field {name!r} of a person{did_you_mean(name, _FIELDS)}")
     if isinstance(groups, str) or isinstance(organizations, str):
         raise TypeError("groups and organizations are lists of names, and not a string")
     issuer = fields.pop("issuer", provider.user_issuers[0])
@@ -120,8 +130,8 @@ def _identity(
         issuer=issuer,
         subject=subject,
         username=username,
-        groups=tuple(groups),
-        organizations=tuple(organizations),
+        groups=tuple(groups or ()),
+        organizations=tuple(organizations or ()),
         claims=freeze(dict(claims or {})),
         **fields,
     )

@@ -47,6 +47,7 @@ class _Grant:
 class DevelopmentProvider:
     """The provider; its fields may change while it is in use.
 
+    :raises TypeError: for ``users`` of another shape.
     :raises ValueError: by :meth:`protect`, for settings with which it cannot stand in for the provider.
     """
 
@@ -69,6 +70,9 @@ class DevelopmentProvider:
     requests: list[tuple[str, str]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
+        users: Any = self.users
+        if not (isinstance(users, Mapping) and all(isinstance(each, Mapping) for each in users.values())):
+            raise TypeError('users has the claims of each username, {"jane": {"email": "jane@example.com"}}')
         self._grants: dict[str, _Grant] = {}
 
     def protect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from paste.deploy import loadapp
 from webtest import TestApp as Client
 
 from oauth2_mw import OAuth2Middleware, get_identity, login_url, logout_url, require
-from oauth2_mw.testing import signed_in, signed_in_environ
+from oauth2_mw.testing import DevelopmentProvider, signed_in, signed_in_environ
 from tests.support.clock import ShiftedClocks
 from tests.support.hosts.guarded import App, guard
 from tests.support.settings.keys import text_key
@@ -218,3 +219,40 @@ def test_a_server_never_loads_what_tests_use() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+# Mistakes that are made
+
+
+def test_who_is_signed_in_last_takes_the_place_of_the_one_before() -> None:
+    shared = guard(App())
+    first = signed_in(shared, username="jane", groups=["staff"])
+    second = signed_in(signed_in(first, username="joe"), username="root", groups=["admins"])
+    assert seen(second)["user"] == "root"
+    assert seen(first)["user"] == "jane"
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"group": ["staff"]}, "no field 'group' of a person; did you mean groups?"),
+        ({"mail": "jane@example.com"}, "no field 'mail' of a person; did you mean email?"),
+        ({"groups": "staff"}, "lists of names, and not a string"),
+    ],
+)
+def test_a_field_that_there_is_not_is_told(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(told)):
+        signed_in(App(), username="jane", **fields)
+
+
+def test_none_is_absent() -> None:
+    app = App()
+    seen(signed_in(app, username="jane", groups=None, organizations=None, claims=None, email=None))
+    identity = app.seen[0]["Identity"]
+    assert (identity.groups, identity.organizations, identity.email) == ((), (), None)
+
+
+@pytest.mark.parametrize("users", [["jane"], {"jane"}, {"jane": "jane@example.com"}, "jane"])
+def test_users_of_another_shape_are_told(users: Any) -> None:
+    with pytest.raises(TypeError, match="users has the claims of each username"):
+        DevelopmentProvider(users=users)
