@@ -6,26 +6,26 @@
 from __future__ import annotations
 
 import configparser
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from oauth2_mw.errors import ConfigError, Problem
 from oauth2_mw.settings.document import MAIN
-from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER
 from oauth2_mw.settings.text import did_you_mean, shown
 
 _KINDS = ("filter", "filter-app")
 #: What PasteDeploy takes from a section for itself.
 _OF_PASTEDEPLOY = ("use", "require", "next", "filter-with", "here", "__file__")
 _ENTRY = "paste."
-#: How a section says that it is ours.
-_OURS = ("egg:oauth2-mw", "egg:oauth2_mw", "call:oauth2_mw.", "oauth2_mw.paste:")
+#: How a section says that it is ours: ``egg:`` in any spelling of a distribution's name, or a callable of ours.
+_is_ours = re.compile(r"egg:oauth2[-_.]+mw(?:#.*)?|(?:call:)?oauth2_mw\.paste:.*", re.IGNORECASE).fullmatch
+#: What stands behind ``#`` in ``egg:oauth2-mw#oauth2``, if anything does.
+_ENTRY_POINTS = ("", "main", "oauth2", "oauth2_mw")
+_USE = "write use = egg:oauth2-mw"
 #: More than any file needs of sections that use another one.
 _MAX_USES = 8
-#: Settings without ``_`` in their name that nobody else calls so, and that a start without them would pass over.
-_TELLING = ("allow", "protect", "issuer", "preset", "rules")
-_PREFIXES = ("provider.", "environ.", "access.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,13 @@ def read_filter(path: Path, name: str) -> Filter:
     :raises ConfigError: if there is none, it belongs to another package, or the file cannot be read.
     """
     found = _read(path, name, uses=0)
-    entries = [text for key, text in found.local_conf.items() if key == "use" or key.startswith(_ENTRY)]
-    if not any(text.startswith(_OURS) for text in entries):
-        uses = f"it uses {shown(entries[0])}" if entries else "it says nowhere what it uses"
+    entries = {key: text for key, text in found.local_conf.items() if key == "use" or key.startswith(_ENTRY)}
+    if not any(map(_is_ours, entries.values())):
+        uses = f"it uses {shown(next(iter(entries.values())))}" if entries else "it says nowhere what it uses"
         raise _error(path, found.section, f"this section is not ours: {uses}; ours has use = egg:oauth2-mw")
+    for key, text in entries.items():
+        if _is_ours(text) and not _can_be_loaded(key, text):
+            raise _error(path, found.section, f"{key} = {text}: PasteDeploy finds no filter there; {_USE}")
     keys = {
         key: text
         for key, text in found.local_conf.items()
@@ -82,12 +85,12 @@ def section_of(path: str | None, local_conf: Mapping[str, str]) -> str:
 def our_filters(path: Path) -> list[str]:
     """Return the sections of a file that use this package, or one that does; none if it cannot be read."""
     try:
-        parser = _parse(path)
+        parser = parse(path)
     except ConfigError:
         return []
     sections = [section for section in parser.sections() if section.partition(":")[0] in _KINDS]
     texts = {section: [text for _, text in parser.items(section, raw=True)] for section in sections}
-    ours = {section for section in sections if any(text.startswith(_OURS) for text in texts[section])}
+    ours = {section for section in sections if any(map(_is_ours, texts[section]))}
     for _ in range(_MAX_USES):
         names = {_short(section) for section in ours}
         ours |= {
@@ -102,7 +105,7 @@ def other_filters(found: Filter) -> Iterator[Filter]:
     others = [section for section in our_filters(path) if section != found.section]
     if not others:
         return
-    parser = _parse(path)
+    parser = parse(path)
     named = {
         word
         for section in parser.sections()
@@ -117,26 +120,6 @@ def other_filters(found: Filter) -> Iterator[Filter]:
             except ConfigError:
                 # Whoever builds it is told.
                 continue
-
-
-def default_problems(
-    section: str, global_conf: Mapping[str, str], local_conf: Mapping[str, str]
-) -> list[Problem]:
-    """Return the keys of ours that stand in ``[DEFAULT]``, where PasteDeploy keeps them from every filter.
-
-    It drops them from the filter's own section too. Words that others may use there are passed over.
-    """
-    known = {key for key in (*GLOBAL, *PROVIDER, *ACCESS) if "_" in key or key in _TELLING}
-    return [
-        Problem(
-            "DEFAULT",
-            key,
-            f"PasteDeploy hands a key of [DEFAULT] to no filter, not even one that is written there again: move it to "
-            f"[{section}]",
-        )
-        for key in global_conf
-        if key not in local_conf and (key in known or key.startswith(_PREFIXES))
-    ]
 
 
 def in_words_of(section: str, problems: Iterable[Problem]) -> list[Problem]:
@@ -163,8 +146,17 @@ def _in_words_of(section: str, problem: Problem) -> Problem:
     return Problem(section, key, text)
 
 
+def _can_be_loaded(key: str, text: str) -> bool:
+    """Return whether PasteDeploy makes a filter of an entry of ours."""
+    if text.lower().startswith("egg:"):
+        return text.partition("#")[2] in _ENTRY_POINTS
+    # After call: it is the section that says of which kind the factory is.
+    kind = "filter_factory" if key == "use" else key.removeprefix(_ENTRY)
+    return text.rpartition(":")[2] == kind
+
+
 def _read(path: Path, name: str, *, uses: int) -> Filter:
-    parser = _parse(path)
+    parser = parse(path)
     section = _find(parser, path, name)
     global_conf = dict(parser.defaults())
     local_conf: dict[str, str] = {}
@@ -198,16 +190,29 @@ def _read(path: Path, name: str, *, uses: int) -> Filter:
     return Filter(path, section, global_conf, local_conf)
 
 
-def _parse(path: Path) -> configparser.ConfigParser:
+def parse(path: Path) -> configparser.ConfigParser:
+    """Return a file as PasteDeploy reads it.
+
+    :raises ConfigError: if it cannot be read.
+    """
     defaults = {"here": str(path.absolute().parent), "__file__": str(path.absolute())}
     parser = configparser.ConfigParser(defaults=defaults)
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # keeps case, as PasteDeploy does
     try:
-        parser.read_string(path.read_text(encoding="utf-8-sig"), source=str(path))
+        text = path.read_text(encoding="utf-8")
+        if text.startswith("\ufeff"):
+            raise _error(path, MAIN, "PasteDeploy cannot read a file with a byte order mark: save it without")
+        parser.read_string(text, source=str(path))
     except OSError as error:
         raise _error(path, MAIN, f"the file cannot be read: {error.strerror or error}") from None
     except (configparser.Error, UnicodeDecodeError) as error:
-        raise _error(path, MAIN, f"PasteDeploy cannot read this file: {str(error).splitlines()[0]}") from None
+        lines = [number for number, _ in getattr(error, "errors", ())]
+        what = (
+            f"line {lines[0]} is neither a section nor a key: write key = value, and indent what continues a value"
+            if lines
+            else str(error).splitlines()[0]
+        )
+        raise _error(path, MAIN, f"PasteDeploy cannot read this file: {what}") from None
     return parser
 
 
@@ -216,6 +221,13 @@ def _find(parser: configparser.ConfigParser, path: Path, name: str) -> str:
     for section, short in names.items():
         if name in (section, short):
             return section
+    for section in parser.sections():
+        if name in (section, _short(section)) and _is_ours(parser.get(section, "use", raw=True, fallback="")):
+            raise _error(
+                path,
+                section,
+                f"this is no filter: begin it with [filter:{_short(section)}], and name it in a pipeline",
+            )
     known = ", ".join(short for short in names.values()) or "no filter at all"
     hint = did_you_mean(name, names.values()) or f": there is {known}"
     raise _error(path, f"filter:{name}", f"there is no such section{hint}")

@@ -40,6 +40,7 @@ from oauth2_mw.settings.document import (
 )
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.ini_file import read_ini
+from oauth2_mw.settings.misplaced import misplaced
 from oauth2_mw.settings.sections import (
     Section,
     read_access,
@@ -74,8 +75,8 @@ def from_ini(path: str | Path) -> dict[str, Any]:
     if named is not None:
         return _from_filter(deployment.read_filter(*named))
     if ours := deployment.our_filters(path):
-        name = ours[0].partition(":")[2].strip()
-        text = f"this is a PasteDeploy file: name the section in it that is ours, {path.name}#{name}"
+        names = " or ".join(f"{path.name}#{section.partition(':')[2].strip()}" for section in ours)
+        text = f"this is a PasteDeploy file: name the section in it that is ours, {names}"
         raise ConfigError([Problem(ours[0], "", text)], source=str(path))
     return _values(read_ini(path), base=path.parent, source=str(path))
 
@@ -111,17 +112,21 @@ def _from_filter(found: deployment.Filter, *, base: Path | None = None) -> dict[
     source = found.global_conf.get("__file__") or found.path.name
     document, path, problems = _filter_document(found, base)
     further = [
-        *deployment.default_problems(section, found.global_conf, found.local_conf),
+        *misplaced(found),
         *neighbours.cookie_problems(found, lambda each: _filter_document(each, base)[0]),
     ]
     if path is None:
         try:
-            return _values(document, base=base, source=source, further=further)
+            values = _values(document, base=base, source=source)
         except ConfigError as error:
-            raise ConfigError(deployment.in_words_of(section, error.problems), source=source) from None
+            further = [*deployment.in_words_of(section, error.problems), *further]
+        if further:
+            raise ConfigError(further, source=source)
+        return values
     problems = [*problems, *further]
-    if path == base:
-        text = "names no file; config = PATH names the INI file that holds the settings"
+    if path == base or not path.exists():
+        what = "names no file" if path == base else f"{path} cannot be read: No such file or directory"
+        text = f"{what}; config = PATH names the INI file that holds the settings"
         raise ConfigError([Problem(section, "config", text), *problems], source=source)
     return _values(document, base=path.parent, source=str(path), further=problems)
 
@@ -138,14 +143,13 @@ def _filter_document(found: deployment.Filter, base: Path) -> tuple[Document, Pa
         return inline, None, []
     path = base / config
     problems = deployment.in_words_of(found.section, inline.problems)
-    if not config:
+    if not config or not path.exists():
         return inline, path, problems
     document = read_ini(path, has_others=str(path) == found.global_conf.get("__file__"))
     for name, texts in inline.sections.items():
-        if path.exists():
-            document.section(name).update(
-                {key: replace(text, origin=f"[{found.section}]") for key, text in texts.items()}
-            )
+        document.section(name).update(
+            {key: replace(text, origin=f"[{found.section}]") for key, text in texts.items()}
+        )
     return document, path, problems
 
 

@@ -64,13 +64,15 @@ def test_check_reads_the_filter_with_its_keys(app_ini: Path, capsys: pytest.Capt
         "use = egg:oauth2-mw#oauth2",
         "paste.filter_factory = oauth2_mw.paste:filter_factory",
         "use = call:oauth2_mw.paste:filter_factory",
+        "use = egg:OAuth2_MW#main",
+        "paste.filter_app_factory = oauth2_mw.paste:filter_app_factory",
     ],
 )
 def test_what_is_read_is_what_pastedeploy_hands_over(app_ini: Path, entry: str) -> None:
     app_ini.write_text(FILE.format(entry=entry))
     read = Settings.from_ini(f"{app_ini}#sso")
     assert read == Settings.from_ini(f"{app_ini}#filter:sso")
-    if not entry.startswith("use = egg"):
+    if "egg:" not in entry and "app_factory" not in entry:
         served = loadfilter(f"config:{app_ini}", name="sso")(lambda _environ, _start: [])._settings
         assert {**vars_of(read)} == {**vars_of(served)}
     assert read.providers["corp"].issuer == "https://id.example.com"
@@ -133,6 +135,29 @@ def test_a_file_whose_name_has_the_sign_in_it_is_a_file(tmp_path: Path) -> None:
             ("egg:oauth2-mw", "egg:Paste#gzip"),
             "[filter:sso] this section is not ours: it uses 'egg:Paste#gzip'",
         ),
+        (
+            "#sso",
+            ("oauth2-mw", "oauth2-mw#sso"),
+            "use = egg:oauth2-mw#sso: PasteDeploy finds no filter there; write",
+        ),
+        (
+            "#sso",
+            ("egg:oauth2-mw", "call:oauth2_mw.paste:filter_app_factory"),
+            "PasteDeploy finds no filter there",
+        ),
+        (
+            "#sso",
+            ("use = egg:oauth2-mw", "paste.filter_factory = oauth2_mw.paste:filter_app_factory"),
+            "PasteDeploy finds no filter there",
+        ),
+        ("#sso", ("[filter:sso]", "[app:sso]"), "[app:sso] this is no filter: begin it with [filter:sso]"),
+        ("#sso", ("[DEFAULT]", "\ufeff[DEFAULT]"), "byte order mark: save it without"),
+        (
+            "#sso",
+            ("    denied", "denied"),
+            "line 18 is neither a section nor a key: write key = value, and indent",
+        ),
+        ("", ("[app:hello]", "[filter:x]\nuse = sso\n[app:hello]"), "app.ini#sso or app.ini#x"),
         ("#sso", ("100%%", "100%"), "write %% for a percent sign"),
         ("#sso", ("use = egg:oauth2-mw", "use = sso"), "in a circle"),
         ("#sso", ("debug = true", "debug"), "PasteDeploy cannot read this file"),
