@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from oauth2_mw.errors import OAuth2Error
+
+#: a detail that says what to do at its end
+_CURE = re.compile(r"(.*)[:;] ((?:check|set|write|have|make|install|run|name|if its)\b.*)", re.DOTALL)
+_LATER = "try again; if it stays so, ask who runs that server"
 
 Result = Literal["ok", "warning", "problem", "unknown"]
 
@@ -29,7 +34,6 @@ def failure(what: str, error: OAuth2Error, *, cure: str = "") -> Finding:
 
     :param cure: what to do, if more is known of it.
     """
-    says, _, last = error.detail.rpartition(": ")
-    return Finding(
-        what, "problem", error.detail if cure or not says else says, cure or (last if says else "")
-    )
+    found = None if cure else _CURE.fullmatch(error.detail)
+    says, found_cure = found.groups() if found else (error.detail, cure or _LATER)
+    return Finding(what, "problem", says, found_cure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 from oauth2_mw.cli.online.finding import Finding, failure
@@ -19,6 +20,7 @@ _PAGE = 512 * 1024
 #: bytes of a ``Cookie`` header that sign-ins under way take beside a session, and those of a session in a store
 _SIGN_INS = 1600
 _HANDLE = 512
+_TRUST = "have a certificate that browsers trust, or pass this over if theirs do, by an authority of your own"
 _START = "start the application with this file there, or correct public_url"
 
 
@@ -37,12 +39,15 @@ def check_service(settings: Settings, providers: Iterable[str], *, timeouts: Tim
     try:
         response = transport.get_json(f"{base}/health/", limit=_PAGE)
     except _Failure as error:
-        if "TLS" in error.detail:
-            yield failure(what, error)
+        found = failure(what, error)
+        if "ca_bundle" in found.cure:
+            yield replace(found, result="warning", cure=_TRUST)
+        elif "TLS" in found.says:
+            yield found
         else:
             # Many look before they start it for the first time.
-            says = error.detail.rpartition(": ")[0] or error.detail
-            yield Finding(what, "warning", f"{base}/health/ cannot be reached from here: {says}", _START)
+            says = f"{base}/health/ cannot be reached from here: {found.says}"
+            yield Finding(what, "warning", says, _START)
         return
     if not _is_ours(response):
         yield Finding(

@@ -156,7 +156,7 @@ def test_an_issuer_that_names_none(world: World) -> None:
 
 def test_metadata_that_is_a_page(world: World) -> None:
     world.provider.answers["discovery"] = HTML
-    assert "cannot be used: it is not JSON" in only(world.problems(), "metadata").says + ": it is not JSON"
+    assert "cannot be used: it is not JSON" in only(world.problems(), "metadata").says
 
 
 def test_written_endpoints_without_an_issuer(world: World) -> None:
@@ -338,7 +338,8 @@ def test_a_certificate_that_ends_soon(world: World, tmp_path: Path, days: int, r
 
 def test_http_where_https_is_written(world: World) -> None:
     finding = only(world.problems(issuer=world.provider.issuer.replace("http:", "https:")), "metadata")
-    assert "that port speaks no TLS" in finding.cure
+    assert "that port speaks no TLS" in finding.says
+    assert finding.cure == "write the port of https"
 
 
 def test_a_host_that_is_silent(world: World) -> None:

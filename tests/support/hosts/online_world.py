@@ -22,15 +22,18 @@ if TYPE_CHECKING:
 class World:
     """What an operator has. Everything is as it should be until a test changes it."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *, certificate: Path | None = None) -> None:
+        """
+        :param certificate: a file with a certificate and its key, with which service and provider speak https.
+        """
         self.folder = folder
         self._stack = stack
         self.ini = folder / "oauth2.ini"
-        self.provider = stack.enter_context(StandIn())
+        self.provider = stack.enter_context(StandIn(certificate=certificate))
         self.keys: dict[str, str] = {}
         #: what stands at ``public_url``; by default the middleware with these settings
         self.app: WSGIApplication | None = None
-        self.public_url = stack.enter_context(serve(self._serve))
+        self.public_url = stack.enter_context(serve(self._serve, certificate=certificate))
 
     def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         assert self.app is not None
