@@ -10,6 +10,7 @@ from typing import Never
 
 from oauth2_mw.boundary import contains_control
 from oauth2_mw.cli.plan import Plan
+from oauth2_mw.cli.prompts import ask
 from oauth2_mw.cli.start import Application
 from oauth2_mw.cli.terminal import printable
 from oauth2_mw.settings import presets
@@ -80,6 +81,14 @@ def secret_problems(secret: str) -> Iterator[str]:
         yield "the secret is one line of text, and there are line breaks or control characters in it"
 
 
+def ask_secret() -> str:
+    """Return the client secret that somebody types.
+
+    :raises CommandError: if there is nobody to answer any more.
+    """
+    return ask("Client secret (it is not shown)", problems=secret_problems, hidden=True)
+
+
 def with_secret(options: argparse.Namespace, plan: Plan) -> Plan:
     """Return the plan with the secret that an option names, if one does.
 
@@ -88,6 +97,8 @@ def with_secret(options: argparse.Namespace, plan: Plan) -> Plan:
     path = options.client_secret_file
     if path is None:
         return plan
+    if str(path) == "-" and sys.stdin.isatty():
+        return replace(plan, client_secret=ask_secret())
     try:
         data = sys.stdin.buffer.read(_MAX_SECRET + 1) if str(path) == "-" else path.read_bytes()
         secret = data.decode("utf-8-sig").strip()

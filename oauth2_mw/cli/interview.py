@@ -11,8 +11,8 @@ from pathlib import Path
 
 from oauth2_mw.cli.answers import (
     OF_PRESETS,
+    ask_secret,
     begin,
-    secret_problems,
     value_problems,
     with_application,
     with_secret,
@@ -115,8 +115,7 @@ def _ask_secret(options: argparse.Namespace, plan: Plan) -> Plan:
         print(f"  {printable(str(error))}", file=sys.stderr)
     if plan.client_secret is not None:
         return plan
-    secret = ask("Client secret (it is not shown)", problems=secret_problems, hidden=True)
-    return replace(plan, client_secret=secret)
+    return replace(plan, client_secret=ask_secret())
 
 
 def _ask_application(options: argparse.Namespace, plan: Plan) -> Plan:

@@ -173,13 +173,13 @@ def _print_proposal(provider: ProviderSettings, settings: Settings, claims: Mapp
     proposals, doubts = propose(provider, settings, claims)
     if all(each.is_present for each in proposals):
         print("attribute_map reads all that fits.")
-        return
-    print("What fits, for the file:")
-    print(f"  attribute_map = {as_setting(proposals)}")
-    for each in proposals:
-        print(f"    {each.field}: {printable(each.source.text)}: {each.reason}")
+    else:
+        print("What fits, for the file:")
+        print(f"  attribute_map = {as_setting(proposals)}")
+        for each in proposals:
+            print(f"    {each.field}: {printable(each.source.text)}: {each.reason}")
     for doubt in doubts:
-        print(f"    {printable(doubt)}")
+        print(f"  {printable(doubt)}")
 
 
 def _say(text: str) -> None:

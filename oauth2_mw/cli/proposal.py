@@ -53,6 +53,11 @@ def propose(
     for field in LOCAL_FIELDS[1:]:
         if (found := _other(provider, field, claims)) is not None:
             proposals.append(found)
+        elif field == "groups":
+            doubts.append(
+                "no claim looks like groups: if there are to be some, write a scope that brings them, or have the "
+                "provider send them"
+            )
     return proposals, doubts
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import runpy
 import stat
 from pathlib import Path
 
 import pytest
+from paste.deploy import loadapp
 
 from oauth2_mw.cli.answers import OF_PRESETS
 from oauth2_mw.cli.main import main
 from oauth2_mw.cli.new_files import NewFiles
 from oauth2_mw.cli.start import Application
 from oauth2_mw.cli.terminal import CommandError
+from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings import presets
 from oauth2_mw.settings.model import Settings
 from tests.support.hosts.operator import CommandResult
@@ -179,6 +182,24 @@ def test_the_file_that_wraps_the_application(folder: Folder, app: str, name: str
     assert says in written
     if name.endswith(".py"):
         compile(written, name, "exec")
+
+
+@pytest.mark.parametrize("app", ["shop_of_ours:make()", "shop.wsgi", "shop.ini#main"])
+def test_what_is_written_is_the_application_behind_the_middleware(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, app: str
+) -> None:
+    code = "def application(environ, start_response): ...\ndef make(conf=None): return application\n"
+    (folder.path / "shop_of_ours.py").write_text(code)
+    (folder.path / "shop.wsgi").write_text(code)
+    (folder.path / "shop.ini").write_text("[app:main]\npaste.app_factory = shop_of_ours:make\n")
+    monkeypatch.syspath_prepend(folder.path)
+    answer = folder.init("--app", app)
+    assert answer.code == 0, answer.err
+    if app.endswith("#main"):
+        application = loadapp(f"config:{folder.path}/oauth2_app.ini")
+    else:
+        application = runpy.run_path(str(folder.path / "oauth2_app.py"))["application"]
+    assert isinstance(application, OAuth2Middleware)
 
 
 def test_a_loopback_address_is_the_one_that_gunicorn_listens_at(folder: Folder) -> None:

@@ -118,7 +118,7 @@ def test_claims_their_sources_and_the_identity_are_shown(person: Person) -> None
     assert "nonce" not in claims
     assert table(answer, "field")["username"] == ["jane", "preferred_username"]
     assert "jane may enter" in answer.out
-    assert "attribute_map reads all that fits." in answer.out
+    assert "attribute_map reads all that fits.\n  no claim looks like groups: " in answer.out
 
 
 def test_the_redirect_uri_is_told_before_the_browser_opens(person: Person) -> None:
