@@ -1,8 +1,10 @@
 """Package metadata; the settings of the tools live in pyproject.toml."""
 
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 # The one place that says it; an import would need what is not installed yet.
 VERSION = next(
@@ -37,6 +39,7 @@ TEST_CORE = [
     *REDIS,
     *JMESPATH,
     "ada-url>=1.15",
+    "Babel>=2.16",
     "build>=1.2",
     "django-oauth-toolkit>=3.4,<4",
     "hypothesis>=6.100",
@@ -83,7 +86,26 @@ ENTRY_POINTS = {
     "pytest11": ["oauth2_mw.testing.plugin = oauth2_mw.testing.plugin"],
 }
 
+
+class BuildPy(build_py):
+    """Builds only if the catalogues of the pages can be used."""
+
+    def run(self) -> None:
+        sys.path.insert(0, str(Path(__file__).parent))
+        try:
+            from tools import catalogues
+        except ModuleNotFoundError as error:
+            # Without build isolation Babel need not be there. What is compiled lies beside the source.
+            if error.name not in ("babel", "jinja2"):
+                raise
+        else:
+            if problems := catalogues.all_problems():
+                raise SystemExit("\n".join(["the catalogues cannot be used:", *problems]))
+        super().run()
+
+
 setup(
+    cmdclass={"build_py": BuildPy},
     name="oauth2-mw",
     version=VERSION,
     description="Single sign-on for any WSGI application through OAuth 2.0 and OpenID Connect",
@@ -96,7 +118,14 @@ setup(
     package_data={
         "oauth2_mw": ["py.typed"],
         "oauth2_mw.settings.presets": ["*.ini"],
-        "oauth2_mw.web.pages": ["templates/*.html", "static/*.css", "static/*.js", "static/icons/*.svg"],
+        "oauth2_mw.web.pages": [
+            "templates/*.html",
+            "static/*.css",
+            "static/*.js",
+            "locales/*.mo",
+            "locales/*.po",
+            "static/icons/*.svg",
+        ],
     },
     install_requires=RUNTIME,
     extras_require={

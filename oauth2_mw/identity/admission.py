@@ -39,6 +39,7 @@ from oauth2_mw.identity.verification import (
     proven_address,
     shown_verification,
 )
+from oauth2_mw.sentences import sentence, sentences
 from oauth2_mw.settings.attribute_path import AttributePath
 from oauth2_mw.settings.model import ProviderSettings, Settings
 
@@ -323,9 +324,14 @@ class Admission:
 
 def _not_allowed(provider: ProviderSettings) -> str | None:
     link = approval_link(provider)
-    return link and (
-        f"{AccessDeniedError.message} If an organization of yours at {provider.label} is to let you in, it may have to "
-        f"approve this application first: {link}"
+    return link and sentences(
+        sentence(AccessDeniedError.message),
+        sentence(
+            "If an organization of yours at {provider} is to let you in, it may have to approve this application "
+            "first: {address}",
+            provider=provider.label,
+            address=link,
+        ),
     )
 
 

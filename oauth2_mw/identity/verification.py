@@ -8,6 +8,7 @@ from typing import Any
 from oauth2_mw.access.terms import canonical_address
 from oauth2_mw.encoding import json_type
 from oauth2_mw.errors import AccessDeniedError
+from oauth2_mw.sentences import sentence
 from oauth2_mw.settings.claim_names import EMAIL_CLAIM, username_addresses
 from oauth2_mw.settings.grammar import AttributePath
 from oauth2_mw.settings.model import ProviderSettings
@@ -84,7 +85,10 @@ def check_username_verified(provider: ProviderSettings, claims: Mapping[str, Any
         f"{shown_verification(claims)}: the person confirms the address at the provider; or map another claim to "
         "username in attribute_map; or, if every address of this provider is proven, write email_verified = always",
         code="email_not_verified",
-        message=f"Your e-mail address is not confirmed at {provider.label}. Please confirm it there and sign in again.",
+        message=sentence(
+            "Your e-mail address is not confirmed at {provider}. Please confirm it there and sign in again.",
+            provider=provider.label,
+        ),
     )
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 #: Before the name of a template of ours, for one that replaces it and is made of it.
 OURS = "oauth2_mw/"
+#: What every template may call, and apply.
+FUNCTIONS = ("_", "ngettext")
+FILTERS = ("clock", "code", "isolated", "moment", "strong", "utc")
 
 
 def problems(folder: Path) -> Iterator[str]:
@@ -67,7 +70,10 @@ def _our_templates() -> dict[str, str]:
 def _environment() -> Environment:
     from jinja2 import Environment
 
-    return Environment(autoescape=True)
+    environment = Environment(autoescape=True)
+    environment.globals.update(dict.fromkeys(FUNCTIONS, str))
+    environment.filters.update(dict.fromkeys(FILTERS, str))
+    return environment
 
 
 def _faults(folder: Path, sources: dict[str, str], ours: dict[str, str]) -> Iterator[str]:

@@ -226,6 +226,7 @@ class Failures:
             html = self._pages.failure(
                 title=error.title,
                 message=error.message,
+                provider=self._label(provider) or None,
                 reference=reference,
                 retry_url=None if isinstance(error, OddPathError) else retry_url,
                 home_url=self._urls.home,

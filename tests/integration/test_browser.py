@@ -97,7 +97,7 @@ def test_a_person_sees_their_sessions_and_ends_one_of_them(
     phone = page.context.browser.new_context(user_agent=IPHONE).new_page()
     phone.goto(site.own_url("sessions/"))
     sign_in_at_oidc_provider(phone)
-    expect(phone.get_by_role("rowheader")).to_contain_text(["Safari on iPhone"])
+    expect(phone.get_by_role("rowheader")).to_contain_text(["Safari 18 on iPhone"])
     assert answers(phone, site) == {200}
     complaints: list[str] = []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -121,7 +121,7 @@ def test_a_person_sees_their_sessions_and_ends_one_of_them(
     expect(table.get_by_role("rowheader")).to_have_count(2)
     picture(page, "sessions-narrow")
 
-    table.get_by_role("button", name="Sign out Safari on iPhone").click()
+    table.get_by_role("button", name="Sign out Safari 18 on iPhone").click()
     page.wait_for_url(site.own_url("sessions/?done=one"))
     expect(page.get_by_role("status")).to_contain_text("That browser is signed out.")
     expect(table.get_by_role("rowheader")).to_have_count(1)

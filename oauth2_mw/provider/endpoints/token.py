@@ -15,6 +15,7 @@ from typing import Any
 
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient, EndpointResponse
+from oauth2_mw.sentences import sentence
 
 #: bytes
 TOKEN_LIMIT = 256 * 1024
@@ -59,13 +60,13 @@ class GrantType:
 CODE = GrantType(
     "code",
     "It was used already, took too long, or belongs to another redirect URI or client",
-    "This sign-in was used already or took too long. Please sign in again.",
+    sentence("This sign-in was used already or took too long. Please sign in again."),
     requires_id_token=True,
 )
 REFRESH_TOKEN = GrantType(
     "refresh token",
     "It was used already, has expired or was revoked, or belongs to another client",
-    "Your sign-in has ended at the sign-in service. Please sign in again.",
+    sentence("Your sign-in has ended at the sign-in service. Please sign in again."),
     requires_id_token=False,
 )
 

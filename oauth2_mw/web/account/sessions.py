@@ -120,15 +120,26 @@ class SessionsPage:
             session.id,
             sign_in.device,
             sign_in.remote_addr,
+            self._label(session.identity.provider),
             session.created_at,
             session.last_used_at,
             current=True,
         )
         others = self._registry.find_by_user(session.identity.id)
-        return [own, *(_row(info) for info in others if info.id != session.id)]
+        return [own, *(self._row(info) for info in others if info.id != session.id)]
 
+    def _row(self, info: SessionInfo) -> SessionRow:
+        return SessionRow(
+            info.id,
+            info.device,
+            info.remote_addr,
+            self._label(info.provider),
+            info.created_at,
+            info.last_used_at,
+            current=False,
+        )
 
-def _row(info: SessionInfo) -> SessionRow:
-    return SessionRow(
-        info.id, info.device, info.remote_addr, info.created_at, info.last_used_at, current=False
-    )
+    def _label(self, name: str) -> str:
+        # A provider that is no longer configured goes by its NAME.
+        provider = self._providers.get(name)
+        return name if provider is None else provider.label

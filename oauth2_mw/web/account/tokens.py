@@ -18,6 +18,7 @@ from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME, MAX_TOKENS, Pe
 from oauth2_mw.credentials.token_sleep import SLEEPS_SOON
 from oauth2_mw.errors import BadRequestError
 from oauth2_mw.provider.demand import Demand
+from oauth2_mw.sentences import sentence
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.registry import SessionRegistry
@@ -38,16 +39,19 @@ _QUERY = frozenset({"done", "again"})
 _FIELDS = ("csrf_token", "name", "lifetime", "read_only", "create", "revoke", "again")
 _MESSAGES = MappingProxyType(
     {
-        "revoked": "That token is revoked. Programs that use it are refused within a minute.",
-        "gone": "That token was revoked already.",
+        "revoked": sentence("That token is revoked. Programs that use it are refused within a minute."),
+        "gone": sentence("That token was revoked already."),
     }
 )
 _EXPIRED = "This page had been open for too long, and nothing was changed. Please try again."
 _SENT_TWICE = "This form had been sent already. The token that it made is in the list; it is shown once."
 _NOT_FRESH = "Your sign-in was too long ago. Sign in again, and fill in the form once more."
-_TOO_MANY = f"You have {MAX_TOKENS} tokens already. Revoke one that you no longer need."
-_NO_NAME = f"Give the token a name of at most {MAX_TOKEN_NAME} characters, so that you will know it again."
-_NO_PATH = "Choose at least one address where the token is to serve."
+_TOO_MANY = sentence("You have {count} tokens already. Revoke one that you no longer need.", count=MAX_TOKENS)
+_NO_NAME = sentence(
+    "Give the token a name of at most {count} characters, so that you will know it again.",
+    count=MAX_TOKEN_NAME,
+)
+_NO_PATH = sentence("Choose at least one address where the token is to serve.")
 
 
 @dataclass(frozen=True, slots=True)

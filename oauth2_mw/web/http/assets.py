@@ -18,8 +18,8 @@ from oauth2_mw.web.http.forms import require_method
 
 #: The only types that are served. A file of another type in the folder is not an asset.
 CONTENT_TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
-#: The only script.
-SCRIPT = "fragment.js"
+#: The only scripts.
+SCRIPTS = frozenset({"fragment.js", "local_time.js"})
 #: The names of what the settings make.
 LOGO, ACCENT = "logo", "accent.css"
 #: The name of the image that clears the browser's cache.
@@ -68,7 +68,7 @@ class Assets:
 
 def _served(folder: Traversable) -> Iterator[tuple[str, str, Traversable]]:
     for file in folder.iterdir():
-        if file.name == SCRIPT:
+        if file.name in SCRIPTS:
             content_type: str | None = "text/javascript; charset=utf-8"
         else:
             content_type = CONTENT_TYPES.get(file.name[file.name.rfind(".") :])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 #: Characters of the header that are read, and languages that are taken from it.
@@ -17,6 +18,8 @@ _TAG = re.compile(
     r"(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(?:-[0-9a-wy-z](?:-[a-z0-9]{2,8})+)*(?:-x(?:-[a-z0-9]{1,8})+)?",
     re.ASCII | re.IGNORECASE,
 )
+#: What Chinese in traditional characters is known by, when its script is not named.
+_TRADITIONAL = frozenset({"hant", "tw", "hk", "mo"})
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.ASCII | re.IGNORECASE)
 
 
@@ -26,23 +29,59 @@ def accepted_languages(environ: Mapping[str, Any]) -> tuple[str, ...]:
     What is no tag (``*`` among others), not wanted (``q=0``) or malformed is left out; so is all of a header that is
     longer than any browser's.
     """
+    wanted = (tag for weight, tag in _ranges(environ) if weight and tag != "*")
+    return tuple(islice(wanted, MAX_LANGUAGES))
+
+
+def best_language(environ: Mapping[str, Any], available: Sequence[str]) -> str:
+    """Return which of some languages a person reads best (RFC 4647, section 3.4).
+
+    A range fits the language that is left when its last parts are taken away, and ``*`` any that is not refused by
+    ``q=0``. Chinese fits if it is not written in traditional characters.
+
+    :param available: language tags; the first serves who reads none of them.
+    """
+    ranges = _ranges(environ)
+    refused = {tag.lower() for weight, tag in ranges if not weight}
+    offered = [language for language in available if language.lower() not in refused]
+    for weight, tag in ranges:
+        if weight and offered:
+            found = offered[0] if tag == "*" else _looked_up(tag, offered)
+            if found is not None:
+                return found
+    return available[0]
+
+
+def _looked_up(tag: str, offered: Iterable[str]) -> str | None:
+    parts = tag.lower().split("-")
+    if parts[0] == "zh":
+        if "hans" not in parts and not _TRADITIONAL.isdisjoint(parts):
+            return None
+        parts = ["zh", "hans"]
+    for length in range(len(parts), 0, -1):
+        for language in offered:
+            if language.lower() == "-".join(parts[:length]):
+                return language
+    return None
+
+
+def _ranges(environ: Mapping[str, Any]) -> list[tuple[float, str]]:
+    """Return weights and language ranges as they are wanted; those of one weight stay in their order."""
     header = environ.get("HTTP_ACCEPT_LANGUAGE", "")
     if len(header) > _MAX_HEADER:
-        return ()
+        return []
     found: dict[str, tuple[float, str]] = {}
     for element in header.split(","):
         tag, *parameters = (part.strip(" \t") for part in element.split(";"))
         weight = _weight(parameters)
-        if weight and len(tag) <= _MAX_TAG and _TAG.fullmatch(tag):
+        if weight is not None and len(tag) <= _MAX_TAG and (tag == "*" or _TAG.fullmatch(tag)):
             found.setdefault(tag.lower(), (weight, tag))
-    # Those of one weight stay in their order.
-    best = sorted(found.values(), key=lambda each: -each[0])
-    return tuple(tag for _, tag in best[:MAX_LANGUAGES])
+    return sorted(found.values(), key=lambda each: -each[0])
 
 
-def _weight(parameters: list[str]) -> float:
-    """Return the weight of an element, from 0 to 1; 0 if it cannot be read."""
+def _weight(parameters: list[str]) -> float | None:
+    """Return the weight of an element, from 0 to 1; ``None`` if it cannot be read."""
     if not parameters:
         return 1.0
     match = _WEIGHT.fullmatch(parameters[0]) if len(parameters) == 1 else None
-    return float(match[1]) if match else 0.0
+    return float(match[1]) if match else None

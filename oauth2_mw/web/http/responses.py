@@ -8,10 +8,11 @@ out of another site's frame (RFC 9700, sections 4.2 and 4.16).
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from webob import Response
 
@@ -23,6 +24,45 @@ _CSP = (
 )
 
 
+Environ = Mapping[str, Any]
+
+
+class Html(str):
+    """A page in English, which can be had in the language of whoever it is sent to.
+
+    :param speak: returns the language for a request and the page in it.
+    :param script: the URL of the one script that it may run.
+    """
+
+    __slots__ = ("script", "speak")
+
+    speak: Callable[[Environ], tuple[str, str]]
+    script: str | None
+
+    def __new__(
+        cls, text: str, *, speak: Callable[[Environ], tuple[str, str]], script: str | None = None
+    ) -> Self:
+        page = super().__new__(cls, text)
+        page.speak, page.script = speak, script
+        return page
+
+
+class _Page(Response):
+    """A response with a page, which chooses the language when it is sent."""
+
+    def __init__(self, html: str, *, status: int) -> None:
+        super().__init__(html, status=status, content_type="text/html", charset="utf-8")
+        self._html = html
+        self.script = html.script if isinstance(html, Html) else None
+        self.headers["Content-Language"] = "en"
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if isinstance(self._html, Html):
+            language, self.text = self._html.speak(environ)
+            self.headers["Content-Language"] = language
+        return super().__call__(environ, start_response)
+
+
 def _finish(
     response: Response,
     *,
@@ -30,9 +70,9 @@ def _finish(
     referrer: str = "no-referrer",
     form_action: str = "'none'",
     frame_ancestors: str = "'none'",
-    script: str | None = None,
 ) -> Response:
     headers = response.headers
+    script = response.script if isinstance(response, _Page) else None
     headers["Cache-Control"] = "no-store"
     headers["Referrer-Policy"] = referrer
     headers["X-Content-Type-Options"] = "nosniff"
@@ -43,6 +83,8 @@ def _finish(
         # The header cannot name an origin (RFC 7034, section 2.1), so it only repeats the strict policy.
         headers["X-Frame-Options"] = "DENY"
     headers["Vary"] = "Cookie"
+    if isinstance(response, _Page):
+        headers["Vary"] += ", Accept-Language"
     return add_cookies(response, cookies)
 
 
@@ -61,17 +103,15 @@ def page(
     status: int = 200,
     cookies: Iterable[str] = (),
     retry_after: int | None = None,
-    script: str | None = None,
 ) -> Response:
     """Return a page without forms.
 
     :param retry_after: seconds after which the request may be repeated.
-    :param script: the URL of the one script that it may run.
     """
-    response = Response(html, status=status, content_type="text/html", charset="utf-8")
+    response = _Page(html, status=status)
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
-    return _finish(response, cookies=cookies, script=script)
+    return _finish(response, cookies=cookies)
 
 
 def form_page(html: str, *, status: int, plain_http: bool) -> Response:
@@ -79,7 +119,7 @@ def form_page(html: str, *, status: int, plain_http: bool) -> Response:
 
     :param plain_http: whether the redirects that follow the form may lead over plain http.
     """
-    response = Response(html, status=status, content_type="text/html", charset="utf-8")
+    response = _Page(html, status=status)
     # Under no-referrer Chromium sends "Origin: null" with forms, which does not tell where they come from.
     # It also applies form-action to every redirect that follows a form, and a provider's logout may lead over hosts
     # that nobody here knows: only the scheme can be named.
@@ -101,7 +141,7 @@ def frameable_page(
 
     :param ancestors: those origins, or ``*`` where there is nothing that a click could be stolen for.
     """
-    response = Response(html, status=status, content_type="text/html", charset="utf-8")
+    response = _Page(html, status=status)
     return _finish(response, cookies=cookies, frame_ancestors=" ".join(ancestors))
 
 

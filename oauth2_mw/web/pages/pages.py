@@ -12,8 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME
+from oauth2_mw.sentences import Sentence, sentence
 from oauth2_mw.settings.branding import Contact
-from oauth2_mw.web.pages.rendering import Renderer, link, optional_link
+from oauth2_mw.web.http.languages import best_language
+from oauth2_mw.web.http.responses import Environ, Html
+from oauth2_mw.web.pages.catalogues import LANGUAGES, Catalogue, catalogue
+from oauth2_mw.web.pages.markup import link, optional_link
+from oauth2_mw.web.pages.rendering import Renderer
 
 #: Characters of a name; a page is not the place for whatever length a provider sends.
 NAME_LIMIT = 120
@@ -24,6 +29,8 @@ HINT_LIMIT = 10
 ROW_LIMIT = 100
 #: Names of a kept form's fields.
 FIELD_LIMIT = 20
+#: Values of templates that are texts of ours. In all others only a ``Sentence`` is one.
+_TEXTS = frozenset({"message", "heading", "hints"})
 #: The lives of tokens that can be chosen, in seconds, as far as the setting allows.
 _LIFETIMES = (3600, 86400, 7 * 86400, 30 * 86400, 90 * 86400, 180 * 86400)
 
@@ -49,6 +56,7 @@ class SessionRow:
     :param id: the id that its form carries.
     :param device: the browser in words, or ``None`` if it is not known.
     :param address: the address that the sign-in came from, or ``None`` if it is not known.
+    :param provider: the provider's display name.
     :param since: the time of the sign-in, in seconds since the epoch.
     :param seen: the last use on record, in seconds since the epoch.
     :param current: whether the page is shown to this session.
@@ -57,6 +65,7 @@ class SessionRow:
     id: str
     device: str | None
     address: str | None
+    provider: str
     since: int
     seen: int
     current: bool
@@ -128,6 +137,7 @@ class Pages:
         accent_url: str | None = None,
         contact: Contact | None = None,
     ) -> None:
+        self._time_script = f"{link(static_url).rstrip('/')}/local_time.js"
         self._renderer = Renderer(
             template_folder,
             static_url=link(static_url).rstrip("/"),
@@ -144,7 +154,7 @@ class Pages:
         heading: str = "Sign in",
         message: str | None = None,
         script_url: str | None = None,
-    ) -> str:
+    ) -> Html:
         """Offer the ways to sign in.
 
         :param message: takes the place of the sentence under the heading.
@@ -162,11 +172,11 @@ class Pages:
             script_url=optional_link(script_url),
         )
 
-    def going_on(self, *, url: str, script_url: str) -> str:
+    def going_on(self, *, url: str, script_url: str) -> Html:
         """Go on to *url* at once, with the fragment of the address if the script runs."""
         return self._render("going_on.html", url=link(url), script_url=link(script_url))
 
-    def framed_login(self, *, url: str) -> str:
+    def framed_login(self, *, url: str) -> Html:
         """Fill a frame of another site, with a link that opens what was to be there in a window."""
         return self._render("framed_login.html", url=link(url))
 
@@ -178,13 +188,18 @@ class Pages:
         reference: str,
         retry_url: str | None,
         home_url: str,
+        provider: str | None = None,
         hints: Sequence[str] = (),
-    ) -> str:
-        """Say what went wrong, what may help, and the reference under which the log has more."""
+    ) -> Html:
+        """Say what went wrong, what may help, and the reference under which the log has more.
+
+        :param provider: with which it went wrong, left out of the page when it is not known.
+        """
         return self._render(
             "failure.html",
             heading=_cut(title, NAME_LIMIT),
             message=_cut(message, TEXT_LIMIT),
+            provider=_optional_name(provider),
             reference=_cut(reference, NAME_LIMIT),
             retry_url=optional_link(retry_url),
             home_url=link(home_url),
@@ -202,7 +217,7 @@ class Pages:
         logout_url: str | None,
         account_url: str | None = None,
         sign_out_there: bool = False,
-    ) -> str:
+    ) -> Html:
         """Say that the person may not enter, as whom, and how they come back as somebody else.
 
         :param username: left out of the page when it is not known.
@@ -232,7 +247,7 @@ class Pages:
         home_url: str,
         destination: str | None = None,
         heading: str = "Sign out?",
-    ) -> str:
+    ) -> Html:
         """Ask before signing out, by a POST form with ``csrf_token`` and, if there is a destination, ``next``.
 
         Its response needs ``Referrer-Policy: same-origin``, or Chromium sends ``Origin: null`` with the form.
@@ -255,7 +270,7 @@ class Pages:
         still_signed_in_at: str | None,
         next_url: str | None = None,
         clear_url: str | None = None,
-    ) -> str:
+    ) -> Html:
         """Say that the person is signed out.
 
         :param still_signed_in_at: a provider where they may not be.
@@ -270,7 +285,7 @@ class Pages:
             clear_url=optional_link(clear_url),
         )
 
-    def signed_out_here(self, *, until: int, provider: str, provider_url: str | None, login_url: str) -> str:
+    def signed_out_here(self, *, until: int, provider: str, provider_url: str | None, login_url: str) -> Html:
         """Say that the person is signed out in this browser, and that other servers do not know it yet.
 
         :param until: when the session would have expired, in seconds since the epoch: the latest that a copy serves.
@@ -279,13 +294,14 @@ class Pages:
         """
         return self._render(
             "signed_out_here.html",
+            script_url=self._time_script,
             until=_moment(until),
             provider=_cut(provider, NAME_LIMIT),
             provider_url=optional_link(provider_url),
             login_url=link(login_url),
         )
 
-    def framed_logout(self) -> str:
+    def framed_logout(self) -> Html:
         """Fill a frame of a provider's logout page: the same, whatever the request has ended."""
         return self._render("framed_logout.html")
 
@@ -300,7 +316,7 @@ class Pages:
         tokens_url: str | None,
         home_url: str,
         message: str | None = None,
-    ) -> str:
+    ) -> Html:
         """List where a person is signed in, with a form in each row and one for all but this browser.
 
         Each form carries ``csrf_token``, and ``session`` or ``others``; that of this browser goes to ``logout_url``.
@@ -313,8 +329,9 @@ class Pages:
         visible = [
             {
                 "id": row.id,
-                "device": _cut(row.device or "Unknown browser", NAME_LIMIT),
-                "address": _cut(row.address or "unknown", NAME_LIMIT),
+                "device": _device(row.device),
+                "address": _cut(row.address, NAME_LIMIT) if row.address else sentence("unknown"),
+                "provider": _cut(row.provider, NAME_LIMIT),
                 "since": _moment(row.since),
                 "seen": _moment(row.seen),
                 "current": row.current,
@@ -323,6 +340,7 @@ class Pages:
         ]
         return self._render(
             "sessions.html",
+            script_url=self._time_script,
             rows=visible,
             hidden=len(rows) - len(visible),
             others=any(not row.current for row in rows),
@@ -350,7 +368,7 @@ class Pages:
         sessions_url: str,
         home_url: str,
         message: str | None = None,
-    ) -> str:
+    ) -> Html:
         """List a person's tokens for programs, with a form in each row that revokes it, and one that makes another.
 
         Each form carries ``csrf_token``, and ``revoke``, ``create`` or ``again``. Headers as for
@@ -376,14 +394,15 @@ class Pages:
         lifetimes = [seconds for seconds in _LIFETIMES if seconds < form.longest]
         return self._render(
             "tokens.html",
+            script_url=self._time_script,
             rows=visible,
             form=form,
-            lifetimes=[(seconds, _period(seconds)) for seconds in (*lifetimes, form.longest)],
+            lifetimes=[(seconds, _Period(seconds)) for seconds in (*lifetimes, form.longest)],
             new=new,
             name_limit=MAX_TOKEN_NAME,
             username=_cut(username, NAME_LIMIT),
             provider=_cut(provider, NAME_LIMIT),
-            sleeps_after=_period(sleeps_after),
+            sleeps_after=_Period(sleeps_after),
             sleeps_at=None if sleeps_at is None else _moment(sleeps_at),
             action=link(action),
             token=token,
@@ -402,7 +421,7 @@ class Pages:
         token: str,
         home_url: str,
         message: str | None = None,
-    ) -> str:
+    ) -> Html:
         """Offer a form that was kept, by a POST form with ``csrf_token``. Headers as for :meth:`confirm_logout`.
 
         :param address: where it goes, as the person knows it.
@@ -412,6 +431,7 @@ class Pages:
         """
         return self._render(
             "kept_form.html",
+            script_url=self._time_script,
             action=link(action),
             address=_cut(address, TEXT_LIMIT),
             names=[_cut(name, NAME_LIMIT) for name in names[:FIELD_LIMIT]],
@@ -422,20 +442,69 @@ class Pages:
             message=_optional_text(message),
         )
 
-    def form_gone(self, *, message: str, home_url: str) -> str:
+    def form_gone(self, *, message: str, home_url: str) -> Html:
         """Say that a form is not there to be sent, and why."""
         return self._render("form_gone.html", message=_cut(message, TEXT_LIMIT), home_url=link(home_url))
 
-    def switched_off(self, *, reference: str) -> str:
+    def switched_off(self, *, reference: str) -> Html:
         """Say that nobody can sign in, because no provider is enabled."""
         return self._render("switched_off.html", reference=_cut(reference, NAME_LIMIT))
 
-    def not_found(self, *, home_url: str) -> str:
+    def not_found(self, *, home_url: str) -> Html:
         """Say that nothing answers at this address under our prefix."""
         return self._render("not_found.html", home_url=link(home_url))
 
-    def _render(self, template: str, **context: object) -> str:
-        return self._renderer.render(template, **context)
+    def _render(self, template: str, *, script_url: str | None = None, **context: object) -> Html:
+        def render(language: str) -> str:
+            spoken = catalogue(language)
+            said = {name: _said(name, value, spoken) for name, value in context.items()}
+            return self._renderer.render(template, spoken, script_url=script_url, **said)
+
+        def speak(environ: Environ) -> tuple[str, str]:
+            language = best_language(environ, tuple(LANGUAGES))
+            return language, render(language)
+
+        return Html(render("en"), speak=speak, script=script_url)
+
+
+def _said(name: str, value: object, spoken: Catalogue) -> object:
+    """Return a value of a template with the texts of ours in it in that language; names stay as they are."""
+    if isinstance(value, Sentence) or (name in _TEXTS and isinstance(value, str)):
+        return spoken.say(value)
+    if isinstance(value, _Period):
+        return value.said(spoken)
+    if isinstance(value, list | tuple):
+        return [_said(name, part, spoken) for part in value]
+    if isinstance(value, dict):
+        return {key: _said(key, part, spoken) for key, part in value.items()}
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Period:
+    """A time span in seconds, told in the longest unit of which it is a whole number."""
+
+    seconds: int
+
+    def said(self, spoken: Catalogue) -> str:
+        unit = next(unit for unit in (86400, 3600, 60, 1) if self.seconds % unit == 0)
+        count = self.seconds // unit
+        match unit:
+            case 86400:
+                return spoken.counted("{count} day", "{count} days", count)
+            case 3600:
+                return spoken.counted("{count} hour", "{count} hours", count)
+            case 60:
+                return spoken.counted("{count} minute", "{count} minutes", count)
+        return spoken.counted("{count} second", "{count} seconds", count)
+
+
+def _device(words: str | None) -> str:
+    """Return a browser and its system, as ``signin.device`` has noted them, as a text."""
+    if not words:
+        return sentence("Unknown browser")
+    browser, on, system = _cut(words, NAME_LIMIT).rpartition(" on ")
+    return sentence("{browser} on {system}", browser=browser, system=system) if on else system
 
 
 def _optional_name(text: str | None) -> str | None:
@@ -448,14 +517,6 @@ def _optional_text(text: str | None) -> str | None:
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _period(seconds: int) -> str:
-    """Return a time in words, in the longest unit of which it is a whole number."""
-    units = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
-    name, length = next(unit for unit in units if seconds % unit[1] == 0)
-    count = seconds // length
-    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def _moment(seconds: int) -> datetime:

@@ -1,28 +1,20 @@
-"""How a page becomes HTML: the templates, ours and the user's, and what may stand in them."""
+"""How a page becomes HTML: the templates, ours and the user's, and what every one of them may use."""
 
 from __future__ import annotations
 
 import logging
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oauth2_mw.settings.page_templates import OURS
+from oauth2_mw.settings.page_templates import FILTERS, FUNCTIONS, OURS
+from oauth2_mw.web.pages import markup
+from oauth2_mw.web.pages.catalogues import Catalogue
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 log = logging.getLogger(__name__)
-
-# Control characters and lone surrogates are not allowed in HTML; the bidirectional overrides would let a name
-# rearrange the words around it (UAX #9, section 2).
-_UNPRINTABLE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
-
-# What href, src and action may hold: an http(s) address, or a path on our host, which "//x" and "/\x" leave.
-_LINK = re.compile(r"(?:https?://[^\s/?#\\\"<>]|/(?![/\\]))[^\x00-\x20\x7f-\x9f\\\"<>\s]*")
 
 
 class Renderer:
@@ -42,8 +34,13 @@ class Renderer:
         self._template_folder = template_folder
         self._shared = shared
 
-    def render(self, template: str, **context: object) -> str:
-        """Return the page that a template makes; ours, if one of the user's fails."""
+    def render(self, template: str, catalogue: Catalogue, **context: object) -> str:
+        """Return the page that a template makes; ours, if one of the user's fails.
+
+        :param catalogue: of the language that it is to be in.
+        """
+        context |= {"language": catalogue.language, "direction": catalogue.direction}
+        context |= dict(zip(FUNCTIONS, (catalogue.markup, catalogue.counted), strict=True))
         if self._template_folder is not None:
             from jinja2 import TemplateError
 
@@ -83,34 +80,11 @@ class Renderer:
             loader=ChoiceLoader(loaders),
             autoescape=True,
             undefined=StrictUndefined,
-            finalize=printable,
+            finalize=markup.printable,
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
         )
         environment.globals.update(self._shared)
+        environment.filters.update({name: getattr(markup, name) for name in FILTERS})
         return environment
-
-
-def link(url: str) -> str:
-    """Return an address that a page may hold.
-
-    :raises ValueError: if it is neither http(s) nor a path of our own host.
-    """
-    if _LINK.fullmatch(url) is None:
-        raise ValueError(
-            f"a page may only link to http(s) addresses and to paths of our own host, not {url[:80]!r}"
-        )
-    return url
-
-
-def optional_link(url: str | None) -> str | None:
-    """Return the same, or ``None`` for ``None``."""
-    return None if url is None else link(url)
-
-
-def printable(value: object) -> object:
-    """Replace what may not stand in a page. Jinja2 calls this on each value before escaping it; ``Markup`` is ours."""
-    if isinstance(value, str) and not hasattr(value, "__html__"):
-        return _UNPRINTABLE.sub("\ufffd", value)
-    return value

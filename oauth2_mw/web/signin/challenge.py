@@ -20,6 +20,7 @@ from oauth2_mw.credentials.fetch_metadata import may_offer_basic
 from oauth2_mw.errors import CredentialError, OAuth2Error
 from oauth2_mw.identity.authorization import is_bearer
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION
+from oauth2_mw.sentences import sentence
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.urls import FORM, Urls
 
@@ -30,7 +31,7 @@ _METHODS = ("GET", "HEAD", "POST")
 #: What browsers want as much as HTML.
 _OF_BROWSERS = frozenset({"application/xhtml+xml", "application/xml", "application/signed-exchange"})
 #: What the person reads who has sent something without being signed in.
-NOT_TAKEN = (
+NOT_TAKEN = sentence(
     "What you have just sent was not taken, because you are not signed in. Please send it again when you are."
 )
 _BEARER_ERRORS: Mapping[int, str] = MappingProxyType(

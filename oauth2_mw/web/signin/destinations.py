@@ -15,6 +15,7 @@ from oauth2_mw.audit import audit
 from oauth2_mw.boundary import MAX_ASKED
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.process_local import ProcessLock
+from oauth2_mw.sentences import sentence
 from oauth2_mw.session.cookies import RequestCookies
 from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.sealing import Sealer
@@ -22,7 +23,7 @@ from oauth2_mw.web.http.urls import Location, Urls, without_fragment
 from oauth2_mw.web.signin.attempt import KEPT_FOR, Attempts
 
 #: What the person reads in place of the sentence under a page's heading.
-LOST = (
+LOST = sentence(
     "The address that you asked for cannot be kept while you sign in. You will come to the start page; open the "
     "address again from there."
 )

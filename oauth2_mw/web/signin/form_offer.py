@@ -15,6 +15,7 @@ from webob import Request, Response
 
 from oauth2_mw.audit import audit
 from oauth2_mw.errors import BadRequestError, StoreUnavailableError
+from oauth2_mw.sentences import sentence
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.kept_forms import KeptForm, KeptForms
 from oauth2_mw.session.model import Session
@@ -30,7 +31,9 @@ from oauth2_mw.web.signin.challenge import Environ, requested_address
 from oauth2_mw.web.signin.kept_forms import GONE
 from oauth2_mw.web.signin.sent_form import is_from_own_page
 
-_STILL_KEPT = "Sign in once more to send your form, if it is still kept: forms are kept for ten minutes."
+_STILL_KEPT = sentence(
+    "Sign in once more to send your form, if it is still kept: forms are kept for ten minutes."
+)
 _EXPIRED = "This page had been open for too long, and nothing was sent. Please send the form now."
 _FIELDS = frozenset({"csrf_token"})
 

@@ -17,6 +17,7 @@ from oauth2_mw.access.path_set import PathSet
 from oauth2_mw.audit import audit
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.identity.model import Identity
+from oauth2_mw.sentences import Sentence, sentence, sentences
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.cookies import RequestCookies
 from oauth2_mw.session.kept_forms import ID_LENGTH, KEPT_FOR, MOST, Keeping, KeptForm, KeptForms
@@ -30,14 +31,16 @@ from oauth2_mw.web.signin.destinations import Destinations
 from oauth2_mw.web.signin.sent_form import is_form, is_from_own_page, length_of, read_body
 
 _KEPT = "What you have just sent is kept for ten minutes. Sign in, and you will be asked whether it is to be sent."
-_NO_WAY_BACK = "Its address cannot be kept."
+_NO_WAY_BACK = sentence("Its address cannot be kept.")
 #: why there is nothing to send -> what the person reads
 GONE = MappingProxyType(
     {
-        "sent": "This form has been sent already. It is not sent twice.",
-        "gone": "This form is not kept any more, and it was not sent: forms are kept for ten minutes.",
-        "elsewhere": "This form belongs to another address.",
-        "foreign": "Somebody else had sent this form. It was deleted, and nobody has seen it.",
+        "sent": sentence("This form has been sent already. It is not sent twice."),
+        "gone": sentence(
+            "This form is not kept any more, and it was not sent: forms are kept for ten minutes."
+        ),
+        "elsewhere": sentence("This form belongs to another address."),
+        "foreign": sentence("Somebody else had sent this form. It was deleted, and nobody has seen it."),
     }
 )
 #: Characters: a longer one is left out, so that what is kept stays below what a store takes.
@@ -120,12 +123,15 @@ class FormKeeper:
         length, longest = length_of(environ), f"{self._forms.longest:,} octets"
         if length is None or length > self._forms.longest:
             detail = f"it is longer than {longest}, or of unknown length"
-            return _unkept(detail, f"Only forms of up to {longest} are kept.")
+            return _unkept(
+                detail,
+                sentence("Only forms of up to {count} octets are kept.", count=f"{self._forms.longest:,}"),
+            )
         if requested_address(environ, self._urls, mount=self._mount, form_id="x" * ID_LENGTH) is None:
             return _unkept("no browser may be sent back to its address", _NO_WAY_BACK)
         body, referrer = read_body(environ, length), environ.get("HTTP_REFERER")
         if body is None:
-            return _unkept("its body broke off, or took too long", "It did not arrive whole.")
+            return _unkept("its body broke off, or took too long", sentence("It did not arrive whole."))
         return KeptForm(
             issuer=identity.issuer,
             subject=identity.subject,
@@ -167,14 +173,18 @@ class FormKeeper:
         try:
             kept = self._forms.keep(sent.content, sent.session, current.cookies)
         except StoreUnavailableError as error:
-            return _unkept(error.detail, "It cannot be kept at the moment.")
+            return _unkept(error.detail, sentence("It cannot be kept at the moment."))
         match kept.outcome:
             case "taken":
                 return Unkept("it was sent already", GONE["sent"])
             case "full":
-                return _unkept(f"{MOST} forms of this person wait", "Too many of your forms wait already.")
+                return _unkept(
+                    f"{MOST} forms of this person wait", sentence("Too many of your forms wait already.")
+                )
             case "no room":
-                return _unkept("the browser's cookies have no room for it", "It is too long to be kept.")
+                return _unkept(
+                    "the browser's cookies have no room for it", sentence("It is too long to be kept.")
+                )
         return kept
 
     def _run_out(self, current: RequestSession) -> Session | None:
@@ -225,5 +235,5 @@ class FormKeeper:
         return found
 
 
-def _unkept(detail: str, reason: str) -> Unkept:
-    return Unkept(detail, f"{NOT_TAKEN} {reason}")
+def _unkept(detail: str, reason: Sentence) -> Unkept:
+    return Unkept(detail, sentences(NOT_TAKEN, reason))

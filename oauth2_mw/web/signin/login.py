@@ -150,7 +150,7 @@ class Login:
         html = self._pages.going_on(
             url=self._destinations.login_url(name, destination), script_url=self._urls.fragment_script
         )
-        return responses.page(html, status=401, script=self._urls.fragment_script)
+        return responses.page(html, status=401)
 
     def step_up(
         self, environ: Environ, current: RequestSession, demand: Demand, destination: str | None
@@ -318,7 +318,7 @@ class Login:
         ]
         script = self._urls.fragment_script if self._settings.keep_fragment else None
         html = self._pages.login(buttons=buttons, message=message, script_url=script)
-        return responses.page(html, status=status, script=script)
+        return responses.page(html, status=status)
 
     def begin(
         self,

@@ -42,6 +42,7 @@ FORM = f"{SITE}/wiki/7?oauth2_mw_form=a"
 HOME = f"{SITE}/"
 CLEAR = f"{STATIC}clear"
 SCRIPT = f"{STATIC}fragment.js"
+TIMES = f"{STATIC}local_time.js"
 OURS = {f"{STATIC}icons/key.svg", f"{STATIC}oauth2_mw.css"}
 TEMPLATES = Path(oauth2_mw.web.pages.__path__[0], "templates")
 VOID = {"meta", "link", "img", "input", "path", "circle", "rect", "br"}
@@ -180,7 +181,10 @@ def signed_out(**given: Any) -> Callable[[Pages], str]:
 def sessions(**given: Any) -> Callable[[Pages], str]:
     row = {"id": "other", "device": "Firefox on Linux", "address": "192.0.2.7"}
     row.update({name: given.pop(name) for name in tuple(given) if name in row})
-    rows = [SessionRow("mine", "Chrome on Windows", "2001:db8::7", 1_700_000_000, 1_700_003_600, True)]
+    row["provider"] = given.pop("row_provider", "Example")
+    rows = [
+        SessionRow("mine", "Chrome on Windows", "2001:db8::7", "GitHub", 1_700_000_000, 1_700_003_600, True)
+    ]
     rows.append(SessionRow(**row, since=1_699_999_999, seen=1_700_000_061, current=False))
     fields: dict[str, Any] = {
         "username": "jane",
@@ -194,7 +198,7 @@ def sessions(**given: Any) -> Callable[[Pages], str]:
 
 
 def own_session(pages: Pages) -> str:
-    row = SessionRow("mine", None, None, 1_700_000_000, 1_700_003_600, True)
+    row = SessionRow("mine", None, None, "GitHub", 1_700_000_000, 1_700_003_600, True)
     return pages.sessions(
         rows=[row],
         username="jane",
@@ -574,7 +578,19 @@ def test_a_web_address_arrives_as_it_was_given(
 def test_a_page_leads_only_to_the_addresses_it_was_given(render: Callable[[Pages], str]) -> None:
     addresses = Document(render(plain_pages())).addresses
     assert addresses >= OURS
-    assert addresses <= OURS | {LOGIN, LOGOUT, ACCOUNT, HOME, ICON, SESSIONS, TOKENS, CLEAR, FORM, SCRIPT}
+    assert addresses <= OURS | {
+        LOGIN,
+        LOGOUT,
+        ACCOUNT,
+        HOME,
+        ICON,
+        SESSIONS,
+        TOKENS,
+        CLEAR,
+        FORM,
+        SCRIPT,
+        TIMES,
+    }
 
 
 def test_the_address_of_static_files_may_lack_its_last_slash() -> None:
@@ -588,8 +604,9 @@ def test_the_address_of_static_files_may_lack_its_last_slash() -> None:
 @every_page
 def test_a_page_needs_no_script_and_no_inline_style(render: Callable[[Pages], str]) -> None:
     html = render(plain_pages())
-    # The one script is a file of ours, and beside it stands what does the same without.
+    # The one script is a file of ours, and beside it stands what does the same without, or UTC.
     html = html.replace(f'<script src="{SCRIPT}" defer></script>', "")
+    html = html.replace(f'<script src="{TIMES}" defer></script>', "")
     html = html.replace(f'<noscript><meta http-equiv="refresh" content="0; url={LOGIN}"></noscript>', "")
     document = Document(html)
     assert not {"script", "style", "iframe", "object", "embed", "base"} & {e.tag for e in document.elements}
@@ -696,6 +713,11 @@ def test_a_lost_attempt_is_explained_by_clock_cookies_and_address() -> None:
     )
     hints = " ".join(item.text for item in Document(html).all("li"))
     assert all(word in hints for word in ("date and time", "cookies", "usual address"))
+
+
+def test_a_failure_names_the_provider_with_which_it_went_wrong() -> None:
+    assert "Sign-in service: GitHub" in Document(failure(provider="GitHub")(plain_pages())).text
+    assert "Sign-in service" not in Document(failure()(plain_pages())).text
 
 
 def test_hints_that_are_not_there_have_no_heading() -> None:
@@ -810,16 +832,16 @@ def test_each_session_is_a_row_that_tells_browser_address_and_times() -> None:
     document = Document(sessions()(plain_pages()))
     mine, other = (row.text for row in document.all("tr")[1:])
     assert mine == (
-        "Chrome on Windows this browser 2001:db8::7 2023-11-14 22:13 UTC 2023-11-14 23:13 UTC Sign out"
+        "Chrome on Windows this browser 2001:db8::7 GitHub 2023-11-14 22:13 UTC 2023-11-14 23:13 UTC Sign out"
     )
-    assert other == "Firefox on Linux 192.0.2.7 2023-11-14 22:13 UTC 2023-11-14 22:14 UTC Sign out"
+    assert other == "Firefox on Linux 192.0.2.7 Example 2023-11-14 22:13 UTC 2023-11-14 22:14 UTC Sign out"
     assert document.all("time")[0].attributes["datetime"] == "2023-11-14T22:13:20Z"
 
 
 def test_whoever_listens_to_the_sessions_hears_a_table_and_which_button_is_which() -> None:
     document = Document(sessions()(plain_pages()))
     cells = [(e.tag, e.attributes["role"], e.attributes.get("scope")) for e in document.all("th")]
-    assert cells == [("th", "columnheader", "col")] * 5 + [("th", "rowheader", "row")] * 2
+    assert cells == [("th", "columnheader", "col")] * 6 + [("th", "rowheader", "row")] * 2
     assert {e.attributes["role"] for e in document.all("td")} == {"cell"}
     assert {e.attributes["role"] for e in document.all("tr")} == {"row"}
     assert [e.attributes.get("aria-label") for e in document.all("button")] == [
@@ -831,7 +853,7 @@ def test_whoever_listens_to_the_sessions_hears_a_table_and_which_button_is_which
 
 def test_what_is_not_known_of_a_session_is_called_unknown() -> None:
     document = Document(own_session(plain_pages()))
-    assert "Unknown browser this browser unknown 2023" in document.text
+    assert "Unknown browser this browser unknown GitHub 2023" in document.text
 
 
 def test_who_has_one_session_is_not_offered_to_end_all_others() -> None:
@@ -848,7 +870,7 @@ def test_what_has_happened_to_the_sessions_is_announced() -> None:
 
 
 def test_an_endless_list_of_sessions_is_cut_and_says_so() -> None:
-    rows = [SessionRow(str(n), None, None, 1, 1, n == 0) for n in range(ROW_LIMIT + 7)]
+    rows = [SessionRow(str(n), None, None, "GitHub", 1, 1, n == 0) for n in range(ROW_LIMIT + 7)]
     document = Document(sessions(rows=rows)(plain_pages()))
     assert len(document.all("tr")) == ROW_LIMIT + 1
     assert "7 more are not shown." in document.text

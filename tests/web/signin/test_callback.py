@@ -107,7 +107,7 @@ def test_what_is_known_of_a_sign_in_is_in_the_session(parts: SignInParts, clock:
     assert session is not None
     assert session.sign_in.issued_at == 123
     assert session.sign_in.sid == "sid-1"
-    assert session.sign_in.device == "Firefox on Linux"
+    assert session.sign_in.device == "Firefox 140 on Linux"
     assert session.sign_in.remote_addr == "192.0.2.1"
     assert session.tokens == {"id_token": "id", "access_token": "access", "refresh_token": "refresh"}
     assert session.refresh_schedule is not None

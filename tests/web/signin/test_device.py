@@ -19,15 +19,21 @@ SAFARI = (
 @pytest.mark.parametrize(
     ("user_agent", "words"),
     [
-        (CHROME, "Chrome on Windows"),
-        (f"{CHROME} Edg/140.0.0.0", "Edge on Windows"),
-        (FIREFOX, "Firefox on Linux"),
-        (SAFARI, "Safari on iPhone"),
+        (CHROME, "Chrome 140 on Windows"),
+        (f"{CHROME} Edg/140.0.0.0", "Edge 140 on Windows"),
+        (FIREFOX, "Firefox 140 on Linux"),
+        (SAFARI, "Safari 18 on iPhone"),
         (
             "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/140.0 Mobile Safari/537.36",
-            "Chrome on Android",
+            "Chrome 140 on Android",
         ),
-        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/18.5 Safari/605.1.15", "Safari on macOS"),
+        (
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/18.5 Safari/605.1.15",
+            "Safari 18 on macOS",
+        ),
+        (f"{CHROME} EdgA/", "Edge on Windows"),
+        ("Mozilla/5.0 (X11; Linux x86_64) Firefox/99999999", "Firefox on Linux"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X) Safari/605.1.15", "Safari on macOS"),
         ("curl/8.5.0", "curl"),
         ("python-requests/2.32", "python-requests"),
         ("Mozilla/5.0", None),
