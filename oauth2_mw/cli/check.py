@@ -91,6 +91,8 @@ def run(options: argparse.Namespace) -> int:
         OAuth2Middleware(lambda _environ, _start_response: [], settings)
     except ConfigError as error:
         _refuse(ini, error.problems, as_json=options.json)
+        if options.online and not options.json:
+            print("Nobody was asked: mend this first.", file=sys.stderr)
         return 1
     expired = certificate_warnings(settings.providers.values(), now=datetime.now(UTC))
     doubts = [*warnings(settings), *expired, *_sleeping(ini, settings)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,22 +82,22 @@ class Document:
             self.add_meant(section, *(name for name in known if hint == f"; did you mean {name}?"))
         self.add_problem(section, key, f"unknown key{hint}")
 
-    def add_section(self, name: str) -> bool:
-        """Add a section, and return whether it is a known one; an unknown one is a problem."""
+    def add_section(self, name: str, keys: Iterable[str] = ()) -> bool:
+        """Add a section, and return whether it is a known one; an unknown one is a problem.
+
+        :param keys: those that are written in it, which are missing elsewhere if it is not known.
+        """
         if name in SECTIONS or name.startswith(PROVIDER_PREFIX):
             self.section(name)
             return True
+        self.add_meant(MAIN, *keys)
         hint = similar_section(name)
-        if hint:
-            # What is written there is missing elsewhere.
-            self.add_meant(MAIN, *GLOBAL, *PROVIDER)
         if name == "DEFAULT":
             hint = (
                 f": no key is handed on from it to other sections, write each in [{MAIN}] or where it belongs"
             )
         elif name.lower().replace(" ", "").startswith(PROVIDER_PREFIX):
             hint = "; did you mean provider:NAME, in lower case and without spaces?"
-            self.add_meant(MAIN, *PROVIDER)
         self.add_problem(name, "", f"unknown section{hint or ': there are ' + ', '.join(_SECTION_NAMES)}")
         return False
 
@@ -125,7 +125,7 @@ def read_mapping(mapping: Mapping[Any, Any], base: Path) -> Document:
             else:
                 document.add_problem(name, "", "a section is a mapping of its keys")
         elif isinstance(value, Mapping) and name not in PROVIDER:
-            document.add_section(name)
+            document.add_section(name, map(str, value))
         else:
             _put(document, MAIN, name, value, base)
     return document

@@ -56,7 +56,7 @@ def read_ini(path: Path, *, has_others: bool = False) -> Document:
         return document
     parser = _parse(_without_others(text) if has_others else text, document)
     for name in parser.sections():
-        if name.startswith(_DUPLICATE) or not document.add_section(name):
+        if name.startswith(_DUPLICATE) or not document.add_section(name, parser.options(name)):
             continue
         for key, value in parser.items(name):
             if key.startswith(_DUPLICATE):

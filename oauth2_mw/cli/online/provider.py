@@ -171,14 +171,11 @@ def _check_client(client: Client, metadata: ProviderMetadata) -> Iterator[Findin
         elif error.code == "invalid_client":
             says, _, cure = error.detail.partition(". Check ")
             yield Finding(what, "problem", f"{says}, error invalid_client", f"check {cure}")
-        elif error.code == "token_response":
-            yield failure(f"{client.what}: token endpoint", error)
+        elif error.code == "token_refused":
+            says = f"a made-up code was refused in a way that tells nothing of the client: {error.detail}"
+            yield Finding(what, "unknown", says)
         else:
-            yield Finding(
-                what,
-                "unknown",
-                f"a made-up code was refused in a way that tells nothing of the client: {error.detail}",
-            )
+            yield failure(f"{client.what}: token endpoint", error)
     else:
         yield Finding(
             f"{client.what}: token endpoint",

@@ -93,8 +93,14 @@ def _folder_problem(setting: str, path: Path) -> Finding | None:
         return Finding(
             setting, "problem", f"the folder {folder} does not exist", "make it, for the server's user"
         )
+    # The superuser, who may write everywhere, sees by the mode whether nobody else may.
     closed = next(
-        (place for place in (folder, path) if place.exists() and not os.access(place, os.W_OK)), None
+        (
+            place
+            for place in (folder, path)
+            if place.exists() and not (os.access(place, os.W_OK) and place.stat().st_mode & 0o222)
+        ),
+        None,
     )
     if closed is not None or os.statvfs(folder).f_flag & os.ST_RDONLY:
         return Finding(

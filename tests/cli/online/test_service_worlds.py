@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -220,12 +219,17 @@ def test_a_database_without_its_folder(world: World) -> None:
     assert "does not exist" in finding.says
 
 
-def test_a_folder_that_cannot_be_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.settings()
-    monkeypatch.setattr(os, "access", lambda *_: False)  # the superuser may write everywhere
-    finding = world.problems(directory="sqlite:///users.db")[0]
+@pytest.mark.parametrize("closed", ["", "users.db"])
+def test_a_folder_or_a_file_that_cannot_be_written(world: World, closed: str) -> None:
+    folder = world.folder / "data"
+    folder.mkdir()
+    made(folder / "users.db")
+    (folder / closed).chmod(0o555)
+    finding = world.problems(directory="sqlite:///data/users.db")[0]
+    assert (finding.what, finding.result) == ("directory", "problem")
     assert "cannot be written by this user" in finding.says
     assert "chown" in finding.cure
+    (folder / closed).chmod(0o755)
 
 
 class _Usage(NamedTuple):

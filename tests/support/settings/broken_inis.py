@@ -85,6 +85,20 @@ BROKEN: tuple[Broken, ...] = (
         after="[Provider: corp]\nissuer = https://id.example.com\nclient_id = app\nclient_secret = x",
     ),
     Broken(
+        "provider with a dot",
+        "unknown section",
+        "there are oauth2_mw, environ, access, provider:NAME",
+        keys={"issuer": None, "client_id": None, "client_secret": None},
+        after="[provider.corp]\nissuer = https://id.example.com\nclient_id = app\nclient_secret = x",
+    ),
+    Broken(
+        "all in DEFAULT",
+        "unknown section",
+        "write each in [oauth2_mw]",
+        keys=NOTHING,
+        header="[DEFAULT]\n" + "\n".join(f"{key} = {value}" for key, value in GOOD.items()) + "\n[oauth2_mw]",
+    ),
+    Broken(
         "NAME with a blank",
         "NAME is a small letter",
         "small letters, digits and -",
