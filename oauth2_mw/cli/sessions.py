@@ -6,13 +6,15 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from oauth2_mw.audit import audit
 from oauth2_mw.cli.actions import add_actions
 from oauth2_mw.cli.directory import USER_HELP, find_user, issuer_of, name_and_id, open_directory
+from oauth2_mw.cli.listing import add_list_arguments, check_provider, limited, with_progress
 from oauth2_mw.cli.registry import audited, end_user, format_count, open_registry, session_as_json
 from oauth2_mw.cli.terminal import (
     CommandError,
@@ -23,6 +25,7 @@ from oauth2_mw.cli.terminal import (
     printable,
 )
 from oauth2_mw.identity.model import user_key
+from oauth2_mw.identity.user_filter import EVERYBODY, UserFilter
 from oauth2_mw.session.cut_offs import EVERY
 from oauth2_mw.session.registry import SessionInfo, SessionRegistry
 from oauth2_mw.settings.model import Settings
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from oauth2_mw.identity.directory import Directory
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
+#: The sessions for whose users the directory is asked at once.
+_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class _Context:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``oauth2-mw sessions`` takes."""
     actions = (
-        ("list", _list, "[--user USER] [--json]", "all sessions, or those of a user, a line each"),
+        ("list", _list, "[OPTIONS]", "all sessions, or those of a user, a line each"),
         (
             "revoke",
             _revoke,
@@ -54,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     added = add_actions(parser, actions, thing="session", found_by="names a directory or a session store")
+    add_list_arguments(added["list"], since="that began")
     added["revoke"].add_argument("--provider", metavar="NAME", help="all that began at one provider, at once")
     added["revoke"].add_argument("--all", action="store_true", help="the sessions of everybody, at once")
 
@@ -113,15 +119,51 @@ def _name_and_id(user_id: str, username: str) -> str:
 
 
 def _list(options: argparse.Namespace, context: _Context) -> int:
-    sessions: Iterable[SessionInfo] = context.registry.all()
-    if options.user is not None:
-        sessions = context.registry.find_by_user(_find(options, context)[0])
+    sessions = with_progress(limited(_listed(options, context), options.limit, key=_id_of), "sessions")
     if options.json:
         print_json(map(session_as_json, sessions))
         return 0
     headings = ("id", "user", "username", "provider", "device", "address", "since", "last seen", "ends")
     print_table(headings, map(_cells, sessions))
     return 0
+
+
+def _listed(options: argparse.Namespace, context: _Context) -> Iterator[SessionInfo]:
+    """Return the sessions that a list shows, in the order of their ids where only a part of them is."""
+    check_provider(context.settings, options.provider)
+    # With a limit as well, so that the next part is behind this one.
+    after = (options.after or "") if options.after is not None or options.limit is not None else None
+    if options.user is None:
+        sessions: Iterable[SessionInfo] = context.registry.all(after=after)
+    else:
+        sessions = context.registry.find_by_user(_find(options, context)[0])
+        if after is not None:
+            sessions = sorted((each for each in sessions if each.id > after), key=_id_of)
+    begun = (
+        session
+        for session in sessions
+        if options.provider in (None, session.provider)
+        and (options.since is None or session.created_at >= options.since)
+    )
+    matching = UserFilter(organization=options.organization, group=options.group)
+    if matching == EVERYBODY:
+        return begun
+    if context.directory is None:
+        raise CommandError("groups and organizations are in a directory, and none is configured")
+    return _of_users(begun, matching, context.directory)
+
+
+def _of_users(
+    sessions: Iterator[SessionInfo], matching: UserFilter, directory: Directory
+) -> Iterator[SessionInfo]:
+    """Yield the sessions of users who match, of whom the directory is asked a page at a time."""
+    while page := list(islice(sessions, _PAGE)):
+        found = directory.which({session.user_id for session in page}, matching)
+        yield from (session for session in page if session.user_id in found)
+
+
+def _id_of(session: SessionInfo) -> str:
+    return session.id
 
 
 def _cells(session: SessionInfo) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from oauth2_mw.cli.directory import (
     name_and_id,
     open_directory,
 )
+from oauth2_mw.cli.listing import add_list_arguments, check_provider, limited, with_progress
 from oauth2_mw.cli.registry import end_user, format_count, open_registry
 from oauth2_mw.cli.terminal import (
     CommandError,
@@ -29,6 +30,7 @@ from oauth2_mw.cli.terminal import (
 from oauth2_mw.cli.user_changes import add_changes, add_user_action
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.errors import ProviderError, StoreUnavailableError
+from oauth2_mw.identity.user_filter import UserFilter
 from oauth2_mw.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -60,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             command.add_argument("subject", metavar="SUBJECT", help="as it was linked")
         elif name != "list":
             command.add_argument("words", nargs="+", metavar="USER", help=USER_HELP)
+        if name == "list":
+            add_list_arguments(command, since="who have signed in")
         if name in ("list", "show"):
             command.add_argument("--json", action="store_true", help="as JSON, for programs")
     add_changes(actions)
@@ -80,12 +84,21 @@ def run(options: argparse.Namespace) -> int:
 # What is printed
 
 
-def _list(options: argparse.Namespace, _settings: Settings, directory: Directory) -> None:
+def _list(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
+    check_provider(settings, options.provider)
+    matching = UserFilter(
+        issuers=settings.providers[options.provider].user_issuers if options.provider is not None else (),
+        organization=options.organization,
+        group=options.group,
+        since=options.since,
+    )
+    found = directory.users(matching, after=options.after or "")
+    users = with_progress(limited(found, options.limit, key=lambda user: user.id), "users")
     if options.json:
-        print_json(map(_as_json, directory.users()))
+        print_json(map(_as_json, users))
         return
     headings = ("id", "username", "name", "email", "groups", "organizations", "disabled since")
-    print_table(headings, map(_cells, directory.users()))
+    print_table(headings, map(_cells, users))
 
 
 def _cells(user: User) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ user by an administrator, or, where a setting says so, by an address that two pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from oauth2_mw.identity.disabled_users import DisabledUsers, UserChanges
 from oauth2_mw.identity.last_sign_ins import LastSignIn, LastSignInTable
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import User, user_key
+from oauth2_mw.identity.user_filter import EVERYBODY, UserFilter
 from oauth2_mw.identity.users import PAGE, UserTable
 from oauth2_mw.identity.verification import address_key
 from oauth2_mw.settings.text import shown
@@ -128,16 +129,26 @@ class Directory:
             owner = self._users.owner_of_name(connection, username)
             return None if owner is None else self._select_one(connection, self._users.has_id(owner))
 
-    def users(self) -> Iterator[User]:
-        """Yield all users in the order of their ids. They are read page by page: one added meanwhile may be missed."""
-        last = ""
+    def users(self, matching: UserFilter = EVERYBODY, *, after: str = "") -> Iterator[User]:
+        """Yield the users who match, in the order of their ids.
+
+        They are read page by page: one added meanwhile may be missed.
+
+        :param after: those behind that id.
+        """
+        last = after
         while True:
             with self._db.reading() as connection:
-                page = self._users.select(connection, self._users.comes_after(last))
+                page = self._users.page(connection, matching, after=last)
             yield from page
             if len(page) < PAGE:
                 return
             last = page[-1].id
+
+    def which(self, ids: Collection[str], matching: UserFilter) -> set[str]:
+        """Return those of *ids* that are users who match."""
+        with self._db.reading() as connection:
+            return self._users.which(connection, ids, matching)
 
     def record_sign_in(
         self,

@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, TableClause
+from sqlalchemy import ColumnElement, Select, TableClause
 from sqlalchemy.engine import Connection
 
 from oauth2_mw.identity.deleted_names import DeletedNames
 from oauth2_mw.identity.model import User
+from oauth2_mw.identity.user_filter import UserFilter
 from oauth2_mw.identity.usernames import name_key, skeleton
 from oauth2_mw.sql import Database
 
@@ -39,20 +40,58 @@ class UserTable:
         """Return the condition that selects a user by id."""
         return self._columns.id == user_id
 
-    def comes_after(self, user_id: str) -> ColumnElement[bool]:
-        """Return the condition that selects the users behind that one, in the order of ids."""
-        return self._columns.id > user_id
+    def page(self, connection: Connection, matching: UserFilter, *, after: str) -> list[User]:
+        """Return the first users behind the id *after* who match, at most ``PAGE``, in the order of their ids."""
+        members, groups, users = self._tables.memberships, self._tables.groups, self._tables.users
+        # Read from the index that has the ids in order already: a page costs the same however many others there are.
+        key, conditions, source = self._columns.id, self._conditions(matching), sa.select(*self._columns)
+        if matching.group is not None:
+            key = groups.c.user_id
+            source = source.select_from(users.join(groups, key == self._columns.id))
+            conditions.append(groups.c.name == matching.group)
+        elif matching.organization is not None:
+            key = members.c.user_id
+            source = source.select_from(users.join(members, key == self._columns.id))
+            conditions.append(members.c.organization == matching.organization)
+        if matching.group is not None and matching.organization is not None:
+            conditions.append(self._is_member(members, members.c.organization, matching.organization))
+        return self._users(connection, source.where(key > after, *conditions).order_by(key).limit(PAGE))
+
+    def which(self, connection: Connection, ids: Collection[str], matching: UserFilter) -> set[str]:
+        """Return those of *ids* that are users who match."""
+        members, groups = self._tables.memberships, self._tables.groups
+        conditions = self._conditions(matching)
+        if matching.group is not None:
+            conditions.append(self._is_member(groups, groups.c.name, matching.group))
+        if matching.organization is not None:
+            conditions.append(self._is_member(members, members.c.organization, matching.organization))
+        query = sa.select(self._columns.id).where(self._columns.id.in_(ids), *conditions)
+        return set(connection.execute(query).scalars())
+
+    def _conditions(self, matching: UserFilter) -> list[ColumnElement[bool]]:
+        """Return the conditions of a filter but for those on groups and organizations."""
+        conditions: list[ColumnElement[bool]] = []
+        if matching.issuers:
+            links = self._tables.links
+            linked = sa.select(links.c.user_key).where(
+                links.c.user_id == self._columns.id, links.c.issuer.in_(matching.issuers)
+            )
+            conditions.append(self._columns.issuer.in_(matching.issuers) | sa.exists(linked))
+        if matching.since is not None:
+            conditions.append(self._columns.last_sign_in >= matching.since)
+        return conditions
+
+    def _is_member(self, table: TableClause, column: ColumnElement[Any], value: str) -> ColumnElement[bool]:
+        return sa.exists(sa.select(column).where(table.c.user_id == self._columns.id, column == value))
 
     def select(
-        self,
-        connection: Connection,
-        condition: ColumnElement[bool],
-        *,
-        created: bool = False,
-        most: int = PAGE,
+        self, connection: Connection, condition: ColumnElement[bool], *, created: bool = False
     ) -> list[User]:
-        """Return at most *most* users, in the order of their ids."""
-        query = sa.select(*self._columns).where(condition).order_by(self._columns.id).limit(most)
+        """Return at most ``PAGE`` users, in the order of their ids."""
+        query = sa.select(*self._columns).where(condition).order_by(self._columns.id).limit(PAGE)
+        return self._users(connection, query, created=created)
+
+    def _users(self, connection: Connection, query: Select[Any], *, created: bool = False) -> list[User]:
         rows = connection.execute(query).all()
         ids = [row.id for row in rows]
         members = self._tables.memberships

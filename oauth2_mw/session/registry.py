@@ -201,9 +201,12 @@ class SessionRegistry:
         sessions = [info for info in self._find_indexed(user_name(user_id)) if info.user_id == user_id]
         return sorted(sessions, key=lambda info: (info.created_at, info.id), reverse=True)
 
-    def all(self) -> Iterator[SessionInfo]:
-        """Yield all sessions that have not ended, in no order."""
-        return self._read(self.store.all())
+    def all(self, *, after: str | None = None) -> Iterator[SessionInfo]:
+        """Yield all sessions that have not ended, in no order.
+
+        :param after: in the order of their ids instead, and those behind that one; an empty text is before all.
+        """
+        return self._read(self.store.all(after=after))
 
     def find(self, session_id: str) -> SessionInfo | None:
         """Return the session of that id, or ``None`` if there is none or it has ended."""

@@ -157,6 +157,43 @@ def test_list_of_one_user(operator: Operator, make_site: MakeSite, kind: str, wo
     assert {entry["user_id"] for entry in json.loads(answer.out)} == {user_id}
 
 
+def test_a_long_list_is_read_in_parts(operator: Operator, make_site: MakeSite, kind: str) -> None:
+    site = make_site(kind)
+    for number in range(5):
+        site.sign_in(f"user-{number}", str(number))
+    ids = sorted(site.ids())
+    first = operator.run("sessions", "list", operator.ini, "--limit", 2)
+    assert [row[0] for row in first.rows] == ids[:2]
+    assert first.err == f"There are more: --after={ids[1]}\n"
+    rest = operator.run("sessions", "list", operator.ini, f"--after={ids[1]}")
+    assert ([row[0] for row in rest.rows], rest.err) == (ids[2:], "")
+
+
+def test_a_list_is_narrowed_down(operator: Operator, make_site: MakeSite, kind: str) -> None:
+    site = make_site(kind)
+    site.sign_in("jane", "1")
+    site.sign_in("joan", "2")
+
+    def names(*words: str) -> set[str]:
+        answer = operator.run("sessions", "list", operator.ini, *words)
+        assert answer.code == 0, answer.err
+        return {row[2] for row in answer.rows}
+
+    assert names("--provider", "default", "--since", "1h") == {"jane", "joan"}
+    assert names("--since", "2999-01-01") == set()
+    assert names("--user", "jane", "--limit", "3") == {"jane"}
+    refused = operator.run("sessions", "list", operator.ini, "--provider", "corp")
+    assert (refused.code, "there is no enabled provider" in refused.err) == (1, True)
+    if site.directory is None:
+        refused = operator.run("sessions", "list", operator.ini, "--group", "staff")
+        assert (refused.code, "are in a directory" in refused.err) == (1, True)
+        return
+    operator.run("users", "groups", "add", operator.ini, "jane", "staff")
+    assert names("--group", "staff") == {"jane"}
+    assert names("--organization", "DEFAULT") == {"jane", "joan"}
+    assert names("--organization", "ACME", "--group", "staff") == set()
+
+
 def test_sessions_of_another_application_in_the_same_store_are_not_listed(
     operator: Operator, clock: ShiftedClocks, make_site: MakeSite, kind: str
 ) -> None:

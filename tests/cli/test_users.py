@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from oauth2_mw.cli.listing import with_progress
 from oauth2_mw.identity.directory import Directory, Link, User
+from oauth2_mw.identity.users import PAGE, UserTable
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
 from tests.support.clock import ShiftedClocks
@@ -104,6 +107,118 @@ def test_list_without_users_prints_an_empty_table(operator: Operator, directory:
 
 
 HOSTILE = "a\tb\nc\x1b]0;x\x07\x9b31m\u202e\\x"
+
+
+@pytest.fixture
+def crowd(directory: Directory) -> list[User]:
+    """Twelve users, in the order of their ids."""
+    for number in range(12):
+        directory.record_sign_in(
+            provider(
+                issuer=CORP if number % 2 else ISSUER,
+                organization=("ACME",) if number % 3 == 0 else ("DEFAULT",),
+            ),
+            CORP if number % 2 else ISSUER,
+            str(number),
+            attributes(f"user-{number}", groups=("staff",) if number % 4 == 0 else ()),
+            create=True,
+            now=int(time.time()) - number * 86400,
+        )
+    directory.link(next(iter(directory.users())).id, CORP, "linked", now=NOW)
+    return list(directory.users())
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        (["--organization", "ACME"], {0, 3, 6, 9}),
+        (["--group", "staff"], {0, 4, 8}),
+        (["--group", "staff", "--organization", "ACME"], {0}),
+        (["--group", "staff", "--organization", "DEFAULT"], {4, 8}),
+        (["--group", "staff", "--provider", "default", "--since", "5d"], {0, 4}),
+        (["--since", "36h"], {0, 1}),
+        (["--since", "2999-01-01"], set()),
+        (["--since", "1999-01-01T00:00:00Z", "--group", "staff"], {0, 4, 8}),
+        (["--group", "nobody"], set()),
+    ],
+)
+def test_a_list_is_narrowed_down(
+    operator: Operator, crowd: list[User], words: list[str], numbers: set[int]
+) -> None:
+    answer = operator.run("users", "list", operator.ini, *words)
+    assert answer.code == 0
+    assert {row[1] for row in answer.rows} == {f"user-{number}" for number in numbers}
+
+
+def test_a_provider_s_users_are_also_those_who_are_linked(operator: Operator, crowd: list[User]) -> None:
+    listed = operator.run("users", "list", operator.ini, "--provider", "corp").rows
+    assert [row[0] for row in listed] == [
+        user.id for number, user in enumerate(crowd) if user.issuer == CORP or number == 0
+    ]
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_long_list_is_read_in_parts(operator: Operator, crowd: list[User], words: list[str]) -> None:
+    seen: list[str] = []
+    after: list[str] = []
+    while True:
+        answer = operator.run("users", "list", operator.ini, "--limit", 5, *words, *after)
+        part = [each["id"] for each in json.loads(answer.out)] if words else [row[0] for row in answer.rows]
+        seen += part
+        if not answer.err:
+            break
+        assert answer.err == f"There are more: --after={part[-1]}\n"
+        after = [f"--after={part[-1]}"]
+    assert seen == [user.id for user in crowd]
+
+
+@pytest.mark.parametrize(
+    "words", [["--limit", "0"], ["--limit", "-1"], ["--limit", "x"], ["--since", "yesterday"]]
+)
+def test_a_part_that_means_nothing_is_a_wrong_command_line(operator: Operator, words: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        operator.run("users", "list", operator.ini, *words)
+    assert caught.value.code == 2
+
+
+def test_a_provider_that_is_not_there_is_told(operator: Operator, jane: User) -> None:
+    answer = operator.run("users", "list", operator.ini, "--provider", "crop")
+    assert (answer.code, answer.out) == (1, "")
+    assert "did you mean corp?" in answer.err
+
+
+def test_the_first_part_of_a_list_reads_no_more_than_a_page(
+    operator: Operator, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with directory.database.writing() as connection:
+        connection.exec_driver_sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
+            "INSERT INTO oauth2_mw_users (id, user_key, issuer, subject, username, created_at, updated_at, "
+            "last_sign_in) SELECT 'i' || i, 'k' || i, 'x', 's' || i, 'u' || i, 0, 0, 1 FROM n"
+        )
+    pages: list[int] = []
+
+    def page(*words: Any, **others: Any) -> list[User]:
+        found = read(*words, **others)
+        pages.append(len(found))
+        return found
+
+    read = UserTable.page
+    monkeypatch.setattr(UserTable, "page", page)
+    assert len(operator.run("users", "list", operator.ini, "--limit", 9).rows) == 9
+    assert pages == [PAGE]
+
+
+def test_a_terminal_is_told_how_far_a_list_in_a_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, shown = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(told, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", told)
+    monkeypatch.setattr("sys.stdout", shown)
+    assert len(list(with_progress(range(2500), "users"))) == 2500
+    assert told.getvalue() == "\r1000 users\r2000 users\r2500 users\n"
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    assert len(list(with_progress(range(2500), "users"))) == 2500
+    assert told.getvalue().count("users") == 3
 
 
 @pytest.mark.parametrize(

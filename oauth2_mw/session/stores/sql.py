@@ -136,9 +136,10 @@ class SqlStore:
         query = self._select(table.c.app == self._app, table.c.name == index)
         return list(self._pages(query.select_from(table.join(sessions, is_listed)), table.c.session_id))
 
-    def all(self) -> Iterator[tuple[str, Record]]:
-        """Return all living records of this application, page by page."""
-        yield from self._pages(self._select(self._sessions.c.app == self._app), self._sessions.c.session_id)
+    def all(self, *, after: str | None = None) -> Iterator[tuple[str, Record]]:
+        """Return all living records of this application, page by page, in the order of their keys."""
+        query = self._select(self._sessions.c.app == self._app)
+        yield from self._pages(query, self._sessions.c.session_id, after=after or "")
 
     # Names
 
@@ -206,10 +207,12 @@ class SqlStore:
         living = columns.expires > self._now()
         return sa.select(columns.session_id, *self._columns).where(*conditions, living)
 
-    def _pages(self, query: Select[Any], key: ColumnElement[str]) -> Iterator[tuple[str, Record]]:
+    def _pages(
+        self, query: Select[Any], key: ColumnElement[str], *, after: str = ""
+    ) -> Iterator[tuple[str, Record]]:
         # A key that somebody else wrote may be of any length, and would be read whole to continue behind it.
         query = query.where(sa.func.length(key) <= MAX_NAME).order_by(key).limit(PAGE)
-        last = ""
+        last = after
         while True:
             with self.database.reading() as connection:
                 rows: Sequence[Any] = connection.execute(query.where(key > last)).all()

@@ -12,6 +12,7 @@ import pytest
 
 from oauth2_mw.errors import AccessDeniedError, LoginError, ProviderError, StoreUnavailableError
 from oauth2_mw.identity.directory import Directory, Link, User
+from oauth2_mw.identity.user_filter import EVERYBODY, UserFilter
 from oauth2_mw.identity.users import PAGE
 from oauth2_mw.settings.grammar import Secret
 from tests.support.settings.people import ISSUER, NOW, attributes, provider
@@ -805,6 +806,15 @@ class DirectoryContract:
             sign_in(directory, "77", "jane", issuer=OTHER)
             sign_in(directory, "2", "joan")
             directory.disabled_users().read()
+            for matching in (
+                EVERYBODY,
+                UserFilter(group="staff"),
+                UserFilter(organization="DEFAULT", group="staff"),
+                UserFilter(organization="DEFAULT"),
+                UserFilter(issuers=(ISSUER, OTHER), since=1),
+            ):
+                next(directory.users(matching, after="i5"), None)
+            directory.which({user.id}, UserFilter(issuers=(ISSUER,), organization="DEFAULT", group="staff"))
         plans = rows.plans(seen)
         assert len(plans) >= 12
         assert {statement: plan for statement, plan in plans.items() if self.reads_everything(plan)} == {}

@@ -519,6 +519,14 @@ class StoreContract:
         assert store.read("a") == record(clock)
         assert found(store, "a") == {"a": record(clock)}
 
+    def test_all_records_are_read_in_the_order_of_their_keys(self, store: Store, clock: Clock) -> None:
+        keys = [f"k{number:03}" for number in range(250)]
+        for key in reversed(keys):
+            store.add(key, record(clock), indexes=["user:1"])
+        assert [key for key, _ in store.all(after="")] == keys
+        assert [key for key, _ in store.all(after="k120")] == keys[121:]
+        assert list(store.all(after="k249")) == []
+
     # Revocations
 
     def test_a_revocation_is_remembered(self, make_store: MakeStore, clock: Clock) -> None:

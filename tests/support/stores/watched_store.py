@@ -56,8 +56,8 @@ class WatchedStore:
     def find(self, index: str) -> list[tuple[str, Record]]:
         return self._call("find", index)
 
-    def all(self) -> Iterator[tuple[str, Record]]:
-        return self._call("all")
+    def all(self, **more: Any) -> Iterator[tuple[str, Record]]:
+        return self._call("all", **more)
 
     def first_use(self, name: str, *, expires: int) -> bool:
         return self._call("first_use", name, expires=expires)

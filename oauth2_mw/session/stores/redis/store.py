@@ -158,8 +158,19 @@ class RedisStore:
             if cursor == "0":
                 return list(self._read_all(keys))
 
-    def all(self) -> Iterator[tuple[str, Record]]:
-        """Return all living records, page by page. The server scans all its keys, those of others too."""
+    def all(self, *, after: str | None = None) -> Iterator[tuple[str, Record]]:
+        """Return all living records, page by page. The server scans all its keys, those of others too.
+
+        Only *after* makes it wait for the end of that: the server has no order.
+        """
+        pages = self._all_keys()
+        if after is not None:
+            behind = after
+            pages = iter([sorted(key for page in pages for key in page if key > behind)])
+        for page in pages:
+            yield from self._read_all(page)
+
+    def _all_keys(self) -> Iterator[list[str]]:
         prefix, suffix = f"oauth2_mw:{{{self._namespace}.", "}:s"
         seen: set[str] = set()
         for page in self._connections.servers().scan(f"{prefix}*{suffix}".encode("ascii"), count=SCANNED):
@@ -168,7 +179,7 @@ class RedisStore:
             ]
             new = [key for key in dict.fromkeys(keys) if key not in seen]
             seen.update(new)
-            yield from self._read_all(new)
+            yield new
 
     def first_use(self, name: str, *, expires: int) -> bool:
         """Use a name up. Return ``True`` to exactly one of all callers."""
