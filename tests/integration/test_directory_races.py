@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.identity import enrolment
+from oauth2_mw.identity.administration import Administration
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import user_key
@@ -100,6 +101,34 @@ def test_first_sign_ins_at_two_providers_at_once_are_one_user(url: str, director
     assert len(results) == 100
     assert len(set(results)) == 1
     assert (count(url, "users"), count(url, "links")) == (1, 1)
+
+
+@pytest.mark.requirement("R-users-add")
+def test_a_person_who_is_awaited_takes_their_place_in_every_tab(url: str, directory: Directory) -> None:
+    administration = Administration(directory)
+    user, _ = administration.add_address(ISSUER, "jane@corp.example", organizations=(), now=NOW)
+    assert worker.race(worker.one_who_is_awaited, url) == [user.id] * 100
+    assert (count(url, "users"), count(url, "usernames")) == (1, 1)
+
+
+@pytest.mark.requirement("R-users-add")
+def test_of_a_hundred_people_with_one_address_one_takes_the_place(url: str, directory: Directory) -> None:
+    Administration(directory).add_address(ISSUER, "jane@corp.example", organizations=(), now=NOW)
+    results = worker.race(worker.many_with_one_address, url)
+    refused = [result["code"] for result in results if isinstance(result, dict)]
+    assert refused == ["user_unknown"] * 99
+    assert (count(url, "users"), count(url, "usernames")) == (1, 1)
+
+
+@pytest.mark.requirement("R-users-add")
+def test_nobody_slips_into_a_name_while_its_user_is_deleted(url: str, directory: Directory) -> None:
+    directory.record_sign_in(provider(), ISSUER, "1", attributes(), create=True, now=NOW)
+    results = worker.race(worker.deleted_and_back, url)
+    assert "2" not in results
+    assert {"jane", True} <= {result for result in results if not isinstance(result, dict)}
+    refused = {result["code"] for result in results if isinstance(result, dict)}
+    assert refused <= {"username_taken", "store_unavailable"}
+    assert directory.find(ISSUER, "2") is None
 
 
 def test_an_empty_database_is_set_up_once_by_all_who_find_it_empty(url: str) -> None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from oauth2_mw.errors import OAuth2Error
+from oauth2_mw.identity.administration import Administration
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.session.stores import Record
 from oauth2_mw.session.stores.sql import SqlStore
@@ -66,6 +67,31 @@ def same_address(directory: Directory, _worker: str, thread: str) -> Any:
     return directory.record_sign_in(
         provider(), issuer, "1", attributes(email=address), create=True, now=NOW, proven=address, links=True
     ).id
+
+
+def one_who_is_awaited(directory: Directory, _worker: str, _thread: str) -> Any:
+    """First sign-ins of one person, for whose address an operator has made a place."""
+    return directory.record_sign_in(
+        provider(), ISSUER, "1", attributes(), create=False, now=NOW, counted="jane@corp.example"
+    ).id
+
+
+def many_with_one_address(directory: Directory, worker: str, thread: str) -> Any:
+    """First sign-ins of many people who all prove the address for which one place waits."""
+    wanted, subject = attributes(f"jane-{worker}-{thread}"), f"{worker}-{thread}"
+    return directory.record_sign_in(
+        provider(), ISSUER, subject, wanted, create=False, now=NOW, counted="jane@corp.example"
+    ).username
+
+
+def deleted_and_back(directory: Directory, _worker: str, thread: str) -> Any:
+    """Deletions of the user ``jane``, sign-ins of the same person, and of another who wants the name."""
+    if int(thread) % 3 == 0:
+        jane = directory.find(ISSUER, "1")
+        return jane is not None and Administration(directory).delete(jane.id, now=NOW)
+    if int(thread) % 3 == 1:
+        return directory.record_sign_in(provider(), ISSUER, "1", attributes(), create=True, now=NOW).username
+    return directory.record_sign_in(provider(), ISSUER, "2", attributes(), create=True, now=NOW).subject
 
 
 def open_anew(directory: Directory, worker: str, thread: str) -> Any:
@@ -133,6 +159,9 @@ TASKS: dict[str, Task] = {
         same_name,
         link_or_sign_in,
         same_address,
+        one_who_is_awaited,
+        many_with_one_address,
+        deleted_and_back,
         open_anew,
         same_session,
         same_session_and_its_end,
