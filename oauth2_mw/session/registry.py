@@ -18,7 +18,7 @@ from oauth2_mw.encoding import pair_hash
 from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.observe import new_id
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
-from oauth2_mw.session.cut_offs import CutOffs
+from oauth2_mw.session.cut_offs import EVERY, CutOffs
 from oauth2_mw.session.frame_logouts import FrameLogouts
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.revocation import Revocations, user_name
@@ -206,7 +206,8 @@ class SessionRegistry:
 
         :param after: in the order of their ids instead, and those behind that one; an empty text is before all.
         """
-        return self._read(self.store.all(after=after))
+        # Whatever was not used since a cut-off of all has ended by it, and need not be opened to be left out.
+        return self._read(self.store.all(after=after, used_since=self.cut_offs.moments.get(EVERY, -1) + 1))
 
     def find(self, session_id: str) -> SessionInfo | None:
         """Return the session of that id, or ``None`` if there is none or it has ended."""

@@ -125,10 +125,11 @@ class Store(Protocol):
     def find(self, index: str) -> list[tuple[str, Record]]:
         """Return all living records of an index with their keys, in no order."""
 
-    def all(self, *, after: str | None = None) -> Iterator[tuple[str, Record]]:
+    def all(self, *, after: str | None = None, used_since: int = 0) -> Iterator[tuple[str, Record]]:
         """Return all living records of this application with their keys, page by page, in no order.
 
         :param after: in the order of their keys instead, and those behind that one; an empty text is before all.
+        :param used_since: those alone whose last noted use is not before that.
 
         A record that is added meanwhile may be missed, one that is deleted meanwhile may still come; none comes twice.
         """

@@ -136,9 +136,10 @@ class SqlStore:
         query = self._select(table.c.app == self._app, table.c.name == index)
         return list(self._pages(query.select_from(table.join(sessions, is_listed)), table.c.session_id))
 
-    def all(self, *, after: str | None = None) -> Iterator[tuple[str, Record]]:
+    def all(self, *, after: str | None = None, used_since: int = 0) -> Iterator[tuple[str, Record]]:
         """Return all living records of this application, page by page, in the order of their keys."""
-        query = self._select(self._sessions.c.app == self._app)
+        columns = self._sessions.c
+        query = self._select(columns.app == self._app, columns.seen >= used_since)
         yield from self._pages(query, self._sessions.c.session_id, after=after or "")
 
     # Names

@@ -527,6 +527,13 @@ class StoreContract:
         assert [key for key, _ in store.all(after="k120")] == keys[121:]
         assert list(store.all(after="k249")) == []
 
+    def test_records_that_were_not_used_since_are_left_out(self, store: Store, clock: Clock) -> None:
+        now = int(clock.now)
+        for key, seen in (("old", now - 10), ("new", now)):
+            store.add(key, replace(record(clock), seen=seen), indexes=["user:1"])
+        assert {key for key, _ in store.all(used_since=now)} == {"new"}
+        assert {key for key, _ in store.all(used_since=now - 10, after="")} == {"new", "old"}
+
     # Revocations
 
     def test_a_revocation_is_remembered(self, make_store: MakeStore, clock: Clock) -> None:

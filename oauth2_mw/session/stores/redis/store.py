@@ -158,7 +158,7 @@ class RedisStore:
             if cursor == "0":
                 return list(self._read_all(keys))
 
-    def all(self, *, after: str | None = None) -> Iterator[tuple[str, Record]]:
+    def all(self, *, after: str | None = None, used_since: int = 0) -> Iterator[tuple[str, Record]]:
         """Return all living records, page by page. The server scans all its keys, those of others too.
 
         Only *after* makes it wait for the end of that: the server has no order.
@@ -168,7 +168,7 @@ class RedisStore:
             behind = after
             pages = iter([sorted(key for page in pages for key in page if key > behind)])
         for page in pages:
-            yield from self._read_all(page)
+            yield from (each for each in self._read_all(page) if each[1].seen >= used_since)
 
     def _all_keys(self) -> Iterator[list[str]]:
         prefix, suffix = f"oauth2_mw:{{{self._namespace}.", "}:s"
