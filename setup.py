@@ -29,6 +29,8 @@ SQL = ["SQLAlchemy>=1.4.54,<3"]
 # 5.3.0 insists on a PyJWT older than ours.
 REDIS = ["redis>=5.2,!=5.3.0"]
 JMESPATH = ["jmespath>=1.0"]
+PROMETHEUS = ["prometheus-client>=0.20"]
+OTEL = ["opentelemetry-api>=1.20"]
 # What builds docs/. The theme brings the version of Sphinx that it works with.
 DOCS = ["furo>=2024.8.6", "Sphinx>=8.1"]
 DEMO = ["gunicorn>=27", "PasteDeploy>=3.1", "oidc-provider-mock>=0.3,<0.4", *SQL]
@@ -38,6 +40,8 @@ TEST_CORE = [
     *DOCS,
     *REDIS,
     *JMESPATH,
+    *PROMETHEUS,
+    *OTEL,
     "ada-url>=1.15",
     "Babel>=2.16",
     "build>=1.2",
@@ -132,6 +136,8 @@ setup(
         "sql": SQL,
         "redis": REDIS,
         "jmespath": JMESPATH,
+        "prometheus": PROMETHEUS,
+        "otel": OTEL,
         "demo": DEMO,
         "docs": DOCS,
         "test": TEST,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from logging import INFO, WARNING
 from types import MappingProxyType
 from typing import Protocol
 
 from oauth2_mw.observe import has_hidden
+from oauth2_mw.telemetry import current_request, reference
 
 _log = logging.getLogger("oauth2_mw.audit")
 
@@ -30,20 +33,31 @@ class Event:
     #: those of :data:`FIELDS` that it may have
     fields: tuple[str, ...]
     meaning: str
+    #: whether it is about a request, whose client and reference it then has, and not about this host
+    is_of_request: bool = True
 
 
-def _info(name: str, fields: str, meaning: str) -> Event:
-    return Event(name, INFO, tuple(fields.split()), meaning)
+def _info(name: str, fields: str, meaning: str, *, is_of_request: bool = True) -> Event:
+    return _event(name, INFO, fields, meaning, is_of_request=is_of_request)
 
 
-def _warning(name: str, fields: str, meaning: str) -> Event:
-    return Event(name, WARNING, tuple(fields.split()), meaning)
+def _warning(name: str, fields: str, meaning: str, *, is_of_request: bool = True) -> Event:
+    return _event(name, WARNING, fields, meaning, is_of_request=is_of_request)
+
+
+def _event(name: str, level: int, fields: str, meaning: str, *, is_of_request: bool) -> Event:
+    all_fields = {*fields.split(), *(OF_REQUESTS if is_of_request else ())}
+    return Event(name, level, tuple(sorted(all_fields, key=list(FIELDS).index)), meaning, is_of_request)
+
+
+#: The fields that every event about a request has.
+OF_REQUESTS = ("ref", "address")
 
 
 #: field -> its meaning, in the order of a line
 FIELDS: Mapping[str, str] = MappingProxyType(
     {
-        "ref": "The reference on the page that the person saw.",
+        "ref": "The reference of the request, on all its lines and on the page that the person saw, if there was one.",
         "code": "What failed; see the tables below.",
         "provider": "The NAME of the provider.",
         "user": "The id of the user, or the ids of several.",
@@ -145,6 +159,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "user username count",
                 "An operator ended sessions of a user: ``oauth2-mw sessions revoke``, or ``users disable``. The line "
                 "is on that command's stderr.",
+                is_of_request=False,
             ),
             _warning(
                 "sessions_cut_off",
@@ -286,7 +301,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             ),
             _warning(
                 "refresh_failed",
-                "ref code detail",
+                "ref code provider user username detail",
                 "A fault of ours while tokens were refreshed; the log has its traceback under the same reference. The "
                 "request went on with the old tokens. Please report it.",
             ),
@@ -341,17 +356,20 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 "sign_outs_told",
                 "count",
                 "The directory took sign-outs that it had not taken before: they count at all workers now.",
+                is_of_request=False,
             ),
             _warning(
                 "signout_file_unusable",
                 "detail",
                 "``signout_file`` cannot be used. Sign-outs that the directory does not take are kept in memory alone.",
+                is_of_request=False,
             ),
             _warning(
                 "key_file_unusable",
                 "detail",
                 "The key file holds a line that is not a key. The keys read before stay in force. Repair the file "
                 "before a worker restarts.",
+                is_of_request=False,
             ),
         )
     }
@@ -376,7 +394,10 @@ def audit(event: str, *, identity: Subject | None = None, **fields: object) -> N
     The line is ``event=login_failed ref=1a2b3c4d detail="..."``, with the fields in the order of :data:`FIELDS`.
     Fields that are ``None`` are left out, lists are joined by commas. What could start a new line or hide is escaped
     as in Python (``\\n``, ``\\u202e``). A value that is empty or contains a blank, a quote, ``=`` or a backslash is
-    quoted; one of more than 500 characters is cut.
+    quoted; one of more than 500 characters is cut. With ``audit_format = json`` it is one JSON object, in ASCII, with
+    time and level before the same fields.
+
+    While a request is worked for, the line has its reference and the address of its client.
 
     :param event: one of :data:`EVENTS`.
     :param identity: whom the event is about: the fields ``provider``, ``user`` and ``username``.
@@ -384,14 +405,42 @@ def audit(event: str, *, identity: Subject | None = None, **fields: object) -> N
 
     An event or a field that is not declared is a mistake, but it is logged all the same: no request fails for it.
     """
-    level = EVENTS.get(event, _UNDECLARED).level
-    if not _log.isEnabledFor(level):
-        return
+    declared, current = EVENTS.get(event, _UNDECLARED), current_request()
     if identity is not None:
         fields |= {"provider": identity.provider, "user": identity.id, "username": identity.username}
+    if current is not None and current[0].metrics is not None:
+        current[0].metrics.event(event, fields)
+    if not _log.isEnabledFor(declared.level):
+        return
+    if current is not None and declared.is_of_request:
+        fields = {"ref": reference(), "address": current[0].client(current[1]), **fields}
     ordered = {name: fields[name] for name in FIELDS if name in fields} | fields
-    texts = (f"{name}={_shown(value)}" for name, value in ordered.items() if value is not None)
-    _log.log(level, "%s", " ".join((f"event={_shown(event)}", *texts)))
+    present = {"event": event, **{name: value for name, value in ordered.items() if value is not None}}
+    if current is not None and current[0].audit_format == "json":
+        line = _as_json(declared.level, present)
+    else:
+        line = " ".join(f"{name}={_shown(value)}" for name, value in present.items())
+    _log.log(declared.level, "%s", line)
+
+
+def _as_json(level: int, fields: Mapping[str, object]) -> str:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    plain = {name: _plain(value) for name, value in fields.items()}
+    return json.dumps({"time": now, "level": logging.getLevelName(level), **plain})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (int, float)):
+        return value
+    if isinstance(value, (frozenset, set)):
+        value = sorted(map(str, value))
+    if isinstance(value, (list, tuple)):
+        return [_cut(str(each)) for each in value]
+    return _cut(str(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - len(_CUT)] + _CUT
 
 
 def _shown(value: object) -> str:

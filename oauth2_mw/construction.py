@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
 
 from oauth2_mw.errors import ConfigError, Problem
 from oauth2_mw.identity.hooks import Hooks
 from oauth2_mw.identity.hooks import load_hooks as import_hooks
 from oauth2_mw.provider.jose.assertion_key import assertion_key_problems
 from oauth2_mw.settings.document import MAIN
+from oauth2_mw.settings.metrics_folder import FOLDER
 from oauth2_mw.settings.model import Settings
+from oauth2_mw.telemetry import Observer
+from oauth2_mw.web.http.peers import Peers
 
 
 def settings_of(app: object, settings: object) -> Settings:
@@ -69,3 +74,26 @@ def load_hooks(settings: Settings) -> Hooks:
     if problems := [*assertion_key_problems(settings.providers.values()), *problems]:
         raise ConfigError(problems)
     return hooks
+
+
+def open_observer(settings: Settings, peers: Peers) -> Observer:
+    """Return what observes the requests of an application.
+
+    :param peers: who says whose a request is.
+    :raises ConfigError: if metrics are asked for and cannot be written.
+    """
+    metrics = None
+    if settings.metrics == "prometheus":
+        if find_spec("prometheus_client") is None:
+            problem = (
+                "needs prometheus_client, which is not installed; run: pip install 'oauth2-mw[prometheus]'"
+            )
+            raise ConfigError([Problem(MAIN, "metrics", problem)])
+        from oauth2_mw.prometheus import PrometheusMetrics
+
+        folder = os.environ.get(FOLDER)
+        if folder is not None and not Path(folder).is_dir():
+            problem = f"the folder {folder} of {FOLDER} does not exist: make it, empty, before each start of the server"
+            raise ConfigError([Problem(MAIN, "metrics", problem)])
+        metrics = PrometheusMetrics()
+    return Observer(peers.client, settings.audit_format, metrics)

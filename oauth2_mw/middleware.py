@@ -18,7 +18,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from oauth2_mw.access.path_set import PathSet
 from oauth2_mw.access.rules import METHOD_OVERRIDES, AccessRules, Rule
-from oauth2_mw.construction import check_alone, load_hooks, settings_of
+from oauth2_mw.construction import check_alone, load_hooks, open_observer, settings_of
 from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.credentials.fetch_metadata import is_foreign_upgrade
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
@@ -37,7 +37,7 @@ from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.shared_caches import FinishHeaders, beginning, finished, personal_headers
-from oauth2_mw.telemetry import Observer, enter
+from oauth2_mw.telemetry import enter
 from oauth2_mw.web.gate import Gate
 from oauth2_mw.web.http.bodies import drop_body
 from oauth2_mw.web.http.peers import Peers
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 #: After ``prefix``: served without looking up a session, because the store may be what has failed. Files of the outage
 #: page, what proxies ask, which may be about a public path, and what tells how this process does.
-_WITHOUT_SESSION = ("/static/", "/icon/", "/auth", "/health")
+_WITHOUT_SESSION = ("/static/", "/icon/", "/auth", "/health", "/metrics")
 _CREDENTIALS = ("HTTP_COOKIE", "HTTP_AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION")
 
 log = logging.getLogger(__name__)  # type: logging.Logger
@@ -83,7 +83,7 @@ class OAuth2Middleware:
         check_alone(settings, [each._settings for each in layers(app) if isinstance(each, OAuth2Middleware)])
         self._urls = Urls(settings)
         self._peers = Peers(settings.trusted_peers)
-        self._observer = Observer(self._peers.client)
+        self._observer = open_observer(settings, self._peers)
         self._hooks = load_hooks(settings)
         self._directory = open_directory(settings)
         self._sessions = open_sessions(settings, self._directory, clocks=clocks)
@@ -141,6 +141,7 @@ class OAuth2Middleware:
         # Before anything else, whatever becomes of the request: nobody but us says who is signed in.
         authorization = environ.get("HTTP_AUTHORIZATION")
         if authorization is not None or not self._knows_all(environ):
+            enter((self._observer, environ))
             if "oauth2_mw.urls" in environ:
                 self._note_outer(environ)
             self._scrub(environ)

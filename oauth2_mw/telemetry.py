@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from oauth2_mw.errors import UnavailableError
+from oauth2_mw.observe import new_reference
 
 #: Peers beside the providers, which are called by their NAME.
 STORE = "store"
@@ -27,10 +28,25 @@ _SERVER_ERROR = 500
 class LastCall:
     """What the latest call to a peer came to."""
 
-    operation: str
     answered: bool
     #: monotonic time
     at: float
+
+
+class Metrics(Protocol):
+    """What counts."""
+
+    def event(self, name: str, fields: Mapping[str, object]) -> None:
+        """Count an audit event."""
+
+    def count(self, metric: str, *labels: str) -> None:
+        """Add one to a counter."""
+
+    def called(self, peer: str, operation: str, *, seconds: float, answered: bool) -> None:
+        """Note what a call to another server came to."""
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Return what was counted as text, and its content type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +57,17 @@ class Observer:
     """
 
     client: Callable[[Mapping[str, Any]], str | None]
+    audit_format: Literal["logfmt", "json"] = "logfmt"
+    #: ``None`` if nothing is counted
+    metrics: Metrics | None = None
     #: peer -> its latest call; there are no more than peers
     last_calls: dict[str, LastCall] = field(default_factory=dict)
 
-    def note(self, peer: str, operation: str, *, answered: bool) -> None:
-        """Note what a call came to."""
-        self.last_calls[peer] = LastCall(operation, answered, time.monotonic())
+    def called(self, peer: str, operation: str, *, seconds: float, answered: bool) -> None:
+        """Note what a call to another server came to."""
+        self.last_calls[peer] = LastCall(answered, time.monotonic())
+        if self.metrics is not None:
+            self.metrics.called(peer, operation, seconds=seconds, answered=answered)
 
 
 #: A request: its observer, and its environ.
@@ -55,6 +76,32 @@ _CURRENT: ContextVar[tuple[Observer, Mapping[str, Any]] | None] = ContextVar(
 )
 #: Say that this thread works for a request now, until it says so of the next one.
 enter = _CURRENT.set
+#: The reference of a request, and its environ.
+_REFERENCE: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("oauth2_mw_reference", default=None)
+
+
+def current_request() -> tuple[Observer, Mapping[str, Any]] | None:
+    """Return the request that is being worked for, if there is one."""
+    return _CURRENT.get()
+
+
+def reference() -> str:
+    """Return the reference of the request that is being worked for: its pages and all its audit lines bear one."""
+    current = _CURRENT.get()
+    if current is None:
+        return new_reference()
+    known = _REFERENCE.get()
+    if known is None or known[1] is not current[1]:
+        known = (new_reference(), current[1])
+        _REFERENCE.set(known)
+    return known[0]
+
+
+def count(metric: str, *labels: str) -> None:
+    """Add one to a counter, if the application of this request counts."""
+    current = _CURRENT.get()
+    if current is not None and current[0].metrics is not None:
+        current[0].metrics.count(metric, *labels)
 
 
 @dataclass(slots=True)
@@ -79,7 +126,7 @@ def calling(
     if current is None:
         yield call
         return
-    answered = True
+    answered, began = True, time.perf_counter()
     try:
         yield call
     except failures:
@@ -87,4 +134,4 @@ def calling(
         raise
     finally:
         answered = answered and (call.status or 0) < _SERVER_ERROR
-        current[0].note(peer, operation, answered=answered)
+        current[0].called(peer, operation, seconds=time.perf_counter() - began, answered=answered)

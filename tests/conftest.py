@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from jinja2.bccache import Bucket
 
+from oauth2_mw.telemetry import enter
 from tests.security import requirements
 from tests.support import surplus
 from tests.support.clock import Clock
@@ -47,6 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # pytest-xdist marks the processes that it starts.
     config.pluginmanager.register(requirements.Plugin(worker=hasattr(config, "workerinput")), "requirements")
     gc.disable()
+
+
+@pytest.fixture(autouse=True)
+def no_request() -> None:
+    """What a thread has worked for before is no request of a test's own."""
+    enter(None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

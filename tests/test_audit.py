@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ast
+import json
 import logging
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from logging.handlers import BufferingHandler
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw.audit import EVENTS, FIELDS, MAX_VALUE, audit
+from oauth2_mw.audit import EVENTS, FIELDS, MAX_VALUE, OF_REQUESTS, audit
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.observe import has_hidden
+from oauth2_mw.telemetry import Observer, enter, reference
 from tests.support.source import trees
 
 # The declarations
@@ -47,7 +50,11 @@ def test_every_declared_event_and_field_is_written_somewhere() -> None:
     written: dict[str, set[str]] = {}
     for event, _, fields in calls():
         written.setdefault(event, set()).update(fields)
-    assert written == {name: set(event.fields) for name, event in EVENTS.items()}
+    for name, declared in EVENTS.items():
+        # Of a request they are written by themselves.
+        by_itself = {*OF_REQUESTS} if declared.is_of_request else set()
+        assert written[name] | by_itself == set(declared.fields), name
+    assert written.keys() == EVENTS.keys()
 
 
 def test_calls_and_declarations_have_their_fields_in_the_order_of_a_line() -> None:
@@ -191,3 +198,64 @@ def test_nothing_is_built_when_nobody_listens(caplog: pytest.LogCaptureFixture) 
     audit("e", f=Untouchable())
     caplog.set_level(logging.WARNING, "oauth2_mw.audit")
     audit("login", f=Untouchable())
+
+
+# In a request
+
+
+def observed(audit_format: Literal["logfmt", "json"] = "logfmt") -> dict[str, str]:
+    """Begin a request whose lines are written so, and return its environ."""
+    environ = {"REMOTE_ADDR": "203.0.113.9"}
+    enter((Observer(lambda environ: environ["REMOTE_ADDR"], audit_format), environ))
+    return environ
+
+
+def test_every_line_of_a_request_has_its_client_and_one_reference() -> None:
+    observed()
+    first, second = line("login_failed", code="x"), line("refused", code="y")
+    assert re.fullmatch("event=login_failed ref=[0-9a-f]{8} code=x address=203.0.113.9", first)
+    assert second.split()[1] == first.split()[1] == f"ref={reference()}"
+    observed()
+    assert line("refused").split()[1] != first.split()[1]
+
+
+def test_what_is_about_this_host_has_no_client() -> None:
+    observed()
+    assert line("key_file_unusable", detail="x") == "event=key_file_unusable detail=x"
+
+
+def test_without_a_request_each_reference_is_another() -> None:
+    assert reference() != reference()
+
+
+def test_a_line_can_be_one_json_object() -> None:
+    observed("json")
+    identity = Identity("4711", "corp", "https://op.example", "1", "jane")
+    text = line("login_failed", identity=identity, count=3, detail='a\nb\u202e"', dropped=["x", "y"])
+    read = json.loads(text)
+    assert text.isascii()
+    assert text.isprintable()
+    assert datetime.fromisoformat(read.pop("time")).tzinfo == UTC
+    assert list(read.items()) == [
+        ("level", "WARNING"),
+        ("event", "login_failed"),
+        ("ref", reference()),
+        ("provider", "corp"),
+        ("user", "4711"),
+        ("username", "jane"),
+        ("address", "203.0.113.9"),
+        ("count", 3),
+        ("dropped", ["x", "y"]),
+        ("detail", 'a\nb\u202e"'),
+    ]
+
+
+@given(st.text(alphabet=st.characters(codec=None), max_size=600))
+def test_whatever_a_value_is_its_object_is_one_line(text: str) -> None:
+    observed("json")
+    shown = line("e", detail=text, dropped=frozenset({text}))
+    assert shown.isascii()
+    assert shown.isprintable()
+    read = json.loads(shown)
+    assert read["detail"] == (text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 3] + "...")
+    assert read["dropped"] == [read["detail"]]

@@ -26,6 +26,7 @@ EXTRAS = {
     "sql": ("sql/", "identity/", "credentials/", "session/stores/sql"),
     "redis": ("session/stores/redis/",),
     "jmespath": ("settings/jmes_path.py",),
+    "prometheus": ("prometheus.py",),
     "test-core": ("testing/plugin.py",),
 }
 

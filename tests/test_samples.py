@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from webob import Request
 
+from oauth2_mw import prometheus
 from oauth2_mw.cli.main import main
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
@@ -317,3 +320,25 @@ def test_flask_and_webob_hand_the_octets_on(flask_app: OAuth2Middleware) -> None
         middleware = guarded.guard(tried)
         get(middleware, cookies=guarded.sign_in(middleware, zoe))
     assert seen == ["zoÃ©", "zoé"]
+
+
+# Monitoring
+
+
+def test_every_expression_of_the_dashboard_names_metrics_that_exist() -> None:
+    dashboard = json.loads((SAMPLES / "monitoring" / "dashboard.json").read_text(encoding="utf-8"))
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    expressions += [variable["query"] for variable in dashboard["templating"]["list"]]
+    named = set(re.findall(r"oauth2_mw_\w+", " ".join(expressions)))
+    exist = {each for name in prometheus.NAMES for each in (name, f"{name}_bucket", f"{name}_total")}
+    assert named <= exist
+    # And none is left out.
+    assert {name.removesuffix("_bucket").removesuffix("_total") for name in named} == set(prometheus.NAMES)
+    labels = set(re.findall(r"by \(([^)]*)\)", " ".join(expressions)))
+    known = {"provider", "outcome", "kind", "peer", "operation", "le", "instance"}
+    assert {label for group in labels for label in group.split(", ")} <= known
+
+
+def test_prometheus_asks_where_the_metrics_are() -> None:
+    text = (SAMPLES / "monitoring" / "prometheus.yml").read_text(encoding="utf-8")
+    assert "metrics_path: /auth/oauth2/metrics\n" in text

@@ -16,6 +16,7 @@ from oauth2_mw.session.cookies import SEPARATORS, Cookies, RequestCookies, Seale
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.sealing import DISTINCT_CHARACTERS
 from oauth2_mw.session.stored_sessions import CachedSession
+from oauth2_mw.telemetry import count
 
 #: The most that one worker remembers.
 MAX_ENTRIES = 2000
@@ -209,6 +210,17 @@ class SessionCache(BoundedCache[str, _Entry]):
         self.put_unless_busy(
             current.header[begin : begin + DISTINCT_CHARACTERS], _Entry(known, room, current)
         )
+
+
+class CountedSessionCache(SessionCache):
+    """The same, which counts how often it knows what is looked for."""
+
+    def find_header(self, header: str) -> RequestSession | None:
+        """Return what a ``Cookie`` header stands for, if one look tells."""
+        current = super().find_header(header)
+        if current is not None or self._prefix in header:
+            count("opened_cache", "hit" if current is not None else "miss")
+        return current
 
 
 def _size(_key: str, entry: _Entry) -> int:

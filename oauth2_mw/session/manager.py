@@ -21,7 +21,12 @@ from oauth2_mw.observe import new_id
 from oauth2_mw.session.app_cookies import AppCookies
 from oauth2_mw.session.backend import OpenedSession, SessionBackend
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
-from oauth2_mw.session.cookie_cache import KnownSession, RequestSession, SessionCache
+from oauth2_mw.session.cookie_cache import (
+    CountedSessionCache,
+    KnownSession,
+    RequestSession,
+    SessionCache,
+)
 from oauth2_mw.session.cookie_sessions import CookieSessions
 from oauth2_mw.session.cookies import MAX_COPIES, Cookies, RequestCookies, SealedText
 from oauth2_mw.session.cut_offs import CutOffs
@@ -101,7 +106,8 @@ class SessionManager:
         self._writer = EnvironWriter(settings.environ, settings.environ_forms)
         self._issuers = {name: provider.user_issuers for name, provider in settings.providers.items()}
         self._cookie_name = self.cookies.session
-        self._cache = SessionCache(self.cookies)
+        self._make_cache = CountedSessionCache if settings.metrics == "prometheus" else SessionCache
+        self._cache = self._make_cache(self.cookies)
         self._generation = self._keyring.generation
 
     def _open_registry(self, store: Store) -> SessionRegistry:
@@ -149,7 +155,7 @@ class SessionManager:
         if now >= keyring.next_look:
             keyring.look()
         if self._generation != keyring.generation:
-            self._generation, self._cache = keyring.generation, SessionCache(self.cookies)
+            self._generation, self._cache = keyring.generation, self._make_cache(self.cookies)
         cache = self._cache
         current = cache.find_header(cookie_header)
         if current is None:

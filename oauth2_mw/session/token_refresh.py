@@ -24,6 +24,7 @@ from oauth2_mw.provider.client import ProviderClient, RefreshResult
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import RefreshSchedule, Session
 from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.telemetry import count
 
 #: How and when somebody authenticated is a matter of the sign-in.
 _OF_THE_SIGN_IN = ("acr", "auth_time", "amr")
@@ -76,10 +77,12 @@ class TokenRefresher:
         except ProviderError as error:
             return self.give_up(session, error.detail, code=error.code)
         try:
-            return self._sessions.shrink_to_fit(self._updated(session, provider, response))
+            refreshed = self._sessions.shrink_to_fit(self._updated(session, provider, response))
         except LoginError as error:
             audit("access_withdrawn", code=error.code, identity=session.identity, detail=error.detail)
             return None
+        count("refreshes", provider.name, "success")
+        return refreshed
 
     def give_up(self, session: Session, detail: str, *, code: str = "refresh_lost") -> Session | None:
         """Return the session without its refresh token, or ``None`` if ``refresh_failure`` says that it has to end."""

@@ -84,6 +84,11 @@ def check_main(main: Section) -> None:
         main.add_problem("on_user_created", "needs a directory: set directory, or take this out")
     _check_signout_file(main)
     _check_ready_needs(main)
+    if main["metrics"] == "prometheus" and main["metrics_peers"] == ():
+        main.add_problem(
+            "metrics",
+            "needs metrics_peers: write the address from which Prometheus asks; a proxy would open them to all",
+        )
     if main["session_idle"] is not None and "session_idle" in main.written_keys:
         check_idle(main, idle=main["session_idle"], lifetime=main["session_lifetime"])
 

@@ -340,10 +340,22 @@ FIELDS: tuple[Field, ...] = (
         note="none",
     ),
     _service(
+        "audit_format",
+        choice("logfmt", "json"),
+        "How an audit line is written: logfmt, like event=login provider=corp, or one JSON object.",
+        default="logfmt",
+    ),
+    _service(
         "ready_needs",
         choices("store", "directory", "providers"),
         "What {prefix}/health/ready counts among what this process needs to serve, any of store, directory and "
         "providers: while one gives no answer it says 503. None: what all hosts share takes none of them out.",
+        default="none",
+    ),
+    _service(
+        "metrics",
+        choice("none", "prometheus"),
+        "Whether this server counts and times what it does: prometheus, at {prefix}/metrics, for metrics_peers.",
         default="none",
     ),
     _service(

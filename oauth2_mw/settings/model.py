@@ -251,6 +251,8 @@ class Settings:
     preflight: Literal["answer", "pass", "refuse"]
     trusted_peers: tuple[Peer, ...]
     ready_needs: tuple[Literal["store", "directory", "providers"], ...]
+    audit_format: Literal["logfmt", "json"]
+    metrics: Literal["none", "prometheus"]
     metrics_peers: tuple[Peer, ...]
     forward_auth_headers: ForwardAuthHeaders
     allow: AllowList | None

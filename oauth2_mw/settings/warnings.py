@@ -13,6 +13,7 @@ from oauth2_mw.settings.access_rules import AccessRule
 from oauth2_mw.settings.allow_list import AllowList, names_tenant
 from oauth2_mw.settings.attribute_path import alternatives
 from oauth2_mw.settings.grammar import AllowTerm, Secret
+from oauth2_mw.settings.metrics_folder import folder_warning
 from oauth2_mw.settings.model import ANY_AUDIENCE, ProviderSettings, Settings
 from oauth2_mw.settings.rule_checks import about_own_urls, laxer_for_other_methods
 
@@ -101,6 +102,8 @@ def _warnings(settings: Settings) -> Iterator[str]:
         for key, secret in (("client_secret", provider.client_secret), ("client_key", provider.client_key)):
             if secret is not None and _open_to_all(secret):
                 yield f"{key} of provider {name}: every user of this machine can read {secret.path}"
+    if settings.metrics == "prometheus" and (text := folder_warning(os.environ)) is not None:
+        yield text
     if _open_to_all(settings.secret_keys):
         yield f"secret_keys: every user of this machine can read {settings.secret_keys.path}"
     yield from _rule_warnings(settings)

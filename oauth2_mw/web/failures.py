@@ -27,10 +27,10 @@ from oauth2_mw.errors import (
 )
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.identity.person import shown_person
-from oauth2_mw.observe import new_reference
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.text import shown
+from oauth2_mw.telemetry import reference as reference_of_request
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.peers import Peers
 from oauth2_mw.web.http.urls import Urls
@@ -80,7 +80,7 @@ class Failures:
 
         :param authorization: the header that carried it.
         """
-        reference, address = new_reference(), self._peers.client(environ)
+        reference, address = reference_of_request(), self._peers.client(environ)
         if not isinstance(error, CredentialError):
             audit("token_refused", ref=reference, code=error.code, address=address, detail=error.detail)
         elif not error.is_repeated:
@@ -99,7 +99,7 @@ class Failures:
 
     def bearer_refused(self, environ: Environ, error: OAuth2Error) -> Response:
         """Answer a request to the application whose access token does not serve."""
-        reference = new_reference()
+        reference = reference_of_request()
         if not error.is_repeated:
             audit(
                 "bearer_refused",
@@ -161,11 +161,13 @@ class Failures:
         )
         return self._problem(error, environ)
 
-    def log_unexpected_refresh_error(self, error: Exception) -> None:
+    def log_unexpected_refresh_error(self, error: Exception, identity: Identity | None) -> None:
         """Log a fault of a request that goes on all the same, with the tokens it came with."""
-        reference = new_reference()
+        reference = reference_of_request()
         unexpected = _unexpected(error, reference)
-        audit("refresh_failed", ref=reference, code=unexpected.code, detail=unexpected.detail)
+        audit(
+            "refresh_failed", ref=reference, code=unexpected.code, identity=identity, detail=unexpected.detail
+        )
 
     def page(
         self,
@@ -188,7 +190,7 @@ class Failures:
         if isinstance(error, MethodNotAllowedError):
             html = self._pages.not_found(home_url=self._urls.home)
             return responses.method_not_allowed(html, allow=error.allow)
-        reference = new_reference()
+        reference = reference_of_request()
         if not isinstance(error, OAuth2Error):
             error = _unexpected(error, reference)
         provider = attempt.state.provider if attempt is not None else error.provider
@@ -240,7 +242,7 @@ class Failures:
 
     def _audit(self, error: OAuth2Error, environ: Environ) -> str:
         """Note the refusal of a request, and return its reference."""
-        reference = new_reference()
+        reference = reference_of_request()
         audit(
             "refused",
             ref=reference,

@@ -18,6 +18,7 @@ from oauth2_mw.web.http.assets import AssetHandler
 from oauth2_mw.web.http.urls import DEFAULT, Urls
 from oauth2_mw.web.programs.forward_auth import ForwardAuth
 from oauth2_mw.web.programs.health import Health
+from oauth2_mw.web.programs.metrics import MetricsPage
 from oauth2_mw.web.signin.callback import Callback
 from oauth2_mw.web.signin.login import Login
 from oauth2_mw.web.signout.backchannel import BackChannelLogout
@@ -34,6 +35,7 @@ class Router:
 
     :param back_channel: answers providers' back-channel logouts; ``None`` without a session registry, as the next two.
     :param tokens_page: ``None`` if there are no personal tokens.
+    :param metrics: ``None`` if nothing is counted.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Router:
         tokens_page: TokensPage | None,
         forward_auth: ForwardAuth,
         health: Health,
+        metrics: MetricsPage | None,
     ) -> None:
         self._urls = urls
         self._assets = assets
@@ -63,6 +66,8 @@ class Router:
             "/health/": health.alive,
             "/health/ready": health.ready,
         }
+        if metrics is not None:
+            self._routes["/metrics"] = metrics.answer
         if sessions_page is not None:
             self._routes["/sessions/"] = sessions_page.answer
         if tokens_page is not None:

@@ -30,7 +30,7 @@ from oauth2_mw.session.refresh import Refresher
 from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.token_refresh import TokenRefresher
 from oauth2_mw.settings.model import Settings
-from oauth2_mw.telemetry import DIRECTORY, STORE, Observer, enter
+from oauth2_mw.telemetry import DIRECTORY, STORE, Observer, count, enter
 from oauth2_mw.web.account.sessions import SessionsPage
 from oauth2_mw.web.account.tokens import TokensPage
 from oauth2_mw.web.clients import ProviderClients
@@ -45,6 +45,7 @@ from oauth2_mw.web.http.urls import Urls
 from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.programs.forward_auth import ForwardAuth
 from oauth2_mw.web.programs.health import Health
+from oauth2_mw.web.programs.metrics import MetricsPage
 from oauth2_mw.web.programs.original_request import OriginalRequests
 from oauth2_mw.web.router import Router
 from oauth2_mw.web.signin.attempt import Attempts
@@ -62,6 +63,14 @@ from oauth2_mw.web.signout.logout import Logout
 
 if TYPE_CHECKING:
     from oauth2_mw.identity.directory import Directory
+
+#: Status of the answer to a request that needs a sign-in, and whether it is a page -> what kind of answer it is.
+_CHALLENGES = {
+    (303, False): "redirect",
+    (200, True): "page",
+    (401, True): "page",
+    (401, False): "unauthorized",
+}
 
 
 class Site:
@@ -211,12 +220,8 @@ class Site:
             asks[STORE] = partial(registry.store.revoked, "health:ready")
         if directory is not None:
             asks[DIRECTORY] = directory.database.check
-        health = Health(
-            settings,
-            Readers(peers, settings.metrics_peers),
-            asks=asks,
-            last_calls=observer.last_calls,
-        )
+        readers = Readers(peers, settings.metrics_peers)
+        metrics = observer.metrics
         self._router = Router(
             urls,
             providers,
@@ -229,7 +234,8 @@ class Site:
             sessions_page=sessions_page,
             tokens_page=tokens_page,
             forward_auth=forward_auth,
-            health=health,
+            health=Health(settings, readers, asks=asks, last_calls=observer.last_calls),
+            metrics=MetricsPage(readers, metrics.exposition) if metrics is not None else None,
         )
 
     def answer(self, environ: Environ, current: RequestSession | None, path_suffix: str) -> Response:
@@ -269,6 +275,8 @@ class Site:
         response = self._respond(
             environ, current, lambda: self._login.challenge(environ, current, destination, told=told)
         )
+        is_page = response.content_type == "text/html"
+        count("challenges", _CHALLENGES.get((response.status_int, is_page), "failure"))
         return cors.open_to(self._cors_origins, environ, response)
 
     def serve_form(
@@ -407,7 +415,8 @@ class Site:
         except StoreUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - a session that is good until its end does not depend on this
-            self._failures.log_unexpected_refresh_error(error)
+            identity = current.session.identity if current.session is not None else None
+            self._failures.log_unexpected_refresh_error(error, identity)
             return current
 
     def _respond(self, environ: Environ, current: RequestSession, handle: Callable[[], Response]) -> Response:

@@ -47,7 +47,8 @@ def test_who_has_a_name_gets_in_without_userinfo_and_one_line_says_so(
         both(NAMED, answered("userinfo", answer))(there.provider)
         page = there.sign_in()
         line = there.site.audit.pop(0)
-        assert line.startswith(f"event=userinfo_unusable code={code} ")
+        assert line.startswith("event=userinfo_unusable ref=")
+        assert f" code={code} " in line
         assert_signed_in(there, page)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from webob import Request, Response
 
 from oauth2_mw.audit import audit
-from oauth2_mw.observe import new_reference
 from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.telemetry import reference
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import require_method
 from oauth2_mw.web.http.urls import Urls
@@ -26,15 +26,14 @@ class WhoAmI:
         """
         require_method(request, "GET", "HEAD")
         if request.environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site"):
-            reference = new_reference()
             audit(
                 "refused",
-                ref=reference,
+                ref=reference(),
                 code="foreign_origin",
                 detail="a page of another origin asked whoami/",
             )
             return responses.problem(
-                403, detail="Only this application's own pages may ask.", reference=reference
+                403, detail="Only this application's own pages may ask.", reference=reference()
             )
         session = current.session
         if session is None:

@@ -114,7 +114,7 @@ def test_another_session_is_ended_and_the_current_one_goes_on(site: Guarded) -> 
     assert not is_signed_in(other, site)
     assert is_signed_in(browser, site)
     (line,) = [line for line in site.audit if line.startswith("event=signed_out_elsewhere")]
-    assert line.endswith("username=jane count=1")
+    assert line.endswith("username=jane address=127.0.0.1 count=1")
 
 
 def test_all_other_sessions_are_ended_at_once(site: Guarded, provider: StandIn) -> None:

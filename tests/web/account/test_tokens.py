@@ -300,7 +300,7 @@ def test_a_person_revokes_a_token(site: Guarded, clocks: ShiftedClocks) -> None:
     clocks.ahead += 5
     assert send(site, token) == 401
     (line,) = events(site, "token_revoked")
-    assert f"token={token[7:23]} detail=laptop" in line
+    assert f"token={token[7:23]} address=127.0.0.1 detail=laptop" in line
 
 
 def test_nobody_sees_or_revokes_the_tokens_of_somebody_else(site: Guarded, provider: StandIn) -> None:

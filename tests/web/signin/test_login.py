@@ -46,7 +46,7 @@ def assert_refused(page: Page, browser: Browser, site: Guarded, *, status: int, 
     assert page.content_type == "text/html"
     reference = re.search(r"\b[0-9a-f]{8}\b", page.visible_text)
     assert reference is not None, page.visible_text
-    lines = [line for line in site.audit if f"ref={reference[0]}" in line]
+    lines = [line for line in site.audit if f"ref={reference[0]} code=" in line]
     assert len(lines) == 1
     assert f"code={code}" in lines[0], lines
     assert "Traceback" not in page.text

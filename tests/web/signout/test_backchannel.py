@@ -94,7 +94,8 @@ def test_a_token_in_order_ends_the_session(site: Guarded, provider: StandIn) -> 
     assert not is_signed_in(browser, site)
     (line,) = [line for line in site.audit if line.startswith("event=logout_by_provider")]
     assert re.fullmatch(
-        "event=logout_by_provider provider=default user=.* username=jane count=1 how=sid", line
+        "event=logout_by_provider ref=.{8} provider=default user=.* username=jane address=127.0.0.1 count=1 how=sid",
+        line,
     )
 
 
@@ -242,7 +243,9 @@ def refused(site: Guarded, provider: StandIn, token: str, code: str | None = Non
     assert answer.status == 400
     assert answer.error == "invalid_request"
     assert is_signed_in(browser, site)
-    assert re.match("event=refused ref=[0-9a-f]{8} code=.* provider=default detail=", site.audit[-1])
+    assert re.match(
+        "event=refused ref=[0-9a-f]{8} code=.* provider=default address=127.0.0.1 detail=", site.audit[-1]
+    )
     if code is not None:
         assert f"code={code} " in site.audit[-1]
     assert site.audit[-1].split("ref=")[1][:8] in answer.body.decode()
