@@ -7,7 +7,20 @@ import sys
 from collections.abc import Sequence
 
 from oauth2_mw import __version__
-from oauth2_mw.cli import access, check, init, keygen, keys, login, map, sessions, settings, tokens, users
+from oauth2_mw.cli import (
+    access,
+    check,
+    convert,
+    init,
+    keygen,
+    keys,
+    login,
+    map,
+    sessions,
+    settings,
+    tokens,
+    users,
+)
 from oauth2_mw.cli.parser import CommandParser
 from oauth2_mw.errors import OAuth2Error
 
@@ -24,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND")
-    for module in (access, check, init, keygen, keys, login, map, sessions, settings, tokens, users):
+    for module in (access, check, convert, init, keygen, keys, login, map, sessions, settings, tokens, users):
         name = module.__name__.rpartition(".")[2]
         summary = (module.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(name, help=summary, description=summary)
