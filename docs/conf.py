@@ -83,22 +83,23 @@ class SettingsReference(SphinxDirective):
 class ProviderTable(SphinxDirective):
     """``.. provider-table::``: what works with each preset, as the recordings say with which it is tried."""
 
-    _HEADER = ("preset", "sign-in", "groups", "refresh", "logout here", "logout there")
+    HEADER = ("preset", "sign-in", "groups", "refresh", "logout here", "logout there")
 
     def run(self) -> list[nodes.Node]:
         rows = []
         for path in sorted(RECORDINGS.glob("*.json")):
-            recording = json.loads(path.read_text(encoding="utf-8"))
             self.env.note_dependency(str(path))
-            works = (
-                True,
-                bool(recording["expected"].get("groups")) or "groups" in recording,
-                "refresh" in recording,
-                True,
-                recording["logout"] is not None,
+            rows.append(
+                [preset_name(path.stem), *(nodes.Text("yes" if each else "no") for each in works_with(path))]
             )
-            rows.append([preset_name(path.stem), *(nodes.Text("yes" if each else "no") for each in works)])
-        return [table(self._HEADER, rows)]
+        return [table(self.HEADER, rows)]
+
+
+def works_with(path: Path) -> tuple[bool, ...]:
+    """Return whether each column of that table after the first holds, as a recording says."""
+    recording = json.loads(path.read_text(encoding="utf-8"))
+    groups = bool(recording["expected"].get("groups")) or "groups" in recording
+    return (True, groups, "refresh" in recording, True, recording["logout"] is not None)
 
 
 class CounterpartTable(SphinxDirective):
@@ -170,36 +171,84 @@ def table_row(cells: Sequence[nodes.Node]) -> nodes.row:
 
 
 class Presets(SphinxDirective):
-    """``.. presets::``: the built-in presets, their notes, and what each leaves for the operator to write."""
+    """``.. presets::``: the built-in presets, each with a link to its page."""
 
     def run(self) -> list[nodes.Node]:
-        listed = nodes.definition_list(classes=["presets"])
+        listed = nodes.bullet_list(classes=["presets"])
         for name in presets.names():
-            preset = presets.read(name, Path())
-            entry = nodes.definition_list_item()
-            entry += nodes.term("", "", nodes.literal("", name), ids=[f"preset-{name}"])
-            entry += nodes.definition("", *self._about(preset))
+            entry = nodes.list_item("", ids=[f"preset-{name}"])
+            entry += self.parse_text_to_nodes(f"``{name}``: :doc:`providers/{name}`")
             listed += entry
         return [listed]
 
-    @staticmethod
-    def _about(preset: presets.Preset) -> list[nodes.Node]:
-        what = [preset.values.get("provider", "Any other provider of that kind") + "."]
+
+class PresetPage(SphinxDirective):
+    """``.. preset:: NAME``: what is known of a provider, what to write and what to register there."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        preset = presets.read(self.arguments[0], Path())
+        label = preset.values.get("provider", "any other provider of that kind")
+        about: list[nodes.Node] = [nodes.paragraph("", f"The preset for {label}. In oauth2.ini:")]
+        about.append(ini(self._sections(preset)))
         if preset.public:
-            what.append(
-                f"Anyone on earth can join {', '.join(preset.public)}: with it, allow must be written."
-            )
-        about: list[nodes.Node] = [nodes.paragraph("", " ".join(what))]
+            public = f"Anyone on earth can join {', '.join(preset.public)}: without allow it does not start."
+            about.append(nodes.paragraph("", public))
+        about.append(nodes.paragraph("", "Addresses to register, for the public_url above:"))
+        addresses = nodes.field_list()
+        for title, path in (
+            ("redirect URI", "login/callback/"),
+            ("post-logout redirect URI", "logout/done/"),
+            ("back-channel logout URI", "backchannel-logout/"),
+        ):
+            address = nodes.literal("", f"https://app.example.com/auth/oauth2/{path}")
+            addresses += field(title, address)
         notes = nodes.field_list()
-        for label, text in preset.notes.items():
-            paragraph = nodes.paragraph("", "", *linked(text))
-            notes += nodes.field("", nodes.field_name("", label), nodes.field_body("", paragraph))
-        about.append(notes)
-        if preset.examples:
-            lines = "\n".join(f"{key} = {example}" for key, example in preset.examples.items())
-            about += [nodes.paragraph("", "Beside client_id and client_secret you write:")]
-            about += [nodes.literal_block(lines, lines, language="ini")]
+        for title, text in preset.notes.items():
+            notes += field(title, *linked(text))
+        about += [addresses, notes, ini(f"# What the preset says\n{self._keys(preset)}")]
+        recording = RECORDINGS / f"{preset.name}.json"
+        if recording.exists():
+            self.env.note_dependency(str(recording))
+            answers = zip(ProviderTable.HEADER[1:], works_with(recording), strict=True)
+            told = ", ".join(f"{what} {'yes' if works else 'no'}" for what, works in answers)
+            about.append(nodes.paragraph("", f"What works: {told}."))
         return about
+
+    @staticmethod
+    def _sections(preset: presets.Preset) -> str:
+        lines = [
+            "[oauth2_mw]",
+            "public_url = https://app.example.com",
+            "secret_keys = file:keys",
+            f"preset = {preset.name}",
+            *(f"{key} = {example}" for key, example in preset.examples.items()),
+            "client_id = CLIENT-ID",
+            "client_secret = file:client-secret",
+        ]
+        if preset.public:
+            lines.append("allow = user:jane")
+        if preset.unique_usernames is False:
+            # It gives a name to one person only.
+            lines.append("directory = sqlite:///users.db")
+        return "\n".join(lines)
+
+    @staticmethod
+    def _keys(preset: presets.Preset) -> str:
+        return "\n".join(f"{key} = {' '.join(value.split())}" for key, value in preset.values.items())
+
+
+def field(title: str, *content: nodes.Node) -> nodes.field:
+    """Return a title with what belongs to it."""
+    return nodes.field(
+        "", nodes.field_name("", title), nodes.field_body("", nodes.paragraph("", "", *content))
+    )
+
+
+def ini(text: str) -> nodes.literal_block:
+    """Return lines of an INI file."""
+    return nodes.literal_block(text, text, language="ini")
 
 
 def linked(text: str) -> list[nodes.Node]:
@@ -277,6 +326,7 @@ def setup(app: Sphinx) -> None:
     """Make the directives known."""
     app.add_directive("settings-reference", SettingsReference)
     app.add_directive("presets", Presets)
+    app.add_directive("preset", PresetPage)
     app.add_directive("provider-table", ProviderTable)
     app.add_directive("counterpart-table", CounterpartTable)
     app.add_directive("server-table", ServerTable)

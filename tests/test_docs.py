@@ -20,6 +20,7 @@ import oauth2_mw
 import oauth2_mw.testing
 from oauth2_mw import errors
 from oauth2_mw.audit import EVENTS, FIELDS
+from oauth2_mw.cli.keygen import new_key_file
 from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER, describe
 from oauth2_mw.settings.model import Settings
@@ -101,14 +102,29 @@ def test_the_reference_has_every_icon(built: Path) -> None:
         assert f'<span class="pre">{name}</span>' in page
 
 
+def test_every_preset_has_a_page() -> None:
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in (DOCS / "providers").glob("*.rst")}
+    assert set(pages) == set(presets.names())
+    for name, page in pages.items():
+        assert f"\n.. preset:: {name}\n" in page
+
+
 @pytest.mark.deep
-def test_the_page_of_providers_has_every_preset_with_its_notes(built: Path) -> None:
-    page = (built / "providers.html").read_text(encoding="utf-8")
-    text = text_of(built / "providers.html")
+def test_the_page_of_a_preset_has_its_notes_and_settings_that_start(built: Path, tmp_path: Path) -> None:
+    listed = (built / "providers.html").read_text(encoding="utf-8")
+    (tmp_path / "client-secret").write_text("s3cret")
+    (tmp_path / "keys").write_text(new_key_file())
     for name in presets.names():
-        assert f'id="preset-{name}"' in page
+        assert f'id="preset-{name}"' in listed
+        text = text_of(built / "providers" / f"{name}.html")
         for label, note in presets.read(name, Path()).notes.items():
             assert f"{label}: {note}" in text, name
+        page = (built / "providers" / f"{name}.html").read_text(encoding="utf-8")
+        shown = re.search(r"<pre>(.*?)</pre>", page, re.DOTALL)
+        assert shown is not None
+        (tmp_path / "oauth2.ini").write_text(html.unescape(re.sub(r"<[^>]*>", "", shown[1])))
+        settings = Settings.from_ini(tmp_path / "oauth2.ini")
+        assert settings.providers["default"].client_id == "CLIENT-ID"
 
 
 @pytest.mark.deep
