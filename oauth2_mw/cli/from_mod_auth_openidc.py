@@ -71,7 +71,7 @@ def convert_mod_auth_openidc(entries: Iterable[Entry]) -> Draft:
     if redirect.startswith("/") and hosts:
         redirect = f"https://{hosts[0]}{redirect}"
     if urlsplit(redirect).netloc:
-        redirect_to(redirect, draft, ending="/redirect_uri")
+        redirect_to(redirect, draft)
     _locations(listed, draft)
     return draft
 

@@ -195,18 +195,17 @@ def _provider(values: tuple[str, ...], draft: Draft) -> None:
 
 
 def _redirect(values: tuple[str, ...], draft: Draft) -> None:
-    redirect_to(values[0], draft, ending="/oauth2/callback")
+    redirect_to(values[0], draft)
 
 
-def redirect_to(url: str, draft: Draft, *, ending: str) -> None:
-    """Set ``public_url`` and ``callback_path`` so that a redirect URI stays registered as it is.
-
-    :param ending: how its path ends below the mount, where it does; another path has no mount before it.
-    """
+def redirect_to(url: str, draft: Draft) -> None:
+    """Set ``public_url`` and ``callback_path`` so that a redirect URI and all paths stay what they are."""
     parts = urlsplit(url)
-    mount = parts.path.removesuffix(ending) if parts.path.endswith(ending) else ""
-    draft.main["public_url"] = f"{parts.scheme}://{parts.netloc}{mount}"
-    draft.main["callback_path"] = parts.path.removeprefix(mount)
+    draft.main["public_url"] = f"{parts.scheme}://{parts.netloc}"
+    draft.main["callback_path"] = parts.path
+    draft.notes["public_url"] = (
+        "where a server mounts the application, add the mount, and take it off callback_path and the paths of rules"
+    )
 
 
 def _secret_file(values: tuple[str, ...], draft: Draft) -> None:

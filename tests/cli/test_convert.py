@@ -123,7 +123,8 @@ def test_a_file_of_oauth2_proxy(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_a_file_of_its_variables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings, printed = checked(tmp_path, VARIABLES, capsys)
-    assert settings.public_url == "https://example.com/wiki"
+    assert settings.public_url == "https://example.com"
+    assert "\ncallback_path = /wiki/oauth2/callback\n" in printed
     assert "\nallow = user:jane user:joe group:acme\n" in printed
     assert "\nclient_secret = a-secret,of the#file\n" in printed
     assert "\npreset = github\n" in printed
@@ -134,7 +135,8 @@ def test_a_file_of_its_variables(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_file_of_mod_auth_openidc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings, printed = checked(tmp_path, APACHE, capsys)
-    assert settings.public_url == "https://app.example.com/protected"
+    assert settings.public_url == "https://app.example.com"
+    assert "\ncallback_path = /protected/redirect_uri\n" in printed
     for line in (
         "issuer = https://id.example.com",
         "client_secret = a secret of the file",
