@@ -77,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
     folder = options.ini.absolute().parent
     if not folder.is_dir():
         raise CommandError(f"there is no folder {printable(str(folder))}: make it first")
+    if options.ini in (key_file(options.ini), secret_file(options.ini)):
+        raise CommandError("that is the name of one of the files beside it: name it like sso.ini")
     taken = [printable(str(path)) for path in all_files(options.ini) if path.exists() or path.is_symlink()]
     if taken:
         raise CommandError(

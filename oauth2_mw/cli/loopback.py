@@ -44,6 +44,9 @@ class _Server(ThreadingMixIn, WSGIServer):
     # Windows would let two listen at one port.
     allow_reuse_address = os.name == "posix"
 
+    def handle_error(self, *_args: object) -> None:
+        """Say nothing: a browser that hangs up, or a connection that it does not use, is nobody's affair."""
+
     def server_bind(self) -> None:
         # Without the look-up of a name that the server in the standard library makes.
         self.socket.bind(self.server_address)

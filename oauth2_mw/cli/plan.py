@@ -11,8 +11,11 @@ from pathlib import Path
 from oauth2_mw.cli.keygen import new_key_file
 from oauth2_mw.cli.new_files import SECRET_MODE, NewFiles
 from oauth2_mw.cli.start import Application, wrapper_names
+from oauth2_mw.cli.terminal import CommandError
 from oauth2_mw.encoding import base64url
 from oauth2_mw.errors import ConfigError, Problem
+from oauth2_mw.settings.document import MAIN
+from oauth2_mw.settings.ini_file import read_ini
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.settings.presets import NOTES, Preset
 from oauth2_mw.web.http.urls import Urls
@@ -78,7 +81,7 @@ class Plan:
             supposed["client_secret"] = "supposed"  # noqa: S105, nobody's
         texts = {**supposed, **self.values, "preset": self.preset.name, "secret_keys": _some_key()}
         try:
-            Settings.from_mapping({"oauth2_mw": texts}, base=self.ini.absolute().parent)
+            Settings.from_mapping({MAIN: texts}, base=self.ini.absolute().parent)
         except ConfigError as error:
             return list(error.problems)
         return []
@@ -92,7 +95,7 @@ class Plan:
             "client_id": "supposed",
             "client_secret": "supposed",
         }
-        urls = Urls(Settings.from_mapping({"oauth2_mw": mapping}, base=self.ini.parent))
+        urls = Urls(Settings.from_mapping({MAIN: mapping}, base=self.ini.parent))
         yield "redirect URI", urls.callback("default")
         if self.is_oidc:
             yield "post-logout redirect URI", urls.logout_done
@@ -116,7 +119,7 @@ class Plan:
         """Write all files, or none.
 
         :raises ConfigError: if the middleware would not start with them.
-        :raises CommandError: if one of them is there.
+        :raises CommandError: if one of them is there, or a value cannot be written into an INI file.
         :raises OSError: if the folder cannot be written.
         """
         with NewFiles(self.ini.absolute().parent) as new:
@@ -126,18 +129,39 @@ class Plan:
             if self.application is not None:
                 new.add(*self.application.wrapper(self.ini))
             new.add(self.ini.name, self.ini_text())
-            try:
-                Settings.from_ini(new.folder / self.ini.name)
-            except ConfigError as error:
-                raise ConfigError(error.problems, source=str(self.ini)) from None
+            self._try(new.folder)
             new.publish()
 
-    def ini_text(self) -> str:
-        """Return the text of the INI file."""
+    def _try(self, folder: Path) -> None:
+        """Try what is about to be published out of another folder.
+
+        Relative paths in it are looked up where it will stand, but for those of the new files themselves.
+        """
+        document = read_ini(folder / self.ini.name)
+        texts = {key: value.text for key, value in document.section(MAIN).items()}
+        if document.problems or texts != self._texts():
+            different = [key for key, text in self._texts().items() if texts.get(key) != text]
+            raise CommandError(
+                f"an INI file cannot hold the value of {' and '.join(different) or 'some key'}"
+            )
+        texts["secret_keys"] = f"file:{folder / key_file(self.ini).name}"
+        if self.client_secret is not None:
+            texts["client_secret"] = f"file:{folder / secret_file(self.ini).name}"
+        try:
+            Settings.from_mapping({MAIN: texts}, base=self.ini.absolute().parent)
+        except ConfigError as error:
+            raise ConfigError(error.problems, source=str(self.ini)) from None
+
+    def _texts(self) -> dict[str, str]:
+        """Return the settings as they are written."""
         values = {**self.values, "preset": self.preset.name, "secret_keys": f"file:{key_file(self.ini).name}"}
         if self.client_secret is not None:
             values["client_secret"] = f"file:{secret_file(self.ini).name}"
-        return "\n".join([*self._head(), *self._sections(values)]) + "\n"
+        return values
+
+    def ini_text(self) -> str:
+        """Return the text of the INI file."""
+        return "\n".join([*self._head(), *self._sections(self._texts())]) + "\n"
 
     def _head(self) -> Iterator[str]:
         label = self.preset.values.get("provider") or self.preset.name
@@ -161,7 +185,7 @@ class Plan:
         yield ""
 
     def _sections(self, values: Mapping[str, str]) -> Iterator[str]:
-        yield "[oauth2_mw]"
+        yield f"[{MAIN}]"
         of_provider = ["preset", *self.preset.examples, "client_id", "client_secret", "client_auth_method"]
         further = [key for key in values if key not in (*_SERVICE, *of_provider)]
         for key in [*_SERVICE, *of_provider, *further]:

@@ -159,6 +159,26 @@ def test_a_preset_whose_names_are_shared_takes_another_name_or_a_directory(folde
     assert folder.init("--set", 'attribute_map={"username": "id"}', **changes).code == 0
 
 
+def test_relative_paths_are_those_of_the_new_file(folder: Folder) -> None:
+    (folder.path / "ca.pem").write_text("")
+    (folder.path / "mine.ini").write_text(
+        "# Register: there.\n# Set there: that.\n# Token: none.\n# Documentation: https://id.example\n"
+        "[provider]\nprovider = Ours\n[example]\nissuer = https://id.example\n"
+    )
+    answer = folder.init("--set", "ca_bundle=ca.pem", provider="./mine.ini", allow="user:jane")
+    assert answer.code == 0, answer.err
+    assert main(["check", "oauth2.ini"]) == 0
+
+
+def test_what_an_ini_file_cannot_hold_is_told(folder: Folder) -> None:
+    answer = folder.init("--set", "attribute_map={\n[x] }")
+    assert answer.code != 0
+    assert folder.names() == set()
+    answer = folder.init(client_id="a\n# b")
+    assert answer.code != 0
+    assert folder.names() == set()
+
+
 # The application
 
 
@@ -363,6 +383,14 @@ def test_a_link_that_leads_nowhere_is_there_as_well(folder: Folder) -> None:
     (folder.path / "oauth2.secret").symlink_to(folder.path / "elsewhere")
     assert folder.init().code == 1
     assert not (folder.path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("name", ["sso.keys", "sso.secret"])
+def test_the_name_of_a_file_beside_it_is_not_that_of_the_ini_file(folder: Folder, name: str) -> None:
+    answer = folder.init(name)
+    assert answer.code == 1
+    assert "name it like sso.ini" in answer.err
+    assert folder.names() == set()
 
 
 def test_a_folder_that_is_not_there_is_told(folder: Folder) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 
 from tests.support.hosts.operator import CommandResult, Operator
+from tests.support.hosts.terminal import at_terminal
 from tests.support.providers.standin import StandIn
 from tests.support.settings.keys import text_key
 
@@ -336,6 +337,15 @@ def test_a_connection_that_says_nothing_holds_nobody_up(person: Person) -> None:
     person.browse = browse
     assert person.login().code == 0
     idle[0].close()
+
+
+def test_ctrl_c_ends_the_wait_without_a_traceback(person: Person) -> None:
+    with at_terminal("login", person.ini, "--port", "0", "--no-browser", cwd=person.folder) as terminal:
+        terminal.wait_for("Open in a browser on this machine:\n")
+        terminal.press("\x03")
+        assert terminal.end() == 130
+    assert "interrupted" in terminal.shown
+    assert "Traceback" not in terminal.shown
 
 
 def test_a_port_that_is_taken_is_told(person: Person) -> None:
