@@ -164,6 +164,6 @@ def _missing(options: argparse.Namespace, plan: Plan | None) -> list[str]:
     if plan is not None and plan.needs_directory:
         keys.append("directory")
     missing = [option_name(key) for key in keys if getattr(options, key) is None]
-    if options.client_secret_file is None and not options.public_client:
+    if options.client_secret_file is None and (plan is None or plan.needs_secret):
         missing.append("--client-secret-file (or --public-client)")
     return missing

@@ -107,7 +107,7 @@ def _answer(
 
 
 def _ask_secret(options: argparse.Namespace, plan: Plan) -> Plan:
-    if options.public_client:
+    if not plan.needs_secret:
         return plan
     try:
         plan = with_secret(options, plan)

@@ -24,6 +24,8 @@ from oauth2_mw.web.http.urls import Urls
 _WIDTH = 100
 #: What stands for an issuer that is not known yet.
 _SOME_ISSUER = "https://id.example.com"
+#: What our own URLs are made of.
+_OF_URLS = ("public_url", "prefix", "callback_path", "insecure_http")
 #: What is written first, and what is said of it. The rest is the provider's.
 _SERVICE = {
     "public_url": "The URL under which browsers reach the application, mount included.",
@@ -62,6 +64,11 @@ class Plan:
         return self.preset.unique_usernames is False and "attribute_map" not in self.values
 
     @property
+    def needs_secret(self) -> bool:
+        """Whether the client proves by a secret who it is."""
+        return self.values.get("client_auth_method") not in ("none", "private_key_jwt")
+
+    @property
     def is_oidc(self) -> bool:
         """Whether the provider has an issuer."""
         return "issuer" in {**self.preset.values, **self.preset.examples, **self.values}
@@ -77,7 +84,7 @@ class Plan:
         if self.needs_directory:
             supposed["directory"] = "sqlite:///users.db"
         supposed |= {"public_url": "https://app.example.com", "client_id": "supposed", "allow": "*"}
-        if self.values.get("client_auth_method") != "none":
+        if self.needs_secret:
             supposed["client_secret"] = "supposed"  # noqa: S105, nobody's
         texts = {**supposed, **self.values, "preset": self.preset.name, "secret_keys": _some_key()}
         try:
@@ -89,11 +96,11 @@ class Plan:
     def to_register(self) -> Iterator[tuple[str, str]]:
         """Yield what is registered at the provider: what it is called, and the URL."""
         mapping = {
-            "public_url": self.values["public_url"],
             "secret_keys": _some_key(),
             "issuer": _SOME_ISSUER,
             "client_id": "supposed",
             "client_secret": "supposed",
+            **{key: self.values[key] for key in _OF_URLS if key in self.values},
         }
         urls = Urls(Settings.from_mapping({MAIN: mapping}, base=self.ini.parent))
         yield "redirect URI", urls.callback("default")
@@ -112,7 +119,7 @@ class Plan:
         wrapper = (
             [] if self.application is None else [self.ini.with_name(self.application.wrapper(self.ini)[0])]
         )
-        secret = [] if self.values.get("client_auth_method") == "none" else [secret_file(self.ini)]
+        secret = [] if self.client_secret is None else [secret_file(self.ini)]
         return [key_file(self.ini), *secret, *wrapper, self.ini]
 
     def write(self) -> None:

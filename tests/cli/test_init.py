@@ -20,6 +20,8 @@ from oauth2_mw.settings import presets
 from oauth2_mw.settings.model import Settings
 from tests.support.hosts.operator import CommandResult
 from tests.support.hosts.terminal import at_terminal
+from tests.support.providers.client_keys import pem
+from tests.support.providers.jose import ec_key
 
 NEEDED = {
     "--provider": "keycloak",
@@ -157,6 +159,25 @@ def test_a_preset_whose_names_are_shared_takes_another_name_or_a_directory(folde
     assert answer.code == 2
     assert "missing: --directory" in answer.err
     assert folder.init("--set", 'attribute_map={"username": "id"}', **changes).code == 0
+
+
+def test_what_is_registered_follows_further_settings(folder: Folder) -> None:
+    answer = folder.init(
+        *("--set", "prefix=/sso", "--set", "callback_path=/oidc/callback", "--set", "insecure_http=true"),
+        public_url="http://app.example/core",
+    )
+    assert answer.code == 0, answer.err
+    assert "  redirect URI              http://app.example/core/oidc/callback\n" in answer.out
+    assert " http://app.example/core/sso/logout/done/\n" in answer.out
+
+
+def test_a_client_with_a_key_has_no_secret(folder: Folder) -> None:
+    (folder.path / "key.pem").write_text(pem(ec_key().private))
+    words = ("--set", "client_auth_method=private_key_jwt", "--set", "client_key=file:key.pem")
+    answer = folder.init(*words, client_secret_file=None)
+    assert answer.code == 0, answer.err
+    assert "oauth2.secret" not in folder.names()
+    assert main(["check", "oauth2.ini"]) == 0
 
 
 def test_relative_paths_are_those_of_the_new_file(folder: Folder) -> None:
