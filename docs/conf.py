@@ -305,6 +305,15 @@ class AuditEvents(Table):
         return [*self._table(fields, "15 85"), *self._table(events, "20 10 20 50")]
 
 
+class Marks(Table):
+    """``.. marks::``: whose marks are on the buttons, where their drawings are from, and what their owners allow."""
+
+    def run(self) -> list[nodes.Node]:
+        with (Path(__file__).parent / "marks.tsv").open(encoding="utf-8", newline="") as lines:
+            first, *rows = csv.reader(lines, delimiter="\t")
+        return self._table([first, *rows], "12 46 10 32")
+
+
 class PageTemplates(Table):
     """``.. page-templates::``: every template of ours, and the variables that it has beside those of all pages."""
 
@@ -335,3 +344,4 @@ def setup(app: Sphinx) -> None:
     app.add_directive("audit-events", AuditEvents)
     app.add_directive("proxy-headers", ProxyHeaders)
     app.add_directive("page-templates", PageTemplates)
+    app.add_directive("marks", Marks)

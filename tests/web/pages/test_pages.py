@@ -618,7 +618,7 @@ def test_a_page_needs_no_script_and_no_inline_style(render: Callable[[Pages], st
 @every_page
 def test_a_page_can_be_read_by_everybody(render: Callable[[Pages], str]) -> None:
     document = Document(render(plain_pages()))
-    assert document.doctype == "doctype html"
+    assert document.doctype == "DOCTYPE html"
     assert document.one("html").attributes["lang"] == "en"
     assert document.one("title").text == document.one("h1").text
     names = {
