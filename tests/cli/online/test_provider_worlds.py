@@ -27,10 +27,8 @@ HTML = Answer(b"<!doctype html><title>Sign in</title><p>Welcome</p>", content_ty
 
 
 def only(found: list[Finding], what: str) -> Finding:
-    """The one finding that is not in order, which is about *what*."""
-    (finding,) = (
-        each for each in found if each.result != "warning" or not each.what.startswith("public_url")
-    )
+    """The one finding about the provider that is not in order, which is about *what*."""
+    (finding,) = (each for each in found if each.what.startswith("provider default"))
     assert finding.what == f"provider default: {what}"
     assert finding.cure
     return finding
