@@ -95,6 +95,15 @@ def test_with_a_directory_a_sign_out_at_another_worker_counts_at_once(beside_a_d
     assert COOKIE not in workers.open(lambda: workers.sign_out(workers.second)).cookies
 
 
+@pytest.mark.requirement("R-cut-off")
+def test_with_a_directory_a_response_after_the_end_of_all_sessions_sets_no_cookie(
+    beside_a_directory: Workers,
+) -> None:
+    site = beside_a_directory
+    answer = site.open(lambda: site.second._sessions.cut_offs.end())
+    assert answer.cookies == {}
+
+
 def test_with_a_directory_a_slow_response_notes_use(beside_a_directory: Workers) -> None:
     assert COOKIE in beside_a_directory.open(beside_a_directory.wait(60)).cookies
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.session.clocks import Clocks
+from oauth2_mw.session.cut_offs import CutOffs
 from oauth2_mw.session.revocation import GRACE, RETRY, Revocations, session_name, user_name
 from oauth2_mw.session.stores.record import EXPIRY_GRACE
 from oauth2_mw.sql.revocations import Revocation
@@ -357,3 +359,66 @@ def test_what_has_expired_before_it_was_told_is_remembered_for_the_hour(clock: C
     clock.now += 0.5
     revocations.revoke("other", expires=LATER)
     assert not revocations.is_listed("s", "u", 0)
+
+
+# The moments up to which all sessions have ended
+
+
+class Moments:
+    """A store that knows of cut-offs, and is asked for nothing else."""
+
+    def __init__(self, **known: int) -> None:
+        self.known = {f"begun:{name}": moment for name, moment in known.items()}
+        self.asked = 0
+
+    def moments(self, names: Collection[str]) -> dict[str, int]:
+        self.asked += 1
+        return {name: moment for name, moment in self.known.items() if name in names}
+
+
+@pytest.mark.requirement("R-cut-off")
+def test_cut_offs_are_asked_for_where_nothing_else_is_shared(clock: Clock) -> None:
+    store: Any = Moments(corp=7)
+    cut_offs = CutOffs(store, ["corp"])
+    revocations = Revocations(cut_offs=cut_offs, sync=5, clocks=Clocks(monotonic=clock))
+    assert not revocations.ended("s", "u", 0)
+    assert (cut_offs.covers(7, "corp"), cut_offs.covers(8, "corp"), cut_offs.covers(7, "bank")) == (
+        True,
+        False,
+        False,
+    )
+    store.known = {"begun:*": 9}
+    clock.now += 4
+    revocations.ended("s", "u", 0)
+    assert (store.asked, cut_offs.covers(9, "bank")) == (1, False)
+    clock.now += 1
+    revocations.ended("s", "u", 0)
+    assert (store.asked, cut_offs.covers(9, "bank"), cut_offs.covers(10, "bank")) == (2, True, False)
+
+
+@pytest.mark.requirement("R-cut-off")
+def test_cut_offs_in_the_shared_list_are_learnt_from_it(clock: Clock) -> None:
+    store: Any = Moments(corp=7)
+    cut_offs = CutOffs(store, ["corp"])
+    shared = Shared(answers=[(line(1, "begun:corp", 8), line(2, "begun:gone", 9), line(3, "sid:x", 9))])
+    revocations = Revocations(shared=shared, cut_offs=cut_offs, sync=5, clocks=Clocks(monotonic=clock))
+    assert not revocations.ended("s", "u", 0)
+    assert (store.asked, dict(cut_offs.moments)) == (0, {"corp": 8})
+
+
+def test_a_cut_off_is_never_forgotten_and_never_goes_back() -> None:
+    store: Any = Moments(corp=7)
+    cut_offs = CutOffs(store, ["corp"])
+    cut_offs.read()
+    for known in ({}, {"begun:corp": 5}):
+        store.known = known
+        cut_offs.read()
+        assert cut_offs.covers(7, "corp")
+        assert not cut_offs.covers(8, "corp")
+
+
+def test_where_nothing_is_shared_a_cut_off_is_this_worker_s_own(clock: Clock) -> None:
+    cut_offs = CutOffs(None, ["corp"], clocks=Clocks(wall=clock))
+    cut_offs.read()
+    moment = cut_offs.end("corp")
+    assert (cut_offs.covers(moment, "corp"), cut_offs.covers(moment, "bank")) == (True, False)
