@@ -81,7 +81,7 @@ class SessionManager:
         #: the application's own cookies, which it sees in requests of the person for whom it set them
         self.app_cookies = AppCookies(settings.app_cookies, self.cookies, self.sealer)  # type: AppCookies
         #: by which all sessions end at once
-        self.cut_offs = CutOffs(store, settings.providers, clocks=clocks)
+        self.cut_offs = CutOffs(store, settings.providers, clocks=clocks)  # type: CutOffs
         self.revocations = Revocations(
             shared=shared,
             disabled=disabled,
