@@ -26,6 +26,7 @@ from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.introspection import INTROSPECTION_TIMEOUTS, introspect
 from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
 from oauth2_mw.provider.endpoints.token import TokenResponse
+from oauth2_mw.provider.http.call_gate import PLACES, CallGate
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Timeouts
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.tokens.access_token import AccessToken, read_introspection, validate_access_token
@@ -92,6 +93,7 @@ class ProviderClient:
     :param wishes: further claims for which it is asked, and that are absent if that fails.
     :param clock: seconds since the epoch.
     :param timeouts: how long the provider may keep a worker waiting.
+    :param max_calls: how many calls to it may be under way in a process; the setting ``provider_calls``.
     """
 
     def __init__(
@@ -104,17 +106,27 @@ class ProviderClient:
         wishes: frozenset[AttributePath] = frozenset(),
         clock: Callable[[], float] = time.time,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        max_calls: int = PLACES,
     ) -> None:
         self.provider = provider
         self.redirect_uri = redirect_uri
         self._clock = clock
-        self._transport = _transport(provider, insecure_http=insecure_http, timeouts=timeouts)
-        self._revocation_transport = _transport(
-            provider, insecure_http=insecure_http, timeouts=timeouts.at_most(REVOCATION_TIMEOUTS)
-        )
-        self._introspection_transport = _transport(
-            provider, insecure_http=insecure_http, timeouts=timeouts.at_most(INTROSPECTION_TIMEOUTS)
-        )
+        self._gate = CallGate(provider.name, places=max_calls)
+
+        def transport(limits: Timeouts) -> Transport:
+            return Transport(
+                name=provider.name,
+                gate=self._gate,
+                ca_bundle=provider.ca_bundle,
+                proxy=provider.proxy,
+                trust_env=provider.trust_env,
+                insecure_http=insecure_http,
+                timeouts=limits,
+            )
+
+        self._transport = transport(timeouts)
+        self._revocation_transport = transport(timeouts.at_most(REVOCATION_TIMEOUTS))
+        self._introspection_transport = transport(timeouts.at_most(INTROSPECTION_TIMEOUTS))
         self._metadata = MetadataCache(
             provider,
             self._transport,
@@ -198,18 +210,18 @@ class ProviderClient:
         :raises ProviderError: if the provider refuses, or its answer cannot be used.
         :raises TokenError: if the ID token or userinfo fails a check.
         """
-        metadata = self._metadata.metadata()
-        response = self._dialect.redeem_code(
-            self._authenticated_client(metadata),
-            CodeGrant(
-                code=code,
-                redirect_uri=self.redirect_uri,
-                code_verifier=code_verifier if self.provider.pkce else None,
-            ),
+        grant = CodeGrant(
+            code=code,
+            redirect_uri=self.redirect_uri,
+            code_verifier=code_verifier if self.provider.pkce else None,
         )
-        claims = self._claims.for_code(
-            response, metadata, nonce=nonce, issuer=issuer, acr_values=demand.acr_values
-        )
+        # One place for all calls, so that no code is redeemed whose claims then find none.
+        with self._gate.place():
+            metadata = self._metadata.metadata()
+            response = self._dialect.redeem_code(self._authenticated_client(metadata), grant)
+            claims = self._claims.for_code(
+                response, metadata, nonce=nonce, issuer=issuer, acr_values=demand.acr_values
+            )
         return Authentication(
             issuer=claims.id_token["iss"] if claims.id_token else self.provider.user_issuers[0],
             subject=claims.subject,
@@ -247,20 +259,21 @@ class ProviderClient:
             refuses, or its answer cannot be used.
         :raises TokenError: if a token fails a check, or is about another person (``subject_changed``).
         """
-        metadata = self._metadata.metadata()
-        if self.provider.is_oidc:
-            # Beforehand: once the provider has replaced the refresh token, a missing key would lose the new one.
-            self._metadata.load_keys()
-        response = self._dialect.redeem_refresh_token(self._authenticated_client(metadata), refresh_token)
-        refreshed = self._claims.for_refresh(
-            response,
-            metadata,
-            subject=subject,
-            issuer=issuer,
-            auth_time=auth_time,
-            nonce=None if id_token is None else read_nonce(id_token),
-            known=known,
-        )
+        with self._gate.place():
+            metadata = self._metadata.metadata()
+            if self.provider.is_oidc:
+                # Beforehand: once the provider has replaced the refresh token, a missing key would lose the new one.
+                self._metadata.load_keys()
+            response = self._dialect.redeem_refresh_token(self._authenticated_client(metadata), refresh_token)
+            refreshed = self._claims.for_refresh(
+                response,
+                metadata,
+                subject=subject,
+                issuer=issuer,
+                auth_time=auth_time,
+                nonce=None if id_token is None else read_nonce(id_token),
+                known=known,
+            )
         tokens = self._tokens(response)
         if refreshed is None:
             return RefreshResult(tokens, None, frozenset())
@@ -333,14 +346,3 @@ class ProviderClient:
             access_token=response.access_token,
             expires_at=None if expires_in is None else int(self._clock()) + expires_in,
         )
-
-
-def _transport(provider: ProviderSettings, *, insecure_http: bool, timeouts: Timeouts) -> Transport:
-    return Transport(
-        name=provider.name,
-        ca_bundle=provider.ca_bundle,
-        proxy=provider.proxy,
-        trust_env=provider.trust_env,
-        insecure_http=insecure_http,
-        timeouts=timeouts,
-    )

@@ -50,6 +50,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "trusted_peers": "127.0.0.1 10.1.2.0/24 unix",
         "forward_auth_headers": "X-Original-Method X-Original-URI",
         "revocation_sync": "10s",
+        "provider_calls": "8",
         "signout_file": "signouts",
         "on_login": "wiki.hooks:check_licence",
         "on_user_created": "wiki.hooks:welcome",

@@ -380,6 +380,13 @@ FIELDS: tuple[Field, ...] = (
         default="5s",
     ),
     _service(
+        "provider_calls",
+        integer(1, 100),
+        "How many calls to one provider may be under way in a process; one more waits two seconds, and is then "
+        "refused.",
+        default="4",
+    ),
+    _service(
         "signout_file",
         lambda text, base: base / converters.line(text) if text not in ("", "none") else None,
         "A file, made with the mode 0600, for sign-outs that the directory did not take: they survive the worker. For "

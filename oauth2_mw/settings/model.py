@@ -291,6 +291,7 @@ class Settings:
     clear_site_data: tuple[SiteData, ...]
     #: seconds
     revocation_sync: int
+    provider_calls: int
     signout_file: Path | None
     #: ``module:name`` or ``module.name``, as the next two
     on_login: str | None

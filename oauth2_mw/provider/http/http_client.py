@@ -36,6 +36,7 @@ from urllib3.util import make_headers, parse_url
 
 from oauth2_mw.errors import ProviderUnavailableError
 from oauth2_mw.process_local import ProcessLock
+from oauth2_mw.provider.http.call_gate import CallGate
 from oauth2_mw.provider.http.messages import Request, Response, Timeouts, too_large
 from oauth2_mw.telemetry import calling
 
@@ -166,9 +167,17 @@ class HttpClient:
     """Sends requests and reads their responses, within limits of time and size; parameters as for ``Transport``."""
 
     def __init__(
-        self, *, name: str, ca_bundle: Path | None, proxy: str | None, trust_env: bool, timeouts: Timeouts
+        self,
+        *,
+        name: str,
+        gate: CallGate,
+        ca_bundle: Path | None,
+        proxy: str | None,
+        trust_env: bool,
+        timeouts: Timeouts,
     ) -> None:
         self._name = name
+        self._gate = gate
         self._ca_bundle = ca_bundle
         self._proxy = proxy
         self._trust_env = trust_env
@@ -185,7 +194,7 @@ class HttpClient:
         :raises ProviderError: ``answer_too_large`` if the body, as it is encoded, exceeds the request's limit.
         """
         with calling(self._name, request.operation) as call:
-            response = self._send(request, deadline)
+            response = self._gate.call(lambda: self._send(request, deadline))
             call.status = response.status
             return response
 

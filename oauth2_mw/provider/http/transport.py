@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
 
 from oauth2_mw.errors import ProviderError
+from oauth2_mw.provider.http.call_gate import CallGate
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Request, Response, Timeouts, too_large
 from oauth2_mw.settings.addresses import DEFAULT_PORTS, is_exposed, parse_endpoint
 
@@ -46,6 +47,7 @@ class Transport:
     connection that the other side has just closed; and nothing has to survive a fork.
 
     :param name: the NAME of the provider.
+    :param gate: the way to it, shared by all who call it; one of its own if left out.
     :param ca_bundle: a file or folder of certificate authorities that replaces the usual ones.
     :param proxy: the URL of a proxy for all requests.
     :param trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY``, ``REQUESTS_CA_BUNDLE`` and the like are obeyed.
@@ -56,6 +58,7 @@ class Transport:
         self,
         *,
         name: str = "",
+        gate: CallGate | None = None,
         ca_bundle: Path | None = None,
         proxy: str | None = None,
         trust_env: bool = False,
@@ -63,6 +66,7 @@ class Transport:
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
         self._name = name
+        self._gate = gate or CallGate(name)
         self._ca_bundle = ca_bundle
         self._proxy = proxy
         self._trust_env = trust_env
@@ -75,6 +79,7 @@ class Transport:
 
         return HttpClient(
             name=self._name,
+            gate=self._gate,
             ca_bundle=self._ca_bundle,
             proxy=self._proxy,
             trust_env=self._trust_env,
