@@ -39,7 +39,7 @@ _REFRESHES = {
     "refresh_failed": "failed",
 }
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 #: counter -> its labels, and what it counts
@@ -63,19 +63,19 @@ class Series:
     """The series of one process, whichever of its applications count in them."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.counters = {
+        self.registry: CollectorRegistry = CollectorRegistry()
+        self.counters: dict[str, Counter] = {
             name: Counter(_PREFIX + name, meaning, labels, registry=self.registry)
             for name, (labels, meaning) in COUNTERS.items()
         }
-        self.call_seconds = Histogram(
+        self.call_seconds: Histogram = Histogram(
             _CALL_SECONDS,
             "How long a store or a provider took.",
             ("peer", "operation"),
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self.unavailable = Gauge(
+        self.unavailable: Gauge = Gauge(
             _UNAVAILABLE,
             "Processes whose latest call to a store or a provider had no answer.",
             ("peer",),

@@ -75,7 +75,7 @@ _CURRENT: ContextVar[tuple[Observer, Mapping[str, Any]] | None] = ContextVar(
     "oauth2_mw_request", default=None
 )
 #: Say that this thread works for a request now, until it says so of the next one.
-enter = _CURRENT.set
+enter: Callable[[tuple[Observer, Mapping[str, Any]] | None], object] = _CURRENT.set
 #: The reference of a request, and its environ.
 _REFERENCE: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("oauth2_mw_reference", default=None)
 

@@ -69,8 +69,8 @@ class LoopbackPort:
                 f"port {port} of this machine cannot be used ({error.strerror}): --port takes another one"
             ) from None
         self._server.timeout = _TICK
-        self.port = self._server.server_port
-        self.redirect_uri = f"http://{host}:{self.port}{_PATH}"
+        self.port: int = self._server.server_port
+        self.redirect_uri: str = f"http://{host}:{self.port}{_PATH}"
         self._answer = LoopbackAnswer(provider, path=_PATH, state=state, refused=_tell)
         self._server.set_app(self._answer)
 

@@ -13,7 +13,7 @@ from math import inf
 from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.cookies import CHUNK_BYTES, SEALED
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 #: Seconds between two warnings: it is in every request of such a browser.
 PAUSE = 3600

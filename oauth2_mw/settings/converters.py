@@ -58,7 +58,7 @@ class ItemsError(ValueError):
 
     def __init__(self, texts: Sequence[str]) -> None:
         super().__init__("; ".join(texts))
-        self.texts = tuple(texts)
+        self.texts: tuple[str, ...] = tuple(texts)
 
 
 def each_word(text: str, read: Callable[[str], T]) -> tuple[T, ...]:

@@ -14,7 +14,7 @@ from oauth2_mw.web.pages.catalogues import Catalogue
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 class Renderer:
