@@ -22,7 +22,7 @@ class NewFiles:
         self._target = folder
         self._names: list[str] = []
         #: where they can be tried
-        self.folder = folder
+        self.folder: Path = folder
 
     def __enter__(self) -> NewFiles:
         self.folder = Path(tempfile.mkdtemp(prefix=".oauth2-mw-", dir=self._target))
