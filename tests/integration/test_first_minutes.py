@@ -24,7 +24,7 @@ def app(environ, start_response):
     return [("Hello, " + environ["REMOTE_USER"] + "\\n").encode("latin-1")]
 """
 #: What a wheel is built from.
-SOURCES = ("setup.py", "pyproject.toml", "README.rst", "LICENSE")
+SOURCES = ("setup.py", "pyproject.toml", "README.rst", "LICENSE", "oauth2_mw", "tools")
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     source = folder / "source"
     source.mkdir()
     for name in SOURCES:
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "oauth2_mw", source / "oauth2_mw", ignore=shutil.ignore_patterns("__pycache__"))
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, source)
     # pip may have been told where packages come from.
     variables = {name: text for name, text in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
