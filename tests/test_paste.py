@@ -171,7 +171,7 @@ def test_the_signed_out_visitor_does_not_reach_the_application(tmp_path: Path) -
         (INLINE + "environ. = email", "unknown key"),
         (INLINE + "session.type = x", "before a dot write provider, environ or access"),
         (INLINE + "provider:corp.scope = openid", "a colon ends a key here"),
-        (INLINE + "clientid = x", "clientid: unknown key: here it is called client_id"),
+        (INLINE + "clientid = x", "clientid: unknown key; did you mean client_id?"),
         (
             INLINE + "set prefix = /sso",
             "[filter:sso] set prefix: set is for [DEFAULT], from which no filter reads",
