@@ -347,7 +347,7 @@ def two(
         ({}, "oauth2_mw"),
         ({"wiki": "cookie_name = a", "shop": "cookie_name = a"}, "a"),
         ({"shop_url": "https://App.Example.com"}, "oauth2_mw"),
-        ({"shop_url": "https://app.example.com:8443/"}, "oauth2_mw"),
+        ({"shop_url": "https://app.example.com:8443/wiki"}, "oauth2_mw"),
     ],
 )
 def test_two_with_one_cookie_name_on_one_host_do_not_start(
@@ -360,7 +360,7 @@ def test_two_with_one_cookie_name_on_one_host_do_not_start(
         (problem,) = caught.value.problems
         assert (problem.section, problem.key) == ("filter:wiki-sso", "cookie_name")
         assert (
-            f"[filter:shop-sso] has the same, {name}, at another path of the host app.example.com"
+            f"[filter:shop-sso] has the same, {name}, under another public_url of the host app.example.com:"
             in problem.text
         )
 
@@ -392,6 +392,7 @@ def test_one_name_for_both_in_the_environment_is_told(
         {"shop_url": "http://localhost/shop"},
         # Two filters of one application share its sessions.
         {"shop_url": "https://app.example.com/wiki/", "shop": "protect = optional"},
+        {"shop_url": "https://App.example.com:443/wiki", "shop": "protect = optional"},
         # What is wrong with the other is said when that is built.
         {"shop_url": "https://[", "shop": "cookie_name = a b"},
         {"shop": "use_x = %(gone)s"},

@@ -23,7 +23,6 @@ _ENTRY = "paste."
 _is_ours = re.compile(r"egg:oauth2[-_.]+mw(?:#.*)?|(?:call:)?oauth2_mw\.paste:.*", re.IGNORECASE).fullmatch
 #: What stands behind ``#`` in ``egg:oauth2-mw#oauth2``, if anything does.
 _ENTRY_POINTS = ("", "main", "oauth2", "oauth2_mw")
-_USE = "write use = egg:oauth2-mw"
 #: More than any file needs of sections that use another one.
 _MAX_USES = 8
 
@@ -57,7 +56,11 @@ def read_filter(path: Path, name: str) -> Filter:
         raise _error(path, found.section, f"this section is not ours: {uses}; ours has use = egg:oauth2-mw")
     for key, text in entries.items():
         if _is_ours(text) and not _can_be_loaded(key, text):
-            raise _error(path, found.section, f"{key} = {text}: PasteDeploy finds no filter there; {_USE}")
+            raise _error(
+                path,
+                found.section,
+                f"{key} = {text}: PasteDeploy finds no filter there; write use = egg:oauth2-mw",
+            )
     keys = {
         key: text
         for key, text in found.local_conf.items()

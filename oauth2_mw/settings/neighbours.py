@@ -26,6 +26,7 @@ class _Place:
     #: the names of cookies of http and https differ
     scheme: str
     cookie_name: str
+    port: int | None
     path: str
 
     @classmethod
@@ -37,11 +38,11 @@ class _Place:
             return None
         try:
             url = urlsplit(main["public_url"].text)
-            host = url.hostname or ""
+            host, port = url.hostname or "", url.port or {"http": 80, "https": 443}.get(url.scheme)
         except ValueError:
             return None
         name = main["cookie_name"].text if "cookie_name" in main else str(GLOBAL["cookie_name"].default)
-        return cls(host, url.scheme, name, url.path.rstrip("/"))
+        return cls(host, url.scheme, name, port, url.path.rstrip("/"))
 
 
 def cookie_problems(found: Filter, read: Callable[[Filter], Document]) -> list[Problem]:
@@ -58,11 +59,11 @@ def cookie_problems(found: Filter, read: Callable[[Filter], Document]) -> list[P
         Problem(
             found.section,
             "cookie_name",
-            f"[{other.section}] has the same, {own.cookie_name}, at another path of the host {own.host}: browsers keep "
-            "one set of cookies for a host, so each would sign people out of the other; give each its own",
+            f"[{other.section}] has the same, {own.cookie_name}, under another public_url of the host {own.host}: "
+            "browsers keep one set of cookies for it, and each would sign people out of the other: give each its own",
         )
         for other in other_filters(found)
         if (place := _Place.of(read(other))) is not None
         and (place.host, place.scheme, place.cookie_name) == (own.host, own.scheme, own.cookie_name)
-        and place.path != own.path
+        and place != own
     ]
