@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import TableClause
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.expression import TableClause
 
 from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.identity import enrolment, waiting

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Select, TableClause
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.expression import ColumnElement, Select, TableClause
 
 from oauth2_mw.identity.deleted_names import DeletedNames
 from oauth2_mw.identity.model import User

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Row, TableClause, Update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.engine import URL, Connection, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.expression import ColumnElement, TableClause, Update
 
 from oauth2_mw.breaker import Breaker, NoAnswerError
 from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError

@@ -7,8 +7,8 @@ from itertools import count
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Select, TableClause
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.expression import ColumnElement, Select, TableClause
 
 #: One write in so many to a table removes expired rows from it, and no more than that many.
 PURGE_EVERY = 64

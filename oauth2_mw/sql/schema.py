@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy import TableClause
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.sql.expression import TableClause
 
 from oauth2_mw.sql.engine import WAIT, WRITES
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Select, TableClause
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.expression import ColumnElement, Select, TableClause
 
 from oauth2_mw.session.stores.record import (
     EXPIRY_GRACE,

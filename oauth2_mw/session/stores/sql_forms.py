@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement
+from sqlalchemy.sql.expression import ColumnElement
 
 from oauth2_mw.session.stores.record import MAX_FORM, check_name
 from oauth2_mw.sql import Database
