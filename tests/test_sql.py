@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
 import sqlite3
@@ -22,6 +23,7 @@ from oauth2_mw.sql import Database, address, schema
 from tests.support.hosts.processes import ROOT, child_environment
 from tests.support.settings.keys import text_key
 from tests.support.settings.people import ISSUER, NOW, attributes, provider
+from tests.support.source import trees
 
 CANARY = "c4n4ry-p4ssw0rd"
 
@@ -490,3 +492,15 @@ def test_a_process_never_uses_what_its_parent_opened(url: str) -> None:
         with db.reading() as connection:
             os._exit(0 if id(connection.engine) != mine else 1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_nothing_is_imported_from_sqlalchemy_that_the_lowest_release_has_elsewhere() -> None:
+    # The classes of statements are at the top level of SQLAlchemy 2 alone; 1.4 has them where they are defined.
+    imported = {
+        (path, alias.name)
+        for path, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "sqlalchemy"
+        for alias in node.names
+    }
+    assert {name for _, name in imported} <= {"create_engine", "event"}, imported

@@ -20,6 +20,8 @@ from tests.support.hosts.processes import ROOT, Child, child_environment
 from tests.support.hosts.samples import SAMPLES, running
 from tests.support.hosts.servers import Site
 
+from . import superset
+
 #: What these applications need stays away from what we need, and what pgAdmin needs from the others.
 APPS_PYTHON = ROOT / ".venv-apps" / "bin" / "python"
 PROGRAMS_PYTHON = ROOT / ".venv-programs" / "bin" / "python"
@@ -259,6 +261,26 @@ def prepare_folder(folder: Path) -> str:
     return str(folder / "files")
 
 
+# Superset
+
+
+class Superset(Known):
+    """Its configuration puts it behind the middleware: it has no ``make_app`` of ours."""
+
+    @contextmanager
+    def serving(self, site: Site, folder: Path, settings: Mapping[str, str]) -> Iterator[Child]:
+        with superset.serving(site, folder, settings) as child:
+            yield child
+
+
+def superset_says(visitor: Visitor) -> str:
+    visitor.get("/login/")
+    answer = visitor.get("/api/v1/me/roles/")
+    assert answer.status == 200, answer.text
+    person = answer.json()["result"]
+    return f"{person['username']} {person['email']} {[*person['roles']]}"
+
+
 KNOWN: Mapping[str, Known] = MappingProxyType(
     {
         "appbuilder": Known(
@@ -325,6 +347,18 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
             log_out=click("/", "Logout"),
             admits=lambda visitor: "Class List" in visitor.get("/").text,
             profile=page("/rest/data/user?@fields=address"),
+        ),
+        "superset": Superset(
+            "superset",
+            superset.PYTHON,
+            lambda _folder: "",
+            says=superset_says,
+            # Its pages are a script's, and so is the link on them.
+            log_out=lambda visitor: (
+                superset_says(visitor),
+                visitor.browser.navigate(visitor.site.url("/logout/"), initiator=visitor.site.origin),
+            ),
+            admits=lambda visitor: "'Admin'" in superset_says(visitor),
         ),
         "trac": Known(
             "trac",
