@@ -42,6 +42,7 @@ TEST_CORE = [
     *JMESPATH,
     *PROMETHEUS,
     *OTEL,
+    "opentelemetry-sdk>=1.20",
     "ada-url>=1.15",
     "Babel>=2.16",
     "build>=1.2",

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 
 from oauth2_mw.errors import UnavailableError
 from oauth2_mw.observe import new_reference
+from oauth2_mw.tracing import end_span, start_span
 
 #: Peers beside the providers, which are called by their NAME.
 STORE = "store"
@@ -114,24 +115,32 @@ class Call:
 
 @contextmanager
 def calling(
-    peer: str, operation: str, *, failures: tuple[type[Exception], ...] = (UnavailableError,)
+    peer: str,
+    operation: str,
+    attributes: Mapping[str, str | int],
+    *,
+    failures: tuple[type[Exception], ...] = (UnavailableError,),
 ) -> Iterator[Call]:
     """Observe a call to another server for as long as the context lasts.
 
     :param peer: the NAME of a provider, :data:`STORE` or :data:`DIRECTORY`.
     :param operation: what is asked, such as ``token`` or ``read``: one of few words.
+    :param attributes: of a span, by the semantic conventions of OpenTelemetry; never a secret.
     :param failures: the exceptions which say that there was no answer.
     """
     call, current = Call(), _CURRENT.get()
     if current is None:
         yield call
         return
-    answered, began = True, time.perf_counter()
+    answered, began, raised = True, time.perf_counter(), None
+    span = start_span(peer, operation, attributes)
     try:
         yield call
-    except failures:
-        answered = False
+    except failures as error:
+        answered, raised = False, type(error)
         raise
     finally:
         answered = answered and (call.status or 0) < _SERVER_ERROR
+        if span is not None:
+            end_span(span, answered=answered, status=call.status, error=raised)
         current[0].called(peer, operation, seconds=time.perf_counter() - began, answered=answered)

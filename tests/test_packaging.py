@@ -27,6 +27,7 @@ EXTRAS = {
     "redis": ("session/stores/redis/",),
     "jmespath": ("settings/jmes_path.py",),
     "prometheus": ("prometheus.py",),
+    "otel": ("tracing.py",),
     "test-core": ("testing/plugin.py",),
 }
 
@@ -45,7 +46,7 @@ def foreign() -> Iterator[tuple[str, str]]:
     distributions = packages_distributions()
     for file, tree in trees().items():
         for module in sorted(set(imported(tree)) - sys.stdlib_module_names - {"oauth2_mw", "_typeshed"}):
-            yield file, canonicalize_name(distributions[module][0])
+            yield file, canonicalize_name(min(distributions[module]))
 
 
 def test_what_is_imported_is_declared() -> None:

@@ -101,7 +101,7 @@ def test_there_are_counters_and_histograms_and_gauges_of_the_living_alone() -> N
     middleware = measured()
     call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware)))
     enter((middleware._observer, {}))
-    with calling("default", "token"):
+    with calling("default", "token", {}):
         pass
     families = list(text_string_to_metric_families(ask(middleware).text))
     assert {family.name: family.type for family in families} == {
@@ -171,16 +171,16 @@ def test_what_the_audit_log_says_is_counted_even_where_nobody_logs(
 def test_calls_are_timed_and_what_does_not_answer_shows() -> None:
     middleware = measured()
     enter((middleware._observer, {}))
-    with calling("store", "read"):
+    with calling("store", "read", {}):
         pass
-    with pytest.raises(ProviderUnavailableError), calling("default", "token"):
+    with pytest.raises(ProviderUnavailableError), calling("default", "token", {}):
         raise ProviderUnavailableError("away")
     found = samples(ask(middleware).text)
     assert found["oauth2_mw_call_seconds_count[(operation, read), (peer, store)]"] == 1
     assert found["oauth2_mw_call_seconds_count[(operation, token), (peer, default)]"] == 1
     assert counted(middleware, "oauth2_mw_live_unavailable") == {"[(peer, default)]": 1}
     enter((middleware._observer, {}))
-    with calling("default", "token") as answered:
+    with calling("default", "token", {}) as answered:
         answered.status = 400
     assert counted(middleware, "oauth2_mw_live_unavailable") == {}
 
@@ -219,7 +219,7 @@ def test_a_full_disk_costs_no_request(
     monkeypatch.setattr(prometheus, "series", full)
     assert call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware))).status == 200
     enter((middleware._observer, {}))
-    with calling("store", "read"):
+    with calling("store", "read", {}):
         pass
     assert "metrics cannot be written: No space left on device" in caplog.text
 

@@ -163,7 +163,9 @@ class Database:
     @contextmanager
     def _transaction(self, *, writes: bool) -> Iterator[Connection]:
         try:
-            with self._breaker.attempt(), calling(self._peer, "write" if writes else "read"):
+            operation = "write" if writes else "read"
+            attributes = {"db.system.name": self._kind, "db.operation.name": operation}
+            with self._breaker.attempt(), calling(self._peer, operation, attributes):
                 began = time.monotonic()
                 with self._connection(began, writes=writes) as connection:
                     yield connection

@@ -39,6 +39,7 @@ from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.provider.http.call_gate import CallGate
 from oauth2_mw.provider.http.messages import Request, Response, Timeouts, too_large
 from oauth2_mw.telemetry import calling
+from oauth2_mw.tracing import http_attributes
 
 # A read that broke off is not retried: the response may be on its way. Retry-After is not obeyed: a provider does not
 # decide how long a worker sleeps.
@@ -193,7 +194,7 @@ class HttpClient:
         :raises ProviderUnavailableError: if no complete response comes in time.
         :raises ProviderError: ``answer_too_large`` if the body, as it is encoded, exceeds the request's limit.
         """
-        with calling(self._name, request.operation) as call:
+        with calling(self._name, request.operation, http_attributes(request.method, request.url)) as call:
             response = self._gate.call(lambda: self._send(request, deadline))
             call.status = response.status
             return response

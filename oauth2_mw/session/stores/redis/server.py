@@ -97,7 +97,17 @@ class Server:
     @contextmanager
     def _connection(self, operation: str | None) -> Iterator[Any]:
         observed = (
-            calling(STORE, operation, failures=(NotReachedError, BrokenServerError))
+            calling(
+                STORE,
+                operation,
+                {
+                    "db.system.name": "redis",
+                    "db.operation.name": operation,
+                    "server.address": self.host.name,
+                    "server.port": self.host.port,
+                },
+                failures=(NotReachedError, BrokenServerError),
+            )
             if operation is not None
             else nullcontext()
         )
