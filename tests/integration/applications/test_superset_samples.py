@@ -1,4 +1,4 @@
-"""Superset as its sample has it: two people at one browser, and its own button."""
+"""Superset as ``samples/superset_config.py`` has it: two people at one browser, and its own button."""
 
 from __future__ import annotations
 
