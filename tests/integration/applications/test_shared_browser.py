@@ -30,6 +30,7 @@ class Tried:
 
     #: serves it
     serving: Serving
+    #: the cookies of its own that it sets on the way
     cookies: frozenset[str]
     #: where it reads ``REMOTE_USER``
     login: str
@@ -65,7 +66,7 @@ APPBUILDER = Tried(
 )
 TRAC = Tried(
     KNOWN["trac"].serving,
-    frozenset({"trac_auth", "trac_form_token", "trac_session"}),
+    frozenset({"trac_auth", "trac_form_token"}),
     login="/login",
     logout=("#logout button",),
     name=".trac-author-user",
