@@ -25,6 +25,8 @@ _LISTS = frozenset(
         "skip_auth_regex oidc_extra_audience"
     ).split()
 )
+#: Apache's sections that say nothing of which requests are meant
+_TRANSPARENT = frozenset("virtualhost ifmodule ifdefine ifversion iffile ifdirective ifsection macro".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Entry:
 
     name: str
     values: tuple[str, ...]
-    #: the path of the ``<Location>`` around it, or an empty text
+    #: the path of the ``<Location>`` around it, ``~`` and any other section of Apache's, or an empty text
     location: str = ""
 
 
@@ -87,20 +89,25 @@ def _variables(path: Path, text: str) -> Iterator[Entry]:
 
 
 def _directives(path: Path, text: str) -> Iterator[Entry]:
-    location = ""
+    within = [""]
     for line in re.sub(r"\\\n", " ", text).splitlines():
         stripped = line.strip()
-        if opened := re.match(r"<(Location|LocationMatch)\s+(.+?)>$", stripped, re.IGNORECASE):
-            location = " ".join(_words(path, opened[2]))
-            if opened[1].lower() == "locationmatch":
-                location = f"~ {location}"
-        elif re.match(r"</Location", stripped, re.IGNORECASE):
-            location = ""
-        elif opened := re.match(r"<(Require\w+)", stripped, re.IGNORECASE):
-            yield Entry(opened[1], (), location)
+        if opened := re.match(r"<(\w+)\s*(.*?)>?$", stripped):
+            name, what = opened[1], opened[2].strip()
+            if name.lower().startswith("require"):
+                yield Entry(name, (), within[-1])
+            elif name.lower() in _TRANSPARENT:
+                within.append(within[-1])
+            elif name.lower() == "location" and not what.startswith("~"):
+                within.append(" ".join(_words(path, what)))
+            else:
+                within.append(f"~ {name} {what}")
+        elif closed := re.match(r"</(\w+)", stripped):
+            if not closed[1].lower().startswith("require") and len(within) > 1:
+                within.pop()
         elif stripped and not stripped.startswith(("#", "<")):
             name, *values = _words(path, stripped)
-            yield Entry(name, tuple(values), location)
+            yield Entry(name, tuple(values), within[-1])
 
 
 def _words(path: Path, line: str) -> Sequence[str]:

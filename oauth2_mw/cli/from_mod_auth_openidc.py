@@ -56,8 +56,13 @@ def convert_mod_auth_openidc(entries: Iterable[Entry]) -> Draft:
         name, value = entry.name.lower(), " ".join(entry.values)
         if not name.startswith("oidc") or not value or value.lower() in _NEEDLESS.get(name, ()):
             continue
-        if entry.location and name != "oidcunauthaction":
-            draft.notes[entry.name] = f"it holds in {entry.location} alone there; here it holds everywhere"
+        section = entry.location.removeprefix("~ ")
+        if section and name == "oidcunauthaction":
+            # Of one section it would be an open door to all others.
+            draft.notes[entry.name] = f"it holds in {section} alone there: write optional PATH in [access]"
+            continue
+        if section:
+            draft.notes[entry.name] = f"it holds in {section} alone there; here it holds everywhere"
         if name in _SAME:
             draft.main[_SAME[name]] = value
         elif name in _OTHERS:
@@ -187,14 +192,14 @@ def _locations(entries: Iterable[Entry], draft: Draft) -> None:
 
 def _rule(path: str, required: list[tuple[str, ...]], draft: Draft) -> str:
     """Return the rule of a location, or an empty text where it needs none. One of what it requires must hold there."""
+    words = [(first.lower(), *others) for first, *others in required]
     if path.startswith("~"):
-        draft.lost[f"<LocationMatch> {path[2:]}"] = (
-            "write a rule of [access]: rules have paths, and no patterns"
-        )
+        # A folder whose readers need only be signed in, or not even that, is behind a sign-in here anyway.
+        if path.lower().startswith("~ location") or not {*words} <= {("valid-user",), ("all", "granted")}:
+            draft.lost[f"<{path[2:]}>"] = "write a rule of [access]: rules have paths, and no patterns"
         return ""
     where = "/" if path in ("", "/") else f"{path.rstrip('/')} {path.rstrip('/')}/"
-    words = [(first.lower(), *others) for first, *others in required]
-    if ("all", "granted") in words:
+    if {*words} == {("all", "granted")}:
         return f"public {where}" if where != "/" else ""
     terms = []
     for first, *others in words:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from oauth2_mw.cli.draft import Draft
 from oauth2_mw.cli.foreign_files import Entry
+from oauth2_mw.cli.terminal import CommandError, printable
 from oauth2_mw.settings.fields import FIELDS
 from oauth2_mw.settings.other_products import equivalent
 
@@ -137,7 +138,12 @@ def _domains(values: tuple[str, ...], draft: Draft) -> list[str]:
 
 
 def term_value(text: str) -> str:
-    """Return the value of a term, in quotes where it holds a blank."""
+    """Return the value of a term, in quotes where it holds a blank.
+
+    :raises CommandError: if it holds a quote itself, behind which the rest would be other terms.
+    """
+    if '"' in text:
+        raise CommandError(f"{printable(text)}: no term of allow and rules holds a double quote: take it out")
     return f'"{text}"' if text.split() != [text] else text
 
 
@@ -172,6 +178,16 @@ _WHO: Mapping[str, Callable[[tuple[str, ...], Draft], list[str]]] = MappingProxy
         "github_org": _github,
         "github_user": _users,
         "github_team": _unsayable("write group:ORGANIZATION/TEAM into allow", "github_team"),
+        "github_repo": _unsayable("write the people of that repository into allow", "github_repo"),
+        "gitlab_project": _unsayable("write the groups of these projects into allow", "gitlab_project"),
+        "bitbucket_team": _unsayable("write the people of that team into allow", "bitbucket_team"),
+        "bitbucket_repository": _unsayable(
+            "write the people of that repository into allow", "bitbucket_repository"
+        ),
+        "keycloak_group": _unsayable("write group: before each of them into allow", "keycloak_group"),
+        "entra_id_allowed_tenant": _unsayable(
+            "write their ids into tenants, and claim:tid= before each into allow", "entra_id_allowed_tenant"
+        ),
         "google_group": _unsayable(
             "Google's groups are in no token: write others into allow", "google_group"
         ),

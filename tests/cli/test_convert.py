@@ -166,6 +166,21 @@ def test_a_file_of_mod_auth_openidc(tmp_path: Path, capsys: pytest.CaptureFixtur
         (APACHE.replace("Require valid-user", "Require user jane"), "Require"),
         (APACHE.replace("<Location />", "<LocationMatch ^/x>"), "LocationMatch"),
         (APACHE.replace("OIDCClientSecret", "#"), "client_secret"),
+        (VARIABLES + "OAUTH2_PROXY_GITHUB_REPO=acme/wiki\n", "github_repo"),
+        (PROXY + 'gitlab_projects = ["acme/wiki"]\n', "gitlab_project"),
+        (PROXY + 'bitbucket_team = "acme"\n', "bitbucket_team"),
+        (PROXY + 'bitbucket_repository = "acme/wiki"\n', "bitbucket_repository"),
+        (PROXY + 'keycloak_groups = ["staff"]\n', "keycloak_group"),
+        (PROXY + 'entra_id_allowed_tenants = ["1"]\n', "entra_id_allowed_tenant"),
+        # Nor is what a section other than <Location> demands, whatever another one grants.
+        (APACHE + "<Directory /srv>\nRequire claim groups:x\n</Directory>\n", "<Directory /srv>"),
+        (
+            APACHE
+            + "<Directory /srv>\nRequire all granted\n</Directory>\n<Files a>\nRequire claim g:x\n</Files>\n",
+            "<Files a>",
+        ),
+        (APACHE.replace("Require valid-user", "<Limit POST>\nRequire claim g:x\n</Limit>"), "<Limit POST>"),
+        (APACHE + "<Location /health>\nRequire claim groups:x\n</Location>\n", "Require in /health"),
     ],
 )
 def test_what_is_needed_and_missing_is_said(
@@ -189,6 +204,9 @@ def test_what_is_needed_and_missing_is_said(
         'OIDCClientSecret "SECRET-WORD\n',
         'client_secret = "SECRET-WORD"\nclient_id = "a\\nallow = *"\n',
         'email_domains = ["example.com"]\ngithub_users = ["a\\n    public /"]\n',
+        # Behind the quote would be another term.
+        """allowed_groups = ['a" email_domain:example.net group:"b c']\n""",
+        APACHE.replace('"roles:main editor"', """'roles:a" or claim:x="y z'"""),
     ],
 )
 def test_what_cannot_be_read_is_refused_without_showing_it(
@@ -206,6 +224,23 @@ def test_a_location_in_which_something_else_is_demanded_is_closed(
 ) -> None:
     converted(tmp_path, APACHE.replace("Require claim roles:admin", "Require not claim roles:guest"))
     assert "    denied /admin /admin/\n" in capsys.readouterr().out
+
+
+def test_what_passes_in_one_location_opens_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = APACHE.replace("<Location /health>", "<Location /health>\nOIDCUnAuthAction pass")
+    settings, printed = checked(tmp_path, text, capsys)
+    assert settings.protect == "required"
+    assert "# OIDCUnAuthAction: it holds in /health alone there" in printed
+
+
+def test_folders_that_ask_for_no_more_than_a_sign_in_are_behind_it_anyway(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"{APACHE}<Directory /srv>\n<IfModule x>\nRequire all granted\n</IfModule>\n</Directory>\n"
+    _, printed = checked(tmp_path, text, capsys)
+    assert "/srv" not in printed
 
 
 @pytest.mark.parametrize("pattern", ["/static", "^/static", "^/a.b$", "^/(a|b)/", "GET=/x", "^/x/$"])
