@@ -127,7 +127,7 @@ def _pause(retry_after: str) -> float:
         return min(int(text[:9]), MAX_PAUSE)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0
     at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     return min(max((at - datetime.now(UTC)).total_seconds(), 0), MAX_PAUSE)

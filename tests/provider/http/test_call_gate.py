@@ -166,6 +166,8 @@ def test_a_pause_may_be_written_as_a_date() -> None:
         formatdate(0),
         "Thu, 01 Jan 1970 00:00:00",
         "Xyz, 99 Foo 10000 99:99:99 GMT",
+        "Thu, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Thu, 01 Jan 2026 00:00:00 +99999999999999",
     ],
 )
 def test_without_a_pause_that_can_be_understood_there_is_none(header: str) -> None:
