@@ -79,13 +79,16 @@ def run(options: argparse.Namespace) -> int:
     """Load the file, build the middleware from it and print what an operator should know.
 
     :returns: 0, or 1 if there is a problem; with ``--strict`` a warning is one.
-    :raises CommandError: if no file is named, and there is none of the usual name.
+    :raises CommandError: if no file is named, and there is none of the usual name; with ``--json`` that is a problem
+        in the report.
     """
     ini: Path = options.ini or _DEFAULT
     if options.ini is None and not ini.exists():
-        raise CommandError(
-            f"there is no {ini} in this folder: name the file, like oauth2-mw check PATH/{ini}"
-        )
+        text = f"there is no {ini} in this folder: name the file, like oauth2-mw check PATH/{ini}"
+        if not options.json:
+            raise CommandError(text)
+        _refuse(ini, (Problem("oauth2_mw", "", text),), as_json=True)
+        return 1
     try:
         settings = Settings.from_ini(ini)
         OAuth2Middleware(lambda _environ, _start_response: [], settings)

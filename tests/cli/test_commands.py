@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import stat
 import subprocess
 import sys
@@ -36,6 +37,16 @@ GOOD = (
     "client_secret = s3cret",
     'attribute_map = {"username": "login"}',
 )
+
+
+def test_a_report_for_programs_is_json_also_where_there_is_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["file"] == "oauth2.ini"
+    assert "there is no oauth2.ini in this folder" in report["problems"][0]["text"]
 
 
 def test_keygen_prints_a_new_key_each_time(capsys: pytest.CaptureFixture[str]) -> None:
