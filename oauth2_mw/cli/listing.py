@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from oauth2_mw.cli.actions import Takes
-from oauth2_mw.cli.terminal import CommandError, shell_word
+from oauth2_mw.cli.terminal import CommandError, is_text, shell_word
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.settings.text import did_you_mean, parse_duration
 
@@ -32,10 +32,14 @@ def add_list_arguments(command: Takes, *, since: str) -> None:
         help=f"{since} since then: 7d ago, or 2026-11-23, or 2026-11-23T18:00:00Z",
     )
     command.add_argument("--provider", metavar="NAME", help="of one provider")
-    command.add_argument("--organization", metavar="NAME", help="of the members of an organization")
-    command.add_argument("--group", metavar="NAME", help="of those who are in a group")
+    command.add_argument(
+        "--organization", type=_read_text, metavar="NAME", help="of the members of an organization"
+    )
+    command.add_argument("--group", type=_read_text, metavar="NAME", help="of those who are in a group")
     command.add_argument("--limit", type=_read_limit, metavar="NUMBER", help="no more than so many")
-    command.add_argument("--after", metavar="ID", help="those behind that id, in the order of ids")
+    command.add_argument(
+        "--after", type=_read_text, metavar="ID", help="those behind that id, in the order of ids"
+    )
 
 
 def check_provider(settings: Settings, name: str | None) -> None:
@@ -77,6 +81,12 @@ def with_progress(items: Iterable[Item], what: str) -> Iterator[Item]:
             print(f"\r{number} {what}", end="", file=sys.stderr, flush=True)
     if number >= SAID_EVERY:
         print(f"\r{number} {what}", file=sys.stderr)
+
+
+def _read_text(text: str) -> str:
+    if not is_text(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid in the terminal's encoding")
+    return text
 
 
 def _read_since(text: str) -> int:

@@ -30,6 +30,15 @@ class CommandError(OAuth2Error):
     """A command that was not carried out, and changed nothing. The text says why, and what to do instead."""
 
 
+def is_text(word: str) -> bool:
+    """Return whether a word of the command line was valid in its encoding."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def printable(text: str) -> str:
     """Return *text* with everything that could steer a terminal, hide or break a line escaped as in Python.
 

@@ -343,6 +343,13 @@ def test_a_command_makes_no_database(operator: Operator) -> None:
     assert not (operator.folder / "users.db").exists()
 
 
+@pytest.mark.parametrize("option", ["--group", "--organization", "--after"])
+def test_what_is_no_text_is_not_looked_for(operator: Operator, option: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        operator.run("users", "list", operator.ini, option, "\udcff")
+    assert ended.value.code == 2
+
+
 def test_a_database_that_cannot_be_used_is_told(operator: Operator) -> None:
     (operator.folder / "users.db").write_bytes(b"precious" * 1000)
     answer = operator.run("users", "list", operator.ini)
