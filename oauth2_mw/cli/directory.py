@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oauth2_mw.cli.terminal import CommandError, printable
+from oauth2_mw.cli.terminal import CommandError, is_text, printable
 from oauth2_mw.identity.usernames import name_key, skeleton
 from oauth2_mw.session import opening
 from oauth2_mw.settings.grammar import Secret
@@ -26,9 +27,10 @@ class NoDatabaseError(CommandError):
     """A database file that does not exist, because nobody has signed in yet."""
 
 
-def open_directory(ini: Path, settings: Settings) -> Directory:
+def open_directory(ini: Path, settings: Settings, *, creates: bool = False) -> Directory:
     """Return the directory that the settings name.
 
+    :param creates: whether its file need not exist, if the owner of its folder runs the command.
     :raises CommandError: if they name none.
     :raises NoDatabaseError: if its file does not exist.
     """
@@ -38,13 +40,14 @@ def open_directory(ini: Path, settings: Settings) -> Directory:
             f"{ini}: no directory is configured, so that users live in their sessions alone; write a directory, like "
             "directory = sqlite:///users.db, and each sign-in from then on is in it"
         )
-    require_database(ini, "directory", settings.directory)
+    require_database(ini, "directory", settings.directory, creates=creates)
     return directory
 
 
-def require_database(ini: Path, setting: str, url: Secret) -> None:
-    """Refuse a database that the workers have not created yet: created by a command, it would have the wrong owner.
+def require_database(ini: Path, setting: str, url: Secret, *, creates: bool = False) -> None:
+    """Refuse a database that the workers have not created yet: created by a command, it could have the wrong owner.
 
+    :param creates: let the owner of the folder create it.
     :raises NoDatabaseError: if its file does not exist.
     :raises CommandError: if the URL cannot be read.
     """
@@ -55,8 +58,17 @@ def require_database(ini: Path, setting: str, url: Secret) -> None:
         path = (address.parse(text).database or "") if text.startswith("sqlite") else None
     except (OSError, ValueError) as error:
         raise CommandError(f"{ini}: {setting}: {error}") from None
-    if path is not None and not Path(path).exists():
+    if path is None or Path(path).exists():
+        return
+    if not creates:
         raise NoDatabaseError(f"{path}: does not exist yet; the first sign-in creates it")
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise NoDatabaseError(f"{path}: its folder does not exist; make it, for the server's user")
+    if folder.stat().st_uid != os.geteuid():
+        raise NoDatabaseError(
+            f"{path}: does not exist yet; run this command as the owner of its folder, the server's user, to create it"
+        )
 
 
 def find_user(
@@ -76,7 +88,7 @@ def find_user(
     if len(words) > 2:
         parser.error(f"a user is {USER_HELP}")
     name = " ".join(map(printable, words))
-    if not all(map(_is_text, words)):
+    if not all(map(is_text, words)):
         raise CommandError(f"there is no user {name}: it is not text")
     if len(words) == 2:
         user = directory.find(issuer_of(settings, words[0]), words[1])
@@ -102,15 +114,6 @@ def find_user(
     if user is None:
         raise CommandError(f"there is no user {name} in the directory; oauth2-mw users list shows all")
     return user
-
-
-def _is_text(word: str) -> bool:
-    """Return whether a word of the command line was valid in its encoding."""
-    try:
-        word.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def issuer_of(settings: Settings, word: str) -> str:

@@ -37,7 +37,7 @@ def add_user_action(actions: Any, name: str, action: _Action, summary: str) -> a
     """Declare an ACTION of ``oauth2-mw users``, which takes an INI file first, and return its parser."""
     command: argparse.ArgumentParser = actions.add_parser(name, help=summary, description=summary)
     command.add_argument("ini", type=Path, metavar="INI", help=f"{INI_HELP}, which names a directory")
-    command.set_defaults(action=action, parser=command)
+    command.set_defaults(action=action, parser=command, creates=False)
     return command
 
 
@@ -52,6 +52,8 @@ def add_changes(actions: Any) -> None:
         metavar="PROVIDER SUBJECT",
         help="the provider's NAME or issuer, and the subject that it will sign in; with --email the PROVIDER alone",
     )
+    # Where create_users is off, somebody has to be there before anybody can sign in.
+    command.set_defaults(creates=True)
     kind = command.add_mutually_exclusive_group()
     kind.add_argument("--email", metavar="ADDRESS", help="whoever first signs in with it, verified")
     kind.add_argument("--service", metavar="ID", help="a program's username, like backup or ci-runner")

@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     :raises StoreUnavailableError: if the directory or the session store cannot be used.
     """
     settings = Settings.from_ini(options.ini)
-    options.action(options, settings, open_directory(options.ini, settings))
+    options.action(options, settings, open_directory(options.ini, settings, creates=options.creates))
     return 0
 
 

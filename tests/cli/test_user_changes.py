@@ -89,6 +89,27 @@ def jane(site: Site) -> User:
 # add
 
 
+def test_the_first_of_all_can_be_added_before_anybody_has_signed_in(site: Site) -> None:
+    (site.folder / "users.db").unlink()
+    assert site.users("add", "nobody", "4711").code == 1
+    assert not (site.folder / "users.db").exists()
+    assert site.users("add", "corp", "4711").code == 0
+    assert site.arrive().username == "jane"
+
+
+def test_only_the_owner_of_the_folder_makes_the_directory(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site.folder / "users.db").unlink()
+    owner = site.folder.stat().st_uid
+    monkeypatch.setattr("os.geteuid", lambda: owner + 1)
+    result = site.users("add", "corp", "4711")
+    assert result.code == 1
+    assert "run this command as the owner of its folder" in result.err
+    site.write(create_users="false", directory="sqlite:///nowhere/users.db")
+    assert "its folder does not exist" in site.users("add", "corp", "4711").err
+
+
 @pytest.mark.requirement("R-users-add")
 @pytest.mark.parametrize("word", ["corp", CORP])
 def test_whoever_was_added_enters_although_nobody_is_created(site: Site, word: str) -> None:
