@@ -61,6 +61,9 @@ def read_claims(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise CommandError(f"{source} is not UTF-8: look at line {line}, and save it as UTF-8") from None
+    except ValueError:
+        # Python reads no number of more than 4300 digits.
+        raise CommandError(f"{source} is not JSON that claims are made of: a number is too long") from None
     if not isinstance(claims, Mapping):
         raise CommandError(f'{source}: claims are a JSON object, like {{"sub": "4711", "name": "Jane"}}')
     return dict(claims)

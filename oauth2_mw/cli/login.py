@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"there are several providers: name one of {', '.join(settings.providers)}")
     provider = find_provider(name, settings)
     authentication = _sign_in(options, provider, settings)
-    claims = {name: value for name, value in authentication.claims.items() if not _SECRET_NAME.search(name)}
+    claims = _without_secrets(authentication.claims)
     if options.json:
         print(json.dumps(claims, indent=2))
         return 0
@@ -154,6 +154,13 @@ def _asked_for_all(provider: ProviderSettings) -> ProviderSettings:
     if provider.is_oidc and provider.userinfo != "never":
         return replace(provider, userinfo="always")
     return provider
+
+
+def _without_secrets(value: Any) -> Any:
+    """Return a claim without what is called like a secret, at whatever depth: some providers nest their answers."""
+    if isinstance(value, Mapping):
+        return {name: _without_secrets(each) for name, each in value.items() if not _SECRET_NAME.search(name)}
+    return [_without_secrets(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _rows(claims: Mapping[str, Any], authentication: Authentication) -> Iterator[tuple[str, str, str]]:

@@ -138,6 +138,7 @@ def test_the_redirect_uri_is_told_before_the_browser_opens(person: Person) -> No
 def test_neither_a_secret_nor_a_token_is_shown(person: Person, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     person.provider.userinfo["upstream_access_token"] = "canary"
+    person.provider.userinfo["data"] = {"user": [{"id": 1, "refresh_token": "canary"}]}
     answer = person.login()
     told = answer.out + answer.err + caplog.text
     assert answer.code == 0

@@ -167,8 +167,9 @@ def test_claims_come_from_stdin_too(operator: Operator, monkeypatch: pytest.Monk
         (b'{\n"name": "\xff"}', "is not UTF-8: look at line 2"),
         (b"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "this is a token, and claims are what stands in it"),
         (b"", "is not JSON: line 1, column 1"),
+        (b'{"sub": ' + b"9" * 5000 + b"}", "a number is too long"),
     ],
-    ids=["syntax", "list", "deep", "latin", "token", "empty"],
+    ids=["syntax", "list", "deep", "latin", "token", "empty", "number"],
 )
 def test_what_is_no_claims_is_told_by_its_line(operator: Operator, content: bytes, says: str) -> None:
     file = operator.folder / "claims.json"
