@@ -79,8 +79,11 @@ class CallGate:
         """
         self._check_pause()
         try:
-            with self.place(), self._breaker.attempt():
-                return self._sent(send)
+            with self.place():
+                # It may have begun while this call waited for its place.
+                self._check_pause()
+                with self._breaker.attempt():
+                    return self._sent(send)
         except NoAnswerError as error:
             raise ProviderUnavailableError(
                 f"provider {self._name} gave no answer {MAX_FAILURES} times in a row, and is tried again by one "
@@ -100,7 +103,9 @@ class CallGate:
         else:
             self._failures = 0
         if response.status == 429:
-            self._pause_ends = time.monotonic() + _pause(response.headers.get("retry-after", ""))
+            ends = time.monotonic() + _pause(response.headers.get("retry-after", ""))
+            # Several calls are under way: the answer to one takes back nothing that another was told.
+            self._pause_ends = max(self._pause_ends, ends)
         return response
 
     def _note_failure(self, reason: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from email.utils import formatdate
 
 import pytest
@@ -146,6 +147,37 @@ def test_a_pause_that_is_asked_for_is_kept(clock: Clock, header: str, seconds: i
     assert refused(gate).retry_after == 1
     clock.now += 1
     assert gate.call(answering(200)).status == 200
+
+
+@pytest.mark.requirement("R-calls")
+@pytest.mark.parametrize("later", [{}, {"retry-after": "1"}])
+def test_no_answer_to_another_call_makes_a_pause_shorter(clock: Clock, later: dict[str, str]) -> None:
+    gate = CallGate()
+
+    def meanwhile() -> Response:
+        gate.call(answering(429, **{"retry-after": "30"}))
+        return answering(429, **later)()
+
+    gate.call(meanwhile)
+    assert refused(gate).retry_after == 30
+
+
+@pytest.mark.requirement("R-calls")
+def test_who_has_waited_for_a_place_keeps_a_pause_that_has_begun(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = CallGate()
+    place = gate.place
+
+    @contextmanager
+    def late() -> Iterator[None]:
+        monkeypatch.setattr(gate, "place", place)
+        gate.call(answering(429, **{"retry-after": "30"}))
+        with place():
+            yield
+
+    monkeypatch.setattr(gate, "place", late)
+    assert refused(gate).retry_after == 30
 
 
 def test_a_pause_may_be_written_as_a_date() -> None:
