@@ -68,6 +68,9 @@ def read_foreign(path: Path) -> ForeignFile:
             f"{path} is neither a configuration of oauth2-proxy (TOML, or OAUTH2_PROXY_... variables; its YAML is not "
             f"read) nor one of mod_auth_openidc (OIDC... directives): as TOML it fails: {error}"
         ) from None
+    except (ValueError, RecursionError):
+        # Python reads no number of more than 4300 digits, and no depth.
+        raise CommandError(f"{path} holds a number that is too long, or is nested too deeply") from None
     entries = tuple(
         Entry(key.replace("-", "_").lower(), tuple(_texts(value))) for key, value in written.items()
     )

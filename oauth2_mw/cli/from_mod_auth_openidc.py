@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from oauth2_mw.cli.draft import Draft
 from oauth2_mw.cli.foreign_files import Entry
@@ -72,10 +72,11 @@ def convert_mod_auth_openidc(entries: Iterable[Entry]) -> Draft:
             draft.notes[entry.name] = (
                 str(found) if found is not None else "nothing here is known to be the same"
             )
-    redirect = next((entry.values[0] for entry in listed if entry.name.lower() == "oidcredirecturi"), "")
+    redirects = (entry.values for entry in listed if entry.name.lower() == "oidcredirecturi")
+    redirect = next((values[0] for values in redirects if values), "")
     if redirect.startswith("/") and hosts:
         redirect = f"https://{hosts[0]}{redirect}"
-    if urlsplit(redirect).netloc:
+    if "://" in redirect:
         redirect_to(redirect, draft)
     _locations(listed, draft)
     return draft
@@ -180,7 +181,7 @@ def _locations(entries: Iterable[Entry], draft: Draft) -> None:
     """What a location demands becomes a rule, the longest path first: there the last location that matches decides."""
     demands: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for entry in entries:
-        if entry.name.lower() == "require":
+        if entry.name.lower() == "require" and entry.values:
             demands[entry.location].append(entry.values)
         elif entry.name.lower().startswith("require"):
             draft.lost[f"<{entry.name}> in {entry.location or 'the file'}"] = "write a rule of [access]"

@@ -215,8 +215,14 @@ def _redirect(values: tuple[str, ...], draft: Draft) -> None:
 
 
 def redirect_to(url: str, draft: Draft) -> None:
-    """Set ``public_url`` and ``callback_path`` so that a redirect URI and all paths stay what they are."""
-    parts = urlsplit(url)
+    """Set ``public_url`` and ``callback_path`` so that a redirect URI and all paths stay what they are.
+
+    :raises CommandError: if it is no URL.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise CommandError(f"the redirect URI {printable(url)} is no URL: {error}") from None
     draft.main["public_url"] = f"{parts.scheme}://{parts.netloc}"
     draft.main["callback_path"] = parts.path
     draft.notes["public_url"] = (
