@@ -138,68 +138,71 @@ class OAuth2Middleware:
             self._preload()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # Before anything else, whatever becomes of the request: nobody but us says who is signed in.
-        authorization = environ.get("HTTP_AUTHORIZATION")
-        if authorization is not None or not self._knows_all(environ):
-            enter((self._observer, environ))
-            if "oauth2_mw.urls" in environ:
-                self._note_outer(environ)
-            self._scrub(environ)
-        if authorization is not None and "HTTP_AUTHORIZATION" not in environ:
-            # Who sends one is a program, whether or not the application sees it.
-            environ[HIDDEN_AUTHORIZATION] = "Bearer" if is_bearer(authorization) else ""
-        script_name = environ.get("SCRIPT_NAME", "")
-        is_mounted_here = not script_name or script_name == self._mount
-        path = environ.get("PATH_INFO", "")
-        if is_mounted_here and (path.startswith(self._own_prefix) or path == self._own_path):
-            if HIDDEN_AUTHORIZATION in environ:
-                # A proxy may ask what it is worth.
-                environ[HIDDEN_AUTHORIZATION] = authorization
-            return self._serve_own(environ, start_response, path[len(self._own_path) :])
-        if is_mounted_here and path in self._callbacks:
-            return self._serve_own(environ, start_response, self._callbacks[path])
-        if self._keep_forms is not None and is_mounted_here and self._is_about_form(environ, path):
-            return self._serve_form(environ, start_response, authorization)
-        if not is_mounted_here:
-            rule = self._rules.odd
-        elif self._tells_methods_apart:
-            rule = self._rule_of_every_method(environ, path)
-        else:
-            rule = self._recall_rule(path) or self._find_rule(path)
-        if not rule.is_plain:
-            if rule.effect == "public" or (rule.effect == "delegated" and self._is_for_app(environ)):
-                if authorization is not None and rule.effect == "public":
-                    self._token_gate.hide(environ, authorization, path)
-                return self._serve_public(environ, start_response)
-            if rule.effect == "denied":
-                return _refuse(self._site().refuse(environ, None, rule), environ, start_response)
-        if authorization is not None and self._token_gate.takes(authorization, path, rule):
-            return self._serve_token(environ, start_response, authorization, rule)
-        if self._preflight != "refuse" and rule.effect != "optional" and _is_preflight(environ):
-            return self._serve_preflight(environ, start_response)
         try:
-            current = self._current_session(environ)
-        except StoreUnavailableError as error:
-            response = self._site().service_unavailable(error, environ, is_own=False)
-            return _refuse(response, environ, start_response)
-        if current is not None:
-            if self._hide_cookies:
-                replace_cookies(environ, current.remaining_cookies)
-            session = current.session
-            if session is not None:
-                if rule.has_conditions and not self._lets_pass(rule, session):
-                    response = self._site().refuse(environ, current, rule)
-                    return _refuse(response, environ, self._renewing(start_response, current))
-                if "HTTP_UPGRADE" in environ and is_foreign_upgrade(environ, self._origins):
-                    response = self._site().refuse_foreign_upgrade(environ)
-                    return _refuse(response, environ, self._renewing(start_response, current))
-                return self._serve_session(environ, start_response, current, session)
-        elif self._hide_cookies and "HTTP_COOKIE" in environ:
-            replace_cookies(environ, self._sessions.remaining_cookies(environ["HTTP_COOKIE"]))
-        if rule.effect == "optional":
-            return self._serve_nobody(environ, start_response, current)
-        form = self._read_form(environ, current)
-        return _refuse(self._site().challenge(environ, current, form=form), environ, start_response)
+            # Before anything else, whatever becomes of the request: nobody but us says who is signed in.
+            authorization = environ.get("HTTP_AUTHORIZATION")
+            if authorization is not None or not self._knows_all(environ):
+                enter((self._observer, environ))
+                if "oauth2_mw.urls" in environ:
+                    self._note_outer(environ)
+                self._scrub(environ)
+            if authorization is not None and "HTTP_AUTHORIZATION" not in environ:
+                # Who sends one is a program, whether or not the application sees it.
+                environ[HIDDEN_AUTHORIZATION] = "Bearer" if is_bearer(authorization) else ""
+            script_name = environ.get("SCRIPT_NAME", "")
+            is_mounted_here = not script_name or script_name == self._mount
+            path = environ.get("PATH_INFO", "")
+            if is_mounted_here and (path.startswith(self._own_prefix) or path == self._own_path):
+                if HIDDEN_AUTHORIZATION in environ:
+                    # A proxy may ask what it is worth.
+                    environ[HIDDEN_AUTHORIZATION] = authorization
+                return self._serve_own(environ, start_response, path[len(self._own_path) :])
+            if is_mounted_here and path in self._callbacks:
+                return self._serve_own(environ, start_response, self._callbacks[path])
+            if self._keep_forms is not None and is_mounted_here and self._is_about_form(environ, path):
+                return self._serve_form(environ, start_response, authorization)
+            if not is_mounted_here:
+                rule = self._rules.odd
+            elif self._tells_methods_apart:
+                rule = self._rule_of_every_method(environ, path)
+            else:
+                rule = self._recall_rule(path) or self._find_rule(path)
+            if not rule.is_plain:
+                if rule.effect == "public" or (rule.effect == "delegated" and self._is_for_app(environ)):
+                    if authorization is not None and rule.effect == "public":
+                        self._token_gate.hide(environ, authorization, path)
+                    return self._serve_public(environ, start_response)
+                if rule.effect == "denied":
+                    return _refuse(self._site().refuse(environ, None, rule), environ, start_response)
+            if authorization is not None and self._token_gate.takes(authorization, path, rule):
+                return self._serve_token(environ, start_response, authorization, rule)
+            if self._preflight != "refuse" and rule.effect != "optional" and _is_preflight(environ):
+                return self._serve_preflight(environ, start_response)
+            try:
+                current = self._current_session(environ)
+            except StoreUnavailableError as error:
+                response = self._site().service_unavailable(error, environ, is_own=False)
+                return _refuse(response, environ, start_response)
+            if current is not None:
+                if self._hide_cookies:
+                    replace_cookies(environ, current.remaining_cookies)
+                session = current.session
+                if session is not None:
+                    if rule.has_conditions and not self._lets_pass(rule, session):
+                        response = self._site().refuse(environ, current, rule)
+                        return _refuse(response, environ, self._renewing(start_response, current))
+                    if "HTTP_UPGRADE" in environ and is_foreign_upgrade(environ, self._origins):
+                        response = self._site().refuse_foreign_upgrade(environ)
+                        return _refuse(response, environ, self._renewing(start_response, current))
+                    return self._serve_session(environ, start_response, current, session)
+            elif self._hide_cookies and "HTTP_COOKIE" in environ:
+                replace_cookies(environ, self._sessions.remaining_cookies(environ["HTTP_COOKIE"]))
+            if rule.effect == "optional":
+                return self._serve_nobody(environ, start_response, current)
+            form = self._read_form(environ, current)
+            return _refuse(self._site().challenge(environ, current, form=form), environ, start_response)
+        finally:
+            enter(None)
 
     def _rule_of_every_method(self, environ: WSGIEnvironment, path: str) -> Rule:
         """Return what decides about a request, whichever of its methods the application goes by."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from oauth2_mw.errors import UnavailableError
 from oauth2_mw.observe import new_reference
@@ -75,10 +75,11 @@ class Observer:
 _CURRENT: ContextVar[tuple[Observer, Mapping[str, Any]] | None] = ContextVar(
     "oauth2_mw_request", default=None
 )
-#: Say that this thread works for a request now, until it says so of the next one.
+#: Say which request this thread works for now: its observer and environ. ``None`` once the application has been called,
+#: so that nothing holds the environ any longer.
 enter: Callable[[tuple[Observer, Mapping[str, Any]] | None], object] = _CURRENT.set
-#: The reference of a request, and its environ.
-_REFERENCE: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("oauth2_mw_reference", default=None)
+#: Where the environ has the reference of the request, once there is one.
+_REFERENCE = "oauth2_mw.reference"
 
 
 def current_request() -> tuple[Observer, Mapping[str, Any]] | None:
@@ -91,11 +92,9 @@ def reference() -> str:
     current = _CURRENT.get()
     if current is None:
         return new_reference()
-    known = _REFERENCE.get()
-    if known is None or known[1] is not current[1]:
-        known = (new_reference(), current[1])
-        _REFERENCE.set(known)
-    return known[0]
+    environ = cast(dict[str, Any], current[1])
+    known: str = environ.get(_REFERENCE) or environ.setdefault(_REFERENCE, new_reference())
+    return known
 
 
 def count(metric: str, *labels: str) -> None:
