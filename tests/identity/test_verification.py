@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.identity.verification import (
     address_key,
     check_username_verified,
+    counted_address,
+    counts_addresses,
     is_verified,
     keep_verification,
     proven_address,
@@ -107,6 +110,43 @@ def test_a_setting_proves_no_address(setting: str) -> None:
 def test_what_is_no_address_has_no_key(email: Any) -> None:
     assert address_key(email) is None
     assert proven_address(provider(), {"email": email, "email_verified": True}) is None
+
+
+# Counted, so that a person takes the place that an operator has made
+
+
+@pytest.mark.requirement("R-users-add")
+def test_an_address_that_counts_is_told_in_its_one_spelling() -> None:
+    claims = {"email": "Jane@CORP.example", "email_verified": True}
+    assert counted_address(provider(), claims) == address_key(JANE)
+    # What is no claim, but sorts before that of the standard.
+    assert counted_address(provider(email="address"), {**claims, "address": JANE}) is None
+    said = {"email": JANE, "email_verified": "true"}
+    assert counted_address(provider("text"), said) == address_key(JANE)
+    assert counted_address(provider("claim"), said) is None
+
+
+@pytest.mark.requirement("R-users-add")
+@pytest.mark.parametrize("said", [None, False, "True", 1], ids=repr)
+def test_an_address_that_nothing_verifies_does_not_count(said: Any) -> None:
+    for setting in ("claim", "text"):
+        assert counted_address(provider(setting), {"email": JANE, "email_verified": said}) is None
+
+
+@pytest.mark.requirement("R-users-add")
+@pytest.mark.parametrize("setting", ["always", "never"])
+def test_a_setting_makes_no_address_count(setting: str) -> None:
+    assert not counts_addresses(provider(setting))
+    assert counted_address(provider(setting), {"email": JANE, "email_verified": True}) is None
+
+
+@pytest.mark.requirement("R-users-add")
+def test_of_several_tenants_no_address_counts() -> None:
+    one = replace(provider(), issuer="https://login.example/{tenantid}/v2.0", tenants=("a",))
+    several = replace(one, tenants=("a", "b"))
+    claims = {"email": JANE, "email_verified": True}
+    assert (counts_addresses(one), counted_address(one, claims)) == (True, address_key(JANE))
+    assert (counts_addresses(several), counted_address(several, claims)) == (False, None)
 
 
 # A username that is an address
