@@ -22,7 +22,7 @@ from oauth2_mw import errors
 from oauth2_mw.audit import EVENTS, FIELDS
 from oauth2_mw.cli.keygen import new_key_file
 from oauth2_mw.settings import icons, presets
-from oauth2_mw.settings.fields import ACCESS, GLOBAL, PROVIDER, describe
+from oauth2_mw.settings.fields import ACCESS, GLOBAL, NOT_THERE, PROVIDER, describe
 from oauth2_mw.settings.model import Settings
 from tests.support.providers import counterparts, recorded
 from tests.support.settings.keys import text_key
@@ -249,6 +249,11 @@ def codes() -> set[str]:
             if isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.Constant):
                 found.add(str(node.value.value))
     return found
+
+
+def test_what_this_version_does_not_do_is_told_once() -> None:
+    pages = [" ".join(page.read_text(encoding="utf-8").replace("`", "").split()) for page in PAGES]
+    assert [page.count(NOT_THERE) for page in pages if NOT_THERE in page] == [1]
 
 
 def test_troubleshooting_explains_every_code_and_no_other() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from oauth2_mw.cli.terminal import CommandError, printable
 from oauth2_mw.settings import presets
-from oauth2_mw.settings.fields import describe
+from oauth2_mw.settings.fields import NOT_THERE, describe
 from oauth2_mw.settings.text import did_you_mean
 
 #: Where a meaning leads to a section of the documentation.
@@ -43,4 +43,6 @@ def run(options: argparse.Namespace) -> int:
         for name in presets.names():
             label = presets.read(name, Path()).values.get("provider", "")
             print(f"    {name:<20}{label}".rstrip())
+    if options.key is None:
+        print(f"\n{textwrap.fill(NOT_THERE, 96)}")
     return 0

@@ -792,6 +792,13 @@ _WHERE = {
 }
 
 
+#: What this version does not do, and so has no setting for.
+NOT_THERE = (
+    "This version has no ASGI middleware, no cookies for several hosts, no pushed authorization requests (PAR), no "
+    "DPoP, no encrypted tokens (JWE), no registration of clients by itself, and no tls_client_auth."
+)
+
+
 def describe() -> Iterator[Row]:
     """Yield the reference of all settings in the order of the table, for the docs and the command line."""
     for field in FIELDS:

@@ -14,6 +14,7 @@ import pytest
 import oauth2_mw
 from oauth2_mw.cli.main import main
 from oauth2_mw.settings import presets
+from oauth2_mw.settings.fields import NOT_THERE
 from oauth2_mw.settings.grammar import decode_key, parse_key_file
 from tests.support.hosts.certificates import client_certificate
 from tests.support.hosts.processes import child_environment
@@ -209,6 +210,9 @@ def test_settings_prints_the_reference(capsys: pytest.CaptureFixture[str]) -> No
     assert one in everything
     assert len(one) < len(everything)
     assert main(["settings", "nonsense"]) == 1
+    # What there is no setting for is said once, after all of them.
+    assert " ".join(everything.split()).endswith(NOT_THERE)
+    assert "This version" not in one
 
 
 def test_a_setting_that_is_not_there_is_told_where_errors_are(capsys: pytest.CaptureFixture[str]) -> None:
