@@ -31,6 +31,7 @@ REDIS = ["redis>=5.2,!=5.3.0"]
 JMESPATH = ["jmespath>=1.0"]
 PROMETHEUS = ["prometheus-client>=0.20"]
 OTEL = ["opentelemetry-api>=1.20"]
+COMPLETION = ["argcomplete>=3.1"]
 # What builds docs/. The theme brings the version of Sphinx that it works with.
 DOCS = ["furo>=2024.8.6", "Sphinx>=8.1"]
 DEMO = ["gunicorn>=27", "PasteDeploy>=3.1", "oidc-provider-mock>=0.3,<0.4", *SQL]
@@ -42,6 +43,7 @@ TEST_CORE = [
     *JMESPATH,
     *PROMETHEUS,
     *OTEL,
+    *COMPLETION,
     "opentelemetry-sdk>=1.20",
     "ada-url>=1.15",
     "Babel>=2.16",
@@ -139,6 +141,7 @@ setup(
         "jmespath": JMESPATH,
         "prometheus": PROMETHEUS,
         "otel": OTEL,
+        "completion": COMPLETION,
         "demo": DEMO,
         "docs": DOCS,
         "test": TEST,

@@ -28,6 +28,7 @@ EXTRAS = {
     "jmespath": ("settings/jmes_path.py",),
     "prometheus": ("prometheus.py",),
     "otel": ("tracing.py",),
+    "completion": ("cli/main.py",),
     "test-core": ("testing/plugin.py",),
 }
 

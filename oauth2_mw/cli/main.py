@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from oauth2_mw import __version__
 from oauth2_mw.cli import (
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = commands.add_parser(name, help=summary, description=summary)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
+    if "_ARGCOMPLETE" in os.environ:
+        _complete(parser)
     options = parser.parse_args(arguments)
     if options.unfinished is not None:
         options.unfinished.print_help()
@@ -64,3 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error.filename}: {error.strerror}" if error.filename else error, file=sys.stderr)
         return 1
     return code
+
+
+def _complete(parser: CommandParser) -> None:
+    """Tell a shell that asks by argcomplete's variables what may come next, and exit, with the extra ``completion``."""
+    with suppress(ImportError):
+        from argcomplete import autocomplete
+
+        autocomplete(parser)
