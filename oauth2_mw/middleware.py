@@ -37,7 +37,7 @@ from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.shared_caches import FinishHeaders, beginning, finished, personal_headers
-from oauth2_mw.telemetry import enter
+from oauth2_mw.telemetry import ensure, enter
 from oauth2_mw.web.gate import Gate
 from oauth2_mw.web.http.bodies import drop_body
 from oauth2_mw.web.http.peers import Peers
@@ -142,7 +142,7 @@ class OAuth2Middleware:
             # Before anything else, whatever becomes of the request: nobody but us says who is signed in.
             authorization = environ.get("HTTP_AUTHORIZATION")
             if authorization is not None or not self._knows_all(environ):
-                enter((self._observer, environ))
+                enter((self._observer, environ, ""))
                 if "oauth2_mw.urls" in environ:
                     self._note_outer(environ)
                 self._scrub(environ)
@@ -247,7 +247,7 @@ class OAuth2Middleware:
     def _serve_own(
         self, environ: WSGIEnvironment, start_response: StartResponse, path_suffix: str
     ) -> Iterable[bytes]:
-        enter((self._observer, environ))
+        ensure(self._observer, environ)
         cookie_header = environ.get("HTTP_COOKIE")
         site = self._site()
         try:
@@ -366,7 +366,7 @@ class OAuth2Middleware:
         """Return the session that a request's cookies stand for, with its tokens refreshed if that is due."""
         if "HTTP_COOKIE" not in environ:
             return None
-        enter((self._observer, environ))
+        enter((self._observer, environ, ""))
         current = self._resolve(environ["HTTP_COOKIE"])
         if current is not None and current.is_due and self._sessions.is_refresh_due(current):
             return self._site().refresh(current)

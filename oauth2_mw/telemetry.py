@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol
 
 from oauth2_mw.errors import UnavailableError
 from oauth2_mw.observe import new_reference
@@ -71,18 +71,23 @@ class Observer:
             self.metrics.called(peer, operation, seconds=seconds, answered=answered)
 
 
-#: A request: its observer, and its environ.
-_CURRENT: ContextVar[tuple[Observer, Mapping[str, Any]] | None] = ContextVar(
+#: A request: its observer, its environ, and its reference, which is empty until somebody asks for it.
+_CURRENT: ContextVar[tuple[Observer, Mapping[str, Any], str] | None] = ContextVar(
     "oauth2_mw_request", default=None
 )
-#: Say which request this thread works for now: its observer and environ. ``None`` once the application has been called,
-#: so that nothing holds the environ any longer.
-enter: Callable[[tuple[Observer, Mapping[str, Any]] | None], object] = _CURRENT.set
-#: Where the environ has the reference of the request, once there is one.
-_REFERENCE = "oauth2_mw.reference"
+#: Say which request this thread works for now. ``None`` once the application has been called, so that nothing holds the
+#: environ any longer.
+enter: Callable[[tuple[Observer, Mapping[str, Any], str] | None], object] = _CURRENT.set
 
 
-def current_request() -> tuple[Observer, Mapping[str, Any]] | None:
+def ensure(observer: Observer, environ: Mapping[str, Any]) -> None:
+    """Say which request this thread works for, in case nobody has said so yet."""
+    current = _CURRENT.get()
+    if current is None or current[0] is not observer or current[1] is not environ:
+        enter((observer, environ, ""))
+
+
+def current_request() -> tuple[Observer, Mapping[str, Any], str] | None:
     """Return the request that is being worked for, if there is one."""
     return _CURRENT.get()
 
@@ -92,8 +97,10 @@ def reference() -> str:
     current = _CURRENT.get()
     if current is None:
         return new_reference()
-    environ = cast(dict[str, Any], current[1])
-    known: str = environ.get(_REFERENCE) or environ.setdefault(_REFERENCE, new_reference())
+    observer, environ, known = current
+    if not known:
+        known = new_reference()
+        enter((observer, environ, known))
     return known
 
 

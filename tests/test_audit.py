@@ -206,7 +206,7 @@ def test_nothing_is_built_when_nobody_listens(caplog: pytest.LogCaptureFixture) 
 def observed(audit_format: Literal["logfmt", "json"] = "logfmt") -> dict[str, str]:
     """Begin a request whose lines are written so, and return its environ."""
     environ = {"REMOTE_ADDR": "203.0.113.9"}
-    enter((Observer(lambda environ: environ["REMOTE_ADDR"], audit_format), environ))
+    enter((Observer(lambda environ: environ["REMOTE_ADDR"], audit_format), environ, ""))
     return environ
 
 

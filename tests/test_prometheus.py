@@ -100,7 +100,7 @@ def test_metrics_for_nobody_do_not_start() -> None:
 def test_there_are_counters_and_histograms_and_gauges_of_the_living_alone() -> None:
     middleware = measured()
     call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware)))
-    enter((middleware._observer, {}))
+    enter((middleware._observer, {}, ""))
     with calling("default", "token", {}):
         pass
     families = list(text_string_to_metric_families(ask(middleware).text))
@@ -162,7 +162,7 @@ def test_what_the_audit_log_says_is_counted_even_where_nobody_logs(
 ) -> None:
     caplog.set_level("CRITICAL", "oauth2_mw.audit")
     middleware = measured()
-    enter((middleware._observer, {}))
+    enter((middleware._observer, {}, ""))
     audit(event, identity=JANE, **fields)
     audit("destination_lost")
     assert samples(ask(middleware).text)[f"oauth2_mw_{counter}"] == 1
@@ -170,7 +170,7 @@ def test_what_the_audit_log_says_is_counted_even_where_nobody_logs(
 
 def test_calls_are_timed_and_what_does_not_answer_shows() -> None:
     middleware = measured()
-    enter((middleware._observer, {}))
+    enter((middleware._observer, {}, ""))
     with calling("store", "read", {}):
         pass
     with pytest.raises(ProviderUnavailableError), calling("default", "token", {}):
@@ -179,7 +179,7 @@ def test_calls_are_timed_and_what_does_not_answer_shows() -> None:
     assert found["oauth2_mw_call_seconds_count[(operation, read), (peer, store)]"] == 1
     assert found["oauth2_mw_call_seconds_count[(operation, token), (peer, default)]"] == 1
     assert counted(middleware, "oauth2_mw_live_unavailable") == {"[(peer, default)]": 1}
-    enter((middleware._observer, {}))
+    enter((middleware._observer, {}, ""))
     with calling("default", "token", {}) as answered:
         answered.status = 400
     assert counted(middleware, "oauth2_mw_live_unavailable") == {}
@@ -199,7 +199,7 @@ def test_a_sign_in_is_counted_and_its_calls_are_timed(provider: StandIn) -> None
 
 def test_two_applications_of_one_process_count_in_the_same_series() -> None:
     for middleware in (first := measured(), second := measured()):
-        enter((middleware._observer, {}))
+        enter((middleware._observer, {}, ""))
         count("challenges", "page")
     assert counted(first, "oauth2_mw_challenges_total") == {"[(kind, page)]": 2}
     assert counted(second, "oauth2_mw_challenges_total") == {"[(kind, page)]": 2}
@@ -218,7 +218,7 @@ def test_a_full_disk_costs_no_request(
 
     monkeypatch.setattr(prometheus, "series", full)
     assert call(middleware, environ_for("/", HTTP_COOKIE=sign_in(middleware))).status == 200
-    enter((middleware._observer, {}))
+    enter((middleware._observer, {}, ""))
     with calling("store", "read", {}):
         pass
     assert "metrics cannot be written: No space left on device" in caplog.text

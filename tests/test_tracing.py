@@ -48,7 +48,7 @@ def test_a_sign_in_is_traced_without_a_secret(
 
 
 def test_a_call_without_an_answer_says_why(spans: InMemorySpanExporter) -> None:
-    enter((guard()._observer, {}))
+    enter((guard()._observer, {}, ""))
     with pytest.raises(ProviderUnavailableError), calling("corp", "token", {}):
         raise ProviderUnavailableError("no answer from https://op.example")
     with calling("corp", "userinfo", {}) as call:
@@ -64,7 +64,7 @@ def test_nothing_is_traced_where_nobody_has_loaded_the_api(
     spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "opentelemetry.trace")
-    enter((guard()._observer, {}))
+    enter((guard()._observer, {}, ""))
     with calling("corp", "token", {}):
         pass
     assert spans.get_finished_spans() == ()

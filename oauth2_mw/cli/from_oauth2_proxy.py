@@ -236,7 +236,7 @@ def _secret_file(values: tuple[str, ...], draft: Draft) -> None:
 
 def _expire(values: tuple[str, ...], draft: Draft) -> None:
     units = {"h": 3600, "m": 60, "s": 1}
-    parts = re.findall(r"(\d+)([hms])", values[0])
+    parts = re.findall(r"([0-9]{1,9})([hms])", values[0])
     if parts and "".join(map("".join, parts)) == values[0]:
         draft.main["session_lifetime"] = f"{sum(int(number) * units[unit] for number, unit in parts)}s"
     else:

@@ -30,7 +30,7 @@ from oauth2_mw.session.refresh import Refresher
 from oauth2_mw.session.registry import SessionRegistry
 from oauth2_mw.session.token_refresh import TokenRefresher
 from oauth2_mw.settings.model import Settings
-from oauth2_mw.telemetry import DIRECTORY, STORE, Observer, count, enter
+from oauth2_mw.telemetry import DIRECTORY, STORE, Observer, count, ensure
 from oauth2_mw.web.account.sessions import SessionsPage
 from oauth2_mw.web.account.tokens import TokensPage
 from oauth2_mw.web.clients import ProviderClients
@@ -261,7 +261,7 @@ class Site:
 
         :param form: what :meth:`read_form` has read.
         """
-        enter((self._observer, environ))
+        ensure(self._observer, environ)
         destination = requested_destination(environ, self._urls, mount=self._mount)
         if self._forms is None or current is None:
             return self._challenge(environ, current or NO_SESSION, destination, NOT_TAKEN)
@@ -320,7 +320,7 @@ class Site:
 
         :param identity: who it is, if a token says so and no session.
         """
-        enter((self._observer, environ))
+        ensure(self._observer, environ)
         current = current or NO_SESSION
         session = current.session
         provider = self._providers.get(session.identity.provider) if session is not None else None

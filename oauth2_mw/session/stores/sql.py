@@ -139,7 +139,9 @@ class SqlStore:
     def all(self, *, after: str | None = None, used_since: int = 0) -> Iterator[tuple[str, Record]]:
         """Return all living records of this application, page by page, in the order of their keys."""
         columns = self._sessions.c
-        query = self._select(columns.app == self._app, columns.seen >= used_since)
+        query = self._select(columns.app == self._app)
+        if used_since:
+            query = query.where(columns.seen >= used_since)
         yield from self._pages(query, self._sessions.c.session_id, after=after or "")
 
     # Names

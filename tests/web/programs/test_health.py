@@ -177,7 +177,7 @@ def test_unless_ready_needs_names_it(tmp_path: Path) -> None:
 
 def called(middleware: OAuth2Middleware, *, status: int) -> None:
     """A sign-in has asked the provider."""
-    enter((middleware._observer, {}))
+    enter((middleware._observer, {}, ""))
     with calling("default", "token", {}) as asked:
         asked.status = status
 
