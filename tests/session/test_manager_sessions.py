@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -518,3 +518,48 @@ def test_with_no_provider_at_all_a_manager_can_be_made(tmp_path: Path, clock: Cl
     worker = Worker(clock, tmp_path, enabled=False)
     assert worker.sessions.registry is not None
     assert worker.sessions.now() == NOW
+
+
+# Cut off, and read again
+
+
+def test_sessions_from_before_a_cut_off_are_over_for_their_provider_or_all(
+    worker: Worker, clock: Clock
+) -> None:
+    cookie = worker.sign_in()
+    cut_offs = worker.sessions.cut_offs
+    cut_offs.moments = {"other": NOW}
+    assert worker.current(cookie).session is not None
+    cut_offs.moments = {"default": NOW - 1}
+    assert worker.current(cookie).session is not None
+    cut_offs.moments = {"default": NOW}
+    assert worker.current(cookie).session is None
+    clock.now += 1
+    assert worker.current(worker.sign_in()).session is not None
+
+
+def test_what_was_read_again_is_not_read_once_more_for_the_next_request(clock: Clock, tmp_path: Path) -> None:
+    worker = Worker(clock, tmp_path)
+    cookie = worker.sign_in()
+    first = worker.current(cookie)
+    clock.now += 6
+    again = worker.current(cookie)
+    assert again is not first
+    assert worker.current(cookie) is again
+
+
+@pytest.mark.parametrize("metrics", ["none", "prometheus"])
+def test_hits_and_misses_are_counted_where_metrics_are_kept(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, metrics: Literal["none", "prometheus"]
+) -> None:
+    counted: list[tuple[str, ...]] = []
+    monkeypatch.setattr("oauth2_mw.session.cookie_cache.count", lambda *names: counted.append(names))
+    worker = Worker(clock)
+    cookie = worker.sign_in()
+    sessions = SessionManager(
+        replace(worker.settings, metrics=metrics), store=None, clocks=Clocks(clock, clock)
+    )
+    for _ in range(2):
+        assert sessions.resolve(cookie) is not None
+    expected = [] if metrics == "none" else [("opened_cache", "miss"), ("opened_cache", "hit")]
+    assert counted == expected
