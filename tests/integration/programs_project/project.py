@@ -2,8 +2,8 @@
 
 ``/dav/`` is Radicale, ``/hg/`` Mercurial's hgweb, ``/git/`` dulwich's server, ``/files/`` WsgiDAV, ``/simple/`` and
 ``/packages/`` are pypiserver; three of them are our samples. Without an INI file they stand there without the
-middleware. It runs in an environment of its own, `.venv-programs`. Prints "ready" once it listens; ends when its
-standard input is closed.
+middleware, and everybody is jane. It runs in an environment of its own, `.venv-programs`. Prints "ready" once it
+listens; ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -73,6 +73,16 @@ def _wsgidav(folder: Path) -> WSGIApplication:
     return wsgidav_app.application(str(folder), mount="/files")
 
 
+def _as_jane(app: WSGIApplication) -> WSGIApplication:
+    """What a server does that signs people in by itself: WsgiDAV serves nobody without a name."""
+
+    def named(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["REMOTE_USER"] = "jane"
+        return app(environ, start_response)
+
+    return named
+
+
 def _end_with_the_tests() -> None:
     sys.stdin.read()
     os._exit(0)
@@ -81,9 +91,8 @@ def _end_with_the_tests() -> None:
 if __name__ == "__main__":
     folder, port, *ini = Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
     threading.Thread(target=_end_with_the_tests, daemon=True).start()
-    app: WSGIApplication = Applications(folder)
-    if ini:
-        app = OAuth2Middleware(app, Settings.from_ini(ini[0]))
+    everything: WSGIApplication = Applications(folder)
+    app = OAuth2Middleware(everything, Settings.from_ini(ini[0])) if ini else _as_jane(everything)
     server = waitress.create_server(app, host="127.0.0.1", port=port, threads=4)
     print("ready", flush=True)
     server.run()
