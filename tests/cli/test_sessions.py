@@ -405,7 +405,8 @@ def test_a_million_sessions_end_by_one_write(
     caplog.clear()
     with statements() as seen:
         assert operator.run("sessions", "revoke", operator.ini, "--all").code == 0
-    written = [text for text in seen if not text.startswith("SELECT")]
+    # Whoever writes removes, now and then, what has run out.
+    written = [text for text in seen if not text.startswith(("SELECT", "DELETE FROM oauth2_mw_revocations"))]
     assert [text.split()[:3] for text in written] == [["INSERT", "INTO", "oauth2_mw_revocations"]]
     assert "sessions_" not in "".join(seen)
     [line] = [record.getMessage() for record in caplog.records if record.name == "oauth2_mw.audit"]
