@@ -131,7 +131,7 @@ class PrometheusMetrics:
         registry = series().registry
         if FOLDER in os.environ:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # theirs has no types
         return generate_latest(_Ours(registry)), CONTENT_TYPE_LATEST
 
 

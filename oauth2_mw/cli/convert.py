@@ -74,7 +74,7 @@ def _problems(draft: Draft) -> list[str]:
     main, *others = draft.sections().items()
     keys = {**main[1], "secret_keys": base64url(secrets.token_bytes(32))}
     if keys.get("client_secret", "").startswith("file:"):
-        keys["client_secret"] = "in a file"  # noqa: S105
+        keys["client_secret"] = "in a file"  # noqa: S105, stands for a file that is not there yet
     try:
         Settings.from_mapping({**keys, **{name: section for name, section in others if section}})
     except ConfigError as error:

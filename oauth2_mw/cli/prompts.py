@@ -47,7 +47,7 @@ def confirm(question: str, *, default: bool) -> bool:
 def _read(prompt: str, *, hidden: bool) -> str:
     with suppress(ImportError):
         # With it input() takes the keys that move in a line.
-        import readline  # noqa: F401
+        import readline  # noqa: F401, importing it is what counts
     try:
         return getpass.getpass(prompt) if hidden else input(prompt)
     except EOFError:
