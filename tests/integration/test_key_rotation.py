@@ -18,8 +18,8 @@ from tests.support.browser.cookie_jar import CookieJar
 from tests.support.browser.jar import Browser
 from tests.support.hosts.deployment import Deploy, Deployment
 from tests.support.hosts.load import Load, Profile, Report, user_of
-from tests.support.hosts.processes import DEADLINE
 from tests.support.hosts.servers import MakeSite
+from tests.support.hosts.stage import pages_of, wait_until
 from tests.support.providers.oidc_provider import OidcProvider
 from tests.support.settings.keys import raw_key
 
@@ -47,13 +47,6 @@ def sealed_by(jar: CookieJar, url: str) -> bytes:
     cookie = jar.get("oauth2_mw", url)
     assert cookie is not None, "the browser has no session cookie any more"
     return urlsafe_b64decode(cookie.value[:12])[1:9]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -110,13 +103,8 @@ class Stage:
         return browser
 
     def users(self, browser: Browser) -> set[str | None]:
-        """Who the application is told of at each host, asked often enough to meet all its workers."""
-        # Copies: the first refusal takes the cookie away.
-        return {
-            user_of(Browser(jar=browser.jar.copy()).navigate(host.url("/"), follow=False))
-            for host in self.hosts
-            for _ in range(8)
-        }
+        """Who the application is told of by each worker of each host."""
+        return {user_of(page) for host in self.hosts for page in pages_of(host, browser.jar)}
 
     def all_sealed_by(self, number: int) -> Callable[[Report], bool]:
         key = Key(raw_key(number)).id

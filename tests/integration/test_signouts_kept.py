@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.hosts.deployment import Deploy
 from tests.support.hosts.servers import MakeSite
-from tests.support.hosts.stage import Stage, wait_until
+from tests.support.hosts.stage import Stage, pages_of, wait_until
 from tests.support.providers.oidc_provider import OidcProvider
 from tests.support.stores.postgres import PostgresServer, postgres_server
 
@@ -71,7 +71,7 @@ def test_with_a_file_it_survives_the_workers_that_know_of_it(
     server.stop()
     assert stage.sign_out(browser, one).status == 200
     # The other worker of this host learns of it while the directory is away.
-    wait_until(lambda: {stage.ask(copy, one.url("/")).status for _ in range(10)} == {303}, deadline=20)
+    wait_until(lambda: {page.status for page in pages_of(one, copy)} == {303}, deadline=20)
     one.kill()
     one.restart()
     server.start()

@@ -127,7 +127,7 @@ def deployment(
     with ExitStack() as stack:
         made = []
         for name in (f"host-{number}" for number in range(1, hosts + 1)):
-            write_files(folder / name, site, settings, mount=site.mount, app=APP)
+            write_files(folder / name, site, settings, mount=site.mount, app=APP, outermost="worker")
             host = Host(name, site, folder / name, workers=workers, threads=threads)
             stack.callback(host.close_for_good)
             host.begin()

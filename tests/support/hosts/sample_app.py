@@ -5,12 +5,15 @@ from __future__ import annotations
 import html
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+
+#: the header that says which process answered
+WORKER = "X-Worker"
 
 #: pages for people with the header by which a browser may keep them for hours
 _KEPT = {
@@ -93,3 +96,20 @@ def page(environ: WSGIEnvironment) -> str:
 def app_factory(global_conf: dict[str, str]) -> WSGIApplication:
     """``paste.app_factory``."""
     return app
+
+
+def worker_factory(global_conf: dict[str, str]) -> Callable[[WSGIApplication], WSGIApplication]:
+    """``paste.filter_factory``: each answer, whoever gives it, says in a header which process it came from."""
+    return worker_named
+
+
+def worker_named(inner: WSGIApplication) -> WSGIApplication:
+    """*inner*, with the id of its process on each of its answers."""
+
+    def named(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+            return start_response(status, [*headers, (WORKER, str(os.getpid()))], *exc_info)
+
+        return inner(environ, start)
+
+    return named

@@ -138,15 +138,29 @@ pipeline = {pipeline}
 use = egg:oauth2-mw
 config = %(here)s/oauth2.ini
 
+[filter:worker]
+paste.filter_factory = tests.support.hosts.sample_app:worker_factory
+
 [app:sample]
 paste.app_factory = {app}
 """
 
 
-def write_files(folder: Path, site: Site, settings: SettingsMapping | None, *, mount: str, app: str) -> None:
-    """Write ``oauth2.ini`` and ``app.ini``; ``public_url`` and ``secret_keys`` are filled in when missing."""
+def write_files(
+    folder: Path,
+    site: Site,
+    settings: SettingsMapping | None,
+    *,
+    mount: str,
+    app: str,
+    outermost: str = "",
+) -> None:
+    """Write ``oauth2.ini`` and ``app.ini``; ``public_url`` and ``secret_keys`` are filled in when missing.
+
+    :param outermost: a filter of :func:`paste_text` before all others.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline = "sample" if settings is None else "sso sample"
+    pipeline = " ".join([*outermost.split(), *([] if settings is None else ["sso"]), "sample"])
     (folder / "app.ini").write_text(paste_text(mount, app, pipeline), encoding="utf-8")
     if settings is None:
         return

@@ -11,24 +11,39 @@ from tests.support.browser.page import Page
 from tests.support.hosts.deployment import Deployment, Host
 from tests.support.hosts.load import user_of
 from tests.support.hosts.processes import DEADLINE
+from tests.support.hosts.sample_app import WORKER
 from tests.support.providers.oidc_provider import OidcProvider
 
-#: Questions to a host after which all of its workers have been met, as good as certainly.
-ROUNDS = 8
 
-
-def wait_until(condition: Callable[[], object], *, deadline: float = DEADLINE) -> None:
-    """Ask until it answers something true."""
+def wait_until(condition: Callable[[], object], *, deadline: float = DEADLINE, pause: float = 0.1) -> None:
+    """Ask until it answers something true, with a *pause* of so many seconds after each question."""
     until = time.monotonic() + deadline
     while not condition():
         assert time.monotonic() < until, f"not within {deadline:.0f} seconds"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def sleep_until(moment: float) -> None:
     """Until that second since the epoch has begun."""
     while (left := moment - time.time()) > 0:
         time.sleep(left)
+
+
+def ask(jar: CookieJar, url: str) -> Page:
+    """What a copy of these cookies is answered there; whatever it is, the cookies stay as they are."""
+    return Browser(jar=jar.copy()).navigate(url, follow=False)
+
+
+def pages_of(host: Host, jar: CookieJar) -> list[Page]:
+    """The answers of a host to a copy of these cookies, asked until each of its workers has given one."""
+    pages: list[Page] = []
+
+    def all_answered() -> bool:
+        pages.append(ask(jar, host.url("/")))
+        return {int(page.header(WORKER) or 0) for page in pages} >= set(host.workers())
+
+    wait_until(all_answered, pause=0)
+    return pages
 
 
 class Stage:
@@ -57,13 +72,13 @@ class Stage:
         return browser.navigate(url, follow=False)
 
     def ask(self, jar: CookieJar, url: str | None = None) -> Page:
-        """What a copy of these cookies is answered; whatever it is, the cookies stay as they are."""
-        return Browser(jar=jar.copy()).navigate(url or self.site.url("/"), follow=False)
+        """What a copy of these cookies is answered."""
+        return ask(jar, url or self.site.url("/"))
 
     def users(self, jar: CookieJar) -> set[str | None]:
-        """Who the application is told of at each host, asked often enough to meet all its workers."""
+        """Who the application is told of by each worker of each host."""
         return {user_of(page) for page in self.pages(jar)}
 
     def pages(self, jar: CookieJar) -> list[Page]:
-        """The answers of all hosts."""
-        return [self.ask(jar, host.url("/")) for host in self.hosts for _ in range(ROUNDS)]
+        """The answers of all hosts, at least one of each worker."""
+        return [page for host in self.hosts for page in pages_of(host, jar)]
