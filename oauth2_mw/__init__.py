@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from oauth2_mw.middleware import OAuth2Middleware
     from oauth2_mw.settings.model import Settings
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Identity",
