@@ -284,6 +284,10 @@ class ProviderUnavailableError(UnavailableError):
     """The provider cannot be reached, or does not answer in time."""
 
     message = "The sign-in service cannot be reached right now. Please try again in a moment."
+    #: whether the request may have left: what it carried, a code or a refresh token, may be used up
+    is_sent = False
+    #: whether it went down a connection that an earlier request had left open, which may have been closed by then
+    is_on_kept_connection = False
 
 
 class StoreUnavailableError(UnavailableError):

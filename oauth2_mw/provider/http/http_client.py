@@ -78,6 +78,8 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.has_passed: bool = False
+        #: whether a request may have left
+        self.is_sent: bool = False
         #: when the certificate of the server that was reached last ends, in seconds since the epoch
         self.certificate_ends: int | None = None
         self._end = time.monotonic() + seconds
@@ -135,6 +137,19 @@ class _Connection(HTTPConnection):
         sock = super()._new_conn()
         self.deadline.watch(sock)
         return sock
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        self.deadline.is_sent = True
+        super().send(data)
+
+    def _tunnel(self) -> None:
+        try:
+            super()._tunnel()
+        finally:
+            # What a proxy is told is no request to the provider.
+            self.deadline.is_sent = False
 
 
 class _TLSConnection(_Connection, HTTPSConnection):
@@ -285,7 +300,9 @@ class HttpClient:
     def _raise_unavailable(self, error: Exception | None, url: str, deadline: Deadline) -> NoReturn:
         # Names the host alone: the path or an exception's text may hold what was sent.
         host, cause = urlsplit(url).netloc, error.reason if isinstance(error, MaxRetryError) else error
-        raise ProviderUnavailableError(self._describe(cause, host, deadline)) from None
+        failure = ProviderUnavailableError(self._describe(cause, host, deadline))
+        failure.is_sent = deadline.is_sent
+        raise failure from None
 
     def _describe(self, error: BaseException | None, host: str, deadline: Deadline) -> str:
         if not deadline.remaining():

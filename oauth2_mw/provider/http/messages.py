@@ -64,9 +64,11 @@ class Response:
     def check_available(self) -> None:
         """Raise ProviderUnavailableError for a fault on the provider's side: 429 and 5xx (RFC 9110, section 15.6)."""
         if self.status == 429 or self.status >= 500:
-            raise ProviderUnavailableError(
+            failure = ProviderUnavailableError(
                 f"{self.url} was answered with HTTP {self.status}: the provider has a fault of its own"
             )
+            failure.is_sent = True
+            raise failure
 
 
 def too_large(url: str, limit: int) -> ProviderError:

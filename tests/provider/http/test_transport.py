@@ -32,7 +32,7 @@ from oauth2_mw.provider.http.http_client import Deadline
 from oauth2_mw.provider.http.messages import Request, Response, Timeouts
 from oauth2_mw.provider.http.transport import Transport, endpoint_problem
 from tests.support.hosts.certificates import self_signed
-from tests.support.providers.raw_server import raw_server
+from tests.support.providers.raw_server import raw_server, silence
 from tests.support.providers.standin import Answer, StandIn
 
 QUICK = Timeouts(connect=2, read=2, total=0.3)
@@ -507,6 +507,24 @@ def test_a_host_name_that_does_not_resolve_is_told(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(ProviderUnavailableError, match=r"op\.example cannot be looked up"):
         get("https://op.example/")
+
+
+def failure_of(url: str, transport: Transport | None = None) -> ProviderUnavailableError:
+    with pytest.raises(ProviderUnavailableError) as failure:
+        (transport or Transport()).post_form(url, body="code=x", limit=10)
+    return failure.value
+
+
+def test_a_request_that_never_left_is_told_apart_from_an_answer_that_was_lost() -> None:
+    with raw_server(b"") as server:
+        assert failure_of(server.origin).is_sent
+        assert failure_of(server.origin, Transport(proxy=server.origin)).is_sent
+        # What went to the proxy was no request to the provider.
+        assert not failure_of("https://127.0.0.1:9/", Transport(proxy=server.origin)).is_sent
+        assert not failure_of(server.origin.replace("http:", "https:")).is_sent
+    assert not failure_of(server.origin).is_sent
+    with raw_server(silence) as server:
+        assert failure_of(server.origin, Transport(timeouts=QUICK)).is_sent
 
 
 def test_no_detail_repeats_what_was_sent() -> None:
