@@ -34,6 +34,8 @@ _FAMILY = "oauth2_mw"
 SEALED = r"A[Q-Za-f][A-Za-z0-9_-]{48,}"
 #: The last characters of the names of cookies that keep a form.
 FORM_SLOTS = "abcde"
+#: Seconds for which a browser remembers at which provider it was signed in.
+PROVIDER_KEPT_FOR = 365 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Cookies:
         self.session: str = f"__Host-{name}" if secure else name
         self.attempt_prefix: str = f"{self.session}-a-"
         self._forms = {slot: f"{self.session}-f-{slot}" for slot in FORM_SLOTS}
-        self._form_names = frozenset(self._forms.values())
+        self._provider: str = f"{self.session}-p"
         self._attributes = "; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
         self._paths = ("/", mount) if mount else ("/",)
         self._app_cookies = app_cookies
@@ -77,7 +79,7 @@ class Cookies:
         ).fullmatch
         self._stems = (name, _FAMILY)
         self._match_own = re.compile(
-            rf"({re.escape(self.session)}(?:-a-[a-h]|-f-[{FORM_SLOTS}]|\.[0-9]{{1,2}})?)[ \t]*="
+            rf"({re.escape(self.session)}(?:-a-[a-h]|-f-[{FORM_SLOTS}]|-p|\.[0-9]{{1,2}})?)[ \t]*="
         ).match
 
     def read(self, header: str) -> RequestCookies:
@@ -146,11 +148,8 @@ class Cookies:
 
     def session_names(self, cookies: RequestCookies) -> list[str]:
         """Return the names of a request's session cookies, including chunks that are not read any more."""
-        return [
-            name
-            for name in cookies.own
-            if not name.startswith(self.attempt_prefix) and name not in self._form_names
-        ]
+        further = f"{self.session}."
+        return [name for name in cookies.own if name == self.session or name.startswith(further)]
 
     def attempts(self, cookies: RequestCookies) -> dict[str, str]:
         """Return the sealed text of each attempt by its slot, without those whose name came twice."""
@@ -191,6 +190,15 @@ class Cookies:
         :param max_age: seconds.
         """
         return self._set(name, text) + f"; Max-Age={max_age}"
+
+    def last_provider(self, cookies: RequestCookies) -> str | None:
+        """Return what a request says of the provider at which its browser was signed in last: any text, or nothing."""
+        values = cookies.own.get(self._provider, [])
+        return values[0] if len(values) == 1 else None
+
+    def set_last_provider(self, name: str) -> str:
+        """Return the ``Set-Cookie`` value that remembers a provider. It is no secret, and outlives the session."""
+        return self._set(self._provider, name) + f"; Max-Age={PROVIDER_KEPT_FOR}"
 
     def chunk_count(self, length: int) -> int:
         """Return how many cookies a sealed text of that many characters takes."""

@@ -133,6 +133,7 @@ class Site:
             attempts,
             urls,
             pages,
+            cookies=sessions.cookies,
             destinations=destinations,
             clients=clients,
             serving=serving,

@@ -39,6 +39,26 @@ def test_our_cookies_are_told_from_the_others() -> None:
     assert SECURE.session_names(cookies) == ["__Host-oauth2_mw", "__Host-oauth2_mw.1"]
 
 
+def test_the_provider_that_was_used_last_outlives_the_session_and_is_no_part_of_it() -> None:
+    assert SECURE.set_last_provider("corp") == (
+        "__Host-oauth2_mw-p=corp; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=31536000"
+    )
+    assert PLAIN.set_last_provider("corp") == "sso-p=corp; Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000"
+    cookies = SECURE.read("x=1; __Host-oauth2_mw-p=corp; y=2")
+    assert cookies.other_header == "x=1; y=2"
+    assert SECURE.last_provider(cookies) == "corp"
+    assert SECURE.session_names(cookies) == []
+    assert not any("-p=" in value for value in SECURE.expire_all(cookies))
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "__Host-oauth2_mw-p=a; __Host-oauth2_mw-p=b", "__Host-oauth2_mw-p.1=a", "__Host-oauth2_mw-pp=a"],
+)
+def test_a_provider_that_is_named_twice_or_otherwise_is_not_remembered(header: str) -> None:
+    assert SECURE.last_provider(SECURE.read(header)) is None
+
+
 @pytest.mark.requirement("W8", "K6")
 @pytest.mark.parametrize(
     "header", ["=__Host-oauth2_mw=S", "__host-oauth2_mw=S", "x__Host-oauth2_mw=S", "__Host-oauth2_mwx=S"]

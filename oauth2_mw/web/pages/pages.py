@@ -7,7 +7,7 @@ one stylesheet, images from our own path, and no script but one that ``keep_frag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,11 +42,13 @@ class LoginButton:
     :param label: the provider's display name: the button reads "Continue with LABEL".
     :param url: where the button leads.
     :param icon_url: the URL of its icon under our own path, or ``None`` to show the first letter of the label.
+    :param last_used: whether this browser was signed in that way last.
     """
 
     label: str
     url: str
     icon_url: str | None
+    last_used: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,12 @@ class Pages:
         :param script_url: what hands the fragment of the address on, which works as well without.
         """
         checked = [
-            LoginButton(_cut(button.label, NAME_LIMIT), link(button.url), optional_link(button.icon_url))
+            replace(
+                button,
+                label=_cut(button.label, NAME_LIMIT),
+                url=link(button.url),
+                icon_url=optional_link(button.icon_url),
+            )
             for button in buttons
         ]
         return self._render(

@@ -251,9 +251,12 @@ class Callback:
             session_bytes += form_bytes
         attempt_cookies = self._attempts.close_signed_in(attempt, current.cookies, session_bytes)
         foreign = self._sessions.app_cookies.expire_foreign(environ.get("HTTP_COOKIE"), identity.id)
+        last_used = []
+        if len(self._providers) > 1:
+            last_used = [self._sessions.cookies.set_last_provider(provider.name)]
         return responses.redirect(
             self._destinations.location(attempt.destination),
-            cookies=[*session_cookies, *attempt_cookies, *form_cookies, *foreign],
+            cookies=[*session_cookies, *attempt_cookies, *form_cookies, *foreign, *last_used],
         )
 
 

@@ -18,6 +18,7 @@ from oauth2_mw.errors import (
 from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.demand import NO_DEMAND, Demand
 from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.cookies import Cookies
 from oauth2_mw.session.model import SessionRef
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.settings.text import shown
@@ -77,6 +78,7 @@ class Login:
         urls: Urls,
         pages: Pages,
         *,
+        cookies: Cookies,
         destinations: Destinations,
         clients: Callable[[str], ProviderClient],
         serving: CredentialPaths,
@@ -85,6 +87,7 @@ class Login:
         self._attempts = attempts
         self._urls = urls
         self._pages = pages
+        self._cookies = cookies
         self._destinations = destinations
         self._clients = clients
         self._serving = serving
@@ -133,7 +136,7 @@ class Login:
                     return self._ask_for_fragment(names[0], kept)
                 return self.begin(names[0], kept, current, languages=accepted_languages(environ))
             # Not a 200: to monitors and caches that would be the application's own page.
-            return self._offer(names, kept, message=message, status=401)
+            return self._offer(names, kept, current, message=message, status=401)
         except Exception as error:
             raise SignInFailedError(error, destination=kept) from error
 
@@ -270,6 +273,7 @@ class Login:
         return self._offer(
             names,
             destination,
+            current,
             message=LOST if is_lost else None,
             login_hint=link.login_hint,
             another_account=link.another_account,
@@ -293,19 +297,21 @@ class Login:
 
     def _offer(
         self,
-        names: Iterable[str],
+        names: list[str],
         destination: str | None,
+        current: RequestSession,
         *,
         message: str | None = None,
         login_hint: str | None = None,
         another_account: bool = False,
         status: int = 200,
     ) -> Response:
-        """Show the page with the buttons of some providers.
+        """Show the page with the buttons of some providers, the one that this browser used last before the others.
 
         :param message: what there is to say first.
         :param status: 401 for a page that stands in the place of another.
         """
+        last = self._cookies.last_provider(current.cookies) if len(names) > 1 else None
         buttons = [
             LoginButton(
                 self._settings.providers[name].label,
@@ -313,8 +319,9 @@ class Login:
                     name, destination, login_hint=login_hint, another_account=another_account
                 ),
                 self._urls.icon(name) if self._settings.providers[name].icon is not None else None,
+                last_used=name == last,
             )
-            for name in names
+            for name in sorted(names, key=lambda name: name != last)
         ]
         script = self._urls.fragment_script if self._settings.keep_fragment else None
         html = self._pages.login(buttons=buttons, message=message, script_url=script)

@@ -96,6 +96,7 @@ class SignInParts:
             self.attempts,
             urls,
             Pages(static_url=urls.static, site="app.example"),
+            cookies=self.sessions.cookies,
             destinations=destinations,
             clients=clients,
             serving=CredentialPaths.of(self.settings),

@@ -145,7 +145,7 @@ def plain_pages(folder: Path | None = None) -> Pages:
 
 
 def login(**given: Any) -> Callable[[Pages], str]:
-    button = {"label": "GitHub", "url": LOGIN, "icon_url": ICON}
+    button: dict[str, Any] = {"label": "GitHub", "url": LOGIN, "icon_url": ICON, "last_used": False}
     button.update({name: given.pop(name) for name in tuple(given) if name in button})
     return lambda pages: pages.login(buttons=[LoginButton(**button)], **given)
 
@@ -301,7 +301,7 @@ EVERY_PAGE = {
     "form gone": form_gone(),
     "going on": going_on(),
     "login with the script": login(script_url=SCRIPT),
-    "login": login(),
+    "login": login(last_used=True),
     "login without icon": login(icon_url=None),
     "login with message": login(message="Sign in to go on."),
     "failure": failure(),
