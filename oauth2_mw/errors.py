@@ -20,6 +20,7 @@ A number is the HTTP status of the page; a module in brackets is where a class l
     │   ├── StateError               400  the answer does not belong to an attempt of this browser
     │   │   ├── AttemptLostError     400  the second such answer in a row
     │   │   └── LoginLoopError       400  each sign-in works, and no session comes back
+    │   ├── LoginTriesError          429  so many sign-ins failed that the provider is not asked about another
     │   ├── ProviderError            502  the provider's answer cannot be used
     │   ├── TokenError               400  a token does not prove what it must
     │   ├── AccessDeniedError        403  the person is known and may not enter
@@ -238,6 +239,13 @@ class LoginLoopError(StateError):
 
     message = "Your sign-in works, but this browser does not keep it."
     hints: tuple[str, ...] = _COOKIE_HINTS
+
+
+class LoginTriesError(LoginError):
+    """So many sign-ins came to nothing within a minute that the provider is not asked about another."""
+
+    status = 429
+    message = "Too many sign-ins failed within a minute. Please try again in a minute."
 
 
 class ProviderError(LoginError):

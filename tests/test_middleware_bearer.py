@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth2_mw import get_identity, require
-from oauth2_mw.credentials import introspections, strangers
+from oauth2_mw import breaker, get_identity, require
+from oauth2_mw.credentials import strangers
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.middleware import OAuth2Middleware
+from oauth2_mw.provider.http import call_gate
 from tests.support.audit_lines import audit_lines
 from tests.support.clock import ShiftedClocks
 from tests.support.hosts.guarded import JANE, App, guard, sign_in
@@ -711,11 +712,11 @@ def test_requests_at_once_with_one_token_ask_as_few_times_as_may_be(provider: St
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda _: site.get("opaque").status, range(24)))
     assert set(answers) == {200}
-    assert site.asked <= introspections.MAX_CALLS
+    assert site.asked <= call_gate.PLACES
 
 
 def test_no_more_than_some_calls_are_in_flight(provider: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(introspections, "MAX_WAIT", 0.05)
+    monkeypatch.setattr(call_gate, "MAX_WAIT", 0.05)
     site = introspecting(provider)
     goes_on = threading.Event()
 
@@ -787,11 +788,12 @@ def test_a_provider_that_is_down_is_not_asked_again_at_once(
     site = introspecting(provider)
     provider.introspected["opaque"] = dict(OPAQUE)
     provider.answers["introspection"] = Answer(b"busy", 503)
-    for number in range(5):
+    for number in range(2 * call_gate.MAX_FAILURES):
         site.refused(f"t{number}", status=503)
-    assert site.asked == 1
+    assert site.asked == call_gate.MAX_FAILURES
     del provider.answers["introspection"]
-    site.later(introspections.COOL_DOWN + 0.1)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + breaker.PAUSE + 0.1)
     site.seen("opaque")
 
 

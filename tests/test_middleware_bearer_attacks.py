@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from oauth2_mw import require
-from oauth2_mw.credentials import introspections, strangers
+from oauth2_mw import breaker, require
+from oauth2_mw.credentials import strangers
 from tests.support.hosts.guarded import guard
 from tests.support.hosts.wsgi_call import WsgiResponse, call, environ_for
 from tests.support.providers.jose import rsa_key
@@ -265,7 +265,8 @@ def test_an_outage_makes_nobody_a_stranger(provider: StandIn, monkeypatch: pytes
     for _ in range(20):
         site.refused("opaque", status=503)
     del provider.answers["introspection"]
-    site.later(introspections.COOL_DOWN + 0.1)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + breaker.PAUSE + 0.1)
     site.seen("opaque")
 
 

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from oauth2_mw import prometheus
 from oauth2_mw.audit import audit
+from oauth2_mw.credentials import strangers
 from oauth2_mw.errors import ProviderUnavailableError
 from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings.metrics_folder import FOLDER
@@ -195,6 +196,19 @@ def test_a_sign_in_is_counted_and_its_calls_are_timed(provider: StandIn) -> None
     assert found["oauth2_mw_sessions_opened_total[(provider, default)]"] == 1
     for operation in ("metadata", "keys", "token"):
         assert found[f"oauth2_mw_call_seconds_count[(operation, {operation}), (peer, default)]"] >= 1
+
+
+def test_what_is_refused_again_and_again_is_counted_and_not_logged(
+    provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strangers, "MAX_OF_ALL", 0)
+    keys = {"metrics": "prometheus", "metrics_peers": "127.0.0.1", "issuer": provider.issuer}
+    with guarded(**keys) as site:
+        for _ in range(3):
+            assert site.browser().navigate(site.url + "/").status == 429
+        found = samples(site.browser().navigate(f"{site.url}{METRICS}").text)
+        assert len(site.audit) == 1
+    assert found["oauth2_mw_sign_ins_total[(outcome, login_tries), (provider, default)]"] == 3
 
 
 def test_two_applications_of_one_process_count_in_the_same_series() -> None:

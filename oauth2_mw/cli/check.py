@@ -19,6 +19,7 @@ from oauth2_mw.cli.directory import NoDatabaseError, open_directory
 from oauth2_mw.cli.online import Finding, check_online
 from oauth2_mw.cli.terminal import INI_HELP, CommandError, format_duration, printable
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
+from oauth2_mw.credentials.strangers import MAX_OF_ALL, MAX_OF_ONE
 from oauth2_mw.credentials.token_sleep import SLEEPS_SOON, sleep_state
 from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
 from oauth2_mw.middleware import OAuth2Middleware
@@ -108,6 +109,7 @@ def run(options: argparse.Namespace) -> int:
             "problems": [],
             "warnings": doubts,
             "sessions": _session_place(settings),
+            "failed_sign_ins": _who_is_bounded(settings),
             "providers": [asdict(each) for each in registrations],
             **({"online": [asdict(each) for each in findings]} if options.online else {}),
         }
@@ -148,6 +150,7 @@ def _print_report(
     for line in doubts:
         print(f"  warning: {line}")
     print(f"  {_session_place(settings)}")
+    print(f"  {_who_is_bounded(settings)}")
     if not registrations:
         print("  No provider is enabled: protected paths answer 503.")
     for each in registrations:
@@ -210,6 +213,17 @@ def _session_place(settings: Settings) -> str:
     return (
         "Sessions are kept in cookies alone: signing out takes the cookie from that browser, and a copy of it ends in "
         "the worker that handled it alone. Nobody else can end a session before its time."
+    )
+
+
+def _who_is_bounded(settings: Settings) -> str:
+    """Return whose failed sign-ins are bounded, each client's or all together."""
+    bound = f"Failed sign-ins are bounded: {MAX_OF_ONE} a minute of one address, {MAX_OF_ALL} of all."
+    if settings.trusted_peers:
+        return f"{bound} The addresses of trusted_peers are the proxies', and count among all alone."
+    return (
+        f"{bound} While trusted_peers is not written, private addresses count among all alone: behind a proxy one "
+        "client can keep all others waiting; write the proxy's address there."
     )
 
 

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 from oauth2_mw.audit import audit
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.credentials.introspections import Answer, Introspections
-from oauth2_mw.credentials.strangers import Strangers
 from oauth2_mw.errors import AccessDeniedError, CredentialError, ProviderError, TokenError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.environ import EnvironWriter
@@ -81,12 +80,15 @@ class AccessTokens:
         self._reading = tuple(each for each in providers if each.accepts_jwts)
         #: the one that is asked; the settings allow no second
         self._asked = next((each for each in providers if "introspection" in each.accept_tokens), None)
-        strangers = Strangers(knows_proxies=bool(settings.trusted_peers), clock=clocks.monotonic)
         self._introspections: Introspections | None = None
         if self._asked is not None:
             name = self._asked.name
             self._introspections = Introspections(
-                name, lambda text: clients(name).introspect(text), strangers, sync=self._sync, clocks=clocks
+                name,
+                lambda: clients(name),
+                proxies=settings.trusted_peers,
+                sync=self._sync,
+                clocks=clocks,
             )
         #: SHA-256 of a token -> who it is, and why it does not serve: strangers fill the second alone
         self._users: BoundedCache[bytes, TokenUser] = BoundedCache(max_entries=MAX_ENTRIES)

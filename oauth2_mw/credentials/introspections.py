@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from copy import copy
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from oauth2_mw.bounded_cache import BoundedCache
-from oauth2_mw.credentials.strangers import PERIOD, Strangers
-from oauth2_mw.errors import CredentialError, ProviderError, ProviderUnavailableError, TokenError
-from oauth2_mw.process_local import ProcessLocal
+from oauth2_mw.credentials.strangers import Strangers
+from oauth2_mw.errors import CredentialError, ProviderError, TokenError
+from oauth2_mw.provider.client import ProviderClient
 from oauth2_mw.provider.tokens.access_token import AccessToken
 from oauth2_mw.session.clocks import Clocks
+from oauth2_mw.settings.peers import Peer
 
 #: An answer serves for so many times ``revocation_sync``.
 SYNCS = 6
-#: Calls in flight, and seconds that another one waits for its turn.
-MAX_CALLS = 4
-MAX_WAIT = 2.0
-#: Seconds after a failure in which nobody tries again.
-COOL_DOWN = 5
 MAX_ENTRIES = 2000
 
 
@@ -40,29 +35,27 @@ class Answer:
 class Introspections:
     """Asks one provider. Safe for threads; each process has its own.
 
-    :param ask: asks the provider about a token, and returns ``None`` for one that is not active.
+    :param client: returns the client of the provider.
+    :param proxies: the setting ``trusted_peers``.
     :param sync: the setting ``revocation_sync``, in seconds.
     """
 
     def __init__(
         self,
         name: str,
-        ask: Callable[[str], AccessToken | None],
-        strangers: Strangers,
+        client: Callable[[], ProviderClient],
         *,
+        proxies: Iterable[Peer],
         sync: int,
         clocks: Clocks,
     ) -> None:
         self._name = name
-        self._ask = ask
-        self._strangers = strangers
+        self._client = client
+        self._strangers = Strangers(proxies, clock=clocks.monotonic, refusal=self._too_many)
         self._lasts = sync * SYNCS
         self._clocks = clocks
         #: SHA-256 of a token -> what it is worth
         self._answers: BoundedCache[bytes, Answer] = BoundedCache(max_entries=MAX_ENTRIES)
-        self._calls = ProcessLocal(lambda: threading.BoundedSemaphore(MAX_CALLS))
-        #: the last failure, and its monotonic time
-        self._failure: tuple[ProviderUnavailableError, float] | None = None
 
     def read(self, text: str, key: bytes, *, address: str | None) -> Answer:
         """Return what a token is worth.
@@ -78,42 +71,23 @@ class Introspections:
         if known is not None and known.serves(self._clocks):
             return known
         # Whose token served a moment ago is no stranger.
-        if known is None and not self._strangers.may_ask(address):
-            error = CredentialError(
-                f"too many unknown tokens came within a minute: provider {self._name} is not asked about another",
-                code="token_tries",
-                message="Too many tokens were wrong. Please try again in a minute.",
-            )
-            error.status, error.retry_after = 429, PERIOD
-            raise error
-        try:
-            return self._read(text, key)
-        except (CredentialError, TokenError, ProviderError):
-            self._answers.pop(key)
-            self._strangers.note_failure(address)
-            raise
-
-    def _read(self, text: str, key: bytes) -> Answer:
-        failed = self._failure
-        if failed is not None and self._clocks.monotonic() < failed[1] + COOL_DOWN:
-            raise copy(failed[0])
-        calls = self._calls.get()
-        if not calls.acquire(timeout=MAX_WAIT):
-            raise ProviderUnavailableError(
-                f"provider {self._name} is being asked about {MAX_CALLS} tokens already, and answers slowly"
-            )
-        try:
+        if known is None:
+            self._strangers.check(address)
+        client = self._client()
+        with client.place():
             # Another request may have asked about the same while this one waited.
             known = self._answers.get(key)
             if known is not None and known.serves(self._clocks):
                 return known
-            token = self._ask(text)
-        except ProviderUnavailableError as error:
-            self._failure = (copy(error), self._clocks.monotonic())
-            raise
-        finally:
-            calls.release()
-        self._failure = None
+            try:
+                with self._strangers.one_try(address) if known is None else nullcontext():
+                    return self._ask(client, text, key)
+            except (CredentialError, TokenError, ProviderError):
+                self._answers.pop(key)
+                raise
+
+    def _ask(self, client: ProviderClient, text: str, key: bytes) -> Answer:
+        token = client.introspect(text)
         if token is None:
             raise CredentialError(
                 f"provider {self._name} says that it is not active: it has ended, was revoked, or is another's",
@@ -123,3 +97,10 @@ class Introspections:
         answer = Answer(token, self._clocks.monotonic() + self._lasts)
         self._answers.put(key, answer)
         return answer
+
+    def _too_many(self, reason: str) -> CredentialError:
+        return CredentialError(
+            f"unknown tokens, about which provider {self._name} is asked: {reason}",
+            code="token_tries",
+            message="Too many tokens were wrong. Please try again in a minute.",
+        )

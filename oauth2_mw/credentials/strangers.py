@@ -1,60 +1,127 @@
-"""How many unknown tokens a provider is asked about: whoever invents them must not keep it, or us, busy."""
+"""How often strangers make us ask a provider: whoever invents tokens or codes must not keep it, or us, busy.
+
+What came to nothing is bounded for each client address, and for all of them together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from ipaddress import ip_address
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from math import ceil
 
 from oauth2_mw.bounded_cache import BoundedCache
+from oauth2_mw.errors import OAuth2Error, UnavailableError
+from oauth2_mw.process_local import ProcessLock
+from oauth2_mw.settings.peers import PRIVATE, Peer, parse_address
 
-#: Tokens a minute that came to nothing, of one address, and of all.
+#: Tries a minute that came to nothing, of one address, and of all.
 MAX_OF_ONE = 30
 MAX_OF_ALL = 300
 PERIOD = 60
 _MAX_ADDRESSES = 2000
 
 
+@dataclass(slots=True)
+class _Minute:
+    """A minute that began with a try: how many came to nothing in it, or have not ended yet."""
+
+    #: monotonic time
+    ends: float
+    tries: int = 0
+    #: whether a try was refused in it
+    is_told: bool = False
+
+
 class Strangers:
-    """Counts what came to nothing, in one process, in periods of a minute.
+    """Counts tries at one provider, in one process. Safe for threads.
 
     An address that may be a proxy's stands for nobody: it meets the bound of all alone.
 
-    :param knows_proxies: whether ``trusted_peers`` names the proxies in front.
+    :param proxies: the setting ``trusted_peers``; while it names none, every private address may be a proxy's.
     :param clock: monotonic seconds.
+    :param refusal: makes the error for one try too many of what the log says about it.
     """
 
-    def __init__(self, *, knows_proxies: bool, clock: Callable[[], float]) -> None:
-        self._knows_proxies = knows_proxies
+    def __init__(
+        self,
+        proxies: Iterable[Peer],
+        *,
+        clock: Callable[[], float],
+        refusal: Callable[[str], OAuth2Error],
+    ) -> None:
+        named = frozenset(proxies)
+        self._proxies = [each for each in named or PRIVATE if isinstance(each, (IPv4Network, IPv6Network))]
         self._clock = clock
-        #: whom a count is of (``""`` for all) -> the period, and how many in it
-        self._counts: BoundedCache[str, tuple[int, int]] = BoundedCache(max_entries=_MAX_ADDRESSES)
-        self._all = (0, 0)
+        self._refusal = refusal
+        self._lock = ProcessLock()
+        self._of_one: BoundedCache[str, _Minute] = BoundedCache(max_entries=_MAX_ADDRESSES)
+        self._of_all = _Minute(clock())
 
-    def may_ask(self, address: str | None) -> bool:
-        """Return whether another unknown token of that client may be asked about."""
-        if self._count(self._all) >= MAX_OF_ALL:
-            return False
-        key = self._key(address)
-        return key is None or self._count(self._counts.get(key)) < MAX_OF_ONE
+    def check(self, address: str | None) -> None:
+        """Refuse a client whose next try would be one too many, before it waits for anything.
 
-    def note_failure(self, address: str | None) -> None:
-        """Count a token that came to nothing. Two threads may count as one."""
-        now = self._period()
-        self._all = (now, self._count(self._all) + 1)
+        :raises OAuth2Error: the refusal, with status 429 and the seconds to wait; ``is_repeated`` but for the first of
+            its minute.
+        """
+        with self._lock:
+            self._minutes(address)
+
+    @contextmanager
+    def one_try(self, address: str | None) -> Iterator[None]:
+        """Count what is done in this context, from its beginning, as a try that comes to nothing.
+
+        The count is taken back if it ends well, or if something that cannot be reached is to blame.
+
+        :raises OAuth2Error: as :meth:`check`, without entering the context.
+        """
+        with self._lock:
+            minutes = self._minutes(address)
+            for each in minutes:
+                each.tries += 1
+        try:
+            yield
+        except UnavailableError:
+            self._take_back(minutes)
+            raise
+        self._take_back(minutes)
+
+    def _take_back(self, minutes: Iterable[_Minute]) -> None:
+        with self._lock:
+            for each in minutes:
+                each.tries -= 1
+
+    def _minutes(self, address: str | None) -> list[_Minute]:
+        """Return what a try counts in."""
+        now, minutes = self._clock(), []
         if (key := self._key(address)) is not None:
-            self._counts.put(key, (now, self._count(self._counts.get(key)) + 1))
+            minute = self._of_one.get(key)
+            if minute is None or minute.ends <= now:
+                # It counts as the newest.
+                self._of_one.pop(key)
+                self._of_one.put(key, minute := _Minute(now + PERIOD))
+            self._refuse_beyond(MAX_OF_ONE, minute, f"client {key}", now)
+            minutes.append(minute)
+        if self._of_all.ends <= now:
+            self._of_all = _Minute(now + PERIOD)
+        self._refuse_beyond(MAX_OF_ALL, self._of_all, "all clients together", now)
+        return [*minutes, self._of_all]
 
-    def _count(self, counted: tuple[int, int] | None) -> int:
-        return counted[1] if counted is not None and counted[0] == self._period() else 0
-
-    def _period(self) -> int:
-        return int(self._clock() // PERIOD)
+    def _refuse_beyond(self, most: int, minute: _Minute, whose: str, now: float) -> None:
+        if minute.tries < most:
+            return
+        left = ceil(minute.ends - now)
+        error = self._refusal(
+            f"{most} of {whose} came to nothing within a minute: no other for {left} seconds"
+        )
+        error.status, error.retry_after, error.is_repeated = 429, left, minute.is_told
+        minute.is_told = True
+        raise error
 
     def _key(self, address: str | None) -> str | None:
-        if address is None:
-            return None
-        parsed = ip_address(address)
-        if not self._knows_proxies and not parsed.is_global:
+        parsed = None if address is None else parse_address(address)
+        if parsed is None or any(parsed in each for each in self._proxies):
             return None
         # One person has a whole network of IPv6.
-        return str(parsed) if parsed.version == 4 else parsed.exploded[:19]
+        return str(parsed) if parsed.version == 4 else f"{parsed.exploded[:19]}::/64"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,6 +145,13 @@ class ProviderClient:
             clock=clock,
         )
         self._authentication = ClientAuthentication(provider, clock=clock)
+
+    def place(self) -> AbstractContextManager[None]:
+        """Hold a place for calls that belong together.
+
+        :raises ProviderUnavailableError: ``provider_busy`` if none is free in time.
+        """
+        return self._gate.place()
 
     def authorization_url(
         self,

@@ -15,6 +15,14 @@ UNIX = "unix"
 #: The widest networks: a larger one would hold a good part of the internet, and so its attackers.
 _LEAST_BITS = {4: 8, 6: 16}
 _LOCAL = (IPv6Network("fc00::/7"), IPv6Network("fe80::/10"))
+#: What no client on the internet has: loopback, link-local and private networks, and those behind a carrier's NAT
+#: (RFC 6598). Those of examples in documents are none of them.
+PRIVATE = (
+    *map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")),
+    *map(IPv4Network, ("127.0.0.0/8", "169.254.0.0/16", "100.64.0.0/10")),
+    IPv6Network("::1/128"),
+    *_LOCAL,
+)
 _MAPPED_BITS = 96
 _BITS = re.compile(r"0|[1-9][0-9]{0,2}")
 #: Characters of an address.

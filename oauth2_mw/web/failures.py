@@ -30,6 +30,7 @@ from oauth2_mw.identity.person import shown_person
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
 from oauth2_mw.settings.model import ProviderSettings
 from oauth2_mw.settings.text import shown
+from oauth2_mw.telemetry import count
 from oauth2_mw.telemetry import reference as reference_of_request
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.peers import Peers
@@ -194,14 +195,18 @@ class Failures:
         if not isinstance(error, OAuth2Error):
             error = _unexpected(error, reference)
         provider = attempt.state.provider if attempt is not None else error.provider
-        audit(
-            "refused" if attempt is None else "login_failed",
-            ref=reference,
-            code=error.code,
-            provider=provider,
-            address=self._peers.client(environ),
-            detail=error.detail,
-        )
+        if error.is_repeated:
+            # Whoever tries without end must not fill the log as well.
+            count("sign_ins", str(provider), error.code)
+        else:
+            audit(
+                "refused" if attempt is None else "login_failed",
+                ref=reference,
+                code=error.code,
+                provider=provider,
+                address=self._peers.client(environ),
+                detail=error.detail,
+            )
         destination = attempt.destination if attempt is not None else destination
         retry_url = self._destinations.login_url(None, destination)
         if isinstance(error, SwitchedOffError):

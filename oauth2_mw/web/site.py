@@ -150,7 +150,7 @@ class Site:
             self._forms = FormKeeper(settings, sessions, urls, kept, destinations=destinations)
             self._offer = FormOffer(settings, urls, pages, kept, form_tokens=form_tokens)
         callback = Callback(
-            providers,
+            settings,
             sessions,
             attempts,
             destinations=destinations,
@@ -159,6 +159,7 @@ class Site:
             admission=admission,
             peers=peers,
             forms=self._forms,
+            clock=clocks.monotonic,
         )
 
         def ended(session: Session) -> None:

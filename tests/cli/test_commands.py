@@ -137,6 +137,21 @@ def test_check_says_where_sessions_are_kept(
     assert list(tmp_path.glob("*.db")) == []
 
 
+@pytest.mark.requirement("R-calls")
+def test_check_says_whose_failed_sign_ins_are_bounded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_ini(tmp_path, *GOOD)
+    assert main(["check", str(path)]) == 0
+    assert "behind a proxy one client can keep all others waiting" in capsys.readouterr().out
+    assert main(["check", "--json", str(path)]) == 0
+    assert "trusted_peers is not written" in json.loads(capsys.readouterr().out)["failed_sign_ins"]
+    assert main(["check", str(write_ini(tmp_path, *GOOD, "trusted_peers = 10.0.0.1"))]) == 0
+    assert "The addresses of trusted_peers are the proxies', and count among all alone" in (
+        capsys.readouterr().out
+    )
+
+
 def test_check_warns_of_refresh_tokens_in_cookies_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,15 +6,19 @@ fails raises, and none of the later ones is taken.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 
 from webob import Request, Response
 
 from oauth2_mw.audit import audit
-from oauth2_mw.errors import AttemptLostError, BadRequestError, OAuth2Error, StateError
+from oauth2_mw.credentials.strangers import Strangers
+from oauth2_mw.errors import AttemptLostError, BadRequestError, LoginTriesError, OAuth2Error, StateError
 from oauth2_mw.identity.admission import Admission
-from oauth2_mw.provider.client import ProviderClient
+from oauth2_mw.identity.model import Identity
+from oauth2_mw.provider.client import Authentication, ProviderClient
 from oauth2_mw.provider.demand import NO_DEMAND
 from oauth2_mw.provider.endpoints import form_user
 from oauth2_mw.provider.endpoints.authorization_response import (
@@ -29,7 +33,7 @@ from oauth2_mw.provider.http.documents import DocumentError
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import SignInDetails
-from oauth2_mw.settings.model import ProviderSettings
+from oauth2_mw.settings.model import ProviderSettings, Settings
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.forms import read_form, read_query, require_method
 from oauth2_mw.web.http.languages import accepted_languages
@@ -54,11 +58,12 @@ class Callback:
     :param login: begins a sign-in anew if an answer fits no attempt.
     :param clients: returns the client of a provider, by its NAME.
     :param forms: those that wait for a sign-in, if any are kept.
+    :param clock: monotonic seconds.
     """
 
     def __init__(
         self,
-        providers: Mapping[str, ProviderSettings],
+        settings: Settings,
         sessions: SessionManager,
         attempts: Attempts,
         *,
@@ -68,8 +73,9 @@ class Callback:
         admission: Admission,
         peers: Peers,
         forms: FormKeeper | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._providers = providers
+        self._providers = settings.providers
         self._sessions = sessions
         self._attempts = attempts
         self._destinations = destinations
@@ -78,6 +84,11 @@ class Callback:
         self._admission = admission
         self._peers = peers
         self._forms = forms
+        # For each its own: who is refused at one provider may still sign in at another.
+        self._strangers = {
+            name: Strangers(settings.trusted_peers, clock=clock, refusal=_too_many(name))
+            for name in settings.providers
+        }
 
     def answer(self, request: Request, current: RequestSession, *, name: str) -> Response:
         """``login/callback/NAME/``: sign the person in whom the provider's answer names.
@@ -199,48 +210,36 @@ class Callback:
         code = read_authorization_response(params, silent=silent, prompted=prompted)
         if isinstance(code, Refusal):
             return self._answer_refusal(code, attempt, environ, current)
-        authentication = client.redeem(
-            code=code,
-            nonce=attempt.nonce,
-            code_verifier=attempt.code_verifier,
-            issuer=params.get("iss"),
-            demand=attempt.demand,
-        )
-        check_met(attempt.demand, authentication.claims, provider, now=self._sessions.now())
-        identity = self._admission.admit(
-            provider,
-            issuer=authentication.issuer,
-            subject=authentication.subject,
-            claims=authentication.claims,
-            unknown=authentication.unknown,
-            now=int(self._sessions.now()),
-            unsigned_name=_unsigned_name(provider, params),
-        )
-        tokens = {
-            "id_token": authentication.tokens.id_token,
-            "access_token": authentication.tokens.access_token,
-            "refresh_token": authentication.tokens.refresh_token,
-        }
-        client_address = self._peers.client(environ)
-        session_cookies = self._sessions.create(
-            provider,
-            identity,
-            tokens,
-            current.cookies,
-            sign_in=SignInDetails(
-                issued_at=authentication.issued_at if authentication.issued_at is not None else int(began_at),
-                sid=authentication.sid,
-                device=device(environ.get("HTTP_USER_AGENT")),
-                remote_addr=client_address,
-            ),
-            began_at=began_at,
-            expires_at=authentication.tokens.expires_at,
-            from_userinfo=authentication.from_userinfo,
-        )
+        address, strangers = self._peers.client(environ), self._strangers[provider.name]
+        strangers.check(address)
+        with ExitStack() as until_signed_in:
+            # Counted when it leaves: people who wait for a place have not failed.
+            with client.place():
+                until_signed_in.enter_context(strangers.one_try(address))
+                authentication = client.redeem(
+                    code=code,
+                    nonce=attempt.nonce,
+                    code_verifier=attempt.code_verifier,
+                    issuer=params.get("iss"),
+                    demand=attempt.demand,
+                )
+            check_met(attempt.demand, authentication.claims, provider, now=self._sessions.now())
+            identity = self._admission.admit(
+                provider,
+                issuer=authentication.issuer,
+                subject=authentication.subject,
+                claims=authentication.claims,
+                unknown=authentication.unknown,
+                now=int(self._sessions.now()),
+                unsigned_name=_unsigned_name(provider, params),
+            )
+            session_cookies = self._create_session(
+                provider, identity, authentication, environ, current, began_at=began_at
+            )
         previous = current.session or attempt.previous_session
         if previous is not None:
             self._sessions.end(previous)
-        audit("login", identity=identity, address=client_address)
+        audit("login", identity=identity, address=address)
         session_bytes = sum(map(len, session_cookies))
         form_cookies: list[str] = []
         if self._forms is not None:
@@ -257,6 +256,37 @@ class Callback:
         return responses.redirect(
             self._destinations.location(attempt.destination),
             cookies=[*session_cookies, *attempt_cookies, *form_cookies, *foreign, *last_used],
+        )
+
+    def _create_session(
+        self,
+        provider: ProviderSettings,
+        identity: Identity,
+        authentication: Authentication,
+        environ: Environ,
+        current: RequestSession,
+        *,
+        began_at: float,
+    ) -> list[str]:
+        tokens = {
+            "id_token": authentication.tokens.id_token,
+            "access_token": authentication.tokens.access_token,
+            "refresh_token": authentication.tokens.refresh_token,
+        }
+        return self._sessions.create(
+            provider,
+            identity,
+            tokens,
+            current.cookies,
+            sign_in=SignInDetails(
+                issued_at=authentication.issued_at if authentication.issued_at is not None else int(began_at),
+                sid=authentication.sid,
+                device=device(environ.get("HTTP_USER_AGENT")),
+                remote_addr=self._peers.client(environ),
+            ),
+            began_at=began_at,
+            expires_at=authentication.tokens.expires_at,
+            from_userinfo=authentication.from_userinfo,
         )
 
 
@@ -283,6 +313,10 @@ def _unsigned_name(provider: ProviderSettings, params: Mapping[str, str]) -> str
         detail = f"name is left out: the form field {form_user.FIELD} cannot be used: {error}"
         audit("attribute_unusable", provider=provider.name, detail=detail)
         return None
+
+
+def _too_many(provider: str) -> Callable[[str], LoginTriesError]:
+    return lambda reason: LoginTriesError(f"codes that provider {provider} is asked to redeem: {reason}")
 
 
 def _can_restart(state: State, environ: Environ) -> bool:

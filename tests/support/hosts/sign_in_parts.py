@@ -5,6 +5,7 @@ That real providers are understood is shown elsewhere, over sockets.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -57,6 +58,9 @@ class AskedProvider:
     def check_issuer(self, iss: str | None) -> None:
         self._note("check_issuer", iss)
 
+    def place(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def redeem(self, **parameters: Any) -> Authentication:
         self._note("redeem", parameters)
         # The provider takes its time.
@@ -102,7 +106,7 @@ class SignInParts:
             serving=CredentialPaths.of(self.settings),
         )
         self.callback = Callback(
-            providers,
+            self.settings,
             self.sessions,
             self.attempts,
             destinations=destinations,
@@ -110,6 +114,7 @@ class SignInParts:
             clients=clients,
             admission=Admission(self.settings, None),
             peers=Peers(self.settings.trusted_peers),
+            clock=clock,
         )
         self.jar: dict[str, str] = {}
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from oauth2_mw.credentials.strangers import MAX_OF_ONE, PERIOD
 from oauth2_mw.errors import (
     AccessDeniedError,
     AttemptLostError,
     BadRequestError,
+    LoginTriesError,
     MethodNotAllowedError,
     OAuth2Error,
     ProviderError,
@@ -385,6 +389,97 @@ def test_whatever_fails_while_the_code_is_redeemed_closes_the_attempt(
 
 def test_who_may_not_enter_gets_no_session(clock: Clock) -> None:
     failure(parts := SignInParts(clock, allow="user:bob"), parts.begin(), AccessDeniedError)
+
+
+# Tries in vain
+
+
+def fail(parts: SignInParts, times: int, *, name: str = "default", **more: Any) -> list[OAuth2Error]:
+    """What so many sign-ins end with whose codes are invented."""
+    parts.provider.errors["redeem"] = ProviderError("invalid_grant")
+    errors = []
+    for _ in range(times):
+        with pytest.raises(SignInFailedError) as caught:
+            parts.answer(parts.begin(provider=name), name=name, **more)
+        assert isinstance(caught.value.error, OAuth2Error)
+        errors.append(caught.value.error)
+        parts.jar.clear()
+    del parts.provider.errors["redeem"]
+    return errors
+
+
+def redeemed(parts: SignInParts) -> int:
+    return [name for name, _ in parts.provider.asked].count("redeem")
+
+
+@pytest.mark.requirement("R-calls")
+def test_whoever_invents_codes_does_not_keep_the_provider_busy(clock: Clock) -> None:
+    parts = SignInParts(clock, trusted_peers="10.0.0.1")
+    errors = fail(parts, 300)
+    assert redeemed(parts) == MAX_OF_ONE
+    assert {type(each) for each in errors[MAX_OF_ONE:]} == {LoginTriesError}
+    assert [each.is_repeated for each in errors[MAX_OF_ONE:]] == [False, *[True] * (299 - MAX_OF_ONE)]
+    # Nobody else is kept out, nor the same person for long.
+    parts.answer(parts.begin(), REMOTE_ADDR="192.0.2.2")
+    assert parts.user == "jane"
+    parts.jar.clear()
+    clock.now += PERIOD
+    parts.answer(parts.begin())
+    assert parts.user == "jane"
+
+
+@pytest.mark.requirement("R-calls")
+def test_who_signs_in_has_not_failed(clock: Clock) -> None:
+    parts = SignInParts(clock)
+    fail(parts, MAX_OF_ONE - 1)
+    for _ in range(2):
+        parts.answer(parts.begin())
+        assert parts.user == "jane"
+        parts.jar.clear()
+    assert not isinstance(fail(parts, 1)[0], LoginTriesError)
+    assert isinstance(fail(parts, 1)[0], LoginTriesError)
+
+
+@pytest.mark.requirement("R-calls")
+def test_whoever_waits_for_a_place_has_not_failed(
+    clock: Clock, parts: SignInParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def place() -> Iterator[None]:
+        # As many as like have come meanwhile.
+        if depth < MAX_OF_ONE + 5:
+            sign_in()
+        yield
+
+    depth = 0
+
+    def sign_in() -> None:
+        nonlocal depth
+        depth += 1
+        answer = parts.begin()
+        parts.answer(answer)
+
+    monkeypatch.setattr(parts.provider, "place", place)
+    sign_in()
+    assert redeemed(parts) == MAX_OF_ONE + 5
+
+
+@pytest.mark.requirement("R-calls")
+def test_an_outage_of_the_provider_is_nobodys_failure(parts: SignInParts) -> None:
+    parts.provider.errors["redeem"] = ProviderUnavailableError("HTTP 503")
+    for _ in range(2 * MAX_OF_ONE):
+        failure(parts, parts.begin(), ProviderUnavailableError)
+    del parts.provider.errors["redeem"]
+    parts.answer(parts.begin())
+    assert parts.user == "jane"
+
+
+def test_whoever_is_refused_at_one_provider_may_sign_in_at_another(clock: Clock) -> None:
+    parts = SignInParts(clock, **TWO)
+    assert isinstance(fail(parts, MAX_OF_ONE + 1, name="one")[-1], LoginTriesError)
+    parts.provider.authentication["issuer"] = "https://two.example"
+    parts.answer(parts.begin(provider="two"), name="two")
+    assert parts.user == "two-jane"
 
 
 def test_a_failure_leaves_the_session_before_alone(parts: SignInParts) -> None:

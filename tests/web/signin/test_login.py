@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import time_machine
 
+from oauth2_mw.credentials import strangers
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.settings.grammar import Secret
 from tests.support.browser.jar import Browser
@@ -500,6 +501,27 @@ def test_an_error_response(
     assert "<script" not in page.text
     provider.denies = None
     assert browser.click("Try again").url == with_directory.url + "/deep"
+
+
+@pytest.mark.requirement("R-calls")
+def test_invented_codes_beyond_the_bound_are_not_redeemed(
+    site: Guarded, provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strangers, "MAX_OF_ALL", 3)
+    for _ in range(6):
+        browser = site.browser()
+        address = re.sub(r"code=[^&]*", "code=invented", at_callback(browser, site))
+        page = browser.navigate(address)
+    assert len(provider.asked("/token")) == 3
+    assert page.status == 429
+    assert 0 < int(page.header("Retry-After") or "0") <= strangers.PERIOD
+    assert "Please try again in a minute" in page.visible_text
+    assert [line.split("code=")[1].split()[0] for line in site.audit] == [
+        *["invalid_grant"] * 3,
+        "login_tries",
+    ]
+    monkeypatch.setattr(strangers, "MAX_OF_ALL", 4)
+    assert browser.click("Try again").url == site.url + "/deep?x=1"
 
 
 def test_a_wrong_secret_tells_the_operator_what_to_look_at(provider: StandIn, tmp_path: Path) -> None:
