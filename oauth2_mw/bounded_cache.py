@@ -59,11 +59,12 @@ class BoundedCache(Generic[K, V]):
 
     def put_unless_busy(self, key: K, value: V) -> None:
         """Do the same, or nothing while another thread writes: for callers that must not wait."""
-        if self._lock.acquire(blocking=False):
+        lock = self._lock.own()
+        if lock.acquire(blocking=False):
             try:
                 self._put(key, value)
             finally:
-                self._lock.release()
+                lock.release()
 
     def put_latest(self, key: K, value: V, *, latest: Callable[[V, V], V]) -> V:
         """Put the latest of *value* and the value of the key, if it has one, as the youngest entry, and return it."""

@@ -37,7 +37,7 @@ from oauth2_mw.session.model import Session
 from oauth2_mw.session.opening import open_directory, open_sessions
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.shared_caches import FinishHeaders, beginning, finished, personal_headers
-from oauth2_mw.telemetry import ensure, enter
+from oauth2_mw.telemetry import current_request, ensure, enter
 from oauth2_mw.web.gate import Gate
 from oauth2_mw.web.http.bodies import drop_body
 from oauth2_mw.web.http.peers import Peers
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 #: After ``prefix``: served without looking up a session, because the store may be what has failed. Files of the outage
 #: page, what proxies ask, which may be about a public path, and what tells how this process does.
 _WITHOUT_SESSION = ("/static/", "/icon/", "/auth", "/health", "/metrics")
+#: What every preflight has, and hardly anything else.
+_PREFLIGHT = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
 _CREDENTIALS = ("HTTP_COOKIE", "HTTP_AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION")
 
 log = logging.getLogger(__name__)  # type: logging.Logger
@@ -92,6 +94,11 @@ class OAuth2Middleware:
         self._clocks = clocks
         self._app = self._sessions.app_cookies.around(app)
         self._resolve = self._sessions.resolve
+        # What metrics count is counted further down.
+        self._at_hand = self._sessions.at_hand if settings.metrics == "none" else _at_no_hand
+        self._remaining_cookies = self._sessions.remaining_cookies
+        self._may_hold_any = self._sessions.cookies.may_hold_any
+        self._cookie_name = self._sessions.cookies.session
         self._monotonic = clocks.monotonic
         self._gate = Gate(settings, self._sessions, self._site)
         self._token_requests = TokenRequests(
@@ -115,8 +122,6 @@ class OAuth2Middleware:
             odd_paths=settings.odd_paths,
         )
         self._recall_rule = self._rules.recall
-        self._find_rule = self._rules.find_for_all
-        self._tells_methods_apart = self._rules.tells_methods_apart
         self._app_schemes = settings.app_schemes
         self._turns_401 = settings.protect == "on-401"
         self._preflight = settings.preflight
@@ -146,27 +151,26 @@ class OAuth2Middleware:
                 if "oauth2_mw.urls" in environ:
                     self._note_outer(environ)
                 self._scrub(environ)
-            if authorization is not None and "HTTP_AUTHORIZATION" not in environ:
-                # Who sends one is a program, whether or not the application sees it.
-                environ[HIDDEN_AUTHORIZATION] = "Bearer" if is_bearer(authorization) else ""
+                if authorization is not None and "HTTP_AUTHORIZATION" not in environ:
+                    # Who sends one is a program, whether or not the application sees it.
+                    environ[HIDDEN_AUTHORIZATION] = "Bearer" if is_bearer(authorization) else ""
             script_name = environ.get("SCRIPT_NAME", "")
             is_mounted_here = not script_name or script_name == self._mount
             path = environ.get("PATH_INFO", "")
-            if is_mounted_here and (path.startswith(self._own_prefix) or path == self._own_path):
-                if HIDDEN_AUTHORIZATION in environ:
-                    # A proxy may ask what it is worth.
-                    environ[HIDDEN_AUTHORIZATION] = authorization
-                return self._serve_own(environ, start_response, path[len(self._own_path) :])
-            if is_mounted_here and path in self._callbacks:
-                return self._serve_own(environ, start_response, self._callbacks[path])
+            # Only rules of the application's paths are remembered: where there is one, the path is none of ours.
+            rule = self._recall_rule(path) if is_mounted_here else self._rules.odd
+            if rule is None:
+                if path.startswith(self._own_prefix) or path == self._own_path:
+                    if HIDDEN_AUTHORIZATION in environ:
+                        # A proxy may ask what it is worth.
+                        environ[HIDDEN_AUTHORIZATION] = authorization
+                    return self._serve_own(environ, start_response, path[len(self._own_path) :])
+                if path in self._callbacks:
+                    return self._serve_own(environ, start_response, self._callbacks[path])
             if self._keep_forms is not None and is_mounted_here and self._is_about_form(environ, path):
                 return self._serve_form(environ, start_response, authorization)
-            if not is_mounted_here:
-                rule = self._rules.odd
-            elif self._tells_methods_apart:
-                rule = self._rule_of_every_method(environ, path)
-            else:
-                rule = self._recall_rule(path) or self._find_rule(path)
+            if rule is None:
+                rule = self._find_rule(environ, path)
             if not rule.is_plain:
                 if rule.effect == "public" or (rule.effect == "delegated" and self._is_for_app(environ)):
                     if authorization is not None and rule.effect == "public":
@@ -176,13 +180,16 @@ class OAuth2Middleware:
                     return _refuse(self._site().refuse(environ, None, rule), environ, start_response)
             if authorization is not None and self._token_gate.takes(authorization, path, rule):
                 return self._serve_token(environ, start_response, authorization, rule)
-            if self._preflight != "refuse" and rule.effect != "optional" and _is_preflight(environ):
+            if _PREFLIGHT in environ and rule.effect != "optional" and self._takes_preflight(environ):
                 return self._serve_preflight(environ, start_response)
-            try:
-                current = self._current_session(environ)
-            except StoreUnavailableError as error:
-                response = self._site().service_unavailable(error, environ, is_own=False)
-                return _refuse(response, environ, start_response)
+            cookie_header = environ.get("HTTP_COOKIE")
+            current = None if cookie_header is None else self._at_hand(cookie_header)
+            if current is None:
+                try:
+                    current = self._current_session(environ)
+                except StoreUnavailableError as error:
+                    response = self._site().service_unavailable(error, environ, is_own=False)
+                    return _refuse(response, environ, start_response)
             if current is not None:
                 if self._hide_cookies:
                     replace_cookies(environ, current.remaining_cookies)
@@ -195,17 +202,21 @@ class OAuth2Middleware:
                         response = self._site().refuse_foreign_upgrade(environ)
                         return _refuse(response, environ, self._renewing(start_response, current))
                     return self._serve_session(environ, start_response, current, session)
-            elif self._hide_cookies and "HTTP_COOKIE" in environ:
-                replace_cookies(environ, self._sessions.remaining_cookies(environ["HTTP_COOKIE"]))
+            elif self._hide_cookies and cookie_header is not None and self._may_hold_any(cookie_header):
+                replace_cookies(environ, self._remaining_cookies(cookie_header))
             if rule.effect == "optional":
                 return self._serve_nobody(environ, start_response, current)
             form = self._read_form(environ, current)
             return _refuse(self._site().challenge(environ, current, form=form), environ, start_response)
         finally:
-            enter(None)
+            # Asking costs little, and most requests need nobody to know.
+            if current_request() is not None:
+                enter(None)
 
-    def _rule_of_every_method(self, environ: WSGIEnvironment, path: str) -> Rule:
+    def _find_rule(self, environ: WSGIEnvironment, path: str) -> Rule:
         """Return what decides about a request, whichever of its methods the application goes by."""
+        if not self._rules.tells_methods_apart:
+            return self._rules.find_for_all(path)
         overrides = [environ[key].strip().upper() for key in METHOD_OVERRIDES if key in environ]
         # Of a header that came twice, servers make one value with a comma in it.
         overrides += [word.strip() for value in overrides for word in value.split(",")]
@@ -261,7 +272,7 @@ class OAuth2Middleware:
     def _serve_public(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         cookie_header = environ.get("HTTP_COOKIE")
         if cookie_header is not None and self._hide_cookies:
-            replace_cookies(environ, self._sessions.remaining_cookies(cookie_header))
+            replace_cookies(environ, self._remaining_cookies(cookie_header))
         environ["oauth2_mw.urls"] = self._urls
         return self._app(environ, start_response)
 
@@ -273,8 +284,6 @@ class OAuth2Middleware:
         session: Session,
     ) -> Iterable[bytes]:
         environ.update(current.environ)
-        environ["oauth2_mw.identity"] = session.identity
-        environ["oauth2_mw.session"] = session
         environ["oauth2_mw.urls"] = self._urls
         renew = None
         if current.is_due or current.needs_new_cookie:
@@ -353,6 +362,21 @@ class OAuth2Middleware:
         other._app = app
         return other(environ, start_response)
 
+    def _takes_preflight(self, environ: WSGIEnvironment) -> bool:
+        """Return whether a browser asks what a script of another origin may send (Fetch, section 3.3.2).
+
+        It never overrides the method, by which an application would take the request for another.
+
+        :param environ: with the header that every preflight has.
+        """
+        return (
+            self._preflight != "refuse"
+            and environ.get("REQUEST_METHOD") == "OPTIONS"
+            and "HTTP_ORIGIN" in environ
+            and "HTTP_UPGRADE" not in environ
+            and environ.keys().isdisjoint(METHOD_OVERRIDES)
+        )
+
     def _serve_preflight(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a preflight, or pass it on without anything that tells of a person."""
         if self._preflight == "answer":
@@ -364,10 +388,11 @@ class OAuth2Middleware:
 
     def _current_session(self, environ: WSGIEnvironment) -> RequestSession | None:
         """Return the session that a request's cookies stand for, with its tokens refreshed if that is due."""
-        if "HTTP_COOKIE" not in environ:
+        cookie_header = environ.get("HTTP_COOKIE")
+        if cookie_header is None or self._cookie_name not in cookie_header:
             return None
         enter((self._observer, environ, ""))
-        current = self._resolve(environ["HTTP_COOKIE"])
+        current = self._resolve(cookie_header)
         if current is not None and current.is_due and self._sessions.is_refresh_due(current):
             return self._site().refresh(current)
         return current
@@ -423,6 +448,10 @@ class OAuth2Middleware:
             import_module(name)
 
 
+def _at_no_hand(_cookie_header: str) -> None:
+    """Leave every request to what counts."""
+
+
 def _send(
     response: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
@@ -437,17 +466,3 @@ def _refuse(
     """Answer a request that does not reach the application, whose body nobody else reads."""
     drop_body(environ)
     return _send(response, environ, start_response)
-
-
-def _is_preflight(environ: WSGIEnvironment) -> bool:
-    """Return whether a browser asks what a script of another origin may send (Fetch, section 3.3.2).
-
-    It never overrides the method, by which an application would take the request for another.
-    """
-    return (
-        environ.get("REQUEST_METHOD") == "OPTIONS"
-        and "HTTP_ORIGIN" in environ
-        and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
-        and "HTTP_UPGRADE" not in environ
-        and environ.keys().isdisjoint(METHOD_OVERRIDES)
-    )

@@ -48,6 +48,10 @@ class ProcessLock:
         # Looked up when it is made, not here: gevent may have put its own in the place by then.
         self._local = ProcessLocal(lambda: threading.Lock())
 
+    def own(self) -> threading.Lock:
+        """Return the lock of this process itself: for whoever takes it and gives it back at once, many times."""
+        return self._local.get()
+
     def acquire(self, *, blocking: bool = True) -> bool:
         """Take the lock. Return whether it was taken."""
         return self._local.get().acquire(blocking)

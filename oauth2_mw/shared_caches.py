@@ -38,17 +38,16 @@ def personal_headers(headers: Headers, cookies: Sequence[str] = (), *, respect: 
     :param cookies: ``Set-Cookie`` values.
     :param respect: whether the application may open the response to shared caches.
     """
-    caching = varying = None
-    others = headers
+    closed = [*headers, ("Cache-Control", "private"), ("Vary", "Cookie")]
     for name, _ in headers:
         if name[-1:] in _LAST_CHARACTERS:
             caching, varying, others = _split(headers, keep_targeted=respect)
+            closed = [
+                *others,
+                ("Cache-Control", _cache_control(caching, respect=respect) if caching else "private"),
+                ("Vary", _vary(varying) if varying else "Cookie"),
+            ]
             break
-    closed = [
-        *others,
-        ("Cache-Control", _cache_control(caching, respect=respect) if caching else "private"),
-        ("Vary", _vary(varying) if varying else "Cookie"),
-    ]
     if cookies:
         closed += [("Set-Cookie", cookie) for cookie in cookies]
     return closed

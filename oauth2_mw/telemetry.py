@@ -78,6 +78,8 @@ _CURRENT: ContextVar[tuple[Observer, Mapping[str, Any], str] | None] = ContextVa
 #: Say which request this thread works for now. ``None`` once the application has been called, so that nothing holds the
 #: environ any longer.
 enter: Callable[[tuple[Observer, Mapping[str, Any], str] | None], object] = _CURRENT.set
+#: Return the request that is being worked for, if there is one.
+current_request: Callable[[], tuple[Observer, Mapping[str, Any], str] | None] = _CURRENT.get
 
 
 def ensure(observer: Observer, environ: Mapping[str, Any]) -> None:
@@ -85,11 +87,6 @@ def ensure(observer: Observer, environ: Mapping[str, Any]) -> None:
     current = _CURRENT.get()
     if current is None or current[0] is not observer or current[1] is not environ:
         enter((observer, environ, ""))
-
-
-def current_request() -> tuple[Observer, Mapping[str, Any], str] | None:
-    """Return the request that is being worked for, if there is one."""
-    return _CURRENT.get()
 
 
 def reference() -> str:

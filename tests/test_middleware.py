@@ -388,7 +388,9 @@ def test_a_request_is_refused_when_nobody_can_say_whether_its_session_was_ended(
     def away(*_: object) -> bool:
         raise StoreUnavailableError("the directory is away")
 
-    monkeypatch.setattr(middleware._sessions.revocations, "ended", away)
+    # It is time to read the list again, and the list is away.
+    middleware._sessions.revocations.next_sync_at = 0.0
+    monkeypatch.setattr(middleware._sessions.revocations, "_refresh", away)
     for path in ("/", "/auth/oauth2/logout/"):
         page = call(middleware, environ_for(path, HTTP_COOKIE=cookie, HTTP_ACCEPT=HTML))
         assert (page.status, page.header("Content-Type")) == (503, "text/html; charset=utf-8")

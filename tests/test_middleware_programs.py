@@ -193,7 +193,7 @@ def test_a_store_that_is_away_is_read_by_the_named_origin(monkeypatch: pytest.Mo
         raise StoreUnavailableError("away")
 
     monkeypatch.setattr(middleware, "_resolve", away)
-    answer = call(middleware, environ_for("/x", HTTP_ORIGIN=SPA, HTTP_COOKIE="a=b"))
+    answer = call(middleware, environ_for("/x", HTTP_ORIGIN=SPA, HTTP_COOKIE="__Host-oauth2_mw=b"))
     assert answer.status == 503
     assert answer.header("Access-Control-Allow-Origin") == SPA
     answer = call(middleware, environ_for("/auth/oauth2/sessions/", HTTP_ORIGIN=SPA, HTTP_COOKIE="a=b"))

@@ -154,7 +154,8 @@ def test_a_renewal_leaves_what_the_application_says_to_its_own_caches() -> None:
 def refreshed(current: RequestSession) -> RequestSession:
     assert current.session is not None
     session = replace(current.session, tokens={"refresh_token": "new"}, refresh_schedule=None)
-    return replace(current, session=session, needs_new_cookie=True)
+    environ = {**current.environ, "oauth2_mw.session": session}
+    return replace(current, session=session, environ=environ, needs_new_cookie=True)
 
 
 def test_tokens_that_are_due_are_refreshed_before_the_application_is_asked() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.session.backend import OpenedSession
-from oauth2_mw.session.cookies import SEPARATORS, Cookies, RequestCookies, SealedText
+from oauth2_mw.session.cookies import Cookies, RequestCookies, SealedText
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.sealing import DISTINCT_CHARACTERS
 from oauth2_mw.session.stored_sessions import CachedSession
@@ -37,7 +37,7 @@ class KnownSession:
     opened: OpenedSession[Any]
     sealed: SealedText = field(repr=False)
     #: the variables that the application finds in its environ; ``None`` if the session is of no provider any more
-    environ: dict[str, str] | None = field(repr=False)
+    environ: dict[str, Any] | None = field(repr=False)
     #: up to when there is nothing to do about it, in seconds since the epoch
     quiet_until: float = field(init=False)
 
@@ -84,7 +84,7 @@ class RequestSession:
     #: ``None`` if nobody is signed in by these cookies
     session: Session | None
     #: the variables that the application finds in its environ
-    environ: dict[str, str] = field(repr=False)
+    environ: dict[str, Any] = field(repr=False)
     #: the ``Cookie`` header without our cookies; ``None`` if nothing is left of it
     remaining_cookies: str | None = field(repr=False)
     #: our cookies, or the name of the only one, which holds the whole session
@@ -153,7 +153,7 @@ class SessionCache(BoundedCache[str, _Entry]):
         super().__init__(max_entries=MAX_ENTRIES, max_cost=MAX_BYTES, cost=_size)
         self._name = cookies.session
         self._prefix = f"{cookies.session}="
-        self._may_hold_any = cookies.may_hold_any
+        self._only = cookies.only
         self._prefix_length = len(self._prefix)
 
     def find_header(self, header: str) -> RequestSession | None:
@@ -163,27 +163,18 @@ class SessionCache(BoundedCache[str, _Entry]):
         others of the application. Any other is to be read cookie by cookie.
         """
         start = header.find(self._prefix)
+        if start < 0:
+            return None
         begin = start + self._prefix_length
         entry = self.get(header[begin : begin + DISTINCT_CHARACTERS])
         if entry is None:
             return None
         if entry.latest.header == header:
             return entry.latest
-        chunk_count, text = entry.known.sealed
-        end = begin + len(text)
-        if (
-            chunk_count > 1
-            or start < 0
-            or not header.startswith(text, begin)
-            or (start > 0 and header[start - 2 : start] != "; ")
-            or header[end : end + 2] not in ("; ", "")
-        ):
+        only = self._only(header)
+        if only is None or entry.known.sealed != (1, only[0]):
             return None
-        before, after = header[:start].strip(SEPARATORS), header[end:].strip(SEPARATORS)
-        others = f"{before}; {after}" if before and after else before or after
-        if self._may_hold_any(others):
-            return None
-        current = entry.known.with_cookies(header, others or None, self._name)
+        current = entry.known.with_cookies(header, only[1], self._name)
         if current is None:
             return None
         if len(header) <= entry.header_room:

@@ -61,6 +61,7 @@ class Cookies:
         self, name: str, *, secure: bool, app_cookies: Sequence[AppCookie] = (), mount: str = ""
     ) -> None:
         self.session: str = f"__Host-{name}" if secure else name
+        self._prefix = f"{self.session}="
         self.attempt_prefix: str = f"{self.session}-a-"
         self._forms = {slot: f"{self.session}-f-{slot}" for slot in FORM_SLOTS}
         self._provider: str = f"{self.session}-p"
@@ -77,7 +78,8 @@ class Cookies:
             rf"(?:__Host-)?(?:{stem}(?:-a-[a-h]|-o-[0-9a-f]{{8}})?|{_FAMILY}[A-Za-z0-9_-]*)"
             rf"(?:[ \t]*=[ \t]*\"?{SEALED}|\.[0-9]{{1,2}}[ \t]*=[ \t]*\"?[A-Za-z0-9_-]+)\"?[ \t]*"
         ).fullmatch
-        self._stems = (name, _FAMILY)
+        # Where the family's name is part of ours, one look tells both.
+        self._stem = _FAMILY if _FAMILY in name else name
         self._match_own = re.compile(
             rf"({re.escape(self.session)}(?:-a-[a-h]|-f-[{FORM_SLOTS}]|-p|\.[0-9]{{1,2}})?)[ \t]*="
         ).match
@@ -107,10 +109,29 @@ class Cookies:
         others.append(header[kept:].strip(SEPARATORS))
         return RequestCookies(own, self.without_siblings("; ".join(filter(None, others))) or None)
 
+    def only(self, header: str) -> tuple[str, str | None] | None:
+        """Return the value of the session cookie and the rest of a header, if no other cookie is or may be ours.
+
+        ``None`` for any other header: it is to be read by :meth:`read`, which says the same of this one.
+        """
+        start = header.find(self._prefix)
+        if start < 0 or (start > 0 and header[start - 2 : start] != "; "):
+            return None
+        begin = start + len(self._prefix)
+        end = header.find(";", begin)
+        if end < 0:
+            end = len(header)
+        value, others = header[begin:end], header[:start].strip(SEPARATORS)
+        after = header[end:].strip(SEPARATORS)
+        if after:
+            others = f"{others}; {after}" if others else after
+        if value != value.strip(' \t"') or self.may_hold_any(others):
+            return None
+        return value, others or None
+
     def may_hold_any(self, header: str) -> bool:
         """Return whether a cookie of ours or of a sibling may be in a ``Cookie`` header."""
-        own, family = self._stems
-        return own in header or family in header
+        return self._stem in header or _FAMILY in header
 
     def without_siblings(self, header: str) -> str:
         """Return a ``Cookie`` header without what this package sealed for other applications of the host.

@@ -146,6 +146,30 @@ class SessionManager:
 
     # Reading
 
+    def at_hand(self, cookie_header: str) -> RequestSession | None:
+        """Return what :meth:`resolve` returns, if that is remembered and there is nothing to read, to do or to doubt.
+
+        ``None`` in all other cases. It is never another answer, only a sooner one: most requests are answered by it.
+        """
+        keyring, revocations, cut_offs = self._keyring, self.revocations, self.cut_offs
+        # Before the cache is read: from here on it is the one of these keys.
+        if self._generation != keyring.generation:
+            return None
+        current = self._cache.find_header(cookie_header)
+        if current is None or (session := current.session) is None:
+            return None
+        now = self._monotonic()
+        if (
+            now >= current.fresh_until
+            or now >= keyring.next_look
+            or now >= revocations.next_sync_at
+            or self._wall() >= current.quiet_until
+            or revocations.is_listed(session.id, session.identity.id, session.sign_in.issued_at)
+            or (cut_offs.moments and cut_offs.covers(session.created_at, session.identity.provider))
+        ):
+            return None
+        return current
+
     def resolve(self, cookie_header: str) -> RequestSession | None:
         """Return what a ``Cookie`` header stands for, or ``None`` if none of our cookies is in it.
 
@@ -155,7 +179,8 @@ class SessionManager:
         if now >= keyring.next_look:
             keyring.look()
         if self._generation != keyring.generation:
-            self._generation, self._cache = keyring.generation, self._make_cache(self.cookies)
+            # In this order: whoever sees the new generation sees the new cache.
+            self._cache, self._generation = self._make_cache(self.cookies), keyring.generation
         cache = self._cache
         current = cache.find_header(cookie_header)
         if current is None:
@@ -221,6 +246,18 @@ class SessionManager:
         return known.with_cookies(current.header, current.remaining_cookies, current.given_cookies)
 
     def _open(self, cookie_header: str, cache: SessionCache, now: float) -> RequestSession:
+        only = self.cookies.only(cookie_header)
+        if only is not None:
+            # The usual browser, whose session this worker does not know: one that it knows has been found.
+            sealed, others = only
+            opened = self._backend.open(1, sealed)
+            if opened is not None:
+                copy = self._know(opened, (1, sealed))
+                usable = copy.with_cookies(cookie_header, others, self._cookie_name)
+                if usable is not None:
+                    return usable
+            own = RequestCookies({self._cookie_name: [sealed]}, others)
+            return RequestSession(None, {}, others, own, invalid=True)
         cookies = self.cookies.read(cookie_header)
         known = self._find(cookies, cache, now)
         current = (
@@ -272,16 +309,19 @@ class SessionManager:
         return result
 
     def _know(self, opened: OpenedSession[Any], sealed: SealedText) -> KnownSession:
-        return KnownSession(opened, sealed, self._plain_environ(opened.session))
+        return KnownSession(opened, sealed, self._environ(opened.session))
 
-    def _plain_environ(self, session: Session) -> dict[str, str] | None:
+    def _environ(self, session: Session) -> dict[str, Any] | None:
         if not self._has_its_ground(session):
             return None
         try:
-            return self._writer.plain(session.identity, session.tokens)
+            environ: dict[str, Any] = self._writer.plain(session.identity, session.tokens)
         except ProviderError as error:
             log.warning("a session was ignored: %s", error.detail)
             return None
+        environ["oauth2_mw.identity"] = session.identity
+        environ["oauth2_mw.session"] = session
+        return environ
 
     def _has_its_ground(self, session: Session) -> bool:
         # A session does not outlive the provider that it came from (one removed, or one whose issuer or tenants are

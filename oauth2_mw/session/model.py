@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
 from oauth2_mw.identity.model import Identity, freeze, thaw
 
 _read = json.JSONDecoder().raw_decode
+_texts, _numbers = itemgetter(*"supbin"), itemgetter(*"0123")
+_TEXT, _NUMBER = frozenset({str}), frozenset({int, float})
 
 
 class SignInDetails(NamedTuple):
@@ -165,8 +168,9 @@ class Session:
             get("a"),
             freeze(get("c", {})),
         )
-        _require(record, str, "supbin")
-        _require(record, (int, float), "0123")
+        # The types of what is compared and counted with later.
+        if set(map(type, _texts(record))) != _TEXT or not _NUMBER.issuperset(map(type, _numbers(record))):
+            raise TypeError("a session's texts or times are something else")
         sign_in = SignInDetails(*get("w", ()))
         if not isinstance(sign_in.issued_at, (int, float)):
             raise TypeError("a session's time of issue is not a number")
@@ -182,16 +186,6 @@ class Session:
             sign_in,
             tuple(map(str, get("y", ()))),
         )
-
-
-def _require(record: Mapping[str, object], kind: type | tuple[type, ...], keys: str) -> None:
-    """Check the types of what is compared and counted with later.
-
-    :raises KeyError, TypeError: when one of the one-letter *keys* is missing, or its value is not of that *kind*.
-    """
-    for key in keys:
-        if not isinstance(record[key], kind):
-            raise TypeError(f"a session's {key!r} is not {kind}")
 
 
 def _without_trailing_defaults(values: Sequence[object]) -> list[object]:

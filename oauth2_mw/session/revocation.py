@@ -91,7 +91,7 @@ class Revocations:
         self._read_at: float | None = None
         #: monotonic time from which the shared list and the directory are to be read again
         has_sources = any(each is not None for each in (shared, disabled, cut_offs))
-        self._next_sync_at = 0.0 if has_sources else float("inf")
+        self.next_sync_at = 0.0 if has_sources else float("inf")
 
     def ended(self, session_id: str, user_id: str, issued: int) -> bool:
         """Return whether a session has ended.
@@ -99,7 +99,7 @@ class Revocations:
         :param issued: when it was issued (``iat`` of the ID token where there is one), in seconds since the epoch.
         :raises StoreUnavailableError: when the list cannot be read and the copy is too old to be used.
         """
-        if self._monotonic() >= self._next_sync_at:
+        if self._monotonic() >= self.next_sync_at:
             self._refresh()
         return self.is_listed(session_id, user_id, issued)
 
@@ -164,14 +164,14 @@ class Revocations:
                 if not self._copy_is_usable():
                     raise StoreUnavailableError(self._failure)
                 return
-            if self._monotonic() < self._next_sync_at:
+            if self._monotonic() < self.next_sync_at:
                 return
             try:
                 self._read_anew()
             except StoreUnavailableError:
                 if not self._copy_is_usable():
                     raise
-                self._next_sync_at = self._retry_at
+                self.next_sync_at = self._retry_at
         finally:
             self._refreshing.release()
 
@@ -187,7 +187,7 @@ class Revocations:
             raise
         self._forget_expired()
         self._read_at = self._monotonic()
-        self._next_sync_at = self._read_at + self._sync
+        self.next_sync_at = self._read_at + self._sync
         if self._untold is not None:
             self._untold.tell()
 

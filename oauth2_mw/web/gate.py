@@ -50,8 +50,7 @@ class Gate:
 
         :param renew: makes of its headers those of a person's response which renew their cookie, if that is due.
         """
-        request = self.guard(environ, current)
-        respect = self._respect_caching
+        request, respect = self.guard(environ, current), self._respect_caching
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
             request.has_begun = True

@@ -191,4 +191,7 @@ def _other_session(data: bytes) -> None:
     if current.session is not None:
         sessions().renewal.set_cookies(current)
         assert json.loads(current.session.to_payload())
-        assert all(type(value) is str for value in current.environ.values())
+        environ = dict(current.environ)
+        assert environ.pop("oauth2_mw.session") is current.session
+        assert environ.pop("oauth2_mw.identity") is current.session.identity
+        assert all(type(value) is str for value in environ.values())

@@ -207,11 +207,11 @@ def test_a_disabled_user_neither_stays_nor_comes_back(site: Guarded, standin: St
     directory = site.middleware._directory
     assert directory is not None
     directory.set_disabled(identity.id, disabled=True, now=NOW)
-    site.middleware._sessions.revocations._next_sync_at = 0.0
+    site.middleware._sessions.revocations.next_sync_at = 0.0
     assert browser.fetch(site.url + "/").status == 401
     assert site.browser().navigate(site.url + "/").status == 403
     directory.set_disabled(identity.id, disabled=False, now=NOW)
-    site.middleware._sessions.revocations._next_sync_at = 0.0
+    site.middleware._sessions.revocations.next_sync_at = 0.0
     assert site.browser().navigate(site.url + "/").status == 200
 
 

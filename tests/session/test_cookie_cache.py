@@ -37,6 +37,9 @@ JANE, JOHN = (Identity(f"u{n}", "default", ISSUER, str(n), name) for n, name in 
 class Forgetful(SessionManager):
     """A worker that opens the cookies of every request anew."""
 
+    def at_hand(self, cookie_header: str) -> None:
+        """Nothing is."""
+
     def resolve(self, cookie_header: str) -> object:  # type: ignore[override]
         self._cache = SessionCache(self.cookies)
         return super().resolve(cookie_header)
@@ -111,7 +114,8 @@ class Pair:
 
     def seen(self, sessions: SessionManager, header: str) -> object:
         try:
-            current = sessions.resolve(header)
+            # As the middleware asks; who forgets has nothing at hand.
+            current = sessions.at_hand(header) or sessions.resolve(header)
         except StoreUnavailableError:
             return "unavailable"
         if current is None:
@@ -229,6 +233,62 @@ def test_a_forged_cookie_that_begins_like_a_remembered_one_signs_nobody_in(tmp_p
         current = pair.quick.resolve(cookie)
         assert current is not None
         assert (current.session is not None) is is_jane
+
+
+@pytest.mark.parametrize("kind", ["last", "three copies", "garbage", "somebody else's beside it"])
+def test_a_jar_of_fifty_cookies_is_read_alike_the_first_time_and_later(tmp_path: Path, kind: str) -> None:
+    pair = Pair(tmp_path, stored=False)
+    [jane], [john] = pair.sign_in(JANE, "t"), pair.sign_in(JOHN, "t")
+    jar = [f"cookie{number}={'v' * 150}" for number in range(50)]
+    header = {
+        "last": "; ".join([*jar, jane]),
+        "three copies": "; ".join([jane, *jar[:25], jane, *jar[25:], jane]),
+        "garbage": f"{NAME}={'=;' * 2000}\xff, {NAME}\t=; {jane[:-2]}",
+        "somebody else's beside it": "; ".join([jane, *jar, john]),
+    }[kind]
+    for _ in range(3):
+        pair.check(header)
+    current = pair.quick.resolve(header)
+    assert current is not None
+    is_jane = kind in ("last", "three copies")
+    assert (current.session.identity if current.session else None) == (JANE if is_jane else None)
+
+
+def test_ten_thousand_cookies_stay_within_the_bounds(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, stored=False)
+    [jane] = pair.sign_in(JANE, "t")
+    current = pair.quick.resolve(jane)
+    assert current is not None and current.known is not None
+    cache = pair.quick._cache
+    for number in range(10_000):
+        known = replace(current.known, sealed=(1, f"A{number:028}{'x' * 900}"))
+        header = f"a=1; {NAME}={known.sealed[1]}"
+        cache.remember(replace(current, known=known, header=header))
+        assert cache.find_header(header) is not None
+    assert len(cache) <= cache.max_entries
+    assert cache._cost <= cache.max_cost
+    assert cache._cost == sum(cache._cost_of(key, entry) for key, entry in cache._entries.items())
+    # The first has been forgotten, and is opened as it was.
+    assert cache.find_header(jane) is None
+    pair.check(jane)
+
+
+def test_what_is_at_hand_is_left_to_the_long_way_where_anything_is_in_doubt(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, stored=False)
+    [jane] = pair.sign_in(JANE, "t")
+    sessions = pair.quick
+    assert sessions.at_hand(jane) is None
+    known = sessions.resolve(jane)
+    assert sessions.at_hand(jane) is known is not None
+    sessions._keyring.generation += 1
+    assert sessions.at_hand(jane) is None
+    assert sessions.resolve(jane) == sessions.at_hand(jane)
+    sessions.revocations._disabled = frozenset({JANE.id})
+    assert sessions.at_hand(jane) is None
+    sessions.revocations._disabled = frozenset()
+    assert sessions.at_hand(jane) is not None
+    sessions.cut_offs.learn({"begun:*": int(pair.clock())})
+    assert sessions.at_hand(jane) is None
 
 
 def test_what_was_sealed_for_a_neighbour_is_cut_beside_a_remembered_cookie_too(tmp_path: Path) -> None:

@@ -204,6 +204,14 @@ def pair_by_pair(cookies: Cookies, header: str) -> tuple[dict[str, list[str]], l
     return own, others
 
 
+def only_agrees(cookies: Cookies, header: str) -> None:
+    """The short way says what the long one says, or nothing."""
+    only = cookies.only(header)
+    if only is not None:
+        read = cookies.read(header)
+        assert (read.own, read.other_header) == ({cookies.session: [only[0]]}, only[1])
+
+
 OURS = "__Host-oauth2_mw"
 PAIRS = st.sampled_from(
     ["a=1", "b=", "c", "theme=dark", 'q="x y"', "=x", f"{OURS}x=1", f"x{OURS}=1", f"={OURS}=1", f"v={OURS}=S"]
@@ -223,6 +231,7 @@ def test_one_scan_reads_a_header_as_pair_by_pair(pairs: list[tuple[str, str]]) -
     assert ((cookies.own, rest[1])) == pair_by_pair(SECURE, header)
     assert not rest[0]
     assert cookies.other_header != ""
+    only_agrees(SECURE, header)
 
 
 @given(st.text('so=; .x1"', max_size=24))
@@ -234,6 +243,33 @@ def test_whatever_stands_around_our_name_one_scan_reads_the_same(header: str) ->
     own, others = pair_by_pair(PLAIN, header)
     assert cookies.own == own
     assert pair_by_pair(PLAIN, cookies.other_header or "") == ({}, others)
+    only_agrees(PLAIN, header)
+
+
+@pytest.mark.parametrize("before", ["", "a=1; ", "theme=dark; v=x; "])
+@pytest.mark.parametrize("after", ["", "; a=1", ";a=1", "; "])
+def test_a_session_among_cookies_of_the_application_is_read_the_short_way(before: str, after: str) -> None:
+    header = f"{before}{OURS}=S{after}"
+    assert SECURE.only(header) == ("S", SECURE.read(header).other_header)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "a=1",
+        f"x{OURS}=S",
+        f"a=1;{OURS}=S",
+        f"a=1 {OURS}=S",
+        f"{OURS}=S; {OURS}=T",
+        f"{OURS}=S; {OURS}.1=T",
+        f"{OURS}-a-a=A; {OURS}=S",
+        f'{OURS}="S"',
+        f"{OURS}= S",
+        f"{OURS}=S; oauth2_mw_wiki=AU{'x' * 60}",
+    ],
+)
+def test_any_other_header_is_read_the_long_way(header: str) -> None:
+    assert SECURE.only(header) is None
 
 
 def test_what_is_not_ours_keeps_its_octets() -> None:

@@ -33,6 +33,6 @@ def test_one_that_the_application_can_no_longer_be_told_of_is_over(
     cookie = worker.sign_in()
     worker.session(cookie)
     clock.now = NOW + 80
-    monkeypatch.setattr(worker.sessions, "_plain_environ", lambda _session: None)
+    monkeypatch.setattr(worker.sessions, "_environ", lambda _session: None)
     ended = worker.current(cookie)
     assert (ended.session, ended.invalid) == (None, True)

@@ -318,7 +318,8 @@ def test_a_store_that_is_away_is_a_503_and_no_way_in(monkeypatch: pytest.MonkeyP
     def away(_header: str) -> None:
         raise StoreUnavailableError("away")
 
-    monkeypatch.setattr(proxy.middleware, "_resolve", away)
+    for question in ("_at_hand", "_resolve"):
+        monkeypatch.setattr(proxy.middleware, question, away)
     monkeypatch.setattr(proxy.middleware._sessions, "resolve", away)
     answer = proxy.ask("/", query=query, **PERSON)
     assert (answer.status, answer.header("Retry-After") is not None) == (503, True)

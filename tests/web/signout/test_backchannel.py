@@ -152,7 +152,7 @@ def test_a_logout_token_counts_in_every_process(provider: StandIn, tmp_path: Pat
             browser = signed_in(one)
             elsewhere = Browser(jar=browser.jar, behind_tls={ORIGIN: two.loopback})
             tell(two, provider.logout_token())
-            one.middleware._sessions.revocations._next_sync_at = 0.0
+            one.middleware._sessions.revocations.next_sync_at = 0.0
             assert not is_signed_in(elsewhere, two)
 
 

@@ -544,7 +544,7 @@ def test_with_a_directory_a_logout_counts_in_every_process(provider: StandIn, tm
         elsewhere = Browser(jar=browser.jar.copy(), behind_tls={ORIGIN: two.loopback})
         assert is_signed_in(elsewhere, two)
         browser.navigate(LOGOUT, initiator=ORIGIN)
-        two.middleware._sessions.revocations._next_sync_at = 0.0
+        two.middleware._sessions.revocations.next_sync_at = 0.0
         assert not is_signed_in(elsewhere, two)
 
 
@@ -625,7 +625,7 @@ def test_a_disabled_user_is_out(provider: StandIn, tmp_path: Path) -> None:
         assert directory is not None
         (user,) = directory.users()
         directory.set_disabled(user.id, disabled=True, now=1)
-        site.middleware._sessions.revocations._next_sync_at = 0.0
+        site.middleware._sessions.revocations.next_sync_at = 0.0
         assert not is_signed_in(browser, site)
         page = browser.navigate(site.url + "/")
         assert page.status == 403
