@@ -16,7 +16,11 @@ RESPONSES = "web/http/responses.py"
 #: and what keeps caches from it. The hot path does not import WebOb, and such a response is no object of ours.
 ALONGSIDE = {
     ("session/app_cookies.py", "_owner_headers"): ["'Set-Cookie'"],
-    ("shared_caches.py", "personal_headers"): ["'Cache-Control'", "'Vary'", "'Set-Cookie'"],
+    ("shared_caches.py", "personal_headers"): [
+        *["'Cache-Control'", "'Vary'", "'Set-Cookie'"],
+        # Where the application has written them as well.
+        *["'Cache-Control'", "'Vary'"],
+    ],
 }
 #: Where a ``Location`` is made.
 URLS = "web/http/urls.py"
