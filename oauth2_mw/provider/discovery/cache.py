@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError
 from oauth2_mw.process_local import ProcessLock
+from oauth2_mw.provider.http.call_gate import NOT_SENT
 
 log: logging.Logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -21,6 +22,8 @@ LIFETIME = 3600
 MAX_AGE = 24 * 3600
 #: seconds after a failure in which nobody tries again, where nothing else is said
 COOL_DOWN = 5
+#: the same where nothing was sent: long enough that those who waited for one who found no place do not wait in turn
+NOT_SENT_COOL_DOWN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,10 @@ class CachedDocument(Generic[T]):
         try:
             value = self._load()
         except (ProviderError, ProviderUnavailableError) as error:
-            self._failure = (copy.copy(error), self._clock())
+            now = self._clock()
+            if error.code in NOT_SENT:
+                now -= max(self._cool_down - NOT_SENT_COOL_DOWN, 0)
+            self._failure = (copy.copy(error), now)
             raise
         self._failure = None
         self._entry = _Entry(value, self._clock())

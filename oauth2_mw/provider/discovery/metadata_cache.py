@@ -137,7 +137,8 @@ class MetadataCache:
         if self._keys.loads != loads or self._is_cooling_down():
             return
         newer = [key for key in self._keys.refresh(key_set).matching(kid, alg) if key not in keys]
-        if not newer:
+        # A fetch that failed tells nothing of keys, and cools down by itself.
+        if not newer and self._keys.loads != loads:
             self._no_newer_key_at = self._clock()
         yield from newer
 

@@ -25,6 +25,8 @@ PLACES = 4
 MAX_WAIT = 2.0
 #: So many calls in a row without an answer, and only one request at a time tries whether the provider is back.
 MAX_FAILURES = 5
+#: The codes of the errors by which nothing was sent: they say nothing of what would have been answered.
+NOT_SENT = frozenset({"provider_busy", "provider_paused"})
 #: The longest pause that a provider can ask for, in seconds.
 MAX_PAUSE = 60
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,12 +12,14 @@ import pytest
 
 from oauth2_mw.errors import ProviderError, ProviderUnavailableError, StateError, TokenError
 from oauth2_mw.provider.client import ProviderClient
+from oauth2_mw.provider.discovery.cache import NOT_SENT_COOL_DOWN
 from oauth2_mw.provider.discovery.metadata_cache import TOLERATED_COOL_DOWN, WELL_KNOWN, MetadataCache
-from oauth2_mw.provider.http.messages import Timeouts
+from oauth2_mw.provider.http.call_gate import NOT_SENT, CallGate
+from oauth2_mw.provider.http.messages import Response, Timeouts
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.settings.model import ProviderSettings
 from tests.support.clock import Clock
-from tests.support.providers.jose import ec_key
+from tests.support.providers.jose import ec_key, rsa_key
 from tests.support.providers.raw_server import RawServer, raw_server, silence
 from tests.support.providers.sign_in import client_for, sign_in
 from tests.support.providers.standin import Answer, StandIn
@@ -54,6 +56,19 @@ def impatient(settings: ProviderSettings, **options: Any) -> ProviderClient:
 def cache_for(settings: ProviderSettings, clock: Clock | None = None) -> MetadataCache:
     timeouts = Timeouts(connect=PATIENCE, read=PATIENCE, total=PATIENCE)
     return MetadataCache(settings, Transport(timeouts=timeouts), clock or Clock())
+
+
+class FullGate(CallGate):
+    """A gate that refuses by the code that a test says."""
+
+    code: str | None = None
+    refused = 0
+
+    def call(self, send: Callable[[], Response]) -> Response:
+        if self.code is None:
+            return super().call(send)
+        self.refused += 1
+        raise ProviderUnavailableError("nothing was sent", code=self.code)
 
 
 # All that is needed is written
@@ -169,6 +184,34 @@ def test_a_tolerated_failure_cools_down_for_minutes_and_is_logged_once(
     clock.now += 48 * 3600
     cache.metadata("userinfo_endpoint")
     assert len(caplog.records) == 2
+
+
+@pytest.mark.parametrize("code", sorted(NOT_SENT))
+def test_that_nothing_was_sent_is_soon_forgotten(provider: StandIn, code: str) -> None:
+    clock, gate = Clock(), FullGate()
+    transport = Transport(gate=gate)
+    cache = MetadataCache(oidc_settings(provider, **written(provider)), transport, clock)
+    gate.code = code
+    for _ in range(3):
+        assert cache.metadata("userinfo_endpoint").userinfo_endpoint is None
+    assert gate.refused == 1
+    gate.code = None
+    clock.now += NOT_SENT_COOL_DOWN
+    assert cache.metadata("userinfo_endpoint").userinfo_endpoint == f"{provider.url}/userinfo"
+
+
+def test_a_new_key_is_looked_for_again_soon_after_nothing_was_sent(provider: StandIn) -> None:
+    clock, gate = Clock(), FullGate()
+    cache = MetadataCache(oidc_settings(provider), Transport(gate=gate), clock)
+    assert [*cache.keys_for("rsa-1", "RS256")]
+    provider.jwks = [rsa_key(2).jwk()]
+    gate.code = "provider_busy"
+    for _ in range(3):
+        assert not [*cache.keys_for("rsa-2", "RS256")]
+    assert gate.refused == 1
+    gate.code = None
+    clock.now += NOT_SENT_COOL_DOWN
+    assert [*cache.keys_for("rsa-2", "RS256")]
 
 
 def test_nobody_waits_for_a_host_that_was_silent_before(provider: StandIn, silent: RawServer) -> None:
