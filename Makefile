@@ -129,9 +129,12 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/lint-imports
 
 # The databases of such tests lie in memory where the machine keeps a folder there: nobody cuts the power, and SQLite
-# waits for the disk with every commit.
-check: lint docs
-	HYPOTHESIS_PROFILE=quick PYTEST_DEBUG_TEMPROOT=$(wildcard /dev/shm) $(VENV)/bin/pytest -q -m "not deep" --ignore=tests/integration $(IN_PARALLEL) $(PYTEST_ARGS)
+# waits for the disk with every commit. Beside the tests go ruff, mypy and the documentation, which take a processor for
+# half a minute where nothing is kept from the run before.
+check: $(VENV)/.installed
+	@mkdir -p build; $(MAKE) --no-print-directory lint docs > build/lint.txt 2>&1 & beside=$$!; failed=; \
+	HYPOTHESIS_PROFILE=quick PYTEST_DEBUG_TEMPROOT=$(wildcard /dev/shm) $(VENV)/bin/pytest -q -m "not deep" --ignore=tests/integration $(IN_PARALLEL) $(PYTEST_ARGS) || failed=yes; \
+	wait $$beside || failed=yes; cat build/lint.txt; test -z "$$failed"
 
 check-deep: lint docs
 	$(VENV)/bin/pytest -q -m "not integration" $(IN_PARALLEL) --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR) $(PYTEST_ARGS)
