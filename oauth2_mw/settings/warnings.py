@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from oauth2_mw.boundary import normalised_key
@@ -224,6 +225,7 @@ def _shared_name(settings: Settings, provider: ProviderSettings) -> str | None:
     return None
 
 
+@cache
 def _public_issuers() -> Collection[str]:
     return {issuer for name in presets.names() for issuer in presets.read(name, Path()).public}
 
