@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import logging
 import os
@@ -135,6 +136,14 @@ def _templates_are_compiled_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         init = partialmethod(jinja2.Environment.__init__, bytecode_cache=_Compiled())
         patch.setattr(jinja2.Environment, "__init__", init)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _argparse_speaks_english() -> Iterator[None]:
+    """Whatever the shell's language is; and nobody looks for a catalogue anew with each of a thousand arguments."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argparse, "_", str)
         yield
 
 

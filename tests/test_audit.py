@@ -19,7 +19,7 @@ from oauth2_mw.audit import EVENTS, FIELDS, MAX_VALUE, OF_REQUESTS, audit
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.observe import has_hidden
 from oauth2_mw.telemetry import Observer, enter, reference
-from tests.support.source import trees
+from tests.support.source import nodes_of, trees
 
 # The declarations
 
@@ -27,7 +27,7 @@ from tests.support.source import trees
 def calls() -> Iterator[tuple[str, str, list[str]]]:
     """(event, place, fields) of every call in the package; an event may be chosen between two literals."""
     for module, tree in trees().items():
-        for node in ast.walk(tree):
+        for node in nodes_of(tree):
             if isinstance(node, ast.Call) and "audit" in (
                 getattr(node.func, "id", None),
                 getattr(node.func, "attr", None),

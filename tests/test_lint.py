@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.source import PACKAGE, trees
+from tests.support.source import PACKAGE, nodes_of, trees
 
 #: Where the headers of our responses are written.
 RESPONSES = "web/http/responses.py"
@@ -91,7 +91,7 @@ Rule = Callable[[ast.Module], Iterator[ast.AST]]
 
 def headers_written(tree: ast.Module) -> Iterator[ast.AST]:
     """Headers written on a response, or spelt out in a list for ``start_response``."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Assign(targets=targets):
                 yield from (target for target in targets if _is_header_target(target))
@@ -130,7 +130,7 @@ def _is_header_target(target: ast.expr) -> bool:
 
 def locations_made(tree: ast.Module) -> Iterator[ast.AST]:
     """Calls of the type of addresses that a browser may be sent to."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Call(func=ast.Name(id="Location") | ast.Attribute(attr="Location")):
                 yield node
@@ -142,7 +142,7 @@ def locations_made(tree: ast.Module) -> Iterator[ast.AST]:
 
 def redirects_by_exception(tree: ast.Module) -> Iterator[ast.AST]:
     """WebOb's exceptions write a ``Location`` of their own."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.ImportFrom(module=str(module)) if module.startswith("webob.exc"):
                 yield node
@@ -156,7 +156,7 @@ def redirects_by_exception(tree: ast.Module) -> Iterator[ast.AST]:
 
 def dangerous_words(tree: ast.Module) -> Iterator[ast.AST]:
     """Code from bytes, connections without a check, and addresses made from what a client says."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Import(names=names) if any(_is_unsafe_module(alias.name) for alias in names):
                 yield node
@@ -209,13 +209,8 @@ def shared_state(tree: ast.Module) -> Iterator[ast.AST]:
                     yield target
             case _:
                 pass
-    constants = {
-        name.id
-        for node in tree.body
-        for name in ast.walk(node)
-        if isinstance(name, ast.Name) and name.id.isupper()
-    }
-    for part in ast.walk(tree):
+    constants = {name.id for name in nodes_of(tree) if isinstance(name, ast.Name) and name.id.isupper()}
+    for part in nodes_of(tree):
         match part:
             case ast.Global():
                 yield part
@@ -275,7 +270,7 @@ def _made_early(node: ast.AST) -> Iterator[ast.AST]:
 
 def packed_tuples(tree: ast.Module) -> Iterator[ast.AST]:
     """Literals that are unpacked into another, which keeps the formatter from giving each element a line."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Starred(value=ast.Tuple() | ast.List() | ast.Set()):
                 yield node
@@ -291,6 +286,8 @@ def early_breaks(code: str) -> Iterator[int]:
     lines = code.split("\n")
     for node in ast.walk(ast.parse(code)):
         if not isinstance(node, ast.JoinedStr | ast.Constant):
+            continue
+        if node.lineno == node.end_lineno:
             continue
         if isinstance(node, ast.Constant) and not isinstance(node.value, str):
             continue
@@ -446,7 +443,7 @@ def test_one_module_writes_the_headers_of_our_responses() -> None:
     for (module, function), names in ALONGSIDE.items():
         (allowed,) = (
             node
-            for node in ast.walk(trees()[module])
+            for node in nodes_of(trees()[module])
             if isinstance(node, ast.FunctionDef) and node.name == function
         )
         written = [f"{module}:{node.lineno}: {ast.unparse(node)}" for node in headers_written_in(allowed)]
@@ -513,11 +510,11 @@ def test_what_proves_something_is_compared_in_constant_time() -> None:
     """All other secrets are opened by an authenticated cipher, which compares by itself."""
     functions = {
         node.name: node
-        for node in ast.walk(trees()["provider/tokens/id_token.py"])
+        for node in nodes_of(trees()["provider/tokens/id_token.py"])
         if isinstance(node, ast.FunctionDef)
     }
     for name in ("_check_nonce", "_check_at_hash"):
-        nodes = list(ast.walk(functions[name]))
+        nodes = nodes_of(functions[name])
         assert any(isinstance(node, ast.Attribute) and node.attr == "compare_digest" for node in nodes)
         assert not any(
             isinstance(op, ast.Eq | ast.NotEq) for node in nodes for op in getattr(node, "ops", ())
@@ -528,7 +525,7 @@ def test_what_proves_something_is_compared_in_constant_time() -> None:
     hits = [
         f"{name}:{node.lineno}: {ast.unparse(node)}"
         for name, tree in trees().items()
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Compare)
         and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops)
         and any(
@@ -545,13 +542,13 @@ def test_nothing_is_compressed() -> None:
     compressing = [
         f"{name}:{node.lineno}"
         for name, tree in trees().items()
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("compress", "compressobj")
     ]
     users = [
         name
         for name, tree in trees().items()
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Import)
         and {alias.name for alias in node.names} & {"zlib", "gzip", "bz2", "lzma"}
     ]

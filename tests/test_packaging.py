@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 import oauth2_mw
 from tests.support.lowest import metadata
 from tests.support.pythons import read
-from tests.support.source import trees
+from tests.support.source import nodes_of, trees
 
 ROOT = Path(__file__).parents[1]
 SETUP = metadata(str(ROOT / "setup.py"))
@@ -35,7 +35,7 @@ EXTRAS = {
 
 def imported(tree: ast.Module) -> Iterator[str]:
     """The top-level modules that a file imports, wherever in it."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:

@@ -23,7 +23,7 @@ from oauth2_mw.sql import Database, address, schema
 from tests.support.hosts.processes import ROOT, child_environment
 from tests.support.settings.keys import text_key
 from tests.support.settings.people import ISSUER, NOW, attributes, provider
-from tests.support.source import trees
+from tests.support.source import nodes_of, trees
 
 CANARY = "c4n4ry-p4ssw0rd"
 
@@ -499,7 +499,7 @@ def test_nothing_is_imported_from_sqlalchemy_that_the_lowest_release_has_elsewhe
     imported = {
         (path, alias.name)
         for path, tree in trees().items()
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.ImportFrom) and node.module == "sqlalchemy"
         for alias in node.names
     }

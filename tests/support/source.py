@@ -20,3 +20,9 @@ def trees() -> Mapping[str, ast.Module]:
             for path in sorted(PACKAGE.rglob("*.py"))
         }
     )
+
+
+@cache
+def nodes_of(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """The tree and all that is below it: each of a dozen rules looks at all of them."""
+    return tuple(ast.walk(tree))
