@@ -12,7 +12,7 @@ from typing import Any
 
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.session.backend import OpenedSession
-from oauth2_mw.session.cookies import Cookies, RequestCookies, SealedText
+from oauth2_mw.session.cookies import SEPARATORS, Cookies, RequestCookies, SealedText
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.sealing import DISTINCT_CHARACTERS
 from oauth2_mw.session.stored_sessions import CachedSession
@@ -152,6 +152,7 @@ class SessionCache(BoundedCache[str, _Entry]):
     def __init__(self, cookies: Cookies) -> None:
         super().__init__(max_entries=MAX_ENTRIES, max_cost=MAX_BYTES, cost=_size)
         self._name = cookies.session
+        self._provider = cookies.provider
         self._prefix = f"{cookies.session}="
         self._only = cookies.only
         self._prefix_length = len(self._prefix)
@@ -159,8 +160,8 @@ class SessionCache(BoundedCache[str, _Entry]):
     def find_header(self, header: str) -> RequestSession | None:
         """Return what a ``Cookie`` header stands for, if one look tells.
 
-        That is the latest that came with its session, or one that has a single cookie of ours, a known one, among
-        others of the application. Any other is to be read cookie by cookie.
+        That is the latest that came with its session, or one that has a known cookie of ours, and beside that of the
+        provider used last none, among others of the application. Any other is to be read cookie by cookie.
         """
         start = header.find(self._prefix)
         if start < 0:
@@ -172,9 +173,12 @@ class SessionCache(BoundedCache[str, _Entry]):
         if entry.latest.header == header:
             return entry.latest
         only = self._only(header)
+        cookies: RequestCookies | str = self._name
+        if only is None:
+            only, cookies = self._beside_provider(header)
         if only is None or entry.known.sealed != (1, only[0]):
             return None
-        current = entry.known.with_cookies(header, only[1], self._name)
+        current = entry.known.with_cookies(header, only[1], cookies)
         if current is None:
             return None
         if len(header) <= entry.header_room:
@@ -182,6 +186,20 @@ class SessionCache(BoundedCache[str, _Entry]):
         else:
             self.remember(current)
         return current
+
+    def _beside_provider(self, header: str) -> tuple[tuple[str, str | None] | None, RequestCookies | str]:
+        """Return the same of a header with one more cookie of ours: that of the provider used last."""
+        start = header.find(f"{self._provider}=")
+        if start < 0 or (start > 0 and header[start - 2 : start] != "; "):
+            return None, self._name
+        end = header.find(";", start)
+        end = len(header) if end < 0 else end
+        value = header[start + len(self._provider) + 1 : end].strip(" \t").strip('"')
+        others = header[:start].strip(SEPARATORS), header[end:].strip(SEPARATORS)
+        only = self._only("; ".join(filter(None, others)))
+        if only is None:
+            return None, self._name
+        return only, RequestCookies({self._name: [only[0]], self._provider: [value]}, only[1])
 
     def find(self, sealed: SealedText) -> KnownSession | None:
         """Return what a sealed text stands for, if that is remembered."""

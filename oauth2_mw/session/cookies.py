@@ -64,7 +64,8 @@ class Cookies:
         self._prefix = f"{self.session}="
         self.attempt_prefix: str = f"{self.session}-a-"
         self._forms = {slot: f"{self.session}-f-{slot}" for slot in FORM_SLOTS}
-        self._provider: str = f"{self.session}-p"
+        #: says at which provider this browser was signed in last
+        self.provider: str = f"{self.session}-p"
         self._attributes = "; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
         self._paths = ("/", mount) if mount else ("/",)
         self._app_cookies = app_cookies
@@ -214,12 +215,12 @@ class Cookies:
 
     def last_provider(self, cookies: RequestCookies) -> str | None:
         """Return what a request says of the provider at which its browser was signed in last: any text, or nothing."""
-        values = cookies.own.get(self._provider, [])
+        values = cookies.own.get(self.provider, [])
         return values[0] if len(values) == 1 else None
 
     def set_last_provider(self, name: str) -> str:
         """Return the ``Set-Cookie`` value that remembers a provider. It is no secret, and outlives the session."""
-        return self._set(self._provider, name) + f"; Max-Age={PROVIDER_KEPT_FOR}"
+        return self._set(self.provider, name) + f"; Max-Age={PROVIDER_KEPT_FOR}"
 
     def chunk_count(self, length: int) -> int:
         """Return how many cookies a sealed text of that many characters takes."""

@@ -152,6 +152,14 @@ CHANGES: tuple[Callable[[str], str], ...] = (
     lambda pair: f"x{pair}",
 )
 BESIDE = ["theme=dark", "a=1", "=x", "", f"{NAME}-a-a=A", f"{NAME}.1=B", f"{NAME}x=1", f"a={NAME}=b"]
+BESIDE += [
+    f"{NAME}-p=corp",
+    f"{NAME}-p=corp",
+    f'{NAME}-p="b"',
+    f"{NAME}-p = a=b",
+    f"{NAME}-pp=a",
+    f"x{NAME}-p=a",
+]
 BESIDE += [f"{name}=AU{'x' * 60}" for name in ("oauth2_mw", "oauth2_mw_other", "__Host-oauth2_mw-wiki")]
 
 
@@ -299,4 +307,13 @@ def test_what_was_sealed_for_a_neighbour_is_cut_beside_a_remembered_cookie_too(t
         current = pair.quick.resolve(header)
         assert current is not None and current.session is not None
         assert current.remaining_cookies == "a=1" == pair.quick.remaining_cookies(header)
+        pair.check(header)
+
+
+def test_the_provider_used_last_is_told_by_one_look_too(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, stored=False)
+    [jane] = pair.sign_in(JANE, "t")
+    pair.check(jane)
+    for header in (f"{NAME}-p=corp; a=1; {jane}", f"{jane}; {NAME}-p=corp; a=2"):
+        assert pair.quick._cache.find_header(header) is not None
         pair.check(header)
