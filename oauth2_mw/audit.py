@@ -104,7 +104,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             ),
             _warning(
                 "destination_lost",
-                "detail",
+                "provider detail",
                 "What a person asked for cannot be kept while they sign in, or no longer: it is too long for a cookie, "
                 "or a browser would ask for something else if it were sent back there. The page says so, and leads to "
                 "the start page.",
@@ -184,13 +184,13 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             ),
             _warning(
                 "token_refused",
-                "ref code user username token address detail",
+                "ref code provider user username token address detail",
                 "A personal token does not serve for a request. A wrong one is in the log once a minute, without the "
                 "token. See ``code``.",
             ),
             _warning(
                 "token_asleep",
-                "ref code user username token address detail",
+                "ref code provider user username token address detail",
                 "A personal token was refused because its owner has not signed in for ``personal_token_owner_seen``. "
                 "It serves again when they have.",
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,8 @@ def refused(
     assert answer.status == status
     assert site.app.calls == calls
     assert f"code={code}" in audit[lines]
+    # Whoever knows the owner knows the provider.
+    assert "user=" not in audit[lines] or re.search(r" provider=(default|:service) ", audit[lines])
     assert answer.cookies == {}
     return answer
 
@@ -308,6 +311,7 @@ def test_allow_holds_for_a_token_as_for_its_owner(tmp_path: Path, audit: list[st
     allowed.write_text("user:joe\nemail:jane@example.com\n")
     site.later(6)
     refused(site, audit, "not_allowed", "/dav/x", bearer(token), status=403)
+    assert " provider=default " in audit[-1]
 
 
 # When it ends
@@ -399,6 +403,7 @@ def test_the_token_of_a_service_never_sleeps(tmp_path: Path) -> None:
 def test_a_service_comes_in_only_where_allow_and_the_rules_let_it(tmp_path: Path, audit: list[str]) -> None:
     site = TokenSite(tmp_path, allow="user:jane user:backup", rules="required /dav/own/ if provider:default")
     refused(site, audit, "not_allowed", "/dav/x", bearer(site.make(service(site, "ci"))), status=403)
+    assert " provider=:service " in audit[-1]
     token = site.make(service(site))
     assert site.get("/dav/x", bearer(token)).status == 200
     assert site.get("/dav/own/x", bearer(token)).status == 403

@@ -189,15 +189,17 @@ class TokenRequests:
         :raises CredentialError, AccessDeniedError, ProviderError: if they may not come in.
         """
         token, user, left = owned.token, owned.owner, owned.last_sign_in
+        is_service = user is not None and user.issuer == self._settings.public_url
+        name = SERVICE_PROVIDER if is_service else left.provider if left is not None else None
         if user is None or user.disabled:
             state = "disabled" if user is not None else "gone"
-            raise _refusal(f"its owner is {state}", code="token_owner_out", token=token)
-        if user.issuer == self._settings.public_url:
+            raise _refusal(f"its owner is {state}", code="token_owner_out", token=token, provider=name)
+        if is_service:
             return self._service(token, user)
         provider = last_provider(self._settings, left) if left is not None else None
         if left is None or provider is None:
             detail = "its owner has not signed in at any provider that is enabled now"
-            raise _refusal(detail, code="token_asleep", token=token, username=user.username)
+            raise _refusal(detail, code="token_asleep", token=token, provider=name, username=user.username)
         identity = Identity(
             id=user.id,
             provider=left.provider,
@@ -233,7 +235,7 @@ class TokenRequests:
     def _check(self, owner: TokenOwner, username: str | None, environ: Mapping[str, Any], path: str) -> None:
         """Refuse a token that is its owner's, and does not serve for this request."""
         token, known, now = owner.token, owner.identity.username, self._clocks.wall()
-        refusal = partial(_refusal, token=token, username=known)
+        refusal = partial(_refusal, token=token, provider=owner.identity.provider, username=known)
         if username is not None and name_key(username) != name_key(known):
             raise refusal(f"it was sent with the username {shown(username)}", code="token_username")
         if now >= token.expires_at:
@@ -256,17 +258,21 @@ def _check_allowed(allow: AllowList | None, provider: ProviderSettings | None, i
     :param provider: that of the last sign-in, or ``None`` for a program.
     """
     claims = identity.claims
-    check_allowed(
-        allow,
-        provider=identity.provider,
-        username=identity.username,
-        email=mapped_email(provider, claims) if provider is not None else None,
-        email_counts=provider is not None and is_verified(provider, "email", claims) is not False,
-        groups=identity.groups,
-        organizations=identity.organizations,
-        claims=claims,
-        origin=f"; at the last sign-in email_verified was {shown_verification(claims)}",
-    )
+    try:
+        check_allowed(
+            allow,
+            provider=identity.provider,
+            username=identity.username,
+            email=mapped_email(provider, claims) if provider is not None else None,
+            email_counts=provider is not None and is_verified(provider, "email", claims) is not False,
+            groups=identity.groups,
+            organizations=identity.organizations,
+            claims=claims,
+            origin=f"; at the last sign-in email_verified was {shown_verification(claims)}",
+        )
+    except OAuth2Error as error:
+        error.provider = identity.provider
+        raise
 
 
 def _rules(paths: Iterable[str]) -> Iterator[PathRule]:
@@ -291,11 +297,12 @@ def _refusal(
     *,
     code: str,
     token: StoredToken | None = None,
+    provider: str | None = None,
     username: str | None = None,
     status: int = 401,
 ) -> CredentialError:
     error = CredentialError(detail, code=code, message=_MESSAGES[code])
-    error.status = status
+    error.status, error.provider = status, provider
     if token is not None:
         error.token, error.user, error.username = token.id, token.user_id, username
     return error

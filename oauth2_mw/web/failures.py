@@ -83,12 +83,20 @@ class Failures:
         """
         reference, address = reference_of_request(), self._peers.client(environ)
         if not isinstance(error, CredentialError):
-            audit("token_refused", ref=reference, code=error.code, address=address, detail=error.detail)
+            audit(
+                "token_refused",
+                ref=reference,
+                code=error.code,
+                provider=error.provider,
+                address=address,
+                detail=error.detail,
+            )
         elif not error.is_repeated:
             audit(
                 "token_asleep" if error.code == "token_asleep" else "token_refused",
                 ref=reference,
                 code=error.code,
+                provider=error.provider,
                 user=error.user,
                 username=error.username,
                 token=error.token,

@@ -133,7 +133,7 @@ def _check_one_person(caller: TokenOwner | TokenUser, session: Session) -> None:
         code="two_people",
         message="The token and the session of this request belong to different people.",
     )
-    error.user, error.username = identity.id, identity.username
+    error.provider, error.user, error.username = identity.provider, identity.id, identity.username
     if isinstance(caller, TokenOwner):
         error.token = caller.token.id
     raise error

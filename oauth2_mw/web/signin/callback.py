@@ -149,7 +149,9 @@ class Callback:
         destination = attempt.destination if attempt is not None else None
         expired = self._attempts.expire_unusable(current.cookies)
         if current.session is not None:
-            return responses.redirect(self._destinations.location(destination), cookies=expired)
+            return responses.redirect(
+                self._destinations.location(destination, provider=state.provider), cookies=expired
+            )
         if not _can_restart(state, environ):
             reason = "its cookie is gone" if attempt is None else "the attempt was used or has expired"
             raise AttemptLostError(
@@ -254,7 +256,7 @@ class Callback:
         if len(self._providers) > 1:
             last_used = [self._sessions.cookies.set_last_provider(provider.name)]
         return responses.redirect(
-            self._destinations.location(attempt.destination),
+            self._destinations.location(attempt.destination, provider=provider.name),
             cookies=[*session_cookies, *attempt_cookies, *form_cookies, *foreign, *last_used],
         )
 

@@ -59,10 +59,13 @@ class Destinations:
         self._kept_until: deque[float] = deque()
         self._counting = ProcessLock()
 
-    def keep(self, destination: str | None, cookies: RequestCookies) -> str | None:
+    def keep(
+        self, destination: str | None, cookies: RequestCookies, *, provider: str | None = None
+    ) -> str | None:
         """Return a destination as it can be kept during a sign-in, or ``None``, said in the audit log.
 
         :param destination: ``None`` if the browser may not return to what it asked for.
+        :param provider: at which the sign-in is, if that is known, for the log.
         """
         if destination is None:
             reason = (
@@ -79,7 +82,7 @@ class Destinations:
             reason = f"its {len(destination)} characters do not fit into a cookie"
             if self._registry is not None:
                 reason += ", and the store cannot be used or keeps too many already"
-        audit("destination_lost", detail=reason)
+        audit("destination_lost", provider=provider, detail=reason)
         return None
 
     def _keep_long(self, destination: str) -> str | None:
@@ -100,11 +103,15 @@ class Destinations:
             self._kept_until.append(now + KEPT_FOR)
             return True
 
-    def location(self, destination: str | None) -> Location:
-        """Return the way back to a destination, or to the start page, said in the audit log, where it is forgotten."""
+    def location(self, destination: str | None, *, provider: str) -> Location:
+        """Return the way back to a destination, or to the start page, said in the audit log, where it is forgotten.
+
+        :param provider: at which the sign-in was, for the log.
+        """
         found = None if destination is None else self.find(destination)
         if found is None and destination is not None:
-            audit("destination_lost", detail="the store has forgotten it, or cannot be used")
+            detail = "the store has forgotten it, or cannot be used"
+            audit("destination_lost", provider=provider, detail=detail)
         return self._urls.to_destination(found)
 
     def find(self, destination: str) -> str | None:

@@ -158,7 +158,8 @@ class FormKeeper:
         destination = None
         if isinstance(kept, Keeping):
             address = requested_address(environ, self._urls, mount=self._mount, form_id=kept.id)
-            destination = self._destinations.keep(address, kept.cookies)
+            provider = sent.session.identity.provider
+            destination = self._destinations.keep(address, kept.cookies, provider=provider)
             if destination is None:
                 kept = _unkept("its address does not fit into a cookie", _NO_WAY_BACK)
         if isinstance(kept, Unkept):

@@ -129,7 +129,7 @@ class Login:
                     "application on this host have the same cookie_name?"
                 )
             names = list(self._settings.providers)
-            kept = self._destinations.keep(destination, current.cookies)
+            kept = self._destinations.keep(destination, current.cookies, provider=_only(names))
             message = LOST if kept is None else told if sends(environ) else None
             if message is None and len(names) == 1 and not self._settings.login_page:
                 if self._must_ask_for_fragment(environ, kept):
@@ -177,7 +177,7 @@ class Login:
         if was_in_vain or self._attempts.is_login_loop(current.cookies):
             return None
         self._check_mount(environ)
-        kept = self._destinations.keep(destination, current.cookies)
+        kept = self._destinations.keep(destination, current.cookies, provider=name)
         return self.begin(name, kept, current, languages=accepted_languages(environ), demand=demand)
 
     def _check_mount(self, environ: Environ) -> None:
@@ -257,7 +257,7 @@ class Login:
         name: str | None,
     ) -> Response:
         if destination is not None or link.sealed is not None:
-            destination = self._destinations.keep(destination, current.cookies)
+            destination = self._destinations.keep(destination, current.cookies, provider=_only(names))
         # What a link says may be nobody's wish; what this browser asked of us is the person's.
         is_lost = link.sealed is not None and destination is None
         offers = self._settings.login_page and name is None and link.issuer is None
@@ -373,3 +373,7 @@ class Login:
             error.provider = provider
             raise
         return responses.redirect(location, cookies=cookies)
+
+
+def _only(names: list[str]) -> str | None:
+    return names[0] if len(names) == 1 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from html import unescape
@@ -191,7 +192,8 @@ def test_an_address_is_kept_up_to_what_a_cookie_holds(
     # Then it is said, to the person and to the operator, and nothing is begun before they read it.
     assert answer.status == 401
     assert visit.jar == {}
-    assert [record.getMessage() for record in caplog.records if "destination_lost" in record.getMessage()]
+    (line,) = [record.getMessage() for record in caplog.records if "destination_lost" in record.getMessage()]
+    assert "provider=default" in line
     assert button(answer) == f"{ORIGIN}{PREFIX}/login/default/"
     assert visit.at_provider(visit.get(button(answer))) == f"{ORIGIN}/"
 
@@ -204,7 +206,7 @@ def test_a_plain_next_that_has_no_room_beside_a_session_is_said_in_the_log(
     visit.jar["__Host-oauth2_mw"] = "x" * 3800
     visit.jar["__Host-oauth2_mw.1"] = "x" * 2200
     begun = visit.get(f"{PREFIX}/login/?next={quote(target)}")
-    assert "destination_lost" in caplog.text
+    assert re.search(r"event=destination_lost .*provider=default", caplog.text)
     assert visit.at_provider(begun) == f"{ORIGIN}/"
 
 
@@ -275,4 +277,4 @@ def test_a_store_that_is_away_loses_a_long_address_and_keeps_nobody_out(
     with sqlite3.connect(tmp_path / "data.db") as database:
         database.execute("DROP TABLE oauth2_mw_sessions")
     assert LOST in visit.get(target, HTTP_COOKIE=None).text
-    assert destinations.location("kept:abc") == f"{ORIGIN}/"
+    assert destinations.location("kept:abc", provider="default") == f"{ORIGIN}/"
