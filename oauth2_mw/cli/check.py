@@ -183,8 +183,8 @@ def _sleeping(ini: Path, settings: Settings) -> Iterator[str]:
         return
     try:
         directory = open_directory(ini, settings)
-        # A running worker of the release before could not use the schema of this one.
-        if not directory.database.has_newest_schema():
+        # What looks must not migrate.
+        if not directory.database.schema_state().is_newest:
             yield "personal tokens that sleep are counted once this release has served a request"
             return
         tokens = PersonalTokens(directory, app=settings.public_url)

@@ -17,6 +17,7 @@ from oauth2_mw.cli import (
     keys,
     login,
     map,
+    migrate,
     sessions,
     settings,
     tokens,
@@ -24,6 +25,22 @@ from oauth2_mw.cli import (
 )
 from oauth2_mw.cli.parser import CommandParser
 from oauth2_mw.errors import OAuth2Error
+
+_COMMANDS = (
+    access,
+    check,
+    convert,
+    init,
+    keygen,
+    keys,
+    login,
+    map,
+    migrate,
+    sessions,
+    settings,
+    tokens,
+    users,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND")
-    for module in (access, check, convert, init, keygen, keys, login, map, sessions, settings, tokens, users):
+    for module in _COMMANDS:
         name = module.__name__.rpartition(".")[2]
         summary = (module.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(name, help=summary, description=summary)

@@ -96,14 +96,32 @@ class Database:
         except (OSError, ValueError):
             return False
 
-    def has_newest_schema(self) -> bool:
-        """Return whether the first use would leave the schema as it is. Nothing is changed for the answer.
+    def schema_state(self) -> schema.SchemaState:
+        """Return how far the migrations have come. Nothing is changed for the answer, and no file created.
 
         :raises StoreUnavailableError: when the database cannot be used.
         """
+        url = address.parse(self._url.value())
+        if self._kind == "sqlite" and "uri" not in url.query and engines.file_of(url) is None:
+            return schema.NO_TABLES
+        return self._administer(schema.read_state)
+
+    def migrate(self) -> schema.SchemaState:
+        """Carry out the migrations that are left, and return how far they had come before.
+
+        :raises StoreUnavailableError: when the database cannot be used, or its role may not change the tables.
+        """
+        return self._administer(schema.migrate)
+
+    def migration(self, state: schema.SchemaState) -> list[str]:
+        """Return the statements that :meth:`migrate` would carry out in one transaction."""
+        left = list(schema.statements(state, self._kind))
+        return [*schema.turn(self._kind), *left] if left else []
+
+    def _administer(self, step: Callable[[Engine], schema.SchemaState]) -> schema.SchemaState:
         engine = engines.create(address.parse(self._url.value()))
         try:
-            return schema.is_newest(engine)
+            return step(engine)
         except SQLAlchemyError as error:
             raise StoreUnavailableError(self._explain(engine.url, error)) from None
         finally:
@@ -233,21 +251,31 @@ class Database:
             )
         engine = engines.create(url)
         began = time.monotonic()
+        state = None
         try:
-            version = schema.migrate(engine)
+            state = schema.read_state(engine)
+            if not state.is_newest:
+                schema.migrate(engine)
         except SQLAlchemyError as error:
             engine.dispose()
-            raise self._failed(url, error, began) from None
-        if version > schema.NEWEST:
+            raise self._failed(url, error, began, migrates=state is not None) from None
+        if not state.is_usable:
             engine.dispose()
             raise StoreUnavailableError(
-                f"{address.name(url)} (setting {self._setting}) has the schema {version} of a newer release, "
-                f"and this one knows {schema.NEWEST}; upgrade oauth2-mw on this host"
+                f"{address.name(url)} (setting {self._setting}) has the schema {state.lowest} of a newer release, "
+                f"and this one knows {schema.NEWEST}; upgrade oauth2-mw on this host to {state.lowest_release} or later"
             )
         return engine
 
-    def _failed(self, url: URL, error: Exception, began: float) -> StoreUnavailableError:
+    def _failed(
+        self, url: URL, error: Exception, began: float, *, migrates: bool = False
+    ) -> StoreUnavailableError:
         failure = self._explain(url, error)
+        if migrates and engines.is_forbidden(error):
+            failure = (
+                f"{failure}; the tables are not yet those of this release: run oauth2-mw migrate INI with the URL of a "
+                "role that may create tables"
+            )
         if self._kind == "postgresql" and engines.is_hung(error, time.monotonic() - began):
             self._breaker.open(failure)
         return StoreUnavailableError(failure)

@@ -215,9 +215,23 @@ def is_hung(error: Exception, seconds: float) -> bool:
 
     An answer of the server has a code (``sqlstate``).
     """
+    return seconds >= SLOW and isinstance(error, DBAPIError) and not _code(error)
+
+
+def is_forbidden(error: Exception) -> bool:
+    """Return whether the database let us read and not write: ``insufficient_privilege``, or a file of another user."""
+    return _code(error) == "42501" or "readonly database" in str(getattr(error, "orig", ""))
+
+
+def _code(error: Exception) -> str | None:
+    """Return the ``sqlstate`` of an error that a PostgreSQL server has reported."""
     original = getattr(error, "orig", None)
-    has_code = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
-    return seconds >= SLOW and isinstance(error, DBAPIError) and not has_code
+    code: str | None = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    match getattr(original, "args", ()):
+        # pg8000
+        case ({"C": str(code)}, *_):
+            pass
+    return code
 
 
 def _set_up_postgresql(connection: Any, _record: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -16,6 +17,10 @@ PREFIX = "oauth2_mw_"
 MIGRATION_WAIT = 600
 # PostgreSQL's advisory locks are numbers that all users of a database share: "oauth2", then a number for each use.
 _MIGRATION_LOCK = 0x6F6175746832_0001
+
+# The last migration without which a release cannot use the tables, and the first release that knows it. Release 0.1.0
+# refuses tables of which oauth2_mw_schema names a later one, and looks nowhere else: what only adds is not named there.
+_LOWEST, _LOWEST_RELEASE = 3, "0.1.0"
 
 # One tuple of statements per version. A released one is never edited; a change of the schema is one more tuple.
 # {row_id} counts up and is never given twice. user_key and name_key do not depend on which texts the database takes for
@@ -160,43 +165,98 @@ def tables() -> Tables:
     return Tables(**by_name)
 
 
-def migrate(engine: Engine) -> int:
-    """Bring the schema to the newest version. Any number of threads and processes may do so at once.
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """How far the migrations of a database have come."""
 
-    :returns: the version of the schema now, above :data:`NEWEST` if a newer release has migrated it.
+    #: the last one that was carried out; 0 if there are no tables
+    version: int
+    #: the last one that a release must know to use the tables
+    lowest: int
+    #: the lowest release that may still use them, in words
+    lowest_release: str
+
+    @property
+    def is_usable(self) -> bool:
+        """Return whether this release may use the tables, once it has carried out its migrations."""
+        return self.lowest <= NEWEST
+
+    @property
+    def is_newest(self) -> bool:
+        """Return whether :func:`migrate` would change nothing. What a newer release has added is in nobody's way."""
+        return self.version >= NEWEST or not self.is_usable
+
+
+NO_TABLES = SchemaState(0, 0, "")
+
+
+def read_state(engine: Engine) -> SchemaState:
+    """Return how far the migrations have come."""
+    with engine.connect() as connection, connection.begin():
+        return _read_state(connection)
+
+
+def migrate(engine: Engine) -> SchemaState:
+    """Carry out the migrations that are left. Any number of threads and processes may do so at once.
+
+    :returns: how far they had come before.
     """
-    with engine.connect() as connection, connection.begin():
-        version = _version(connection)
-    if version < NEWEST:
-        with engine.connect() as plain:
-            connection = plain.execution_options(**{WRITES: True, WAIT: MIGRATION_WAIT})
-            with connection.begin():
-                version = _migrate(connection)
-    return version
+    with engine.connect() as plain:
+        connection = plain.execution_options(**{WRITES: True, WAIT: MIGRATION_WAIT})
+        with connection.begin():
+            return _migrate(connection)
 
 
-def is_newest(engine: Engine) -> bool:
-    """Return whether :func:`migrate` would change nothing."""
-    with engine.connect() as connection, connection.begin():
-        return _version(connection) == NEWEST
+def turn(kind: str) -> tuple[str, ...]:
+    """Return the statements by which those that migrate wait for each other. In SQLite ``BEGIN IMMEDIATE`` does that.
+
+    :param kind: ``sqlite`` or ``postgresql``.
+    """
+    if kind != "postgresql":
+        return ()
+    waits = (f"SET LOCAL {wait} = '{MIGRATION_WAIT}s'" for wait in ("lock_timeout", "statement_timeout"))
+    return (*waits, f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
 
 
-def _migrate(connection: Connection) -> int:
+def statements(state: SchemaState, kind: str) -> Iterator[str]:
+    """Yield the statements that are left to carry out, in one transaction that begins with :func:`turn`.
+
+    :param kind: ``sqlite`` or ``postgresql``.
+    """
+    if state.is_newest:
+        return
+    yield (
+        "CREATE TABLE IF NOT EXISTS oauth2_mw_migrations "
+        "(version BIGINT NOT NULL PRIMARY KEY, lowest_release TEXT NOT NULL)"
+    )
+    for version, changes in enumerate(_MIGRATIONS[state.version :], state.version + 1):
+        yield from (change.format(row_id=_ROW_ID[kind]) for change in changes)
+        if version <= _LOWEST:
+            yield f"INSERT INTO oauth2_mw_schema VALUES ({version})"  # noqa: S608  numbers of ours
+        yield f"INSERT INTO oauth2_mw_migrations VALUES ({version}, '{_LOWEST_RELEASE}')"  # noqa: S608
+
+
+def _migrate(connection: Connection) -> SchemaState:
     kind = connection.dialect.name
-    if kind == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{MIGRATION_WAIT}s'")
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{MIGRATION_WAIT}s'")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+    for statement in turn(kind):
+        connection.exec_driver_sql(statement)
     # Asked again, now that nobody else migrates.
-    current = _version(connection)
-    for version, statements in enumerate(_MIGRATIONS[current:], current + 1):
-        for statement in statements:
-            connection.exec_driver_sql(statement.format(row_id=_ROW_ID[kind]))
-        connection.execute(sa.text("INSERT INTO oauth2_mw_schema VALUES (:version)"), {"version": version})
-    return max(current, NEWEST)
+    state = _read_state(connection)
+    for statement in statements(state, kind):
+        connection.exec_driver_sql(statement)
+    return state
 
 
-def _version(connection: Connection) -> int:
-    if not sa.inspect(connection).has_table("oauth2_mw_schema"):
-        return 0
-    return int(connection.exec_driver_sql("SELECT max(version) FROM oauth2_mw_schema").scalar() or 0)
+def _read_state(connection: Connection) -> SchemaState:
+    inspector = sa.inspect(connection)
+    if not inspector.has_table("oauth2_mw_schema"):
+        return NO_TABLES
+    lowest = "SELECT max(version) FROM oauth2_mw_schema"
+    if not inspector.has_table("oauth2_mw_migrations"):
+        # Release 0.1.0 was the last to write here.
+        version = int(connection.exec_driver_sql(lowest).scalar() or 0)
+        return SchemaState(version, version, _LOWEST_RELEASE)
+    done = "FROM oauth2_mw_migrations ORDER BY version DESC LIMIT 1"
+    columns = f"({lowest}), (SELECT version {done}), (SELECT lowest_release {done})"
+    row = connection.exec_driver_sql(f"SELECT {columns}").one()
+    return SchemaState(max(row[0] or 0, row[1] or 0), row[0] or 0, str(row[2] or "")[:32])

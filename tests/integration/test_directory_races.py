@@ -135,7 +135,7 @@ def test_an_empty_database_is_set_up_once_by_all_who_find_it_empty(url: str) -> 
     workers = worker.Workers(worker.open_anew, url, threads=8)
     workers.go()
     assert workers.results() == [True] * 16
-    assert count(url, "schema") == schema.NEWEST
+    assert count(url, "migrations") == schema.NEWEST
 
 
 def wait_until_blocked(server: PostgresServer, thread: threading.Thread) -> None:

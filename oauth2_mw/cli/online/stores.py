@@ -71,18 +71,21 @@ def _check_database(setting: str, url: Secret, database: Database) -> Iterator[F
             yield Finding(setting, "ok", f"{path} does not exist yet: the first sign-in makes it")
             return
     try:
-        is_newest = database.has_newest_schema()
+        state = database.schema_state()
     except StoreUnavailableError as error:
         yield failure(setting, error)
         return
-    if is_newest:
+    if not state.is_usable:
+        says = "it is reached, and has the tables of a newer release, which this one cannot use"
+        yield Finding(setting, "problem", says, f"install oauth2-mw {state.lowest_release} or later")
+    elif state.is_newest:
         yield Finding(setting, "ok", "it is reached, and has the tables of this release")
     else:
         yield Finding(
             setting,
             "warning",
             "it is reached, and has not the tables of this release yet: it is not migrated",
-            "nothing, if the release before stops first: the first request of this one migrates it",
+            "nothing, if the role may create tables: the first request migrates it; otherwise: oauth2-mw migrate INI",
         )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from oauth2_mw.settings.grammar import Secret
     from oauth2_mw.sql import Database
 
-__all__ = ["FormStore", "Record", "Store", "open_store"]
+__all__ = ["FormStore", "Record", "Store", "is_redis", "open_store"]
 
 _REDIS = frozenset({"redis", "rediss", "redis+sentinel", "redis+cluster"})
 
@@ -158,6 +158,14 @@ class Store(Protocol):
         """Return the moments of those of *names* that are revoked, as :meth:`revoked` does. One round trip."""
 
 
+def is_redis(url: Secret) -> bool:
+    """Return whether a store's URL names Redis or Valkey; if not, it is a database's.
+
+    :raises OSError: if the URL is in a file that cannot be read.
+    """
+    return url.value().partition("://")[0] in _REDIS
+
+
 def open_store(url: Secret, *, app: str, database: Database | None = None) -> Store:
     """Return the store at *url*, chosen by its scheme, without connecting to it.
 
@@ -168,10 +176,10 @@ def open_store(url: Secret, *, app: str, database: Database | None = None) -> St
     :raises ImportError: when SQLAlchemy cannot be imported.
     """
     try:
-        scheme = url.value().partition("://")[0]
+        redis = is_redis(url)
     except OSError as error:
         raise ConfigError([Problem("oauth2_mw", "session", f"the URL cannot be read: {error}")]) from None
-    if scheme in _REDIS:
+    if redis:
         if find_spec("redis") is None:
             missing = "needs redis-py, which is not installed; run: pip install 'oauth2-mw[redis]'"
             raise ConfigError([Problem("oauth2_mw", "session", missing)])

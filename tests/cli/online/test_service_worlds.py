@@ -200,7 +200,7 @@ def test_a_directory_of_this_release_for_users_and_sessions(world: World) -> Non
 def test_a_directory_that_is_not_migrated(world: World) -> None:
     made(world.folder / "users.db")
     with sqlite3.connect(world.folder / "users.db") as connection:
-        connection.execute("DELETE FROM oauth2_mw_schema WHERE version > 1")
+        connection.execute("DELETE FROM oauth2_mw_migrations WHERE version > 3")
     finding = world.problems(directory="sqlite:///users.db")[0]
     assert (finding.what, finding.result) == ("directory", "warning")
     assert "not migrated" in finding.says
