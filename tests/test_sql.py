@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
 
 from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.directory import Directory, User
@@ -268,6 +270,38 @@ def test_a_schema_of_a_newer_release_is_left_alone(url: str, path: Path) -> None
     with sqlite3.connect(path) as own:
         own.execute("INSERT INTO oauth2_mw_schema VALUES (99)")
     assert "has the schema 99 of a newer release" in failure(url)
+
+
+def test_a_schema_to_which_a_newer_release_has_only_added_is_used(url: str, path: Path) -> None:
+    with database(url).reading():
+        pass
+    with sqlite3.connect(path) as newer:
+        newer.execute("ALTER TABLE oauth2_mw_users ADD COLUMN colour TEXT")
+        newer.execute("INSERT INTO oauth2_mw_migrations VALUES (99, '0.1.0')")
+    jane = sign_in(Directory(Secret.literal(url)))
+    assert jane.username == "jane"
+
+
+def test_release_0_1_0_finds_the_version_that_it_knows(url: str, path: Path) -> None:
+    with database(url).reading():
+        pass
+    with sqlite3.connect(path) as old:
+        assert old.execute("SELECT max(version) FROM oauth2_mw_schema").fetchall() == [(3,)]
+
+
+def test_a_file_without_the_tables_of_this_release_that_cannot_be_written_names_the_command(
+    url: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database(url).reading():
+        pass
+    with sqlite3.connect(path) as old:
+        old.execute("DELETE FROM oauth2_mw_migrations WHERE version = ?", (schema.NEWEST,))
+
+    def refuse(_engine: Engine) -> None:
+        raise OperationalError("", {}, sqlite3.OperationalError("attempt to write a readonly database"))
+
+    monkeypatch.setattr(schema, "migrate", refuse)
+    assert "run oauth2-mw migrate INI" in failure(url)
 
 
 def test_a_url_in_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:

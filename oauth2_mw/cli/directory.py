@@ -71,6 +71,19 @@ def require_database(ini: Path, setting: str, url: Secret, *, creates: bool = Fa
         )
 
 
+def refuse_while_compatible(settings: Settings, why: str) -> None:
+    """Refuse a change that workers of the release before would not understand.
+
+    :param why: what they would do.
+    :raises CommandError: while the setting ``compatible`` names that release.
+    """
+    if settings.compatible != "none":
+        raise CommandError(
+            f"compatible = {settings.compatible}: workers of that release {why}; when the last of them has stopped, "
+            "take compatible out and run this again"
+        )
+
+
 def find_user(
     directory: Directory,
     settings: Settings,

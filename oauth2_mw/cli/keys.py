@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oauth2_mw.cli import key_file
-from oauth2_mw.cli.directory import NoDatabaseError
+from oauth2_mw.cli.directory import NoDatabaseError, refuse_while_compatible
 from oauth2_mw.cli.registry import audited, format_count, open_registry
 from oauth2_mw.cli.terminal import (
     INI_HELP,
@@ -243,6 +243,10 @@ def _end_sessions(moment: int, file: key_file.KeyFile, path: Path, source: _Sour
 
     The file says it to the workers, wherever the sessions are. Their records go before the key that they are read with.
     """
+    if source.settings is not None:
+        refuse_while_compatible(
+            source.settings, "do not read a key file that ends sessions, and would go on with the key"
+        )
     file.end_sessions(moment)
     print(f"Sessions that began up to {format_time(moment)} end.")
     if source.settings is None or (source.settings.session is None and source.settings.directory is None):

@@ -201,6 +201,8 @@ def _cut_off(options: argparse.Namespace, context: _Context) -> int:
             f"there is no enabled provider {printable(provider)}, and no session of such a one counts; there are: "
             f"{', '.join(providers) or 'none'}"
         )
+    if context.settings.compatible != "none":
+        _end_listed(context.registry, provider)
     moment = context.registry.cut_offs.end(provider or EVERY)
     which = f"all sessions of provider {provider}" if provider is not None else "all sessions"
     shown = f"{which} that began up to {format_time(moment)}"
@@ -210,6 +212,16 @@ def _cut_off(options: argparse.Namespace, context: _Context) -> int:
     print(f"ended {shown}")
     print(f"Every worker notices within {format_duration(context.settings.revocation_sync)}.")
     return 0
+
+
+def _end_listed(registry: SessionRegistry, provider: str | None) -> None:
+    """End the sessions one by one, because workers of 0.1.0 know no cut-offs."""
+    with audited() as ended:
+        ended += (
+            session
+            for session in registry.all()
+            if provider in (None, session.provider) and registry.end(session.id, expires=session.expires_at)
+        )
 
 
 def _end_each(registry: SessionRegistry, session_ids: Iterable[str]) -> int:

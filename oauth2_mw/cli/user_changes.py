@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oauth2_mw.audit import audit
-from oauth2_mw.cli.directory import USER_HELP, NoDatabaseError, find_user, name_and_id
+from oauth2_mw.cli.directory import (
+    USER_HELP,
+    NoDatabaseError,
+    find_user,
+    name_and_id,
+    refuse_while_compatible,
+)
 from oauth2_mw.cli.registry import end_user, format_count, open_registry, session_as_json
 from oauth2_mw.cli.terminal import INI_HELP, CommandError, format_duration, printable, shell_word
 from oauth2_mw.errors import AccessDeniedError, ProviderError, StoreUnavailableError
@@ -101,6 +107,7 @@ def _administration(directory: Directory) -> Administration:
 
 
 def _add(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
+    refuse_while_compatible(settings, "know no user who has not signed in yet")
     words: Sequence[str] = options.words
     if options.service is not None:
         if words:
@@ -320,6 +327,7 @@ def _export(options: argparse.Namespace, settings: Settings, directory: Director
 
 
 def _delete(options: argparse.Namespace, settings: Settings, directory: Directory) -> None:
+    refuse_while_compatible(settings, "could give the name to somebody else")
     user = find_user(directory, settings, options.words, options.parser, exact=True)
     now = int(time.time())
     # Out first, so that nobody signs in while the sessions end; and whatever fails, the command can be repeated.

@@ -363,9 +363,12 @@ class Directory:
                 self._changes.write(connection, user_id, is_out=disabled, now=now)
             return is_there
 
-    def disabled_users(self) -> DisabledUsers:
-        """Return the list of one worker of all users who may no longer sign in."""
-        return DisabledUsers(self._changes)
+    def disabled_users(self, *, always_whole: bool = False) -> DisabledUsers:
+        """Return the list of one worker of all users who may no longer sign in.
+
+        :param always_whole: as for :class:`~oauth2_mw.identity.disabled_users.DisabledUsers`.
+        """
+        return DisabledUsers(self._changes, always_whole=always_whole)
 
 
 def _unknown(provider: ProviderSettings, subject: str) -> AccessDeniedError:

@@ -24,6 +24,7 @@ class UserChanges:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._table = database.tables.user_changes
+        self._users = database.tables.users
         self._purge = Purge(self._table, self._table.c.id, grace=0)
 
     def write(
@@ -60,12 +61,32 @@ class UserChanges:
         last = max((change.id for change in rows), default=0)
         return last, {change.user_id: bool(change.is_out) for change in rows}
 
+    def out(self) -> frozenset[str]:
+        """Return the ids of all who are out now: who was deleted, and whom the table of users says to be disabled.
+
+        Release 0.1.0 disables and enables users without writing a change.
+
+        :raises StoreUnavailableError: if the directory cannot be used.
+        """
+        users, changes = self._users.c, self._table.c
+        disabled = sa.select(users.id).where(users.disabled_at.is_not(None))
+        is_gone = ~sa.exists().where(users.id == changes.user_id)
+        deleted = sa.select(changes.user_id).where(changes.is_out == 1, is_gone)
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(sa.union(disabled, deleted)).scalars())
+
 
 class DisabledUsers:
-    """The users who may not use the application, in the memory of one worker. One thread reads at a time."""
+    """The users who may not use the application, in the memory of one worker. One thread reads at a time.
 
-    def __init__(self, changes: UserChanges) -> None:
+    :param always_whole: whether the directory is asked for all of them each time, because workers of 0.1.0 write no
+        changes.
+    """
+
+    def __init__(self, changes: UserChanges, *, always_whole: bool = False) -> None:
         self._changes = changes
+        self._always_whole = always_whole
+        self._has_read = False
         self._last_row = 0
         self._ids: frozenset[str] = frozenset()
 
@@ -75,11 +96,11 @@ class DisabledUsers:
         :raises StoreUnavailableError: if the directory cannot be used.
         """
         last, changed = self._changes.since(self._last_row)
-        if last < self._last_row:
-            # A database that was restored from a copy gives ids a second time: start again from the first.
-            self._ids = frozenset()
-            last, changed = self._changes.since(0)
-        if last != self._last_row:
+        if self._always_whole or not self._has_read or last < self._last_row:
+            # A database that was restored from a copy gives ids a second time. What changes meanwhile is read again.
+            self._ids = self._changes.out()
+            self._has_read = True
+        elif last != self._last_row:
             out = {user_id for user_id, is_out in changed.items() if is_out}
             self._ids = (self._ids - changed.keys()) | out
         self._last_row = last

@@ -40,7 +40,9 @@ def open_sessions(
     :param directory: what :func:`open_directory` returned for the same settings.
     :raises ConfigError: when the store's URL cannot be used, or a package for it is missing.
     """
-    disabled = directory.disabled_users().read if directory is not None else None
+    disabled = None
+    if directory is not None:
+        disabled = directory.disabled_users(always_whole=settings.compatible != "none").read
     if settings.session is not None:
         from oauth2_mw.session.stores import open_store
 

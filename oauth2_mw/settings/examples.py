@@ -52,6 +52,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "revocation_sync": "10s",
         "provider_calls": "8",
         "signout_file": "signouts",
+        "compatible": "0.1",
         "on_login": "wiki.hooks:check_licence",
         "on_user_created": "wiki.hooks:welcome",
         "on_logout": "wiki.hooks:forget",

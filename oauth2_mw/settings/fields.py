@@ -394,6 +394,14 @@ FIELDS: tuple[Field, ...] = (
         note="none",
     ),
     _service(
+        "compatible",
+        choice("none", "0.1", elsewhere={"0.1.0": "0.1"}),
+        "The release before, while workers of it still share the directory, the store and the cookies: what it could "
+        "not read is not written, and what it writes is read in its form. Taken out when the last of them has stopped. "
+        "See :doc:`upgrading`.",
+        default="none",
+    ),
+    _service(
         "on_login",
         optional(converters.dotted_name),
         "module:callable that is called with the Identity of somebody who may enter, before anything is written; what "

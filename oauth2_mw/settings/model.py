@@ -293,6 +293,8 @@ class Settings:
     revocation_sync: int
     provider_calls: int
     signout_file: Path | None
+    #: the release whose workers still share the directory, the store and the cookies
+    compatible: Literal["none", "0.1"]
     #: ``module:name`` or ``module.name``, as the next two
     on_login: str | None
     on_user_created: str | None

@@ -105,6 +105,16 @@ def _warnings(settings: Settings) -> Iterator[str]:
                 yield f"{key} of provider {name}: every user of this machine can read {secret.path}"
     if settings.metrics == "prometheus" and (text := folder_warning(os.environ)) is not None:
         yield text
+    if settings.compatible != "none":
+        yield (
+            f"compatible: {settings.compatible} is for the time of an upgrade; take it out when the last worker of "
+            "that release has stopped"
+        )
+        if settings.keep_forms:
+            yield (
+                f"keep_forms: workers of {settings.compatible} cannot bring a kept form back; write it when the last "
+                "of them has stopped"
+            )
     if _open_to_all(settings.secret_keys):
         yield f"secret_keys: every user of this machine can read {settings.secret_keys.path}"
     yield from _rule_warnings(settings)

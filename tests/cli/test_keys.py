@@ -507,6 +507,21 @@ def test_the_latest_end_stays_in_the_file(operator: Operator) -> None:
     assert operator.keys.read_text().count("!ended") == 1
 
 
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("words", [("revoke", "b"), ("retire", "a", "--now")])
+def test_no_key_file_is_written_that_the_release_beside_this_one_cannot_read(
+    operator: Operator, words: tuple[str, ...]
+) -> None:
+    operator.write_keys(("a", NOW - DAY), ("b", NOW - 600))
+    operator.write_ini(compatible="0.1")
+    before = operator.keys.read_text()
+    command, *more = words
+    answer = operator.run("keys", command, operator.ini, *more)
+    assert (answer.code, "take compatible out" in answer.err) == (1, True)
+    assert operator.keys.read_text() == before
+    assert operator.run("keys", "rotate", operator.ini).code == 0
+
+
 def test_revoke_names_the_keys_that_there_are(operator: Operator) -> None:
     operator.write_keys(("a", NOW - DAY))
     answer = operator.run("keys", "revoke", operator.ini, "b")

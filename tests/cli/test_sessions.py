@@ -20,7 +20,7 @@ from tests.support.hosts.operator import Operator
 from tests.support.hosts.worker import ISSUER, Worker
 from tests.support.settings.keys import text_key
 from tests.support.settings.people import attributes, provider
-from tests.support.stores.database import statements
+from tests.support.stores.database import Rows, statements
 from tests.support.stores.directory_file import empty_database
 
 HOSTILE = "a\tb\nc\x1b]0;x\x07\x9b31m\u202e\\x"
@@ -370,6 +370,24 @@ def test_all_sessions_end_at_once_and_later_ones_live(
     assert not any(map(site.start().lets_in, cookies))
     assert other.lets_in(site.sign_in())
     assert len(site.ids()) == 1
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("how", [["--all"], ["--provider", "default"]])
+def test_beside_a_release_that_knows_no_cut_offs_each_session_is_ended(
+    operator: Operator, make_site: MakeSite, kind: str, how: list[str]
+) -> None:
+    site = make_site(kind)
+    place = site.worker.settings.session or site.worker.settings.directory
+    assert place is not None
+    rows = Rows(place.value())
+    with operator.ini.open("a") as file:
+        file.write("compatible = 0.1\n")
+    site.sign_in()
+    assert rows.count("sessions") == 1
+    assert operator.run("sessions", "revoke", operator.ini, *how).code == 0
+    assert rows.count("sessions") == 0
+    rows.close()
 
 
 @pytest.mark.requirement("R-cut-off")

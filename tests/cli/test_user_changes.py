@@ -429,6 +429,16 @@ def test_the_name_of_a_deleted_user_is_theirs_alone(site: Site, jane: User) -> N
     assert site.arrive("default", "7").username == "jane"
 
 
+@pytest.mark.parametrize("words", [("delete", "jane"), ("add", "corp", "7"), ("add", "--service", "backup")])
+def test_no_user_is_written_whom_the_release_beside_this_one_would_mistake(
+    site: Site, jane: User, words: tuple[str, ...]
+) -> None:
+    site.write(compatible="0.1")
+    answer = site.users(*words)
+    assert (answer.code, "take compatible out" in answer.err) == (1, True)
+    assert [user.id for user in site.all()] == [jane.id]
+
+
 def test_nobody_is_renamed_to_the_name_of_a_deleted_user(site: Site, jane: User) -> None:
     site.directory.record_sign_in(provider(issuer=CORP), CORP, "2", attributes("bob"), create=True, now=NOW)
     site.users("delete", "jane")

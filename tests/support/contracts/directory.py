@@ -597,6 +597,20 @@ class DirectoryContract:
         directory.set_disabled(users[0].id, disabled=False, now=NOW)
         assert directory.disabled_users().read() == {users[1].id}
 
+    def test_whom_release_0_1_disables_or_enables_is_out_or_in(
+        self, directory: Directory, rows: Rows
+    ) -> None:
+        jane, joan = (sign_in(directory, subject, f"user-{subject}") for subject in ("1", "2"))
+        directory.set_disabled(joan.id, disabled=True, now=NOW)
+        worker = directory.disabled_users(always_whole=True)
+        assert worker.read() == {joan.id}
+        # Neither is written down among the changes.
+        rows.run("UPDATE oauth2_mw_users SET disabled_at = :now WHERE id = :id", now=NOW, id=jane.id)
+        rows.run("UPDATE oauth2_mw_users SET disabled_at = NULL WHERE id = :id", id=joan.id)
+        assert worker.read() == {jane.id}
+        # Nor is it forgotten when workers start without that release beside them.
+        assert directory.disabled_users().read() == {jane.id}
+
     def test_an_enabled_user_signs_in_again(self, directory: Directory) -> None:
         user = sign_in(directory)
         directory.set_disabled(user.id, disabled=True, now=NOW)

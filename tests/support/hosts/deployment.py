@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from tests.support.hosts.processes import Child, listening_socket
+from tests.support.hosts.processes import ROOT, Child, listening_socket
 from tests.support.hosts.servers import SettingsMapping, Site, answers, gunicorn, new_key, write_files
 
 APP = "tests.support.hosts.sample_app:app_factory"
@@ -18,8 +18,14 @@ APP = "tests.support.hosts.sample_app:app_factory"
 class Host:
     """One gunicorn with its workers. It shares the site's address with the others, and has one of its own."""
 
-    def __init__(self, name: str, site: Site, folder: Path, *, workers: int, threads: int) -> None:
+    def __init__(
+        self, name: str, site: Site, folder: Path, *, workers: int, threads: int, code: Path = ROOT
+    ) -> None:
+        """
+        :param code: the folder from which the middleware is imported.
+        """
         self.name = name
+        self._code = code
         self._site = site
         self._folder = folder
         self._workers = workers
@@ -54,7 +60,14 @@ class Host:
         command = gunicorn(
             self._folder / "app.ini", descriptors, workers=self._workers, threads=self._threads
         )
-        self._children.append(Child(f"gunicorn at {self.name}", command, pass_fds=descriptors))
+        child = Child(
+            f"gunicorn at {self.name}",
+            command,
+            env={"PYTHONPATH": f"{self._code}:{ROOT}"},
+            cwd=self._code,
+            pass_fds=descriptors,
+        )
+        self._children.append(child)
 
     def wait_until_ready(self) -> None:
         """Until it answers, and all its workers are there.
