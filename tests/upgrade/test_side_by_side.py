@@ -24,15 +24,19 @@ from tests.upgrade.conftest import MODES, Mode, Pair
 pytestmark = [pytest.mark.integration, pytest.mark.deep]
 
 ORDERS = ("before first", "after first")
-#: Without either nothing tells one host what the other knows.
-SHARED = [mode for mode in MODES if mode.directory or mode.session]
-WITH_DIRECTORY = [mode for mode in MODES if mode.directory]
 #: Seconds that an access token lives; it is refreshed a quarter of them earlier.
 LIFETIME = 8
 
 
 def name_of(mode: Mode) -> str:
     return mode.name
+
+
+def in_modes(*names: str) -> pytest.MarkDecorator:
+    """Run a test in these modes alone."""
+    return pytest.mark.parametrize(
+        "mode", [mode for mode in MODES if mode.name in names], indirect=True, ids=name_of
+    )
 
 
 @pytest.fixture(params=MODES, ids=name_of)
@@ -115,13 +119,12 @@ def test_whoever_is_signed_in_at_one_release_is_at_the_other(pair: Pair, order: 
     assert users(first, early) == users(second, early) == {"jane"}
 
 
-@pytest.mark.parametrize("mode", SHARED, indirect=True, ids=name_of)
-@pytest.mark.parametrize("order", ORDERS)
-def test_whoever_signs_out_at_one_release_is_out_at_the_other(pair: Pair, order: str) -> None:
-    hosts = in_order(pair, order)
-    for host in hosts:
+# Without a directory or a store nothing tells one host what the other knows.
+@in_modes("cookies-sqlite", "cookies-postgresql", "redis", "redis-sqlite", "postgresql")
+def test_whoever_signs_out_at_one_release_is_out_at_the_other(pair: Pair) -> None:
+    for host in pair.hosts:
         pair.start(host)
-    for here, there in (hosts, hosts[::-1]):
+    for here, there in (pair.hosts, pair.hosts[::-1]):
         browser = pair.sign_in(f"out-{here.name}")
         copy = browser.jar.copy()
         assert user_of(ask(copy, there.url("/"))) == f"out-{here.name}"
@@ -129,7 +132,7 @@ def test_whoever_signs_out_at_one_release_is_out_at_the_other(pair: Pair, order:
         wait_until(lambda copy=copy: pair.users(copy) == {None}, deadline=10)  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("mode", WITH_DIRECTORY, indirect=True, ids=name_of)
+@in_modes("cookies-postgresql", "redis-sqlite")
 def test_whom_one_command_line_disables_and_enables_both_releases_keep_out_and_let_in(pair: Pair) -> None:
     for host in pair.hosts:
         pair.start(host)
@@ -144,7 +147,7 @@ def test_whom_one_command_line_disables_and_enables_both_releases_keep_out_and_l
         assert pair.users(pair.sign_in(login).jar) == {login}
 
 
-@pytest.mark.parametrize("mode", SHARED, indirect=True, ids=name_of)
+@in_modes("cookies-sqlite", "redis", "postgresql")
 def test_all_sessions_that_one_command_line_ends_have_ended_at_both_releases(pair: Pair) -> None:
     for host in pair.hosts:
         pair.start(host)
@@ -155,6 +158,7 @@ def test_all_sessions_that_one_command_line_ends_have_ended_at_both_releases(pai
             wait_until(lambda jar=browser.jar: pair.users(jar) == {None}, deadline=10)  # type: ignore[misc]
 
 
+@in_modes("cookies", "cookies-postgresql", "redis", "postgresql")
 @pytest.mark.parametrize("more", [{"access_token_lifetime": LIFETIME}])
 def test_tokens_that_one_release_refreshes_serve_at_the_other(pair: Pair) -> None:
     for host in pair.hosts:
