@@ -142,13 +142,25 @@ class ServerTable(SphinxDirective):
 
 
 class ApplicationTable(SphinxDirective):
-    """``.. application-table::``: what the applications of ``make test-apps`` know of a person."""
+    """``.. application-table:: [SAMPLE]``: what the applications of ``make test-apps``, or one, know of a person."""
+
+    optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(str(APPLICATIONS))
         with APPLICATIONS.open(encoding="utf-8", newline="") as file:
             (_, *header), *rows = csv.reader(file, dialect="excel-tab")
-        return [table(header, [[nodes.Text(cell) for cell in row] for _, *row in rows])]
+        if self.arguments:
+            rows = [row for row in rows if row[0] == self.arguments[0]]
+            if not rows:
+                raise self.error(f"there is no sample {self.arguments[0]}")
+        return [table(header, [self._cells(*row) for row in rows])]
+
+    def _cells(self, sample: str, title: str, *works: str) -> list[nodes.Node]:
+        named: list[nodes.Node] = [nodes.Text(title)]
+        if not self.arguments:
+            named, _ = self.parse_inline(f":doc:`{title} <applications/{sample}>`")
+        return [*named, *map(nodes.Text, works)]
 
 
 def preset_name(name: str) -> nodes.Node:

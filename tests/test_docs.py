@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SERVERS = ROOT / "tests" / "integration" / "servers" / "servers.tsv"
 APPLICATIONS = ROOT / "tests" / "integration" / "applications" / "applications.tsv"
-PAGES = (*sorted(DOCS.glob("*.rst")), ROOT / "README.rst")
+PAGES = (*sorted(DOCS.glob("*.rst")), *sorted(DOCS.glob("applications/*.rst")), ROOT / "README.rst")
 ISSUER = "https://id.example.com"
 
 
@@ -163,6 +163,10 @@ def test_the_table_of_applications_says_what_their_tests_expect(built: Path) -> 
     text = text_of(built / "applications.html")
     for _, *works in csv.reader(APPLICATIONS.read_text("utf-8").splitlines()[1:], dialect="excel-tab"):
         assert f" {' '.join(' '.join(works).split())} " in f"{text} "
+    listed = re.findall(
+        r"^   applications/(.*)$", (DOCS / "applications.rst").read_text("utf-8"), re.MULTILINE
+    )
+    assert sorted(listed) == sorted(page.stem for page in DOCS.glob("applications/*.rst"))
 
 
 @pytest.mark.parametrize("name", ["README.rst", "CHANGES.rst"])

@@ -1,4 +1,4 @@
-"""A new Django project, set up with nothing but the blocks of ``docs/applications.rst``."""
+"""A new Django project, set up with nothing but the blocks of ``docs/applications/django.rst``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.hosts.processes import ROOT, Child, free_port
 from tests.support.hosts.servers import answers
 from tests.support.providers.standin import StandIn
 
-PAGE = (ROOT / "docs" / "applications.rst").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "applications" / "django.rst").read_text(encoding="utf-8")
 URLS = """
 from django.contrib import admin
 from django.contrib.auth.decorators import login_required
