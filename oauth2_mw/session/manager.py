@@ -354,17 +354,17 @@ class SessionManager:
         :raises AccessDeniedError: code ``signed_out``, if a logout arrived while the session was being created.
         :raises StoreUnavailableError: if it cannot be written to the store.
         """
-        now = int(self._wall())
+        now, session_id = int(self._wall()), new_id()
         kept_tokens = self.select_tokens(tokens)
         session = Session(
-            id=new_id(),
+            id=session_id,
             identity=identity,
             tokens=kept_tokens,
             created_at=now,
             expires_at=now + provider.session_lifetime,
             last_used_at=now,
             idle_timeout=provider.session_idle,
-            refresh_schedule=RefreshSchedule.of(expires_at, now=now)
+            refresh_schedule=RefreshSchedule.of(expires_at, now=now, session_id=session_id)
             if "refresh_token" in kept_tokens
             else None,
             sign_in=sign_in or SignInDetails(now),

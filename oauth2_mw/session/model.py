@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
+from zlib import crc32
 
 from oauth2_mw.identity.model import Identity, freeze, thaw
 
@@ -37,12 +38,18 @@ class RefreshSchedule(NamedTuple):
     token_expires_at: int
 
     @classmethod
-    def of(cls, expires_at: int | None, *, now: float) -> RefreshSchedule | None:
-        """Return the schedule of an access token that ends at *expires_at*, or ``None`` if its end is unknown."""
+    def of(cls, expires_at: int | None, *, now: float, session_id: str) -> RefreshSchedule | None:
+        """Return the schedule of an access token that ends at *expires_at*, or ``None`` if its end is unknown.
+
+        It is due at the latest a minute before its end, and at the earliest when a quarter of its life is left: each
+        session has its own moment between the two, so that those who came together are not refreshed together.
+        """
         if expires_at is None:
             return None
-        # A minute before its end, or a quarter of its remaining life if that is shorter.
-        return cls(int(expires_at - min(60, max(expires_at - now, 0) / 4)), expires_at)
+        earliest = max(expires_at - now, 0) / 4
+        latest = min(60, earliest)
+        share = crc32(session_id.encode()) / 2**32
+        return cls(int(expires_at - latest - share * (earliest - latest)), expires_at)
 
 
 class SessionRef(NamedTuple):

@@ -121,7 +121,7 @@ class TokenRefresher:
             session.touched(now),
             identity=self._identity(session.identity, provider, response, now=int(now)),
             tokens=MappingProxyType(tokens),
-            refresh_schedule=RefreshSchedule.of(response.tokens.expires_at, now=now),
+            refresh_schedule=RefreshSchedule.of(response.tokens.expires_at, now=now, session_id=session.id),
         )
         if response.claims is not None:
             refreshed = replace(refreshed, from_userinfo=tuple(sorted(response.from_userinfo)))

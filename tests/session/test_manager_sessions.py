@@ -99,7 +99,7 @@ def test_a_session_is_what_was_signed_in(worker: Worker, clock: Clock) -> None:
         expires_at=NOW + 1000,
         last_used_at=NOW,
         idle_timeout=80,
-        refresh_schedule=RefreshSchedule(NOW + 340, NOW + 400),
+        refresh_schedule=RefreshSchedule.of(NOW + 400, now=NOW, session_id=session.id),
         sign_in=details,
     )
     assert session.id != worker.session(worker.sign_in()).id

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from oauth2_mw.identity.model import Identity, freeze
+from oauth2_mw.observe import new_id
 from oauth2_mw.session.model import RefreshSchedule, Session, SessionRef, SignInDetails
 
 JANE = Identity(
@@ -39,6 +40,8 @@ SESSION = Session(
     sign_in=SignInDetails(995, "sid-1", "Firefox on Linux", "192.0.2.1"),
 )
 #: the least that a session is made of
+#: The id of a session that is refreshed as late as any.
+THE_LATEST = ""
 BARE = Session("s1", Identity("u1", "corp", "https://id.example", "42", "jane"), {}, 1000, 2000, 1100, 80)
 
 
@@ -113,14 +116,29 @@ def test_where_there_is_nothing_to_refresh_nothing_is_due_and_no_token_counts() 
         (900, 900),  # it has ended already
     ],
 )
-def test_tokens_are_refreshed_a_minute_before_their_end_or_in_their_last_quarter(
+def test_tokens_are_refreshed_at_the_latest_a_minute_before_their_end_or_in_their_last_quarter(
     expires_at: int, refresh_at: int
 ) -> None:
-    assert RefreshSchedule.of(expires_at, now=1000) == RefreshSchedule(refresh_at, expires_at)
+    schedule = RefreshSchedule.of(expires_at, now=1000, session_id=THE_LATEST)
+    assert schedule == RefreshSchedule(refresh_at, expires_at)
+
+
+def test_sessions_that_began_together_are_refreshed_one_after_another() -> None:
+    schedules = [RefreshSchedule.of(4600, now=1000, session_id=new_id()) for _ in range(1000)]
+    moments = sorted(schedule.refresh_at for schedule in schedules if schedule is not None)
+    # Over a quarter of an hour but a minute, and not a seventh of them in any minute.
+    assert moments[0] >= 3700
+    assert moments[-1] <= 4540
+    assert all(later - earlier > 60 for earlier, later in zip(moments, moments[143:], strict=False))
+
+
+def test_a_session_keeps_its_place_among_them() -> None:
+    [moment] = {RefreshSchedule.of(4600, now=1000, session_id="one") for _ in range(3)}
+    assert moment != RefreshSchedule.of(4600, now=1000, session_id="another")
 
 
 def test_a_token_whose_end_is_unknown_has_no_schedule() -> None:
-    assert RefreshSchedule.of(None, now=1000) is None
+    assert RefreshSchedule.of(None, now=1000, session_id="one") is None
 
 
 # In a cookie

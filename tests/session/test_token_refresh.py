@@ -116,7 +116,7 @@ def test_new_tokens_take_the_place_of_the_old_ones(parts: Parts) -> None:
         SESSION,
         last_used_at=NOW,
         tokens={"id_token": "id-2", "access_token": "access-2", "refresh_token": "refresh-2"},
-        refresh_schedule=RefreshSchedule(NOW + 340, NOW + 400),
+        refresh_schedule=RefreshSchedule.of(NOW + 400, now=NOW, session_id=SESSION.id),
     )
     assert refreshed.identity is SESSION.identity
     assert parts.asked == [
