@@ -6,13 +6,17 @@ Imported at the first request only.
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import cached_property
+from http.client import HTTPResponse
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -36,6 +40,7 @@ from urllib3.util import make_headers, parse_url
 
 from oauth2_mw.errors import ProviderUnavailableError
 from oauth2_mw.process_local import ProcessLock
+from oauth2_mw.provider.http import waiting
 from oauth2_mw.provider.http.call_gate import CallGate
 from oauth2_mw.provider.http.messages import Request, Response, Timeouts, too_large
 from oauth2_mw.telemetry import calling
@@ -126,7 +131,50 @@ class Deadline:
                     sock.shutdown(socket.SHUT_RDWR)
 
 
+class _Slices(io.RawIOBase):
+    """Reads from a socket, and calls *work* between two waits for it.
+
+    :param raw: keeps the socket open as long as anything is read from it.
+    """
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, work: Callable[[], None]) -> None:
+        self._sock = sock
+        self._raw = raw
+        self._work = work
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        patience = self._sock.gettimeout()
+        end = inf if patience is None else time.monotonic() + patience
+        try:
+            while True:
+                self._work()
+                self._sock.settimeout(max(min(waiting.SLICE, end - time.monotonic()), 0.001))
+                try:
+                    return self._sock.recv_into(buffer)
+                except TimeoutError:
+                    if time.monotonic() >= end:
+                        raise
+        finally:
+            self._sock.settimeout(patience)
+
+    def close(self) -> None:
+        super().close()
+        self._raw.close()
+
+
+class _Response(HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **more: Any) -> None:
+        super().__init__(sock, *args, **more)
+        work = waiting.meanwhile()
+        if work is not None:
+            self.fp = io.BufferedReader(_Slices(sock, self.fp.detach(), work))
+
+
 class _Connection(HTTPConnection):
+    response_class = _Response
     deadline: Deadline
 
     def _new_conn(self) -> socket.socket:
@@ -141,6 +189,9 @@ class _Connection(HTTPConnection):
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
+        work = waiting.meanwhile()
+        if work is not None and not self.deadline.is_sent:
+            work()
         self.deadline.is_sent = True
         super().send(data)
 
