@@ -307,9 +307,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             ),
             _warning(
                 "refresh_postponed",
-                "provider user username detail",
-                "The provider could not be reached to refresh a session's tokens. The session goes on; the next try is "
-                "half a minute later.",
+                "code provider user username detail",
+                "The provider could not be reached to refresh a session's tokens: nothing was sent, and the next try "
+                "is half a minute later. ``refresh_unanswered``: the refresh token may have left, and no answer came "
+                "that can be used; the next try is ten seconds later, within the time for which some providers take "
+                "it once more. The session goes on meanwhile.",
             ),
             _warning(
                 "refresh_refused",

@@ -27,6 +27,7 @@ A number is the HTTP status of the page; a module in brackets is where a class l
     │   └── SignInDeclinedError      403  the person, or the provider for them, declined
     ├── UnavailableError             503  something that a request depends on cannot be reached
     │   ├── ProviderUnavailableError 503  the provider cannot be reached in time
+    │   ├── RefreshUnderWayError     503  another request is getting the tokens that this one needs
     │   └── StoreUnavailableError    503  the directory or session store cannot be reached
     │       └── EndNotToldError      503  what ended here is told to the other workers later
     └── CommandError                 500  a command was not carried out (cli.terminal)
@@ -296,6 +297,13 @@ class ProviderUnavailableError(UnavailableError):
     is_sent = False
     #: whether it went down a connection that an earlier request had left open, which may have been closed by then
     is_on_kept_connection = False
+
+
+class RefreshUnderWayError(UnavailableError):
+    """The access token has ended, and another request of the session is getting a new one from a slow provider."""
+
+    message = "Your sign-in is being renewed. Please try again in a moment."
+    retry_after = 2
 
 
 class StoreUnavailableError(UnavailableError):

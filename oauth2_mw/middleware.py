@@ -23,7 +23,7 @@ from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.credentials.fetch_metadata import is_foreign_upgrade
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
 from oauth2_mw.credentials.token_requests import TokenRequests
-from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.errors import StoreUnavailableError, UnavailableError
 from oauth2_mw.identity.authorization import is_bearer
 from oauth2_mw.identity.environ import HIDDEN_AUTHORIZATION, Scrubber
 from oauth2_mw.identity.person import person_of
@@ -187,7 +187,7 @@ class OAuth2Middleware:
             if current is None:
                 try:
                     current = self._current_session(environ)
-                except StoreUnavailableError as error:
+                except UnavailableError as error:
                     response = self._site().service_unavailable(error, environ, is_own=False)
                     return _refuse(response, environ, start_response)
             if current is not None:
@@ -348,7 +348,7 @@ class OAuth2Middleware:
         site = self._site()
         try:
             current = self._current_session(environ)
-        except StoreUnavailableError as error:
+        except UnavailableError as error:
             response = site.service_unavailable(error, environ, is_own=False)
             return _refuse(response, environ, start_response)
         answer, app = site.serve_form(environ, current, self._app)

@@ -9,7 +9,13 @@ from importlib import import_module
 
 import oauth2_mw
 from oauth2_mw import errors
-from oauth2_mw.errors import RETRY_AFTER, OAuth2Error, ProviderError, UnavailableError
+from oauth2_mw.errors import (
+    RETRY_AFTER,
+    OAuth2Error,
+    ProviderError,
+    RefreshUnderWayError,
+    UnavailableError,
+)
 
 _LINE = re.compile(
     r"    (?P<indent>(?:│   |    )*(?:[├└]── )?)(?P<name>\w+)(?: +(?P<status>\d{3})\b)?(?P<text>.*)"
@@ -78,4 +84,6 @@ def test_a_finer_code_and_message_replace_those_of_the_class_for_one_failure_alo
 def test_only_what_cannot_be_reached_says_when_to_come_back() -> None:
     for each in classes():
         if issubclass(each, OAuth2Error):
-            assert each.retry_after == (RETRY_AFTER if issubclass(each, UnavailableError) else None)
+            # Who refreshes is done sooner than what is away comes back.
+            soon = 2 if each is RefreshUnderWayError else RETRY_AFTER
+            assert each.retry_after == (soon if issubclass(each, UnavailableError) else None)

@@ -10,10 +10,10 @@ import hmac
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from oauth2_mw.errors import OAuth2Error, StateError, TokenError
+from oauth2_mw.errors import OAuth2Error, ProviderUnavailableError, StateError, TokenError
 from oauth2_mw.provider.claim_sources import NOTHING_KNOWN, KnownClaims
 from oauth2_mw.provider.claims import ClaimsReader
 from oauth2_mw.provider.demand import NO_DEMAND, Demand
@@ -94,6 +94,8 @@ class ProviderClient:
     :param wishes: further claims for which it is asked, and that are absent if that fails.
     :param clock: seconds since the epoch.
     :param timeouts: how long the provider may keep a worker waiting.
+    :param refresh_timeout: for how many seconds the answer to a refresh token is waited for; the setting
+        ``refresh_timeout``. ``None``: as long as for any other.
     :param max_calls: how many calls to it may be under way in a process; the setting ``provider_calls``.
     """
 
@@ -107,6 +109,7 @@ class ProviderClient:
         wishes: frozenset[AttributePath] = frozenset(),
         clock: Callable[[], float] = time.time,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        refresh_timeout: float | None = None,
         max_calls: int = PLACES,
     ) -> None:
         self.provider = provider
@@ -126,6 +129,8 @@ class ProviderClient:
             )
 
         self._transport = transport(timeouts)
+        patience = timeouts.total if refresh_timeout is None else refresh_timeout
+        self._refresh_transport = transport(replace(timeouts, read=patience, total=patience))
         self._revocation_transport = transport(timeouts.at_most(REVOCATION_TIMEOUTS))
         self._introspection_transport = transport(timeouts.at_most(INTROSPECTION_TIMEOUTS))
         self._metadata = MetadataCache(
@@ -262,17 +267,24 @@ class ProviderClient:
         :param issuer: the :attr:`Authentication.issuer` of the sign-in; needed where a provider has several.
         :param id_token: the latest ID token, if it was kept: a nonce in the new one must be the same.
         :param known: the claims so far, some of which stay if no ID token comes.
-        :raises ProviderUnavailableError: if the provider does not answer in time; the refresh token may still be valid.
+        :raises ProviderUnavailableError: if the provider does not answer in time; the refresh token may still be valid,
+            and ``is_sent`` says whether it may have left.
         :raises ProviderError: ``invalid_grant`` if the refresh token is not valid any more; others if the provider
             refuses, or its answer cannot be used.
         :raises TokenError: if a token fails a check, or is about another person (``subject_changed``).
         """
         with self._gate.place():
-            metadata = self._metadata.metadata()
-            if self.provider.is_oidc:
-                # Beforehand: once the provider has replaced the refresh token, a missing key would lose the new one.
-                self._metadata.load_keys()
-            response = self._dialect.redeem_refresh_token(self._authenticated_client(metadata), refresh_token)
+            try:
+                metadata = self._metadata.metadata()
+                if self.provider.is_oidc:
+                    # Beforehand: once the refresh token is used up, a missing key would lose the new one.
+                    self._metadata.load_keys()
+            except ProviderUnavailableError as error:
+                # That of the metadata, and not of the refresh token.
+                error.is_sent = False
+                raise
+            client = AuthenticatedClient(self._refresh_transport, metadata, self._authentication)
+            response = self._dialect.redeem_refresh_token(client, refresh_token)
             refreshed = self._claims.for_refresh(
                 response,
                 metadata,

@@ -10,37 +10,36 @@ leader     first in its worker, and with a directory the first    first in its w
            of all workers to use this refresh token; sets the     stands in the session's record; writes the result
            new cookie, and keeps the result for a minute for      there, unless another version has taken its place
            requests that were sent with the old one
-follower   in the same worker: waits for the leader's result;     goes on while the access token is good, and then
-           in another: goes on, because the browser is about      waits for the leader in the same worker, or for
-           to bring the new cookie; if that never arrives, the    the record that another worker writes
-           refresh token is lost
+follower   in the same worker: waits for the leader's result,     goes on while the access token is good, and then
+           as long as it may; in another: goes on, because the    waits for the leader in the same worker, or for
+           browser is about to bring the new cookie; if that      the record that another worker writes, as long as
+           never arrives, the refresh token is lost               it may
 =========  =====================================================  =================================================
 
-A lease expires if its holder does not give it back, and a result that arrives after that is thrown away. So is the
-result for a session that has ended meanwhile: a refresh never revives one.
+A lease expires if its holder does not renew it, and a result that arrives after that is thrown away. So is the result
+for a session that has ended meanwhile: a refresh never revives one.
 """
 
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from dataclasses import dataclass
 
 from oauth2_mw.audit import audit
 from oauth2_mw.bounded_cache import BoundedCache
-from oauth2_mw.errors import StoreUnavailableError
-from oauth2_mw.process_local import ProcessLock
+from oauth2_mw.errors import RefreshUnderWayError, StoreUnavailableError
+from oauth2_mw.provider.http.waiting import while_waiting
 from oauth2_mw.session.cookie_cache import RequestSession
+from oauth2_mw.session.lease import Lease, Leases
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.token_refresh import TokenRefresher
+from oauth2_mw.session.turns import Turns
 
-#: Seconds for which one worker may refresh a session: longer than all calls to the provider may take together.
-LEASE = 60
-#: Seconds for which a request waits for the leader once the access token has expired: less than the 30 after which
-#: gunicorn ends a worker.
-WAIT = 20
+#: Seconds for which a request waits for another worker once the access token has expired: nobody in this worker knows
+#: how long that takes, or whether the other is still there.
+WAIT_ELSEWHERE = 0.8
 #: Seconds between two looks at the store while another worker refreshes.
 POLL = 0.2
 #: Seconds for which a worker keeps the result for requests with the previous cookie, and waits for another's result.
@@ -73,9 +72,8 @@ class Refresher:
         self._sessions = sessions
         self._tokens = tokens
         self._monotonic = sessions.clocks.monotonic
-        self._lock = ProcessLock()
-        #: refresh key -> set when the leader of this worker is done
-        self._in_progress: dict[str, threading.Event] = {}
+        self._turns = Turns(self._monotonic)
+        self._leases = Leases(sessions)
         #: refresh key -> recent result
         self._recent: BoundedCache[str, _Result] = BoundedCache(max_entries=MAX_RESULTS)
         #: refresh key -> monotonic time up to which another worker's result is awaited
@@ -85,6 +83,7 @@ class Refresher:
         """Return the request with its session's tokens refreshed, if possible, or without a session if it has ended.
 
         :param current: a request whose session's tokens are due for a refresh.
+        :raises RefreshUnderWayError: when the access token has ended, and another request is getting a new one.
         :raises StoreUnavailableError: when the session's store cannot be used.
         """
         # Another request may have refreshed it after this one looked its cookie up.
@@ -93,39 +92,34 @@ class Refresher:
         if session is None or not session.is_refresh_due(self._sessions.now()):
             return current
         key = _refresh_key(session)
-        deadline = self._monotonic() + WAIT
-        while True:
-            with self._lock:
-                leader_done = self._in_progress.get(key)
-                if leader_done is None:
-                    done = self._in_progress[key] = threading.Event()
-            if leader_done is None:
-                try:
-                    return self._refresh_as_leader(current, session, key, deadline)
-                finally:
-                    with self._lock:
-                        del self._in_progress[key]
-                    done.set()
+        while not self._turns.begin(key):
             if not session.has_access_token_expired(self._sessions.now()):
                 return current
-            if not leader_done.wait(max(deadline - self._monotonic(), 0)):
-                return current
+            if not self._turns.wait(key):
+                return self._go_on(current, session)
             current = self._sessions.recall(current)
             session = current.session
             if session is None or not session.is_refresh_due(self._sessions.now()):
                 return current
+        try:
+            if self._sessions.in_cookies:
+                return self._refresh_in_cookie(current, session, key)
+            return self._refresh_in_store(current, key)
+        finally:
+            self._turns.end(key)
 
-    def _refresh_as_leader(
-        self, current: RequestSession, session: Session, key: str, deadline: float
-    ) -> RequestSession:
-        if self._sessions.in_cookies:
-            return self._refresh_in_cookie(current, session, key)
-        return self._refresh_in_store(current, deadline)
+    def _go_on(self, current: RequestSession, session: Session) -> RequestSession:
+        """Return a request whose session others refresh, unless what it has is of no use any more."""
+        if "access_token" not in session.tokens:
+            return current
+        raise RefreshUnderWayError(
+            "another request is refreshing the tokens of its session, which takes long"
+        )
 
     # Sessions in a store
 
-    def _refresh_in_store(self, current: RequestSession, deadline: float) -> RequestSession:
-        reloaded = False
+    def _refresh_in_store(self, current: RequestSession, key: str) -> RequestSession:
+        reloaded, deadline = False, self._monotonic() + WAIT_ELSEWHERE
         while True:
             session, now = current.session, self._sessions.now()
             if session is None or not session.is_refresh_due(now):
@@ -136,27 +130,35 @@ class Refresher:
                 written = self._sessions.replace(current, unwritten.session)
                 if written is not None:
                     return written
-            elif current.lease_expires <= now:
+            elif not self._leases.is_held(current, session):
                 # This worker's version may be out of date: the store gives the lease for the latest one alone.
-                leased = self._sessions.replace(current, session.touched(now), lease=int(now) + LEASE)
-                if leased is not None:
-                    return self._refresh_with_lease(leased, session)
-            elif not session.has_access_token_expired(now) or self._monotonic() >= deadline:
+                lease = self._leases.take(current, session)
+                if lease is not None:
+                    return self._refresh_with_lease(lease, session)
+            elif not session.has_access_token_expired(now):
                 return current
             elif reloaded:
+                if not self._turns.may_wait(key):
+                    return self._go_on(current, session)
+                if self._monotonic() >= deadline:
+                    self._turns.note_in_vain(key)
+                    return self._go_on(current, session)
                 time.sleep(POLL)
             current, reloaded = self._sessions.reload(current), True
 
-    def _refresh_with_lease(self, leased: RequestSession, session: Session) -> RequestSession:
-        refreshed = self._tokens.refresh(session)
+    def _refresh_with_lease(self, lease: Lease, session: Session) -> RequestSession:
+        with while_waiting(lease.keep):
+            refreshed = self._tokens.refresh(session)
         if refreshed is None:
             self._end(session)
-            return leased.without_session()
+            return lease.current.without_session()
         give_up_at = self._monotonic() + WRITE_TIMEOUT
         while True:
             try:
-                return self._write(leased, refreshed)
+                return self._write(lease.current, refreshed)
             except StoreUnavailableError:
+                if refreshed.tokens == session.tokens:
+                    raise
                 # The old refresh token is used up: without the result nobody could refresh the session any more.
                 self._remember(_refresh_key(session), refreshed, seconds=UNWRITTEN_LIFETIME)
                 if self._monotonic() >= give_up_at:

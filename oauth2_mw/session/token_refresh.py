@@ -30,6 +30,10 @@ from oauth2_mw.telemetry import count
 _OF_THE_SIGN_IN = ("acr", "auth_time", "amr")
 #: Seconds until a provider that could not be reached is tried again.
 RETRY = 30
+#: Seconds until a refresh token is sent again that may have left, with no answer. The provider may have used it up.
+#: Those that have a grace for that (Okta and Amazon Cognito up to 60 seconds, Auth0 as it is told) take it once more
+#: within it: so the next try comes soon, and not at once, for the first may still be under way.
+UNANSWERED_RETRY = 10
 
 
 class TokenRefresher:
@@ -68,8 +72,9 @@ class TokenRefresher:
                 ),
             )
         except ProviderUnavailableError as error:
-            audit("refresh_postponed", identity=session.identity, detail=error.detail)
-            return self._postponed(session)
+            code, seconds = ("refresh_unanswered", UNANSWERED_RETRY) if error.is_sent else (error.code, RETRY)
+            audit("refresh_postponed", code=code, identity=session.identity, detail=error.detail)
+            return self._postponed(session, seconds)
         except TokenError as error:
             # The provider says something that cannot be true of this session, such as another subject.
             _audit_refusal(session, error)
@@ -182,11 +187,11 @@ class TokenRefresher:
         except StoreUnavailableError as error:
             audit("refresh_without_directory", identity=identity, detail=error.detail)
 
-    def _postponed(self, session: Session) -> Session:
+    def _postponed(self, session: Session, seconds: int) -> Session:
         schedule = session.refresh_schedule
         if schedule is None:
             return session
-        refresh_at = int(self._sessions.now()) + RETRY
+        refresh_at = int(self._sessions.now()) + seconds
         return replace(session, refresh_schedule=RefreshSchedule(refresh_at, schedule.token_expires_at))
 
 

@@ -51,6 +51,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "forward_auth_headers": "X-Original-Method X-Original-URI",
         "revocation_sync": "10s",
         "provider_calls": "8",
+        "refresh_timeout": "50s",
         "signout_file": "signouts",
         "compatible": "0.1",
         "on_login": "wiki.hooks:check_licence",

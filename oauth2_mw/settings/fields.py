@@ -387,6 +387,13 @@ FIELDS: tuple[Field, ...] = (
         default="4",
     ),
     _service(
+        "refresh_timeout",
+        duration(1, 120),
+        "How long a worker waits for the answer to a refresh token, longer than for any other: without it the session "
+        "may be lost. Less than the time after which the server ends a worker (gunicorn: 30s).",
+        default="25s",
+    ),
+    _service(
         "signout_file",
         lambda text, base: base / converters.line(text) if text not in ("", "none") else None,
         "A file, made with the mode 0600, for sign-outs that the directory did not take: they survive the worker. For "

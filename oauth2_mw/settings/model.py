@@ -292,6 +292,8 @@ class Settings:
     #: seconds
     revocation_sync: int
     provider_calls: int
+    #: seconds
+    refresh_timeout: int
     signout_file: Path | None
     #: the release whose workers still share the directory, the store and the cookies
     compatible: Literal["none", "0.1"]

@@ -37,6 +37,7 @@ def make_client(provider: ProviderSettings, settings: Settings, *, redirect_uri:
         insecure_http=settings.insecure_http,
         needs=_needed_claims(provider),
         wishes=_wished_claims(settings, provider),
+        refresh_timeout=settings.refresh_timeout,
         max_calls=settings.provider_calls,
     )
 

@@ -120,13 +120,14 @@ class GuardedRequest:
 
         A session in the cookie is left alone once the response has begun: nothing would bring the new tokens home.
 
+        :raises RefreshUnderWayError: when its access token has ended, and another request is getting a new one.
         :raises StoreUnavailableError: when its store cannot be used.
         """
         if self.current is None:
             return None
         can_keep = not (self.has_begun and self.gate.sessions.in_cookies)
         if can_keep and self.gate.sessions.is_refresh_due(self.current):
-            self.current = self.refreshed = self.gate.site().refresh(self.current)
+            self.current = self.refreshed = self.gate.site().refresh(self.current, for_token=True)
         return self.current.session
 
     def begin(self, environ: Environ, status: str, headers: Headers) -> tuple[str, Headers]:

@@ -16,7 +16,7 @@ from oauth2_mw.access.rules import Rule
 from oauth2_mw.credentials.access_tokens import AccessTokens
 from oauth2_mw.credentials.credential_paths import CredentialPaths
 from oauth2_mw.credentials.personal_tokens import PersonalTokens
-from oauth2_mw.errors import OAuth2Error, StoreUnavailableError, UnavailableError
+from oauth2_mw.errors import OAuth2Error, RefreshUnderWayError, StoreUnavailableError, UnavailableError
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.hooks import NO_HOOKS, Hooks
 from oauth2_mw.identity.model import Identity
@@ -124,6 +124,7 @@ class Site:
         self.access_tokens: AccessTokens = AccessTokens(settings, admission, clients, clocks=clocks)
         tokens = TokenRefresher(providers, sessions, clients, admission)
         self._refresher = Refresher(sessions, tokens)
+        self._hands_on_token = "access_token" in settings.environ.values()
         destinations = Destinations(urls, sessions.sealer, attempts, registry=registry, clock=sessions.now)
         self._failures = Failures(
             pages, urls, providers, destinations=destinations, serving=serving, peers=peers
@@ -407,13 +408,20 @@ class Site:
         response = self._failures.service_unavailable(error, environ, destination=destination)
         return response if is_own else cors.open_to(self._cors_origins, environ, response)
 
-    def refresh(self, current: RequestSession) -> RequestSession:
+    def refresh(self, current: RequestSession, *, for_token: bool = False) -> RequestSession:
         """Return the session of a request with its tokens refreshed, or without a session if it has ended.
 
+        :param for_token: whether the access token is wanted now.
+        :raises RefreshUnderWayError: when the access token is wanted or handed to the application, and has ended, and
+            another request is getting a new one.
         :raises StoreUnavailableError: when its store cannot be used.
         """
         try:
             return self._refresher.refresh(current)
+        except RefreshUnderWayError:
+            if for_token or self._hands_on_token:
+                raise
+            return current
         except StoreUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - a session that is good until its end does not depend on this

@@ -267,7 +267,8 @@ def _refreshing(answer: Response, needs: str) -> ProviderClient:
         needs=frozenset(AttributePath.parse(path) for path in needs.split()),
         clock=lambda: NOW,
     )
-    vars(client._transport).update(get_json=get, post_form=FixedTransport(answer).post_form)
+    for transport in (client._transport, client._refresh_transport):
+        vars(transport).update(get_json=get, post_form=FixedTransport(answer).post_form)
     return client
 
 

@@ -185,9 +185,9 @@ class Service:
         site = self.middleware._site()
         for name in self.settings.providers:
             fixed = FixedTransport(_json_answer())
-            vars(site._clients.get(name)._transport).update(
-                get_json=fixed.get_json, post_form=fixed.post_form
-            )
+            client = site._clients.get(name)
+            for transport in (client._transport, client._refresh_transport):
+                vars(transport).update(get_json=fixed.get_json, post_form=fixed.post_form)
         self.site = site
         sessions = self.middleware._sessions
         person = Identity("u1", "corp", "https://id.example", "7", "jane", groups=("staff",))

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from oauth2_mw.session.lease import LEASE
 from tests.support.browser.cookie_jar import CookieJar
 from tests.support.browser.jar import Browser, BrowserError
-from tests.support.hosts.deployment import deployment
+from tests.support.browser.page import Page
+from tests.support.hosts.deployment import Host, deployment
 from tests.support.hosts.load import Load, Profile, Report, user_of
 from tests.support.hosts.servers import site as reserve_site
 from tests.support.hosts.stage import Stage, sleep_until, wait_until
@@ -37,7 +39,7 @@ LIFE = 4
 #: The setting revocation_sync, in seconds.
 SYNC = 1
 #: People who are signed in, each at a client of the provider's of their own: as many as there are tests.
-SCENES = 6
+SCENES = 8
 
 
 @dataclass
@@ -172,13 +174,13 @@ def test_a_hundred_requests_at_once_use_a_refresh_token_once(scene: Scene) -> No
             load.go()
             held.wait_for()
             sleep_until(time.time() + 1)
-            before = requests(load.report())
-        wait_until(lambda: requests(load.report()) > before + 400)
+            before = served(load.report())
+        wait_until(lambda: served(load.report()) > before + 400)
         report = load.stop()
 
-    [(status, user)] = report.answers
-    assert status == 200, report.oddities
-    assert user == scene.user
+    # Meanwhile two of them at most wait in a worker, and the others are told to come again.
+    assert set(report.answers) == {(200, scene.user), (503, None)}, report.oddities
+    assert all("refresh_under_way" in line for line in refused(stage))
     assert all(report.pids & set(host.workers()) for host in stage.hosts)
     assert scene.events == {"granted": 1, "refused": 0}
     # Both processes of the load have by now what came of it, also where their cookies have to bring it.
@@ -188,8 +190,24 @@ def test_a_hundred_requests_at_once_use_a_refresh_token_once(scene: Scene) -> No
         assert scene.is_good(token)
 
 
-def requests(report: Report) -> int:
-    return report.answers.total()
+def served(report: Report) -> int:
+    return report.statuses[200]
+
+
+def refused(stage: Stage) -> list[str]:
+    return [line for line in stage.deployed.log.splitlines() if "event=refused" in line]
+
+
+def come_again(scene: Scene, host: Host) -> Page:
+    """What somebody is answered who comes back as often as a 503 says so."""
+    pages: list[Page] = []
+
+    def is_served() -> bool:
+        pages.append(scene.stage.ask(scene.jar, host.url("/")))
+        return pages[-1].status != 503
+
+    wait_until(is_served)
+    return pages[-1]
 
 
 def let_it_spread(mode: str) -> None:
@@ -247,16 +265,15 @@ def test_a_host_that_dies_before_it_has_refreshed_costs_nobody_the_session(scene
     stage = scene.stage
     first, second = stage.hosts
 
-    with ThreadPoolExecutor(1) as pool:
-        with stage.provider.holding_refreshes(scene.client, "request") as held:
-            broken = pool.submit(stage.ask, scene.jar, first.url("/"))
-            held.wait_for()
-            first.kill()
-            assert isinstance(broken.exception(), BrowserError)
-            # Who comes now waits until the dead one's time is up, and goes on in its place.
-            waiting = pool.submit(stage.ask, scene.jar, second.url("/"))
-        scene.store.end_leases()
-        assert user_of(waiting.result()) == scene.user
+    with ThreadPoolExecutor(1) as pool, stage.provider.holding_refreshes(scene.client, "request") as held:
+        broken = pool.submit(stage.ask, scene.jar, first.url("/"))
+        held.wait_for()
+        first.kill()
+        assert isinstance(broken.exception(), BrowserError)
+        # Who comes now is told to come again until the dead one's time is up, and then goes on in its place.
+        page = stage.ask(scene.jar, second.url("/"))
+        assert (page.status, page.header("Retry-After")) == (503, "2")
+    assert user_of(come_again(scene, second)) == scene.user
     first.restart()
     assert stage.users(scene.jar) == {scene.user}
     assert scene.events == {"granted": 1, "refused": 0}
@@ -275,13 +292,63 @@ def test_a_refresh_token_that_a_dead_host_has_spent_is_noticed_and_ends_the_sess
         held.wait_for()
         first.kill()
         assert isinstance(broken.exception(), BrowserError)
-    scene.store.end_leases()
-    assert user_of(stage.ask(scene.jar, second.url("/"))) is None
+    page = come_again(scene, second)
+    assert (page.status, user_of(page)) == (401, None)
     first.restart()
     assert stage.users(scene.jar) == {None}
     assert scene.events == {"granted": 1, "refused": 1}
     assert "event=refresh_refused" in second.log
     assert not scene.is_good(scene.first)
+
+
+@pytest.mark.requirement("R-refresh")
+@pytest.mark.parametrize("mode", STORES, indirect=True)
+def test_a_provider_that_is_slower_than_a_lease_is_asked_once(scene: Scene) -> None:
+    stage = scene.stage
+
+    with ThreadPoolExecutor(1) as pool:
+        with stage.provider.holding_refreshes(scene.client, "response") as held:
+            answer = pool.submit(stage.ask, scene.jar, stage.hosts[0].url("/"))
+            held.wait_for()
+            until = time.time() + LEASE + 2
+            while time.time() < until:
+                for host in stage.hosts:
+                    assert stage.ask(scene.jar, host.url("/")).status == 503
+            assert scene.events["granted"] == 1
+        assert user_of(answer.result()) == scene.user
+    assert stage.users(scene.jar) == {scene.user}
+    assert scene.events == {"granted": 1, "refused": 0}
+
+
+@pytest.mark.requirement("R-refresh")
+@pytest.mark.parametrize("mode", STORES, indirect=True)
+def test_a_killed_holder_keeps_nobody_else_waiting(scene: Scene) -> None:
+    stage = scene.stage
+    first, second = stage.hosts
+    other = stage.sign_in(f"beside-{scene.login}", scene.section).jar
+    # More requests of that session than there are threads on the host beside.
+    crowd = Profile(scene.jar, [second.url("/")])
+
+    with Load([[crowd]], threads=60, pause=0.2) as load:
+        with (
+            ThreadPoolExecutor(1) as pool,
+            stage.provider.holding_refreshes(scene.client, "request") as held,
+        ):
+            broken = pool.submit(stage.ask, scene.jar, first.url("/"))
+            held.wait_for()
+            first.kill()
+            assert isinstance(broken.exception(), BrowserError)
+            load.go()
+            wait_until(lambda: load.report().statuses[503] > 60)
+            for _ in range(5):
+                assert user_of(stage.ask(other, second.url("/"))) == f"{scene.section}-beside-{scene.login}"
+            # All that was while the lease of the dead one lasted.
+            assert served(load.report()) == 0
+        wait_until(lambda: served(load.report()) > 0)
+        report = load.stop()
+    assert set(report.answers) == {(200, scene.user), (503, None)}, report.oddities
+    assert scene.events == {"granted": 1, "refused": 0}
+    first.restart()
 
 
 @pytest.mark.parametrize("mode", STORES, indirect=True)

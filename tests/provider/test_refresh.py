@@ -21,7 +21,7 @@ from oauth2_mw.provider.discovery.metadata import ProviderMetadata
 from oauth2_mw.provider.endpoints.client_authentication import ClientAuthentication
 from oauth2_mw.provider.endpoints.client_request import AuthenticatedClient
 from oauth2_mw.provider.endpoints.token import redeem_refresh_token
-from oauth2_mw.provider.http.messages import Response
+from oauth2_mw.provider.http.messages import Response, Timeouts
 from oauth2_mw.settings.grammar import AttributePath
 from tests.support.providers.fixed_transport import FixedTransport
 from tests.support.providers.jose import rsa_key
@@ -176,15 +176,40 @@ def test_a_provider_that_is_gone_is_unavailable(provider: StandIn) -> None:
     client = client_for(oidc_settings(provider))
     user = sign_in(provider, client)
     provider.close()
-    assert isinstance(refused(client, user), ProviderUnavailableError)
+    error = refused(client, user)
+    assert isinstance(error, ProviderUnavailableError)
+    assert not error.is_sent
 
 
 def test_no_token_is_redeemed_while_there_is_no_key_to_check_the_answer_with(provider: StandIn) -> None:
     user = sign_in(provider, client_for(oidc_settings(provider)))
     provider.answers["jwks"] = Answer(b"", 500)
     client = client_for(oidc_settings(provider))
-    assert isinstance(refused(client, user), ProviderUnavailableError)
+    error = refused(client, user)
+    assert isinstance(error, ProviderUnavailableError)
+    # What has left, and was answered with a fault, was no refresh token.
+    assert not error.is_sent
     assert not provider.asked("/token")
+
+
+@pytest.mark.deep
+@pytest.mark.requirement("R-refresh")
+def test_the_answer_to_a_refresh_token_is_waited_for_longer_than_any_other(provider: StandIn) -> None:
+    patience = Timeouts(connect=2, read=2, total=2)
+    client = client_for(oidc_settings(provider), timeouts=patience, refresh_timeout=30)
+    user = sign_in(provider, client)
+
+    def slowly(members: Any) -> Any:
+        time.sleep(2.5)
+        return members
+
+    provider.answers["token"] = slowly
+    assert refresh(client, user).tokens.access_token
+    # Without a patience of its own it is waited for as long as any.
+    impatient = client_for(oidc_settings(provider), timeouts=patience)
+    error = refused(impatient, user)
+    assert isinstance(error, ProviderUnavailableError)
+    assert error.is_sent
 
 
 # The refreshed ID token
@@ -684,7 +709,8 @@ def test_no_claim_gets_more_than_our_own_errors(changes: dict[str, Any]) -> None
         body = json.dumps(answers[url.removeprefix("https://op.example")]).encode()
         return Response(status=200, content_type="application/json", body=body, headers={}, url=url)
 
-    client._transport.get_json = client._transport.post_form = answer  # type: ignore[method-assign]  # a fake
+    for transport in (client._transport, client._refresh_transport):
+        transport.get_json = transport.post_form = answer  # type: ignore[method-assign]  # a fake
     try:
         refreshed = client.refresh(
             "the-token", subject="user-1", auth_time=1_700_000_000, id_token=key.sign(right)

@@ -20,9 +20,10 @@ from oauth2_mw.identity.model import Identity, freeze, user_key
 from oauth2_mw.provider.claim_sources import KnownClaims
 from oauth2_mw.provider.client import RefreshResult, Tokens
 from oauth2_mw.session.clocks import Clocks
+from oauth2_mw.session.lease import LEASE
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import RefreshSchedule, Session
-from oauth2_mw.session.token_refresh import RETRY, TokenRefresher
+from oauth2_mw.session.token_refresh import RETRY, UNANSWERED_RETRY, TokenRefresher
 from tests.support.clock import Clock
 from tests.support.settings.minimal import make_settings
 
@@ -346,10 +347,23 @@ def test_a_provider_that_is_away_is_tried_again_later(parts: Parts, caplog: pyte
         SESSION, refresh_schedule=RefreshSchedule(NOW + RETRY, NOW + 50)
     )
     assert RETRY == 30
-    assert "event=refresh_postponed" in caplog.text
+    assert "event=refresh_postponed code=provider_unavailable" in caplog.text
     assert "detail=away" in caplog.text
     unscheduled = replace(SESSION, refresh_schedule=None)
     assert parts.refresher.refresh(unscheduled) == unscheduled
+
+
+@pytest.mark.requirement("R-refresh")
+def test_a_refresh_token_that_may_have_left_is_sent_again_within_the_grace_and_not_at_once(
+    parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts.answer = ProviderUnavailableError("silent")
+    parts.answer.is_sent = True
+    assert parts.refresher.refresh(SESSION) == replace(
+        SESSION, refresh_schedule=RefreshSchedule(NOW + UNANSWERED_RETRY, NOW + 50)
+    )
+    assert UNANSWERED_RETRY == LEASE == 10
+    assert "event=refresh_postponed code=refresh_unanswered" in caplog.text
 
 
 @pytest.mark.parametrize("keys", [{}, {"refresh_failure": "keep"}])

@@ -71,6 +71,7 @@ def test_the_smallest_file_gives_the_defaults_of_the_table(write: Write) -> None
     assert settings.shared_caches == "refuse"
     assert settings.clear_site_data == ()
     assert settings.revocation_sync == 5
+    assert settings.refresh_timeout == 25
     assert not settings.insecure_http
     assert not settings.preload
     assert dict(settings.environ) == {}

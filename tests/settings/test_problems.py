@@ -153,6 +153,8 @@ def main(key: str, value: object) -> dict[str, object]:
         ("clear_site_data", "*", ["any of cache cookies storage"]),
         ("trusted_peers", "proxy.example.com", ["is no address"]),
         ("revocation_sync", "61s", ["0s to 1m"]),
+        ("refresh_timeout", "121s", ["1s to 2m"]),
+        ("refresh_timeout", "0", ["1s to 2m"]),
         ("revocation_sync", "-1s", ["'-1s'"]),
         ("on_login", "a b", ["'a b' is not a name in a module: write package.module:callable"]),
         ("on_logout", "module", ["is not a name in a module"]),
