@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,10 +47,29 @@ def listening_socket(host: str = "127.0.0.1") -> socket.socket:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that was free a moment ago, for children that can neither pick one nor inherit a socket."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.bind((host, 0))
-        return int(sock.getsockname()[1])
+    """A port that was free a moment ago, for children that can neither pick one nor inherit a socket.
+
+    Nobody else is given it before the child takes it, or while the child is being started again: it is none of those
+    that the system picks by itself (32768 and more), none of another process of the tests, and none a second time.
+    """
+    for port in _PORTS:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock, suppress(OSError):
+            sock.bind((host, port))
+            return port
+    raise AssertionError("unreachable: they begin again")
+
+
+def _ports_of(worker: str) -> Iterator[int]:
+    """For ever the ports of one of eight processes that pytest-xdist starts, from anywhere among them.
+
+    Browsers refuse 10080, and a Redis cluster wants the one that is 10,000 higher, too.
+    """
+    ports = range(11_000 + int(worker.removeprefix("gw")) % 8, 20_000, 8)
+    start = secrets.randbelow(len(ports))
+    return cycle([*ports[start:], *ports[:start]])
+
+
+_PORTS = _ports_of(os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
 
 
 class Child:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tests.support.hosts.processes import (
     Child,
     ChildFailedError,
+    _ports_of,
     child_environment,
     free_port,
     listening_socket,
@@ -126,6 +128,14 @@ def test_a_child_sees_little_of_the_shell_that_the_tests_run_in(monkeypatch: pyt
     assert environment["GIVEN"] == "1"
     assert environment["PATH"] == os.environ["PATH"]
     assert not {"https_proxy", "OAUTH2_MW_CLIENT_ID"} & environment.keys()
+
+
+def test_no_port_is_given_to_two() -> None:
+    given = [free_port() for _ in range(50)]
+    assert len(set(given)) == 50
+    assert max(given) < 32768 - 10_000
+    of_two = [set(islice(_ports_of(worker), 2000)) for worker in ("gw0", "gw1")]
+    assert not set.intersection(*of_two)
 
 
 def test_ports_and_sockets_are_of_this_machine_alone() -> None:
