@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, expect, sync_playwright
 
-from tests.support.hosts.debian import find
-from tests.support.hosts.processes import ROOT, child_environment
+from tests.support.hosts.debian import find, one_at_a_time
+from tests.support.hosts.processes import DEADLINE, ROOT, child_environment
 from tests.support.providers.clients import PASSWORD
 from tests.support.providers.node import MODULES, start_script
 
@@ -59,21 +59,9 @@ def debian() -> Installation:
 
 def from_npm() -> Installation:
     """``@sparticuz/chromium``, unpacked at its first use (four seconds, 200 MB)."""
-    if not UNPACKED.is_dir():
-        MODULES.mkdir(exist_ok=True)
-        # Under another name first: an interrupted unpacking must not look like a browser.
-        partial = Path(tempfile.mkdtemp(prefix=".chromium-", dir=MODULES))
-        try:
-            with start_script(
-                "unpack chromium", "unpack_chromium.mjs", env={"TMPDIR": str(partial)}
-            ) as process:
-                process.wait_for_line("^unpacked into")
-                process.wait()
-            (partial / "fonts" / "fonts.conf").write_text(FONTS.format(UNPACKED / "fonts"), encoding="utf-8")
-            partial.chmod(0o755)
-            partial.rename(UNPACKED)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    with one_at_a_time():
+        if not UNPACKED.is_dir():
+            _unpack()
     return Installation(
         "npm",
         UNPACKED / "chromium",
@@ -81,6 +69,21 @@ def from_npm() -> Installation:
         (*FLAGS, "--single-process", "--no-zygote"),
         {"LD_LIBRARY_PATH": str(UNPACKED / "al2023" / "lib"), "FONTCONFIG_PATH": str(UNPACKED / "fonts")},
     )
+
+
+def _unpack() -> None:
+    MODULES.mkdir(exist_ok=True)
+    # Under another name first: an interrupted unpacking must not look like a browser.
+    partial = Path(tempfile.mkdtemp(prefix=".chromium-", dir=MODULES))
+    try:
+        with start_script("unpack chromium", "unpack_chromium.mjs", env={"TMPDIR": str(partial)}) as process:
+            process.wait_for_line("^unpacked into")
+            process.wait()
+        (partial / "fonts" / "fonts.conf").write_text(FONTS.format(UNPACKED / "fonts"), encoding="utf-8")
+        partial.chmod(0o755)
+        partial.rename(UNPACKED)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def installation() -> Installation:
@@ -113,6 +116,8 @@ def chromium(found: Installation, *, ignore_default_args: Sequence[str] = ()) ->
     :param ignore_default_args: what Playwright is not to start it with.
     """
     env: dict[str, str | float | bool] = {**child_environment(), **found.env}
+    # Its own five seconds are short on a busy machine.
+    expect.set_options(timeout=DEADLINE * 1000)
     with sync_playwright() as playwright:
         browser = _launch(
             playwright,

@@ -46,7 +46,7 @@ def find(package: str, path: str, *more: str) -> Program:
     if installed.exists():
         return Program(installed)
     root = FETCHED / package
-    with _lock():
+    with one_at_a_time():
         if not root.is_dir():
             _fetch([package, *more], root)
     folders = sorted({str(file.parent) for file in root.glob("**/lib*.so*")})
@@ -54,8 +54,8 @@ def find(package: str, path: str, *more: str) -> Program:
 
 
 @contextmanager
-def _lock() -> Iterator[None]:
-    """Let one process at a time fetch: tests run in several."""
+def one_at_a_time() -> Iterator[None]:
+    """Let one process at a time fetch or unpack a program: tests run in several."""
     FETCHED.mkdir(parents=True, exist_ok=True)
     with (FETCHED / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
