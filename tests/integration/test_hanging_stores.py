@@ -24,8 +24,8 @@ from tests.support.stores.redis_servers import RedisServer
 
 __all__ = ["postgres_server"]
 
-#: Seconds that a busy machine may add.
-SLACK = 1.0
+#: Seconds that a busy machine may add; less than a store is waited for.
+SLACK = 2.0
 
 
 Send = Callable[[signal.Signals], None]
@@ -97,7 +97,7 @@ def test_a_store_that_hangs_is_given_up_in_seconds_and_then_refuses_at_once(
     tries = sorted(seconds for _, seconds in at_once(stage, people))
     assert tries[2] < SLACK < tries[3]
     send(signal.SIGCONT)
-    wait_until(lambda: {stage.ask(jar).status for jar in people} == {200}, deadline=20)
+    wait_until(lambda: {stage.ask(jar).status for jar in people} == {200})
 
 
 @pytest.mark.requirement("R-deadline")
@@ -118,4 +118,4 @@ def test_a_directory_that_hangs_delays_one_request_and_no_sign_out(
     status, seconds = timed(lambda: stage.sign_out(leaving))
     assert (status, seconds < SLACK) == (200, True)
     send(signal.SIGCONT)
-    wait_until(lambda: stage.ask(copy).status == 303, deadline=20)
+    wait_until(lambda: stage.ask(copy).status == 303)

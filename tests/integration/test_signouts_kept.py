@@ -56,8 +56,8 @@ def test_a_copied_cookie_serves_nowhere_once_the_directory_is_back(
         assert browser.jar.get("oauth2_mw", stage.site.url("/")) is None
     server.start()
     # Nobody comes to the workers that know of it: they tell it all the same.
-    wait_until(lambda: all(stage.ask(copy, two.url("/")).status == 303 for copy in copies), deadline=20)
-    wait_until(lambda: all(stage.users(copy) == {None} for copy in copies), deadline=20)
+    wait_until(lambda: all(stage.ask(copy, two.url("/")).status == 303 for copy in copies))
+    wait_until(lambda: all(stage.users(copy) == {None} for copy in copies))
 
 
 def test_with_a_file_it_survives_the_workers_that_know_of_it(
@@ -71,10 +71,10 @@ def test_with_a_file_it_survives_the_workers_that_know_of_it(
     server.stop()
     assert stage.sign_out(browser, one).status == 200
     # The other worker of this host learns of it while the directory is away.
-    wait_until(lambda: {page.status for page in pages_of(one, copy)} == {303}, deadline=20)
+    wait_until(lambda: {page.status for page in pages_of(one, copy)} == {303})
     one.kill()
     one.restart()
     server.start()
-    wait_until(lambda: stage.ask(copy, one.url("/")).status == 303, deadline=20)
-    wait_until(lambda: stage.ask(copy, two.url("/")).status == 303, deadline=20)
-    wait_until(lambda: stage.users(copy) == {None}, deadline=20)
+    wait_until(lambda: stage.ask(copy, one.url("/")).status == 303)
+    wait_until(lambda: stage.ask(copy, two.url("/")).status == 303)
+    wait_until(lambda: stage.users(copy) == {None})

@@ -182,4 +182,4 @@ def test_a_logout_at_the_provider_ends_the_session_here(jane: Visit, works: Expe
     jane.sign_in(jane.wiki)
     jane.sign_out(jane.wiki)
     assert not jane.is_signed_in(jane.wiki)
-    jane.provider.process.wait_until(lambda: jane.is_signed_in(jane.app) != works.backchannel, deadline=10)
+    jane.provider.process.wait_until(lambda: jane.is_signed_in(jane.app) != works.backchannel)
