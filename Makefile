@@ -58,7 +58,8 @@ help:
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
 	@echo "make test-pythons the in-process tests under every Python from 3.11 to 3.14 that is found; where they passed is"
 	@echo "                 written into tests/support/pythons.tsv"
-	@echo "make bench       the hot path against hand-written limits, and against others that do the same"
+	@echo "make bench       what a request, a server and a start cost: against hand-written limits, against others that do"
+	@echo "                 the same, and as an installation grows; SECTIONS=... for some of it"
 	@echo "make bench-guard the calls and instructions of one request, counted: has a request become dearer?"
 	@echo "make mutation    faults put into what has changed of the security core, one at a time: do its tests notice?"
 	@echo "                 MODULES=... for some, MODULES=all for everything"
@@ -180,7 +181,7 @@ $(VENV_BENCH)/.installed: benchmarks/requirements.txt setup.py
 	@touch $@
 
 bench: $(VENV_BENCH)/.installed
-	$(VENV_BENCH)/bin/python -m benchmarks.hot_path
+	$(VENV_BENCH)/bin/python -m benchmarks $(SECTIONS)
 
 bench-guard: $(VENV)/.installed
 	$(VENV)/bin/python -m benchmarks.guard

@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 import gc
-import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from benchmarks.hot_requests import start_response
 from benchmarks.variants import Variant
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """How many times one thing costs another, over all rounds."""
-
-    least: float
-    median: float
-
-    @classmethod
-    def of(cls, one: list[float], other: list[float]) -> Ratio:
-        """Return the ratio of two things that were measured in the same rounds."""
-        ratios = [a / b for a, b in zip(one, other, strict=True)]
-        return cls(min(ratios), statistics.median(ratios))
 
 
 def measure(measured: Mapping[str, Variant], *, calls: int, rounds: int) -> dict[str, list[float]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from benchmarks.hot_requests import SETTINGS, Environ, environ_of, null_app, rules
+from benchmarks.hot_requests import SETTINGS, Environ, environ_of, null_app
 from benchmarks.limits import COOKIE, Limit
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.middleware import OAuth2Middleware
@@ -98,36 +98,3 @@ def limit_variants() -> dict[str, Variant]:
         "anonymous limit": Variant(limit.anonymous, usual.copy),
         "null, new header": Variant(null_app, changing(limit.cookie)),
     }
-
-
-def growth_variants() -> dict[str, Variant]:
-    """Return the opened request at several sizes of what an installation grows by."""
-    found = {}
-    for size in (10, 100, 1000):
-        ruled = guard(access={"rules": rules(size)})
-        found[f"{size} rules"] = Variant(ruled, environ_of(sign_in(ruled._sessions)).copy)
-    for size in (1, 10, 100):
-        client = {"client_id": "bench", "client_secret": "bench"}
-        named = {
-            f"provider:p{number}": {
-                **client,
-                "issuer": f"https://id{number}.example" if number else JANE.issuer,
-                "username_prefix": f"p{number}:",
-            }
-            for number in range(size)
-        }
-        common = {key: value for key, value in SETTINGS.items() if key not in (*client, "issuer")}
-        several = OAuth2Middleware(null_app, Settings.from_mapping({**common, **named}))
-        found[f"{size} providers"] = Variant(several, environ_of(sign_in(several._sessions, "p0")).copy)
-    for size in (100, 1000, 10_000):
-        listed = guard()
-        expires = int(listed._sessions.now()) + 3600
-        listed._sessions.revocations._revoked.update({f"session{number}": expires for number in range(size)})
-        found[f"{size} revoked"] = Variant(listed, environ_of(sign_in(listed._sessions)).copy)
-    for size in (20, 200, 2000):
-        busy = guard()
-        cookies = [sign_in(busy._sessions) for _ in range(size)]
-        for cookie in cookies:
-            busy._sessions.resolve(f"{COOKIE}={cookie}")
-        found[f"{size} sessions"] = Variant(busy, environ_of(cookies[-1]).copy)
-    return found
