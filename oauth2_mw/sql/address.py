@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from importlib.util import find_spec
-from urllib.parse import quote
+from types import MappingProxyType
+from urllib.parse import quote, quote_plus
 
 import sqlalchemy
 from sqlalchemy.engine import URL, make_url
@@ -12,6 +15,21 @@ from sqlalchemy.exc import SQLAlchemyError
 # In the order in which a bare postgresql:// looks for them.
 _DRIVERS = ("psycopg", "psycopg2", "pg8000")
 _EXAMPLES = "sqlite:////absolute/path.db or postgresql://user:password@host/name"
+#: What may stand in a URL about the pool of its connections -> the least and the most.
+POOL: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"pool_size": (1, 100), "max_overflow": (0, 100), "pool_timeout": (1, 60)}
+)
+#: Connections that one process keeps, and how many more it opens under load.
+POOL_SIZE = 5
+POOL_OVERFLOW = 5
+#: Several hosts where there is room for one, as libpq has it (PostgreSQL documentation, 34.1.1.2).
+_HOSTS = re.compile(
+    r"(postgresql(?:\+\w+)?://(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)((?:/[^?#]*)?)(?:\?(.*))?", re.DOTALL
+)
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]*))(?::([0-9]{1,5}))?")
+#: Servers that can be written to: libpq passes over the others.
+_WRITABLE = ("read-write", "primary", "any")
+_TARGET = "target_session_attrs"
 
 
 def parse(address: str) -> URL:
@@ -22,20 +40,57 @@ def parse(address: str) -> URL:
     """
     if address.startswith("postgres://"):
         address = address.replace("postgres", "postgresql", 1)
+    if (match := _HOSTS.fullmatch(address)) is not None:
+        address = _with_hosts_in_query(match)
     try:
         url = make_url(address)
     except (SQLAlchemyError, ValueError):
         raise ValueError(f"cannot be read by SQLAlchemy; write {_EXAMPLES}") from None
     if "@" in (url.host or ""):
         raise ValueError("has a password with @ in it, which must be written as %40")
+    for key, (least, most) in POOL.items():
+        value = url.query.get(key, str(least))
+        if (
+            not isinstance(value, str)
+            or not re.fullmatch("[0-9]{1,3}", value)
+            or not least <= int(value) <= most
+        ):
+            raise ValueError(f"has another value for {key} than {least} to {most}, once")
     kind, _, driver = url.drivername.partition("+")
     if kind == "sqlite" and driver in ("", "pysqlite"):
         if url.database in (None, "", ":memory:") or url.query.get("mode") == "memory":
             raise ValueError("names a database in memory, and each worker would have its own; name a file")
         return url
     if kind == "postgresql":
-        return url.set(drivername=f"postgresql+{_driver(driver)}")
+        return _choosing_the_writable(url.set(drivername=f"postgresql+{_driver(driver)}"))
     raise ValueError(f"begins with {url.drivername!r}; write {_EXAMPLES}")
+
+
+def _with_hosts_in_query(match: re.Match[str]) -> str:
+    """Return a URL that SQLAlchemy reads for one with several hosts in its authority."""
+    query = match[4] or ""
+    if re.search("(?:^|&)(?:host|port)=", query):
+        raise ValueError("names hosts before its path and after its ?: write them in one place")
+    hosts = [_HOST.fullmatch(text) for text in match[2].split(",")]
+    names = [host[1] or host[2] if host is not None else "" for host in hosts]
+    if not all(names):
+        raise ValueError("has a host that cannot be read: write host1:5432,host2:5432, IPv6 in brackets")
+    ports = [host[3] or "" for host in hosts if host is not None]
+    where = f"host={quote_plus(','.join(names))}&port={quote_plus(','.join(ports))}"
+    return f"{match[1]}{match[3]}?{where}{'&' if query else ''}{query}"
+
+
+def _choosing_the_writable(url: URL) -> URL:
+    """Return a URL of PostgreSQL whose hosts are passed over while they are standbys."""
+    hosts, wanted = url.query.get("host", ""), url.query.get(_TARGET)
+    is_several = not isinstance(hosts, str) or "," in hosts
+    if (is_several or wanted is not None) and url.get_driver_name() == "pg8000":
+        raise ValueError("names several hosts, which pg8000 cannot; run: pip install 'psycopg[binary]'")
+    if wanted is not None and wanted not in _WRITABLE:
+        raise ValueError(f"has another value for {_TARGET} than {', '.join(_WRITABLE)}: sessions are written")
+    if is_several and wanted is None:
+        return url.update_query_dict({_TARGET: "read-write"})
+    return url
 
 
 def _driver(name: str) -> str:
@@ -52,6 +107,12 @@ def _driver(name: str) -> str:
     packages = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
     package = packages.get(candidates[0], candidates[0])
     raise ValueError(f"needs a PostgreSQL driver that is not installed; run: pip install '{package}'")
+
+
+def most_connections(url: URL) -> int:
+    """Return how many connections one process opens at most."""
+    size, overflow = url.query.get("pool_size", POOL_SIZE), url.query.get("max_overflow", POOL_OVERFLOW)
+    return int(str(size)) + int(str(overflow))
 
 
 def name(url: URL) -> str:

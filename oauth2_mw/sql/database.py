@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -21,8 +21,18 @@ from oauth2_mw.sql import address, schema
 from oauth2_mw.sql import engine as engines
 from oauth2_mw.telemetry import DIRECTORY, STORE, calling
 
+T = TypeVar("T")
+
 #: Characters of a database's own message that an error quotes.
 MAX_REASON = 300
+#: What the server keeps for its superusers is none of ours. A limit of -1 is none.
+_MOST_CONNECTIONS = """
+SELECT min(most) FROM (
+    SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS most
+    UNION ALL SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user
+    UNION ALL SELECT datconnlimit FROM pg_database WHERE datname = current_database()
+) AS limits WHERE most >= 0
+"""
 
 
 class _Process:
@@ -118,7 +128,16 @@ class Database:
         left = list(schema.statements(state, self._kind))
         return [*schema.turn(self._kind), *left] if left else []
 
-    def _administer(self, step: Callable[[Engine], schema.SchemaState]) -> schema.SchemaState:
+    def most_connections(self) -> int | None:
+        """Return how many connections the server gives to our role in all, or ``None`` for SQLite.
+
+        :raises StoreUnavailableError: when the database cannot be used.
+        """
+        if self._kind == "sqlite":
+            return None
+        return self._administer(_most_connections)
+
+    def _administer(self, step: Callable[[Engine], T]) -> T:
         engine = engines.create(address.parse(self._url.value()))
         try:
             return step(engine)
@@ -292,3 +311,8 @@ class Database:
             )
         cause = f"{type(error).__name__}: {address.without_secrets(reason, url)}"
         return f"{address.name(url)} (setting {self._setting}): {cause}; {advice}"
+
+
+def _most_connections(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(sa.text(_MOST_CONNECTIONS)).scalar_one())

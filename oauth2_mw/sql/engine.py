@@ -15,13 +15,11 @@ from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityE
 from sqlalchemy.pool import QueuePool
 
 from oauth2_mw.observe import without_debug
+from oauth2_mw.sql.address import POOL, POOL_OVERFLOW, POOL_SIZE
 from oauth2_mw.sql.watchdog import Watchdog
 
 log: logging.Logger = logging.getLogger(__name__)
 
-#: Connections that one process keeps, and how many more it opens under load.
-POOL_SIZE = 5
-POOL_OVERFLOW = 5
 #: Seconds that a request waits for a free connection, for the server, for a lock, and for one statement.
 POOL_WAIT = 10
 CONNECT_WAIT = 3
@@ -54,7 +52,9 @@ def create(url: URL) -> Engine:
         "pool_size": POOL_SIZE,
         "max_overflow": POOL_OVERFLOW,
         "pool_timeout": POOL_WAIT,
+        **{key: int(str(url.query[key])) for key in POOL if key in url.query},
     }
+    url = url.difference_update_query([*POOL])
     engine = (_sqlite if url.get_backend_name() == "sqlite" else _postgresql)(url, options)
     # At DEBUG it shows whole rows. The name makes the logger ours and leaves an application's engines alone.
     logger: Any = engine.logger

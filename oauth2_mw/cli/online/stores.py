@@ -17,6 +17,8 @@ from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import Settings
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
     from oauth2_mw.sql import Database
 
 #: bytes that must be free where a database lies
@@ -87,6 +89,32 @@ def _check_database(setting: str, url: Secret, database: Database) -> Iterator[F
             "it is reached, and has not the tables of this release yet: it is not migrated",
             "nothing, if the role may create tables: the first request migrates it; otherwise: oauth2-mw migrate INI",
         )
+    yield from _check_room(setting, parsed, database)
+
+
+def _check_room(setting: str, url: URL, database: Database) -> Iterator[Finding]:
+    """Yield for how many processes the server has connections, where it can be asked."""
+    from oauth2_mw.sql import address
+
+    try:
+        given = database.most_connections()
+    except StoreUnavailableError:
+        return
+    if given is not None:
+        yield _room(
+            setting,
+            address.most_connections(url),
+            given,
+            "lower pool_size and max_overflow in the URL, or raise max_connections there and the limits of role and "
+            "database",
+        )
+
+
+def _room(setting: str, needed: int, given: int, cure: str) -> Finding:
+    says = f"a process opens at most {needed} connections, and the server gives us {given}"
+    if needed > given:
+        return Finding(setting, "warning", f"{says}: too few for one process", cure)
+    return Finding(setting, "ok", f"{says}: enough for {given // needed} processes")
 
 
 def _folder_problem(setting: str, path: Path) -> Finding | None:

@@ -71,9 +71,10 @@ class PostgresServer:
         self.psql(f"CREATE DATABASE {name}")
         return f"postgresql://postgres:@/{name}?host={self._data}"
 
-    def psql(self, command: str) -> str:
+    def psql(self, command: str, *, database: str = "postgres") -> str:
         """Run SQL as the server's administrator; the values that it gives, a row a line."""
-        return self._run("psql", "-XAtq", "-h", str(self._data), "-U", "postgres", "-c", command).strip()
+        where = ("-h", str(self._data), "-U", "postgres", "-d", database)
+        return self._run("psql", "-XAtq", *where, "-c", command).strip()
 
     def start(self) -> None:
         """Start it, or start it again with the same data and at the same address."""

@@ -1,0 +1,80 @@
+"""PostgreSQL on several hosts, and the connections that a server gives: with a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oauth2_mw.cli.online.stores import check_stores
+from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.identity.directory import Directory
+from oauth2_mw.settings.grammar import Secret
+from oauth2_mw.sql import Database
+from tests.support.settings.minimal import make_settings, oidc
+from tests.support.settings.people import ISSUER, NOW, attributes, provider
+from tests.support.stores.postgres import PostgresServer, postgres_server, postgres_url
+
+__all__ = ["postgres_server", "postgres_url"]
+
+
+def test_the_one_that_can_be_written_is_found(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    """The first host is away, and the second is the server."""
+    url = postgres_server.new_database()
+    name, _, folder = url.removeprefix("postgresql://postgres:@/").partition("?host=")
+    several = f"postgresql://postgres@/{name}?host={tmp_path}&host={folder}"
+    assert not Database(Secret.literal(several)).schema_state().is_newest
+    with Database(Secret.literal(several)).writing():
+        pass
+    assert Database(Secret.literal(several)).schema_state().is_newest
+
+
+def test_a_database_that_takes_no_writes_is_passed_over(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_database()
+    name, _, folder = url.removeprefix("postgresql://postgres:@/").partition("?host=")
+    postgres_server.psql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    several = f"postgresql://postgres@/{name}?host={folder}&host={folder}"
+    with pytest.raises(StoreUnavailableError, match="read-only"):
+        Database(Secret.literal(several)).check()
+
+
+def test_the_server_says_how_many_connections_it_gives(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_database()
+    assert Database(Secret.literal(url)).most_connections() == 100 - 3
+    name = url.removeprefix("postgresql://postgres:@/").partition("?")[0]
+    postgres_server.psql(f"ALTER DATABASE {name} CONNECTION LIMIT 20")
+    assert Database(Secret.literal(url)).most_connections() == 20
+    postgres_server.psql(f"CREATE ROLE app_{name} LOGIN CONNECTION LIMIT 8")
+    assert Database(Secret.literal(url.replace("postgres:@", f"app_{name}:@"))).most_connections() == 8
+
+
+def test_check_counts_the_pool_against_the_server(postgres_server: PostgresServer, postgres_url: str) -> None:
+    def found(url: str) -> list[str]:
+        return [
+            f"{each.result} {each.says}"
+            for each in check_stores(make_settings(**oidc(), directory=url))
+            if "connections" in each.says
+        ]
+
+    assert found(postgres_url) == [
+        "ok a process opens at most 10 connections, and the server gives us 97: enough for 9 processes"
+    ]
+    assert found(f"{postgres_url}&pool_size=60&max_overflow=40") == [
+        "warning a process opens at most 100 connections, and the server gives us 97: too few for one process"
+    ]
+
+
+def test_the_rights_that_the_page_on_stores_names_suffice(
+    postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    name = postgres_url.removeprefix("postgresql://postgres:@/").partition("?")[0]
+
+    def sign_in_as(role: str, grant: str) -> None:
+        postgres_server.psql(f"CREATE ROLE {role} LOGIN")
+        postgres_server.psql(f"{grant} TO {role}", database=name)
+        directory = Directory(Secret.literal(postgres_url.replace("postgres:@", f"{role}:@")))
+        directory.record_sign_in(provider(), ISSUER, "1", attributes(username="jane"), create=True, now=NOW)
+
+    sign_in_as(f"maker_{name}", "GRANT USAGE, CREATE ON SCHEMA public")
+    # Once the tables are there.
+    sign_in_as(f"user_{name}", "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public")
