@@ -229,7 +229,7 @@ def _who_is_bounded(settings: Settings) -> str:
 
 def _without_credentials(url: str) -> str:
     """Return the URL of a session store without user and password."""
-    if url.startswith("redis"):
+    if url.partition("://")[0] in redis_address.SCHEMES:
         return str(redis_address.parse(url))
     from oauth2_mw.sql import address
 

@@ -13,9 +13,12 @@ from urllib.parse import quote, quote_plus, unquote
 from oauth2_mw.settings.addresses import check_host
 
 EXAMPLES = (
-    "redis://user:password@host:6379/0, rediss:// for TLS, redis+sentinel://host1,host2,host3/SERVICE or "
-    "redis+cluster://host1,host2"
+    "redis://user:password@host:6379/0, rediss:// for TLS, redis+sentinel://host1,host2,host3/SERVICE, "
+    "redis+cluster://host1,host2 or unix:///run/redis.sock"
 )
+SCHEMES = frozenset({"redis", "rediss", "redis+sentinel", "redis+cluster", "unix"})
+#: The most connections of one process to one server that can be asked for.
+MAX_POOL = 1000
 #: The most replicas that can be asked to confirm a write.
 MAX_REPLICAS = 9
 
@@ -24,6 +27,8 @@ _URL = re.compile(r"([a-z][a-z0-9+]*)://([^/?#]*)([^?#]*)(?:\?(.*))?")
 _CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::([0-9]{1,5}))?")
+#: What may stand in the query beside TLS, each a file.
+_FILES = ("ca_bundle", "tls_cert", "tls_key")
 _DATABASE = re.compile(r"[0-9]{1,5}")
 #: A Sentinel's own rule for the names of masters.
 _SERVICE = re.compile(r"[A-Za-z0-9._-]+")
@@ -38,12 +43,18 @@ class Kind(Enum):
 
 
 class Host(NamedTuple):
-    """The address of a server; an IPv6 address has no brackets."""
+    """The address of a server; an IPv6 address has no brackets. A Unix socket is a path, and has the port 0."""
 
     name: str
     port: int
 
+    @property
+    def is_socket(self) -> bool:
+        return self.name.startswith("/")
+
     def __str__(self) -> str:
+        if self.is_socket:
+            return self.name
         return f"[{self.name}]:{self.port}" if ":" in self.name else f"{self.name}:{self.port}"
 
 
@@ -67,9 +78,16 @@ class RedisAddress:
     ca_bundle: str | None = None
     #: how many replicas, if so many are connected, confirm a write that must survive the loss of a master
     wait_replicas: int = 0
+    #: the files (PEM) with which we prove ourselves to the server; the key may be in the first
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    #: how many connections one process opens to one server, if that is written
+    pool_size: int | None = None
 
     def __str__(self) -> str:
         """Return scheme, hosts, service and database, for messages."""
+        if self.hosts[0].is_socket:
+            return f"unix://{self.hosts[0]}?db={self.database}"
         scheme = {Kind.SINGLE: "rediss" if self.tls else "redis"}.get(self.kind, f"redis+{self.kind.value}")
         where = ",".join(map(str, self.hosts))
         if self.kind is Kind.SENTINEL:
@@ -94,9 +112,11 @@ def parse(text: str) -> RedisAddress:
         rediss://...                                                       the same over TLS
         redis+sentinel://[[user]:password@]host[:26379],host.../SERVICE[/0]
         redis+cluster://[[user]:password@]host[:6379],host...
+        unix://[[user]:password@]/absolute/path[?db=0]
 
-    The query may hold ``wait_replicas`` (0 to 9; 1 with Sentinels and in a cluster, otherwise 0), ``ca_bundle``
-    (an absolute path), ``tls=1`` (with Sentinels and in a cluster) and ``sentinel_user`` and ``sentinel_password``.
+    The query may hold ``wait_replicas`` (0 to 9; 1 with Sentinels and in a cluster, otherwise 0), ``pool_size``,
+    ``ca_bundle``, ``tls_cert`` and ``tls_key`` (absolute paths), ``tls=1`` (with Sentinels and in a cluster) and
+    ``sentinel_user`` and ``sentinel_password``.
 
     :raises ValueError: if it is not valid. The message continues "the URL ..." and never quotes the URL, which may
         hold a password.
@@ -110,24 +130,32 @@ def parse(text: str) -> RedisAddress:
     if "#" in text:
         raise ValueError("has a # in it, which must be written as %23")
     match = _URL.fullmatch(text)
-    if match is None or match[1] not in ("redis", "rediss", "redis+sentinel", "redis+cluster"):
+    if match is None or match[1] not in SCHEMES:
         raise ValueError(f"does not name a Redis server; write {EXAMPLES}")
     scheme, authority, path, query = match[1], match[2], match[3], match[4] or ""
-    kind = Kind(scheme.partition("+")[2] or "single")
+    kind, is_socket = Kind(scheme.partition("+")[2] or "single"), scheme == "unix"
     if "@" in path + query:
         raise ValueError("has a password with /, ? or @ in it; they are written as %2F, %3F and %40")
     credentials, _, where = authority.rpartition("@")
     user, password = _credentials(credentials) if "@" in authority else (None, None)
-    options = _query(query, kind)
+    options = _query(query, kind, is_socket=is_socket)
     tls = scheme == "rediss" or options.get("tls") == "1"
-    if "ca_bundle" in options and not tls:
-        raise ValueError(
-            "names a ca_bundle but no TLS: write rediss://, or add tls=1 with Sentinels and in a cluster"
-        )
-    service, database = _path(path, kind)
+    for name in _FILES:
+        if name in options and not tls:
+            raise ValueError(
+                f"names a {name} but no TLS: write rediss://, or add tls=1 with Sentinels and in a cluster"
+            )
+    if "tls_key" in options and "tls_cert" not in options:
+        raise ValueError("has a tls_key without a tls_cert")
+    if is_socket:
+        hosts: tuple[Host, ...] = (_socket(where, path),)
+        service, database = "", int(options.get("db", "0"))
+    else:
+        hosts = _hosts(where, kind)
+        service, database = _path(path, kind)
     return RedisAddress(
         kind=kind,
-        hosts=_hosts(where, kind),
+        hosts=hosts,
         service=service,
         database=database,
         user=user,
@@ -137,6 +165,9 @@ def parse(text: str) -> RedisAddress:
         tls=tls,
         ca_bundle=options.get("ca_bundle"),
         wait_replicas=int(options.get("wait_replicas", "0" if kind is Kind.SINGLE else "1")),
+        tls_cert=options.get("tls_cert"),
+        tls_key=options.get("tls_key"),
+        pool_size=int(options["pool_size"]) if "pool_size" in options else None,
     )
 
 
@@ -166,6 +197,13 @@ def _hosts(text: str, kind: Kind) -> tuple[Host, ...]:
     if kind is Kind.SINGLE and len(pieces) > 1:
         raise ValueError("names several hosts; write redis+sentinel://HOSTS/SERVICE or redis+cluster://HOSTS")
     return tuple(dict.fromkeys(_host(piece, 26379 if kind is Kind.SENTINEL else 6379) for piece in pieces))
+
+
+def _socket(where: str, path: str) -> Host:
+    name = _decoded(path)
+    if where or not PurePath(name).is_absolute():
+        raise ValueError("names a socket by no absolute path: write unix:///run/redis/redis.sock")
+    return Host(name, 0)
 
 
 def _host(text: str, default_port: int) -> Host:
@@ -203,12 +241,13 @@ def _path(path: str, kind: Kind) -> tuple[str, int]:
     return service, int(database or 0)
 
 
-def _query(text: str, kind: Kind) -> dict[str, str]:
-    allowed = ["ca_bundle", "wait_replicas"]
+def _query(text: str, kind: Kind, *, is_socket: bool) -> dict[str, str]:
+    allowed = ["db", "wait_replicas"] if is_socket else ["ca_bundle", "wait_replicas"]
     if kind is not Kind.SINGLE:
         allowed.append("tls")
     if kind is Kind.SENTINEL:
         allowed += ["sentinel_user", "sentinel_password"]
+    allowed += ["pool_size"] if is_socket else ["pool_size", "tls_cert", "tls_key"]
     options: dict[str, str] = {}
     for pair in text.split("&") if text else ():
         name, _, value = pair.partition("=")
@@ -224,8 +263,15 @@ def _query(text: str, kind: Kind) -> dict[str, str]:
     replicas = options.get("wait_replicas", "0")
     if re.fullmatch(rf"[0-{MAX_REPLICAS}]", replicas) is None:
         raise ValueError(f"has another value for wait_replicas than 0 to {MAX_REPLICAS}")
-    if not PurePath(options.get("ca_bundle", "/")).is_absolute():
-        raise ValueError("has a ca_bundle that is not an absolute path")
+    if _DATABASE.fullmatch(options.get("pool_size", "1")) is None or not (
+        1 <= int(options.get("pool_size", "1")) <= MAX_POOL
+    ):
+        raise ValueError(f"has another value for pool_size than 1 to {MAX_POOL}")
+    if _DATABASE.fullmatch(options.get("db", "0")) is None:
+        raise ValueError("has a db that is not the number of a database, like db=0")
+    for name in _FILES:
+        if not PurePath(options.get(name, "/")).is_absolute():
+            raise ValueError(f"has a {name} that is not an absolute path")
     if "sentinel_user" in options and "sentinel_password" not in options:
         raise ValueError("has a sentinel_user without a sentinel_password")
     return options

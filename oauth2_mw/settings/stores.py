@@ -22,7 +22,7 @@ def resolve_session(url: Secret, base: Path) -> Secret:
     :raises ValueError: if it cannot be read, or does not name a store that can be used.
     """
     text = _read(url)
-    if not text.startswith(("redis", "valkey")):
+    if not text.startswith(("redis", "valkey", "unix:")):
         return _resolve_database(url, text, base)
     try:
         redis_address.parse(text)

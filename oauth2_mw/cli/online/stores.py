@@ -13,6 +13,7 @@ from oauth2_mw.cli.online.finding import Finding, failure
 from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.session.opening import open_directory
 from oauth2_mw.session.stores import open_store
+from oauth2_mw.settings import redis_address
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import Settings
 
@@ -45,7 +46,8 @@ def check_stores(settings: Settings) -> Iterator[Finding]:
         return
     try:
         store = open_store(settings.session, app=settings.public_url, database=database)
-        if not settings.session.value().startswith("redis"):
+        url = settings.session.value()
+        if url.partition("://")[0] not in redis_address.SCHEMES:
             from oauth2_mw.sql import Database
 
             yield from _check_database(
@@ -54,10 +56,19 @@ def check_stores(settings: Settings) -> Iterator[Finding]:
             return
         # A round trip that writes: a replica, or a server without room, can be read.
         store.first_use(f"check:{time.time_ns()}", expires=int(time.time()) + _LIFE)
+        room = _room_in_redis(settings.session)
     except (ConfigError, StoreUnavailableError) as error:
         yield failure("session", error)
     else:
         yield Finding("session", "ok", "the store takes what is written to it")
+        if room is not None:
+            yield _room("session", *room, "lower pool_size in the URL, or raise maxclients there")
+
+
+def _room_in_redis(url: Secret) -> tuple[int, int] | None:
+    from oauth2_mw.session.stores.redis.connections import RedisConnections
+
+    return RedisConnections(url).servers().room()
 
 
 def _check_database(setting: str, url: Secret, database: Database) -> Iterator[Finding]:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from oauth2_mw.errors import ConfigError, Problem
 from oauth2_mw.session.stores.record import Record
+from oauth2_mw.settings import redis_address
 
 if TYPE_CHECKING:
     from oauth2_mw.settings.grammar import Secret
     from oauth2_mw.sql import Database
 
 __all__ = ["FormStore", "Record", "Store", "is_redis", "open_store"]
-
-_REDIS = frozenset({"redis", "rediss", "redis+sentinel", "redis+cluster"})
 
 
 class FormStore(Protocol):
@@ -163,13 +162,13 @@ def is_redis(url: Secret) -> bool:
 
     :raises OSError: if the URL is in a file that cannot be read.
     """
-    return url.value().partition("://")[0] in _REDIS
+    return url.value().partition("://")[0] in redis_address.SCHEMES
 
 
 def open_store(url: Secret, *, app: str, database: Database | None = None) -> Store:
     """Return the store at *url*, chosen by its scheme, without connecting to it.
 
-    :param url: ``redis://``, ``rediss://``, ``redis+sentinel://``, ``redis+cluster://``, or a SQLAlchemy URL.
+    :param url: one of :data:`oauth2_mw.settings.redis_address.SCHEMES`, or a SQLAlchemy URL.
     :param app: ``public_url``; what other applications keep there is invisible.
     :param database: the directory's, which is shared if its URL is the same.
     :raises ConfigError: when the URL cannot be used, or redis-py is not installed.

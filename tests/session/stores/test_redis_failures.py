@@ -17,11 +17,15 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from oauth2_mw.cli.online.stores import check_stores
 from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.session.stores.redis import RedisStore
 from oauth2_mw.settings.grammar import Secret
 from tests.support.hosts.certificates import self_signed
 from tests.support.hosts.processes import ROOT, child_environment, free_port
+from tests.support.providers.client_keys import pem
+from tests.support.providers.jose import ec_key
+from tests.support.settings.minimal import make_settings, oidc
 from tests.support.stores.redis_fakes import Command, Scripted, scripted_server, tls_in_front
 from tests.support.stores.redis_servers import RedisServer
 from tests.support.stores.redis_uses import APP, USES, record, refusal, store_at, with_password
@@ -334,6 +338,72 @@ def test_a_certificate_for_another_host(tls_port: int, authority: Path) -> None:
 
 def test_a_ca_bundle_that_is_not_there(tls_port: int, tmp_path: Path) -> None:
     refusal(lambda: store_at(f"rediss://127.0.0.1:{tls_port}{bundle(tmp_path / 'x.pem')}").read("k"))
+
+
+def test_a_server_that_asks_for_our_certificate(server: RedisServer, authority: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority)
+    context.load_verify_locations(authority)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with tls_in_front(server.port, context) as port:
+        url = f"rediss://127.0.0.1:{port}{bundle(authority)}"
+        refusal(lambda: store_at(url).read("k"))
+        file = str(authority).replace(" ", "%20")
+        for proof in (f"&tls_cert={file}", f"&tls_cert={file}&tls_key={file}"):
+            assert store_at(url + proof).read("nothing") is None
+
+
+def test_a_client_certificate_that_is_not_there_is_a_refusal(tls_port: int, authority: Path) -> None:
+    url = f"rediss://127.0.0.1:{tls_port}{bundle(authority)}&tls_cert=/nowhere/c.pem"
+    refusal(lambda: store_at(url).read("k"))
+
+
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(
+    tls_port: int, authority: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "k.pem"
+    key.write_text(pem(ec_key().private, passphrase=b"x"))
+    url = f"rediss://127.0.0.1:{tls_port}{bundle(authority)}"
+    refusal(lambda: store_at(f"{url}&tls_cert={authority}&tls_key={key}".replace(" ", "%20")).read("k"))
+
+
+# A Unix socket
+
+
+def test_a_server_at_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "redis.sock"
+    with RedisServer(tmp_path, "--unixsocket", str(path), password="canary") as server:
+        store, kept = store_at(f"unix://:canary@{path}?db=2"), record()
+        store.add("k", kept, indexes=[])
+        assert store.read("k") == kept
+        with server.client(db=2) as inside:
+            assert len(inside.keys()) == 1
+    detail = refusal(lambda: store.read("k"))
+    assert f"unix://{path}?db=2" in detail
+    assert "canary" not in detail
+
+
+def test_the_url_says_how_many_connections_a_process_opens(
+    monkeypatch: pytest.MonkeyPatch, server: RedisServer
+) -> None:
+    monkeypatch.setattr("oauth2_mw.session.stores.redis.server.POOL_WAIT", 0.01)
+    store = store_at(f"{server.url}?pool_size=2")
+    only = store._connections.servers().server_of(b"")
+    with only._connection("read"), only._connection("read"):
+        assert "all 2 connections of this process were in use" in refusal(lambda: store.read("k"))
+
+
+def test_check_counts_them_against_what_the_server_takes(server: RedisServer, inside: Redis) -> None:
+    def found(url: str) -> list[str]:
+        settings = make_settings(**oidc(), session=url)
+        return [f"{each.result} {each.says}" for each in check_stores(settings) if "connections" in each.says]
+
+    with setting(inside, maxclients="50"):
+        (enough,) = found(server.url)
+        (too_few,) = found(f"{server.url}?pool_size=51")
+    opens = "a process opens at most"
+    assert enough == f"ok {opens} 20 connections, and the server gives us 50: enough for 2 processes"
+    assert too_few == f"warning {opens} 51 connections, and the server gives us 50: too few for one process"
 
 
 def test_tls_to_a_server_without_tls(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,12 @@ class ClusterServers(Servers):
     def _node(self, host: Host) -> Server:
         node = self._nodes.get(host)
         if node is None:
-            server = Server(host, connect=connector(self.address, host), check=require_no_eviction)
+            server = Server(
+                host,
+                connect=connector(self.address, host),
+                check=require_no_eviction,
+                size=self.address.pool_size,
+            )
             node = self._nodes.setdefault(host, server)
         return node
 

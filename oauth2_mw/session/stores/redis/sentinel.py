@@ -93,7 +93,9 @@ class SentinelServers(Servers):
             self._sentinels = (sentinel, *(other for other in self._sentinels if other is not sentinel))
             self._search_at = time.monotonic() + SEARCH_EVERY
             if self._master is None or self._master.host != host:
-                self._master = Server(host, connect=connector(self.address, host), check=_check)
+                self._master = Server(
+                    host, connect=connector(self.address, host), check=_check, size=self.address.pool_size
+                )
             return None
         return f"{self.address} (setting session): no Sentinel names the master: {' | '.join(reasons)}"
 

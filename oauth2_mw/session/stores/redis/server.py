@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from redis.connection import Connection, SSLConnection
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -27,7 +27,8 @@ from oauth2_mw.telemetry import STORE, calling
 
 Command = Sequence[bytes]
 
-#: Connections of one process to one server, and the seconds that a request waits for a free one.
+#: Connections of one process to one server where no other number is written, and the seconds that a request waits for a
+#: free one.
 POOL_SIZE = 20
 POOL_WAIT = 3
 #: Seconds to connect, and until the server begins to answer.
@@ -48,15 +49,23 @@ class Server:
 
     :param connect: makes a connection without opening it.
     :param check: looks at a connection that was just opened, and raises :class:`CommandRefusedError`.
+    :param size: how many connections it opens at most; :data:`POOL_SIZE` if ``None``.
     """
 
     def __init__(
-        self, host: Host, *, connect: Callable[[], Any], check: Callable[[Any], None] | None = None
+        self,
+        host: Host,
+        *,
+        connect: Callable[[], Any],
+        check: Callable[[Any], None] | None = None,
+        size: int | None = None,
     ) -> None:
         self.host = host
+        #: how many connections it opens at most
+        self.size: int = size or POOL_SIZE
         self._connect = connect
         self._check = check
-        self._permits = ProcessLocal(lambda: threading.BoundedSemaphore(POOL_SIZE))
+        self._permits = ProcessLocal(lambda: threading.BoundedSemaphore(self.size))
         self._breaker = Breaker()
         self._idle: deque[tuple[Any, float]] = deque()
         #: replicas that were connected at the last write
@@ -104,7 +113,7 @@ class Server:
                     "db.system.name": "redis",
                     "db.operation.name": operation,
                     "server.address": self.host.name,
-                    "server.port": self.host.port,
+                    **({} if self.host.is_socket else {"server.port": self.host.port}),
                 },
                 failures=(NotReachedError, BrokenServerError),
             )
@@ -130,7 +139,7 @@ class Server:
     def _pooled(self) -> Iterator[Any]:
         permits = self._permits.get()
         if not permits.acquire(timeout=POOL_WAIT):
-            busy = f"all {POOL_SIZE} connections of this process were in use for {POOL_WAIT} seconds"
+            busy = f"all {self.size} connections of this process were in use for {POOL_WAIT} seconds"
             raise NotReachedError(TimeoutError(busy))
         try:
             connection = self._open()
@@ -210,12 +219,21 @@ def connector(address: RedisAddress, host: Host, *, sentinel: bool = False) -> C
         "socket_keepalive": True,
     }
     kind: Any = Connection
+    if host.is_socket:
+        kind = UnixDomainSocketConnection
+        for name in ("host", "port", "socket_connect_timeout", "socket_keepalive"):
+            del options[name]
+        options["path"] = host.name
     if address.tls:
         kind = SSLConnection
         options |= {
             "ssl_cert_reqs": "required",
             "ssl_check_hostname": True,
             "ssl_ca_certs": address.ca_bundle,
+            "ssl_certfile": address.tls_cert,
+            "ssl_keyfile": address.tls_key,
+            # Without one OpenSSL would ask for the passphrase of an encrypted key at the terminal.
+            "ssl_password": "",
             "ssl_min_version": ssl.TLSVersion.TLSv1_2,
         }
     # No functools.partial, whose repr would show the password.

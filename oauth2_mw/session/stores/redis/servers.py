@@ -7,9 +7,11 @@ so (``NOSCRIPT``, ``MOVED``, ``ASK``, ``READONLY``). What breaks later may have 
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
 from redis.exceptions import ResponseError
 
@@ -222,6 +224,23 @@ class Servers(ABC):
         if doubt is not None:
             raise StoreUnavailableError(f"{self.address} (setting session): {server.host}: {doubt}")
 
+    def room(self) -> tuple[int, int] | None:
+        """Return how many connections we open to a server at most, and how many it takes; of several the least.
+
+        :returns: ``None`` where none says.
+        :raises StoreUnavailableError: when one cannot be reached.
+        """
+        found = []
+        for server in self.masters():
+            try:
+                (answer,) = server.exchange([(b"INFO", b"clients")])
+            except (NotReachedError, BrokenServerError) as error:
+                raise StoreUnavailableError(self.explain(error.error, server)) from None
+            text = answer if isinstance(answer, bytes) else b""
+            if (most := re.search(rb"^maxclients:([0-9]+)\r?$", text, re.MULTILINE)) is not None:
+                found.append((server.size, int(most[1])))
+        return min(found, key=itemgetter(1), default=None)
+
 
 class SingleServer(Servers):
     """One server without a substitute."""
@@ -229,7 +248,9 @@ class SingleServer(Servers):
     def __init__(self, address: RedisAddress) -> None:
         super().__init__(address)
         host = address.hosts[0]
-        self._server = Server(host, connect=connector(address, host), check=require_no_eviction)
+        self._server = Server(
+            host, connect=connector(address, host), check=require_no_eviction, size=address.pool_size
+        )
 
     def server_of(self, key: bytes) -> Server:  # noqa: ARG002  every key is there
         """Return that one server."""
