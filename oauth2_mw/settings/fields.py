@@ -201,8 +201,8 @@ FIELDS: tuple[Field, ...] = (
         "session",
         converters.session,
         "Where sessions are kept: cookie, or the URL of a session store (or env:NAME, file:PATH): redis://, rediss://, "
-        "redis+sentinel://, redis+cluster://, or a SQLAlchemy URL; a relative SQLite path is looked up from the folder "
-        "of the INI file.",
+        "redis+sentinel://, redis+cluster://, unix://, or a SQLAlchemy URL; a relative SQLite path is looked up from "
+        "the folder of the INI file.",
         default="cookie",
         secret=True,
     ),
