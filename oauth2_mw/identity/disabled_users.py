@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -11,6 +13,8 @@ from oauth2_mw.sql.purge import Purge
 
 #: Seconds for which a change is kept that no later reader needs: longer than any session lasts.
 KEPT = 400 * 86400
+#: What the latest change of a user says: that they may sign in, are disabled, or were deleted.
+UserState = Literal["in", "disabled", "gone"]
 # For ``Database.take_turns``. Beside the locks of ``sql.schema`` and ``sql.revocations``.
 _LOCK = 0x6F6175746832_0003
 
@@ -45,8 +49,8 @@ class UserChanges:
         connection.execute(sa.insert(table).values(**values))
         self._purge.remove(connection, now)
 
-    def since(self, row: int) -> tuple[int, dict[str, bool]]:
-        """Return the row of the newest change, and of each user who changed behind *row* whether they are out.
+    def since(self, row: int) -> tuple[int, dict[str, UserState]]:
+        """Return the row of the newest change, and what became of each user who changed behind *row*.
 
         The newest change is among them, also if it is not behind *row*.
 
@@ -55,39 +59,46 @@ class UserChanges:
         columns = self._table.c
         newest = sa.select(sa.func.max(columns.id)).scalar_subquery()
         first = sa.case((newest < row, newest), else_=row)
-        changes = sa.select(columns.id, columns.user_id, columns.is_out).where(columns.id >= first)
+        changes = sa.select(columns.id, columns.user_id, columns.is_out, columns.expires)
         with self._database.reading() as connection:
-            rows = connection.execute(changes).all()
+            rows = connection.execute(changes.where(columns.id >= first)).all()
         last = max((change.id for change in rows), default=0)
-        return last, {change.user_id: bool(change.is_out) for change in rows}
+        return last, {change.user_id: _state(change.is_out, change.expires) for change in rows}
 
-    def out(self) -> frozenset[str]:
-        """Return the ids of all who are out now: who was deleted, and whom the table of users says to be disabled.
+    def disabled(self) -> frozenset[str]:
+        """Return the ids of all users whom their table says to be disabled.
 
         Release 0.1.0 disables and enables users without writing a change.
 
         :raises StoreUnavailableError: if the directory cannot be used.
         """
-        users, changes = self._users.c, self._table.c
-        disabled = sa.select(users.id).where(users.disabled_at.is_not(None))
-        is_gone = ~sa.exists().where(users.id == changes.user_id)
-        deleted = sa.select(changes.user_id).where(changes.is_out == 1, is_gone)
+        users = self._users.c
         with self._database.reading() as connection:
-            return frozenset(connection.execute(sa.union(disabled, deleted)).scalars())
+            rows = connection.execute(sa.select(users.id).where(users.disabled_at.is_not(None)))
+            return frozenset(rows.scalars())
+
+
+def _state(is_out: int, expires: int) -> UserState:
+    if not is_out:
+        return "in"
+    return "disabled" if expires == MAX_NUMBER else "gone"
 
 
 class DisabledUsers:
     """The users who may not use the application, in the memory of one worker. One thread reads at a time.
 
-    :param always_whole: whether the directory is asked for all of them each time, because workers of 0.1.0 write no
-        changes.
+    :param always_whole: whether the directory is asked for all who are disabled each time, because workers of 0.1.0
+        write no changes.
     """
 
     def __init__(self, changes: UserChanges, *, always_whole: bool = False) -> None:
         self._changes = changes
         self._always_whole = always_whole
-        self._has_read = False
-        self._last_row = 0
+        #: ``None`` until the directory was read as a whole
+        self._last_row: int | None = None
+        self._disabled: frozenset[str] = frozenset()
+        #: those who were deleted
+        self._gone: frozenset[str] = frozenset()
         self._ids: frozenset[str] = frozenset()
 
     def read(self) -> frozenset[str]:
@@ -95,13 +106,24 @@ class DisabledUsers:
 
         :raises StoreUnavailableError: if the directory cannot be used.
         """
-        last, changed = self._changes.since(self._last_row)
-        if self._always_whole or not self._has_read or last < self._last_row:
-            # A database that was restored from a copy gives ids a second time. What changes meanwhile is read again.
-            self._ids = self._changes.out()
-            self._has_read = True
-        elif last != self._last_row:
-            out = {user_id for user_id, is_out in changed.items() if is_out}
-            self._ids = (self._ids - changed.keys()) | out
+        known = self._last_row or 0
+        last, changed = self._changes.since(known)
+        if last < known:
+            # A database that was restored from a copy gives ids a second time: start again from the first.
+            self._last_row, self._gone = None, frozenset()
+            last, changed = self._changes.since(0)
+        is_whole = self._always_whole or self._last_row is None
+        if is_whole:
+            # What changes between the two questions is read again with the next changes.
+            self._disabled = self._changes.disabled()
+        elif last != known:
+            self._disabled = _after(self._disabled, changed, "disabled")
+        if is_whole or last != known:
+            self._gone = _after(self._gone, changed, "gone")
+            self._ids = self._disabled | self._gone
         self._last_row = last
         return self._ids
+
+
+def _after(ids: frozenset[str], changed: dict[str, UserState], state: UserState) -> frozenset[str]:
+    return (ids - changed.keys()) | {user_id for user_id, now in changed.items() if now == state}
