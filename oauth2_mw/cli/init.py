@@ -99,7 +99,9 @@ def run(options: argparse.Namespace) -> int:
 def _tell(plan: Plan) -> None:
     """Print what was written, and what comes next."""
     for path in plan.files():
-        is_secret = path in (key_file(plan.ini), secret_file(plan.ini))
+        is_secret = path in (key_file(plan.ini), secret_file(plan.ini)) or (
+            path == plan.ini and plan.holds_secret
+        )
         remark = " (0600: let the workers run as the same user)" if is_secret else ""
         print(f"wrote {printable(str(path))}{remark}")
     ini = shell_word(plan.ini)

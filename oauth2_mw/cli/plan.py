@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from oauth2_mw.cli.keygen import new_key_file
-from oauth2_mw.cli.new_files import SECRET_MODE, NewFiles
+from oauth2_mw.cli.new_files import PLAIN_MODE, SECRET_MODE, NewFiles
 from oauth2_mw.cli.start import Application, wrapper_names
 from oauth2_mw.cli.terminal import CommandError
 from oauth2_mw.encoding import base64url
 from oauth2_mw.errors import ConfigError, Problem
+from oauth2_mw.settings.addresses import may_hold_password
 from oauth2_mw.settings.document import MAIN
 from oauth2_mw.settings.ini_file import read_ini
 from oauth2_mw.settings.model import Settings
@@ -35,6 +36,8 @@ _SERVICE = {
     "for whom the provider vouches.",
     "directory": "The database of users, for which the provider's names need one.",
 }
+#: Settings that are a secret as a whole.
+_SECRETS = ("client_secret", "client_key", "secret_keys")
 #: Of a provider's keys, what the preset does not say.
 _OF_PROVIDER = {
     "preset": "What is known of the provider; what is written here as well wins. oauth2-mw settings explains all keys.",
@@ -67,6 +70,14 @@ class Plan:
     def needs_secret(self) -> bool:
         """Whether the client proves by a secret who it is."""
         return self.values.get("client_auth_method") not in ("none", "private_key_jwt")
+
+    @property
+    def holds_secret(self) -> bool:
+        """Whether a secret stands in the INI file itself: in some URL, or as it is."""
+        return any(
+            may_hold_password(text) or (key in _SECRETS and not text.startswith(("env:", "file:")))
+            for key, text in self.values.items()
+        )
 
     @property
     def is_oidc(self) -> bool:
@@ -135,7 +146,7 @@ class Plan:
                 new.add(secret_file(self.ini).name, f"{self.client_secret}\n", mode=SECRET_MODE)
             if self.application is not None:
                 new.add(*self.application.wrapper(self.ini))
-            new.add(self.ini.name, self.ini_text())
+            new.add(self.ini.name, self.ini_text(), mode=SECRET_MODE if self.holds_secret else PLAIN_MODE)
             self._try(new.folder)
             new.publish()
 

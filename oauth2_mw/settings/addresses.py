@@ -16,6 +16,7 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
 _BRACKETED = re.compile(r"(?:[^\[\]]*@)?\[[^\[\]]*\](?::[0-9]*)?")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
+_PASSWORD = re.compile(r"://[^/?#\s]*@|[?&](?:password|passwd|pwd)=", re.IGNORECASE)
 #: The characters of a URL (RFC 3986); all others are percent-encoded.
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 #: what a placeholder is read as while the rest of an issuer is checked
@@ -206,3 +207,8 @@ def origin_of(url: str) -> str:
     """Return scheme and authority of a checked URL."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def may_hold_password(text: str) -> bool:
+    """Return whether there may be a password in the URL of a database or a store."""
+    return _PASSWORD.search(text) is not None

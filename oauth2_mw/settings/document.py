@@ -26,6 +26,8 @@ _SECTION_NAMES = (*SECTIONS, "provider:NAME")
 #: The section that problems of environment variables are reported under.
 ENVIRONMENT = "environment"
 _VARIABLE_PREFIX = "OAUTH2_MW_"
+#: Problems after which nobody is told what an unknown key may have been meant to be.
+_MOST_GUESSES = 100
 #: What Kubernetes sets in every container for a Service whose name begins with ``oauth2-mw``, those of Docker links
 #: included. No setting ends so.
 _SERVICE_VARIABLE = re.compile(
@@ -78,7 +80,8 @@ class Document:
             hint = f": {found}" if found.key in ("", *known) else f": {found}, in [{_section_of(found.key)}]"
             self.add_meant(section if found.key in known else _section_of(found.key), found.key)
         else:
-            hint = did_you_mean(key, known)
+            # Nobody reads so many guesses, and each compares the key with all names.
+            hint = did_you_mean(key, known) if len(self.problems) < _MOST_GUESSES else ""
             self.add_meant(section, *(name for name in known if hint == f"; did you mean {name}?"))
         self.add_problem(section, key, f"unknown key{hint}")
 

@@ -45,19 +45,23 @@ def _is_trivial(key: bytes) -> bool:
 def parse_secret_keys(text: str) -> tuple[bytes, ...]:
     """Parse the literal form of ``secret_keys``: keys separated by white space, newest first.
 
-    :raises ValueError: if there is no key, one is not valid, or one is written twice.
+    :raises ValueError: if there is no key, one is written twice, or with every one that is not valid.
     """
     keys: list[bytes] = []
+    wrong: list[str] = []
     for position, word in enumerate(text.split(), start=1):
         try:
             if word.endswith(","):
                 raise ValueError("keys are separated by spaces, not by commas: take the comma out")
             key = decode_key(word)
         except ValueError as error:
-            raise ValueError(f"key {position}: {error}") from None
+            wrong.append(f"key {position}: {error}")
+            continue
         if key in keys:
-            raise ValueError(f"key {position} is written twice: each key once, newest first")
+            wrong.append(f"key {position} is written twice: each key once, newest first")
         keys.append(key)
+    if wrong:
+        raise ValueError("; ".join(wrong))
     if not keys:
         raise ValueError(f"there is no key; {_MAKE_ONE}")
     return tuple(keys)

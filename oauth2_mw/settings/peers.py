@@ -42,7 +42,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def parse_peer(text: str) -> Peer:
-    """Return one word of ``trusted_peers``.
+    """Return one word of ``trusted_peers`` or ``metrics_peers``.
 
     :raises ValueError: for a name, which others may point elsewhere; for a network that is not written as one, or that
         everybody could come from.
@@ -69,7 +69,7 @@ def parse_peer(text: str) -> Peer:
     if isinstance(address, IPv6Address) and address.ipv4_mapped and network.prefixlen >= _MAPPED_BITS:
         network = ip_network(f"{address.ipv4_mapped}/{network.prefixlen - _MAPPED_BITS}")
     if network.network_address.is_unspecified or _is_too_wide(network):
-        raise ValueError(f"{shown(text)} is everybody, or too many: write the addresses of the proxies alone")
+        raise ValueError(f"{shown(text)} is everybody, or too many: name the machines that are meant alone")
     return network
 
 

@@ -107,7 +107,8 @@ class Secret:
         with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise OSError(f"{self._source} is not a regular file")
+                kind = IsADirectoryError if stat.S_ISDIR(status.st_mode) else OSError
+                raise kind(f"{self._source} is not a regular file")
             octets = stream.read(_SECRET_MAX_BYTES + 1)
         if len(octets) > _SECRET_MAX_BYTES:
             raise OSError(f"{self._source} is larger than {_SECRET_MAX_BYTES // 1024} KiB")

@@ -59,6 +59,8 @@ class Section:
         """
         if isinstance(error, FileNotFoundError):
             cure = missing
+        elif isinstance(error, IsADirectoryError):
+            cure = "it is a folder: write the path of a file in it"
         elif isinstance(error, PermissionError):
             cure = "make the user of the server its owner (chown)"
         else:

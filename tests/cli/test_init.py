@@ -81,6 +81,28 @@ def mode(path: Path) -> int:
 # What it writes
 
 
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ((), 0o644),
+        (("--directory", "sqlite:///users.db"), 0o644),
+        (("--directory", "postgresql://app:s3cret@db.example/app"), 0o600),
+        (("--set", "session=redis://:s3cret@127.0.0.1/0"), 0o600),
+    ],
+)
+def test_an_ini_file_with_a_password_is_its_owners_alone(
+    folder: Folder, words: tuple[str, ...], wanted: int
+) -> None:
+    umask = os.umask(0o022)
+    try:
+        answer = folder.init(*words)
+    finally:
+        os.umask(umask)
+    assert answer.code == 0, answer.err
+    assert mode(folder.path / "oauth2.ini") == wanted
+    assert ("oauth2.ini (0600" in answer.out) is (wanted == 0o600)
+
+
 def test_all_of_it_is_written_and_passes_check(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     (folder.path / "hello.py").write_text("")
     answer = folder.init("--app", "hello:app")

@@ -63,6 +63,14 @@ def main(key: str, value: object) -> dict[str, object]:
         ("secret_keys", f"{text_key()} {text_key(1)[:-2]}", ["key 2"]),
         ("secret_keys", base64url(bytes(32)), ["made up"]),
         ("secret_keys", "file:gone", ["cannot be read", "gone"]),
+        ("secret_keys", "file:.", ["is a folder", "path of a file"]),
+        ("client_secret", "file:.", ["is a folder", "path of a file"]),
+        (
+            "secret_keys",
+            f"short {text_key()} {text_key()} long,",
+            ["key 1", "key 3", "twice", "key 4", "commas"],
+        ),
+        ("metrics_peers", "0.0.0.0/0", ["is everybody", "machines that are meant"]),
         ("secret_keys", "file:", ["path of a file"]),
         ("secret_keys", "env:OAUTH2_TEST_NOT_SET", ["OAUTH2_TEST_NOT_SET is not set"]),
         # other settings of the service
@@ -822,3 +830,10 @@ def test_no_provider_has_the_issuer_of_users_who_are_programs(keys: dict[str, An
     Settings.from_mapping(service(**keys))
     problem = only_problem(service(directory="sqlite:///users.db", **keys))
     assert problem.startswith(f"[oauth2_mw] {where}: its users have public_url for their issuer")
+
+
+def test_what_was_meant_is_guessed_for_so_many_keys_as_anybody_reads() -> None:
+    many = {f"publik_url{number}": "x" for number in range(150)}
+    found = [problem for problem in problems(service(**oidc(), **many)) if "unknown key" in problem]
+    assert len(found) == 150
+    assert sum("did you mean public_url?" in problem for problem in found) == 100

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oauth2_mw.cli.online.finding import Finding
+from oauth2_mw.settings.addresses import may_hold_password
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import Settings
 
@@ -18,6 +19,8 @@ def check_files(settings: Settings, ini: Path) -> Iterator[Finding]:
         secrets[f"client_secret of provider {name}"] = provider.client_secret
         secrets[f"client_key of provider {name}"] = provider.client_key
     is_in_ini = any(repr(secret) == "Secret(literal)" for secret in secrets.values())
+    for url in (settings.directory, settings.session):
+        is_in_ini |= url is not None and repr(url) == "Secret(literal)" and may_hold_password(url.value())
     secrets |= {"directory": settings.directory, "session": settings.session}
     for what, secret in secrets.items():
         if secret is not None and secret.path is not None:

@@ -42,11 +42,9 @@ class Renderer:
         context |= {"language": catalogue.language, "direction": catalogue.direction}
         context |= dict(zip(FUNCTIONS, (catalogue.markup, catalogue.counted), strict=True))
         if self._template_folder is not None:
-            from jinja2 import TemplateError
-
             try:
                 return self._own.get_template(template).render(context)
-            except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError):
+            except Exception:
                 # Who needs the page shall have one: what happened to them matters more than how it is told.
                 log.exception(
                     "the template %s of %s fails: ours takes its place", template, self._template_folder

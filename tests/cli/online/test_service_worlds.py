@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from oauth2_mw.cli.keygen import new_key_file
 from oauth2_mw.cli.online import Finding
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database
@@ -284,3 +285,21 @@ def test_a_file_that_cannot_be_read_any_more(world: World) -> None:
     finding = next(each for each in check_files(settings, world.ini) if "client_secret" in each.what)
     assert finding.result == "problem"
     assert "cannot be read" in finding.says
+
+
+@pytest.mark.parametrize(
+    ("directory", "results"),
+    [("sqlite:///users.db", []), ("postgresql://app:s3cret@127.0.0.1/app", ["warning"])],
+)
+def test_settings_with_the_password_of_a_database_are_their_owners(
+    world: World, directory: str, results: list[str]
+) -> None:
+    from oauth2_mw.cli.online.files import check_files
+
+    (world.folder / "keys").write_text(new_key_file())
+    (world.folder / "secret").write_text("s3cret")
+    world.app = lambda _environ, _start_response: []
+    settings = world.settings(secret_keys="file:keys", client_secret="file:secret", directory=directory)
+    world.ini.chmod(0o644)
+    told = [each for each in check_files(settings, world.ini) if "in which secrets stand" in each.what]
+    assert [each.result for each in told] == results

@@ -886,6 +886,20 @@ def test_switched_off_offers_nothing_to_click() -> None:
 # Templates
 
 
+@pytest.mark.parametrize("error", [OSError("too many open files"), RecursionError("deep"), MemoryError()])
+def test_whatever_a_users_template_raises_ours_takes_its_place(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failure.html").write_text("", encoding="utf-8")
+    pages = plain_pages(tmp_path)
+
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pages._renderer._own.loader, "load", fail)
+    assert failure()(pages) == failure()(Pages(static_url=STATIC))
+
+
 @pytest.mark.parametrize("name", sorted(file.name for file in TEMPLATES.iterdir()))
 def test_every_template_is_used_and_ours_takes_the_place_of_one_that_fails(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
