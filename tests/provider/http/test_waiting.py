@@ -131,4 +131,4 @@ def test_a_silent_server_is_given_up_all_the_same() -> None:
         with while_waiting(work), pytest.raises(ProviderUnavailableError, match="fell silent"):
             Transport(timeouts=timeouts).post_form(f"{origin}/token", body="a=b", limit=10)
         over.set()
-    assert len(work.done) > 3
+    assert work.done
