@@ -100,7 +100,7 @@ class DevelopmentProvider:
                 raise ValueError(f"the provider {name} speaks in a way that DevelopmentProvider does not")
             client = middleware._site()._clients.get(name)
             # Nothing in the package leads here from a setting: the test puts this in the place of the network.
-            for transport in (client._transport, client._revocation_transport):
+            for transport in (client._transport, client._refresh_transport, client._revocation_transport):
                 transport._client = _InProcess(self, provider)  # type: ignore[assignment]  # in place of the network
             for cache in (client._metadata._documents, client._metadata._keys):
                 # A fault that the test has taken back is over.
