@@ -56,13 +56,11 @@ class Directory:
 
     def find(self, issuer: str, subject: str) -> User | None:
         """Return the user whom the pair signs in, as their own or by a link, disabled or not; or ``None``."""
-        with self._db.reading() as connection:
-            return self._of_pair(connection, user_key(issuer, subject))
+        key = user_key(issuer, subject)
+        return self._db.ask(lambda connection: self._of_pair(connection, key))
 
     def _of_pair(self, connection: Connection, key: str) -> User | None:
-        own = self._select_one(connection, self._users.has_key(key))
-        linked = self._links.user_id(connection, key) if own is None else None
-        return own if linked is None else self._select_one(connection, self._users.has_id(linked))
+        return self._select_one(connection, self._users.has_pair(key))
 
     def _select_one(self, connection: Connection, condition: ColumnElement[bool]) -> User | None:
         return next(iter(self._users.select(connection, condition)), None)

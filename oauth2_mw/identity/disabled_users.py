@@ -60,8 +60,8 @@ class UserChanges:
         newest = sa.select(sa.func.max(columns.id)).scalar_subquery()
         first = sa.case((newest < row, newest), else_=row)
         changes = sa.select(columns.id, columns.user_id, columns.is_out, columns.expires)
-        with self._database.reading() as connection:
-            rows = connection.execute(changes.where(columns.id >= first)).all()
+        query = changes.where(columns.id >= first)
+        rows = self._database.ask(lambda connection: connection.execute(query).all())
         last = max((change.id for change in rows), default=0)
         return last, {change.user_id: _state(change.is_out, change.expires) for change in rows}
 

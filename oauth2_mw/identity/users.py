@@ -36,6 +36,13 @@ class UserTable:
         """Return the condition that selects a user by :func:`~oauth2_mw.identity.model.user_key`."""
         return self._columns.user_key == key
 
+    def has_pair(self, key: str) -> ColumnElement[bool]:
+        """Return the condition that selects the user whom a pair signs in, as their own or by a link."""
+        links = self._tables.links
+        own = sa.select(self._columns.id).where(self.has_key(key)).correlate(None).scalar_subquery()
+        linked = sa.select(links.c.user_id).where(links.c.user_key == key).scalar_subquery()
+        return self._columns.id == sa.func.coalesce(own, linked)
+
     def has_id(self, user_id: str) -> ColumnElement[bool]:
         """Return the condition that selects a user by id."""
         return self._columns.id == user_id
@@ -92,11 +99,17 @@ class UserTable:
         return self._users(connection, query, created=created)
 
     def _users(self, connection: Connection, query: Select[Any], *, created: bool = False) -> list[User]:
-        rows = connection.execute(query).all()
-        ids = [row.id for row in rows]
-        members = self._tables.memberships
-        organizations = self._collect(connection, members, members.c.organization, ids)
-        groups = self.groups(connection, ids)
+        members, groups = self._tables.memberships, self._tables.groups
+        if self._db.has_arrays:
+            lists = [self._array(members.c.organization, members), self._array(groups.c.name, groups)]
+            rows = connection.execute(query.add_columns(*lists)).all()
+            organizations = {row.id: row[-2] for row in rows}
+            groups_of = {row.id: row[-1] for row in rows}
+        else:
+            rows = connection.execute(query).all()
+            ids = [row.id for row in rows]
+            organizations = self._collect(connection, members, members.c.organization, ids)
+            groups_of = self.groups(connection, ids)
         return [
             User(
                 id=row.id,
@@ -107,7 +120,7 @@ class UserTable:
                 email=row.email,
                 phone=row.phone,
                 comment=row.comment,
-                groups=tuple(sorted(groups.get(row.id, ()))),
+                groups=tuple(sorted(groups_of.get(row.id, ()))),
                 organizations=tuple(sorted(organizations.get(row.id, ()))),
                 disabled=row.disabled_at is not None,
                 created=created,
@@ -117,6 +130,10 @@ class UserTable:
             )
             for row in rows
         ]
+
+    def _array(self, column: ColumnElement[Any], table: TableClause) -> ColumnElement[Any]:
+        values = sa.select(column).where(table.c.user_id == self._columns.id).correlate(self._tables.users)
+        return sa.func.array(values.scalar_subquery())
 
     def with_address(self, connection: Connection, address: str) -> list[Any]:
         """Return the rows of the users who have that address, in its one spelling: two at most, proven or not."""

@@ -48,9 +48,10 @@ class SessionBackend(Protocol[Cached]):
         It may have been ended before its time.
         """
 
-    def create(self, session: Session) -> str:
+    def create(self, session: Session, *, began_at: float | None = None) -> str:
         """Keep a new session, and return the value of its cookie.
 
+        :param began_at: when the sign-in came back from the provider, in seconds since the epoch, if it did.
         :raises LoginError: code ``session_too_big``.
         :raises AccessDeniedError: code ``signed_out``, if a logout arrived while the session was being created.
         """

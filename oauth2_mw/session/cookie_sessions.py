@@ -74,11 +74,11 @@ class CookieSessions:
     #: A cookie opens as before when the time of its session is over.
     open_run_out = open
 
-    def create(self, session: Session) -> str:
+    def create(self, session: Session, *, began_at: float | None = None) -> str:
         """List a new session, and return the value of its cookie."""
         session = self.shrink_to_fit(session)
         if self._registry is not None:
-            self._registry.write(session)
+            self._registry.write(session, began_at=began_at)
         return self._seal(session)
 
     def renew(self, session: Session) -> str:

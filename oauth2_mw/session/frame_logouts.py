@@ -37,16 +37,8 @@ class FrameLogouts:
         if not self._take():
             return False
         now = self._wall()
-        store.revoke(_name(issuer, sid), moment=_milliseconds(now), expires=int(now) + PENDING)
+        store.revoke(frame_name(issuer, sid), moment=milliseconds(now), expires=int(now) + PENDING)
         return True
-
-    def came_since(self, store: Store, issuer: str, sid: str, *, since: float) -> bool:
-        """Return whether a frame has named the session at *since* (seconds since the epoch) or later.
-
-        :raises StoreUnavailableError: when the store cannot be used.
-        """
-        moment = store.revoked(_name(issuer, sid))
-        return moment is not None and moment >= _milliseconds(since)
 
     def _take(self) -> bool:
         with self._lock:
@@ -59,10 +51,12 @@ class FrameLogouts:
             return True
 
 
-def _name(issuer: str, sid: str) -> str:
+def frame_name(issuer: str, sid: str) -> str:
+    """Return the name under which the store knows that a frame has named a session."""
     return "frame:" + pair_hash(issuer, sid)
 
 
-def _milliseconds(seconds: float) -> int:
+def milliseconds(seconds: float) -> int:
+    """Return the moment of a frame's logout, or of what it is compared with."""
     # In whole seconds, a logout and the next sign-in would be at one moment.
     return int(seconds * 1000)

@@ -370,9 +370,7 @@ class SessionManager:
             sign_in=sign_in or SignInDetails(now),
             from_userinfo=tuple(sorted(from_userinfo)) if "refresh_token" in kept_tokens else (),
         )
-        sealed = self._backend.create(session)
-        if self.registry is not None and began_at is not None:
-            self.registry.check_frames(session, since=began_at)
+        sealed = self._backend.create(session, began_at=began_at)
         return self.cookies.set_session(sealed, cookies)
 
     def select_tokens(self, tokens: Mapping[str, str | None]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.observe import new_id
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cut_offs import EVERY, CutOffs
-from oauth2_mw.session.frame_logouts import FrameLogouts
+from oauth2_mw.session.frame_logouts import FrameLogouts, frame_name, milliseconds
 from oauth2_mw.session.model import Session
 from oauth2_mw.session.revocation import Revocations, user_name
 from oauth2_mw.session.sealing import Sealer
@@ -87,9 +87,10 @@ class SessionRegistry:
 
     # Writing
 
-    def write(self, session: Session, *, data: str = "") -> None:
+    def write(self, session: Session, *, data: str = "", began_at: float | None = None) -> None:
         """Write a new session to the store.
 
+        :param began_at: when the sign-in came back from the provider, in seconds since the epoch, if it did.
         :raises AccessDeniedError: code ``signed_out``, when a logout came for it while it was being created.
         """
         record = Record(
@@ -103,26 +104,23 @@ class SessionRegistry:
         self.store.add(session.id, record, indexes=self.indexes(session))
         # A logout first writes a revocation and then looks for sessions; a session is first written, and then its
         # revocation is looked for. Whichever comes second sees the other.
-        if self.was_signed_out(session):
+        if self.was_signed_out(session, began_at=began_at):
             self._refuse(session)
 
-    def was_signed_out(self, session: Session) -> bool:
-        """Return whether a logout of its user, or of the provider's own session, has come that meant that session."""
-        moment = self.store.revoked(user_name(session.identity.id))
-        if moment is not None and session.sign_in.issued_at <= moment:
-            return True
-        sid = session.sign_in.sid
-        return sid is not None and self.store.revoked(_sid_name(session.identity.issuer, sid)) is not None
+    def was_signed_out(self, session: Session, *, began_at: float | None = None) -> bool:
+        """Return whether a logout of its user, or of the provider's own session, has come that meant that session.
 
-    def check_frames(self, session: Session, *, since: float) -> None:
-        """End a session that was just written if a frame has named it while the sign-in was under way.
-
-        :param since: when the sign-in came back from the provider, in seconds since the epoch.
-        :raises AccessDeniedError: code ``signed_out``.
+        :param began_at: since when a frame that named it meant it, in seconds since the epoch.
         """
         issuer, sid = session.identity.issuer, session.sign_in.sid
-        if sid is not None and self._frames.came_since(self.store, issuer, sid, since=since):
-            self._refuse(session)
+        names = [user_name(session.identity.id)]
+        if sid is not None:
+            names += [_sid_name(issuer, sid), frame_name(issuer, sid)]
+        found = self.store.moments(names)
+        user, by_sid, frame = [*map(found.get, names), None, None][:3]
+        if (user is not None and session.sign_in.issued_at <= user) or by_sid is not None:
+            return True
+        return frame is not None and began_at is not None and frame >= milliseconds(began_at)
 
     def _refuse(self, session: Session) -> NoReturn:
         self.end(session.id, expires=session.expires_at)

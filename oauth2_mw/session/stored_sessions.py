@@ -135,12 +135,12 @@ class StoredSessions:
         except ValueError:
             return None
 
-    def create(self, session: Session) -> str:
+    def create(self, session: Session, *, began_at: float | None = None) -> str:
         """Write a new session to the store, and return the value of its cookie."""
         handle = Handle(session.id, os.urandom(_SECRET_BYTES), session.idle_timeout, session.expires_at)
         fresh_until = self._fresh_until()
         data = self._seal_data(handle, session)
-        self._registry.write(session, data=data)
+        self._registry.write(session, data=data, began_at=began_at)
         self._remember(CachedSession(handle, session, 1, 0, True, fresh_until, len(data)))
         return self._seal_handle(handle)
 

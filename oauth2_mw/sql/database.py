@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, Row
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.sql.expression import ColumnElement, TableClause, Update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.sql.expression import ColumnElement, Delete, TableClause, Update
 
 from oauth2_mw.breaker import Breaker, NoAnswerError
 from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
@@ -33,6 +33,13 @@ SELECT min(most) FROM (
     UNION ALL SELECT datconnlimit FROM pg_database WHERE datname = current_database()
 ) AS limits WHERE most >= 0
 """
+
+
+Answer = TypeVar("Answer")
+
+
+class _BrokenConnectionError(StoreUnavailableError):
+    """A connection was closed before it was used; another may work."""
 
 
 class _Process:
@@ -97,6 +104,11 @@ class Database:
             sqlite.insert if self._kind == "sqlite" else postgresql.insert
         )
 
+    @property
+    def has_arrays(self) -> bool:
+        """Whether a statement can return a list of texts in a column."""
+        return self._kind == "postgresql"
+
     def is_at(self, url: Secret) -> bool:
         """Return whether *url* names this database."""
         if url == self._url:
@@ -153,12 +165,26 @@ class Database:
         """
         return self._transaction(writes=False)
 
-    def writing(self) -> AbstractContextManager[Connection]:
+    def writing(self, *, at_once: bool = False) -> AbstractContextManager[Connection]:
         """Open a transaction: all of it is kept when the block ends, nothing when it raises.
 
+        :param at_once: whether each statement may be kept by itself, which PostgreSQL does without a transaction
+            around them.
         :raises StoreUnavailableError: when the database cannot be used, inside the block too.
         """
-        return self._transaction(writes=True)
+        return self._transaction(writes=True, at_once=at_once)
+
+    def ask(self, question: Callable[[Connection], Answer]) -> Answer:
+        """Read, and once more on a new connection if the first turns out to be broken. Nothing is asked beforehand.
+
+        :raises StoreUnavailableError: when the database cannot be used.
+        """
+        try:
+            with self.reading() as connection:
+                return question(connection)
+        except _BrokenConnectionError:
+            with self.reading() as connection:
+                return question(connection)
 
     def check(self) -> None:
         """Ask the database for nothing.
@@ -179,6 +205,39 @@ class Database:
             return connection.execute(statement.returning(*table.c)).first() is not None
         return bool(connection.execute(statement).rowcount == 1)
 
+    def insert_together(
+        self,
+        connection: Connection,
+        table: TableClause,
+        values: Mapping[str, object],
+        *,
+        other: TableClause,
+        rows: Sequence[Mapping[str, object]],
+    ) -> None:
+        """Add a row to one table and texts to another, both or nothing."""
+        statement = sa.insert(table).values(**values)
+        if rows and self._kind == "postgresql":
+            selects = [sa.select(*map(sa.literal, row.values())) for row in rows]
+            others = sa.insert(other).from_select(list(rows[0]), sa.union_all(*selects))
+            connection.execute(statement.add_cte(others.cte("others")))
+            return
+        connection.execute(statement)
+        if rows:
+            connection.execute(sa.insert(other), rows)
+
+    def delete_together(
+        self, connection: Connection, deletion: Delete, others: Delete, *, condition: ColumnElement[bool]
+    ) -> bool:
+        """Delete the row that meets *condition*, and *others* with it. Return whether there was one."""
+        if self._kind == "postgresql":
+            is_there = sa.exists(sa.select(sa.literal(1)).select_from(deletion.table).where(condition))
+            statement = deletion.where(condition).add_cte(others.where(is_there).cte("others"))
+            return bool(connection.execute(statement).rowcount == 1)
+        if connection.execute(deletion.where(condition)).rowcount != 1:
+            return False
+        connection.execute(others)
+        return True
+
     def update_returning(
         self, connection: Connection, change: Update, columns: Sequence[ColumnElement[Any]]
     ) -> Sequence[Row[Any]]:
@@ -198,24 +257,24 @@ class Database:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock:d})")
 
     @contextmanager
-    def _transaction(self, *, writes: bool) -> Iterator[Connection]:
+    def _transaction(self, *, writes: bool, at_once: bool = False) -> Iterator[Connection]:
         try:
             operation = "write" if writes else "read"
             attributes = {"db.system.name": self._kind, "db.operation.name": operation}
             with self._breaker.attempt(), calling(self._peer, operation, attributes):
                 began = time.monotonic()
-                with self._connection(began, writes=writes) as connection:
+                with self._connection(began, writes=writes, at_once=at_once) as connection:
                     yield connection
         except NoAnswerError as error:
             raise StoreUnavailableError(str(error)) from None
 
     @contextmanager
-    def _connection(self, began: float, *, writes: bool) -> Iterator[Connection]:
+    def _connection(self, began: float, *, writes: bool, at_once: bool) -> Iterator[Connection]:
         engine = self._engine()
         options: dict[str, Any] = {engines.WRITES: writes}
-        if self._kind == "postgresql" and not writes:
-            # A transaction at READ COMMITTED would show the same, and cost two more round trips.
-            options["isolation_level"] = "AUTOCOMMIT"
+        if self._kind == "postgresql" and (at_once or not writes):
+            # A transaction at READ COMMITTED would show the same, and cost three more round trips.
+            options = {"isolation_level": "AUTOCOMMIT"}
         try:
             with engine.connect() as plain:
                 connection = plain.execution_options(**options)
@@ -297,6 +356,8 @@ class Database:
             )
         if self._kind == "postgresql" and engines.is_hung(error, time.monotonic() - began):
             self._breaker.open(failure)
+        elif isinstance(error, DBAPIError) and error.connection_invalidated:
+            return _BrokenConnectionError(failure)
         return StoreUnavailableError(failure)
 
     def _explain(self, url: URL, error: Exception) -> str:

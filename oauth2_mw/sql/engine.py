@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import stat
 import time
 from contextlib import suppress
@@ -34,12 +35,10 @@ SQLITE_WAIT = 30
 #: Seconds after which a connection is replaced, before a firewall forgets it.
 RECYCLE = 1800
 
-#: The execution option of a connection whose next transaction will write.
+#: The execution option of a connection whose next transaction will write, in several statements.
 WRITES = "oauth2_mw_writes"
 #: The execution option of a connection whose statements may take more seconds than STATEMENT_WAIT.
 WAIT = "oauth2_mw_wait"
-#: In the info of a connection: nobody has used it yet.
-_NEW = "oauth2_mw_new"
 
 
 def create(url: URL) -> Engine:
@@ -146,26 +145,33 @@ def _postgresql(url: URL, options: dict[str, Any]) -> Engine:
         pool_recycle=RECYCLE,
         **options,
     )
-    if driver == "pg8000":
-        # Its own time limit is one for each answer.
-        event.listen(engine, "connect", _set_up_postgresql)
-    else:
+    event.listen(engine, "begin", _begin_postgresql)
+    # The time limit of pg8000 is one for each answer.
+    if driver != "pg8000":
         _watch(engine)
     return engine
 
 
+def _begin_postgresql(connection: Connection) -> None:
+    # For this transaction alone: behind a pooler somebody else has the connection next. A single statement has no
+    # transaction around it, and no other time limit than ours.
+    if connection.get_execution_options().get(WRITES, False):
+        limits = {
+            "lock_timeout": LOCK_WAIT,
+            "statement_timeout": STATEMENT_WAIT,
+            "idle_in_transaction_session_timeout": IDLE_WAIT,
+        }
+        settings = (f"set_config('{name}', '{seconds}s', true)" for name, seconds in limits.items())
+        connection.exec_driver_sql(f"SELECT {', '.join(settings)}")
+
+
 def _watch(engine: Engine) -> None:
-    """Have a watchdog around all that a connection waits for, its set-up and the look whether it is still there."""
+    """Have a watchdog around all that a connection waits for, the look whether it is still there too."""
     watchdog = Watchdog()
 
-    def set_up(connection: Any, record: object) -> None:
-        watchdog.arm(connection, STATEMENT_WAIT)
-        _set_up_postgresql(connection, record)
-        watchdog.disarm(connection)
-
-    def ping(connection: Any, record: Any, _proxy: object) -> None:
-        # What pool_pre_ping does, which has no event before it. A new connection has just answered.
-        if record.info.pop(_NEW, False):
+    def look(connection: Any, _record: object, _proxy: object) -> None:
+        # Whoever closes a connection says so: one that has said nothing is asked nothing either.
+        if _is_quiet(connection):
             return
         began = time.monotonic()
         watchdog.arm(connection, STATEMENT_WAIT)
@@ -194,9 +200,7 @@ def _watch(engine: Engine) -> None:
         if connection is not None:
             watchdog.disarm(connection)
 
-    event.listen(engine, "connect", set_up)
-    event.listen(engine, "connect", lambda _connection, record: record.info.update({_NEW: True}))
-    event.listen(engine, "checkout", ping)
+    event.listen(engine, "checkout", look)
     for name in ("before_cursor_execute", "commit", "rollback"):
         event.listen(engine, name, arm)
     event.listen(engine, "after_cursor_execute", disarm)
@@ -204,6 +208,16 @@ def _watch(engine: Engine) -> None:
     event.listen(engine, "reset", lambda connection, *_: watchdog.arm(connection, STATEMENT_WAIT))
     for name in ("checkin", "invalidate", "close"):
         event.listen(engine, name, forget)
+
+
+def _is_quiet(connection: Any) -> bool:
+    """Return whether nothing has come over a connection since its last answer, its end included."""
+    try:
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        return not poll.poll(0)
+    except Exception:  # noqa: BLE001  each driver has an error of its own for a connection that is closed
+        return False
 
 
 def _driver_connection(connection: Connection) -> Any:
@@ -232,12 +246,3 @@ def _code(error: Exception) -> str | None:
         case ({"C": str(code)}, *_):
             pass
     return code
-
-
-def _set_up_postgresql(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"SET lock_timeout = '{LOCK_WAIT}s'")
-    cursor.execute(f"SET statement_timeout = '{STATEMENT_WAIT}s'")
-    cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_WAIT}s'")
-    cursor.close()
-    connection.commit()

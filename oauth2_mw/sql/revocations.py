@@ -84,8 +84,8 @@ class RevocationTable:
         """Return the revocations behind *row* in their order, or all of them if *row* was never given out."""
         table = self._table
         # A database that was restored from a copy gives row ids a second time: start again from the first.
-        last = connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0
-        is_new = table.c.id > (row if row <= last else 0)
+        last = sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0)).scalar_subquery()
+        is_new = table.c.id > sa.case((last >= row, row), else_=0)
         query = self._select(is_new, *self._is_valid_for(app, now)).order_by(table.c.id)
         return list(_valid(connection.execute(query)))
 

@@ -394,18 +394,16 @@ def test_a_frame_that_named_a_session_while_it_was_being_created_ends_it(
     worker: Worker, tmp_path: Path, clock: Clock
 ) -> None:
     began, other = clock.now, Worker(tmp_path, clock)
-    worker.registry.write(SESSION)
     nameless = replace(SESSION, id="s2", sign_in=SignInDetails(NOW, None))
-    worker.registry.write(nameless)
     assert other.registry.end_by_frame("https://other.example", "sid-1") == ([], True)
-    worker.registry.check_frames(SESSION, since=began)
+    worker.registry.write(SESSION, began_at=began)
     # What came before the sign-in does not keep anybody out.
     assert other.registry.end_by_frame(ISSUER, "sid-1") == ([INFO], True)
-    worker.registry.write(SESSION)
-    worker.registry.check_frames(SESSION, since=began + 0.001)
-    worker.registry.check_frames(nameless, since=began)
+    worker.registry.write(replace(SESSION, id="s3"), began_at=began + 0.001)
+    worker.registry.write(replace(SESSION, id="s4"))
+    worker.registry.write(nameless, began_at=began)
     with pytest.raises(AccessDeniedError) as refusal:
-        worker.registry.check_frames(SESSION, since=began)
+        worker.registry.write(SESSION, began_at=began)
     assert refusal.value.code == "signed_out"
     assert worker.registry.read("s1") is None
     assert worker.has_ended(SESSION)

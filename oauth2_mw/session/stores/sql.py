@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -64,17 +65,14 @@ class SqlStore:
         check(record)
         names = [{"app": self._app, "name": name, "session_id": key} for name in _checked(indexes)]
         values = {**_values(record), "app": self._app, "session_id": key}
-        with self.database.writing() as connection:
-            connection.execute(sa.insert(self._sessions).values(**values))
-            if names:
-                connection.execute(sa.insert(self._indexes), names)
-            self._remove_expired(connection)
+        with self._writing_and_purging() as connection:
+            self.database.insert_together(connection, self._sessions, values, other=self._indexes, rows=names)
 
     def read(self, key: str, *, grace: int = 0) -> Record | None:
         """Return the record, or ``None`` if there is none or it has expired, but for *grace*."""
         check_name(key)
-        with self.database.reading() as connection:
-            row = connection.execute(self._read_statement, {"key": key, "now": self._now() - grace}).first()
+        values = {"key": key, "now": self._now() - grace}
+        row = self.database.ask(lambda connection: connection.execute(self._read_statement, values).first())
         return read_back(key, *row) if row is not None else None
 
     def touch(
@@ -100,13 +98,12 @@ class SqlStore:
                 or (record.seen == seen and record.expires >= expires)
             ):
                 return record
-        with self.database.writing() as connection:
+        with self._writing_and_purging(at_once=not names) as connection:
             record = self._write_touch(connection, key, seen, expires, step, summary)
             if record is not None:
                 for name in names:
                     row = {"app": self._app, "name": name, "session_id": key}
                     self.database.insert_new(connection, self._indexes, row)
-            self._remove_expired(connection)
         return record
 
     def replace(self, key: str, record: Record) -> bool:
@@ -114,7 +111,7 @@ class SqlStore:
         check_name(key)
         check(record)
         before = self._is_alive(key) & (self._sessions.c.version == record.version - 1)
-        with self.database.writing() as connection:
+        with self.database.writing(at_once=True) as connection:
             statement = sa.update(self._sessions).where(before).values(**_values(record))
             return bool(connection.execute(statement).rowcount == 1)
 
@@ -122,11 +119,11 @@ class SqlStore:
         """Forget a record for good. Return whether there was one."""
         check_name(key)
         table = self._indexes
-        with self.database.writing() as connection:
-            if connection.execute(sa.delete(self._sessions).where(self._is_alive(key))).rowcount != 1:
-                return False
-            connection.execute(sa.delete(table).where(table.c.app == self._app, table.c.session_id == key))
-            return True
+        others = sa.delete(table).where(table.c.app == self._app, table.c.session_id == key)
+        with self.database.writing(at_once=True) as connection:
+            return self.database.delete_together(
+                connection, sa.delete(self._sessions), others, condition=self._is_alive(key)
+            )
 
     def find(self, index: str) -> list[tuple[str, Record]]:
         """Return all living records of an index, with their keys."""
@@ -150,7 +147,7 @@ class SqlStore:
         """Use a name up. Return ``True`` to exactly one of all callers."""
         check_name(name)
         check(Record(1, "", "", 0, expires, 0))
-        with self.database.writing() as connection:
+        with self.database.writing(at_once=True) as connection:
             return self._used_names.use(connection, f"{self._app}:{name}", expires=expires, now=self._now())
 
     def revoke(self, name: str, *, moment: int, expires: int) -> None:
@@ -168,8 +165,10 @@ class SqlStore:
 
     def moments(self, names: Collection[str]) -> dict[str, int]:
         """Return the moments of those of *names* that are revoked."""
-        with self.database.reading() as connection:
-            return self._revocations.moments(connection, _checked(names), app=self._app, now=self._now())
+        checked, now = _checked(names), self._now()
+        return self.database.ask(
+            lambda connection: self._revocations.moments(connection, checked, app=self._app, now=now)
+        )
 
     def revocations(self, since: int) -> Sequence[Revocation]:
         """Return what was revoked since the last time, for a list in memory.
@@ -178,8 +177,10 @@ class SqlStore:
             from a copy, all of them are returned again.
         :raises StoreUnavailableError: when the database cannot be used.
         """
-        with self.database.reading() as connection:
-            return self._revocations.since(connection, since, app=self._app, now=self._now())
+        now = self._now()
+        return self.database.ask(
+            lambda connection: self._revocations.since(connection, since, app=self._app, now=now)
+        )
 
     # Rows
 
@@ -227,9 +228,15 @@ class SqlStore:
                 return
             last = rows[-1][0]
 
+    @contextmanager
+    def _writing_and_purging(self, *, at_once: bool = True) -> Iterator[Connection]:
+        is_due = self._purge.is_due()
+        with self.database.writing(at_once=at_once and not is_due) as connection:
+            yield connection
+            if is_due:
+                self._remove_expired(connection)
+
     def _remove_expired(self, connection: Connection) -> None:
-        if not self._purge.is_due():
-            return
         keys = [tuple(row) for row in connection.execute(self._purge.expired(self._now()))]
         for table in (self._indexes, self._sessions) if keys else ():
             is_expired = sa.tuple_(table.c.app, table.c.session_id).in_(keys)
