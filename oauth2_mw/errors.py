@@ -29,7 +29,10 @@ A number is the HTTP status of the page; a module in brackets is where a class l
     │   ├── ProviderUnavailableError 503  the provider cannot be reached in time
     │   ├── RefreshUnderWayError     503  another request is getting the tokens that this one needs
     │   └── StoreUnavailableError    503  the directory or session store cannot be reached
-    │       └── EndNotToldError      503  what ended here is told to the other workers later
+    │       ├── BrokenConnectionError    503  a connection broke; another may work (sql.database)
+    │       ├── StoreTakesNoWritesError  503  it can be read, and is full or a copy
+    │       ├── EndNotMarkedError        503  sessions have ended, but for those that are still being created
+    │       └── EndNotToldError          503  what ended here is told to the other workers later
     └── CommandError                 500  a command was not carried out (cli.terminal)
         └── NoDatabaseError          500  its database does not exist yet (cli.directory)
 
@@ -52,6 +55,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 #: Seconds after which a request may be repeated when something cannot be reached.
 RETRY_AFTER = 5
@@ -310,6 +314,17 @@ class StoreUnavailableError(UnavailableError):
     """The user directory or the session store cannot be reached."""
 
     message = "Your sign-in cannot be checked right now. Please try again in a moment."
+
+
+class StoreTakesNoWritesError(StoreUnavailableError):
+    """The directory or the store can be read, and refuses to write: it is full, or a copy."""
+
+
+class EndNotMarkedError(StoreUnavailableError):
+    """Sessions have ended, and what should end one that is still being created could not be written down."""
+
+    #: the sessions that have ended (:class:`~oauth2_mw.session.registry.SessionInfo`)
+    ended: Sequence[Any] = ()
 
 
 class EndNotToldError(StoreUnavailableError):

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 from oauth2_mw.audit import audit
 from oauth2_mw.bounded_cache import BoundedCache
-from oauth2_mw.errors import RefreshUnderWayError, StoreUnavailableError
+from oauth2_mw.errors import RefreshUnderWayError, StoreTakesNoWritesError, StoreUnavailableError
 from oauth2_mw.provider.http.waiting import while_waiting
 from oauth2_mw.session.cookie_cache import RequestSession
 from oauth2_mw.session.lease import Lease, Leases
@@ -132,7 +132,11 @@ class Refresher:
                     return written
             elif not self._leases.is_held(current, session):
                 # This worker's version may be out of date: the store gives the lease for the latest one alone.
-                lease = self._leases.take(current, session)
+                try:
+                    lease = self._leases.take(current, session)
+                except StoreTakesNoWritesError:
+                    # Nothing was sent to the provider; the session goes on with what it has.
+                    return current
                 if lease is not None:
                     return self._refresh_with_lease(lease, session)
             elif not session.has_access_token_expired(now):
@@ -181,7 +185,11 @@ class Refresher:
         recent = self._recent_result(key)
         if recent is not None:
             return self._with_session(current, recent.session)
-        if self._is_first_use(session, key):
+        try:
+            is_first_use = self._is_first_use(session, key)
+        except StoreTakesNoWritesError:
+            return current
+        if is_first_use:
             refreshed = self._tokens.refresh(session)
         elif self._is_result_awaited(key) or not session.has_access_token_expired(
             self._sessions.now() - GRACE

@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from oauth2_mw.encoding import pair_hash
-from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
+from oauth2_mw.errors import (
+    AccessDeniedError,
+    EndNotMarkedError,
+    StoreTakesNoWritesError,
+    StoreUnavailableError,
+)
 from oauth2_mw.observe import new_id
 from oauth2_mw.session.clocks import SYSTEM_CLOCKS, Clocks
 from oauth2_mw.session.cut_offs import EVERY, CutOffs
@@ -146,14 +151,19 @@ class SessionRegistry:
         :param step: the least seconds since the last noted use for which another is written.
         :param reseal: the session, if its summary and indexes are to be made anew with the current key.
         """
-        return self.store.touch(
-            session_id,
-            seen=seen,
-            expires=expires,
-            step=step,
-            summary=None if reseal is None else self.summary(reseal),
-            indexes=() if reseal is None else self.indexes(reseal),
-        )
+        try:
+            return self.store.touch(
+                session_id,
+                seen=seen,
+                expires=expires,
+                step=step,
+                summary=None if reseal is None else self.summary(reseal),
+                indexes=() if reseal is None else self.indexes(reseal),
+            )
+        except StoreTakesNoWritesError as error:
+            # Who is signed in stays so.
+            log.info("the use of a session was not written down: %s", error.detail)
+            return self.store.read(session_id)
 
     def is_current(self, record: Record) -> bool:
         """Return whether a record's summary is sealed with the current key."""
@@ -272,12 +282,12 @@ class SessionRegistry:
 
         :param include_pending: also one that is still being created. Only for a ``sid`` that the provider has signed,
             because it is remembered whether or not it was ever seen here.
+        :raises EndNotMarkedError: when the others have ended, and that one may not.
         """
-        name = _sid_name(issuer, sid)
+        name, now, failure = _sid_name(issuer, sid), int(self._wall()), None
         if include_pending:
-            now = int(self._wall())
-            self.store.revoke(name, moment=now, expires=now + PENDING)
-        return self._end_all(self._find_indexed(name))
+            failure = self._mark(name, moment=now, expires=now + PENDING)
+        return self._end_all(self._find_indexed(name), failure)
 
     def end_by_frame(self, issuer: str, sid: str) -> tuple[list[SessionInfo], bool]:
         """End the sessions that a frame names, of which nobody knows who has sent it.
@@ -286,8 +296,12 @@ class SessionRegistry:
             many names (see :mod:`oauth2_mw.session.frame_logouts`).
         """
         # First written, then looked for, as in ``write``.
-        is_remembered = self._frames.remember(self.store, issuer, sid)
-        return self.end_by_sid(issuer, sid), is_remembered
+        failure, is_remembered = None, False
+        try:
+            is_remembered = self._frames.remember(self.store, issuer, sid)
+        except StoreTakesNoWritesError as error:
+            failure = error
+        return self._end_all(self._find_indexed(_sid_name(issuer, sid)), failure), is_remembered
 
     def end_user(self, user_id: str, *, moment: int) -> list[SessionInfo]:
         """End the sessions of a user that were issued up to *moment*, and return them.
@@ -295,18 +309,33 @@ class SessionRegistry:
         One that is still being created ends as well.
 
         :param moment: seconds since the epoch, by the provider's clock.
+        :raises EndNotMarkedError: when those have ended, and one that is still being created may not.
         """
-        until = int(self._wall()) + self.longest
+        until, failure = int(self._wall()) + self.longest, None
         self._revocations.revoke_user(user_id, moment=moment, expires=until)
         if not self._data_in_cookie:
-            self.store.revoke(user_name(user_id), moment=moment, expires=until)
+            failure = self._mark(user_name(user_id), moment=moment, expires=until)
         sessions = self._find_indexed(user_name(user_id))
-        return self._end_all(
-            info for info in sessions if info.user_id == user_id and info.issued_at <= moment
-        )
+        meant = (info for info in sessions if info.user_id == user_id and info.issued_at <= moment)
+        return self._end_all(meant, failure)
 
-    def _end_all(self, sessions: Iterable[SessionInfo]) -> list[SessionInfo]:
-        return [info for info in list(sessions) if self.end(info.id, expires=info.expires_at)]
+    def _mark(self, name: str, *, moment: int, expires: int) -> StoreUnavailableError | None:
+        """Write down what ends a session that is still being created, or return why that cannot be."""
+        try:
+            self.store.revoke(name, moment=moment, expires=expires)
+        except StoreTakesNoWritesError as error:
+            return error
+        return None
+
+    def _end_all(
+        self, sessions: Iterable[SessionInfo], failure: StoreUnavailableError | None
+    ) -> list[SessionInfo]:
+        ended = [info for info in list(sessions) if self.end(info.id, expires=info.expires_at)]
+        if failure is not None:
+            not_marked = EndNotMarkedError(failure.detail, code=StoreUnavailableError.code)
+            not_marked.ended = ended
+            raise not_marked
+        return ended
 
     # What is kept for a while beside sessions
 

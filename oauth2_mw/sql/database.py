@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,11 +11,11 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, Row
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.expression import ColumnElement, Delete, TableClause, Update
 
 from oauth2_mw.breaker import Breaker, NoAnswerError
-from oauth2_mw.errors import ConfigError, Problem, StoreUnavailableError
+from oauth2_mw.errors import ConfigError, Problem, StoreTakesNoWritesError, StoreUnavailableError
 from oauth2_mw.process_local import ProcessLocal, ProcessLock
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import address, schema
@@ -38,7 +39,7 @@ SELECT min(most) FROM (
 Answer = TypeVar("Answer")
 
 
-class _BrokenConnectionError(StoreUnavailableError):
+class BrokenConnectionError(StoreUnavailableError):
     """A connection was closed before it was used; another may work."""
 
 
@@ -118,6 +119,20 @@ class Database:
         except (OSError, ValueError):
             return False
 
+    def make_room(self) -> bool:
+        """Make room for a small write after one was refused. Return whether it is worth a second try.
+
+        :raises StoreUnavailableError: when the database cannot be used.
+        """
+        if self._kind != "sqlite":
+            return False
+        engine = self._engine()
+        try:
+            engines.make_room(engine)
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise self._failed(engine.url, error, time.monotonic()) from None
+        return True
+
     def schema_state(self) -> schema.SchemaState:
         """Return how far the migrations have come. Nothing is changed for the answer, and no file created.
 
@@ -182,7 +197,7 @@ class Database:
         try:
             with self.reading() as connection:
                 return question(connection)
-        except _BrokenConnectionError:
+        except BrokenConnectionError:
             with self.reading() as connection:
                 return question(connection)
 
@@ -283,7 +298,9 @@ class Database:
         # Some drivers raise Python's own error for a text that is not in the database's encoding.
         except (SQLAlchemyError, UnicodeDecodeError) as error:
             process = self._process.get()
-            if process.engine is engine and engines.may_have_changed(error):
+            # What SQLite has open serves on a disk that is full, and cannot be opened anew there.
+            is_full = self._kind == "sqlite" and engines.takes_no_writes(error)
+            if process.engine is engine and engines.may_have_changed(error) and not is_full:
                 process.verified = False
             raise self._failed(engine.url, error, began) from None
 
@@ -356,13 +373,19 @@ class Database:
             )
         if self._kind == "postgresql" and engines.is_hung(error, time.monotonic() - began):
             self._breaker.open(failure)
-        elif isinstance(error, DBAPIError) and error.connection_invalidated:
-            return _BrokenConnectionError(failure)
+        elif engines.takes_no_writes(error):
+            return StoreTakesNoWritesError(failure, code=StoreUnavailableError.code)
+        elif engines.is_broken(error):
+            return BrokenConnectionError(failure, code=StoreUnavailableError.code)
         return StoreUnavailableError(failure)
 
     def _explain(self, url: URL, error: Exception) -> str:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:MAX_REASON]
-        if self._kind == "sqlite":
+        if engines.takes_no_writes(error):
+            advice = (
+                "it can be read and not written: make room on its disk, or name the one that is not a copy"
+            )
+        elif self._kind == "sqlite":
             advice = (
                 "check that the folder exists and that this process may write to the file and to the folder"
             )

@@ -84,6 +84,31 @@ def may_have_changed(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and not isinstance(error, (DataError, IntegrityError))
 
 
+def takes_no_writes(error: Exception) -> bool:
+    """Return whether *error* says that the database can be read and not written: it is full, or a copy."""
+    code = _code(error)
+    # read_only_sql_transaction, disk_full. SQLite has texts alone before Python 3.11; a quota is an I/O error.
+    texts = ("database or disk is full", "attempt to write a readonly database", "disk I/O error")
+    return code in ("25006", "53100") or str(getattr(error, "orig", "")).startswith(texts)
+
+
+def is_broken(error: Exception) -> bool:
+    """Return whether *error* means that a connection cannot be used any more, and another perhaps can."""
+    # admin_shutdown, crash_shutdown: the server says so just before it closes the connection.
+    return isinstance(error, DBAPIError) and (
+        error.connection_invalidated or _code(error) in ("57P01", "57P02")
+    )
+
+
+def make_room(engine: Engine) -> None:
+    """Have SQLite begin its log anew, so that a little can be written on a disk that is full."""
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA wal_checkpoint(RESTART)")
+    finally:
+        connection.close()
+
+
 def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
     if url.database is not None and "uri" not in url.query:
         # SQLite would make the file readable for everybody; the files beside it take over its mode. mknod

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.expression import ColumnElement, Select, TableClause
 
+from oauth2_mw.errors import StoreTakesNoWritesError
 from oauth2_mw.session.stores.record import (
     EXPIRY_GRACE,
     MAX_DATA,
@@ -27,6 +28,8 @@ from oauth2_mw.sql import Database
 from oauth2_mw.sql.purge import Purge
 from oauth2_mw.sql.revocations import Revocation, RevocationTable
 from oauth2_mw.sql.used_names import UsedNames
+
+Written = TypeVar("Written")
 
 #: Sessions that are read at a time.
 PAGE = 100
@@ -120,10 +123,14 @@ class SqlStore:
         check_name(key)
         table = self._indexes
         others = sa.delete(table).where(table.c.app == self._app, table.c.session_id == key)
-        with self.database.writing(at_once=True) as connection:
-            return self.database.delete_together(
-                connection, sa.delete(self._sessions), others, condition=self._is_alive(key)
-            )
+
+        def delete() -> bool:
+            with self.database.writing(at_once=True) as connection:
+                return self.database.delete_together(
+                    connection, sa.delete(self._sessions), others, condition=self._is_alive(key)
+                )
+
+        return self._with_room(delete)
 
     def find(self, index: str) -> list[tuple[str, Record]]:
         """Return all living records of an index, with their keys."""
@@ -154,10 +161,14 @@ class SqlStore:
         """Revoke what was issued under that name at or before *moment*."""
         check_name(name)
         check(Record(1, "", "", moment, expires, 0))
-        with self.database.writing() as connection:
-            self._revocations.add(
-                connection, name, app=self._app, moment=moment, expires=expires, now=self._now()
-            )
+
+        def revoke() -> None:
+            with self.database.writing() as connection:
+                self._revocations.add(
+                    connection, name, app=self._app, moment=moment, expires=expires, now=self._now()
+                )
+
+        self._with_room(revoke)
 
     def revoked(self, name: str) -> int | None:
         """Return the moment of the revocation of that name, or ``None`` if there is none."""
@@ -183,6 +194,15 @@ class SqlStore:
         )
 
     # Rows
+
+    def _with_room(self, write: Callable[[], Written]) -> Written:
+        """Run what ends something: it gets through on a full disk where nothing else does."""
+        try:
+            return write()
+        except StoreTakesNoWritesError:
+            if not self.database.make_room():
+                raise
+            return write()
 
     def _now(self) -> int:
         return int(self._clock())

@@ -17,6 +17,7 @@ from oauth2_mw.encoding import pair_hash
 from oauth2_mw.errors import (
     RETRY_AFTER,
     BadRequestError,
+    EndNotMarkedError,
     OAuth2Error,
     ProviderError,
     TokenError,
@@ -64,7 +65,7 @@ class BackChannelLogout:
         require_method(request, "POST")
         try:
             token = self._clients(name).read_logout_token(_logout_token(request))
-            claim, ended = self._act(token)
+            self._act(name, token)
         except (BadRequestError, TokenError) as error:
             reference = _audit_refusal(name, error)
             return responses.oauth_error(
@@ -80,28 +81,33 @@ class BackChannelLogout:
                 description=f"Nobody can be signed out right now. Reference: {reference}",
                 retry_after=RETRY_AFTER,
             )
-        audit_logout(name, ended, how=claim)
         return responses.empty_ok()
 
-    def _act(self, token: LogoutToken) -> tuple[str, list[SessionInfo]]:
-        """Return the claim that says whose sessions end (or ``repeated``), and the sessions that have ended."""
+    def _act(self, provider: str, token: LogoutToken) -> None:
+        """End the sessions that a token means, once, and write the audit line of those that have ended."""
         name = "jti:" + pair_hash(token.issuer, token.jti)
         # Marked afterwards: a provider that is told to try again does so with the same token, as often as it takes.
         # Two copies that come at the same moment end the same sessions.
         if self._registry.is_processed(name):
-            return "repeated", []
-        claim, ended = self._end(token)
+            audit_logout(provider, [], how="repeated")
+            return
+        # sid names one session, even where sub stands beside it (section 2.4).
+        claim = "sub" if token.sid is None else "sid"
+        try:
+            ended = self._end(token)
+        except EndNotMarkedError as error:
+            audit_logout(provider, error.ended, how=claim)
+            raise
+        audit_logout(provider, ended, how=claim)
         self._registry.mark_processed(name, expires=token.expires_at)
-        return claim, ended
 
-    def _end(self, token: LogoutToken) -> tuple[str, list[SessionInfo]]:
+    def _end(self, token: LogoutToken) -> list[SessionInfo]:
         if token.sid is not None:
-            # sid names one session, even where sub stands beside it (section 2.4).
-            return "sid", self._registry.end_by_sid(token.issuer, token.sid, include_pending=True)
+            return self._registry.end_by_sid(token.issuer, token.sid, include_pending=True)
         user_id = self._user_id(token.issuer, token.subject or "")
         if user_id is None:
-            return "sub", []
-        return "sub", self._registry.end_user(user_id, moment=token.issued_at)
+            return []
+        return self._registry.end_user(user_id, moment=token.issued_at)
 
     def _user_id(self, issuer: str, subject: str) -> str | None:
         if self._directory is None:

@@ -60,6 +60,9 @@ _ADVICE: dict[str, str] = {
     "TRYAGAIN": "it moves data around; this passes",
 }
 
+#: The codes of a server that can be read.
+TAKES_NO_WRITES = frozenset({"MISCONF", "NOREPLICAS", "OOM", "READONLY"})
+
 
 class NotReachedError(Exception):
     """No command was sent: another server may be tried."""

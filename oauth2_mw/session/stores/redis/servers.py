@@ -15,9 +15,10 @@ from operator import itemgetter
 
 from redis.exceptions import ResponseError
 
-from oauth2_mw.errors import StoreUnavailableError
+from oauth2_mw.errors import StoreTakesNoWritesError, StoreUnavailableError
 from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.session.stores.redis.errors import (
+    TAKES_NO_WRITES,
     BrokenServerError,
     NotReachedError,
     code_of,
@@ -77,7 +78,7 @@ class Servers(ABC):
         """
         answers: dict[int, object] = {}
         #: servers that failed, and why
-        failures: dict[Host, str] = {}
+        failures: dict[Host, StoreUnavailableError] = {}
         tries = [_Try(position, call) for position, call in enumerate(calls)]
         for _ in range(MAX_TRIES):
             next_tries: list[_Try] = []
@@ -149,12 +150,14 @@ class Servers(ABC):
 
     # Sending
 
-    def _by_server(self, tries: Iterable[_Try], failures: dict[Host, str]) -> list[tuple[Server, list[_Try]]]:
+    def _by_server(
+        self, tries: Iterable[_Try], failures: dict[Host, StoreUnavailableError]
+    ) -> list[tuple[Server, list[_Try]]]:
         groups: dict[Host, tuple[Server, list[_Try]]] = {}
         for attempt in tries:
             server = attempt.server or self.server_of(attempt.call.key)
             if server.host in failures:
-                raise StoreUnavailableError(failures[server.host])
+                raise failures[server.host]
             groups.setdefault(server.host, (server, []))[1].append(attempt)
         return list(groups.values())
 
@@ -163,7 +166,7 @@ class Servers(ABC):
         server: Server,
         group: list[_Try],
         answers: dict[int, object],
-        failures: dict[Host, str],
+        failures: dict[Host, StoreUnavailableError],
         *,
         durable: bool,
     ) -> list[_Try]:
@@ -178,7 +181,7 @@ class Servers(ABC):
                 results, connected, confirmed = server.exchange(commands, operation=operation), 0, 0
         except NotReachedError as failure:
             self.forget(server)
-            failures[server.host] = self.explain(failure.error, server)
+            failures[server.host] = StoreUnavailableError(self.explain(failure.error, server))
             return [replace(attempt, server=None, with_asking=False) for attempt in group]
         except BrokenServerError as failure:
             self.forget(server)
@@ -197,7 +200,7 @@ class Servers(ABC):
         return next_tries
 
     def _next_try(
-        self, server: Server, attempt: _Try, error: ResponseError, failures: dict[Host, str]
+        self, server: Server, attempt: _Try, error: ResponseError, failures: dict[Host, StoreUnavailableError]
     ) -> _Try:
         code = code_of(error)
         if code == "NOSCRIPT" and not attempt.with_source:
@@ -208,11 +211,13 @@ class Servers(ABC):
                 target = self.redirect(attempt.call.key, host, permanent=code == "MOVED")
                 if target is not None:
                     return replace(attempt, server=target, with_asking=code == "ASK")
+        kind = StoreTakesNoWritesError if code in TAKES_NO_WRITES else StoreUnavailableError
+        refusal = kind(self.explain(error, server), code=StoreUnavailableError.code)
         if code == "READONLY":
             self.forget(server)
-            failures[server.host] = self.explain(error, server)
+            failures[server.host] = refusal
             return replace(attempt, server=None, with_asking=False)
-        raise StoreUnavailableError(self.explain(error, server)) from None
+        raise refusal from None
 
     def _require_confirmed(self, server: Server, needed: int, connected: int, confirmed: int) -> None:
         if confirmed < needed:
