@@ -191,6 +191,11 @@ class Directory:
         enrolment.check_pair(issuer, subject)
         key = user_key(issuer, subject)
         has_key = self._users.has_key(key)
+        # In SQLite it would save nothing.
+        if is_sign_in and left is None and self._db.has_arrays:
+            known = self._note_sign_in(provider, key, attributes, now=now, proven=proven)
+            if known is not None:
+                return known
         created, linked, refused = False, False, None
         enrolled = False
         with self._db.writing() as connection:
@@ -268,6 +273,24 @@ class Directory:
                 detail=refused,
             )
         return user
+
+    def _note_sign_in(
+        self, provider: ProviderSettings, key: str, attributes: Attributes, *, now: int, proven: str | None
+    ) -> User | None:
+        """Write down a sign-in that changes nothing, as most are, without a transaction, and return the user.
+
+        :returns: ``None``, with nothing written, for any other, and when somebody else changes that user.
+        """
+        is_theirs = self._users.has_pair(key)
+        found = self._db.ask(lambda connection: self._users.look(connection, is_theirs))
+        if found is None:
+            return None
+        row, user = found
+        values = enrolment.unchanging(provider, row, user.groups, attributes, now, proven=proven)
+        if values is None:
+            return None
+        with self._db.writing(at_once=True) as connection:
+            return user if self._users.update_same(connection, is_theirs, row, values) else None
 
     def _lock_linked(self, connection: Connection, key: str) -> Any:
         """Lock a pair, then lock and return the row of the user to whom it is linked, or return ``None``."""

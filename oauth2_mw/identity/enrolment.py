@@ -197,6 +197,38 @@ def refresh(
     return refused
 
 
+def unchanging(
+    provider: ProviderSettings,
+    row: Any,
+    groups: Iterable[str],
+    attributes: Attributes,
+    now: int,
+    *,
+    proven: str | None,
+) -> dict[str, object] | None:
+    """Return what :func:`refresh` would write about a user, if that is nothing but when they signed in.
+
+    :param row: the user's row, which need not be locked.
+    :param groups: those of the user.
+    :returns: ``None`` for any other sign-in: the first, or one with other names, another address or other groups.
+    """
+    if not row.username or row.last_sign_in <= NEVER:
+        return None
+    if provider.group_sync == "always" and set(attributes.groups) != set(groups):
+        return None
+    if provider.always_update:
+        present = {**_present(provider, attributes), "username": attributes.username or row.username}
+        if any(value != getattr(row, field) for field, value in present.items()):
+            return None
+    values: dict[str, object] = {"last_sign_in": max(now, row.last_sign_in)}
+    if attributes.email is not None:
+        address = address_key(attributes.email)
+        if address != row.email_key:
+            return None
+        values |= _proof(address, proven, now)
+    return values
+
+
 def _has_given_groups(users: UserTable, connection: Connection, row: Any) -> bool:
     """Return whether an operator has put a user into groups before their first sign-in."""
     return row.last_sign_in == AWAITED and bool(users.groups(connection, [row.id]))

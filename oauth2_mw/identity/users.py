@@ -98,7 +98,17 @@ class UserTable:
         query = sa.select(*self._columns).where(condition).order_by(self._columns.id).limit(PAGE)
         return self._users(connection, query, created=created)
 
+    def look(self, connection: Connection, condition: ColumnElement[bool]) -> tuple[Any, User] | None:
+        """Return a user with the row, which is not locked, or ``None``."""
+        query = sa.select(*self._columns).where(condition)
+        return next(iter(self._rows(connection, query)), None)
+
     def _users(self, connection: Connection, query: Select[Any], *, created: bool = False) -> list[User]:
+        return [user for _, user in self._rows(connection, query, created=created)]
+
+    def _rows(
+        self, connection: Connection, query: Select[Any], *, created: bool = False
+    ) -> list[tuple[Any, User]]:
         members, groups = self._tables.memberships, self._tables.groups
         if self._db.has_arrays:
             lists = [self._array(members.c.organization, members), self._array(groups.c.name, groups)]
@@ -110,7 +120,7 @@ class UserTable:
             ids = [row.id for row in rows]
             organizations = self._collect(connection, members, members.c.organization, ids)
             groups_of = self.groups(connection, ids)
-        return [
+        users = (
             User(
                 id=row.id,
                 issuer=row.issuer,
@@ -129,7 +139,8 @@ class UserTable:
                 awaited=row.last_sign_in == AWAITED,
             )
             for row in rows
-        ]
+        )
+        return list(zip(rows, users, strict=True))
 
     def _array(self, column: ColumnElement[Any], table: TableClause) -> ColumnElement[Any]:
         values = sa.select(column).where(table.c.user_id == self._columns.id).correlate(self._tables.users)
@@ -151,6 +162,26 @@ class UserTable:
     def update(self, connection: Connection, user_id: str, values: dict[str, object]) -> bool:
         """Change a user's row. Return ``False`` if there is no such user."""
         change = sa.update(self._tables.users).where(self.has_id(user_id)).values(**values)
+        return bool(connection.execute(change).rowcount == 1)
+
+    def update_same(
+        self, connection: Connection, condition: ColumnElement[bool], row: Any, values: dict[str, object]
+    ) -> bool:
+        """Change the row of the user who meets a condition, in one statement. Return whether that was done.
+
+        It is not if the user is disabled, somebody holds a lock, or the row is not any more what *row* says.
+        """
+        columns = self._columns
+        names = ("username", "email_key", "updated_at", "last_sign_in")
+        same = [columns[name].is_not_distinct_from(getattr(row, name)) for name in names]
+        # Nobody waits here: whoever finds a lock takes the long way, which has a time limit.
+        found = (
+            sa.select(columns.id)
+            .where(condition, columns.disabled_at.is_(None), *same)
+            .correlate(None)
+            .with_for_update(skip_locked=True)
+        )
+        change = sa.update(self._tables.users).where(columns.id == found.scalar_subquery()).values(**values)
         return bool(connection.execute(change).rowcount == 1)
 
     def claim_name(self, connection: Connection, user_id: str, user_key: str, username: str) -> str:

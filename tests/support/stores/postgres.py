@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -99,6 +100,11 @@ class PostgresServer:
                 if self._process.poll() is not None or time.monotonic() > until:
                     raise AssertionError((self._folder / "log").read_text(errors="replace")) from None
             time.sleep(0.05)
+
+    def statements(self) -> list[str]:
+        """What databases with ``log_statement = 'all'`` were asked so far, a statement each."""
+        log = (self._folder / "log").read_text(encoding="utf-8", errors="replace")
+        return re.findall(r"LOG:  (?:statement|execute [^:]*): (.*)", log)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the server and to all its processes."""
