@@ -23,7 +23,7 @@ _PYTHON = "Programming Language :: Python :: "
 RUNTIME = {canonicalize_name(Requirement(line).name): Requirement(line) for line in SETUP["install_requires"]}
 #: An extra, and the part of the package that may import what it brings.
 EXTRAS = {
-    "sql": ("sql/", "identity/", "credentials/", "session/stores/sql"),
+    "sql": ("sql/", "identity/", "credentials/", "session/stores/sql", "cli/online/stores.py"),
     "redis": ("session/stores/redis/",),
     "jmespath": ("settings/jmes_path.py",),
     "prometheus": ("prometheus.py",),

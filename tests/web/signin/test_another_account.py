@@ -317,8 +317,8 @@ def test_try_again_keeps_the_destination_when_the_store_cannot_be_reached(
         def away(_header: str) -> None:
             raise StoreUnavailableError("the store is away")
 
-        for question in ("_at_hand", "_resolve"):
-            monkeypatch.setattr(site.middleware, question, away)
+        monkeypatch.setattr(site.middleware, "_at_hand", lambda _header: None)
+        monkeypatch.setattr(site.middleware, "_resolve", away)
         page = browser.navigate(site.url + path)
         assert page.status == 503
         assert page.link("Try again") == f"{LOGIN}?next=/deep%3Fx%3D1"
