@@ -307,7 +307,7 @@ class RefreshUnderWayError(UnavailableError):
     """The access token has ended, and another request of the session is getting a new one from a slow provider."""
 
     message = "Your sign-in is being renewed. Please try again in a moment."
-    retry_after = 2
+    retry_after: int | None = 2
 
 
 class StoreUnavailableError(UnavailableError):

@@ -39,7 +39,7 @@ class Lease:
         self._monotonic = sessions.clocks.monotonic
         self._renewed_at = taken_at
         #: the session as the store holds it with this lease
-        self.current = leased
+        self.current: RequestSession = leased
 
     def keep(self) -> None:
         """Renew the lease if that is due.
