@@ -1,4 +1,4 @@
-"""The command ``oauth2-mw access``: say what happens to a request, and which line of the INI file decides.
+"""Say what happens to a request, and which line of the INI file decides.
 
 It asks no provider, and looks a user up in the directory only when one is named.
 """

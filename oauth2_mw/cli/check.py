@@ -1,4 +1,4 @@
-"""The command ``oauth2-mw check``: check an INI file as a server does at its start, with ``--online`` what it names.
+"""Check an INI file as a server does at its start, with --online what it names.
 
 It also prints the URLs to register at the providers, and counts the personal tokens that sleep.
 """

@@ -1,4 +1,4 @@
-"""The command ``oauth2-mw init``: ask what has to be known, and write a configuration that works.
+"""Ask what has to be known, and write a configuration that works.
 
 Nothing is written before the last answer is there, and no file is ever overwritten.
 """

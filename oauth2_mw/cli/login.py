@@ -1,4 +1,4 @@
-"""The command ``oauth2-mw login``: sign in in a browser, and show which claims come.
+"""Sign in in a browser, and show which claims come.
 
 It is a sign-in like those of the application, by the same client, and leaves no session: the provider's answer comes
 back to this terminal.

@@ -1,4 +1,4 @@
-"""The command ``oauth2-mw map``: show the identity that a set of claims gives, and what it may do.
+"""Show the identity that a set of claims gives, and what it may do.
 
 It asks no provider and no directory: the person is one who signs in for the first time.
 """

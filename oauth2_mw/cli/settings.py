@@ -1,4 +1,4 @@
-"""The command ``oauth2-mw settings``: print every setting with its default and its meaning."""
+"""Print every setting with its default and its meaning."""
 
 from __future__ import annotations
 
