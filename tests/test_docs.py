@@ -21,6 +21,7 @@ import oauth2_mw.testing
 from oauth2_mw import errors
 from oauth2_mw.audit import EVENTS, FIELDS
 from oauth2_mw.cli.keygen import new_key_file
+from oauth2_mw.cli.main import main
 from oauth2_mw.settings import icons, presets
 from oauth2_mw.settings.fields import ACCESS, GLOBAL, NOT_THERE, PROVIDER, describe
 from oauth2_mw.settings.model import Settings
@@ -258,6 +259,19 @@ def codes() -> set[str]:
 def test_what_this_version_does_not_do_is_told_once() -> None:
     pages = [" ".join(page.read_text(encoding="utf-8").replace("`", "").split()) for page in PAGES]
     assert [page.count(NOT_THERE) for page in pages if NOT_THERE in page] == [1]
+
+
+@pytest.mark.parametrize("name", ["index", "commands"])
+def test_a_page_about_the_command_line_has_every_command(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = re.findall(r"^ {4}(\w+)  ", capsys.readouterr().out, re.MULTILINE)
+    assert {"check", "migrate", "users"} <= set(commands)
+    page = (DOCS / f"{name}.rst").read_text(encoding="utf-8")
+    for command in commands:
+        assert re.search(rf"(oauth2-mw |``){command}\b", page), command
 
 
 def test_troubleshooting_explains_every_code_and_no_other() -> None:

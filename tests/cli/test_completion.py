@@ -47,6 +47,7 @@ def completed(line: str) -> set[str]:
         ("oauth2-mw che", {"check"}),
         ("oauth2-mw check oauth2.ini --on", {"--online"}),
         ("oauth2-mw users add --em", {"--email"}),
+        ("oauth2-mw migrate oauth2.ini --dr", {"--dry-run"}),
     ],
 )
 def test_commands_and_options_are_completed(line: str, words: set[str]) -> None:
@@ -54,4 +55,5 @@ def test_commands_and_options_are_completed(line: str, words: set[str]) -> None:
 
 
 def test_without_a_word_every_command_is_offered() -> None:
-    assert {"access", "check", "init", "keys", "users"} <= completed("oauth2-mw ")
+    commands = "access check convert init keygen keys login map migrate sessions settings tokens users"
+    assert set(commands.split()) <= completed("oauth2-mw ")
