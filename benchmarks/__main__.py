@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.figures import Section
 from benchmarks.hot_path import growth, hot_path
 from benchmarks.instructions import instructions
+from benchmarks.login import login
 from benchmarks.plots import growth_plot
 from benchmarks.server import server
 from benchmarks.start_up import start_up
@@ -28,6 +29,7 @@ SECTIONS: dict[str, Callable[..., Section]] = {
     "growth": growth,
     "server": server,
     "start-up": start_up,
+    "login": login,
 }
 _FOLDER = Path(__file__).parent
 RESULTS = _FOLDER / "results.json"

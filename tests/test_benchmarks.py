@@ -15,6 +15,7 @@ from benchmarks import __main__ as bench
 from benchmarks.figures import Figure, Section
 from benchmarks.growth import SIZES
 from benchmarks.instructions import instructions
+from benchmarks.login import login
 from benchmarks.plots import growth_plot
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.rst"
@@ -85,6 +86,14 @@ def test_without_valgrind_nothing_is_counted(
     monkeypatch.setattr("shutil.which", lambda _name: None)
     assert instructions(calls=1, rounds=1) == Section([], {})
     assert "valgrind" in capsys.readouterr().out
+
+
+def test_without_authlib_no_login_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.login.find_spec", lambda _name: None)
+    assert login(calls=1, rounds=1) == Section([], {})
+    assert "Authlib" in capsys.readouterr().out
 
 
 def test_the_documentation_names_every_section_and_the_goals() -> None:
