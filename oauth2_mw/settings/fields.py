@@ -405,7 +405,7 @@ FIELDS: tuple[Field, ...] = (
         choice("none", "0.1", elsewhere={"0.1.0": "0.1"}),
         "The release before, while workers of it still share the directory, the store and the cookies: what it could "
         "not read is not written, and what it writes is read in its form. Taken out when the last of them has stopped. "
-        "See :doc:`upgrading`.",
+        "See :ref:`upgrading`.",
         default="none",
     ),
     _service(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -228,6 +229,8 @@ def test_settings_prints_the_reference(capsys: pytest.CaptureFixture[str]) -> No
     # What there is no setting for is said once, after all of them.
     assert " ".join(everything.split()).endswith(NOT_THERE)
     assert "This version" not in one
+    # Neither here nor in the documentation any other markup would be understood.
+    assert not re.search(r":\w+:`", everything)
 
 
 def test_a_setting_that_is_not_there_is_told_where_errors_are(capsys: pytest.CaptureFixture[str]) -> None:
