@@ -91,7 +91,7 @@ class Revocations:
         self._read_at: float | None = None
         #: monotonic time from which the shared list and the directory are to be read again
         has_sources = any(each is not None for each in (shared, disabled, cut_offs))
-        self.next_sync_at = 0.0 if has_sources else float("inf")
+        self.next_sync_at: float = 0.0 if has_sources else float("inf")
 
     def ended(self, session_id: str, user_id: str, issued: int) -> bool:
         """Return whether a session has ended.
