@@ -14,8 +14,14 @@ from pathlib import Path
 
 from tests.support.hosts.processes import child_environment
 
-#: Makes stdin the terminal of a session of its own, so that Ctrl-C is a signal, and becomes the command.
-_LAUNCH = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+#: Makes stdin the terminal of a session of its own, so that Ctrl-C is a signal, and becomes the command. A shell has
+#: what it starts in the background ignore that signal, and so would all that the tests start there.
+_LAUNCH = """
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 class Terminal:
