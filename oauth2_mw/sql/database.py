@@ -382,8 +382,10 @@ class Database:
     def _explain(self, url: URL, error: Exception) -> str:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:MAX_REASON]
         if engines.takes_no_writes(error):
-            advice = (
-                "it can be read and not written: make room on its disk, or name the one that is not a copy"
+            advice = "it can be read and not written: make room on its disk, " + (
+                "and check that this process may write to the file and to the folder"
+                if self._kind == "sqlite"
+                else "or name the server that is no copy"
             )
         elif self._kind == "sqlite":
             advice = (
