@@ -123,10 +123,12 @@ class Pair:
         rest = current.remaining_cookies, sessions.remaining_cookies(header), current.cookies, current.invalid
         if current.session is None:
             return rest
+        environ = dict(current.environ)
+        assert environ.pop("oauth2_mw.session") is current.session
         if self.database is not None:
             # Whoever asks the store second finds there that the first has just used the session.
-            return *rest, replace(current.session, last_used_at=0), current.environ, current.needs_new_cookie
-        return *rest, current.session, current.environ, current.needs_new_cookie, current.renew_at
+            return *rest, replace(current.session, last_used_at=0), environ, current.needs_new_cookie
+        return *rest, current.session, environ, current.needs_new_cookie, current.renew_at
 
     def check(self, header: str) -> None:
         assert self.seen(self.quick, header) == self.seen(self.slow, header)

@@ -604,7 +604,7 @@ def test_a_form_is_forgotten_after_ten_minutes(stage: Stage) -> None:
     assert stage.app.got == []
 
 
-@pytest.mark.parametrize("call_name", ["read", "forms.keep", "revoked"])
+@pytest.mark.parametrize("call_name", ["read", "forms.keep", "moments"])
 def test_a_store_that_is_away_keeps_nothing_and_the_person_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call_name: str
 ) -> None:
