@@ -15,6 +15,7 @@ from oauth2_mw.errors import (
     ProviderError,
     ProviderUnavailableError,
     RefreshUnderWayError,
+    StoreTakesNoWritesError,
     StoreUnavailableError,
 )
 from oauth2_mw.identity.admission import Admission
@@ -492,6 +493,22 @@ def test_the_use_of_a_refresh_token_is_remembered_as_long_as_its_session(
     session = beside_directory.session(cookie)
     beside_directory.refresh(cookie)
     assert kept == [session.expires_at]
+
+
+def test_while_that_use_cannot_be_written_down_the_session_goes_on_with_what_it_has(
+    beside_directory: Worker, clock: Clock, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cookie = beside_directory.sign_in()
+    clock.now += 3550
+
+    def consume_once(_name: str, *, expires: int) -> bool:
+        raise StoreTakesNoWritesError(f"the disk is full until {expires}")
+
+    with monkeypatch.context() as full:
+        full.setattr(beside_directory.sessions.registry, "consume_once", consume_once)
+        assert beside_directory.token(cookie) == "access-1"
+        assert provider.asked == []
+    assert beside_directory.token(cookie) == "access-2"
 
 
 def test_two_sessions_with_one_refresh_token_stay_two(

@@ -20,6 +20,7 @@ from oauth2_mw.errors import (
     MethodNotAllowedError,
     ProviderError,
     ProviderUnavailableError,
+    StoreTakesNoWritesError,
     StoreUnavailableError,
     TokenError,
 )
@@ -165,6 +166,21 @@ def test_a_token_that_could_not_be_acted_upon_works_when_it_comes_again(parts: P
     parts.store.before.clear()
     assert_done(parts.tell())
     assert parts.left() == ["late", "two"]
+
+
+def test_a_store_that_is_full_ends_the_sessions_and_says_that_the_token_is_to_come_again(
+    parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts.store.before["revoke"] = lambda: (_ for _ in ()).throw(StoreTakesNoWritesError("full"))
+    assert parts.tell().status_int == 503
+    assert parts.left() == ["late", "two"]
+    ended, refused = audited(caplog)
+    assert ended.startswith("event=logout_by_provider ")
+    assert ended.endswith(" count=2 how=sid")
+    assert refused.startswith("event=refused ")
+    parts.store.before.clear()
+    assert_done(parts.tell())
+    assert parts.store.revoked("sid:" + pair_hash(ISSUER, "sid-1")) == NOW
 
 
 @pytest.mark.parametrize("known", [True, False])
