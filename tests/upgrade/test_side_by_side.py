@@ -129,7 +129,7 @@ def test_whoever_signs_out_at_one_release_is_out_at_the_other(pair: Pair) -> Non
         copy = browser.jar.copy()
         assert user_of(ask(copy, there.url("/"))) == f"out-{here.name}"
         pair.sign_out(browser, here)
-        wait_until(lambda copy=copy: pair.users(copy) == {None}, deadline=10)  # type: ignore[misc]
+        wait_until(lambda copy=copy: pair.users(copy) == {None})  # type: ignore[misc]
 
 
 @in_modes("cookies-postgresql", "redis-sqlite")
@@ -141,7 +141,7 @@ def test_whom_one_command_line_disables_and_enables_both_releases_keep_out_and_l
         browser = pair.sign_in(login)
         assert pair.users(browser.jar) == {login}
         command(pair, here, "users", "disable", login)
-        wait_until(lambda jar=browser.jar: pair.users(jar) == {None}, deadline=10)  # type: ignore[misc]
+        wait_until(lambda jar=browser.jar: pair.users(jar) == {None})  # type: ignore[misc]
         command(pair, here, "users", "enable", login)
         time.sleep(2.1)
         assert pair.users(pair.sign_in(login).jar) == {login}
@@ -155,7 +155,7 @@ def test_all_sessions_that_one_command_line_ends_have_ended_at_both_releases(pai
         people = [pair.sign_in(f"{login}-{here.name}") for login in ("jane", "bob")]
         command(pair, here, "sessions", "revoke", "--all")
         for browser in people:
-            wait_until(lambda jar=browser.jar: pair.users(jar) == {None}, deadline=10)  # type: ignore[misc]
+            wait_until(lambda jar=browser.jar: pair.users(jar) == {None})  # type: ignore[misc]
 
 
 @in_modes("cookies", "cookies-postgresql", "redis", "postgresql")
