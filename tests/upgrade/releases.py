@@ -11,6 +11,8 @@ from tests.support.hosts.processes import ROOT
 
 RELEASES = Path(__file__).with_name("releases.tsv")
 _BUILD = ROOT / "build" / "upgrade"
+#: The clone may belong to another user than the one who runs the tests: Git asks to be told that this is meant.
+GIT = ("git", "-c", "safe.directory=*")
 
 
 class ShallowCloneError(Exception):
@@ -33,7 +35,7 @@ def build(release: str, *, repository: Path = ROOT, into: Path = _BUILD) -> Path
     if folder.exists():
         return folder
     answer = subprocess.run(
-        ["git", "-C", repository, "archive", "--format=tar", commit, "oauth2_mw"],
+        [*GIT, "-C", repository, "archive", "--format=tar", commit, "oauth2_mw"],
         capture_output=True,
         check=False,
     )
