@@ -90,7 +90,7 @@ CORE = {
     ),
     "session/renewal": ("tests/session/test_renewal.py", "tests/session/test_manager.py"),
     "session/revocation": ("tests/session/test_revocation.py", "tests/session/test_untold.py"),
-    "session/registry": ("tests/session/test_registry.py",),
+    "session/registry": ("tests/session/test_registry.py", "tests/session/stores/test_full.py"),
     "session/refresh": ("tests/session/test_refresher.py",),
     "session/token_refresh": ("tests/session/test_token_refresh.py",),
     "identity/mapping": ("tests/identity/test_mapping.py",),

@@ -254,7 +254,13 @@ def test_a_session_that_cannot_be_told_to_the_application_is_ignored(
 
 
 def test_the_environ_is_that_of_the_person(worker: Worker) -> None:
-    assert worker.current(worker.sign_in()).environ["REMOTE_USER"] == "jane"
+    current = worker.current(worker.sign_in())
+    assert current.environ == {
+        "REMOTE_USER": "jane",
+        "AUTH_TYPE": "OAuth2",
+        "oauth2_mw.identity": JANE,
+        "oauth2_mw.session": current.session,
+    }
 
 
 def test_use_is_worth_a_new_cookie_after_a_while(in_cookies: Worker) -> None:
@@ -563,3 +569,84 @@ def test_hits_and_misses_are_counted_where_metrics_are_kept(
         assert sessions.resolve(cookie) is not None
     expected = [] if metrics == "none" else [("opened_cache", "miss"), ("opened_cache", "hit")]
     assert counted == expected
+
+
+# At hand
+
+
+def test_a_session_that_was_found_is_at_hand_for_the_next_request(worker: Worker) -> None:
+    cookie = worker.sign_in()
+    assert worker.sessions.at_hand(cookie) is None
+    current = worker.current(cookie)
+    assert worker.sessions.at_hand(cookie) is current
+    # Somebody else's sessions are over, and this one goes on.
+    worker.sessions.cut_offs.moments = {"other": NOW}
+    assert worker.sessions.at_hand(cookie) is current
+    assert worker.sessions.at_hand("a=b") is None
+
+
+def test_a_cookie_that_stands_for_nobody_is_never_at_hand(worker: Worker) -> None:
+    cookie = worker.sign_in()
+    header = f"{cookie[:-4]}AAAA"
+    assert worker.current(header).session is None
+    assert worker.sessions.at_hand(header) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda sessions, _: setattr(sessions._keyring, "generation", 1),
+        lambda sessions, _: setattr(sessions._keyring, "next_look", NOW),
+        lambda sessions, _: setattr(sessions.revocations, "next_sync_at", NOW),
+        lambda sessions, session: sessions.revocations.revoke(session.id, expires=session.expires_at),
+        lambda sessions, _: setattr(sessions.cut_offs, "moments", {"default": NOW}),
+    ],
+    ids=["keys", "look at the keys", "look at what has ended", "ended", "cut off"],
+)
+def test_nothing_is_at_hand_once_there_is_something_to_read_or_to_doubt(worker: Worker, change: Any) -> None:
+    cookie = worker.sign_in()
+    session = worker.session(cookie)
+    worker.sessions.revocations.next_sync_at = float("inf")
+    assert worker.sessions.at_hand(cookie) is not None
+    change(worker.sessions, session)
+    assert worker.sessions.at_hand(cookie) is None
+
+
+def test_nothing_is_at_hand_from_the_moment_on_when_there_is_something_to_do(
+    in_cookies: Worker, clock: Clock
+) -> None:
+    cookie = in_cookies.sign_in()
+    quiet_until = in_cookies.current(cookie).quiet_until
+    clock.now = quiet_until - 1
+    assert in_cookies.sessions.at_hand(cookie) is not None
+    clock.now = quiet_until
+    assert in_cookies.sessions.at_hand(cookie) is None
+
+
+def test_nothing_is_at_hand_once_the_store_is_to_be_asked_again(tmp_path: Path, clock: Clock) -> None:
+    worker = Worker(clock, tmp_path)
+    cookie = worker.sign_in()
+    fresh_until = worker.current(cookie).fresh_until
+    worker.sessions.revocations.next_sync_at = float("inf")
+    clock.now = fresh_until - 1
+    assert worker.sessions.at_hand(cookie) is not None
+    clock.now = fresh_until
+    assert worker.sessions.at_hand(cookie) is None
+
+
+def test_the_keys_are_looked_at_when_it_is_time_and_not_later(
+    in_cookies: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cookie, keyring, looks = in_cookies.sign_in(), in_cookies.sessions._keyring, []
+    keyring.next_look = NOW
+    monkeypatch.setattr(type(keyring), "look", lambda _: looks.append(1))
+    in_cookies.session(cookie)
+    assert looks == [1]
+
+
+def test_what_began_in_the_second_in_which_its_key_ended_has_ended_with_it(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cookie = worker.sign_in()
+    monkeypatch.setattr(worker.sessions._keyring._ring, "ended", NOW)
+    assert worker.current(cookie).session is None
