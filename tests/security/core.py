@@ -71,6 +71,8 @@ CORE = {
         "tests/web/signin/test_initiated_login.py",
         "tests/web/signin/test_step_up.py",
         "tests/web/signin/test_another_account.py",
+        "tests/web/signin/test_destinations.py",
+        "tests/web/signin/test_last_provider.py",
     ),
     "web/signin/callback": (
         "tests/web/signin/test_callback.py",

@@ -87,3 +87,11 @@ def test_one_button_alone_is_not_marked() -> None:
     answer = call(guard(), environ_for("/", HTTP_ACCEPT="text/html", HTTP_COOKIE=f"{COOKIE}=default"))
     assert "Continue with" in answer.text
     assert "Last used" not in answer.text
+
+
+def test_a_destination_that_is_lost_before_the_choice_is_lost_at_no_provider(
+    site: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.browser().navigate(site.url + "/" + "x" * 5000)
+    (line,) = [record.getMessage() for record in caplog.records if "destination_lost" in record.getMessage()]
+    assert "provider=" not in line
