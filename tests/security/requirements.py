@@ -82,8 +82,9 @@ def ids_of(item: pytest.Item) -> tuple[str, ...]:
 
 
 def kind_of(item: pytest.Item) -> str:
-    """``integration`` or ``in-process``, by the folder: its own conftest marks its tests only later."""
-    return "integration" if "integration" in item.path.parts else "in-process"
+    """``integration`` or ``in-process``: by the folder, whose conftest marks its tests only later, or by the mark."""
+    is_marked = any(item.iter_markers("integration"))
+    return "integration" if is_marked or "integration" in item.path.parts else "in-process"
 
 
 def mistake(ids: Iterable[object], known: Mapping[str, Requirement]) -> str | None:

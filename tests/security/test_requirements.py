@@ -60,10 +60,12 @@ def reports_of(plugin: Plugin, *tests: tuple[str, tuple[str, ...], str], kind: s
 
 
 def item(node: str, ids: tuple[str, ...], kind: str) -> Any:
+    """A test in the folder of its kind, or one in another folder that is *marked*."""
+    marks = {"requirement": [SimpleNamespace(args=ids)], "integration": ["mark"] if kind == "marked" else []}
     return SimpleNamespace(
         nodeid=node,
         path=Path("tests", kind, "f.py"),
-        iter_markers=lambda name: [SimpleNamespace(args=ids)] if name == "requirement" else [],
+        iter_markers=lambda name: marks[name],
         user_properties=[],
     )
 
@@ -137,9 +139,10 @@ def test_a_rule_may_be_held_by_another_test(tmp_path: Path) -> None:
     assert run(tmp_path, ("f.py::test_x", ("a",), "failed"), ("f.py::test_y", ("a",), "passed")) == {"a"}
 
 
-def test_results_of_in_process_and_integration_runs_add_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["integration", "marked"])
+def test_results_of_in_process_and_integration_runs_add_up(tmp_path: Path, kind: str) -> None:
     run(tmp_path, ("f.py::test_x", ("a",), "passed"))
-    assert run(tmp_path, ("g.py::test_x", ("b",), "passed"), kind="integration") == {"a", "b"}
+    assert run(tmp_path, ("g.py::test_x", ("b",), "passed"), kind=kind) == {"a", "b"}
     assert run(tmp_path, ("f.py::test_x", ("a",), "failed")) == {"b"}
 
 
