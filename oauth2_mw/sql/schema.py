@@ -233,7 +233,7 @@ def statements(state: SchemaState, kind: str) -> Iterator[str]:
         yield from (change.format(row_id=_ROW_ID[kind]) for change in changes)
         if version <= _LOWEST:
             yield f"INSERT INTO oauth2_mw_schema VALUES ({version})"  # noqa: S608  numbers of ours
-        yield f"INSERT INTO oauth2_mw_migrations VALUES ({version}, '{_LOWEST_RELEASE}')"  # noqa: S608
+        yield f"INSERT INTO oauth2_mw_migrations VALUES ({version}, '{_LOWEST_RELEASE}')"  # noqa: S608  ours too
 
 
 def _migrate(connection: Connection) -> SchemaState:

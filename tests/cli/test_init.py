@@ -454,7 +454,7 @@ def test_whatever_happens_all_files_are_there_or_none(
         if len(done) == at:
             raise failure
         done.append(args)
-        link(*args, **keys)  # type: ignore[arg-type]
+        link(*args, **keys)  # type: ignore[arg-type]  # what it was called with
 
     monkeypatch.setattr(os, "link", failing)
     answer = folder.init("--app", "hello:app")
