@@ -28,6 +28,7 @@ from oauth2_mw.provider.endpoints.introspection import INTROSPECTION_TIMEOUTS, i
 from oauth2_mw.provider.endpoints.revocation import REVOCATION_TIMEOUTS, RevocableKind, revoke_token
 from oauth2_mw.provider.endpoints.token import TokenResponse
 from oauth2_mw.provider.http.call_gate import PLACES, CallGate
+from oauth2_mw.provider.http.kept_connections import KeptConnections
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Timeouts
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.tokens.access_token import AccessToken, read_introspection, validate_access_token
@@ -97,6 +98,7 @@ class ProviderClient:
     :param refresh_timeout: for how many seconds the answer to a refresh token is waited for; the setting
         ``refresh_timeout``. ``None``: as long as for any other.
     :param max_calls: how many calls to it may be under way in a process; the setting ``provider_calls``.
+    :param connections: where connections wait for their next request; shared with the clients of other providers.
     """
 
     def __init__(
@@ -111,11 +113,13 @@ class ProviderClient:
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         refresh_timeout: float | None = None,
         max_calls: int = PLACES,
+        connections: KeptConnections[Any] | None = None,
     ) -> None:
         self.provider = provider
         self.redirect_uri = redirect_uri
         self._clock = clock
         self._gate = CallGate(provider.name, places=max_calls)
+        kept = KeptConnections[Any]() if connections is None else connections
 
         def transport(limits: Timeouts) -> Transport:
             return Transport(
@@ -126,6 +130,7 @@ class ProviderClient:
                 trust_env=provider.trust_env,
                 insecure_http=insecure_http,
                 timeouts=limits,
+                connections=kept,
             )
 
         self._transport = transport(timeouts)

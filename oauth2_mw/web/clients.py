@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from oauth2_mw.identity.verification import verification_claims
 from oauth2_mw.process_local import ProcessLock
 from oauth2_mw.provider.client import ProviderClient
+from oauth2_mw.provider.http.kept_connections import KeptConnections
 from oauth2_mw.settings.attribute_path import AttributePath, alternatives
 from oauth2_mw.settings.model import ProviderSettings, Settings
 from oauth2_mw.web.http.urls import Urls
@@ -18,18 +21,28 @@ class ProviderClients:
         self._urls = urls
         self._clients: dict[str, ProviderClient] = {}
         self._building = ProcessLock()
+        self._connections = KeptConnections[Any]()
 
     def get(self, name: str) -> ProviderClient:
         """Return the client of the provider of that NAME, built once."""
         with self._building:
             if name not in self._clients:
                 self._clients[name] = make_client(
-                    self._settings.providers[name], self._settings, redirect_uri=self._urls.callback(name)
+                    self._settings.providers[name],
+                    self._settings,
+                    redirect_uri=self._urls.callback(name),
+                    connections=self._connections,
                 )
             return self._clients[name]
 
 
-def make_client(provider: ProviderSettings, settings: Settings, *, redirect_uri: str) -> ProviderClient:
+def make_client(
+    provider: ProviderSettings,
+    settings: Settings,
+    *,
+    redirect_uri: str,
+    connections: KeptConnections[Any] | None = None,
+) -> ProviderClient:
     """Return a client of a provider that asks for what the settings read."""
     return ProviderClient(
         provider,
@@ -39,6 +52,7 @@ def make_client(provider: ProviderSettings, settings: Settings, *, redirect_uri:
         wishes=_wished_claims(settings, provider),
         refresh_timeout=settings.refresh_timeout,
         max_calls=settings.provider_calls,
+        connections=connections,
     )
 
 

@@ -14,7 +14,7 @@ from oauth2_mw.provider.http.messages import Request, Response
 from oauth2_mw.provider.http.transport import Transport
 
 if TYPE_CHECKING:
-    from oauth2_mw.provider.http.http_client import Deadline
+    from oauth2_mw.provider.http.deadline import Deadline
 
 _DAY = 86400
 #: Days before its end from which a certificate is told.

@@ -12,16 +12,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
 
 from oauth2_mw.errors import ProviderError
 from oauth2_mw.provider.http.call_gate import CallGate
+from oauth2_mw.provider.http.kept_connections import KeptConnections
 from oauth2_mw.provider.http.messages import DEFAULT_TIMEOUTS, Request, Response, Timeouts, too_large
 from oauth2_mw.settings.addresses import DEFAULT_PORTS, is_exposed, parse_endpoint
 
 if TYPE_CHECKING:
-    from oauth2_mw.provider.http.http_client import Deadline, HttpClient
+    from oauth2_mw.provider.http.deadline import Deadline
+    from oauth2_mw.provider.http.http_client import HttpClient
 
 _USER_AGENT = "oauth2_mw"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -43,8 +45,8 @@ def endpoint_problem(url: str, *, insecure_http: bool) -> str | None:
 class Transport:
     """Sends requests to one provider, under its network settings.
 
-    Keeps no connection between requests: a code can be redeemed once and is never sent again, so it must not go down a
-    connection that the other side has just closed; and nothing has to survive a fork.
+    A code and a refresh token serve once and are never sent again: they go down no connection that has been idle for
+    long, which the other side may be closing, and a failure says whether they may have left.
 
     :param name: the NAME of the provider.
     :param gate: the way to it, shared by all who call it; one of its own if left out.
@@ -52,6 +54,8 @@ class Transport:
     :param proxy: the URL of a proxy for all requests.
     :param trust_env: whether ``HTTPS_PROXY``, ``NO_PROXY``, ``REQUESTS_CA_BUNDLE`` and the like are obeyed.
     :param insecure_http: whether plain http is accepted off loopback.
+    :param connections: where connections wait for their next request, shared by all who call; ``None`` if each request
+        is to have one of its own.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Transport:
         trust_env: bool = False,
         insecure_http: bool = False,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        connections: KeptConnections[Any] | None = None,
     ) -> None:
         self._name = name
         self._gate = gate or CallGate(name)
@@ -71,6 +76,7 @@ class Transport:
         self._proxy = proxy
         self._trust_env = trust_env
         self._timeouts = timeouts
+        self._connections = connections
         self.insecure_http = insecure_http
 
     @cached_property
@@ -83,7 +89,7 @@ class Transport:
             ca_bundle=self._ca_bundle,
             proxy=self._proxy,
             trust_env=self._trust_env,
-            timeouts=self._timeouts,
+            connections=self._connections,
         )
 
     def get_json(
@@ -107,13 +113,13 @@ class Transport:
             "GET", url, headers={"Accept": "application/json", **(headers or {})}, body=None, limit=limit
         )
         request = replace(request, operation=operation)
-        with self._client.deadline() as deadline:
-            while True:
-                response = self._send(request, deadline)
-                if response.status not in _REDIRECTS or not redirects:
-                    return response
-                redirects -= 1
-                request = replace(request, url=self._redirect_target(response))
+        deadline = self._deadline()
+        while True:
+            response = self._send(request, deadline)
+            if response.status not in _REDIRECTS or not redirects:
+                return response
+            redirects -= 1
+            request = replace(request, url=self._redirect_target(response))
 
     def get_hiding_query(self, url: str, *, query: Mapping[str, str], limit: int) -> Response:
         """GET *url* once, asking for JSON, with a query that no log and no error shows: neither retried nor redirected.
@@ -125,8 +131,7 @@ class Transport:
         :raises ProviderError: ``answer_too_large``, ``endpoint`` or ``encoding``.
         """
         request = self._request("GET", url, headers={"Accept": "application/json"}, body=None, limit=limit)
-        with self._client.deadline() as deadline:
-            return self._send(replace(request, query=urlencode(query, errors="replace")), deadline)
+        return self._send(replace(request, query=urlencode(query, errors="replace")), self._deadline())
 
     def post_form(
         self,
@@ -174,8 +179,7 @@ class Transport:
         own = {"Accept": "application/json", "Content-Type": content_type}
         request = self._request("POST", url, headers={**own, **headers}, body=body, limit=limit)
         request = replace(request, operation=operation)
-        with self._client.deadline() as deadline:
-            return self._send(request, deadline)
+        return self._send(request, self._deadline())
 
     def _request(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, limit: int
@@ -183,8 +187,13 @@ class Transport:
         problem = endpoint_problem(url, insecure_http=self.insecure_http)
         if problem is not None:
             raise ProviderError(f"{url[:200]!a} was not called: {problem}", code="endpoint")
-        fixed = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
+        fixed = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
+        if self._connections is None:
+            fixed["Connection"] = "close"
         return Request(method, url, headers={**headers, **fixed}, body=body, limit=limit)
+
+    def _deadline(self) -> Deadline:
+        return self._client.deadline(self._timeouts)
 
     def _send(self, request: Request, deadline: Deadline) -> Response:
         response = self._client.send(request, deadline)

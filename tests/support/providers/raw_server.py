@@ -37,7 +37,7 @@ def raw_server(script: Script | bytes, *, tls: ssl.SSLContext | None = None) -> 
                 if tls is not None:
                     connection = tls.wrap_socket(connection, server_side=True)
                 with connection:
-                    head = _head(connection)
+                    head = read_request(connection)
                     server.requests.append(head)
                     if isinstance(script, bytes):
                         connection.sendall(script)
@@ -53,8 +53,8 @@ def silence(connection: socket.socket, _head: bytes) -> None:
     connection.recv(1)
 
 
-def _head(connection: socket.socket) -> bytes:
-    """The request up to the end of its head, and as much of the body as its length says."""
+def read_request(connection: socket.socket) -> bytes:
+    """Return the request up to the end of its head, and as much of the body as its length says."""
     received = b""
     while b"\r\n\r\n" not in received:
         piece = connection.recv(4096)

@@ -1,0 +1,337 @@
+"""A connection to a provider: how it is made, and whether it can serve once more.
+
+The TLS of Python's own sockets is not used: it hides what has arrived beyond a response, and under gevent its waits
+start anew with each byte. The engine is the same, and the context decides what it accepts.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlsplit
+
+from urllib3.connection import HTTPConnection
+from urllib3.response import BaseHTTPResponse
+from urllib3.util import make_headers, parse_url
+
+from oauth2_mw.provider.http.deadline import Deadline
+from oauth2_mw.settings.addresses import DEFAULT_PORTS
+
+#: Seconds after which a connection is not used any more, however busy it was.
+MAX_AGE = 300.0
+_TLS_PIECE = 16 * 1024
+
+
+class NoConnectionError(OSError):
+    """No address of a host accepts a connection; ``__cause__`` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a connection leads, on whose behalf, by which way and with whose trust: it serves nothing else.
+
+    :param context: of the TLS with the provider; ``None`` over plain http.
+    :param proxy_context: of the TLS with the proxy.
+    """
+
+    provider: str
+    scheme: str
+    #: host and port as they are written
+    netloc: str
+    host: str
+    port: int
+    context: ssl.SSLContext | None
+    proxy: str | None = field(default=None, repr=False)
+    proxy_context: ssl.SSLContext | None = None
+
+    @property
+    def forwards(self) -> bool:
+        """Whether a proxy reads the request, rather than hand on what it cannot read."""
+        return self.proxy is not None and self.context is None
+
+    @property
+    def proxy_headers(self) -> dict[str, str]:
+        """What the proxy is told of us."""
+        credentials = None if self.proxy is None else parse_url(self.proxy).auth
+        return make_headers(proxy_basic_auth=credentials) if credentials else {}
+
+    def addresses(self) -> list[Any]:
+        """Return the addresses at which the other end of a connection is, as of now.
+
+        The look-up takes as long as the resolver of this machine lets it: Python can neither limit nor end it.
+
+        :raises socket.gaierror: if the name is not known.
+        :raises ValueError: if it is no proxy for HTTP.
+        """
+        host, port = self.host, self.port
+        if self.proxy is not None:
+            at = urlsplit(self.proxy)
+            if at.hostname is None or at.scheme not in DEFAULT_PORTS:
+                raise ValueError("a proxy is an address of http or https")
+            host, port = at.hostname, at.port or DEFAULT_PORTS[at.scheme]
+        return [address for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+class _Reader(io.BufferedReader):
+    """What is read of one response. When it is closed, it knows whether more has come than that response."""
+
+    surplus = False
+
+    def close(self) -> None:
+        raw: Any = self.raw
+        raw.is_over = True
+        self.surplus = bool(self.peek(1))
+        super().close()
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+        #: set when nothing more is wanted
+        self.is_over = False
+        #: whether the other side has said its last word
+        self.has_ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self.is_over:
+            return None
+        size = self._stream.recv_into(buffer)
+        self.has_ended = not size
+        return size
+
+
+class _Stream:
+    """What ``http.client`` needs of a socket. The connection closes it, nobody else."""
+
+    reader: _Reader | None = None
+    recv_into: Callable[[Any], int]
+
+    def makefile(self, _mode: str) -> _Reader:
+        self.reader = _Reader(_Raw(self))
+        return self.reader
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Change nothing: the deadline says how long a wait lasts."""
+
+    def close(self) -> None:
+        """Change nothing: a response may still be read."""
+
+
+class _Wire(_Stream):
+    """A socket on which no wait outlasts the deadline."""
+
+    deadline: Deadline
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def __del__(self) -> None:
+        # With the table in which its connection was kept.
+        self.sock.close()
+
+    def recv(self, size: int) -> bytes:
+        return bytes(self._wait(self.sock.recv, size))
+
+    def recv_into(self, buffer: Any) -> int:
+        return int(self._wait(self.sock.recv_into, buffer))
+
+    def sendall(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._wait(self.sock.send, left) :]
+
+    def _wait(self, call: Any, given: Any) -> Any:
+        seconds = self.deadline.timeouts.read
+        return self.deadline.run(call, given, set_timeout=self.sock.settimeout, seconds=seconds)
+
+    def is_quiet(self) -> bool:
+        """Return whether the other side has neither closed the connection nor said anything unasked."""
+        self.sock.settimeout(0)
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+
+class _Tls(_Stream):
+    """TLS within another stream."""
+
+    def __init__(self, inner: _Wire | _Tls, context: ssl.SSLContext, host: str) -> None:
+        self._inner = inner
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._engine = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._run(self._engine.do_handshake)
+
+    def certificate_ends(self) -> int:
+        certificate: Any = self._engine.getpeercert()
+        return int(ssl.cert_time_to_seconds(certificate["notAfter"]))
+
+    def recv(self, size: int) -> bytes:
+        data = bytearray(size)
+        return bytes(data[: self.recv_into(data)])
+
+    def recv_into(self, buffer: Any) -> int:
+        try:
+            return int(self._run(self._engine.read, len(buffer), buffer))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            # Many servers end a connection without a word; whether the response is whole, its length says.
+            return 0
+
+    def sendall(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._run(self._engine.write, left) :]
+
+    def is_quiet(self) -> bool:
+        return not (self._incoming.pending or self._engine.pending()) and self._inner.is_quiet()
+
+    def _run(self, step: Any, *given: Any) -> Any:
+        while True:
+            try:
+                result = step(*given)
+            except ssl.SSLWantReadError:
+                # What the engine has to say goes first: the other side may be waiting for it.
+                self._flush()
+                if piece := self._inner.recv(_TLS_PIECE):
+                    self._incoming.write(piece)
+                else:
+                    self._incoming.write_eof()
+            except ssl.SSLError:
+                with suppress(OSError):  # tells the other side why, if it is there
+                    self._flush()
+                raise
+            else:
+                self._flush()
+                return result
+
+    def _flush(self) -> None:
+        self._inner.sendall(self._outgoing.read())
+
+
+class Connection(HTTPConnection):
+    """One connection, for one request after the other.
+
+    :param addresses: those of the route.
+    """
+
+    def __init__(self, route: Route, addresses: list[Any]) -> None:
+        super().__init__(route.host, route.port)
+        vars(self)["default_port"] = DEFAULT_PORTS[route.scheme]
+        self._route = route
+        self._addresses = addresses
+        self._wire: _Wire | None = None
+        self._address: Any = None
+        self._born = time.monotonic()
+        self.deadline: Deadline
+        #: whether the request may have left
+        self.is_sent = False
+        self.is_past_proxy = route.proxy is None
+        #: when the certificate of the provider ends, in seconds since the epoch
+        self.certificate_ends: int | None = None
+
+    def connect(self) -> None:
+        """Connect to the provider.
+
+        :raises NoConnectionError, TimeoutError: if none of its addresses accepts a connection in time.
+        :raises ssl.SSLError: if it does not prove who it is.
+        """
+        route = self._route
+        self._wire = _Wire(self._dial())
+        self._wire.deadline = self.deadline
+        stream: Any = self._wire
+        if route.proxy is not None:
+            if route.proxy_context is not None:
+                stream = _Tls(stream, route.proxy_context, str(urlsplit(route.proxy).hostname))
+            if not route.forwards:
+                self.set_tunnel(route.host, route.port, headers=route.proxy_headers)
+                self.sock = stream
+                self._tunnel()
+            self.is_past_proxy = True
+        if route.context is not None:
+            stream = _Tls(stream, route.context, route.host)
+            self.certificate_ends = stream.certificate_ends()
+        self.sock = stream
+
+    def _dial(self) -> socket.socket:
+        failure: OSError = TimeoutError("out of time")
+        for address in self._addresses:
+            seconds = min(self.deadline.remaining(), self.deadline.timeouts.connect)
+            if not seconds:
+                break
+            try:
+                sock = socket.create_connection(address[:2], seconds)
+            except OSError as error:
+                failure = error
+                continue
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._address = address
+            return sock
+        raise NoConnectionError from failure
+
+    def exchange(
+        self, method: str, url: str, *, body: bytes | None, headers: dict[str, str], deadline: Deadline
+    ) -> BaseHTTPResponse:
+        """Send a request, and return its response, whose body is still to be read."""
+        self.is_sent = False
+        self.deadline = deadline
+        if self._wire is None:
+            self.connect()
+        else:
+            self._wire.deadline = deadline
+        deadline.work()
+        self.is_sent = True
+        if self._route.forwards:
+            headers = {**headers, **self._route.proxy_headers}
+        # A server may have answered before it has read all, and gone.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.request(method, url, body=body, headers=headers, preload_content=False, decode_content=False)
+        stream = self._stream
+        response = self.getresponse()
+        if stream.reader.raw.has_ended:
+            # http.client takes the end of a connection for that of the headers.
+            raise HTTPException("the headers have no end")
+        return response
+
+    def is_usable(self, addresses: list[Any]) -> bool:
+        """Return whether a kept connection leads to one of these addresses still, and nothing has come over it."""
+        return self._address in addresses and self._stream.is_quiet()
+
+    def can_be_kept(self, response: BaseHTTPResponse) -> bool:
+        """Return whether that response has been read to its end, and nothing has come after it.
+
+        A length that can be read in two ways says nothing of where it ends (RFC 9112, section 6.3).
+        """
+        if self.sock is None or response.version != 11 or time.monotonic() - self._born > MAX_AGE:
+            return False
+        headers: Any = response.headers
+        codings, lengths = headers.getlist("transfer-encoding"), headers.getlist("content-length")
+        if codings:
+            is_framed = [coding.strip().lower() for coding in codings] == ["chunked"] and not lengths
+        else:
+            is_framed = len(lengths) == 1 or response.status in (204, 304)
+        stream = self._stream
+        reader, stream.reader = stream.reader, None
+        return is_framed and reader.closed and not reader.surplus and bool(stream.is_quiet())
+
+    @property
+    def _stream(self) -> Any:
+        return self.sock
+
+    def discard(self) -> None:
+        """Close the connection."""
+        self.close()
+        if self._wire is not None:
+            self._wire.sock.close()

@@ -1,0 +1,645 @@
+"""Connections to a provider that serve more than one request: which ones, for how long, and for whom."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from oauth2_mw.errors import ProviderUnavailableError
+from oauth2_mw.provider.http import connection as connections_module
+from oauth2_mw.provider.http import kept_connections
+from oauth2_mw.provider.http.deadline import Deadline
+from oauth2_mw.provider.http.kept_connections import MAX_IDLE, MAX_OF_ALL, MAX_OF_ROUTE, KeptConnections
+from oauth2_mw.provider.http.messages import Response, Timeouts
+from oauth2_mw.provider.http.transport import Transport
+from oauth2_mw.provider.http.waiting import while_waiting
+from tests.support.hosts.certificates import self_signed
+from tests.support.providers.raw_server import RawServer, Script, raw_server, read_request
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def keeping() -> Transport:
+    return Transport(connections=KeptConnections())
+
+
+def get(server: RawServer, transport: Transport) -> Response:
+    return transport.get_json(server.origin, limit=1000)
+
+
+def post(server: RawServer, transport: Transport) -> Response:
+    return transport.post_form(server.origin, body="code=x", limit=1000)
+
+
+def failed_post(server: RawServer, transport: Transport) -> ProviderUnavailableError:
+    with pytest.raises(ProviderUnavailableError) as failure:
+        post(server, transport)
+    return failure.value
+
+
+def answering(*answers: bytes, requests: list[bytes] | None = None) -> Script:
+    """Give each request of a connection the next of these answers, the last one to all others; then none: close."""
+
+    def script(connection: socket.socket, head: bytes) -> None:
+        left = list(answers)
+        while head:
+            if requests is not None:
+                requests.append(head)
+            answer = left.pop(0) if len(left) > 1 else left[0]
+            if not answer:
+                return
+            connection.sendall(answer)
+            head = read_request(connection)
+
+    return script
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time by which connections are idle; the test sets ``ahead``."""
+    clock = SimpleNamespace(ahead=0.0)
+    now = time.monotonic
+    for module in (kept_connections, connections_module):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now() + clock.ahead))
+    return clock
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return self_signed(tmp_path_factory.mktemp("tls") / "authority.pem")
+
+
+@pytest.fixture
+def tls(authority: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority)
+    return context
+
+
+# Which requests share a connection
+
+
+def test_requests_go_over_the_connection_that_the_last_one_left() -> None:
+    transport, requests = keeping(), list[bytes]()
+    with raw_server(answering(OK, requests=requests)) as server:
+        assert [
+            get(server, transport).status,
+            post(server, transport).status,
+            get(server, transport).status,
+        ] == [200] * 3
+    assert (len(server.requests), len(requests)) == (1, 3)
+    assert not any(b"connection: close" in head.lower() for head in requests)
+
+
+def test_over_tls_too_and_the_end_of_the_certificate_is_known_each_time(
+    tls: ssl.SSLContext, authority: Path
+) -> None:
+    transport = Transport(connections=KeptConnections(), ca_bundle=authority)
+    with raw_server(answering(OK), tls=tls) as server:
+        first, second = get(server, transport), get(server, transport)
+    assert first.certificate_ends == second.certificate_ends is not None
+    assert len(server.requests) == 1
+
+
+def test_without_a_place_for_them_each_request_has_a_connection_of_its_own() -> None:
+    transport, requests = Transport(), list[bytes]()
+    with raw_server(answering(OK, requests=requests)) as server:
+        get(server, transport)
+        get(server, transport)
+    assert len(server.requests) == 2
+    assert all(b"connection: close" in head.lower() for head in requests)
+
+
+@pytest.mark.requirement("R-connections")
+@pytest.mark.parametrize(("idle", "made"), [(0.8, 1), (1.2, 2)])
+def test_what_serves_once_goes_over_a_connection_of_the_last_second(
+    clock: SimpleNamespace, idle: float, made: int
+) -> None:
+    for ask in (
+        post,
+        lambda server, transport: transport.get_hiding_query(server.origin, query={"code": "x"}, limit=99),
+    ):
+        transport = keeping()
+        with raw_server(answering(OK)) as server:
+            get(server, transport)
+            clock.ahead += idle
+            ask(server, transport)
+        assert len(server.requests) == made
+
+
+@pytest.mark.requirement("R-connections")
+@pytest.mark.parametrize(("idle", "made"), [(29, 1), (31, 2)])
+def test_a_get_goes_over_a_connection_of_the_last_half_minute(
+    clock: SimpleNamespace, idle: float, made: int
+) -> None:
+    transport = keeping()
+    with raw_server(answering(OK)) as server:
+        get(server, transport)
+        clock.ahead += idle
+        get(server, transport)
+    assert len(server.requests) == made
+
+
+def test_a_connection_serves_for_five_minutes_at_most(clock: SimpleNamespace) -> None:
+    transport = keeping()
+    with raw_server(answering(OK)) as server:
+        for _ in range(14):
+            get(server, transport)
+            clock.ahead += 25
+    assert len(server.requests) == 2
+
+
+# Connections that the other side ends
+
+
+@pytest.mark.parametrize("ask", [get, post])
+def test_a_connection_that_was_closed_at_once_is_noticed(ask: Callable[..., Response]) -> None:
+    transport = keeping()
+    ended = threading.Event()
+
+    def answer_and_close(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(OK)
+        connection.shutdown(socket.SHUT_RDWR)
+        ended.set()
+
+    with raw_server(answer_and_close) as server:
+        for _ in range(3):
+            assert ask(server, transport).status == 200
+            assert ended.wait(10)
+            ended.clear()
+    assert len(server.requests) == 3
+
+
+def test_a_connection_that_was_reset_is_noticed() -> None:
+    transport = keeping()
+    ended = threading.Event()
+
+    def answer_and_reset(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(OK)
+        asked.wait(10)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        connection.close()
+        ended.set()
+
+    asked = threading.Event()
+    with raw_server(answer_and_reset) as server:
+        assert get(server, transport).status == 200
+        asked.set()
+        assert ended.wait(10)
+        assert get(server, transport).status == 200
+
+
+LOST = [b"", OK[:-1], OK[:20]]
+
+
+@pytest.mark.requirement("R-connections")
+@pytest.mark.parametrize("second", LOST, ids=["nothing", "half a body", "half a head"])
+def test_a_get_whose_answer_is_lost_on_a_kept_connection_is_repeated_once(second: bytes) -> None:
+    transport, requests = keeping(), list[bytes]()
+
+    def script(connection: socket.socket, head: bytes) -> None:
+        requests.append(head)
+        connection.sendall(OK)
+        if read_request(connection):
+            requests.append(b"again")
+            connection.sendall(second)
+
+    with raw_server(script) as server:
+        get(server, transport)
+        assert get(server, transport).status == 200
+    assert (len(server.requests), len(requests)) == (2, 3)
+
+
+@pytest.mark.requirement("R-connections")
+@pytest.mark.parametrize("second", LOST, ids=["nothing", "half a body", "half a head"])
+def test_what_serves_once_is_not_repeated_and_its_loss_is_told(second: bytes) -> None:
+    transport, requests = keeping(), list[bytes]()
+
+    def script(connection: socket.socket, head: bytes) -> None:
+        requests.append(head)
+        connection.sendall(OK)
+        requests.append(read_request(connection))
+        connection.sendall(second)
+
+    with raw_server(script) as server:
+        get(server, transport)
+        failure = failed_post(server, transport)
+    assert (failure.is_sent, failure.is_on_kept_connection) == (True, True)
+    assert (len(server.requests), len(requests)) == (1, 2)
+
+
+def test_a_loss_on_a_new_connection_is_no_loss_on_a_kept_one() -> None:
+    with raw_server(b"") as server:
+        failure = failed_post(server, keeping())
+    assert (failure.is_sent, failure.is_on_kept_connection) == (True, False)
+
+
+def test_a_kept_connection_has_the_deadline_of_its_request() -> None:
+    connections = KeptConnections[Any]()
+    patient = Transport(connections=connections)
+    hasty = Transport(connections=connections, timeouts=Timeouts(connect=2, read=2, total=0.2))
+
+    def drip(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(OK)
+        read_request(connection)
+        for octet in OK * 9:
+            connection.sendall(bytes([octet]))
+            time.sleep(0.02)
+
+    with raw_server(drip) as server:
+        get(server, patient)
+        began = time.monotonic()
+        failure = failed_post(server, hasty)
+    assert failure.is_on_kept_connection
+    assert "within 0.2 seconds" in failure.detail
+    assert time.monotonic() - began < 1.5
+
+
+# Answers that leave a connection in doubt
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+
+@pytest.mark.requirement("R-connections")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + EVIL,
+        OK + b"\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + EVIL,
+        HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"Transfer-Encoding: gzip, chunked\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n{}",
+        b"HTTP/1.1 204 Empty\r\n\r\n" + EVIL,
+    ],
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_whose_answer_leaves_a_doubt_serves_no_more(
+    answer: bytes, scheme: str, tls: ssl.SSLContext, authority: Path
+) -> None:
+    transport = Transport(connections=KeptConnections(), ca_bundle=authority)
+    with raw_server(answering(answer), tls=tls if scheme == "https" else None) as server:
+        for ask in (get, post, get):
+            assert ask(server, transport).body in (b"{}", b"")
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+        HEAD + b"Transfer-Encoding: Chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Sum: 1\r\n\r\n",
+        b"HTTP/1.1 204 Empty\r\n\r\n",
+        HEAD + b"Content-Length: 0\r\n\r\n",
+        HEAD + b"Content-Length: 2\r\nConnection: keep-alive\r\n\r\n{}",
+        b"HTTP/1.1 404 Gone\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+def test_a_connection_whose_answer_is_whole_serves_again(answer: bytes) -> None:
+    transport = keeping()
+    with raw_server(answering(answer)) as server:
+        get(server, transport)
+        get(server, transport)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.requirement("R-connections")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_comes_unasked_is_no_answer(scheme: str, tls: ssl.SSLContext, authority: Path) -> None:
+    transport = Transport(connections=KeptConnections(), ca_bundle=authority)
+    kept, said = threading.Event(), threading.Event()
+
+    def unasked(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(OK)
+        assert kept.wait(10)
+        connection.sendall(EVIL)
+        said.set()
+        connection.recv(1)
+
+    with raw_server(unasked, tls=tls if scheme == "https" else None) as server:
+        get(server, transport)
+        kept.set()
+        assert said.wait(10)
+        assert post(server, transport).body == b"{}"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("farewell", [True, False])
+def test_an_answer_over_tls_may_last_as_long_as_its_connection(
+    tls: ssl.SSLContext, authority: Path, *, farewell: bool
+) -> None:
+    def script(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(HEAD + b"\r\n{}")
+        if farewell and isinstance(connection, ssl.SSLSocket):
+            connection.unwrap()
+
+    with raw_server(script, tls=tls) as server:
+        assert get(server, Transport(ca_bundle=authority)).body == b"{}"
+
+
+def test_a_body_that_is_too_large_ends_its_connection() -> None:
+    transport = keeping()
+    with raw_server(answering(OK)) as server:
+        with suppress(Exception):
+            transport.get_json(server.origin, limit=1)
+        get(server, transport)
+    assert len(server.requests) == 2
+
+
+# Changes of address and trust
+
+
+@pytest.mark.requirement("R-connections")
+def test_a_provider_that_moves_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = Transport(connections=KeptConnections(), insecure_http=True)
+    ports = list[int]()
+    resolve = socket.getaddrinfo
+
+    def move(host: str, *given: Any, **options: Any) -> list[Any]:
+        if host != "op.example":
+            return resolve(host, *given, **options)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+
+    monkeypatch.setattr(socket, "getaddrinfo", move)
+    with raw_server(answering(OK)) as old, raw_server(answering(OK)) as new:
+        for now in ([old.port], [old.port], [9, old.port], [new.port], [new.port]):
+            ports[:] = now
+            assert transport.get_json("http://op.example/", limit=99).status == 200
+    assert (len(old.requests), len(new.requests)) == (1, 1)
+
+
+@pytest.mark.requirement("R-connections")
+def test_when_the_authorities_change_no_connection_outlives_them(
+    tls: ssl.SSLContext, authority: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    shutil.copy(authority, bundle)
+    transport = Transport(connections=KeptConnections(), ca_bundle=bundle)
+    with raw_server(answering(OK), tls=tls) as server:
+        get(server, transport)
+        get(server, transport)
+        assert len(server.requests) == 1
+        self_signed(tmp_path / "other.pem").rename(bundle)
+        failure = failed_post(server, transport)
+        assert "TLS" in failure.detail
+        assert not failure.is_sent
+        shutil.copy(authority, bundle)
+        assert get(server, transport).status == 200
+    assert len(server.requests) == 2
+
+
+def test_providers_do_not_share_a_connection() -> None:
+    connections = KeptConnections[Any]()
+    with raw_server(answering(OK)) as server:
+        for name in ("a", "b"):
+            get(server, Transport(name=name, connections=connections))
+    assert len(server.requests) == 2
+
+
+def test_when_the_proxy_changes_no_connection_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = Transport(connections=KeptConnections(), trust_env=True)
+    with raw_server(answering(OK)) as server, raw_server(answering(OK)) as proxy:
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        get(server, transport)
+        monkeypatch.setenv("no_proxy", "")
+        monkeypatch.setenv("http_proxy", proxy.origin)
+        get(server, transport)
+        get(server, transport)
+    assert (len(server.requests), len(proxy.requests)) == (1, 1)
+
+
+# Proxies that hand on what they cannot read
+
+
+@contextmanager
+def tunnel(*, tls: ssl.SSLContext | None = None, refusal: bytes = b"") -> Iterator[RawServer]:
+    """A proxy that connects to where it is told."""
+
+    def script(connection: socket.socket, head: bytes) -> None:
+        if refusal:
+            connection.sendall(refusal)
+            return
+        host, _, port = head.split()[1].decode().partition(":")
+        with socket.create_connection((host, int(port))) as target:
+            connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+            back = threading.Thread(target=pump, args=(target, connection), daemon=True)
+            back.start()
+            pump(connection, target)
+            back.join(10)
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(9999):
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    with raw_server(script, tls=tls) as proxy:
+        yield proxy
+
+
+def test_what_went_through_a_tunnel_goes_through_it_again(tls: ssl.SSLContext, authority: Path) -> None:
+    with raw_server(answering(OK), tls=tls) as server, tunnel() as proxy:
+        transport = Transport(
+            connections=KeptConnections(),
+            ca_bundle=authority,
+            proxy=proxy.origin.replace("//", "//jane:canary@"),
+        )
+        get(server, transport)
+        assert get(server, transport).certificate_ends
+    (head,) = proxy.requests
+    assert head.startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.".encode())
+    assert b"proxy-authorization: basic amfuztpjyw5hcnk=" in head.lower()
+    assert len(server.requests) == 1
+    assert b"canary" not in server.requests[0]
+    assert b"roxy-" not in server.requests[0]
+
+
+def test_a_tunnel_that_is_refused_is_the_proxys_fault() -> None:
+    with (
+        tunnel(refusal=b"HTTP/1.1 407 Who\r\n\r\n") as proxy,
+        pytest.raises(ProviderUnavailableError, match="proxy for 127") as failure,
+    ):
+        Transport(proxy=proxy.origin).post_form("https://127.0.0.1:9/", body="a=b", limit=9)
+    assert not failure.value.is_sent
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "127.0.0.1:9", "http://127.0.0.1:x/", "http://"])
+def test_what_is_no_proxy_says_so(proxy: str) -> None:
+    with pytest.raises(ProviderUnavailableError, match="proxy for op"):
+        Transport(proxy=proxy).post_form("https://op.example/", body="a=b", limit=9)
+
+
+def test_a_proxy_may_speak_tls_itself(tls: ssl.SSLContext, authority: Path) -> None:
+    with raw_server(answering(OK), tls=tls) as server, raw_server(answering(OK), tls=tls) as proxy:
+        transport = Transport(connections=KeptConnections(), ca_bundle=authority, proxy=proxy.origin)
+        plain = server.origin.replace("https:", "http:")
+        transport.get_json(plain, limit=9)
+        transport.get_json(plain, limit=9)
+        (head,) = proxy.requests
+        assert head.startswith(f"GET {plain} HTTP/1.1".encode())
+        with pytest.raises(ProviderUnavailableError, match="proxy for 127"):
+            Transport(proxy=proxy.origin).get_json(plain, limit=9)
+
+
+def test_tls_goes_through_a_proxy_that_speaks_tls(tls: ssl.SSLContext, authority: Path) -> None:
+    with raw_server(answering(OK), tls=tls) as server, tunnel(tls=tls) as proxy:
+        transport = Transport(connections=KeptConnections(), ca_bundle=authority, proxy=proxy.origin)
+        assert get(server, transport).body == b"{}"
+        assert post(server, transport).body == b"{}"
+    assert len(server.requests) == 1
+
+
+# Several addresses
+
+
+def test_each_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with raw_server(OK) as gone:
+        pass
+    with raw_server(OK) as server:
+        found = [(2, 1, 6, "", ("127.0.0.1", port)) for port in (gone.port, server.port)]
+        resolve = socket.getaddrinfo
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *a, **k: found if host == "localhost" else resolve(host, *a, **k),
+        )
+        assert Transport().get_json("http://localhost:9/", limit=9).status == 200
+
+
+# Processes and threads
+
+
+def test_a_forked_process_leaves_the_connections_of_its_parent_alone() -> None:
+    transport, requests = keeping(), list[bytes]()
+    with raw_server(answering(OK, requests=requests)) as server:
+        get(server, transport)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python 3.12 warns of the server's threads
+            child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                status = get(server, transport).status
+            finally:
+                os._exit(0 if status == 200 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert len(server.requests) == 2
+        assert get(server, transport).status == 200
+    assert (len(server.requests), len(requests)) == (2, 3)
+
+
+def test_no_two_threads_use_a_connection_at_a_time() -> None:
+    transport = keeping()
+
+    def echo(connection: socket.socket, head: bytes) -> None:
+        while head:
+            path = head.split()[1]
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(path))
+            connection.sendall(path)
+            head = read_request(connection)
+
+    def ask(number: int) -> bool:
+        body = transport.get_json(f"{server.origin}/{number}", limit=99).body
+        return body == b"/%d" % number
+
+    with raw_server(echo) as server, ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(64)))
+    assert len(server.requests) < 64
+
+
+# The table
+
+
+@dataclass
+class Door:
+    """Something to keep."""
+
+    name: str = ""
+    closed: list[str] = field(default_factory=list)
+
+    def discard(self) -> None:
+        self.closed.append(self.name)
+
+
+def test_a_route_has_so_many_connections_and_all_together_so_many() -> None:
+    kept, closed = KeptConnections[Door](), list[str]()
+    for number in range(MAX_OF_ROUTE + 2):
+        kept.keep("a", Door(f"a{number}", closed))
+    assert closed == ["a0", "a1"]
+    for number in range(MAX_OF_ALL):
+        kept.keep(number, Door(f"{number}", closed))
+    assert len(closed) == 2 + MAX_OF_ROUTE
+    assert closed[2:] == ["a2", "a3", "a4", "a5"]
+
+
+def test_the_connection_used_last_is_taken_first_and_once() -> None:
+    kept = KeptConnections[Door]()
+    first, second = Door(), Door()
+    kept.keep("a", first)
+    kept.keep("a", second)
+    kept.keep("b", Door())
+    assert [kept.take("a", max_idle=9) for _ in range(3)] == [second, first, None]
+    assert kept.take("c", max_idle=9) is None
+
+
+def test_what_is_idle_too_long_is_closed_when_anybody_comes_by(clock: SimpleNamespace) -> None:
+    kept, closed = KeptConnections[Door](), list[str]()
+    kept.keep("a", Door("a", closed))
+    clock.ahead = MAX_IDLE - 1
+    kept.keep("b", Door("b", closed))
+    clock.ahead = MAX_IDLE + 1
+    assert kept.take("c", max_idle=9) is None
+    assert closed == ["a"]
+    assert kept.take("b", max_idle=1) is None
+    assert kept.take("b", max_idle=3) is not None
+
+
+# The deadline
+
+
+def test_the_work_of_a_waiting_thread_is_done_while_an_answer_trickles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("oauth2_mw.provider.http.waiting.SLICE", 0.02)
+    done = list[int]()
+
+    def trickle(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(HEAD)
+        while len(done) < 4:
+            connection.sendall(b"X: y\r\n")
+            time.sleep(0.001)
+        connection.sendall(b"Content-Length: 2\r\n\r\n{}")
+
+    monkeypatch.setattr("http.client._MAXHEADERS", 10_000)
+    with raw_server(trickle) as server, while_waiting(lambda: done.append(threading.get_ident())):
+        assert post(server, keeping()).status == 200
+    assert set(done) == {threading.get_ident()}
+
+
+def test_nothing_is_asked_when_the_time_is_over() -> None:
+    def never(_: int) -> int:
+        raise AssertionError
+
+    with pytest.raises(TimeoutError):
+        Deadline(Timeouts(total=0)).run(never, 1, set_timeout=lambda _: None, seconds=9)
