@@ -15,11 +15,18 @@ from webob import Request, Response
 
 from oauth2_mw.audit import audit
 from oauth2_mw.credentials.strangers import Strangers
-from oauth2_mw.errors import AttemptLostError, BadRequestError, LoginTriesError, OAuth2Error, StateError
+from oauth2_mw.errors import (
+    AttemptLostError,
+    BadRequestError,
+    LoginTriesError,
+    OAuth2Error,
+    ProviderUnavailableError,
+    StateError,
+)
 from oauth2_mw.identity.admission import Admission
 from oauth2_mw.identity.model import Identity
 from oauth2_mw.provider.client import Authentication, ProviderClient
-from oauth2_mw.provider.demand import NO_DEMAND
+from oauth2_mw.provider.demand import NO_DEMAND, Demand
 from oauth2_mw.provider.endpoints import form_user
 from oauth2_mw.provider.endpoints.authorization_response import (
     PARAMETERS,
@@ -113,7 +120,15 @@ class Callback:
                 raise
             raise SignInFailedError(error, destination=attempt.destination) from error
         try:
-            return self._finish(provider, params, attempt, request.environ, current)
+            try:
+                return self._finish(provider, params, attempt, request.environ, current)
+            except ProviderUnavailableError as error:
+                # The provider may only have closed the connection, and the code may be used up: another costs nothing.
+                if not (error.is_on_kept_connection and _can_restart(state, request.environ)):
+                    raise
+                return self._begin_anew(
+                    attempt, request.environ, current, demand=attempt.demand, detail=error.detail
+                )
         except Exception as error:
             cookies = self._attempts.close_failed(attempt, current.cookies)
             raise SignInFailedError(error, attempt=attempt, cookies=cookies) from error
@@ -176,10 +191,16 @@ class Callback:
         self, refusal: Refusal, attempt: Attempt, environ: Environ, current: RequestSession
     ) -> Response:
         """Begin the sign-in anew, once, where nobody has to be asked for it; or else raise the error."""
-        state = attempt.state
-        if not (refusal.can_begin_anew and _can_restart(state, environ)):
+        if not (refusal.can_begin_anew and _can_restart(attempt.state, environ)):
             raise refusal.error
-        audit("login_restarted", provider=state.provider, detail=refusal.error.detail)
+        demand = replace(attempt.demand, another_account=False) if refusal.at_prompt else attempt.demand
+        return self._begin_anew(attempt, environ, current, demand=demand, detail=refusal.error.detail)
+
+    def _begin_anew(
+        self, attempt: Attempt, environ: Environ, current: RequestSession, *, demand: Demand, detail: str
+    ) -> Response:
+        state = attempt.state
+        audit("login_restarted", provider=state.provider, detail=detail)
         response = self._login.begin(
             state.provider,
             attempt.destination,
@@ -187,7 +208,7 @@ class Callback:
             restarts=state.restarts + 1,
             previous_session=attempt.previous_session,
             languages=accepted_languages(environ),
-            demand=replace(attempt.demand, another_account=False) if refusal.at_prompt else attempt.demand,
+            demand=demand,
         )
         return responses.add_cookies(response, self._attempts.close_failed(attempt, current.cookies))
 

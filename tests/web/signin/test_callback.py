@@ -340,6 +340,44 @@ def test_attempts_that_do_not_open_are_cleared_away(parts: SignInParts, *, signe
 # What fails after the attempt was used
 
 
+def lost() -> ProviderUnavailableError:
+    error = ProviderUnavailableError("the answer was lost")
+    error.is_sent = error.is_on_kept_connection = True
+    return error
+
+
+@pytest.mark.requirement("R-connections")
+def test_a_code_that_is_lost_with_a_kept_connection_is_replaced_by_itself_once(
+    parts: SignInParts, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "oauth2_mw.audit")
+    first = parts.begin()
+    parts.provider.errors["redeem"] = lost()
+    second = {"state": state_of(parts.answer(first)), "code": "code-2"}
+    assert second["state"] != first["state"]
+    assert "event=login_restarted" in caplog.text
+    assert "the answer was lost" in caplog.text
+    with pytest.raises(SignInFailedError) as caught:
+        parts.answer(second)
+    assert isinstance(caught.value.error, ProviderUnavailableError)
+
+
+@pytest.mark.requirement("R-connections")
+def test_a_code_that_is_lost_otherwise_is_not_replaced(parts: SignInParts) -> None:
+    parts.provider.errors["redeem"] = ProviderUnavailableError("no connection")
+    failure(parts, parts.begin(), ProviderUnavailableError)
+
+
+def test_after_a_code_was_lost_the_person_is_signed_in_where_they_wanted_to_go(parts: SignInParts) -> None:
+    first = parts.begin()
+    parts.provider.errors["redeem"] = lost()
+    response = parts.answer(first)
+    del parts.provider.errors["redeem"]
+    done = parts.answer({"state": state_of(response), "code": "code-2"})
+    assert done.location == "https://app.example/deep?x=1"
+    assert parts.user == "jane"
+
+
 @pytest.mark.parametrize(
     ("params", "kind", "code"),
     [
