@@ -29,7 +29,7 @@ MAX_AGE = 300.0
 _TLS_PIECE = 16 * 1024
 
 
-class NoConnectionError(OSError):
+class NoConnectionError(Exception):
     """No address of a host accepts a connection; ``__cause__`` says why."""
 
 

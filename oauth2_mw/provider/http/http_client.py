@@ -36,7 +36,7 @@ MAX_IDLE_ONCE = 1.0
 #: Seconds before each repetition of a GET.
 _PAUSES = (0.0, 0.2)
 _REPEATED = frozenset({502, 503, 504})
-_FAILURES = (HTTPError, HTTPException, OSError, ValueError)
+_FAILURES = (NoConnectionError, HTTPError, HTTPException, OSError, ValueError)
 
 #: a part of the reason why a TLS connection was refused -> what to do
 _TLS_CURES = (
