@@ -12,16 +12,14 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import urlsplit
 
 from urllib3.connection import HTTPConnection
 from urllib3.response import BaseHTTPResponse
-from urllib3.util import make_headers, parse_url
 
 from oauth2_mw.provider.http.deadline import Deadline
+from oauth2_mw.provider.http.route import Route
 from oauth2_mw.settings.addresses import DEFAULT_PORTS
 
 #: Seconds after which a connection is not used any more, however busy it was.
@@ -31,52 +29,6 @@ _TLS_PIECE = 16 * 1024
 
 class NoConnectionError(Exception):
     """No address of a host accepts a connection; ``__cause__`` says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a connection leads, on whose behalf, by which way and with whose trust: it serves nothing else.
-
-    :param context: of the TLS with the provider; ``None`` over plain http.
-    :param proxy_context: of the TLS with the proxy.
-    """
-
-    provider: str
-    scheme: str
-    #: host and port as they are written
-    netloc: str
-    host: str
-    port: int
-    context: ssl.SSLContext | None
-    proxy: str | None = field(default=None, repr=False)
-    proxy_context: ssl.SSLContext | None = None
-
-    @property
-    def forwards(self) -> bool:
-        """Whether a proxy reads the request, rather than hand on what it cannot read."""
-        return self.proxy is not None and self.context is None
-
-    @property
-    def proxy_headers(self) -> dict[str, str]:
-        """What the proxy is told of us."""
-        credentials = None if self.proxy is None else parse_url(self.proxy).auth
-        return make_headers(proxy_basic_auth=credentials) if credentials else {}
-
-    def addresses(self) -> list[Any]:
-        """Return the addresses at which the other end of a connection is, as of now.
-
-        The look-up takes as long as the resolver of this machine lets it: Python can neither limit nor end it.
-
-        :raises socket.gaierror: if the name is not known.
-        :raises ValueError: if it is no proxy for HTTP.
-        """
-        host, port = self.host, self.port
-        if self.proxy is not None:
-            at = urlsplit(self.proxy)
-            if at.hostname is None or at.scheme not in DEFAULT_PORTS:
-                raise ValueError("a proxy is an address of http or https")
-            host, port = at.hostname, at.port or DEFAULT_PORTS[at.scheme]
-        return [address for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 class _Reader(io.BufferedReader):
@@ -221,6 +173,15 @@ class _Tls(_Stream):
         self._inner.sendall(self._outgoing.read())
 
 
+def _secured(stream: _Wire | _Tls, *, scheme: str, context: ssl.SSLContext | None, host: str) -> _Wire | _Tls:
+    """Return the stream on which to speak with *host*: over TLS where its scheme says so, or not at all."""
+    if scheme != "https":
+        return stream
+    if context is None:
+        raise ssl.SSLError("nobody says whom to trust")
+    return _Tls(stream, context, host)
+
+
 class Connection(HTTPConnection):
     """One connection, for one request after the other.
 
@@ -252,16 +213,15 @@ class Connection(HTTPConnection):
         self._wire = _Wire(self._dial())
         self._wire.deadline = self.deadline
         stream: Any = self._wire
-        if route.proxy is not None:
-            if route.proxy_context is not None:
-                stream = _Tls(stream, route.proxy_context, str(urlsplit(route.proxy).hostname))
+        if (proxy := route.proxy) is not None:
+            stream = _secured(stream, scheme=proxy.scheme, context=route.proxy_context, host=proxy.host)
             if not route.forwards:
-                self.set_tunnel(route.host, route.port, headers=route.proxy_headers)
+                self.set_tunnel(route.host, route.port, headers=dict(proxy.headers))
                 self.sock = stream
                 self._tunnel()
             self.is_past_proxy = True
-        if route.context is not None:
-            stream = _Tls(stream, route.context, route.host)
+        stream = _secured(stream, scheme=route.scheme, context=route.context, host=route.host)
+        if route.scheme == "https":
             self.certificate_ends = stream.certificate_ends()
         self.sock = stream
 
@@ -293,8 +253,8 @@ class Connection(HTTPConnection):
             self._wire.deadline = deadline
         deadline.work()
         self.is_sent = True
-        if self._route.forwards:
-            headers = {**headers, **self._route.proxy_headers}
+        if self._route.proxy is not None and self._route.forwards:
+            headers = {**headers, **dict(self._route.proxy.headers)}
         # A server may have answered before it has read all, and gone.
         with suppress(BrokenPipeError, ConnectionResetError):
             self.request(method, url, body=body, headers=headers, preload_content=False, decode_content=False)

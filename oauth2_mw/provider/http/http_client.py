@@ -23,10 +23,11 @@ from urllib3.response import BaseHTTPResponse
 
 from oauth2_mw.errors import ProviderUnavailableError
 from oauth2_mw.provider.http.call_gate import CallGate
-from oauth2_mw.provider.http.connection import Connection, NoConnectionError, Route
+from oauth2_mw.provider.http.connection import Connection, NoConnectionError
 from oauth2_mw.provider.http.deadline import Deadline
 from oauth2_mw.provider.http.kept_connections import MAX_IDLE, KeptConnections
 from oauth2_mw.provider.http.messages import Request, Response, Timeouts, too_large
+from oauth2_mw.provider.http.route import Proxy, Route
 from oauth2_mw.settings.addresses import DEFAULT_PORTS
 from oauth2_mw.telemetry import calling
 from oauth2_mw.tracing import http_attributes
@@ -167,18 +168,23 @@ class HttpClient:
             netloc=parts.netloc,
             host=str(parts.hostname),
             port=parts.port or DEFAULT_PORTS[parts.scheme],
-            context=self._context(url),
+            context=self._context(parts.scheme),
             proxy=proxy,
-            proxy_context=None if proxy is None else self._context(proxy),
+            proxy_context=None if proxy is None else self._context(proxy.scheme),
         )
 
-    def _proxy_for(self, url: str) -> str | None:
+    def _proxy_for(self, url: str) -> Proxy | None:
         if self._proxy is not None or not self._trust_env:
-            return self._proxy
-        return select_proxy(url, get_environ_proxies(url))
+            written = self._proxy
+        else:
+            written = select_proxy(url, get_environ_proxies(url))
+        try:
+            return None if written is None else Proxy.parse(written)
+        except ValueError:
+            raise ProviderUnavailableError(_proxy_refusal(urlsplit(url).netloc)) from None
 
-    def _context(self, url: str) -> ssl.SSLContext | None:
-        return self._tls() if url.startswith("https:") else None
+    def _context(self, scheme: str) -> ssl.SSLContext | None:
+        return self._tls() if scheme == "https" else None
 
     def _tls(self) -> ssl.SSLContext:
         """Return who is trusted as the file says now; a change makes another context, and so other connections."""
@@ -221,7 +227,7 @@ def _describe(error: Exception, host: str, deadline: Deadline, *, is_past_proxy:
     if not deadline.remaining():
         return f"{host} did not finish its answer within {deadline.timeouts.total:g} seconds: it is too slow"
     if not is_past_proxy:
-        return f"the proxy for {host} cannot be used: check proxy, or the environment when trust_env is on"
+        return _proxy_refusal(host)
     if isinstance(error, ssl.SSLError):
         reason = _tls_reason(error)
         cure = next((cure for part, cure in _TLS_CURES if part in reason), _OTHER_TLS_CURE)
@@ -237,6 +243,10 @@ def _describe(error: Exception, host: str, deadline: Deadline, *, is_past_proxy:
     if isinstance(error, (TimeoutError, ReadTimeoutError)):
         return f"{host} fell silent before its answer was complete: it is too slow"
     return f"the connection to {host} broke off before the answer was complete ({type(error).__name__})"
+
+
+def _proxy_refusal(host: str) -> str:
+    return f"the proxy for {host} cannot be used: check proxy, or the environment when trust_env is on"
 
 
 def _target(request: Request, *, absolute: bool) -> str:

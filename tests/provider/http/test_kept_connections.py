@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 import warnings
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -22,9 +23,11 @@ import pytest
 from oauth2_mw.errors import ProviderUnavailableError
 from oauth2_mw.provider.http import connection as connections_module
 from oauth2_mw.provider.http import kept_connections
+from oauth2_mw.provider.http.connection import Connection
 from oauth2_mw.provider.http.deadline import Deadline
 from oauth2_mw.provider.http.kept_connections import MAX_IDLE, MAX_OF_ALL, MAX_OF_ROUTE, KeptConnections
 from oauth2_mw.provider.http.messages import Response, Timeouts
+from oauth2_mw.provider.http.route import Proxy, Route
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.http.waiting import while_waiting
 from tests.support.hosts.certificates import self_signed
@@ -475,6 +478,25 @@ def test_what_went_through_a_tunnel_goes_through_it_again(tls: ssl.SSLContext, a
     assert b"roxy-" not in server.requests[0]
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("jane:p%40s%3As", "jane:p@s:s"),
+        ("jane%40acme:", "jane@acme:"),
+        ("jane", "jane:"),
+        ("j%C3%A4ne:100%", "jäne:100%"),
+    ],
+)
+def test_a_proxy_is_told_what_its_percent_signs_mean(written: str, meant: str) -> None:
+    expected = b"proxy-authorization: basic " + b64encode(meant.encode()).lower()
+    with raw_server(OK) as proxy:
+        transport = Transport(proxy=proxy.origin.replace("//", f"//{written}@"))
+        transport.get_json("http://127.0.0.1:9/", limit=9)
+        with suppress(ProviderUnavailableError):
+            transport.post_form("https://127.0.0.1:9/", body="", limit=9)
+    assert [expected in head.lower() for head in proxy.requests] == [True, True]
+
+
 def test_a_tunnel_that_is_refused_is_the_proxys_fault() -> None:
     with (
         tunnel(refusal=b"HTTP/1.1 407 Who\r\n\r\n") as proxy,
@@ -508,6 +530,49 @@ def test_tls_goes_through_a_proxy_that_speaks_tls(tls: ssl.SSLContext, authority
         assert get(server, transport).body == b"{}"
         assert post(server, transport).body == b"{}"
     assert len(server.requests) == 1
+
+
+# What is written as https goes over TLS
+
+
+@pytest.mark.requirement("N2.1.16")
+@pytest.mark.parametrize("scheme", ["HTTPS", "Https", "hTTPS"])
+def test_a_scheme_means_tls_in_every_spelling(scheme: str, tls: ssl.SSLContext, authority: Path) -> None:
+    with raw_server(answering(OK), tls=tls) as server, raw_server(OK) as plain, tunnel(tls=tls) as proxy:
+        for through in (None, proxy.origin, proxy.origin.replace("https", scheme)):
+            transport = Transport(ca_bundle=authority, proxy=through)
+            url = server.origin.replace("https", scheme)
+            assert transport.post_form(url, body="code=canary", limit=9).certificate_ends
+        assert [head[:8] for head in proxy.requests] == [b"CONNECT "] * 2
+        hasty = Timeouts(read=0.1)
+        with pytest.raises(ProviderUnavailableError) as failure:
+            Transport(timeouts=hasty).post_form(plain.origin.replace("http", scheme), body="canary", limit=9)
+        assert not failure.value.is_sent
+        with pytest.raises(ProviderUnavailableError, match="proxy for 127"):
+            Transport(
+                proxy=plain.origin.replace("http://", f"{scheme}://jane:canary@"), timeouts=hasty
+            ).post_form("http://127.0.0.1:9/", body="canary", limit=9)
+    assert not any(b"canary" in received or b"POST" in received for received in plain.requests)
+
+
+@pytest.mark.requirement("N2.1.16")
+@pytest.mark.parametrize("proxied", [False, True])
+def test_https_without_anybody_to_trust_says_nothing(*, proxied: bool) -> None:
+    with raw_server(OK) as server:
+        proxy = Proxy("https", "127.0.0.1", server.port) if proxied else None
+        scheme = "http" if proxied else "https"
+        route = Route("", scheme, server.origin, "127.0.0.1", server.port, context=None, proxy=proxy)
+        connection = Connection(route, route.addresses())
+        with pytest.raises(ssl.SSLError):
+            connection.exchange("GET", "/", body=None, headers={}, deadline=Deadline(Timeouts()))
+        connection.discard()
+    assert not any(server.requests)
+    assert not connection.is_sent
+
+
+def test_https_without_anybody_to_trust_is_not_read_by_a_proxy() -> None:
+    route = Route("", "https", "", "op.example", 443, context=None, proxy=Proxy("http", "127.0.0.1", 9))
+    assert not route.forwards
 
 
 # Several addresses
