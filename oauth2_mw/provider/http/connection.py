@@ -12,12 +12,13 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from http.client import HTTPException
+from http.client import IncompleteRead
 from typing import Any
 
 from urllib3.connection import HTTPConnection
 from urllib3.response import BaseHTTPResponse
 
+from oauth2_mw.provider.http.answer import Answer, UnreadableAnswerError
 from oauth2_mw.provider.http.deadline import Deadline
 from oauth2_mw.provider.http.route import Route
 from oauth2_mw.settings.addresses import DEFAULT_PORTS
@@ -35,6 +36,13 @@ class _Reader(io.BufferedReader):
     """What is read of one response. When it is closed, it knows whether more has come than that response."""
 
     surplus = False
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if b"\r" in line.removesuffix(b"\r\n"):
+            # One line or two, depending on who reads it (RFC 9112, section 2.2).
+            raise UnreadableAnswerError("there is half an end of a line in it")
+        return line
 
     def close(self) -> None:
         raw: Any = self.raw
@@ -188,6 +196,8 @@ class Connection(HTTPConnection):
     :param addresses: those of the route.
     """
 
+    response_class = Answer
+
     def __init__(self, route: Route, addresses: list[Any]) -> None:
         super().__init__(route.host, route.port)
         vars(self)["default_port"] = DEFAULT_PORTS[route.scheme]
@@ -219,6 +229,8 @@ class Connection(HTTPConnection):
                 self.set_tunnel(route.host, route.port, headers=dict(proxy.headers))
                 self.sock = stream
                 self._tunnel()
+                if stream.reader.surplus or stream.reader.raw.has_ended:
+                    raise UnreadableAnswerError("the proxy says more than that it is connected, or hangs up")
             self.is_past_proxy = True
         stream = _secured(stream, scheme=route.scheme, context=route.context, host=route.host)
         if route.scheme == "https":
@@ -262,7 +274,7 @@ class Connection(HTTPConnection):
         response = self.getresponse()
         if stream.reader.raw.has_ended:
             # http.client takes the end of a connection for that of the headers.
-            raise HTTPException("the headers have no end")
+            raise IncompleteRead(b"")
         return response
 
     def is_usable(self, addresses: list[Any]) -> bool:
@@ -272,16 +284,13 @@ class Connection(HTTPConnection):
     def can_be_kept(self, response: BaseHTTPResponse) -> bool:
         """Return whether that response has been read to its end, and nothing has come after it.
 
-        A length that can be read in two ways says nothing of where it ends (RFC 9112, section 6.3).
+        A length that is said twice says nothing of where it ends (RFC 9112, section 6.3).
         """
         if self.sock is None or response.version != 11 or time.monotonic() - self._born > MAX_AGE:
             return False
         headers: Any = response.headers
         codings, lengths = headers.getlist("transfer-encoding"), headers.getlist("content-length")
-        if codings:
-            is_framed = [coding.strip().lower() for coding in codings] == ["chunked"] and not lengths
-        else:
-            is_framed = len(lengths) == 1 or response.status in (204, 304)
+        is_framed = len(codings) + len(lengths) == 1 or (response.status in (204, 304) and not codings)
         stream = self._stream
         reader, stream.reader = stream.reader, None
         return is_framed and reader.closed and not reader.surplus and bool(stream.is_quiet())

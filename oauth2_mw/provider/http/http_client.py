@@ -12,16 +12,17 @@ import ssl
 import stat
 import time
 from contextlib import closing
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from oauth2_mw.errors import ProviderUnavailableError
+from oauth2_mw.provider.http.answer import UnreadableAnswerError
 from oauth2_mw.provider.http.call_gate import CallGate
 from oauth2_mw.provider.http.connection import Connection, NoConnectionError
 from oauth2_mw.provider.http.deadline import Deadline
@@ -37,7 +38,7 @@ MAX_IDLE_ONCE = 1.0
 #: Seconds before each repetition of a GET.
 _PAUSES = (0.0, 0.2)
 _REPEATED = frozenset({502, 503, 504})
-_FAILURES = (NoConnectionError, HTTPError, HTTPException, OSError, ValueError)
+_FAILURES = (NoConnectionError, HTTPError, HTTPException, OSError, ValueError, OverflowError)
 
 #: a part of the reason why a TLS connection was refused -> what to do
 _TLS_CURES = (
@@ -135,7 +136,9 @@ class HttpClient:
                 self._connections.keep(route, connection)
                 connection = None
         except _FAILURES as error:
-            raise _failure(error, route, connection, deadline, is_kept=is_kept) from None
+            # urllib3 wraps what ends a body.
+            cause = error.__cause__ if isinstance(error, HTTPError) else error
+            raise _failure(cause or error, route, connection, deadline, is_kept=is_kept) from None
         finally:
             if connection is not None:
                 connection.discard()
@@ -213,7 +216,7 @@ class HttpClient:
 
 
 def _failure(
-    error: Exception, route: Route, connection: Connection | None, deadline: Deadline, *, is_kept: bool
+    error: BaseException, route: Route, connection: Connection | None, deadline: Deadline, *, is_kept: bool
 ) -> ProviderUnavailableError:
     is_past_proxy = route.proxy is None if connection is None else connection.is_past_proxy
     failure = ProviderUnavailableError(_describe(error, route.netloc, deadline, is_past_proxy=is_past_proxy))
@@ -222,7 +225,7 @@ def _failure(
     return failure
 
 
-def _describe(error: Exception, host: str, deadline: Deadline, *, is_past_proxy: bool) -> str:
+def _describe(error: BaseException, host: str, deadline: Deadline, *, is_past_proxy: bool) -> str:
     # Names the host alone: the path or an exception's text may hold what was sent.
     if not deadline.remaining():
         return f"{host} did not finish its answer within {deadline.timeouts.total:g} seconds: it is too slow"
@@ -240,8 +243,11 @@ def _describe(error: Exception, host: str, deadline: Deadline, *, is_past_proxy:
             return f"no connection to {host} within {seconds:g} seconds: check the firewall, or set proxy"
         reason = getattr(error.__cause__, "strerror", None) or type(error).__name__
         return f"no connection to {host} ({reason}): check that the provider runs there, and the port"
-    if isinstance(error, (TimeoutError, ReadTimeoutError)):
+    if isinstance(error, TimeoutError):
         return f"{host} fell silent before its answer was complete: it is too slow"
+    if isinstance(error, HTTPException) and not isinstance(error, (IncompleteRead, RemoteDisconnected)):
+        reason = str(error) if isinstance(error, UnreadableAnswerError) else type(error).__name__
+        return f"the answer of {host} cannot be read ({reason}): look at the server there, and at what is before it"
     return f"the connection to {host} broke off before the answer was complete ({type(error).__name__})"
 
 

@@ -287,8 +287,6 @@ EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
         OK + b"\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + EVIL,
         HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-        HEAD + b"Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}",
-        HEAD + b"Transfer-Encoding: gzip, chunked\r\nContent-Length: 2\r\n\r\n{}",
         HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
         HEAD + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}",
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
@@ -311,7 +309,12 @@ def test_a_connection_whose_answer_leaves_a_doubt_serves_no_more(
     "answer",
     [
         b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+        b"HTTP/1.1 103 Early\r\nLink: x\r\nContent-Length: 9\r\n\r\n" + OK,
+        b"HTTP/1.1 103 Early\r\nTransfer-Encoding: chunked\r\n\r\n" * 2 + b"HTTP/1.1 102 Wait\r\n\r\n" + OK,
+        b"HTTP/1.1 199 Wait\r\n\r\n" * 10 + OK,
         HEAD + b"Transfer-Encoding: Chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Sum: 1\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n0002 ; a=b\r\n{}\r\n0\r\n\r\n",
+        HEAD + b"X: a\r\n folded\r\nContent-Length:  2 \r\n\r\n{}",
         b"HTTP/1.1 204 Empty\r\n\r\n",
         HEAD + b"Content-Length: 0\r\n\r\n",
         HEAD + b"Content-Length: 2\r\nConnection: keep-alive\r\n\r\n{}",
@@ -324,6 +327,90 @@ def test_a_connection_whose_answer_is_whole_serves_again(answer: bytes) -> None:
         get(server, transport)
         get(server, transport)
     assert len(server.requests) == 1
+
+
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.requirement("R-connections")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 101 Switch\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 101 Switch\r\n\r\n" + OK,
+        b"HTTP/1.1 103 Early\r\n\r\n" * 11 + OK,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 11 + OK,
+        HEAD + b"Content-Length: 2\r\nno header\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        HEAD + b"no header\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"Content-Length : 2\r\n\r\n{}",
+        HEAD + b"Content-Length: 2\r\nContent-Length : 50\r\n\r\n{}",
+        HEAD + b" folded: x\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"From Content-Length: 50\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"Content-Length: 2\r\nFrom Content-Length: 50\r\n\r\n{}",
+        HEAD + b": 2\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"X: y\rTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}",
+        HEAD + b"Content-Length: 2\r\nX: y\r\r\n\r\n{}",
+        *(
+            HEAD + b"Transfer-Encoding: " + coding + b"\r\nContent-Length: 2\r\n\r\n{}"
+            for coding in (b"identity", b"gzip, chunked", b"chunked ", b"chunked, chunked", b"xchunked", b"")
+        ),
+        HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        *(
+            HEAD + b"Content-Length: " + length + b"\r\n\r\n{}"
+            for length in (b"0_2", b"+2", b"-2", b"two", b"0x2", b"", b"2, 3", b"9" * 40, b"9" * 5000)
+        ),
+        HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        *(
+            CHUNKED + size + b"\r\n{}\r\n0\r\n\r\n"
+            for size in (b"-1", b"-9" + b"9" * 30, b"f" * 30, b"0x2", b"+2", b"0_2", b" 2", b"2 2", b";", b"")
+        ),
+        CHUNKED + b"2\r\n{}XX0\r\n\r\n",
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_no_answer(answer: bytes) -> None:
+    transport, requests = keeping(), list[bytes]()
+
+    def script(connection: socket.socket, head: bytes) -> None:
+        while head:
+            requests.append(head)
+            connection.sendall(answer)
+            head = read_request(connection)
+
+    with raw_server(script) as server:
+        for _ in range(2):
+            failure = failed_post(server, transport)
+            assert failure.is_sent
+            assert "cannot be read" in failure.detail
+    assert len(server.requests) == len(requests) == 2
+
+
+def test_no_chunk_leads_beyond_the_limit() -> None:
+    def flood(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(CHUNKED + b"-1\r\n")
+        with suppress(OSError):
+            while True:
+                sent.append(connection.send(b"x" * 65536))
+
+    sent = list[int]()
+    with raw_server(flood) as server:
+        assert "cannot be read" in failed_post(server, keeping()).detail
+    assert sum(sent) < 50_000_000
+
+
+@pytest.mark.parametrize("kind", [b"103 Early", b"100 Continue"])
+def test_a_proxy_may_say_that_it_is_at_it(kind: bytes, tls: ssl.SSLContext, authority: Path) -> None:
+    before = b"HTTP/1.1 " + kind + b"\r\nX: y\r\n\r\n"
+    with raw_server(answering(OK), tls=tls) as server, tunnel(before=before) as proxy:
+        assert get(server, Transport(ca_bundle=authority, proxy=proxy.origin)).body == b"{}"
+
+
+@pytest.mark.parametrize("surplus", [b"x", EVIL])
+def test_what_a_proxy_adds_to_its_answer_is_not_the_providers(surplus: bytes) -> None:
+    with (
+        raw_server(b"HTTP/1.1 200 Connected\r\n\r\n" + surplus) as proxy,
+        pytest.raises(ProviderUnavailableError, match="proxy for 127"),
+    ):
+        Transport(proxy=proxy.origin).post_form("https://127.0.0.1:9/", body="a=b", limit=9)
 
 
 @pytest.mark.requirement("R-connections")
@@ -435,7 +522,9 @@ def test_when_the_proxy_changes_no_connection_outlives_it(monkeypatch: pytest.Mo
 
 
 @contextmanager
-def tunnel(*, tls: ssl.SSLContext | None = None, refusal: bytes = b"") -> Iterator[RawServer]:
+def tunnel(
+    *, tls: ssl.SSLContext | None = None, refusal: bytes = b"", before: bytes = b""
+) -> Iterator[RawServer]:
     """A proxy that connects to where it is told."""
 
     def script(connection: socket.socket, head: bytes) -> None:
@@ -444,7 +533,7 @@ def tunnel(*, tls: ssl.SSLContext | None = None, refusal: bytes = b"") -> Iterat
             return
         host, _, port = head.split()[1].decode().partition(":")
         with socket.create_connection((host, int(port))) as target:
-            connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+            connection.sendall(before + b"HTTP/1.1 200 Connected\r\n\r\n")
             back = threading.Thread(target=pump, args=(target, connection), daemon=True)
             back.start()
             pump(connection, target)

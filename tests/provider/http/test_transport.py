@@ -216,7 +216,8 @@ def test_an_endless_answer_is_cut_off() -> None:
     ids=["nothing", "no HTTP", "lying length", "two lengths", "bad chunk", "many headers", "long header"],
 )
 def test_a_broken_answer_is_no_answer(answer: bytes) -> None:
-    with raw_server(answer) as server, pytest.raises(ProviderUnavailableError, match="broke off"):
+    reason = "broke off" if not answer or b": 100" in answer else "cannot be read"
+    with raw_server(answer) as server, pytest.raises(ProviderUnavailableError, match=reason):
         get(server.origin)
     assert len(server.requests) == 1  # the answer may have been on its way: no second try
 
@@ -514,7 +515,7 @@ def test_a_request_that_never_left_is_told_apart_from_an_answer_that_was_lost() 
         assert failure_of(server.origin, Transport(proxy=server.origin)).is_sent
         # What went to the proxy was no request to the provider.
         assert not failure_of("https://127.0.0.1:9/", Transport(proxy=server.origin)).is_sent
-        assert not failure_of(server.origin.replace("http:", "https:")).is_sent
+        assert not failure_of(server.origin.replace("http:", "https:"), Transport(timeouts=QUICK)).is_sent
     assert not failure_of(server.origin).is_sent
     with raw_server(silence) as server:
         assert failure_of(server.origin, Transport(timeouts=QUICK)).is_sent
