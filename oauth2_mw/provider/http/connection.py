@@ -26,6 +26,8 @@ from oauth2_mw.settings.addresses import DEFAULT_PORTS
 #: Seconds after which a connection is not used any more, however busy it was.
 MAX_AGE = 300.0
 _TLS_PIECE = 16 * 1024
+#: Type, version and length of a record of TLS (RFC 8446, section 5.1).
+_RECORD_HEAD = 5
 
 
 class NoConnectionError(Exception):
@@ -132,6 +134,8 @@ class _Tls(_Stream):
     def __init__(self, inner: _Wire | _Tls, context: ssl.SSLContext, host: str) -> None:
         self._inner = inner
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        #: of the record that is arriving, what has come
+        self._record = bytearray()
         self._engine = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._run(self._engine.do_handshake)
 
@@ -147,6 +151,8 @@ class _Tls(_Stream):
         try:
             return int(self._run(self._engine.read, len(buffer), buffer))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            if self._record:
+                raise ConnectionAbortedError from None
             # Many servers end a connection without a word; whether the response is whole, its length says.
             return 0
 
@@ -156,7 +162,8 @@ class _Tls(_Stream):
             left = left[self._run(self._engine.write, left) :]
 
     def is_quiet(self) -> bool:
-        return not (self._incoming.pending or self._engine.pending()) and self._inner.is_quiet()
+        is_read = not (self._record or self._incoming.pending or self._engine.pending())
+        return is_read and self._inner.is_quiet()
 
     def _run(self, step: Any, *given: Any) -> Any:
         while True:
@@ -166,7 +173,7 @@ class _Tls(_Stream):
                 # What the engine has to say goes first: the other side may be waiting for it.
                 self._flush()
                 if piece := self._inner.recv(_TLS_PIECE):
-                    self._incoming.write(piece)
+                    self._receive(piece)
                 else:
                     self._incoming.write_eof()
             except ssl.SSLError:
@@ -176,6 +183,17 @@ class _Tls(_Stream):
             else:
                 self._flush()
                 return result
+
+    def _receive(self, piece: bytes) -> None:
+        self._incoming.write(piece)
+        # The engine does not tell a cut within a record from an end between two.
+        record = self._record
+        record += piece
+        while len(record) >= _RECORD_HEAD:
+            end = _RECORD_HEAD + int.from_bytes(record[3:_RECORD_HEAD])
+            if len(record) < end:
+                break
+            del record[:end]
 
     def _flush(self) -> None:
         self._inner.sendall(self._outgoing.read())

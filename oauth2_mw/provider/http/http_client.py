@@ -219,13 +219,18 @@ def _failure(
     error: BaseException, route: Route, connection: Connection | None, deadline: Deadline, *, is_kept: bool
 ) -> ProviderUnavailableError:
     is_past_proxy = route.proxy is None if connection is None else connection.is_past_proxy
-    failure = ProviderUnavailableError(_describe(error, route.netloc, deadline, is_past_proxy=is_past_proxy))
-    failure.is_sent = connection is not None and connection.is_sent
+    is_sent = connection is not None and connection.is_sent
+    failure = ProviderUnavailableError(
+        _describe(error, route.netloc, deadline, is_past_proxy=is_past_proxy, is_sent=is_sent)
+    )
+    failure.is_sent = is_sent
     failure.is_on_kept_connection = is_kept
     return failure
 
 
-def _describe(error: BaseException, host: str, deadline: Deadline, *, is_past_proxy: bool) -> str:
+def _describe(
+    error: BaseException, host: str, deadline: Deadline, *, is_past_proxy: bool, is_sent: bool
+) -> str:
     # Names the host alone: the path or an exception's text may hold what was sent.
     if not deadline.remaining():
         return f"{host} did not finish its answer within {deadline.timeouts.total:g} seconds: it is too slow"
@@ -233,6 +238,8 @@ def _describe(error: BaseException, host: str, deadline: Deadline, *, is_past_pr
         return _proxy_refusal(host)
     if isinstance(error, ssl.SSLError):
         reason = _tls_reason(error)
+        if is_sent:
+            return f"the TLS connection to {host} broke off before the answer was complete ({reason})"
         cure = next((cure for part, cure in _TLS_CURES if part in reason), _OTHER_TLS_CURE)
         return f"the TLS connection to {host} was refused ({reason}): {cure}"
     if isinstance(error, socket.gaierror):

@@ -447,6 +447,56 @@ def test_an_answer_over_tls_may_last_as_long_as_its_connection(
         assert get(server, Transport(ca_bundle=authority)).body == b"{}"
 
 
+RECORD = b"\x17\x03\x03\x00\x50abc"
+
+
+@pytest.mark.requirement("R-connections")
+@pytest.mark.parametrize("cut", [RECORD[:1], RECORD[:4], RECORD[:5], RECORD])
+@pytest.mark.parametrize(
+    "answer", [HEAD + b"\r\n{}", HEAD + b"X: y\r\n", OK[:-1]], ids=["until the end", "headers", "length"]
+)
+def test_an_answer_that_is_cut_within_a_record_is_none(
+    cut: bytes, answer: bytes, tls: ssl.SSLContext, authority: Path
+) -> None:
+    def script(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(answer)
+        os.write(connection.fileno(), cut)
+
+    with raw_server(script, tls=tls) as server:
+        failure = failed_post(server, Transport(ca_bundle=authority))
+    assert failure.is_sent
+    assert "broke off" in failure.detail
+    assert "ca_bundle" not in failure.detail
+
+
+def test_a_connection_with_half_a_record_serves_no_more(tls: ssl.SSLContext, authority: Path) -> None:
+    transport = Transport(connections=KeptConnections(), ca_bundle=authority)
+
+    def script(connection: socket.socket, head: bytes) -> None:
+        while head:
+            # Small records, each of which is read for itself.
+            connection.sendall(OK[:9])
+            connection.sendall(OK[9:])
+            os.write(connection.fileno(), RECORD[:3])
+            head = read_request(connection)
+
+    with raw_server(script, tls=tls) as server:
+        get(server, transport)
+        assert get(server, transport).body == b"{}"
+    assert len(server.requests) == 2
+
+
+def test_what_is_no_tls_after_the_request_is_no_matter_of_trust(tls: ssl.SSLContext, authority: Path) -> None:
+    def script(connection: socket.socket, _: bytes) -> None:
+        os.write(connection.fileno(), b"\x17\x03\x03\x00\x20" + b"a" * 32)
+
+    with raw_server(script, tls=tls) as server:
+        failure = failed_post(server, Transport(ca_bundle=authority))
+    assert failure.is_sent
+    assert "broke off" in failure.detail
+    assert "ca_bundle" not in failure.detail
+
+
 def test_a_body_that_is_too_large_ends_its_connection() -> None:
     transport = keeping()
     with raw_server(answering(OK)) as server:
