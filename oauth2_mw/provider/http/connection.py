@@ -244,7 +244,9 @@ class Connection(HTTPConnection):
         if (proxy := route.proxy) is not None:
             stream = _secured(stream, scheme=proxy.scheme, context=route.proxy_context, host=proxy.host)
             if not route.forwards:
-                self.set_tunnel(route.host, route.port, headers=dict(proxy.headers))
+                host = f"[{route.host}]" if ":" in route.host else route.host
+                headers = {"Host": f"{host}:{route.port}", **dict(proxy.headers)}
+                self.set_tunnel(route.host, route.port, headers=headers)
                 self.sock = stream
                 self._tunnel()
                 if stream.reader.surplus or stream.reader.raw.has_ended:
@@ -258,6 +260,7 @@ class Connection(HTTPConnection):
     def _dial(self) -> socket.socket:
         failure: OSError = TimeoutError("out of time")
         for address in self._addresses:
+            self.deadline.work()
             seconds = min(self.deadline.remaining(), self.deadline.timeouts.connect)
             if not seconds:
                 break

@@ -6,10 +6,8 @@ Imported at the first request only.
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
-import stat
 import time
 from contextlib import closing
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
@@ -29,6 +27,7 @@ from oauth2_mw.provider.http.deadline import Deadline
 from oauth2_mw.provider.http.kept_connections import MAX_IDLE, KeptConnections
 from oauth2_mw.provider.http.messages import Request, Response, Timeouts, too_large
 from oauth2_mw.provider.http.route import Proxy, Route
+from oauth2_mw.provider.http.trust import Trust
 from oauth2_mw.settings.addresses import DEFAULT_PORTS
 from oauth2_mw.telemetry import calling
 from oauth2_mw.tracing import http_attributes
@@ -48,7 +47,10 @@ _TLS_CURES = (
     ("not valid for", "write the name that its certificate is for, or have one made for this name"),
     ("WRONG_VERSION_NUMBER", "that port speaks no TLS; write the port of https"),
 )
-_OTHER_TLS_CURE = "if its certificate comes from an authority of your own, name that in ca_bundle"
+_AUTHORITY_CURE = "if its certificate comes from an authority of your own, name that in ca_bundle"
+_OTHER_TLS_CURE = (
+    "check the port, and that TLS 1.2 or later is spoken there, without asking for a certificate of ours"
+)
 
 
 class HttpClient:
@@ -66,11 +68,10 @@ class HttpClient:
     ) -> None:
         self._name = name
         self._gate = gate
-        self._ca_bundle = ca_bundle
+        self._trust = Trust(ca_bundle=ca_bundle, trust_env=trust_env)
         self._proxy = proxy
         self._trust_env = trust_env
         self._connections = connections
-        self._trust: tuple[tuple[Any, ...], ssl.SSLContext] | None = None
 
     def deadline(self, timeouts: Timeouts) -> Deadline:
         """Return a new deadline for one request with its retries and redirects."""
@@ -97,16 +98,14 @@ class HttpClient:
                 response = self._exchange(request, deadline, max_idle=max_idle)
             except ProviderUnavailableError as error:
                 # A read that broke off is not repeated, unless the connection may have been closed beforehand.
-                if not deadline.remaining() or not (
-                    error.is_on_kept_connection or (pauses and not error.is_sent)
-                ):
+                is_repeated = error.is_on_kept_connection or not error.is_sent
+                if not (is_repeated and pauses and deadline.remaining()):
                     raise
-                pause = 0.0 if error.is_on_kept_connection else pauses.pop(0)
             else:
                 if response.status not in _REPEATED or not pauses:
                     return response
                 # Retry-After is not obeyed: a provider does not decide how long a worker sleeps.
-                pause = pauses.pop(0)
+            pause = pauses.pop(0)
             # A repetition gets a connection of its own: the server may be closing the others at this very moment.
             max_idle = -1
             time.sleep(min(pause, deadline.remaining()))
@@ -135,6 +134,10 @@ class HttpClient:
             if self._connections is not None and connection.can_be_kept(response):
                 self._connections.keep(route, connection)
                 connection = None
+        except ProviderUnavailableError as error:
+            # What this thread does meanwhile has ended it.
+            error.is_sent = connection is not None and connection.is_sent
+            raise
         except _FAILURES as error:
             # urllib3 wraps what ends a body.
             cause = error.__cause__ if isinstance(error, HTTPError) else error
@@ -181,38 +184,16 @@ class HttpClient:
             written = self._proxy
         else:
             written = select_proxy(url, get_environ_proxies(url))
+            if written is not None and "://" not in written:
+                written = f"http://{written}"
         try:
             return None if written is None else Proxy.parse(written)
         except ValueError:
-            raise ProviderUnavailableError(_proxy_refusal(urlsplit(url).netloc)) from None
+            host = urlsplit(url).netloc
+            raise ProviderUnavailableError(_proxy_refusal(host, "no address of http or https")) from None
 
     def _context(self, scheme: str) -> ssl.SSLContext | None:
-        return self._tls() if scheme == "https" else None
-
-    def _tls(self) -> ssl.SSLContext:
-        """Return who is trusted as the file says now; a change makes another context, and so other connections."""
-        bundle = str(self._ca_bundle or self._bundle_from_environment() or DEFAULT_CA_BUNDLE_PATH)
-        try:
-            found = Path(bundle).stat()
-            version = (bundle, found.st_mtime_ns, found.st_size, found.st_ino)
-            made = self._trust
-            if made is None or made[0] != version:
-                is_folder = stat.S_ISDIR(found.st_mode)
-                context = ssl.create_default_context(
-                    cafile=None if is_folder else bundle, capath=bundle if is_folder else None
-                )
-                self._trust = made = version, context
-        except OSError as error:
-            raise ProviderUnavailableError(
-                f"the certificate authorities in {bundle} cannot be read ({error.strerror or 'not PEM'}): "
-                "check ca_bundle"
-            ) from error
-        return made[1]
-
-    def _bundle_from_environment(self) -> str | None:
-        if not self._trust_env:
-            return None
-        return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        return self._trust.context() if scheme == "https" else None
 
 
 def _failure(
@@ -224,7 +205,8 @@ def _failure(
         _describe(error, route.netloc, deadline, is_past_proxy=is_past_proxy, is_sent=is_sent)
     )
     failure.is_sent = is_sent
-    failure.is_on_kept_connection = is_kept
+    # Whoever is silent has not closed it.
+    failure.is_on_kept_connection = is_kept and not isinstance(error, TimeoutError)
     return failure
 
 
@@ -235,12 +217,15 @@ def _describe(
     if not deadline.remaining():
         return f"{host} did not finish its answer within {deadline.timeouts.total:g} seconds: it is too slow"
     if not is_past_proxy:
-        return _proxy_refusal(host)
+        cure = ", and ca_bundle" if isinstance(error, ssl.SSLCertVerificationError) else ""
+        return _proxy_refusal(host, _reason(error)) + cure
     if isinstance(error, ssl.SSLError):
-        reason = _tls_reason(error)
+        reason = _reason(error)
         if is_sent:
             return f"the TLS connection to {host} broke off before the answer was complete ({reason})"
-        cure = next((cure for part, cure in _TLS_CURES if part in reason), _OTHER_TLS_CURE)
+        is_unknown = isinstance(error, ssl.SSLCertVerificationError)
+        other = _AUTHORITY_CURE if is_unknown else _OTHER_TLS_CURE
+        cure = next((cure for part, cure in _TLS_CURES if part in reason), other)
         return f"the TLS connection to {host} was refused ({reason}): {cure}"
     if isinstance(error, socket.gaierror):
         return f"the name of {host} cannot be looked up: check its spelling, and DNS on this machine"
@@ -248,18 +233,16 @@ def _describe(
         if isinstance(error.__cause__, TimeoutError):
             seconds = deadline.timeouts.connect
             return f"no connection to {host} within {seconds:g} seconds: check the firewall, or set proxy"
-        reason = getattr(error.__cause__, "strerror", None) or type(error).__name__
-        return f"no connection to {host} ({reason}): check that the provider runs there, and the port"
+        return f"no connection to {host} ({_reason(error)}): check that the provider runs there, and the port"
     if isinstance(error, TimeoutError):
         return f"{host} fell silent before its answer was complete: it is too slow"
     if isinstance(error, HTTPException) and not isinstance(error, (IncompleteRead, RemoteDisconnected)):
-        reason = str(error) if isinstance(error, UnreadableAnswerError) else type(error).__name__
-        return f"the answer of {host} cannot be read ({reason}): look at the server there, and at what is before it"
-    return f"the connection to {host} broke off before the answer was complete ({type(error).__name__})"
+        return f"the answer of {host} cannot be read ({_reason(error)}): look at the server there and what is before it"
+    return f"the connection to {host} broke off before the answer was complete ({_reason(error)})"
 
 
-def _proxy_refusal(host: str) -> str:
-    return f"the proxy for {host} cannot be used: check proxy, or the environment when trust_env is on"
+def _proxy_refusal(host: str, reason: str) -> str:
+    return f"the proxy for {host} cannot be used ({reason}): check proxy, or the environment when trust_env is on"
 
 
 def _target(request: Request, *, absolute: bool) -> str:
@@ -280,5 +263,11 @@ def _read_body(response: BaseHTTPResponse, *, url: str, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def _tls_reason(error: ssl.SSLError) -> str:
-    return str(getattr(error, "verify_message", None) or error.reason or type(error).__name__)
+def _reason(error: BaseException) -> str:
+    """Return the reason in words of this machine: what the other side has said may hold what it was sent."""
+    if isinstance(error, UnreadableAnswerError):
+        return str(error)
+    if isinstance(error, ssl.SSLError):
+        return str(getattr(error, "verify_message", None) or error.reason or type(error).__name__)
+    cause = error.__cause__ if isinstance(error, NoConnectionError) else error
+    return str(getattr(cause, "strerror", None) or type(cause).__name__)

@@ -31,6 +31,7 @@ from oauth2_mw.provider.http.route import Proxy, Route
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.http.waiting import while_waiting
 from tests.support.hosts.certificates import self_signed
+from tests.support.hosts.listening import listening
 from tests.support.providers.raw_server import RawServer, Script, raw_server, read_request
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -245,6 +246,44 @@ def test_what_serves_once_is_not_repeated_and_its_loss_is_told(second: bytes) ->
     assert (len(server.requests), len(requests)) == (1, 2)
 
 
+@pytest.mark.requirement("R-connections")
+@pytest.mark.parametrize("ask", [get, post])
+def test_silence_on_a_kept_connection_is_no_loss(ask: Callable[..., Response]) -> None:
+    transport = Transport(connections=KeptConnections(), timeouts=Timeouts(read=0.1))
+    requests, over = list[bytes](), threading.Event()
+
+    def script(connection: socket.socket, head: bytes) -> None:
+        requests.append(head)
+        connection.sendall(OK)
+        requests.append(read_request(connection))
+        over.wait(10)
+
+    with raw_server(script) as server:
+        get(server, transport)
+        with pytest.raises(ProviderUnavailableError, match="fell silent") as failure:
+            ask(server, transport)
+        over.set()
+    assert (failure.value.is_sent, failure.value.is_on_kept_connection) == (True, False)
+    assert len(requests) == 2
+
+
+def test_a_get_is_sent_three_times_at_most_with_a_loss_among_them() -> None:
+    transport, requests = keeping(), list[bytes]()
+
+    def script(connection: socket.socket, head: bytes) -> None:
+        requests.append(head)
+        if len(requests) > 1:
+            connection.sendall(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+            return
+        connection.sendall(OK)
+        requests.append(read_request(connection))
+
+    with raw_server(script) as server:
+        get(server, transport)
+        assert get(server, transport).status == 503
+    assert len(requests) == 1 + 3
+
+
 def test_a_loss_on_a_new_connection_is_no_loss_on_a_kept_one() -> None:
     with raw_server(b"") as server:
         failure = failed_post(server, keeping())
@@ -267,7 +306,7 @@ def test_a_kept_connection_has_the_deadline_of_its_request() -> None:
         get(server, patient)
         began = time.monotonic()
         failure = failed_post(server, hasty)
-    assert failure.is_on_kept_connection
+    assert not failure.is_on_kept_connection
     assert "within 0.2 seconds" in failure.detail
     assert time.monotonic() - began < 1.5
 
@@ -548,6 +587,29 @@ def test_when_the_authorities_change_no_connection_outlives_them(
     assert len(server.requests) == 2
 
 
+#: By this name OpenSSL looks in a folder for whoever is called CN=127.0.0.1.
+IN_A_FOLDER = "88d0bdcb.0"
+
+
+@pytest.mark.requirement("R-connections")
+def test_when_a_file_changes_in_the_folder_of_authorities_no_connection_outlives_it(
+    tls: ssl.SSLContext, authority: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    (folder / "dangling.0").symlink_to(tmp_path / "nowhere")
+    bundle = folder / IN_A_FOLDER
+    bundle.symlink_to(shutil.copy(authority, tmp_path / "ca.pem"))
+    transport = Transport(connections=KeptConnections(), ca_bundle=folder)
+    with raw_server(answering(OK), tls=tls) as server:
+        get(server, transport)
+        get(server, transport)
+        other = self_signed(tmp_path / "other.pem")
+        (tmp_path / "ca.pem").write_bytes(other.read_bytes())
+        assert "TLS" in failed_post(server, transport).detail
+    assert len(server.requests) == 1
+
+
 def test_providers_do_not_share_a_connection() -> None:
     connections = KeptConnections[Any]()
     with raw_server(answering(OK)) as server:
@@ -636,6 +698,39 @@ def test_a_proxy_is_told_what_its_percent_signs_mean(written: str, meant: str) -
     assert [expected in head.lower() for head in proxy.requests] == [True, True]
 
 
+@pytest.mark.parametrize(
+    ("host", "named"),
+    [("[::1]:9", b"[::1]:9"), ("127.0.0.1", b"127.0.0.1:443"), ("OP.example", b"op.example:443")],
+)
+def test_a_tunnel_names_its_end_with_port_and_brackets(host: str, named: bytes) -> None:
+    with tunnel(refusal=b"HTTP/1.1 407 Who\r\n\r\n") as proxy, suppress(ProviderUnavailableError):
+        Transport(proxy=proxy.origin).post_form(f"https://{host}/", body="a=b", limit=9)
+    (head,) = proxy.requests
+    assert head.startswith(b"CONNECT " + named + b" HTTP/1.")
+    assert [line for line in head.split(b"\r\n") if line.startswith(b"Host:")] == [b"Host: " + named]
+
+
+def test_the_environments_proxy_may_come_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    with raw_server(OK) as proxy:
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, proxy.origin.removeprefix("http://"))
+        monkeypatch.setenv("no_proxy", "")
+        assert Transport(trust_env=True).get_json("http://127.0.0.1:9/", limit=9).body == b"{}"
+
+
+def test_why_a_proxy_cannot_be_used_is_told(tls: ssl.SSLContext) -> None:
+    with raw_server(OK, tls=tls) as proxy:
+        for url in ("http://127.0.0.1:9/", "https://127.0.0.1:9/"):
+            with pytest.raises(ProviderUnavailableError, match=r"proxy for 127.*self-signed.*ca_bundle"):
+                Transport(proxy=proxy.origin).post_form(url, body="a=b", limit=9)
+    with tunnel(refusal=b"HTTP/1.1 407 Who\r\n\r\n") as proxy:
+        pass
+    with pytest.raises(ProviderUnavailableError, match=r"proxy for 127.*Connection refused"):
+        Transport(proxy=proxy.origin.replace("//", "//jane:canary@")).post_form(
+            "https://127.0.0.1:9/", body="a=b", limit=9
+        )
+
+
 def test_a_tunnel_that_is_refused_is_the_proxys_fault() -> None:
     with (
         tunnel(refusal=b"HTTP/1.1 407 Who\r\n\r\n") as proxy,
@@ -712,6 +807,52 @@ def test_https_without_anybody_to_trust_says_nothing(*, proxied: bool) -> None:
 def test_https_without_anybody_to_trust_is_not_read_by_a_proxy() -> None:
     route = Route("", "https", "", "op.example", 443, context=None, proxy=Proxy("http", "127.0.0.1", 9))
     assert not route.forwards
+
+
+@pytest.mark.requirement("N2.1.16")
+def test_a_certificate_names_its_hosts_where_they_belong(tmp_path: Path) -> None:
+    by_common_name = self_signed(tmp_path / "ca.pem", common_name="localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(by_common_name)
+    transport = Transport(ca_bundle=by_common_name)
+    with raw_server(OK, tls=context) as server:
+        with pytest.raises(ProviderUnavailableError, match="name that its certificate is for"):
+            transport.post_form(server.origin.replace("127.0.0.1", "localhost"), body="a=b", limit=9)
+        assert post(server, transport).status == 200
+
+
+def test_the_secrets_of_tls_are_noted_for_a_trusted_environment_alone(
+    tls: ssl.SSLContext, authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = tmp_path / "secrets"
+    monkeypatch.setenv("SSLKEYLOGFILE", str(secrets))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with raw_server(OK, tls=tls) as server:
+        post(server, Transport(ca_bundle=authority))
+        assert not secrets.exists()
+        post(server, Transport(ca_bundle=authority, trust_env=True))
+    assert b"TRAFFIC_SECRET" in secrets.read_bytes()
+
+
+def test_where_the_authorities_were_named_they_are_to_be_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nowhere"))
+    with pytest.raises(ProviderUnavailableError, match=r"nowhere cannot be read .*check REQUESTS_CA_BUNDLE"):
+        Transport(trust_env=True).post_form("https://127.0.0.1:9/", body="a=b", limit=9)
+
+
+def test_who_hangs_up_in_a_handshake_is_no_matter_of_trust() -> None:
+    def hang_up(connection: socket.socket) -> None:
+        connection.recv(9999)
+        connection.close()
+
+    with listening() as (port, accept):
+        accept(hang_up)
+        with pytest.raises(ProviderUnavailableError) as failure:
+            Transport().post_form(f"https://127.0.0.1:{port}/", body="a=b", limit=9)
+    assert "check the port" in failure.value.detail
+    assert "ca_bundle" not in failure.value.detail
 
 
 # Several addresses
@@ -839,6 +980,37 @@ def test_the_work_of_a_waiting_thread_is_done_while_an_answer_trickles(
     with raw_server(trickle) as server, while_waiting(lambda: done.append(threading.get_ident())):
         assert post(server, keeping()).status == 200
     assert set(done) == {threading.get_ident()}
+
+
+def test_the_work_of_a_waiting_thread_is_done_before_each_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oauth2_mw.provider.http.waiting.SLICE", 0)
+    done = list[int]()
+    with raw_server(OK) as gone:
+        pass
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.0.1", gone.port))] * 5)
+    with while_waiting(lambda: done.append(1)), pytest.raises(ProviderUnavailableError):
+        Transport().post_form("http://localhost:9/", body="a=b", limit=9)
+    assert len(done) == 5
+
+
+@pytest.mark.parametrize(("lost_at", "is_sent"), [(1, False), (2, False), (3, True)])
+def test_work_that_ends_a_request_leaves_what_is_known_of_it(
+    lost_at: int, *, is_sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oauth2_mw.provider.http.waiting.SLICE", 0)
+    done = list[int]()
+
+    def work() -> None:
+        done.append(1)
+        # Before it connects, before it sends, and while it waits.
+        if len(done) == lost_at:
+            lost = ProviderUnavailableError("taken over", code="lease_lost")
+            lost.is_sent = True
+            raise lost
+
+    with raw_server(b"") as server, while_waiting(work):
+        failure = failed_post(server, Transport())
+    assert (failure.code, failure.is_sent) == ("lease_lost", is_sent)
 
 
 def test_nothing_is_asked_when_the_time_is_over() -> None:

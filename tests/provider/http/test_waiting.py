@@ -107,13 +107,30 @@ def test_what_the_work_raises_ends_the_request() -> None:
     assert failure.value.code == "lease_lost"
 
 
-def test_nothing_is_sent_when_the_work_fails_before() -> None:
-    received: list[bytes] = []
-
+def test_nobody_is_called_when_the_work_fails_before() -> None:
     def fail() -> None:
         raise ProviderUnavailableError("too late")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with while_waiting(fail), pytest.raises(ProviderUnavailableError):
+            Transport().post_form(f"{origin}/token", body="a=b", limit=10)
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_nothing_is_sent_when_the_work_fails_once_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oauth2_mw.provider.http.waiting.SLICE", 0)
+    received, called = list[bytes](), list[int]()
+
+    def fail() -> None:
+        called.append(1)
+        if len(called) == 2:
+            raise ProviderUnavailableError("too late")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with while_waiting(fail), pytest.raises(ProviderUnavailableError):
             Transport().post_form(f"{origin}/token", body="a=b", limit=10)

@@ -13,13 +13,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 
-def self_signed(file: Path, *names: str, days: tuple[int, int] = (-1, 1)) -> Path:
+def self_signed(
+    file: Path, *names: str, common_name: str = "127.0.0.1", days: tuple[int, int] = (-1, 1)
+) -> Path:
     """Write a self-signed certificate for 127.0.0.1 and *names*, with its key, into one file.
 
     :param days: when it begins and ends, from now.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.datetime.now(datetime.UTC)
     start, end = (now + datetime.timedelta(days=number) for number in days)
     certificate = (
