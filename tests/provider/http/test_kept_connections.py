@@ -832,6 +832,9 @@ def test_the_secrets_of_tls_are_noted_for_a_trusted_environment_alone(
         assert not secrets.exists()
         post(server, Transport(ca_bundle=authority, trust_env=True))
     assert b"TRAFFIC_SECRET" in secrets.read_bytes()
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "nowhere" / "secrets"))
+    with pytest.raises(ProviderUnavailableError, match="check SSLKEYLOGFILE"):
+        Transport(trust_env=True).post_form("https://127.0.0.1:9/", body="a=b", limit=9)
 
 
 def test_where_the_authorities_were_named_they_are_to_be_mended(
