@@ -44,7 +44,7 @@ These never leave the package::
     │   ├── ItemsError                    items of a list, with a sentence about each (settings.converters)
     │   └── _DuplicateNameError           a JSON object has a name twice (settings.converters)
     ├── NoAnswerError                     a server gave none to the last who asked (breaker)
-    ├── http.client.HTTPException
+    ├── HTTPException
     │   └── UnreadableAnswerError         an answer could be read in two ways (provider.http.answer)
     ├── NoConnectionError                 no address of a host accepts a connection (provider.http.connection)
     ├── NotReachedError                   no command was sent to a Redis server (session.stores.redis.errors)
