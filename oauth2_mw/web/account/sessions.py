@@ -17,7 +17,8 @@ from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.csrf import FormTokens
 from oauth2_mw.web.http.forms import read_form, read_query, require_method
 from oauth2_mw.web.http.urls import Urls
-from oauth2_mw.web.pages.pages import Pages, SessionRow
+from oauth2_mw.web.pages.account import SessionRow
+from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.signin.login import Login
 from oauth2_mw.web.signout.logout import Logout
 
@@ -99,7 +100,7 @@ class SessionsPage:
         return responses.redirect(self._urls.sessions(done=done))
 
     def _show(self, session: Session, *, message: str | None, status: int = 200) -> Response:
-        html = self._pages.sessions(
+        html = self._pages.account.sessions(
             rows=self._rows(session),
             username=session.identity.username,
             action=self._urls.sessions(),

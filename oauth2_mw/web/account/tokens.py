@@ -28,7 +28,8 @@ from oauth2_mw.web.http.csrf import VALID_FOR, FormTokens
 from oauth2_mw.web.http.forms import read_form, read_query, require_method
 from oauth2_mw.web.http.languages import accepted_languages
 from oauth2_mw.web.http.urls import Urls
-from oauth2_mw.web.pages.pages import NewToken, Pages, TokenForm, TokenRow
+from oauth2_mw.web.pages.account import NewToken, TokenForm, TokenRow
+from oauth2_mw.web.pages.pages import Pages
 from oauth2_mw.web.signin.challenge import Environ, is_top_level
 from oauth2_mw.web.signin.login import Login
 
@@ -229,7 +230,7 @@ class TokensPage:
         else:
             # Once more would be once more the same.
             state = "not asked" if is_again and self._is_old_proof(session) else "old"
-        html = self._pages.tokens(
+        html = self._pages.account.tokens(
             rows=self._rows(identity.id),
             form=TokenForm(state, self._paths, self._settings.personal_token_lifetime),
             new=new,

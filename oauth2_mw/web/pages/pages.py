@@ -7,32 +7,20 @@ one stylesheet, images from our own path, and no script but one that ``keep_frag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from oauth2_mw.credentials.personal_tokens import MAX_TOKEN_NAME
-from oauth2_mw.sentences import Sentence, sentence
 from oauth2_mw.settings.branding import Contact
-from oauth2_mw.web.http.languages import best_language
-from oauth2_mw.web.http.responses import Environ, Html
-from oauth2_mw.web.pages.catalogues import LANGUAGES, Catalogue, catalogue
+from oauth2_mw.web.http.responses import Html
+from oauth2_mw.web.pages.account import AccountPages
 from oauth2_mw.web.pages.markup import link, optional_link
 from oauth2_mw.web.pages.rendering import Renderer
+from oauth2_mw.web.pages.values import NAME_LIMIT, TEXT_LIMIT, cut, moment, optional_name, optional_text
 
-#: Characters of a name; a page is not the place for whatever length a provider sends.
-NAME_LIMIT = 120
-#: Characters of one sentence or hint.
-TEXT_LIMIT = 600
+#: Hints of one failure.
 HINT_LIMIT = 10
-#: Sessions that one page lists; a person with more can sign them all out together.
-ROW_LIMIT = 100
 #: Names of a kept form's fields.
 FIELD_LIMIT = 20
-#: Values of templates that are texts of ours. In all others only a ``Sentence`` is one.
-_TEXTS = frozenset({"message", "heading", "hints"})
-#: The lives of tokens that can be chosen, in seconds, as far as the setting allows.
-_LIFETIMES = (3600, 86400, 7 * 86400, 30 * 86400, 90 * 86400, 180 * 86400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,69 +37,6 @@ class LoginButton:
     url: str
     icon_url: str | None
     last_used: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SessionRow:
-    """One session, as the sessions page shows it.
-
-    :param id: the id that its form carries.
-    :param device: the browser in words, or ``None`` if it is not known.
-    :param address: the address that the sign-in came from, or ``None`` if it is not known.
-    :param provider: the provider's display name.
-    :param since: the time of the sign-in, in seconds since the epoch.
-    :param seen: the last use on record, in seconds since the epoch.
-    :param current: whether the page is shown to this session.
-    """
-
-    id: str
-    device: str | None
-    address: str | None
-    provider: str
-    since: int
-    seen: int
-    current: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRow:
-    """One personal token, as the tokens page shows it. Times are in seconds since the epoch.
-
-    :param id: the id that its form carries.
-    :param used: the last use on record, or ``None`` before the first.
-    """
-
-    id: str
-    name: str
-    paths: Sequence[str]
-    made: int
-    ends: int
-    used: int | None
-    read_only: bool
-    ended: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NewToken:
-    """A token that has just been made, to be shown this once."""
-
-    name: str
-    text: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class TokenForm:
-    """The form in which a token is made.
-
-    :param state: whether it is there: ``fresh``; or after another sign-in: ``old``; or not, because the provider did
-        not ask for one: ``not asked``; or because nobody can tell who sends it: ``unknown browser``.
-    :param paths: the paths that can be chosen.
-    :param longest: the longest life that can be chosen, in seconds.
-    """
-
-    state: str
-    paths: Sequence[str]
-    longest: int
 
 
 class Pages:
@@ -148,6 +73,8 @@ class Pages:
             accent_url=optional_link(accent_url),
             contact=contact,
         )
+        #: The pages of one's own: sessions and tokens.
+        self.account = AccountPages(self._renderer, self._time_script)
 
     def login(
         self,
@@ -165,27 +92,27 @@ class Pages:
         checked = [
             replace(
                 button,
-                label=_cut(button.label, NAME_LIMIT),
+                label=cut(button.label, NAME_LIMIT),
                 url=link(button.url),
                 icon_url=optional_link(button.icon_url),
             )
             for button in buttons
         ]
-        return self._render(
+        return self._renderer.page(
             "login.html",
             buttons=checked,
             heading=heading,
-            message=_optional_text(message),
+            message=optional_text(message),
             script_url=optional_link(script_url),
         )
 
     def going_on(self, *, url: str, script_url: str) -> Html:
         """Go on to *url* at once, with the fragment of the address if the script runs."""
-        return self._render("going_on.html", url=link(url), script_url=link(script_url))
+        return self._renderer.page("going_on.html", url=link(url), script_url=link(script_url))
 
     def framed_login(self, *, url: str) -> Html:
         """Fill a frame of another site, with a link that opens what was to be there in a window."""
-        return self._render("framed_login.html", url=link(url))
+        return self._renderer.page("framed_login.html", url=link(url))
 
     def failure(
         self,
@@ -202,15 +129,15 @@ class Pages:
 
         :param provider: with which it went wrong, left out of the page when it is not known.
         """
-        return self._render(
+        return self._renderer.page(
             "failure.html",
-            heading=_cut(title, NAME_LIMIT),
-            message=_cut(message, TEXT_LIMIT),
-            provider=_optional_name(provider),
-            reference=_cut(reference, NAME_LIMIT),
+            heading=cut(title, NAME_LIMIT),
+            message=cut(message, TEXT_LIMIT),
+            provider=optional_name(provider),
+            reference=cut(reference, NAME_LIMIT),
             retry_url=optional_link(retry_url),
             home_url=link(home_url),
-            hints=[_cut(hint, TEXT_LIMIT) for hint in hints[:HINT_LIMIT]],
+            hints=[cut(hint, TEXT_LIMIT) for hint in hints[:HINT_LIMIT]],
         )
 
     def denied(
@@ -232,12 +159,12 @@ class Pages:
         :param account_url: where they sign in with another account of that provider.
         :param sign_out_there: whether the provider does not ask which one while it knows the person.
         """
-        return self._render(
+        return self._renderer.page(
             "denied.html",
-            message=_cut(message, TEXT_LIMIT),
-            username=_optional_name(username),
-            provider=_optional_name(provider),
-            reference=_cut(reference, NAME_LIMIT),
+            message=cut(message, TEXT_LIMIT),
+            username=optional_name(username),
+            provider=optional_name(provider),
+            reference=cut(reference, NAME_LIMIT),
             account_url=optional_link(account_url),
             sign_out_there=sign_out_there,
             retry_url=optional_link(retry_url),
@@ -259,12 +186,12 @@ class Pages:
 
         Its response needs ``Referrer-Policy: same-origin``, or Chromium sends ``Origin: null`` with the form.
         """
-        return self._render(
+        return self._renderer.page(
             "confirm_logout.html",
             action=link(action),
             token=token,
-            username=_optional_name(username),
-            provider=_cut(provider, NAME_LIMIT),
+            username=optional_name(username),
+            provider=cut(provider, NAME_LIMIT),
             home_url=link(home_url),
             destination=destination,
             heading=heading,
@@ -284,10 +211,10 @@ class Pages:
         :param next_url: where they wanted to go afterwards.
         :param clear_url: an empty image whose response clears the browser's cache.
         """
-        return self._render(
+        return self._renderer.page(
             "signed_out.html",
             login_url=link(login_url),
-            still_signed_in_at=_optional_name(still_signed_in_at),
+            still_signed_in_at=optional_name(still_signed_in_at),
             next_url=optional_link(next_url),
             clear_url=optional_link(clear_url),
         )
@@ -299,124 +226,18 @@ class Pages:
         :param provider: where the person may still be signed in.
         :param provider_url: where they sign out there.
         """
-        return self._render(
+        return self._renderer.page(
             "signed_out_here.html",
             script_url=self._time_script,
-            until=_moment(until),
-            provider=_cut(provider, NAME_LIMIT),
+            until=moment(until),
+            provider=cut(provider, NAME_LIMIT),
             provider_url=optional_link(provider_url),
             login_url=link(login_url),
         )
 
     def framed_logout(self) -> Html:
         """Fill a frame of a provider's logout page: the same, whatever the request has ended."""
-        return self._render("framed_logout.html")
-
-    def sessions(
-        self,
-        *,
-        rows: Sequence[SessionRow],
-        username: str,
-        action: str,
-        logout_url: str,
-        token: str,
-        tokens_url: str | None,
-        home_url: str,
-        message: str | None = None,
-    ) -> Html:
-        """List where a person is signed in, with a form in each row and one for all but this browser.
-
-        Each form carries ``csrf_token``, and ``session`` or ``others``; that of this browser goes to ``logout_url``.
-        Headers as for :meth:`confirm_logout`.
-
-        :param rows: the sessions, of which the first :data:`ROW_LIMIT` are shown.
-        :param tokens_url: where their programs' tokens are, if there are any here.
-        :param message: what has just been done here.
-        """
-        visible = [
-            {
-                "id": row.id,
-                "device": _device(row.device),
-                "address": _cut(row.address, NAME_LIMIT) if row.address else sentence("unknown"),
-                "provider": _cut(row.provider, NAME_LIMIT),
-                "since": _moment(row.since),
-                "seen": _moment(row.seen),
-                "current": row.current,
-            }
-            for row in rows[:ROW_LIMIT]
-        ]
-        return self._render(
-            "sessions.html",
-            script_url=self._time_script,
-            rows=visible,
-            hidden=len(rows) - len(visible),
-            others=any(not row.current for row in rows),
-            username=_cut(username, NAME_LIMIT),
-            action=link(action),
-            logout_url=link(logout_url),
-            token=token,
-            tokens_url=optional_link(tokens_url),
-            home_url=link(home_url),
-            message=_optional_text(message),
-        )
-
-    def tokens(
-        self,
-        *,
-        rows: Sequence[TokenRow],
-        form: TokenForm,
-        new: NewToken | None,
-        username: str,
-        provider: str,
-        sleeps_after: int,
-        sleeps_at: int | None,
-        action: str,
-        token: str,
-        sessions_url: str,
-        home_url: str,
-        message: str | None = None,
-    ) -> Html:
-        """List a person's tokens for programs, with a form in each row that revokes it, and one that makes another.
-
-        Each form carries ``csrf_token``, and ``revoke``, ``create`` or ``again``. Headers as for
-        :meth:`confirm_logout`.
-
-        :param sleeps_after: seconds without a sign-in.
-        :param sleeps_at: when the tokens fall asleep, in seconds since the epoch, if that is soon.
-        :param message: what has just been done here.
-        """
-        visible = [
-            {
-                "id": row.id,
-                "name": _cut(row.name, NAME_LIMIT),
-                "paths": _cut(" ".join(row.paths), TEXT_LIMIT),
-                "made": _moment(row.made),
-                "ends": _moment(row.ends),
-                "used": None if row.used is None else _moment(row.used),
-                "read_only": row.read_only,
-                "ended": row.ended,
-            }
-            for row in rows[:ROW_LIMIT]
-        ]
-        lifetimes = [seconds for seconds in _LIFETIMES if seconds < form.longest]
-        return self._render(
-            "tokens.html",
-            script_url=self._time_script,
-            rows=visible,
-            form=form,
-            lifetimes=[(seconds, _Period(seconds)) for seconds in (*lifetimes, form.longest)],
-            new=new,
-            name_limit=MAX_TOKEN_NAME,
-            username=_cut(username, NAME_LIMIT),
-            provider=_cut(provider, NAME_LIMIT),
-            sleeps_after=_Period(sleeps_after),
-            sleeps_at=None if sleeps_at is None else _moment(sleeps_at),
-            action=link(action),
-            token=token,
-            sessions_url=link(sessions_url),
-            home_url=link(home_url),
-            message=_optional_text(message),
-        )
+        return self._renderer.page("framed_logout.html")
 
     def kept_form(
         self,
@@ -436,95 +257,29 @@ class Pages:
         :param expires: when it is forgotten, in seconds since the epoch.
         :param message: what there is to say first.
         """
-        return self._render(
+        return self._renderer.page(
             "kept_form.html",
             script_url=self._time_script,
             action=link(action),
-            address=_cut(address, TEXT_LIMIT),
-            names=[_cut(name, NAME_LIMIT) for name in names[:FIELD_LIMIT]],
+            address=cut(address, TEXT_LIMIT),
+            names=[cut(name, NAME_LIMIT) for name in names[:FIELD_LIMIT]],
             hidden=len(names) > FIELD_LIMIT,
-            expires=_moment(expires),
+            expires=moment(expires),
             token=token,
             home_url=link(home_url),
-            message=_optional_text(message),
+            message=optional_text(message),
         )
 
     def form_gone(self, *, message: str, home_url: str) -> Html:
         """Say that a form is not there to be sent, and why."""
-        return self._render("form_gone.html", message=_cut(message, TEXT_LIMIT), home_url=link(home_url))
+        return self._renderer.page(
+            "form_gone.html", message=cut(message, TEXT_LIMIT), home_url=link(home_url)
+        )
 
     def switched_off(self, *, reference: str) -> Html:
         """Say that nobody can sign in, because no provider is enabled."""
-        return self._render("switched_off.html", reference=_cut(reference, NAME_LIMIT))
+        return self._renderer.page("switched_off.html", reference=cut(reference, NAME_LIMIT))
 
     def not_found(self, *, home_url: str) -> Html:
         """Say that nothing answers at this address under our prefix."""
-        return self._render("not_found.html", home_url=link(home_url))
-
-    def _render(self, template: str, *, script_url: str | None = None, **context: object) -> Html:
-        def render(language: str) -> str:
-            spoken = catalogue(language)
-            said = {name: _said(name, value, spoken) for name, value in context.items()}
-            return self._renderer.render(template, spoken, script_url=script_url, **said)
-
-        def speak(environ: Environ) -> tuple[str, str]:
-            language = best_language(environ, tuple(LANGUAGES))
-            return language, render(language)
-
-        return Html(render("en"), speak=speak, script=script_url)
-
-
-def _said(name: str, value: object, spoken: Catalogue) -> object:
-    """Return a value of a template with the texts of ours in it in that language; names stay as they are."""
-    if isinstance(value, Sentence) or (name in _TEXTS and isinstance(value, str)):
-        return spoken.say(value)
-    if isinstance(value, _Period):
-        return value.said(spoken)
-    if isinstance(value, list | tuple):
-        return [_said(name, part, spoken) for part in value]
-    if isinstance(value, dict):
-        return {key: _said(key, part, spoken) for key, part in value.items()}
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class _Period:
-    """A time span in seconds, told in the longest unit of which it is a whole number."""
-
-    seconds: int
-
-    def said(self, spoken: Catalogue) -> str:
-        unit = next(unit for unit in (86400, 3600, 60, 1) if self.seconds % unit == 0)
-        count = self.seconds // unit
-        match unit:
-            case 86400:
-                return spoken.counted("{count} day", "{count} days", count)
-            case 3600:
-                return spoken.counted("{count} hour", "{count} hours", count)
-            case 60:
-                return spoken.counted("{count} minute", "{count} minutes", count)
-        return spoken.counted("{count} second", "{count} seconds", count)
-
-
-def _device(words: str | None) -> str:
-    """Return a browser and its system, as ``signin.device`` has noted them, as a text."""
-    if not words:
-        return sentence("Unknown browser")
-    browser, on, system = _cut(words, NAME_LIMIT).rpartition(" on ")
-    return sentence("{browser} on {system}", browser=browser, system=system) if on else system
-
-
-def _optional_name(text: str | None) -> str | None:
-    return _cut(text, NAME_LIMIT) if text else None
-
-
-def _optional_text(text: str | None) -> str | None:
-    return _cut(text, TEXT_LIMIT) if text else None
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+        return self._renderer.page("not_found.html", home_url=link(home_url))

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oauth2_mw.settings.page_templates import FILTERS, FUNCTIONS, OURS
+from oauth2_mw.web.http.languages import best_language
+from oauth2_mw.web.http.responses import Environ, Html
 from oauth2_mw.web.pages import markup
-from oauth2_mw.web.pages.catalogues import Catalogue
+from oauth2_mw.web.pages.catalogues import LANGUAGES, Catalogue, catalogue
+from oauth2_mw.web.pages.values import translated
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -50,6 +53,18 @@ class Renderer:
                     "the template %s of %s fails: ours takes its place", template, self._template_folder
                 )
         return self._ours.get_template(template).render(context)
+
+    def page(self, template: str, *, script_url: str | None = None, **context: object) -> Html:
+        def render(language: str) -> str:
+            spoken = catalogue(language)
+            said = {name: translated(name, value, spoken) for name, value in context.items()}
+            return self.render(template, spoken, script_url=script_url, **said)
+
+        def speak(environ: Environ) -> tuple[str, str]:
+            language = best_language(environ, tuple(LANGUAGES))
+            return language, render(language)
+
+        return Html(render("en"), speak=speak, script=script_url)
 
     @cached_property
     def _ours(self) -> Environment:

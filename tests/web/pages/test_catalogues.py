@@ -17,9 +17,10 @@ from oauth2_mw.errors import AttemptLostError, OAuth2Error
 from oauth2_mw.sentences import sentence, sentences
 from oauth2_mw.web.http import responses
 from oauth2_mw.web.http.languages import best_language
+from oauth2_mw.web.pages.account import SessionRow
 from oauth2_mw.web.pages.catalogues import LANGUAGES, catalogue
 from oauth2_mw.web.pages.markup import isolated
-from oauth2_mw.web.pages.pages import LoginButton, Pages, SessionRow
+from oauth2_mw.web.pages.pages import LoginButton, Pages
 from tools import catalogues
 
 STATIC = "https://app.example/auth/oauth2/static/"
@@ -264,7 +265,7 @@ def test_a_failure_is_told_in_the_language_with_its_hints_and_device(language: s
         assert text not in html
         assert spoken.markup(text) in html
     row = SessionRow("a", "Firefox 140 on Linux", None, "GitHub", 1, 1, current=True)
-    page = pages.sessions(
+    page = pages.account.sessions(
         rows=[row], username="jane", action="/", logout_url="/", token="t", tokens_url=None, home_url="/"
     )
     _, html = page.speak({"HTTP_ACCEPT_LANGUAGE": language})

@@ -18,17 +18,9 @@ from hypothesis import strategies as st
 import oauth2_mw.web.pages
 from oauth2_mw.errors import AttemptLostError
 from oauth2_mw.settings.branding import Contact
-from oauth2_mw.web.pages.pages import (
-    NAME_LIMIT,
-    ROW_LIMIT,
-    TEXT_LIMIT,
-    LoginButton,
-    NewToken,
-    Pages,
-    SessionRow,
-    TokenForm,
-    TokenRow,
-)
+from oauth2_mw.web.pages.account import ROW_LIMIT, NewToken, SessionRow, TokenForm, TokenRow
+from oauth2_mw.web.pages.pages import LoginButton, Pages
+from oauth2_mw.web.pages.values import NAME_LIMIT, TEXT_LIMIT
 
 SITE = "https://sso.example.com/core"
 STATIC = f"{SITE}/auth/oauth2/static/"
@@ -194,12 +186,12 @@ def sessions(**given: Any) -> Callable[[Pages], str]:
         "rows": rows,
     }
     fields.update({"tokens_url": TOKENS, "home_url": HOME, "message": "Done."} | given)
-    return lambda pages: pages.sessions(**fields)
+    return lambda pages: pages.account.sessions(**fields)
 
 
 def own_session(pages: Pages) -> str:
     row = SessionRow("mine", None, None, "GitHub", 1_700_000_000, 1_700_003_600, True)
-    return pages.sessions(
+    return pages.account.sessions(
         rows=[row],
         username="jane",
         action=SESSIONS,
@@ -229,11 +221,11 @@ def tokens(state: str = "fresh", **given: Any) -> Callable[[Pages], str]:
         "sessions_url": SESSIONS,
     }
     fields.update({"home_url": HOME, "message": "Done."} | given)
-    return lambda pages: pages.tokens(rows=rows, form=form, new=NewToken(**new), **fields)
+    return lambda pages: pages.account.tokens(rows=rows, form=form, new=NewToken(**new), **fields)
 
 
 def no_tokens(pages: Pages) -> str:
-    return pages.tokens(
+    return pages.account.tokens(
         rows=[],
         form=TokenForm("old", ["/dav/"], 3600),
         new=None,
