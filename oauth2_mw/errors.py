@@ -29,7 +29,7 @@ A number is the HTTP status of the page; a module in brackets is where a class l
     │   ├── ProviderUnavailableError 503  the provider cannot be reached in time
     │   ├── RefreshUnderWayError     503  another request is getting the tokens that this one needs
     │   └── StoreUnavailableError    503  the directory or session store cannot be reached
-    │       ├── BrokenConnectionError    503  a connection broke; another may work (sql.database)
+    │       ├── BrokenConnectionError    503  a connection broke; another may work (sql.failures)
     │       ├── StoreTakesNoWritesError  503  it can be read, and is full or a copy
     │       ├── EndNotMarkedError        503  sessions have ended, but for those that are still being created
     │       └── EndNotToldError          503  what ended here is told to the other workers later

@@ -8,7 +8,7 @@ import pytest
 
 from oauth2_mw.errors import ConfigError
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.sql import Database, address, engine
+from oauth2_mw.sql import Database, DatabaseAdministration, address, engine
 
 
 def arguments(url: str) -> dict[str, object]:
@@ -98,4 +98,7 @@ def test_the_url_says_how_many_connections_a_process_keeps(tmp_path: Path) -> No
 
 
 def test_sqlite_gives_as_many_as_are_wanted(tmp_path: Path) -> None:
-    assert Database(Secret.literal(f"sqlite:///{tmp_path}/users.db")).most_connections() is None
+    assert (
+        DatabaseAdministration(Database(Secret.literal(f"sqlite:///{tmp_path}/users.db"))).most_connections()
+        is None
+    )

@@ -183,8 +183,11 @@ def _sleeping(ini: Path, settings: Settings) -> Iterator[str]:
         return
     try:
         directory = open_directory(ini, settings)
+        # Without a directory SQLAlchemy need not be there.
+        from oauth2_mw.sql import DatabaseAdministration
+
         # What looks must not migrate.
-        if not directory.database.schema_state().is_newest:
+        if not DatabaseAdministration(directory.database).schema_state().is_newest:
             yield "personal tokens that sleep are counted once this release has served a request"
             return
         tokens = PersonalTokens(directory, app=settings.public_url)

@@ -18,7 +18,7 @@ from oauth2_mw.session.stores import is_redis
 from oauth2_mw.settings.model import Settings
 
 if TYPE_CHECKING:
-    from oauth2_mw.sql import Database
+    from oauth2_mw.sql import Database, DatabaseAdministration
     from oauth2_mw.sql.schema import SchemaState
 
 
@@ -49,7 +49,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _databases(ini: Path, settings: Settings, *, creates: bool) -> Iterator[tuple[str, Database]]:
+def _databases(
+    ini: Path, settings: Settings, *, creates: bool
+) -> Iterator[tuple[str, DatabaseAdministration]]:
     """Yield the database of the directory and that of the sessions with its setting; one that is both once.
 
     :param creates: whether the file of one that is not there yet is about to be created.
@@ -59,17 +61,17 @@ def _databases(ini: Path, settings: Settings, *, creates: bool) -> Iterator[tupl
         if url is None or (setting == "session" and is_redis(url)) or any(each.is_at(url) for each in seen):
             continue
         try:
-            from oauth2_mw.sql import Database
+            from oauth2_mw.sql import Database, DatabaseAdministration
         except ImportError as error:
             problem = Problem("oauth2_mw", setting, f"needs SQLAlchemy ({error}): install oauth2-mw[sql]")
             raise ConfigError([problem]) from error
         if creates:
             require_database(ini, setting, url, creates=True)
         seen.append(Database(url, setting=setting))
-        yield setting, seen[-1]
+        yield setting, DatabaseAdministration(seen[-1])
 
 
-def _print_sql(setting: str, database: Database) -> None:
+def _print_sql(setting: str, database: DatabaseAdministration) -> None:
     state = _usable(setting, database.schema_state())
     lines = database.migration(state)
     if not lines:
@@ -79,7 +81,7 @@ def _print_sql(setting: str, database: Database) -> None:
     print("BEGIN;", *(f"{line};" for line in lines), "COMMIT;", sep="\n")
 
 
-def _migrate(setting: str, database: Database) -> None:
+def _migrate(setting: str, database: DatabaseAdministration) -> None:
     before = _usable(setting, database.migrate())
     if before.is_newest:
         print(f"{setting}: the tables are those of this release; there was nothing to migrate")

@@ -5,6 +5,7 @@ modules and those that build on them are imported only when a database is config
 ``session.stores.open_store``).
 """
 
+from oauth2_mw.sql.administration import DatabaseAdministration
 from oauth2_mw.sql.database import Database
 
-__all__ = ["Database"]
+__all__ = ["Database", "DatabaseAdministration"]

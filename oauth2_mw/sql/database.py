@@ -20,27 +20,10 @@ from oauth2_mw.process_local import ProcessLocal, ProcessLock
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import address, schema
 from oauth2_mw.sql import engine as engines
+from oauth2_mw.sql.failures import BrokenConnectionError, explain
 from oauth2_mw.telemetry import DIRECTORY, STORE, calling
 
-T = TypeVar("T")
-
-#: Characters of a database's own message that an error quotes.
-MAX_REASON = 300
-#: What the server keeps for its superusers is none of ours. A limit of -1 is none.
-_MOST_CONNECTIONS = """
-SELECT min(most) FROM (
-    SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS most
-    UNION ALL SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user
-    UNION ALL SELECT datconnlimit FROM pg_database WHERE datname = current_database()
-) AS limits WHERE most >= 0
-"""
-
-
 Answer = TypeVar("Answer")
-
-
-class BrokenConnectionError(StoreUnavailableError):
-    """A connection was closed before it was used; another may work."""
 
 
 class _Process:
@@ -88,34 +71,36 @@ class Database:
     """
 
     def __init__(self, url: Secret, *, setting: str = "directory") -> None:
-        self._url = url
-        self._setting = setting
+        self.url: Secret = url
+        #: the key of the URL, for messages
+        self.setting: str = setting
         self._peer = DIRECTORY if setting == "directory" else STORE
         self._process = ProcessLocal(_Process)
         #: shared by all that is asked of the database
         self._breaker = Breaker()
         try:
-            self._kind = address.parse(url.value()).get_backend_name()
+            #: ``sqlite`` or ``postgresql``
+            self.kind: str = address.parse(url.value()).get_backend_name()
         except OSError as error:
             raise ConfigError([Problem("oauth2_mw", setting, f"the URL cannot be read: {error}")]) from None
         except ValueError as error:
             raise ConfigError([Problem("oauth2_mw", setting, f"the URL {error}")]) from None
         self.tables: schema.Tables = schema.tables()
         self._insert: Callable[[TableClause], Any] = (
-            sqlite.insert if self._kind == "sqlite" else postgresql.insert
+            sqlite.insert if self.kind == "sqlite" else postgresql.insert
         )
 
     @property
     def has_arrays(self) -> bool:
         """Whether a statement can return a list of texts in a column."""
-        return self._kind == "postgresql"
+        return self.kind == "postgresql"
 
     def is_at(self, url: Secret) -> bool:
         """Return whether *url* names this database."""
-        if url == self._url:
+        if url == self.url:
             return True
         try:
-            return address.parse(url.value()) == address.parse(self._url.value())
+            return address.parse(url.value()) == address.parse(self.url.value())
         except (OSError, ValueError):
             return False
 
@@ -124,7 +109,7 @@ class Database:
 
         :raises StoreUnavailableError: when the database cannot be used.
         """
-        if self._kind != "sqlite":
+        if self.kind != "sqlite":
             return False
         engine = self._engine()
         try:
@@ -132,46 +117,6 @@ class Database:
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise self._failed(engine.url, error, time.monotonic()) from None
         return True
-
-    def schema_state(self) -> schema.SchemaState:
-        """Return how far the migrations have come. Nothing is changed for the answer, and no file created.
-
-        :raises StoreUnavailableError: when the database cannot be used.
-        """
-        url = address.parse(self._url.value())
-        if self._kind == "sqlite" and "uri" not in url.query and engines.file_of(url) is None:
-            return schema.NO_TABLES
-        return self._administer(schema.read_state)
-
-    def migrate(self) -> schema.SchemaState:
-        """Carry out the migrations that are left, and return how far they had come before.
-
-        :raises StoreUnavailableError: when the database cannot be used, or its role may not change the tables.
-        """
-        return self._administer(schema.migrate)
-
-    def migration(self, state: schema.SchemaState) -> list[str]:
-        """Return the statements that :meth:`migrate` would carry out in one transaction."""
-        left = list(schema.statements(state, self._kind))
-        return [*schema.turn(self._kind), *left] if left else []
-
-    def most_connections(self) -> int | None:
-        """Return how many connections the server gives to our role in all, or ``None`` for SQLite.
-
-        :raises StoreUnavailableError: when the database cannot be used.
-        """
-        if self._kind == "sqlite":
-            return None
-        return self._administer(_most_connections)
-
-    def _administer(self, step: Callable[[Engine], T]) -> T:
-        engine = engines.create(address.parse(self._url.value()))
-        try:
-            return step(engine)
-        except SQLAlchemyError as error:
-            raise StoreUnavailableError(self._explain(engine.url, error)) from None
-        finally:
-            engine.dispose()
 
     def reading(self) -> AbstractContextManager[Connection]:
         """Open a connection that only reads: one transaction in SQLite, one a statement in PostgreSQL.
@@ -215,7 +160,7 @@ class Database:
         This waits for another transaction that is about to take the key.
         """
         statement = self._insert(table).values(**values).on_conflict_do_nothing()
-        if self._kind == "postgresql":
+        if self.kind == "postgresql":
             # Not the row count: SQLAlchemy's releases do not agree on whether an INSERT has one.
             return connection.execute(statement.returning(*table.c)).first() is not None
         return bool(connection.execute(statement).rowcount == 1)
@@ -231,7 +176,7 @@ class Database:
     ) -> None:
         """Add a row to one table and texts to another, both or nothing."""
         statement = sa.insert(table).values(**values)
-        if rows and self._kind == "postgresql":
+        if rows and self.kind == "postgresql":
             selects = [sa.select(*map(sa.literal, row.values())) for row in rows]
             others = sa.insert(other).from_select(list(rows[0]), sa.union_all(*selects))
             connection.execute(statement.add_cte(others.cte("others")))
@@ -244,7 +189,7 @@ class Database:
         self, connection: Connection, deletion: Delete, others: Delete, *, condition: ColumnElement[bool]
     ) -> bool:
         """Delete the row that meets *condition*, and *others* with it. Return whether there was one."""
-        if self._kind == "postgresql":
+        if self.kind == "postgresql":
             is_there = sa.exists(sa.select(sa.literal(1)).select_from(deletion.table).where(condition))
             statement = deletion.where(condition).add_cte(others.where(is_there).cte("others"))
             return bool(connection.execute(statement).rowcount == 1)
@@ -257,7 +202,7 @@ class Database:
         self, connection: Connection, change: Update, columns: Sequence[ColumnElement[Any]]
     ) -> Sequence[Row[Any]]:
         """Run an ``UPDATE`` and return *columns* of the rows that it changed, which must still meet its conditions."""
-        if self._kind == "postgresql":
+        if self.kind == "postgresql":
             return connection.execute(change.returning(*columns)).all()
         # Neither SQLite before 3.35 nor SQLAlchemy 1.4 on SQLite can do it in one statement. A writing transaction is
         # alone here, and no round trip would be saved.
@@ -268,14 +213,14 @@ class Database:
     def take_turns(self, connection: Connection, lock: int) -> None:
         """Hold the advisory lock of that number until the end of the transaction, so that its users take turns."""
         # In SQLite a writing transaction is alone from its beginning.
-        if self._kind == "postgresql":
+        if self.kind == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock:d})")
 
     @contextmanager
     def _transaction(self, *, writes: bool, at_once: bool = False) -> Iterator[Connection]:
         try:
             operation = "write" if writes else "read"
-            attributes = {"db.system.name": self._kind, "db.operation.name": operation}
+            attributes = {"db.system.name": self.kind, "db.operation.name": operation}
             with self._breaker.attempt(), calling(self._peer, operation, attributes):
                 began = time.monotonic()
                 with self._connection(began, writes=writes, at_once=at_once) as connection:
@@ -287,7 +232,7 @@ class Database:
     def _connection(self, began: float, *, writes: bool, at_once: bool) -> Iterator[Connection]:
         engine = self._engine()
         options: dict[str, Any] = {engines.WRITES: writes}
-        if self._kind == "postgresql" and (at_once or not writes):
+        if self.kind == "postgresql" and (at_once or not writes):
             # A transaction at READ COMMITTED would show the same, and cost three more round trips.
             options = {"isolation_level": "AUTOCOMMIT"}
         try:
@@ -299,16 +244,16 @@ class Database:
         except (SQLAlchemyError, UnicodeDecodeError) as error:
             process = self._process.get()
             # What SQLite has open serves on a disk that is full, and cannot be opened anew there.
-            is_full = self._kind == "sqlite" and engines.takes_no_writes(error)
+            is_full = self.kind == "sqlite" and engines.takes_no_writes(error)
             if process.engine is engine and engines.may_have_changed(error) and not is_full:
                 process.verified = False
             raise self._failed(engine.url, error, began) from None
 
     def _engine(self) -> Engine:
         try:
-            text = self._url.value()
+            text = self.url.value()
         except OSError as error:
-            raise StoreUnavailableError(f"setting {self._setting}: the URL cannot be read: {error}") from None
+            raise StoreUnavailableError(f"setting {self.setting}: the URL cannot be read: {error}") from None
         process = self._process.get()
         engine = process.usable_engine(text)
         if engine is not None:
@@ -339,11 +284,9 @@ class Database:
         try:
             url = address.parse(text)
         except ValueError as error:
-            raise StoreUnavailableError(f"setting {self._setting} has changed: the URL {error}") from None
-        if url.get_backend_name() != self._kind:
-            raise StoreUnavailableError(
-                f"setting {self._setting} now names another kind of database; restart"
-            )
+            raise StoreUnavailableError(f"setting {self.setting} has changed: the URL {error}") from None
+        if url.get_backend_name() != self.kind:
+            raise StoreUnavailableError(f"setting {self.setting} now names another kind of database; restart")
         engine = engines.create(url)
         began = time.monotonic()
         state = None
@@ -357,7 +300,7 @@ class Database:
         if not state.is_usable:
             engine.dispose()
             raise StoreUnavailableError(
-                f"{address.name(url)} (setting {self._setting}) has the schema {state.lowest} of a newer release, "
+                f"{address.name(url)} (setting {self.setting}) has the schema {state.lowest} of a newer release, "
                 f"and this one knows {schema.NEWEST}; upgrade oauth2-mw on this host to {state.lowest_release} or later"
             )
         return engine
@@ -365,40 +308,16 @@ class Database:
     def _failed(
         self, url: URL, error: Exception, began: float, *, migrates: bool = False
     ) -> StoreUnavailableError:
-        failure = self._explain(url, error)
+        failure = explain(url, error, setting=self.setting)
         if migrates and engines.is_forbidden(error):
             failure = (
                 f"{failure}; the tables are not yet those of this release: run oauth2-mw migrate INI with the URL of a "
                 "role that may create tables"
             )
-        if self._kind == "postgresql" and engines.is_hung(error, time.monotonic() - began):
+        if self.kind == "postgresql" and engines.is_hung(error, time.monotonic() - began):
             self._breaker.open(failure)
         elif engines.takes_no_writes(error):
             return StoreTakesNoWritesError(failure, code=StoreUnavailableError.code)
         elif engines.is_broken(error):
             return BrokenConnectionError(failure, code=StoreUnavailableError.code)
         return StoreUnavailableError(failure)
-
-    def _explain(self, url: URL, error: Exception) -> str:
-        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:MAX_REASON]
-        if engines.takes_no_writes(error):
-            advice = "it can be read and not written: make room on its disk, " + (
-                "and check that this process may write to the file and to the folder"
-                if self._kind == "sqlite"
-                else "or name the server that is no copy"
-            )
-        elif self._kind == "sqlite":
-            advice = (
-                "check that the folder exists and that this process may write to the file and to the folder"
-            )
-        else:
-            advice = (
-                "check that the server runs, and that the role may sign in, create our tables and use them"
-            )
-        cause = f"{type(error).__name__}: {address.without_secrets(reason, url)}"
-        return f"{address.name(url)} (setting {self._setting}): {cause}; {advice}"
-
-
-def _most_connections(engine: Engine) -> int:
-    with engine.connect() as connection:
-        return int(connection.execute(sa.text(_MOST_CONNECTIONS)).scalar_one())

@@ -10,7 +10,7 @@ from oauth2_mw.cli.online.stores import check_stores
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.sql import Database
+from oauth2_mw.sql import Database, DatabaseAdministration
 from tests.support.settings.minimal import make_settings, oidc
 from tests.support.settings.people import ISSUER, NOW, attributes, provider
 from tests.support.stores.postgres import PostgresServer, postgres_server, postgres_url
@@ -23,10 +23,10 @@ def test_the_one_that_can_be_written_is_found(postgres_server: PostgresServer, t
     url = postgres_server.new_database()
     name, _, folder = url.removeprefix("postgresql://postgres:@/").partition("?host=")
     several = f"postgresql://postgres@/{name}?host={tmp_path}&host={folder}"
-    assert not Database(Secret.literal(several)).schema_state().is_newest
+    assert not DatabaseAdministration(Database(Secret.literal(several))).schema_state().is_newest
     with Database(Secret.literal(several)).writing():
         pass
-    assert Database(Secret.literal(several)).schema_state().is_newest
+    assert DatabaseAdministration(Database(Secret.literal(several))).schema_state().is_newest
 
 
 def test_a_database_that_takes_no_writes_is_passed_over(postgres_server: PostgresServer) -> None:
@@ -40,12 +40,17 @@ def test_a_database_that_takes_no_writes_is_passed_over(postgres_server: Postgre
 
 def test_the_server_says_how_many_connections_it_gives(postgres_server: PostgresServer) -> None:
     url = postgres_server.new_database()
-    assert Database(Secret.literal(url)).most_connections() == 100 - 3
+    assert DatabaseAdministration(Database(Secret.literal(url))).most_connections() == 100 - 3
     name = url.removeprefix("postgresql://postgres:@/").partition("?")[0]
     postgres_server.psql(f"ALTER DATABASE {name} CONNECTION LIMIT 20")
-    assert Database(Secret.literal(url)).most_connections() == 20
+    assert DatabaseAdministration(Database(Secret.literal(url))).most_connections() == 20
     postgres_server.psql(f"CREATE ROLE app_{name} LOGIN CONNECTION LIMIT 8")
-    assert Database(Secret.literal(url.replace("postgres:@", f"app_{name}:@"))).most_connections() == 8
+    assert (
+        DatabaseAdministration(
+            Database(Secret.literal(url.replace("postgres:@", f"app_{name}:@")))
+        ).most_connections()
+        == 8
+    )
 
 
 def test_check_counts_the_pool_against_the_server(postgres_server: PostgresServer, postgres_url: str) -> None:

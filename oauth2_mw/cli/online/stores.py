@@ -20,7 +20,7 @@ from oauth2_mw.settings.model import Settings
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-    from oauth2_mw.sql import Database
+    from oauth2_mw.sql import Database, DatabaseAdministration
 
 #: bytes that must be free where a database lies
 _LEAST_FREE = 16 * 1024 * 1024
@@ -72,7 +72,7 @@ def _room_in_redis(url: Secret) -> tuple[int, int] | None:
 
 
 def _check_database(setting: str, url: Secret, database: Database) -> Iterator[Finding]:
-    from oauth2_mw.sql import address
+    from oauth2_mw.sql import DatabaseAdministration, address
 
     parsed = address.parse(url.value())
     path = Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
@@ -83,8 +83,9 @@ def _check_database(setting: str, url: Secret, database: Database) -> Iterator[F
         if not path.exists():
             yield Finding(setting, "ok", f"{path} does not exist yet: the first sign-in makes it")
             return
+    administration = DatabaseAdministration(database)
     try:
-        state = database.schema_state()
+        state = administration.schema_state()
     except StoreUnavailableError as error:
         yield failure(setting, error)
         return
@@ -100,15 +101,15 @@ def _check_database(setting: str, url: Secret, database: Database) -> Iterator[F
             "it is reached, and has not the tables of this release yet: it is not migrated",
             "nothing, if the role may create tables: the first request migrates it; otherwise: oauth2-mw migrate INI",
         )
-    yield from _check_room(setting, parsed, database)
+    yield from _check_room(setting, parsed, administration)
 
 
-def _check_room(setting: str, url: URL, database: Database) -> Iterator[Finding]:
+def _check_room(setting: str, url: URL, administration: DatabaseAdministration) -> Iterator[Finding]:
     """Yield for how many processes the server has connections, where it can be asked."""
     from oauth2_mw.sql import address
 
     try:
-        given = database.most_connections()
+        given = administration.most_connections()
     except StoreUnavailableError:
         return
     if given is not None:
