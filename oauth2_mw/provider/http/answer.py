@@ -6,12 +6,16 @@ Where the standard library guesses, the next answer could begin in the middle of
 from __future__ import annotations
 
 import re
-from http.client import HTTPException, HTTPResponse, IncompleteRead, parse_headers
+from http.client import HTTPException, HTTPResponse, IncompleteRead, RemoteDisconnected, parse_headers
 from typing import Any
 
 #: Interim answers that may come before the answer (RFC 9110, section 15.2).
 MAX_INTERIM = 10
+#: Statuses of answers that end with their headers, whatever these say (RFC 9112, section 6.3).
+BODILESS = frozenset({204, 304})
 _MAX_LINE = 8192
+#: RFC 9112, section 4; a later minor version means the same. Some leave out the last space with the reason.
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r?\n")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r?\n")
 
@@ -35,6 +39,8 @@ class Answer(HTTPResponse):
         super().begin()
         if self.status < 200:
             raise UnreadableAnswerError("it changes the protocol, though nobody asked for that")
+        if self.status in BODILESS:
+            self.chunked = False
         headers = self.headers
         if headers.defects or headers.get_unixfrom() or headers.get_payload():
             raise UnreadableAnswerError("a line among its headers is none")
@@ -48,11 +54,16 @@ class Answer(HTTPResponse):
     # These three have no public name; tests fail where a Python calls them by others.
 
     def _read_status(self) -> tuple[str, int, str]:
-        parent: Any = super()
         for _ in range(MAX_INTERIM + 1):
-            version, status, reason = parent._read_status()
-            if status == 101 or status >= 200:
-                return version, status, reason
+            line = self.fp.readline(_MAX_LINE)
+            if not line:
+                raise RemoteDisconnected
+            found = _STATUS_LINE.fullmatch(_whole(line))
+            if found is None:
+                raise UnreadableAnswerError("it does not begin as an answer of HTTP does")
+            version, status, reason = (str(part or b"", "latin-1") for part in found.groups())
+            if status == "101" or status >= "200":
+                return version, int(status), reason
             parse_headers(self.fp)
         raise UnreadableAnswerError("there is no end of interim answers")
 
@@ -66,10 +77,13 @@ class Answer(HTTPResponse):
         return left
 
     def _read_next_chunk_size(self) -> int:
-        line = self.fp.readline(_MAX_LINE)
-        if not line.endswith(b"\n"):
-            raise IncompleteRead(line)
-        found = _CHUNK_SIZE.fullmatch(line)
+        found = _CHUNK_SIZE.fullmatch(_whole(self.fp.readline(_MAX_LINE)))
         if found is None:
             raise UnreadableAnswerError("a chunk does not say how long it is")
         return int(found[1], 16)
+
+
+def _whole(line: bytes) -> bytes:
+    if not line.endswith(b"\n") and len(line) < _MAX_LINE:
+        raise IncompleteRead(line)
+    return line

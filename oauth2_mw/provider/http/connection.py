@@ -18,7 +18,7 @@ from typing import Any
 from urllib3.connection import HTTPConnection
 from urllib3.response import BaseHTTPResponse
 
-from oauth2_mw.provider.http.answer import Answer, UnreadableAnswerError
+from oauth2_mw.provider.http.answer import BODILESS, Answer, UnreadableAnswerError
 from oauth2_mw.provider.http.deadline import Deadline
 from oauth2_mw.provider.http.route import Route
 from oauth2_mw.settings.addresses import DEFAULT_PORTS
@@ -311,7 +311,11 @@ class Connection(HTTPConnection):
             return False
         headers: Any = response.headers
         codings, lengths = headers.getlist("transfer-encoding"), headers.getlist("content-length")
-        is_framed = len(codings) + len(lengths) == 1 or (response.status in (204, 304) and not codings)
+        if response.status in BODILESS:
+            # Who reads a body where there is none would take the next answer for it.
+            is_framed = not codings and lengths in ([], ["0"])
+        else:
+            is_framed = len(codings) + len(lengths) == 1
         stream = self._stream
         reader, stream.reader = stream.reader, None
         return is_framed and reader.closed and not reader.surplus and bool(stream.is_quiet())
