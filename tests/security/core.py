@@ -122,7 +122,26 @@ CORE = {
     },
     "provider/dialects/vocabulary": ("tests/provider/dialects/test_vocabulary.py",),
     "provider/http/transport": ("tests/provider/http/test_transport.py",),
-    "provider/http/http_client": ("tests/provider/http/test_transport.py",),
+    "provider/http/http_client": (
+        "tests/provider/http/test_transport.py",
+        "tests/provider/http/test_kept_connections.py",
+    ),
+    "provider/http/connection": (
+        "tests/provider/http/test_kept_connections.py",
+        "tests/provider/http/test_answer.py",
+        "tests/provider/http/test_transport.py",
+    ),
+    "provider/http/answer": (
+        "tests/provider/http/test_answer.py",
+        "tests/provider/http/test_kept_connections.py",
+    ),
+    "provider/http/kept_connections": ("tests/provider/http/test_kept_connections.py",),
+    "provider/http/route": ("tests/provider/http/test_kept_connections.py",),
+    "provider/http/trust": ("tests/provider/http/test_kept_connections.py",),
+    "provider/http/deadline": (
+        "tests/provider/http/test_waiting.py",
+        "tests/provider/http/test_kept_connections.py",
+    ),
 }
 
 
