@@ -770,7 +770,13 @@ FIELDS: tuple[Field, ...] = (
         note="none",
         secret=True,
     ),
-    _provider("trust_env", _boolean, "Use the proxies and the netrc of the environment.", default="false"),
+    _provider(
+        "trust_env",
+        _boolean,
+        "Use the proxies and the certificate authorities that the environment names: HTTPS_PROXY, NO_PROXY, "
+        "REQUESTS_CA_BUNDLE and the like.",
+        default="false",
+    ),
     # [access]
     Field(
         "rules",
