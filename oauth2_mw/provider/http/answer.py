@@ -57,7 +57,7 @@ class Answer(HTTPResponse):
         for _ in range(MAX_INTERIM + 1):
             line = self.fp.readline(_MAX_LINE)
             if not line:
-                raise RemoteDisconnected
+                raise RemoteDisconnected("no answer")
             found = _STATUS_LINE.fullmatch(_whole(line))
             if found is None:
                 raise UnreadableAnswerError("it does not begin as an answer of HTTP does")
