@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from oauth2_mw.errors import ConfigError, StoreUnavailableError
 from oauth2_mw.identity.directory import Directory, User
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.sql import Database, address, schema
+from oauth2_mw.sql import Database, address, engine, schema
 from tests.support.hosts.processes import ROOT, child_environment
 from tests.support.settings.keys import text_key
 from tests.support.settings.people import ISSUER, NOW, attributes, provider
@@ -262,6 +262,24 @@ def test_a_file_that_another_process_is_writing_to_is_waited_for(
     monkeypatch.setattr(time, "sleep", lambda _: other.close())
     with database(url).reading() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+def test_a_file_that_somebody_keeps_locked_is_refused_before_a_server_ends_its_worker(
+    url: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # gunicorn ends a worker after 30 seconds, and a sign-in writes more than once.
+    assert engine.SQLITE_WAIT <= 10
+    monkeypatch.setattr(engine, "SQLITE_WAIT", 0.05)
+    ours = database(url)
+    with ours.writing():
+        pass
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailableError) as refused, ours.writing():
+            pass
+    assert "database is locked; another process keeps it locked: see that" in refused.value.detail
+    with ours.writing():
+        pass
 
 
 def test_a_schema_of_a_newer_release_is_left_alone(url: str, path: Path) -> None:

@@ -30,8 +30,8 @@ STATEMENT_WAIT = 5
 IDLE_WAIT = 30
 #: Seconds after which a failure that the server has not reported is a server that hangs.
 SLOW = 1.0
-#: Seconds that SQLite waits for another writer.
-SQLITE_WAIT = 30
+#: Seconds that SQLite waits for another writer: fewer than those after which a server ends its worker.
+SQLITE_WAIT = 10
 #: Seconds after which a connection is replaced, before a firewall forgets it.
 RECYCLE = 1800
 

@@ -10,6 +10,14 @@ from oauth2_mw.sql import engine as engines
 
 #: Characters of a database's own message that an error quotes.
 MAX_REASON = 300
+_WRITABLE = "this process may write to the file and to the folder"
+
+#: a part of SQLite's own message -> what to do
+_SQLITE_CURES = (
+    ("locked", "another process keeps it locked: see that no copy, shell or command holds it for long"),
+    ("not a database", "restore it from a copy, or move it away"),
+    ("malformed", "restore it from a copy, or move it away"),
+)
 
 
 class BrokenConnectionError(StoreUnavailableError):
@@ -21,17 +29,19 @@ def explain(url: URL, error: Exception, *, setting: str) -> str:
 
     :param setting: the key of the URL.
     """
-    is_sqlite = url.get_backend_name() == "sqlite"
     reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:MAX_REASON]
-    if engines.takes_no_writes(error):
-        advice = "it can be read and not written: make room on its disk, " + (
-            "and check that this process may write to the file and to the folder"
-            if is_sqlite
-            else "or name the server that is no copy"
-        )
-    elif is_sqlite:
-        advice = "check that the folder exists and that this process may write to the file and to the folder"
-    else:
-        advice = "check that the server runs, and that the role may sign in, create our tables and use them"
+    advice = _advice(reason, error, is_sqlite=url.get_backend_name() == "sqlite")
     cause = f"{type(error).__name__}: {address.without_secrets(reason, url)}"
     return f"{address.name(url)} (setting {setting}): {cause}; {advice}"
+
+
+def _advice(reason: str, error: Exception, *, is_sqlite: bool) -> str:
+    if engines.takes_no_writes(error):
+        other = f"and check that {_WRITABLE}" if is_sqlite else "or name the server that is no copy"
+        return f"it can be read and not written: make room on its disk, {other}"
+    if not is_sqlite:
+        return "check that the server runs, and that the role may sign in, create our tables and use them"
+    for part, cure in _SQLITE_CURES:
+        if part in reason:
+            return cure
+    return f"check that the folder exists and that {_WRITABLE}"

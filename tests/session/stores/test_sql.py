@@ -196,7 +196,7 @@ def test_a_file_that_is_damaged_is_a_failure_until_it_is_repaired(
     path.unlink()
     path.write_bytes(b"precious" * 1000)
     for detail in fails_everywhere(sql, clock):
-        assert "not a database" in detail
+        assert "not a database; restore it from a copy, or move it away" in detail
     path.write_bytes(sound)
     assert sql.first_use("jti:1", expires=int(clock.now))
 
