@@ -201,8 +201,8 @@ FIELDS: tuple[Field, ...] = (
         "session",
         converters.session,
         "Where sessions are kept: cookie, or the URL of a session store (or env:NAME, file:PATH): redis://, rediss://, "
-        "redis+sentinel://, redis+cluster://, unix://, or a SQLAlchemy URL; a relative SQLite path is looked up from "
-        "the folder of the INI file.",
+        "redis+sentinel://, redis+cluster://, unix://, sqlite:// or postgresql://; a relative SQLite path is looked up "
+        "from the folder of the INI file.",
         default="cookie",
         secret=True,
     ),
@@ -249,8 +249,8 @@ FIELDS: tuple[Field, ...] = (
     _service(
         "directory",
         converters.directory,
-        "Where users are remembered: a SQLAlchemy URL (or env:NAME, file:PATH), or none; a relative SQLite path is "
-        "looked up from the folder of the INI file.",
+        "Where users are remembered: none, or the URL of a database, sqlite:// or postgresql:// (or env:NAME, "
+        "file:PATH); a relative SQLite path is looked up from the folder of the INI file.",
         default="none",
         secret=True,
     ),

@@ -272,7 +272,7 @@ class Settings:
     hide_cookies: bool
     app_cookies: tuple[AppCookie, ...]
     app_logout_paths: tuple[AppLogout, ...]
-    #: a SQLAlchemy URL
+    #: the URL of a SQLite or PostgreSQL database
     directory: Secret | None
     create_users: bool
     link_by: Literal["none", "verified_email"]

@@ -55,6 +55,11 @@ def _resolve_database(url: Secret, text: str, base: Path) -> Secret:
         raise ValueError(
             "it is not a database URL: write one like sqlite:///users.db or postgresql://user:password@host/name"
         )
+    if match[1] not in ("sqlite", "postgresql", "postgres"):
+        raise ValueError(
+            f"it begins with {match[1]}, which is none of the databases that serve, SQLite and PostgreSQL: write "
+            "sqlite:///users.db or postgresql://user:password@host/name"
+        )
     if find_spec("sqlalchemy") is None:
         raise ValueError("a database needs SQLAlchemy: pip install 'oauth2-mw[sql]'")
     if match[1] != "sqlite":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,14 @@ import pytest
 from oauth2_mw.cli.online.stores import check_stores
 from oauth2_mw.errors import StoreUnavailableError
 from oauth2_mw.identity.directory import Directory
+from oauth2_mw.session.stores import Record
+from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.sql import Database, DatabaseAdministration
+from tests.support.hosts.processes import ROOT
 from tests.support.settings.minimal import make_settings, oidc
 from tests.support.settings.people import ISSUER, NOW, attributes, provider
+from tests.support.stores.directory_worker import LATER
 from tests.support.stores.postgres import PostgresServer, postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
@@ -73,13 +78,23 @@ def test_the_rights_that_the_page_on_stores_names_suffice(
     postgres_server: PostgresServer, postgres_url: str
 ) -> None:
     name = postgres_url.removeprefix("postgresql://postgres:@/").partition("?")[0]
-
-    def sign_in_as(role: str, grant: str) -> None:
-        postgres_server.psql(f"CREATE ROLE {role} LOGIN")
-        postgres_server.psql(f"{grant} TO {role}", database=name)
-        directory = Directory(Secret.literal(postgres_url.replace("postgres:@", f"{role}:@")))
-        directory.record_sign_in(provider(), ISSUER, "1", attributes(username="jane"), create=True, now=NOW)
-
-    sign_in_as(f"maker_{name}", "GRANT USAGE, CREATE ON SCHEMA public")
-    # Once the tables are there.
-    sign_in_as(f"user_{name}", "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public")
+    text = (ROOT / "docs/stores.rst").read_text(encoding="utf-8")
+    grants = re.findall(r"^    (GRANT .*) TO (\w+);$", text, re.MULTILINE)
+    assert [role for _, role in grants] == ["oauth2", "oauth2_app", "oauth2_app"]
+    for role in ("oauth2", "oauth2_app"):
+        postgres_server.psql(f"CREATE ROLE {role}_{name} LOGIN")
+        for grant in (grant for grant, to in grants if to == role):
+            postgres_server.psql(f"{grant} TO {role}_{name}", database=name)
+        # The second one finds the tables that the first has made.
+        there = Secret.literal(postgres_url.replace("postgres:@", f"{role}_{name}:@"))
+        directory = Directory(there)
+        person = directory.record_sign_in(
+            provider(), ISSUER, "1", attributes(username="jane"), create=True, now=NOW
+        )
+        for disabled in (True, False):
+            assert directory.set_disabled(person.id, disabled=disabled, now=NOW)
+        store = SqlStore(Database(there), app="https://app.example")
+        store.add(role, Record(1, "", "", NOW, LATER, 0), indexes=["user:1"])
+        store.revoke("user:1", moment=NOW, expires=LATER)
+        assert store.first_use(role, expires=LATER)
+        assert store.delete(role)

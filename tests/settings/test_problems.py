@@ -137,6 +137,11 @@ def main(key: str, value: object) -> dict[str, object]:
         ("keep_forms", "/auth/oauth2/", ["an address of ours"]),
         ("keep_forms", "/auth/oauth2", ["an address of ours"]),
         ("directory", "users.db", ["not a database URL"]),
+        *(
+            (key, f"{scheme}://user:canary@host/db", ["SQLite and PostgreSQL", "write sqlite:///"])
+            for key in ("directory", "session")
+            for scheme in ("mysql", "mariadb+pymysql", "mssql+pyodbc", "oracle", "mongodb")
+        ),
         ("directory", "sqlite://", ["forgets"]),
         ("directory", "sqlite:///:memory:", ["forgets"]),
         ("directory", "sqlite:///file:x?mode=memory&uri=true", ["forgets"]),
