@@ -225,6 +225,12 @@ def _watch(engine: Engine) -> None:
         if connection is not None:
             watchdog.disarm(connection)
 
+    # SQLAlchemy asks a new connection what it speaks to, past all other events. A pooler takes a connection while the
+    # server behind it hangs.
+    event.listen(
+        engine, "connect", lambda connection, *_: watchdog.arm(connection, STATEMENT_WAIT), insert=True
+    )
+    event.listen(engine, "connect", forget)
     event.listen(engine, "checkout", look)
     for name in ("before_cursor_execute", "commit", "rollback"):
         event.listen(engine, name, arm)

@@ -19,10 +19,11 @@ from tests.support.hosts.deployment import Deploy
 from tests.support.hosts.servers import MakeSite
 from tests.support.hosts.stage import Stage, wait_until
 from tests.support.providers.oidc_provider import OidcProvider
+from tests.support.stores.pgbouncer import PgBouncer, pgbouncer, pooled_url
 from tests.support.stores.postgres import PostgresServer, postgres_server
 from tests.support.stores.redis_servers import RedisServer
 
-__all__ = ["postgres_server"]
+__all__ = ["pgbouncer", "pooled_url", "postgres_server"]
 
 #: Seconds that a busy machine may add; less than a store is waited for.
 SLACK = 2.0
@@ -36,6 +37,18 @@ def redis(tmp_path: Path) -> Iterator[tuple[str, Send]]:
     with RedisServer(tmp_path) as server:
         yield server.url, server.signal
         server.signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def pooler(pgbouncer: PgBouncer, pooled_url: str) -> Iterator[tuple[str, Send]]:
+    yield pooled_url, pgbouncer.signal
+    pgbouncer.signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def behind_a_pooler(postgres_server: PostgresServer, pooled_url: str) -> Iterator[tuple[str, Send]]:
+    yield pooled_url, postgres_server.signal
+    postgres_server.signal(signal.SIGCONT)
 
 
 @pytest.fixture
@@ -68,7 +81,7 @@ def stage_of(
 
 
 @pytest.mark.requirement("R-deadline")
-@pytest.mark.parametrize("kind", ["postgresql", "redis"])
+@pytest.mark.parametrize("kind", ["postgresql", "redis", "pooler", "behind_a_pooler"])
 def test_a_store_that_hangs_is_given_up_in_seconds_and_then_refuses_at_once(
     kind: str,
     request: pytest.FixtureRequest,

@@ -66,6 +66,11 @@ class PostgresServer:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
 
+    @property
+    def folder(self) -> Path:
+        """Where its socket is, the ``host`` of a URL."""
+        return self._data
+
     def new_database(self) -> str:
         """The URL of a fresh, empty database."""
         name = f"test_{next(self._numbers)}"
