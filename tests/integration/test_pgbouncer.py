@@ -14,7 +14,7 @@ from oauth2_mw.identity.directory import Directory
 from oauth2_mw.session.stores import Record
 from oauth2_mw.session.stores.sql import SqlStore
 from oauth2_mw.settings.grammar import Secret
-from oauth2_mw.sql import Database
+from oauth2_mw.sql import Database, DatabaseAdministration
 from oauth2_mw.sql.engine import CONNECT_WAIT, LOCK_WAIT
 from tests.support.hosts.deployment import Deploy
 from tests.support.hosts.servers import MakeSite
@@ -91,7 +91,7 @@ def test_nothing_that_is_asked_belongs_to_a_connection(
     before = len(postgres_server.statements())
     pooled = pgbouncer.through(url)
     database = Database(Secret.literal(pooled))
-    assert database.migrate().version == 0
+    assert DatabaseAdministration(database).migrate().version == 0
     for subject in ("1", "2"):
         sign_in(pooled, subject)
     store = SqlStore(database, app=worker.APP)
