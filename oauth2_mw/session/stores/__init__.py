@@ -6,7 +6,7 @@ A new kind of store is one class that passes ``tests/support/contracts/store.py`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -71,6 +71,15 @@ class Store(Protocol):
     @property
     def forms(self) -> FormStore:
         """The forms that are kept beside the sessions."""
+
+    def as_app(self, app: str, *, clock: Callable[[], float]) -> Store:
+        """Return the same store as another application sees it, over the same connections.
+
+        :param app: its ``public_url``, or a word for what belongs to none.
+        """
+
+    def server_time(self) -> float | None:
+        """Return the time by the server's own clock, in seconds since the epoch; ``None`` where it does not tell."""
 
     def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
         """Write a new record, which can be found by each of *indexes* from the moment it can be read.

@@ -60,6 +60,14 @@ class SqlStore:
         # Built once: every request executes it, and SQLAlchemy takes longer to build a statement than to execute it.
         self._read_statement = _read_statement(self._sessions, self._columns, self._app)
 
+    def as_app(self, app: str, *, clock: Callable[[], float]) -> SqlStore:
+        """Return the same store as another application sees it."""
+        return SqlStore(self.database, app=app, clock=clock)
+
+    def server_time(self) -> float | None:
+        """Return the time by the server's own clock; ``None`` for SQLite, which has this host's."""
+        return self.database.ask(_server_time)
+
     # Sessions
 
     def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
@@ -261,6 +269,12 @@ class SqlStore:
         for table in (self._indexes, self._sessions) if keys else ():
             is_expired = sa.tuple_(table.c.app, table.c.session_id).in_(keys)
             connection.execute(sa.delete(table).where(is_expired))
+
+
+def _server_time(connection: Connection) -> float | None:
+    if connection.dialect.name == "sqlite":
+        return None
+    return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar() or 0)
 
 
 def _columns(table: TableClause) -> list[ColumnElement[Any]]:

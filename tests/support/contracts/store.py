@@ -120,7 +120,8 @@ def every_method(store: Store, clock: Clock, name: str = "k") -> dict[str, Calla
 def fails_everywhere(store: Store, clock: Clock) -> list[str]:
     """What the log is told by each method while the store is away; that each raises is asserted."""
     details = []
-    for use in (*every_method(store, clock).values(), lambda: list(store.all())):
+    others: list[Callable[[], Any]] = [lambda: list(store.all()), store.server_time]
+    for use in (*every_method(store, clock).values(), *others):
         with pytest.raises(StoreUnavailableError) as caught:
             use()
         details.append(caught.value.detail)
@@ -136,6 +137,22 @@ any_touch = pytest.mark.parametrize(
 
 
 class StoreContract:
+    # The store itself
+
+    def test_another_application_over_the_same_connections_sees_its_own(
+        self, store: Store, clock: Clock
+    ) -> None:
+        other = store.as_app(OTHER_APP, clock=clock)
+        other.add("k", record(clock, data="other"), indexes=["user:1"])
+        assert (store.read("k"), store.find("user:1")) == (None, [])
+        assert other.as_app(APP, clock=clock).read("k") is None
+        assert found(other, "user:1") == {"k": record(clock, data="other")}
+
+    def test_a_server_tells_the_time_by_its_own_clock(self, store: Store, clock: Clock) -> None:
+        clock.now += 3600
+        told = store.server_time()
+        assert told is None or abs(told - time.time()) < 60
+
     # Adding and reading
 
     def test_what_was_added_is_read(self, store: Store, clock: Clock) -> None:

@@ -38,6 +38,12 @@ class WatchedStore:
     def forms(self) -> FormStore:
         return WatchedForms(self)
 
+    def as_app(self, app: str, *, clock: Callable[[], float]) -> Store:
+        return self._inner.as_app(app, clock=clock)
+
+    def server_time(self) -> float | None:
+        return self._call("server_time")
+
     def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
         self._call("add", key, record, indexes=indexes)
 

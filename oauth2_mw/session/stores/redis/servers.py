@@ -235,16 +235,27 @@ class Servers(ABC):
         :returns: ``None`` where none says.
         :raises StoreUnavailableError: when one cannot be reached.
         """
-        found = []
-        for server in self.masters():
-            try:
-                (answer,) = server.exchange([(b"INFO", b"clients")])
-            except (NotReachedError, BrokenServerError) as error:
-                raise StoreUnavailableError(self.explain(error.error, server)) from None
-            text = answer if isinstance(answer, bytes) else b""
-            if (most := re.search(rb"^maxclients:([0-9]+)\r?$", text, re.MULTILINE)) is not None:
-                found.append((server.size, int(most[1])))
+        told = [(server.size, self._told(server, b"clients", b"maxclients")) for server in self.masters()]
+        found = [(size, most) for size, most in told if most is not None]
         return min(found, key=itemgetter(1), default=None)
+
+    def time(self) -> float | None:
+        """Return the time by the clock of a server, in seconds since the epoch; ``None`` where it does not say.
+
+        :raises StoreUnavailableError: when it cannot be reached.
+        """
+        told = next((self._told(each, b"server", b"server_time_usec") for each in self.masters()), None)
+        return None if told is None else told / 1e6
+
+    def _told(self, server: Server, section: bytes, name: bytes) -> int | None:
+        """Return a number that a server tells of itself, if it does."""
+        try:
+            (answer,) = server.exchange([(b"INFO", section)])
+        except (NotReachedError, BrokenServerError) as error:
+            raise StoreUnavailableError(self.explain(error.error, server)) from None
+        text = answer if isinstance(answer, bytes) else b""
+        found = re.search(rb"^%s:([0-9]{1,20})\r?$" % name, text, re.MULTILINE)
+        return None if found is None else int(found[1])
 
 
 class SingleServer(Servers):

@@ -40,7 +40,7 @@ class RedisStore:
     """A :class:`~oauth2_mw.session.stores.Store` on Redis 6 or newer, or Valkey.
 
     :param url: see :func:`oauth2_mw.settings.redis_address.parse`. When it is kept in a file, the file is read again
-        when it changes.
+        when it changes. Or the connections of another store of the same URL.
     :param app: ``public_url``.
     :param clock: seconds since the epoch.
     :raises ConfigError: when the URL cannot be used.
@@ -64,11 +64,21 @@ class RedisStore:
     them leaves it within ten seconds.
     """
 
-    def __init__(self, url: Secret, *, app: str, clock: Callable[[], float] = time.time) -> None:
-        self._connections = RedisConnections(url)
+    def __init__(
+        self, url: Secret | RedisConnections, *, app: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._connections = url if isinstance(url, RedisConnections) else RedisConnections(url)
         self._clock = clock
         self._namespace = namespace(app)
         self.forms: RedisForms = RedisForms(partial(self._run, "f"), now=self._now)
+
+    def as_app(self, app: str, *, clock: Callable[[], float]) -> RedisStore:
+        """Return the same store as another application sees it."""
+        return RedisStore(self._connections, app=app, clock=clock)
+
+    def server_time(self) -> float | None:
+        """Return the time by the server's own clock; ``None`` where ``INFO`` is not permitted. Redis 6.2 or newer."""
+        return self._connections.servers().time()
 
     def add(self, key: str, record: Record, *, indexes: Collection[str]) -> None:
         """Write a new record; its indexes first."""
