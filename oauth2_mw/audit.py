@@ -367,6 +367,14 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
                 is_of_request=False,
             ),
             _warning(
+                "hosts_differ",
+                "detail",
+                "Hosts of one application that share a store or a directory have differed in ``secret_keys``, "
+                "``public_url``, ``prefix``, ``cookie_name`` or ``revocation_sync`` for a minute; or this host's clock "
+                "differs from the store's. The ``detail`` says how; once an hour at most from each host.",
+                is_of_request=False,
+            ),
+            _warning(
                 "key_file_unusable",
                 "detail",
                 "The key file holds a line that is not a key. The keys read before stay in force. Repair the file "

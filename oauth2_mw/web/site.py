@@ -23,6 +23,7 @@ from oauth2_mw.identity.model import Identity
 from oauth2_mw.provider.demand import Demand
 from oauth2_mw.session.clocks import Clocks
 from oauth2_mw.session.cookie_cache import NO_SESSION, RequestSession
+from oauth2_mw.session.host_watch import watch_hosts
 from oauth2_mw.session.kept_forms import KeptForms
 from oauth2_mw.session.manager import SessionManager
 from oauth2_mw.session.model import Session
@@ -223,6 +224,7 @@ class Site:
             asks[STORE] = partial(registry.store.revoked, "health:ready")
         if directory is not None:
             asks[DIRECTORY] = directory.database.check
+        self._hosts = watch_hosts(settings, sessions, observer)
         readers = Readers(peers, settings.metrics_peers)
         metrics = observer.metrics
         self._router = Router(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from oauth2_mw.cli.online.files import check_files
 from oauth2_mw.cli.online.finding import Finding
+from oauth2_mw.cli.online.hosts import check_hosts
 from oauth2_mw.cli.online.provider import check_provider
 from oauth2_mw.cli.online.service import check_service
 from oauth2_mw.cli.online.stores import check_stores
@@ -29,6 +30,7 @@ def check_online(settings: Settings, ini: Path, *, seconds: float = 10.0) -> Ite
     timeouts = Timeouts(connect=min(5.0, seconds), read=seconds, total=seconds)
     yield from check_files(settings, ini)
     yield from check_stores(settings)
+    yield from check_hosts(settings)
     urls = Urls(settings)
     known = []
     for name, provider in settings.providers.items():
