@@ -39,6 +39,11 @@ class Host:
         return self.listens_at + self._site.mount + path
 
     @property
+    def ini(self) -> Path:
+        """Its settings."""
+        return self._folder / "oauth2.ini"
+
+    @property
     def process(self) -> Child:
         """The gunicorn that was started last."""
         return self._children[-1]
