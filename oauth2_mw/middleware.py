@@ -101,6 +101,7 @@ class OAuth2Middleware:
         self._cookie_name = self._sessions.cookies.session
         self._monotonic = clocks.monotonic
         self._gate = Gate(settings, self._sessions, self._site)
+        self._let_in = self._gate.let_in
         self._token_requests = TokenRequests(
             settings, self._tokens, paths=self._serving.personal_tokens, clocks=clocks
         )
@@ -183,8 +184,9 @@ class OAuth2Middleware:
             if _PREFLIGHT in environ and rule.effect != "optional" and self._takes_preflight(environ):
                 return self._serve_preflight(environ, start_response)
             cookie_header = environ.get("HTTP_COOKIE")
-            current = None if cookie_header is None else self._at_hand(cookie_header)
-            if current is None:
+            if cookie_header is None or self._cookie_name not in cookie_header:
+                current = None
+            elif (current := self._at_hand(cookie_header)) is None:
                 try:
                     current = self._current_session(environ)
                 except UnavailableError as error:
@@ -192,7 +194,11 @@ class OAuth2Middleware:
                     return _refuse(response, environ, start_response)
             if current is not None:
                 if self._hide_cookies:
-                    replace_cookies(environ, current.remaining_cookies)
+                    # Written out, as is what follows: a call shows in every request.
+                    if current.remaining_cookies is None:
+                        del environ["HTTP_COOKIE"]
+                    else:
+                        environ["HTTP_COOKIE"] = current.remaining_cookies
                 session = current.session
                 if session is not None:
                     if rule.has_conditions and not self._lets_pass(rule, session):
@@ -201,10 +207,19 @@ class OAuth2Middleware:
                     if "HTTP_UPGRADE" in environ and is_foreign_upgrade(environ, self._origins):
                         response = self._site().refuse_foreign_upgrade(environ)
                         return _refuse(response, environ, self._renewing(start_response, current))
-                    return self._serve_session(environ, start_response, current, session)
+                    environ |= current.environ
+                    environ["oauth2_mw.urls"] = self._urls
+                    renew = None
+                    if current.is_due or current.needs_new_cookie:
+                        renew = self._renewal(current, respect=self._respect_caching)
+                    signed_in = self._let_in(environ, start_response, current, script_name, path, renew=renew)
+                    if path in self._app_logout_paths:
+                        return self._serve_app_logout(environ, start_response, current, session, signed_in)
+                    return self._app(environ, signed_in)
             elif self._hide_cookies and cookie_header is not None and self._may_hold_any(cookie_header):
                 replace_cookies(environ, self._remaining_cookies(cookie_header))
             if rule.effect == "optional":
+                self._gate.guard(environ, current, script_name, path)
                 return self._serve_nobody(environ, start_response, current)
             form = self._read_form(environ, current)
             return _refuse(self._site().challenge(environ, current, form=form), environ, start_response)
@@ -276,29 +291,22 @@ class OAuth2Middleware:
         environ["oauth2_mw.urls"] = self._urls
         return self._app(environ, start_response)
 
-    def _serve_session(
+    def _serve_app_logout(
         self,
         environ: WSGIEnvironment,
         start_response: StartResponse,
         current: RequestSession,
         session: Session,
+        signed_in: StartResponse,
     ) -> Iterable[bytes]:
-        environ.update(current.environ)
-        environ["oauth2_mw.urls"] = self._urls
-        renew = None
-        if current.is_due or current.needs_new_cookie:
-            renew = self._renewal(current, respect=self._respect_caching)
-        signed_in = self._gate.let_in(environ, start_response, current, renew)
-        if self._app_logout_paths and environ.get("PATH_INFO") in self._app_logout_paths:
-            return self._site().serve_app_logout(
-                self._app,
-                environ,
-                beginning(start_response, partial(personal_headers, respect=False)),
-                current=current,
-                session=session,
-                signed_in=signed_in,
-            )
-        return self._app(environ, signed_in)
+        return self._site().serve_app_logout(
+            self._app,
+            environ,
+            beginning(start_response, partial(personal_headers, respect=False)),
+            current=current,
+            session=session,
+            signed_in=signed_in,
+        )
 
     def _renewing(self, start_response: StartResponse, current: RequestSession) -> StartResponse:
         """Keep a person's response of ours out of all caches, and renew their cookie if it has fallen behind."""
@@ -318,7 +326,6 @@ class OAuth2Middleware:
         self, environ: WSGIEnvironment, start_response: StartResponse, current: RequestSession | None
     ) -> Iterable[bytes]:
         environ["oauth2_mw.urls"] = self._urls
-        self._gate.guard(environ, current)
         given = start_response
         if current is not None and current.invalid:
             expired = self._sessions.cookies.expire_session(current.cookies)

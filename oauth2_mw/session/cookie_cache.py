@@ -155,6 +155,7 @@ class SessionCache(BoundedCache[str, _Entry]):
         self._provider = cookies.provider
         self._prefix = f"{cookies.session}="
         self._only = cookies.only
+        self._others = cookies.others
         self._prefix_length = len(self._prefix)
 
     def find_header(self, header: str) -> RequestSession | None:
@@ -172,13 +173,17 @@ class SessionCache(BoundedCache[str, _Entry]):
             return None
         if entry.latest.header == header:
             return entry.latest
-        only = self._only(header)
-        cookies: RequestCookies | str = self._name
-        if only is None:
-            only, cookies = self._beside_provider(header)
-        if only is None or entry.known.sealed != (1, only[0]):
+        known = entry.known
+        chunk_count, text = known.sealed
+        if chunk_count > 1 or not header.startswith(text, begin):
             return None
-        current = entry.known.with_cookies(header, only[1], cookies)
+        cookies: RequestCookies | str = self._name
+        others = self._others(header, start, begin + len(text))
+        if others is None:
+            others, cookies = self._beside_provider(header, text)
+            if others is None:
+                return None
+        current = known.with_cookies(header, others or None, cookies)
         if current is None:
             return None
         if len(header) <= entry.header_room:
@@ -187,8 +192,11 @@ class SessionCache(BoundedCache[str, _Entry]):
             self.remember(current)
         return current
 
-    def _beside_provider(self, header: str) -> tuple[tuple[str, str | None] | None, RequestCookies | str]:
-        """Return the same of a header with one more cookie of ours: that of the provider used last."""
+    def _beside_provider(self, header: str, text: str) -> tuple[str | None, RequestCookies | str]:
+        """Return what is left of a header that has one more cookie of ours, that of the provider used last; and both.
+
+        :param text: the session cookie, which must be whole.
+        """
         start = header.find(f"{self._provider}=")
         if start < 0 or (start > 0 and header[start - 2 : start] != "; "):
             return None, self._name
@@ -197,9 +205,9 @@ class SessionCache(BoundedCache[str, _Entry]):
         value = header[start + len(self._provider) + 1 : end].strip(" \t").strip('"')
         others = header[:start].strip(SEPARATORS), header[end:].strip(SEPARATORS)
         only = self._only("; ".join(filter(None, others)))
-        if only is None:
+        if only is None or only[0] != text:
             return None, self._name
-        return only, RequestCookies({self._name: [only[0]], self._provider: [value]}, only[1])
+        return only[1] or "", RequestCookies({self._name: [text], self._provider: [value]}, only[1])
 
     def find(self, sealed: SealedText) -> KnownSession | None:
         """Return what a sealed text stands for, if that is remembered."""

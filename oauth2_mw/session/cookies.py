@@ -116,19 +116,27 @@ class Cookies:
         ``None`` for any other header: it is to be read by :meth:`read`, which says the same of this one.
         """
         start = header.find(self._prefix)
-        if start < 0 or (start > 0 and header[start - 2 : start] != "; "):
+        if start < 0:
             return None
         begin = start + len(self._prefix)
         end = header.find(";", begin)
         if end < 0:
             end = len(header)
-        value, others = header[begin:end], header[:start].strip(SEPARATORS)
-        after = header[end:].strip(SEPARATORS)
+        value = header[begin:end]
+        others = None if value != value.strip(' \t"') else self.others(header, start, end)
+        return None if others is None else (value, others or None)
+
+    def others(self, header: str, start: int, end: int) -> str | None:
+        """Return a header without its cookie from *start* to *end*, if no other cookie is or may be ours.
+
+        ``None`` as well if these are not the ends of a cookie, as browsers write them.
+        """
+        if (start > 0 and header[start - 2 : start] != "; ") or header[end : end + 1] not in ("", ";"):
+            return None
+        others, after = header[:start].strip(SEPARATORS), header[end:].strip(SEPARATORS)
         if after:
             others = f"{others}; {after}" if others else after
-        if value != value.strip(' \t"') or self.may_hold_any(others):
-            return None
-        return value, others or None
+        return None if self.may_hold_any(others) else others
 
     def may_hold_any(self, header: str) -> bool:
         """Return whether a cookie of ours or of a sibling may be in a ``Cookie`` header."""

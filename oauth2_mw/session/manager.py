@@ -217,11 +217,11 @@ class SessionManager:
 
     def remaining_cookies(self, cookie_header: str) -> str | None:
         """Return a ``Cookie`` header as the application may see it, or ``None`` if nothing is left of it."""
-        if not self.cookies.may_hold_any(cookie_header):
-            return cookie_header
         current = self._cache.find_header(cookie_header)
         if current is not None:
             return current.remaining_cookies
+        if not self.cookies.may_hold_any(cookie_header):
+            return cookie_header
         return self.cookies.read(cookie_header).other_header
 
     def recall(self, current: RequestSession) -> RequestSession:

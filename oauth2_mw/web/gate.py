@@ -37,25 +37,33 @@ class Gate:
         self.providers: Mapping[str, ProviderSettings] = settings.providers
         self.sessions = sessions
         self.site = site
-        self._respect_caching = settings.shared_caches == "respect"
+        self.respect_caching = settings.shared_caches == "respect"  # type: bool
 
     def let_in(
         self,
         environ: WSGIEnvironment,
         start_response: StartResponse,
         current: RequestSession,
+        script_name: str,
+        path: str,
+        *,
         renew: FinishHeaders | None = None,
     ) -> StartResponse:
         """Let the application ask of us, and return the callable by which it begins its response to a person.
 
+        :param script_name, path: where the request came, as for :meth:`guard`.
         :param renew: makes of its headers those of a person's response which renew their cookie, if that is due.
         """
-        request, respect = self.guard(environ, current), self._respect_caching
+        request = self.guard(environ, current, script_name, path)
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
             request.has_begun = True
-            headers = personal_headers(headers, respect=respect) if renew is None else renew(headers)
-            if request.refreshed is not None or status.startswith("401"):
+            if renew is None:
+                headers = personal_headers(headers, respect=request.gate.respect_caching)
+            else:
+                headers = renew(headers)
+            # Of these one alone matters, 401. Few responses are errors, and to compare costs less than to ask for it.
+            if request.refreshed is not None or status >= "4":
                 status, headers = request.begin(environ, status, headers)
             if exc_info is None:
                 return start_response(status, headers)
@@ -63,18 +71,23 @@ class Gate:
 
         return start
 
-    def guard(self, environ: WSGIEnvironment, current: RequestSession | None) -> GuardedRequest:
+    def guard(
+        self, environ: WSGIEnvironment, current: RequestSession | None, script_name: str, path: str
+    ) -> GuardedRequest:
         """Let the application ask of us.
 
         :param current: the session of the request, or the cookies of nobody, if there are any.
+        :param script_name, path: ``SCRIPT_NAME`` and ``PATH_INFO``, which the application may move on its way to the
+            answer.
         """
         # Filled here: in every request the call of a constructor would show.
         request = environ[_REQUEST] = GuardedRequest()
         request.gate = self
         request.current = current
-        # The application may move these on its way to the answer.
-        request.script_name = environ.get("SCRIPT_NAME", "")
-        request.path = environ.get("PATH_INFO", "")
+        request.refreshed = None
+        request.has_begun = False
+        request.script_name = script_name
+        request.path = path
         return request
 
 
@@ -87,6 +100,8 @@ def guarded_request(environ: Environ) -> GuardedRequest | None:
 class GuardedRequest:
     """One request that reached the application. It stands in its environ, and so must not keep hold of that."""
 
+    __slots__ = ("current", "gate", "has_begun", "path", "refreshed", "script_name")
+
     gate: Gate
     #: as they were when the request came
     script_name: str
@@ -94,9 +109,9 @@ class GuardedRequest:
     #: its session, or the cookies of nobody, if there are any
     current: RequestSession | None
     #: its session with new tokens, which the application asked for
-    refreshed: RequestSession | None = None
+    refreshed: RequestSession | None
     #: whether the application has begun its response
-    has_begun = False
+    has_begun: bool
 
     def require(self, environ: Environ, rule: Rule) -> WSGIApplication | None:
         """Return ``None`` if the person may pass, or else what is to be answered.

@@ -245,6 +245,16 @@ def test_a_forged_cookie_that_begins_like_a_remembered_one_signs_nobody_in(tmp_p
         assert (current.session is not None) is is_jane
 
 
+@pytest.mark.parametrize("ending", ["A", " ", '"', "\t; a=2", ",a=2", "=; a=2", ";a=2", "; "])
+def test_a_remembered_cookie_that_goes_on_is_read_as_if_it_were_unknown(tmp_path: Path, ending: str) -> None:
+    pair = Pair(tmp_path, stored=False)
+    [jane] = pair.sign_in(JANE, "t")
+    pair.check(jane)
+    for header in (f"a=1; {jane}{ending}", f"{NAME}-p=corp; {jane}{ending}"):
+        pair.check(header)
+        pair.check(header)
+
+
 @pytest.mark.parametrize("kind", ["last", "three copies", "garbage", "somebody else's beside it"])
 def test_a_jar_of_fifty_cookies_is_read_alike_the_first_time_and_later(tmp_path: Path, kind: str) -> None:
     pair = Pair(tmp_path, stored=False)

@@ -272,6 +272,16 @@ def test_any_other_header_is_read_the_long_way(header: str) -> None:
     assert SECURE.only(header) is None
 
 
+@pytest.mark.parametrize("before", ["a=1;", "a=1 ", "x"])
+def test_what_does_not_begin_as_a_cookie_of_a_browser_leaves_no_others(before: str) -> None:
+    assert SECURE.others(f"{before}{OURS}=S", len(before), len(f"{before}{OURS}=S")) is None
+
+
+@pytest.mark.parametrize("after", ["T", " ", "\t; a=1", '"', ",a=1"])
+def test_what_does_not_end_as_a_cookie_of_a_browser_leaves_no_others(after: str) -> None:
+    assert SECURE.others(f"{OURS}=S{after}", 0, len(f"{OURS}=S")) is None
+
+
 def test_what_is_not_ours_keeps_its_octets() -> None:
     others = "a=1;;b=\t2 ; c=\x1f\xe4 "
     assert SECURE.read(f"{others}; {OURS}=S").other_header == others.rstrip(" ")
