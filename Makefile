@@ -14,6 +14,10 @@ COVERAGE_FLOOR ?= 97
 FUZZ_SECONDS ?= 600
 TARGET ?=
 REQUIREMENTS ?=
+# What `make test` takes of the soak.
+MINUTES ?= 1
+SEED ?= 1
+STORE ?= redis directory
 
 VENV := .venv
 VENV_LOWEST := .venv-lowest
@@ -40,7 +44,7 @@ export PYTHONDONTWRITEBYTECODE =
 IN_PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install lint check check-deep integration test-providers test-programs test-apps test-servers requirements test test-lowest test-pythons demo bench bench-guard fuzz mutation proofs docs clean
+.PHONY: help install lint check check-deep integration test-providers test-programs test-apps test-servers soak requirements test test-lowest test-pythons demo bench bench-guard fuzz mutation proofs docs clean
 
 help:
 	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
@@ -49,12 +53,14 @@ help:
 	@echo "make check-deep  the same with all values, properties at full budget, and coverage: a floor for the package, all"
 	@echo "                 of the security core"
 	@echo "make test        check-deep, bench-guard, then the tests against real servers and a browser, test-providers,"
-	@echo "                 test-programs, test-apps and test-servers; last the requirements of"
+	@echo "                 test-programs, test-apps, test-servers and soak; last the requirements of"
 	@echo "                 tests/security/requirements.tsv that no test has proved"
 	@echo "make test-providers sign-in, refresh and logout at providers that others wrote; docs/providers.rst says which"
 	@echo "make test-programs calendars, WebDAV, hg, git, pip and curl at servers behind the middleware, with personal tokens"
 	@echo "make test-apps   real applications as samples/ has them: what each knows of a person, and two people at one browser"
 	@echo "make test-servers every server of docs/deployment.rst, configured as it says: what works, and nobody gets round"
+	@echo "make soak        three hosts at work while one thing after another goes wrong, and who is let in or lost:"
+	@echo "                 MINUTES=2 for each store, SEED=7, STORE=redis, several, or all"
 	@echo "make test-lowest the in-process tests at the lowest versions that setup.py allows"
 	@echo "make test-pythons the in-process tests under every Python from 3.11 to 3.14 that is found; where they passed is"
 	@echo "                 written into tests/support/pythons.tsv"
@@ -156,12 +162,15 @@ test-apps: $(VENV)/.installed $(VENV_APPS)/.installed $(VENV_PGADMIN)/.installed
 test-servers: $(VENV)/.installed $(VENV_SERVERS)/.installed
 	$(VENV)/bin/pytest -q $(SERVERS) $(PYTEST_ARGS)
 
+soak: $(VENV)/.installed $(NODE)/node_modules/.installed
+	$(VENV)/bin/python -m tests.soak --minutes $(MINUTES) --seed $(SEED) --store $(STORE)
+
 # After all kinds of tests: what counts is what passed in them.
 requirements: $(VENV)/.installed
 	@$(VENV)/bin/python -m tests.security.requirements
 
 test:
-	@for target in check-deep bench-guard integration test-providers test-programs test-apps test-servers requirements; do \
+	@for target in check-deep bench-guard integration test-providers test-programs test-apps test-servers soak requirements; do \
 	    SECONDS=0; $(MAKE) --no-print-directory $$target; echo "make $$target: $$SECONDS seconds"; \
 	done
 

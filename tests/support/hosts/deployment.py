@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -19,13 +19,23 @@ class Host:
     """One gunicorn with its workers. It shares the site's address with the others, and has one of its own."""
 
     def __init__(
-        self, name: str, site: Site, folder: Path, *, workers: int, threads: int, code: Path = ROOT
+        self,
+        name: str,
+        site: Site,
+        folder: Path,
+        *,
+        workers: int,
+        threads: int,
+        code: Path = ROOT,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         """
         :param code: the folder from which the middleware is imported.
+        :param env: what else it has in its environment.
         """
         self.name = name
         self._code = code
+        self._env = dict(env or {})
         self._site = site
         self._folder = folder
         self._workers = workers
@@ -68,7 +78,7 @@ class Host:
         child = Child(
             f"gunicorn at {self.name}",
             command,
-            env={"PYTHONPATH": f"{self._code}:{ROOT}"},
+            env={"PYTHONPATH": f"{self._code}:{ROOT}", **self._env},
             cwd=self._code,
             pass_fds=descriptors,
         )
