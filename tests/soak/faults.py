@@ -18,7 +18,7 @@ from tests.soak.stores import SoakStore
 from tests.support.hosts.stage import wait_until
 
 #: Seconds within which everybody must be served again.
-RECOVERY = 45.0
+RECOVERY = 60.0
 #: Seconds for which a command of the operator's is looked at before the next fault.
 _WATCHED = 3.0
 

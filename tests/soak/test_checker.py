@@ -189,20 +189,23 @@ def test_who_is_in_after_everybody_was_revoked_is_noticed(checker: Checker, ann:
 def test_who_is_disabled_and_in_is_noticed(checker: Checker, ann: Session) -> None:
     checker.disabling("ann", 100)
     checker.judge(page(100.5, 403, what="sign-in"))
+    # Who is kept out is told so, and nothing else.
+    checker.judge(page(100.6, 500, what="sign-in", who="ann"))
+    assert wrong(checker) == ["an answer of 500"]
     checker.disabled("ann", 101)
     checker.judge(page(101.5, user="ann", session=ann))
-    assert wrong(checker) == []
+    assert len(wrong(checker)) == 1
     checker.judge(page(102 + REACHED, user="ann", session=ann))
     signed_in(checker, at=102 + REACHED)
-    assert wrong(checker)[1:] == ["ann signed in though disabled"]
+    assert wrong(checker)[2:] == ["ann signed in though disabled"]
     checker.enabling("ann", 120)
     checker.enabled("ann", 121)
     again = signed_in(checker, at=122 + REACHED)
     checker.judge(page(123 + REACHED, user="ann", session=again))
-    assert len(wrong(checker)) == 2
+    assert len(wrong(checker)) == 3
     checker.judge(page(124 + REACHED, 403, what="sign-in"))
     checker.judge(page(125 + REACHED, 303, session=again))
-    assert wrong(checker)[2:] == ["an answer of 403", "ann is signed in and was asked to sign in"]
+    assert wrong(checker)[3:] == ["an answer of 403", "ann is signed in and was asked to sign in"]
 
 
 def test_a_sign_in_that_says_no_to_somebody_who_may_is_noticed(checker: Checker) -> None:
