@@ -14,9 +14,9 @@ COVERAGE_FLOOR ?= 97
 FUZZ_SECONDS ?= 600
 TARGET ?=
 REQUIREMENTS ?=
-# What `make test` takes of the soak.
+# What `make test` takes of the soak: with this seed the store fails first, in every way.
 MINUTES ?= 1
-SEED ?= 1
+SEED ?= 421
 STORE ?= redis directory
 
 VENV := .venv

@@ -9,8 +9,10 @@ hosts     A gunicorn of each kind (sync, gthread, gevent), with a clock that can
 people    Who works meanwhile: those who stay, those who come and go, thieves, strangers, readers of public pages.
 promises  What docs/stores.rst and docs/deployment.rst promise, in seconds.
 model     Faults, sessions, answers, and what is counted of them.
+browsers  How long they waited, and what a page said to them.
 checker   What each answer may be.
 growth    Memory and descriptors of each worker: does either grow?
 report    The table of a run.
+answers   What the tests of the checker hand to it.
 ========= ===========================================================================================================
 """

@@ -13,11 +13,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.soak.browsers import kept
 from tests.soak.checker import Checker
 from tests.soak.faults import Faults
 from tests.soak.growth import Growth
 from tests.soak.hosts import Hosts, hosts
-from tests.soak.people import LIFE, PLAIN, PUBLIC, REFRESHING, Crowd, kept
+from tests.soak.people import LIFE, PLAIN, PUBLIC, REFRESHING, Crowd
 from tests.soak.promises import AFTERMATH, SYNC
 from tests.soak.report import table
 from tests.soak.schedule import STORES, Planned, StoreName, schedule

@@ -148,7 +148,7 @@ class Checker:
     def judge(self, answer: Answer) -> None:
         """Count an answer, and note what is wrong with it."""
         with self._lock:
-            history = self._state.histories.setdefault(answer.who, deque(maxlen=LAST))
+            history = self._state.histories.setdefault(_whose(answer), deque(maxlen=LAST))
             history.append(str(answer))
             fault = self._fault_of(answer)
             row = self._row(fault.kind if fault else "none")
@@ -325,7 +325,9 @@ class Checker:
         else:
             is_bystander = answer.what == "stranger"
             is_public = answer.what == "public"
-        if is_public:
+        if is_public and answer.worker == "sync":
+            row.public_sync = max(row.public_sync, answer.waited)
+        elif is_public:
             row.public = max(row.public, answer.waited)
         elif is_bystander:
             row.bystander = max(row.bystander, answer.waited)
@@ -339,4 +341,9 @@ class Checker:
         return self._state.rows.setdefault(kind, Row())
 
     def _violate(self, what: str, answer: Answer) -> None:
-        self._state.violations.append(Violation(what, list(self._state.histories.get(answer.who, ()))))
+        self._state.violations.append(Violation(what, list(self._state.histories.get(_whose(answer), ()))))
+
+
+def _whose(answer: Answer) -> str:
+    """Return whose history an answer belongs to: what a thief is answered is part of the story of the session."""
+    return answer.who if answer.session is None else answer.session.owner

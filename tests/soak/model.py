@@ -120,7 +120,7 @@ class Violation:
     """Something that must not be."""
 
     what: str
-    #: what the same person was answered before, the last of it being wrong
+    #: what the person was answered before, and who else had their session; the last of it is wrong
     history: Sequence[str]
 
     def __str__(self) -> str:
@@ -137,7 +137,9 @@ class Row:
     broken: int = 0
     affected: float = 0.0
     bystander: float = 0.0
+    #: public paths where another thread of the worker is free, and where a worker serves one request at a time
     public: float = 0.0
+    public_sync: float = 0.0
     #: let in by a copy of an ended cookie, or as somebody else
     let_in: int = 0
     #: the same where deployment.rst says that it may be

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.soak.browsers import TimedBrowser, cut, kept, words_of
 from tests.soak.checker import Checker
 from tests.soak.hosts import Hosts, SoakHost
 from tests.soak.model import Answer, Session, What
 from tests.support.browser.cookie_jar import Context, CookieJar
-from tests.support.browser.jar import Browser, BrowserError
-from tests.support.browser.page import Page
-from tests.support.browser.request import Request
+from tests.support.browser.jar import BrowserError
 from tests.support.hosts.load import KeptJar, SharedJar, user_of
 from tests.support.providers.oidc_provider import OidcProvider
 
@@ -48,23 +46,6 @@ _FORGED = {
 _COPIES = 40
 
 
-class TimedBrowser(Browser):
-    """A browser that knows how long the application let it wait for one answer."""
-
-    def __init__(self, jar: CookieJar, application: Sequence[str]) -> None:
-        super().__init__(jar=jar)
-        self._application = tuple(application)
-        self.longest = 0.0
-
-    def _send(self, request: Request, chain: Sequence[str]) -> Page:
-        began = time.monotonic()
-        try:
-            return super()._send(request, chain)
-        finally:
-            if request.url.startswith(self._application):
-                self.longest = max(self.longest, time.monotonic() - began)
-
-
 @dataclass
 class Copies:
     """Cookies that somebody has copied before their owner signed out."""
@@ -93,7 +74,6 @@ class Crowd:
         self._hosts = hosts
         self._provider = provider
         self._checker = checker
-        self._seed = seed
         self._pause = pause
         self._stopping = threading.Event()
         self.copies = Copies()
@@ -270,7 +250,7 @@ class Crowd:
         try:
             page = browser.navigate(url, follow=False, headers=headers)
             status, user, retry_after = page.status, user_of(page), page.header("Retry-After")
-            note = _cut(page.location) if page.location else "" if user else words_of(page)
+            note = cut(page.location) if page.location else "" if user else words_of(page)
         except BrowserError as error:
             note = str(error).partition("\n")[0]
         answer = Answer(
@@ -331,20 +311,6 @@ class Crowd:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-
-
-def words_of(page: Page) -> str:
-    """Return what a page says, without its markup."""
-    return _cut(" ".join(re.sub(r"<[^>]*>", " ", page.text.partition("<main")[2]).split()))
-
-
-def _cut(text: str) -> str:
-    return text[:500]
-
-
-def kept(jar: CookieJar) -> KeptJar:
-    """Return a copy that stays as it is, whatever it is told."""
-    return KeptJar.from_json(jar.to_json())
 
 
 def _torn(value: str, rng: Random) -> str:

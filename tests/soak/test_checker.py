@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import pytest
 
+from tests.soak.answers import page, signed_in, signed_out, suffered, wrong
 from tests.soak.checker import LAST, Checker
-from tests.soak.model import Answer, Session
+from tests.soak.model import Session
 from tests.soak.promises import AFTERMATH, BROKEN, NOT_TOLD, PUBLIC_WAIT, REACHED, RESTART, TOLD, WAIT
 from tests.soak.schedule import Kind, StoreName
-
-PAGE = Answer(who="ann", what="page", host="gthread", worker="gthread", began=100.0, ended=100.1, status=200)
-
-
-def page(began: float, status: int = 200, **fields: Any) -> Answer:
-    return replace(PAGE, **{"began": began, "ended": began + 0.1, "status": status, **fields})
-
-
-def signed_in(checker: Checker, *, at: float = 90.0, refreshes: bool = False, who: str = "ann") -> Session:
-    answer = page(at, what="sign-in", host="", who=who, user=who)
-    checker.judge(answer)
-    return checker.signed_in(answer, refreshes=refreshes)
-
-
-def wrong(checker: Checker) -> list[str]:
-    return [violation.what for violation in checker.violations]
 
 
 @pytest.fixture
@@ -37,17 +19,6 @@ def checker() -> Checker:
 @pytest.fixture
 def ann(checker: Checker) -> Session:
     return signed_in(checker)
-
-
-def suffered(checker: Checker, kind: Kind, *, host: str | None = None, began: float, ended: float) -> None:
-    fault = checker.fault_begins(kind, host, began)
-    checker.fault_ends(fault, ended)
-    checker.recovered(fault, ended)
-
-
-def signed_out(checker: Checker, session: Session, at: float, status: int = 303, note: str = "") -> None:
-    checker.signing_out(session, at)
-    checker.judge(page(at, status, what="sign-out", session=session, note=note, who=session.owner))
 
 
 # Names
@@ -350,9 +321,12 @@ def test_waits_are_counted_for_whom_they_concern(checker: Checker, ann: Session)
     suffered(checker, "host killed", host="gthread", began=99, ended=104)
     checker.judge(page(100, user="ann", session=ann, ended=103))
     checker.judge(page(100, user="ann", session=ann, ended=102, host="sync"))
-    checker.judge(page(100, what="public", ended=101, host="sync"))
+    checker.judge(page(100, what="public", ended=101, host="gevent", worker="gevent"))
+    checker.judge(page(100, what="public", ended=101.5, host="sync", worker="sync"))
+    checker.judge(page(100, what="public", ended=109))
     row = checker.rows["host killed"]
-    assert (row.times, row.requests, row.affected, row.bystander, row.public) == (1, 3, 3, 2, 1)
+    assert (row.times, row.requests) == (1, 5)
+    assert (row.affected, row.bystander, row.public, row.public_sync) == (9, 2, 1, 1.5)
 
 
 def test_what_is_noted_beside_the_answers_is_wrong_too(checker: Checker) -> None:

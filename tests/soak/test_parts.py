@@ -148,8 +148,8 @@ def test_the_table_says_what_the_documentation_allows_apart() -> None:
     }
     lines = table(rows).splitlines()
     assert lines[0] == lines[2] == lines[-1]
-    assert lines[3].split() == ["none", "-", "5", "0", "0", "0.0", "0.0", "0.0", "0", "0", "-"]
-    assert lines[4].split() == [*"store cut 2 10 0 0 1.3 0.0 0.0 0 1 + 3 0.0".split()]
+    assert lines[3].split() == "none - 5 0 0 0.0 0.0 0.0 0.0 0 0 -".split()
+    assert lines[4].split() == "store cut 2 10 0 0 1.3 0.0 0.0 0.0 0 1 + 3 0.0".split()
 
 
 # The clock
