@@ -284,7 +284,7 @@ class Crowd:
                 self._failed.append(error)
                 return
 
-    def wait_until_settled(self, *, deadline: float = 60.0) -> None:
+    def wait_until_settled(self, *, deadline: float = 120.0) -> None:
         """Until everybody who stays has signed in."""
         until = time.monotonic() + deadline
         while len(self.steady) < len(STEADY):

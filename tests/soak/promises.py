@@ -12,7 +12,7 @@ SYNC = 1.0
 #: Seconds after which a sign-out, or the command that ended a session, has reached every worker.
 REACHED = SYNC + 9.0
 #: Seconds after a fault of the store in which sign-outs that could not be told are told: a try every two.
-TOLD = 20.0
+TOLD = 30.0
 #: Seconds for which somebody may be put off when all are served again after a fault: the lease of a killed holder
 #: lasts ten.
 AFTERMATH = 15.0
