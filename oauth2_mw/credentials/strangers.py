@@ -1,6 +1,6 @@
-"""How often strangers make us ask a provider: whoever invents tokens or codes must not keep it, or us, busy.
+"""How often a provider is asked about codes and tokens of strangers: made-up ones must not keep it, or us, busy.
 
-What came to nothing is bounded for each client address, and for all of them together.
+Tries that came to nothing are bounded for each client address, and for all addresses together.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _MAX_ADDRESSES = 2000
 
 @dataclass(slots=True)
 class _Minute:
-    """A minute that began with a try: how many came to nothing in it, or have not ended yet."""
+    """A minute that began with a try, and the tries in it that came to nothing or have not ended yet."""
 
     #: monotonic time
     ends: float
     tries: int = 0
-    #: whether a try was refused in it
+    #: whether a refusal of this minute was logged
     is_told: bool = False
 
 
 class Strangers:
     """Counts tries at one provider, in one process. Safe for threads.
 
-    An address that may be a proxy's stands for nobody: it meets the bound of all alone.
+    An address that may be a proxy's is no single client's: it counts against the bound for all alone.
 
     :param proxies: the setting ``trusted_peers``; while it names none, every private address may be a proxy's.
     :param clock: monotonic seconds.
@@ -93,12 +93,15 @@ class Strangers:
                 each.tries -= 1
 
     def _minutes(self, address: str | None) -> list[_Minute]:
-        """Return what a try counts in."""
+        """Return the minutes in which a try of *address* counts: its own, and that of all.
+
+        :raises OAuth2Error: as :meth:`check`.
+        """
         now, minutes = self._clock(), []
         if (key := self._key(address)) is not None:
             minute = self._of_one.get(key)
             if minute is None or minute.ends <= now:
-                # It counts as the newest.
+                # Put anew, it is forgotten last.
                 self._of_one.pop(key)
                 self._of_one.put(key, minute := _Minute(now + PERIOD))
             self._refuse_beyond(MAX_OF_ONE, minute, f"client {key}", now)
@@ -123,5 +126,5 @@ class Strangers:
         parsed = None if address is None else parse_address(address)
         if parsed is None or any(parsed in each for each in self._proxies):
             return None
-        # One person has a whole network of IPv6.
+        # One subscriber has a whole /64 of IPv6.
         return str(parsed) if parsed.version == 4 else f"{parsed.exploded[:19]}::/64"

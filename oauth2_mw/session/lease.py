@@ -1,8 +1,8 @@
 """The lease by which one of all workers refreshes a session in a store.
 
 It is short, so that one that a killed worker held soon ends, and its holder renews it while the provider is slow.
-Clocks of hosts differ. Therefore nobody takes a lease by the clock alone: who finds one that seems to have run out
-watches for a while whether it is renewed, or the result written, after all.
+The clocks of hosts differ, so nobody takes a lease by the clock alone: a worker that finds one run out watches for a
+while whether it is renewed after all, or the result written.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ class Lease:
             if renewed is not None:
                 self.current, self._renewed_at = renewed, now
             elif self._sessions.reload(self.current).session is None:
-                # It has ended, and nobody refreshes it: what comes yet is to be revoked.
+                # The session has ended, and nobody else refreshes it: tokens that still come are to be revoked.
                 self._renewed_at = inf
             else:
                 raise _lost("another worker has taken it over")
         except StoreUnavailableError as error:
-            # By the next slice it would have run out.
+            # The lease would run out before the next try.
             if self._monotonic() + SLICE >= self._renewed_at + LEASE:
                 raise _lost(error.detail) from None
 
@@ -83,7 +83,7 @@ class Leases:
         if watched is None or watched[0] != ends:
             watched = (ends, now)
             self._watched.put(session.id, watched)
-        # The clock of its holder may be far ahead.
+        # A lease that is still to run may come from a clock that is far ahead.
         silence = SILENCE if ends <= self._sessions.now() else LEASE + SILENCE
         return now < watched[1] + silence
 

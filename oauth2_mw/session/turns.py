@@ -1,8 +1,8 @@
-"""Whose turn it is to refresh a session, of the requests of one process, and how long the others wait for them.
+"""Which request of a process refreshes a session, and how long the others wait for it.
 
-Each that waits keeps a thread of the server from everybody else. So there are two of a session at most while its
-provider is slow: the one that asks it, and one more. Others wait a moment, within which most providers have answered,
-and not even that once somebody has waited in vain.
+A request that waits takes a thread of the server from everybody else. While a provider is slow, a session therefore has
+two such requests at most: the one that asks the provider, and one that waits for it. All others wait a moment, within
+which most providers have answered, and not even that once somebody has waited in vain.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from oauth2_mw.bounded_cache import BoundedCache
 from oauth2_mw.process_local import ProcessLock
 
-#: Seconds for which the first one waits.
+#: Seconds for which the first request waits.
 WAIT = 3.0
-#: Seconds for which the others wait.
+#: Seconds for which each other request waits.
 MOMENT = 0.3
-#: Seconds after a wait in vain in which nobody waits.
+#: Seconds for which nobody waits after a wait in vain.
 IN_VAIN = 2.0
 #: The most waits in vain that a worker remembers.
 MAX_ENTRIES = 1000
@@ -27,7 +27,7 @@ MAX_ENTRIES = 1000
 @dataclass(slots=True)
 class _Turn:
     done: threading.Event
-    #: whether somebody waits, or has waited, as long as anybody may
+    #: whether a request waits, or has waited, for WAIT seconds
     is_awaited: bool = False
 
 

@@ -1,4 +1,4 @@
-"""Reading an answer strictly: what can be read in two ways, something on the way may have read in the other.
+"""Reading an answer strictly. One that can be read in two ways is refused: a proxy may have read it in the other way.
 
 Where the standard library guesses, the next answer could begin in the middle of this one (RFC 9112, section 11.2).
 """
@@ -21,14 +21,14 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r?\n")
 
 
 class UnreadableAnswerError(HTTPException):
-    """An answer is no HTTP, or can be read in two ways; the text says why, in words of our own."""
+    """An answer is not HTTP, or can be read in two ways; the text says why, and quotes nothing of the answer."""
 
 
 class Answer(HTTPResponse):
-    """An answer whose end is where everybody finds it."""
+    """An answer whose end every reader finds in the same place."""
 
     headers: Any
-    #: what is left of the chunk; ``None`` before the first and after each
+    #: the bytes of the current chunk that are still to be read; ``None`` between chunks
     chunk_left: int | None
 
     def begin(self) -> None:
@@ -43,15 +43,15 @@ class Answer(HTTPResponse):
             self.chunked = False
         headers = self.headers
         if headers.defects or headers.get_unixfrom() or headers.get_payload():
-            raise UnreadableAnswerError("a line among its headers is none")
+            raise UnreadableAnswerError("a line among its headers is not a header")
         codings = [coding.lower() for coding in headers.get_all("transfer-encoding", [])]
         if codings not in ([], ["chunked"]):
-            raise UnreadableAnswerError("its Transfer-Encoding is another than chunked")
+            raise UnreadableAnswerError("its Transfer-Encoding is not chunked")
         lengths = {length.strip(" \t") for length in headers.get_all("content-length", [])}
         if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
             raise UnreadableAnswerError("its Content-Length is not one number")
 
-    # These three have no public name; tests fail where a Python calls them by others.
+    # http.client calls these three, which are not public; tests fail under a Python that names them otherwise.
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(MAX_INTERIM + 1):
@@ -60,12 +60,12 @@ class Answer(HTTPResponse):
                 raise RemoteDisconnected("no answer")
             found = _STATUS_LINE.fullmatch(_whole(line))
             if found is None:
-                raise UnreadableAnswerError("it does not begin as an answer of HTTP does")
+                raise UnreadableAnswerError("its first line is not that of HTTP/1")
             version, status, reason = (str(part or b"", "latin-1") for part in found.groups())
             if status == "101" or status >= "200":
                 return version, int(status), reason
             parse_headers(self.fp)
-        raise UnreadableAnswerError("there is no end of interim answers")
+        raise UnreadableAnswerError(f"it begins with more than {MAX_INTERIM} interim answers")
 
     def _get_chunk_left(self) -> int | None:
         parent: Any = super()

@@ -7,11 +7,13 @@ start anew with each byte. The engine is the same, and the context decides what 
 from __future__ import annotations
 
 import io
+import re
 import socket
 import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from errno import ECONNREFUSED
 from http.client import IncompleteRead
 from typing import Any
 
@@ -28,6 +30,7 @@ MAX_AGE = 300.0
 _TLS_PIECE = 16 * 1024
 #: Type, version and length of a record of TLS (RFC 8446, section 5.1).
 _RECORD_HEAD = 5
+_TUNNEL_REFUSAL = re.compile("Tunnel connection failed: ([0-9]{3})")
 
 
 class NoConnectionError(Exception):
@@ -35,15 +38,16 @@ class NoConnectionError(Exception):
 
 
 class _Reader(io.BufferedReader):
-    """What is read of one response. When it is closed, it knows whether more has come than that response."""
+    """Reads one response. Closed, it says whether more had arrived than that response."""
 
+    #: whether bytes had arrived beyond the response
     surplus = False
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)
         if b"\r" in line.removesuffix(b"\r\n"):
-            # One line or two, depending on who reads it (RFC 9112, section 2.2).
-            raise UnreadableAnswerError("there is half an end of a line in it")
+            # Some readers end a line at a bare CR, others do not (RFC 9112, section 2.2).
+            raise UnreadableAnswerError("a bare CR stands in one of its lines")
         return line
 
     def close(self) -> None:
@@ -56,9 +60,9 @@ class _Reader(io.BufferedReader):
 class _Raw(io.RawIOBase):
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream
-        #: set when nothing more is wanted
+        #: set once the response is over: nothing more is asked of the network
         self.is_over = False
-        #: whether the other side has said its last word
+        #: whether the other side has closed the connection
         self.has_ended = False
 
     def readable(self) -> bool:
@@ -134,7 +138,7 @@ class _Tls(_Stream):
     def __init__(self, inner: _Wire | _Tls, context: ssl.SSLContext, host: str) -> None:
         self._inner = inner
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        #: of the record that is arriving, what has come
+        #: what has arrived of the current record
         self._record = bytearray()
         self._engine = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._run(self._engine.do_handshake)
@@ -200,18 +204,21 @@ class _Tls(_Stream):
 
 
 def _secured(stream: _Wire | _Tls, *, scheme: str, context: ssl.SSLContext | None, host: str) -> _Wire | _Tls:
-    """Return the stream on which to speak with *host*: over TLS where its scheme says so, or not at all."""
+    """Return *stream* itself for http, and TLS within it for https.
+
+    :raises ssl.SSLError: if *host* does not prove who it is.
+    """
     if scheme != "https":
         return stream
     if context is None:
-        raise ssl.SSLError("nobody says whom to trust")
+        raise ssl.SSLError("https without a context")
     return _Tls(stream, context, host)
 
 
 class Connection(HTTPConnection):
     """One connection, for one request after the other.
 
-    :param addresses: those of the route.
+    :param addresses: the socket addresses of the route, tried in this order.
     """
 
     response_class = Answer
@@ -224,9 +231,11 @@ class Connection(HTTPConnection):
         self._wire: _Wire | None = None
         self._address: Any = None
         self._born = time.monotonic()
+        #: of the current request
         self.deadline: Deadline
-        #: whether the request may have left
+        #: whether the current request may have left
         self.is_sent = False
+        #: whether a failure is the provider's, rather than the proxy's
         self.is_past_proxy = route.proxy is None
         #: when the certificate of the provider ends, in seconds since the epoch
         self.certificate_ends: int | None = None
@@ -248,14 +257,25 @@ class Connection(HTTPConnection):
                 headers = {"Host": f"{host}:{route.port}", **dict(proxy.headers)}
                 self.set_tunnel(route.host, route.port, headers=headers)
                 self.sock = stream
-                self._tunnel()
+                self._open_tunnel()
                 if stream.reader.surplus or stream.reader.raw.has_ended:
-                    raise UnreadableAnswerError("the proxy says more than that it is connected, or hangs up")
+                    raise UnreadableAnswerError(
+                        "the proxy sent more than the answer to CONNECT, or closed the connection"
+                    )
             self.is_past_proxy = True
         stream = _secured(stream, scheme=route.scheme, context=route.context, host=route.host)
         if route.scheme == "https":
             self.certificate_ends = stream.certificate_ends()
         self.sock = stream
+
+    def _open_tunnel(self) -> None:
+        try:
+            self._tunnel()
+        except OSError as error:
+            # http.client has the status in a text alone, before the proxy's own words.
+            if (found := _TUNNEL_REFUSAL.match(str(error))) is None:
+                raise
+            raise ConnectionRefusedError(ECONNREFUSED, f"it answered CONNECT with HTTP {found[1]}") from None
 
     def _dial(self) -> socket.socket:
         failure: OSError = TimeoutError("out of time")
@@ -277,7 +297,11 @@ class Connection(HTTPConnection):
     def exchange(
         self, method: str, url: str, *, body: bytes | None, headers: dict[str, str], deadline: Deadline
     ) -> BaseHTTPResponse:
-        """Send a request, and return its response, whose body is still to be read."""
+        """Send a request, and return its response, whose body is still to be read.
+
+        :raises NoConnectionError, OSError: if there is no connection, or it breaks off.
+        :raises http.client.HTTPException: if the answer cannot be read, or ends within its headers.
+        """
         self.is_sent = False
         self.deadline = deadline
         if self._wire is None:

@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from contextlib import closing
-from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+from http.client import HTTPException, IncompleteRead, LineTooLong, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,7 +32,7 @@ from oauth2_mw.settings.addresses import DEFAULT_PORTS
 from oauth2_mw.telemetry import calling
 from oauth2_mw.tracing import http_attributes
 
-#: Seconds for which a connection may have been idle that carries what serves once: servers close the others unasked.
+#: The longest idle time in seconds of a connection for what serves once: servers close older ones unasked.
 MAX_IDLE_ONCE = 1.0
 #: Seconds before each repetition of a GET.
 _PAUSES = (0.0, 0.2)
@@ -97,7 +97,7 @@ class HttpClient:
             try:
                 response = self._exchange(request, deadline, max_idle=max_idle)
             except ProviderUnavailableError as error:
-                # A read that broke off is not repeated, unless the connection may have been closed beforehand.
+                # An answer that broke off is not asked for again, unless a kept connection may have been closed before.
                 is_repeated = error.is_on_kept_connection or not error.is_sent
                 if not (is_repeated and pauses and deadline.remaining()):
                     raise
@@ -135,7 +135,7 @@ class HttpClient:
                 self._connections.keep(route, connection)
                 connection = None
         except ProviderUnavailableError as error:
-            # What this thread does meanwhile has ended it.
+            # Raised by what this thread does while it waits (see waiting).
             error.is_sent = connection is not None and connection.is_sent
             raise
         except _FAILURES as error:
@@ -205,7 +205,7 @@ def _failure(
         _describe(error, route.netloc, deadline, is_past_proxy=is_past_proxy, is_sent=is_sent)
     )
     failure.is_sent = is_sent
-    # Whoever is silent has not closed it.
+    # A server that stays silent has not closed the connection.
     failure.is_on_kept_connection = is_kept and not isinstance(error, TimeoutError)
     return failure
 
@@ -265,7 +265,8 @@ def _read_body(response: BaseHTTPResponse, *, url: str, limit: int) -> bytes:
 
 def _reason(error: BaseException) -> str:
     """Return the reason in words of this machine: what the other side has said may hold what it was sent."""
-    if isinstance(error, UnreadableAnswerError):
+    # http.client has no class of its own for too many headers.
+    if isinstance(error, (UnreadableAnswerError, LineTooLong)) or type(error) is HTTPException:
         return str(error)
     if isinstance(error, ssl.SSLError):
         return str(getattr(error, "verify_message", None) or error.reason or type(error).__name__)

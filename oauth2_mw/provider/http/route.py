@@ -14,7 +14,7 @@ from oauth2_mw.settings.addresses import DEFAULT_PORTS
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy for HTTP, and who we are to it."""
+    """A proxy for HTTP, and the credentials for it."""
 
     #: in lower case
     scheme: str
@@ -40,7 +40,9 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a connection leads, on whose behalf, by which way and with whose trust: it serves nothing else.
+    """Where a connection leads, for which provider, by which proxy and with which authorities.
+
+    A kept connection serves requests of an equal route alone.
 
     :param context: of the TLS with the provider; ``None`` over plain http.
     :param proxy_context: of the TLS with the proxy.
@@ -59,7 +61,7 @@ class Route:
 
     @property
     def forwards(self) -> bool:
-        """Whether a proxy reads the request, rather than hand on what it cannot read."""
+        """Whether the proxy reads the request itself, rather than pass TLS through a tunnel."""
         return self.proxy is not None and self.scheme != "https"
 
     def addresses(self) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Whom we believe when they say who a provider is."""
+"""The certificate authorities that vouch for a provider."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Trust:
     def context(self) -> ssl.SSLContext:
         """Return the context of a connection; a change makes another one, and so other connections.
 
-        :raises ProviderUnavailableError: if the authorities cannot be read, or the secrets not be noted.
+        :raises ProviderUnavailableError: if the authorities cannot be read, or ``SSLKEYLOGFILE`` cannot be written.
         """
         environment = os.environ if self._trust_env else {}
         named = environment.get("REQUESTS_CA_BUNDLE") or environment.get("CURL_CA_BUNDLE")
@@ -65,10 +65,10 @@ class Trust:
 
 
 def _context(bundle: str) -> ssl.SSLContext:
-    # Python's default context and that of urllib3 note its secrets wherever the environment says.
+    # The default contexts of Python and urllib3 obey SSLKEYLOGFILE without being asked.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.verify_flags |= _FLAGS
-    # A name that is no more than common is none (RFC 9525, section 2).
+    # The common name of a certificate does not count (RFC 9525, section 2).
     context.hostname_checks_common_name = False
     if Path(bundle).is_dir():
         context.load_verify_locations(capath=bundle)
@@ -78,7 +78,7 @@ def _context(bundle: str) -> ssl.SSLContext:
 
 
 def _version(bundle: str) -> Hashable:
-    """Return what is another when a file, or one in a folder, is another."""
+    """Return a value that changes with the file, or with any file in the folder."""
     found = Path(bundle).stat()
     marks = {_mark(found)}
     if stat.S_ISDIR(found.st_mode):

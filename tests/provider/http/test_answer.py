@@ -182,3 +182,15 @@ def test_where_there_is_no_body_none_is_waited_for() -> None:
     for head in BODILESS:
         with raw_server(again_and_again(head + b"Transfer-Encoding: chunked\r\n\r\n")) as server:
             assert hasty.get_json(server.origin, limit=99).body == b""
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        (b"X: y\r\n" * 101, "got more than 100 headers"),
+        (b"X: " + b"y" * 70_000 + b"\r\n", "got more than 65536 bytes when reading header line"),
+    ],
+)
+def test_headers_without_end_are_said_to_be_that(headers: bytes, reason: str) -> None:
+    with raw_server(b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n") as server:
+        assert f"cannot be read ({reason})" in failure_of(server)

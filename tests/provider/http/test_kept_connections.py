@@ -731,13 +731,32 @@ def test_why_a_proxy_cannot_be_used_is_told(tls: ssl.SSLContext) -> None:
         )
 
 
-def test_a_tunnel_that_is_refused_is_the_proxys_fault() -> None:
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (b"HTTP/1.1 407 Who, jane:canary\r\n\r\n", "it answered CONNECT with HTTP 407"),
+        (b"HTTP/1.1 503 Tunnel connection failed: 200\r\n\r\n", "it answered CONNECT with HTTP 503"),
+        (b"HTTP/1.1 101 \r\n\r\n", "it answered CONNECT with HTTP 101"),
+        (b"\r\n", "its first line is not that of HTTP/1"),
+    ],
+)
+def test_a_tunnel_that_is_refused_is_the_proxys_fault(refusal: bytes, reason: str) -> None:
     with (
-        tunnel(refusal=b"HTTP/1.1 407 Who\r\n\r\n") as proxy,
-        pytest.raises(ProviderUnavailableError, match="proxy for 127") as failure,
+        tunnel(refusal=refusal) as proxy,
+        pytest.raises(
+            ProviderUnavailableError, match=rf"proxy for 127\S* cannot be used \({reason}\)"
+        ) as failure,
     ):
         Transport(proxy=proxy.origin).post_form("https://127.0.0.1:9/", body="a=b", limit=9)
     assert not failure.value.is_sent
+
+
+def test_a_proxy_that_hangs_up_is_the_proxys_fault() -> None:
+    with (
+        raw_server(lambda _connection, _head: None) as proxy,
+        pytest.raises(ProviderUnavailableError, match=r"proxy for 127.*RemoteDisconnected"),
+    ):
+        Transport(proxy=proxy.origin).post_form("https://127.0.0.1:9/", body="a=b", limit=9)
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "127.0.0.1:9", "http://127.0.0.1:x/", "http://"])
