@@ -131,6 +131,11 @@ CORE = {
         "tests/provider/http/test_answer.py",
         "tests/provider/http/test_transport.py",
     ),
+    "provider/http/streams": (
+        "tests/provider/http/test_kept_connections.py",
+        "tests/provider/http/test_transport.py",
+        "tests/provider/http/test_waiting.py",
+    ),
     "provider/http/answer": (
         "tests/provider/http/test_answer.py",
         "tests/provider/http/test_kept_connections.py",
