@@ -82,11 +82,12 @@ $(VENV)/.installed: setup.py pyproject.toml
 	$(VENV)/bin/$(PIP_INSTALL) --editable '.[test]'
 	@touch $@
 
+# SQLAlchemy 1.4 does not know psycopg 3.
 $(VENV_LOWEST)/.installed: setup.py pyproject.toml tests/support/lowest.py
 	@test -x $(VENV_LOWEST)/bin/python || $(PYTHON) -m venv $(VENV_LOWEST)
 	$(VENV_LOWEST)/bin/$(PIP_INSTALL) setuptools packaging
 	$(VENV_LOWEST)/bin/python tests/support/lowest.py setup.py > $(VENV_LOWEST)/lowest.txt
-	$(VENV_LOWEST)/bin/$(PIP_INSTALL) --constraint $(VENV_LOWEST)/lowest.txt --editable '.[test]'
+	$(VENV_LOWEST)/bin/$(PIP_INSTALL) --constraint $(VENV_LOWEST)/lowest.txt --editable '.[test]' psycopg2-binary
 	@touch $@
 
 $(VENV_PROVIDERS)/.installed: $(CANAILLE)/requirements.txt

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from docutils.core import publish_string
+from docutils.writers import get_writer_class
 
 import oauth2_mw
 import oauth2_mw.testing
@@ -174,7 +175,9 @@ def test_the_table_of_applications_says_what_their_tests_expect(built: Path) -> 
 def test_a_file_that_package_indexes_show_renders_without_a_warning(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     # halt_level 2: a warning is raised.
-    publish_string(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 5})
+    publish_string(
+        text, writer=get_writer_class("html")(), settings_overrides={"halt_level": 2, "report_level": 5}
+    )
 
 
 # What the pages say of settings

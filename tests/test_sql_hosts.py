@@ -15,7 +15,9 @@ def arguments(url: str) -> dict[str, object]:
     """What the driver is given."""
     made = engine.create(address.parse(url))
     given = made.dialect.create_connect_args(made.url)[1]
-    return {key: value for key, value in given.items() if key != "context"}
+    # SQLAlchemy 1.4 calls it as psycopg2 once did.
+    names = {"database": "dbname"}
+    return {names.get(key, key): value for key, value in given.items() if key != "context"}
 
 
 @pytest.mark.parametrize(

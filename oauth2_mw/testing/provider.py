@@ -37,6 +37,8 @@ class _Grant:
 
     username: str
     scope: str
+    #: when the person signed in, which no refresh changes (OpenID Connect Core, section 12.2)
+    auth_time: int
     nonce: str | None = None
     challenge: str | None = None
     redirect_uri: str | None = None
@@ -119,6 +121,7 @@ class DevelopmentProvider:
             answer["code"] = self._grant(
                 username=username,
                 scope=asked.get("scope", ""),
+                auth_time=int(time.time()),
                 nonce=asked.get("nonce"),
                 challenge=asked.get("code_challenge"),
                 redirect_uri=asked["redirect_uri"],
@@ -184,7 +187,7 @@ class DevelopmentProvider:
             or (not refreshes and _is_foreign(grant, form))
         ):
             return 400, {"error": "invalid_grant"}
-        given = {"username": grant.username, "scope": grant.scope}
+        given = {"username": grant.username, "scope": grant.scope, "auth_time": grant.auth_time}
         answer = {
             "access_token": self._grant(**given),
             "refresh_token": self._grant(**given),
@@ -204,7 +207,7 @@ class DevelopmentProvider:
             "aud": provider.client_id,
             "iat": now,
             "exp": now + 300,
-            "auth_time": now,
+            "auth_time": grant.auth_time,
         }
         if grant.nonce is not None:
             claims["nonce"] = grant.nonce

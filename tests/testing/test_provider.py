@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client as DjangoClient
 from flask import Flask, request
 from webtest import TestApp as Client
@@ -144,6 +145,16 @@ def test_a_refresh_succeeds_or_fails(*, fails: bool, status: int) -> None:
     client = Client(provider.protect(App(), keep_tokens="id access refresh"))
     sign_in(client)
     assert client.get("/", status="*").status_int == status
+
+
+def test_a_refresh_is_of_the_same_sign_in_however_late_it_is() -> None:
+    client = Client(DevelopmentProvider(expires_in=1).protect(App(), keep_tokens="id access refresh"))
+    began = time.time()
+    with time_machine.travel(began, tick=False) as clock:
+        sign_in(client)
+        for minutes in (1, 2):
+            clock.move_to(began + 60 * minutes)
+            assert client.get("/", status="*").status_int == 200
 
 
 # Mistakes
