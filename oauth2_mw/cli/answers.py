@@ -131,9 +131,12 @@ def from_options(options: argparse.Namespace) -> Plan:
     if missing:
         why = "--yes asks nothing" if options.yes else "stdin is no terminal, so that nothing can be asked"
         wrong.insert(0, f"{why}; missing: {', '.join(missing)}")
-    if plan is None or missing:
-        refuse(options, wrong)
-    for key in ("public_url", *OF_PRESETS, "client_id", "allow", "directory"):
+    keys: tuple[str, ...] = ("public_url", *OF_PRESETS, "client_id", "allow", "directory")
+    if plan is None:
+        # What has the same meaning in every preset is judged all the same.
+        keys = ("public_url", "client_id", "allow")
+        plan = Plan(options.ini, presets.read("oidc", options.ini.absolute().parent))
+    for key in keys:
         if (text := getattr(options, key)) is not None:
             wrong += [f"{option_name(key)}: {problem}" for problem in value_problems(plan, key, text.strip())]
             plan = plan.with_value(key, text.strip())

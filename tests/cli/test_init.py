@@ -362,6 +362,24 @@ def test_all_that_is_wrong_is_told_at_once(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"issuer": None},
+        {"provider": None},
+        {"provider": "keyclok"},
+        {"provider": "keyclok", "client_id": None},
+    ],
+)
+def test_what_is_wrong_is_told_beside_what_is_missing(folder: Folder, changes: dict[str, str | None]) -> None:
+    answer = folder.init("--app", "x", **{"public_url": "x", "allow": "x", **changes})
+    assert answer.code == 2
+    assert ("missing: " in answer.err) == (None in changes.values())
+    for option in ("--public-url", "--allow", "--app", *(["--provider"] if changes.get("provider") else [])):
+        assert f"oauth2-mw init: {option}: " in answer.err
+    assert folder.names() == set()
+
+
+@pytest.mark.parametrize(
     ("content", "says"),
     [
         (b"", "is empty"),
