@@ -183,7 +183,7 @@ class Admission:
             )
             return self._admit(arrival)
         if stored.disabled:
-            from oauth2_mw.identity.directory import disabled_error
+            from oauth2_mw.identity.sign_ins import disabled_error
 
             raise disabled_error(stored.id)
         if not stored.username:

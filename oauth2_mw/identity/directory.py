@@ -8,23 +8,19 @@ user by an administrator, or, where a setting says so, by an address that two pr
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.expression import ColumnElement
 
-from oauth2_mw.audit import audit
-from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.identity import enrolment, waiting
 from oauth2_mw.identity.disabled_users import DisabledUsers, UserChanges
 from oauth2_mw.identity.last_sign_ins import LastSignIn, LastSignInTable
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import User, user_key
+from oauth2_mw.identity.sign_ins import SignIn, SignIns
 from oauth2_mw.identity.user_filter import EVERYBODY, UserFilter
 from oauth2_mw.identity.users import PAGE, UserTable
-from oauth2_mw.identity.verification import address_key
-from oauth2_mw.settings.text import shown
 from oauth2_mw.sql import Database
 
 if TYPE_CHECKING:
@@ -53,6 +49,7 @@ class Directory:
         self._links = LinkTable(self._db)
         self._last_sign_ins = LastSignInTable(self._db)
         self._changes = UserChanges(self._db)
+        self._sign_ins = SignIns(self._db, self._users, self._links, self._last_sign_ins)
 
     def find(self, issuer: str, subject: str) -> User | None:
         """Return the user whom the pair signs in, as their own or by a link, disabled or not; or ``None``."""
@@ -77,16 +74,8 @@ class Directory:
         with self._db.reading() as connection:
             if subject is not None and self._links.is_undone(connection, user_key(issuer, subject)):
                 return None
-            user_id = self._linkable(connection, issuer, address)
+            user_id = self._sign_ins.linkable(connection, issuer, address)
             return None if user_id is None else self._select_one(connection, self._users.has_id(user_id))
-
-    def _linkable(self, connection: Connection, issuer: str, address: str) -> str | None:
-        rows = self._users.with_address(connection, address)
-        # The address itself as well: a release that knew no proofs may have written another since.
-        if len(rows) != 1 or rows[0].email_proven_at is None or address_key(rows[0].email) != address:
-            return None
-        issuers = {rows[0].issuer, *(link.issuer for link in self._links.of_user(connection, rows[0].id))}
-        return None if issuer in issuers else str(rows[0].id)
 
     def find_waiting(self, issuer: str, address: str) -> User | None:
         """Return the user who is waited for at *issuer* by that address, or ``None``.
@@ -189,128 +178,22 @@ class Directory:
         :raises ProviderError: ``bad_subject``, ``bad_attribute``: a value cannot be stored.
         """
         enrolment.check_pair(issuer, subject)
-        key = user_key(issuer, subject)
-        has_key = self._users.has_key(key)
-        # In SQLite it would save nothing.
-        if is_sign_in and left is None and self._db.has_arrays:
-            known = self._note_sign_in(provider, key, attributes, now=now, proven=proven)
-            if known is not None:
-                return known
-        created, linked, refused = False, False, None
-        enrolled = False
-        with self._db.writing() as connection:
-            row = self._users.lock(connection, has_key)
-            if row is None:
-                row = self._lock_linked(connection, key)
-            if row is None and counted is not None:
-                row = waiting.take(self._users, connection, issuer, subject, counted, now=now)
-            if row is None and links and proven is not None:
-                row = self._link_by_address(connection, key, Link(issuer, subject, now), proven)
-                linked = row is not None
-            if row is None:
-                if not create:
-                    raise _unknown(provider, subject)
-                first = attributes
-                if attributes.name is None:
-                    first = replace(attributes, name=unsigned_name)
-                created = enrolment.create(
-                    self._users,
-                    connection,
-                    provider,
-                    issuer,
-                    subject,
-                    first,
-                    now,
-                    proven=proven,
-                    is_sign_in=is_sign_in,
-                )
-                # If another sign-in has added this person first, this one is their second.
-                row = self._users.lock(connection, has_key)
-            if row is None:
-                raise StoreUnavailableError(
-                    "a user was deleted from the directory during the sign-in; try again"
-                )
-            if row.disabled_at is not None:
-                raise disabled_error(row.id)
-            enrolled = not row.username
-            if not created and (is_sign_in or enrolled):
-                refused = enrolment.refresh(
-                    self._users,
-                    connection,
-                    provider,
-                    row,
-                    attributes,
-                    now,
-                    proven=proven,
-                    is_sign_in=is_sign_in,
-                )
-            if left is not None:
-                self._last_sign_ins.put(connection, row.id, left)
-            user = self._users.select(connection, self._users.has_id(row.id), created=created or enrolled)[0]
-        if enrolled:
-            audit(
-                "user_enrolled",
-                provider=provider.name,
-                user=user.id,
-                username=user.username,
-                detail=f"{issuer} {subject} has signed in for the first time",
+        return self._sign_ins.record(
+            SignIn(
+                provider,
+                issuer,
+                subject,
+                attributes,
+                create=create,
+                now=now,
+                proven=proven,
+                counted=counted,
+                links=links,
+                unsigned_name=unsigned_name,
+                left=left,
+                is_sign_in=is_sign_in,
             )
-        if linked:
-            audit(
-                "user_linked",
-                provider=provider.name,
-                user=user.id,
-                username=user.username,
-                detail=f"{issuer} {subject} has the same verified address as {user.issuer} {user.subject}",
-            )
-        if refused is not None:
-            audit(
-                "rename_refused",
-                provider=provider.name,
-                user=user.id,
-                username=user.username,
-                wanted=attributes.username,
-                detail=refused,
-            )
-        return user
-
-    def _note_sign_in(
-        self, provider: ProviderSettings, key: str, attributes: Attributes, *, now: int, proven: str | None
-    ) -> User | None:
-        """Write down a sign-in that changes nothing, as most are, without a transaction, and return the user.
-
-        :returns: ``None``, with nothing written, for any other, and when somebody else changes that user.
-        """
-        is_theirs = self._users.has_pair(key)
-        found = self._db.ask(lambda connection: self._users.look(connection, is_theirs))
-        if found is None:
-            return None
-        row, user = found
-        values = enrolment.unchanging(provider, row, user.groups, attributes, now, proven=proven)
-        if values is None:
-            return None
-        with self._db.writing(at_once=True) as connection:
-            return user if self._users.update_same(connection, is_theirs, row, values) else None
-
-    def _lock_linked(self, connection: Connection, key: str) -> Any:
-        """Lock a pair, then lock and return the row of the user to whom it is linked, or return ``None``."""
-        self._links.hold(connection, key)
-        linked = self._links.user_id(connection, key)
-        return None if linked is None else self._users.lock(connection, self._users.has_id(linked))
-
-    def _link_by_address(self, connection: Connection, key: str, link: Link, address: str) -> Any:
-        """Link a pair, which is held, to the user who has that address, and lock and return their row, or ``None``."""
-        if self._links.is_undone(connection, key):
-            return None
-        # First sign-ins with one address at two providers take turns, so that the second finds the first.
-        self._links.hold(connection, user_key("address", address))
-        user_id = self._linkable(connection, link.issuer, address)
-        if user_id is None:
-            return None
-        row = self._users.lock(connection, self._users.has_id(user_id))
-        if row is not None:
-            self._links.put(connection, key, user_id, link)
-        return row
+        )
 
     def add_service(self, app: str, name: str, *, now: int) -> User | None:
         """Add a user who is a program and signs in nowhere, or return ``None`` if there is one of that name already.
@@ -390,21 +273,3 @@ class Directory:
         :param always_whole: as for :class:`~oauth2_mw.identity.disabled_users.DisabledUsers`.
         """
         return DisabledUsers(self._changes, always_whole=always_whole)
-
-
-def _unknown(provider: ProviderSettings, subject: str) -> AccessDeniedError:
-    return AccessDeniedError(
-        f"provider {provider.name}: the user is not in the directory, and create_users is off; to let them in: "
-        f"oauth2-mw users add INI {provider.name} {shown(subject)}",
-        code="user_unknown",
-        message="You have no account here. Please ask an administrator to let you in.",
-    )
-
-
-def disabled_error(user_id: str) -> AccessDeniedError:
-    """Return the refusal of a user who may no longer sign in."""
-    return AccessDeniedError(
-        f"user {user_id} is disabled in the directory",
-        code="user_disabled",
-        message="Your account here is disabled. Please ask an administrator if that is a mistake.",
-    )

@@ -1,0 +1,214 @@
+"""Write a sign-in into the directory: who it is by pair, by link or by address, and what it changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.engine import Connection
+
+from oauth2_mw.audit import audit
+from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
+from oauth2_mw.identity import enrolment, waiting
+from oauth2_mw.identity.last_sign_ins import LastSignIn, LastSignInTable
+from oauth2_mw.identity.links import Link, LinkTable
+from oauth2_mw.identity.model import User, user_key
+from oauth2_mw.identity.users import UserTable
+from oauth2_mw.identity.verification import address_key
+from oauth2_mw.settings.text import shown
+from oauth2_mw.sql import Database
+
+if TYPE_CHECKING:
+    from oauth2_mw.identity.mapping import Attributes
+    from oauth2_mw.settings.model import ProviderSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A sign-in to be recorded: the parameters of ``Directory.record_sign_in``, which says what they mean."""
+
+    provider: ProviderSettings
+    issuer: str
+    subject: str
+    attributes: Attributes
+    create: bool
+    now: int
+    proven: str | None
+    counted: str | None
+    links: bool
+    unsigned_name: str | None
+    left: LastSignIn | None
+    is_sign_in: bool
+
+    @property
+    def key(self) -> str:
+        """What stands for the pair."""
+        return user_key(self.issuer, self.subject)
+
+
+class SignIns:
+    """What a sign-in writes."""
+
+    def __init__(
+        self, db: Database, users: UserTable, links: LinkTable, last_sign_ins: LastSignInTable
+    ) -> None:
+        self._db = db
+        self._users = users
+        self._links = links
+        self._last_sign_ins = last_sign_ins
+
+    def linkable(self, connection: Connection, issuer: str, address: str) -> str | None:
+        """Return the id of the user to whom a person of *issuer* who proves that address is linked, or ``None``."""
+        rows = self._users.with_address(connection, address)
+        # The address itself as well: a release that knew no proofs may have written another since.
+        if len(rows) != 1 or rows[0].email_proven_at is None or address_key(rows[0].email) != address:
+            return None
+        issuers = {rows[0].issuer, *(link.issuer for link in self._links.of_user(connection, rows[0].id))}
+        return None if issuer in issuers else str(rows[0].id)
+
+    def record(self, sign_in: SignIn) -> User:
+        """Do what ``Directory.record_sign_in`` promises."""
+        provider, attributes, now, key = sign_in.provider, sign_in.attributes, sign_in.now, sign_in.key
+        has_key = self._users.has_key(key)
+        # In SQLite it would save nothing.
+        if sign_in.is_sign_in and sign_in.left is None and self._db.has_arrays:
+            known = self._note(sign_in)
+            if known is not None:
+                return known
+        created, linked, refused = False, False, None
+        enrolled = False
+        with self._db.writing() as connection:
+            row = self._users.lock(connection, has_key)
+            if row is None:
+                row = self._lock_linked(connection, key)
+            if row is None and sign_in.counted is not None:
+                row = waiting.take(
+                    self._users, connection, sign_in.issuer, sign_in.subject, sign_in.counted, now=now
+                )
+            if row is None and sign_in.links and sign_in.proven is not None:
+                row = self._link_by_address(connection, sign_in, sign_in.proven)
+                linked = row is not None
+            if row is None:
+                if not sign_in.create:
+                    raise _unknown(provider, sign_in.subject)
+                first = attributes
+                if attributes.name is None:
+                    first = replace(attributes, name=sign_in.unsigned_name)
+                created = enrolment.create(
+                    self._users,
+                    connection,
+                    provider,
+                    sign_in.issuer,
+                    sign_in.subject,
+                    first,
+                    now,
+                    proven=sign_in.proven,
+                    is_sign_in=sign_in.is_sign_in,
+                )
+                # If another sign-in has added this person first, this one is their second.
+                row = self._users.lock(connection, has_key)
+            if row is None:
+                raise StoreUnavailableError(
+                    "a user was deleted from the directory during the sign-in; try again"
+                )
+            if row.disabled_at is not None:
+                raise disabled_error(row.id)
+            enrolled = not row.username
+            if not created and (sign_in.is_sign_in or enrolled):
+                refused = enrolment.refresh(
+                    self._users,
+                    connection,
+                    provider,
+                    row,
+                    attributes,
+                    now,
+                    proven=sign_in.proven,
+                    is_sign_in=sign_in.is_sign_in,
+                )
+            if sign_in.left is not None:
+                self._last_sign_ins.put(connection, row.id, sign_in.left)
+            user = self._users.select(connection, self._users.has_id(row.id), created=created or enrolled)[0]
+        if enrolled:
+            audit(
+                "user_enrolled",
+                provider=provider.name,
+                user=user.id,
+                username=user.username,
+                detail=f"{sign_in.issuer} {sign_in.subject} has signed in for the first time",
+            )
+        if linked:
+            audit(
+                "user_linked",
+                provider=provider.name,
+                user=user.id,
+                username=user.username,
+                detail=f"{sign_in.issuer} {sign_in.subject} has the same verified address as {user.issuer} "
+                f"{user.subject}",
+            )
+        if refused is not None:
+            audit(
+                "rename_refused",
+                provider=provider.name,
+                user=user.id,
+                username=user.username,
+                wanted=attributes.username,
+                detail=refused,
+            )
+        return user
+
+    def _note(self, sign_in: SignIn) -> User | None:
+        """Write down a sign-in that changes nothing, as most are, without a transaction, and return the user.
+
+        :returns: ``None``, with nothing written, for any other, and when somebody else changes that user.
+        """
+        is_theirs = self._users.has_pair(sign_in.key)
+        found = self._db.ask(lambda connection: self._users.look(connection, is_theirs))
+        if found is None:
+            return None
+        row, user = found
+        values = enrolment.unchanging(
+            sign_in.provider, row, user.groups, sign_in.attributes, sign_in.now, proven=sign_in.proven
+        )
+        if values is None:
+            return None
+        with self._db.writing(at_once=True) as connection:
+            return user if self._users.update_same(connection, is_theirs, row, values) else None
+
+    def _lock_linked(self, connection: Connection, key: str) -> Any:
+        """Lock a pair, then lock and return the row of the user to whom it is linked, or return ``None``."""
+        self._links.hold(connection, key)
+        linked = self._links.user_id(connection, key)
+        return None if linked is None else self._users.lock(connection, self._users.has_id(linked))
+
+    def _link_by_address(self, connection: Connection, sign_in: SignIn, address: str) -> Any:
+        """Link a pair, which is held, to the user who has that address, and lock and return their row, or ``None``."""
+        if self._links.is_undone(connection, sign_in.key):
+            return None
+        # First sign-ins with one address at two providers take turns, so that the second finds the first.
+        self._links.hold(connection, user_key("address", address))
+        user_id = self.linkable(connection, sign_in.issuer, address)
+        if user_id is None:
+            return None
+        row = self._users.lock(connection, self._users.has_id(user_id))
+        if row is not None:
+            link = Link(sign_in.issuer, sign_in.subject, sign_in.now)
+            self._links.put(connection, sign_in.key, user_id, link)
+        return row
+
+
+def _unknown(provider: ProviderSettings, subject: str) -> AccessDeniedError:
+    return AccessDeniedError(
+        f"provider {provider.name}: the user is not in the directory, and create_users is off; to let them in: "
+        f"oauth2-mw users add INI {provider.name} {shown(subject)}",
+        code="user_unknown",
+        message="You have no account here. Please ask an administrator to let you in.",
+    )
+
+
+def disabled_error(user_id: str) -> AccessDeniedError:
+    """Return the refusal of a user who may no longer sign in."""
+    return AccessDeniedError(
+        f"user {user_id} is disabled in the directory",
+        code="user_disabled",
+        message="Your account here is disabled. Please ask an administrator if that is a mistake.",
+    )
