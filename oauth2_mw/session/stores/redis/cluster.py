@@ -27,6 +27,8 @@ def slot_of(key: bytes) -> int:
 class ClusterServers(Servers):
     """The masters of a cluster, as one of its nodes describes them (``CLUSTER SLOTS``)."""
 
+    has_every_key = False
+
     def __init__(self, address: RedisAddress) -> None:
         super().__init__(address)
         self._nodes: dict[Host, Server] = {}

@@ -1,4 +1,4 @@
-"""The scripts that run inside the server, each on one key and in one step: Redis runs nothing else meanwhile.
+"""The scripts that run inside the server in one step, on one key or on each of several: nothing else runs meanwhile.
 
 A script measures a value before it sends any of it: a list or a gigabyte that somebody else wrote never reaches a
 worker. Numbers that are only kept stay texts, because Lua writes large ones with an exponent.
@@ -31,6 +31,17 @@ class Script:
         # EVALSHA names scripts by their SHA-1; nothing is secured by it.
         digest = sha1(self.source, usedforsecurity=False).hexdigest()
         object.__setattr__(self, "digest", digest.encode("ascii"))
+
+    def for_each(self) -> Script:
+        """Return a script that does the same to each of its keys, and returns a list of what came of it."""
+        return _script(
+            "local function one(KEYS)",
+            self.source.decode("ascii"),
+            "end",
+            "local answers = {}",
+            "for number = 1, #KEYS do answers[number] = one({KEYS[number]}) or false end",
+            "return answers",
+        )
 
 
 def _script(*parts: str) -> Script:

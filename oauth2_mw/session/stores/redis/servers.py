@@ -35,9 +35,9 @@ MAX_TRIES = 6
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One script on one key."""
+    """One script on one key, or on several of one server."""
 
-    key: bytes
+    keys: tuple[bytes, ...]
     script: Script
     arguments: tuple[bytes, ...] = ()
 
@@ -61,11 +61,15 @@ class _Try:
             yield (b"ASKING",)
         script = self.call.script
         name = (b"EVAL", script.source) if self.with_source else (b"EVALSHA", script.digest)
-        yield (*name, b"1", self.call.key, *self.call.arguments)
+        keys = self.call.keys
+        yield (*name, b"%d" % len(keys), *keys, *self.call.arguments)
 
 
 class Servers(ABC):
     """The base of one server, one behind Sentinels, and a cluster. Made without connecting."""
+
+    #: whether one of them has every key, so that a script can have several
+    has_every_key: bool = True
 
     def __init__(self, address: RedisAddress) -> None:
         self.address = address
@@ -155,7 +159,7 @@ class Servers(ABC):
     ) -> list[tuple[Server, list[_Try]]]:
         groups: dict[Host, tuple[Server, list[_Try]]] = {}
         for attempt in tries:
-            server = attempt.server or self.server_of(attempt.call.key)
+            server = attempt.server or self.server_of(attempt.call.keys[0])
             if server.host in failures:
                 raise failures[server.host]
             groups.setdefault(server.host, (server, []))[1].append(attempt)
@@ -208,7 +212,7 @@ class Servers(ABC):
         if code in ("MOVED", "ASK"):
             host = target_of(error, server.host)
             if host is not None:
-                target = self.redirect(attempt.call.key, host, permanent=code == "MOVED")
+                target = self.redirect(attempt.call.keys[0], host, permanent=code == "MOVED")
                 if target is not None:
                     return replace(attempt, server=target, with_asking=code == "ASK")
         kind = StoreTakesNoWritesError if code in TAKES_NO_WRITES else StoreUnavailableError

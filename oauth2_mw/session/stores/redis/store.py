@@ -26,6 +26,8 @@ from oauth2_mw.session.stores.redis.forms import RedisForms
 from oauth2_mw.session.stores.redis.servers import Call
 from oauth2_mw.settings.grammar import Secret
 
+#: Keys that one command has at most: indexes of a session, names that end it.
+TOGETHER = 10
 #: Records that are read in one round trip for a list, and keys that a server scans in one.
 PAGE = 100
 SCANNED = 1000
@@ -45,9 +47,10 @@ class RedisStore:
     :param clock: seconds since the epoch.
     :raises ConfigError: when the URL cannot be used.
 
-    Each operation is one script on one key, which the server runs in one step. It is sent once, and again only when the
-    server itself says that it did nothing. There are at most 20 connections per process and server; a request waits two
-    seconds for a connection and three for an answer, then it is refused.
+    Each operation is one script on one key, which the server runs in one step; so is what is done to a few keys,
+    but in a cluster. It is sent once, and again only when the server itself says that it did nothing. There are at most
+    20 connections per process and server; a request waits two seconds for a connection and three for an answer, then it
+    is refused.
 
     **What may be lost.** A single server keeps what its ``appendfsync`` promises. With Sentinels and in a cluster a new
     master has what reached it before the old one was lost. So what must not be lost (a new session, its replacement and
@@ -311,8 +314,16 @@ class RedisStore:
         durable: bool = False,
     ) -> list[object]:
         octets = tuple(str(argument).encode("ascii") for argument in arguments)
-        calls = [Call(self._key(kind, name), script, octets) for name in names]
-        return self._connections.servers().run(calls, durable=durable) if calls else []
+        keys = tuple(self._key(kind, name) for name in names)
+        if not keys:
+            return []
+        servers = self._connections.servers()
+        if 1 < len(keys) <= TOGETHER and servers.has_every_key:
+            [answers] = servers.run([Call(keys, script.for_each(), octets)], durable=durable)
+            if not isinstance(answers, list) or len(answers) != len(keys):
+                raise values.unexpected_answer()
+            return answers
+        return servers.run([Call((key,), script, octets) for key in keys], durable=durable)
 
 
 def _fields(record: Record) -> tuple[str | int, ...]:
