@@ -15,6 +15,7 @@ from oauth2_mw.identity import enrolment, waiting
 from oauth2_mw.identity.deleted_names import DeletedNames
 from oauth2_mw.identity.directory import Directory
 from oauth2_mw.identity.disabled_users import UserChanges
+from oauth2_mw.identity.first_sign_ins import hold_back
 from oauth2_mw.identity.links import LinkTable
 from oauth2_mw.identity.model import User, user_key
 from oauth2_mw.identity.usernames import fault
@@ -163,6 +164,7 @@ class Administration:
             row = self._users.lock(connection, self._users.has_id(user_id))
             if row is None:
                 return False
+            hold_back(self._db, connection)
             pairs = [user_key(each.issuer, each.subject) for each in self._links.of_user(connection, user_id)]
             self._deleted_names.keep(
                 connection, self._users.names(connection, user_id), [row.user_key, *pairs]

@@ -220,11 +220,11 @@ class Admission:
         issuer, subject, is_sign_in = arrival.issuer, arrival.subject, arrival.is_sign_in
         directory = self._directory
         proven = proven_address(provider, claims)
-        stored = directory.find(issuer, subject) if directory is not None else None
-        counted = counted_address(provider, claims) if arrival.is_new and stored is None else None
-        if directory is not None and counted is not None:
-            stored = directory.find_waiting(issuer, counted)
-            counted = None if stored is None else counted
+        counted = counted_address(provider, claims) if arrival.is_new else None
+        stored = directory.find(issuer, subject, counted=counted) if directory is not None else None
+        if stored is None or stored.subject:
+            # Nobody is waited for by that address.
+            counted = None
         if stored is None and directory is not None and arrival.links and proven is not None:
             stored = directory.find_by_address(issuer, proven, subject=subject)
         is_first = stored is None or not stored.has_signed_in

@@ -10,9 +10,11 @@ import hmac
 import secrets
 from collections.abc import Iterable
 from hashlib import sha256
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.expression import Select
 
 from oauth2_mw.encoding import base64url
 from oauth2_mw.sql import Database
@@ -38,25 +40,30 @@ class DeletedNames:
         self._database.insert_new(
             connection, self._keys, {"id": _KEY, "secret": base64url(secrets.token_bytes(32))}
         )
-        secret, owners = self._secret(connection) or "", tuple(owners)
+        secret, owners = connection.execute(self.secret()).scalar() or "", tuple(owners)
         for name in names:
             for owner in owners:
-                row = {"name_hash": _hash(secret, name), "owner_hash": _hash(secret, name, owner)}
+                row = {"name_hash": name_hash(secret, name), "owner_hash": _hash(secret, name, owner)}
                 self._database.insert_new(connection, self._table, row)
 
     def is_kept_from(self, connection: Connection, name: str, owner: str) -> bool:
         """Return whether a name was that of a deleted user who is not *owner*. Parameters as for :meth:`keep`."""
-        secret = self._secret(connection)
+        secret = connection.execute(self.secret()).scalar()
         if secret is None:
             # Nobody was ever deleted.
             return False
-        query = sa.select(self._table.c.owner_hash).where(self._table.c.name_hash == _hash(secret, name))
+        query = sa.select(self._table.c.owner_hash).where(self._table.c.name_hash == name_hash(secret, name))
         owners = set(connection.execute(query).scalars())
         return bool(owners) and _hash(secret, name, owner) not in owners
 
-    def _secret(self, connection: Connection) -> str | None:
-        secret = connection.execute(sa.select(self._keys.c.secret).where(self._keys.c.id == _KEY)).scalar()
-        return None if secret is None else str(secret)
+    def secret(self) -> Select[Any]:
+        """Select the key of the hashes. There is none until a user is deleted."""
+        return sa.select(self._keys.c.secret).where(self._keys.c.id == _KEY)
+
+
+def name_hash(secret: str, name: str) -> str:
+    """Return what is kept of a name, by the key that :meth:`DeletedNames.secret` selects."""
+    return _hash(secret, name)
 
 
 def _hash(secret: str, *texts: str) -> str:

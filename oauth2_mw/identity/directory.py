@@ -15,6 +15,7 @@ from sqlalchemy.sql.expression import ColumnElement
 
 from oauth2_mw.identity import enrolment, waiting
 from oauth2_mw.identity.disabled_users import DisabledUsers, UserChanges
+from oauth2_mw.identity.first_sign_ins import hold_back
 from oauth2_mw.identity.last_sign_ins import LastSignIn, LastSignInTable
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import User, user_key
@@ -51,10 +52,15 @@ class Directory:
         self._changes = UserChanges(self._db)
         self._sign_ins = SignIns(self._db, self._users, self._links, self._last_sign_ins)
 
-    def find(self, issuer: str, subject: str) -> User | None:
-        """Return the user whom the pair signs in, as their own or by a link, disabled or not; or ``None``."""
-        key = user_key(issuer, subject)
-        return self._db.ask(lambda connection: self._of_pair(connection, key))
+    def find(self, issuer: str, subject: str, *, counted: str | None = None) -> User | None:
+        """Return the user whom the pair signs in, as their own or by a link, disabled or not; or ``None``.
+
+        :param counted: an address as :func:`~oauth2_mw.identity.verification.counted_address` returns it. If the pair
+            signs nobody in, it is the user who is waited for at *issuer* by that address, who has no subject yet.
+        """
+        place = None if counted is None else waiting.waiting_key(issuer, counted)
+        is_theirs = self._users.has_pair(user_key(issuer, subject), waiting=place)
+        return self._db.ask(lambda connection: self._select_one(connection, is_theirs))
 
     def _of_pair(self, connection: Connection, key: str) -> User | None:
         return self._select_one(connection, self._users.has_pair(key))
@@ -76,14 +82,6 @@ class Directory:
                 return None
             user_id = self._sign_ins.linkable(connection, issuer, address)
             return None if user_id is None else self._select_one(connection, self._users.has_id(user_id))
-
-    def find_waiting(self, issuer: str, address: str) -> User | None:
-        """Return the user who is waited for at *issuer* by that address, or ``None``.
-
-        :param address: as :func:`~oauth2_mw.identity.verification.counted_address` returns it.
-        """
-        with self._db.reading() as connection:
-            return self._select_one(connection, self._users.has_key(waiting.waiting_key(issuer, address)))
 
     def get(self, user_id: str) -> User | None:
         """Return the user of that id, disabled or not, or ``None``."""
@@ -218,6 +216,7 @@ class Directory:
         key = user_key(issuer, subject)
         with self._db.writing() as connection:
             self._links.hold(connection, key)
+            hold_back(self._db, connection)
             user = self._select_one(connection, self._users.has_id(user_id))
             if user is None:
                 return None

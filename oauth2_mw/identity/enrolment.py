@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine import Connection
 
 from oauth2_mw.errors import AccessDeniedError, ProviderError
-from oauth2_mw.identity.model import user_key
+from oauth2_mw.identity.model import User, user_key
 from oauth2_mw.identity.usernames import bad_username, fault
-from oauth2_mw.identity.users import AWAITED, NEVER, UserTable
+from oauth2_mw.identity.users import AWAITED, NEVER, NewUser, UserTable
 from oauth2_mw.identity.verification import address_key
 from oauth2_mw.observe import new_id
 
@@ -40,9 +40,7 @@ def check_pair(issuer: str, subject: str) -> None:
             raise ProviderError(reason, code="bad_subject")
 
 
-def create(
-    users: UserTable,
-    connection: Connection,
+def new_user(
     provider: ProviderSettings,
     issuer: str,
     subject: str,
@@ -51,33 +49,54 @@ def create(
     *,
     proven: str | None,
     is_sign_in: bool = True,
-) -> bool:
-    """Add a user. Return ``False``, with nothing written, if another sign-in of the same person has added them first.
+) -> NewUser:
+    """Return the user whom a first sign-in adds, with a new id.
 
     :param proven: the address that the sign-in proves (:func:`~oauth2_mw.identity.verification.proven_address`).
     :param is_sign_in: whether the person has signed in, and not only an access token of theirs was used.
-    :raises AccessDeniedError: ``bad_username`` or ``username_taken``; the caller must roll back.
-    :raises ProviderError: ``bad_attribute``; the caller must roll back.
+    :raises AccessDeniedError: ``bad_username``.
+    :raises ProviderError: ``bad_attribute``.
     """
     _check_name(provider, attributes.username)
-    user_id = new_id()
-    values: dict[str, object] = {
-        "id": user_id,
-        "user_key": user_key(issuer, subject),
-        "issuer": issuer,
-        "subject": subject,
-        "username": attributes.username,
-        "created_at": now,
-        "updated_at": now,
-        "last_sign_in": now if is_sign_in else NEVER,
-    }
-    values |= _proof(address_key(attributes.email), proven, now)
-    if not users.add(connection, values | _present(provider, attributes)):
+    present = _present(provider, attributes)
+    groups = _checked_groups(provider, attributes.groups) if provider.group_sync != "never" else ()
+    proof = _proof(address_key(attributes.email), proven, now)
+    user = User(
+        id=new_id(),
+        issuer=issuer,
+        subject=subject,
+        username=attributes.username,
+        name=present.get("name"),
+        email=present.get("email"),
+        phone=present.get("phone"),
+        comment=present.get("comment"),
+        groups=tuple(sorted(groups)),
+        organizations=tuple(sorted(set(provider.organization))),
+        disabled=False,
+        created=True,
+        has_signed_in=is_sign_in,
+    )
+    return NewUser(
+        user,
+        user_key=user_key(issuer, subject),
+        email_key=proof["email_key"],
+        email_proven_at=proof["email_proven_at"],
+        created_at=now,
+        last_sign_in=now if is_sign_in else NEVER,
+    )
+
+
+def create(users: UserTable, connection: Connection, provider: ProviderSettings, new: NewUser) -> bool:
+    """Add a user. Return ``False``, with nothing written, if another sign-in of the same person has added them first.
+
+    :raises AccessDeniedError: ``username_taken``; the caller must roll back.
+    """
+    user, user_id = new.user, new.user.id
+    if not users.add(connection, new.row()):
         return False
-    _claim_first_name(users, connection, provider, user_id, user_key(issuer, subject), attributes.username)
-    users.add_memberships(connection, user_id, provider.organization)
-    if provider.group_sync != "never":
-        users.set_groups(connection, user_id, _checked_groups(provider, attributes.groups))
+    _claim_first_name(users, connection, provider, user_id, new.user_key, user.username)
+    users.add_memberships(connection, user_id, user.organizations)
+    users.set_groups(connection, user_id, user.groups)
     return True
 
 
@@ -234,12 +253,12 @@ def _has_given_groups(users: UserTable, connection: Connection, row: Any) -> boo
     return row.last_sign_in == AWAITED and bool(users.groups(connection, [row.id]))
 
 
-def _proof(address: str | None, proven: str | None, now: int) -> dict[str, object]:
+def _proof(address: str | None, proven: str | None, now: int) -> dict[str, Any]:
     is_proven = address is not None and address == proven
     return {"email_key": address, "email_proven_at": now if is_proven else None}
 
 
-def _present(provider: ProviderSettings, attributes: Attributes) -> dict[str, object]:
+def _present(provider: ProviderSettings, attributes: Attributes) -> dict[str, str]:
     """Return the values that this sign-in brought beside the username; an absent one overwrites nothing."""
     values = {
         "name": attributes.name,

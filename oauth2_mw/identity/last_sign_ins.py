@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.expression import Update
 
 from oauth2_mw.identity.model import freeze, thaw
 from oauth2_mw.sql import Database
@@ -42,19 +44,29 @@ class LastSignInTable:
 
     def put(self, connection: Connection, user_id: str, sign_in: LastSignIn) -> None:
         """Write a sign-in down in place of the one before, for a user who is locked."""
-        values = {
-            "provider": sign_in.provider,
-            "issuer": sign_in.issuer,
-            "subject": sign_in.subject,
-            # In ASCII: not every database takes every text (NUL, lone surrogates).
-            "claims": json.dumps(thaw(sign_in.claims), separators=(",", ":")),
-            "seen_at": sign_in.seen_at,
-        }
+        values = stored_values(sign_in)
         key = {"app": sign_in.app, "user_id": user_id}
         if not self._database.insert_new(connection, self._table, {**key, **values}):
             columns = self._table.c
             change = sa.update(self._table).where(columns.app == sign_in.app, columns.user_id == user_id)
             connection.execute(change.values(**values))
+
+    def put_with(self, connection: Connection, change: Update, user_id: str, sign_in: LastSignIn) -> bool:
+        """Write a sign-in down if an ``UPDATE`` finds its row, in one statement. Return whether it does."""
+        values = {"app": sign_in.app, "user_id": user_id, **stored_values(sign_in)}
+        done = change.returning(sa.literal(1).label("done")).cte("done")
+        columns = [
+            sa.literal(value, sa.BigInteger() if name == "seen_at" else sa.Text())
+            for name, value in values.items()
+        ]
+        insert = postgresql.insert(self._table).from_select(
+            list(values), sa.select(*columns).select_from(done)
+        )
+        put = insert.on_conflict_do_update(
+            index_elements=["app", "user_id"],
+            set_={name: insert.excluded[name] for name in stored_values(sign_in)},
+        )
+        return connection.execute(put.returning(self._table.c.user_id)).first() is not None
 
     def note_seen(self, connection: Connection, app: str, user_id: str, *, now: int) -> None:
         """Write down that a provider has just vouched for a user again, without saying anything new of them."""
@@ -76,3 +88,15 @@ class LastSignInTable:
         if not isinstance(claims, dict):
             return None
         return LastSignIn(app, row.provider, row.issuer, row.subject, freeze(claims), row.seen_at)
+
+
+def stored_values(sign_in: LastSignIn) -> dict[str, object]:
+    """Return what the row of a sign-in holds beside its key."""
+    return {
+        "provider": sign_in.provider,
+        "issuer": sign_in.issuer,
+        "subject": sign_in.subject,
+        # In ASCII: not every database takes every text (NUL, lone surrogates).
+        "claims": json.dumps(thaw(sign_in.claims), separators=(",", ":")),
+        "seen_at": sign_in.seen_at,
+    }

@@ -24,6 +24,12 @@ class Link:
     linked_at: int
 
 
+def lock_number(key: str) -> int:
+    """Return the number of the advisory lock by which a pair is held."""
+    # The key is a hash: two pairs with equal first 64 bits would wait for each other, which is harmless.
+    return int.from_bytes(urlsafe_b64decode(key + "=")[:8], signed=True)
+
+
 class LinkTable:
     """The table of links, by :func:`~oauth2_mw.identity.model.user_key`.
 
@@ -37,8 +43,7 @@ class LinkTable:
 
     def hold(self, connection: Connection, key: str) -> None:
         """Lock a pair until the end of the transaction: nobody else adds it as a user or links it."""
-        # The key is a hash: two pairs with equal first 64 bits would wait for each other, which is harmless.
-        self._db.take_turns(connection, int.from_bytes(urlsafe_b64decode(key + "=")[:8], signed=True))
+        self._db.take_turns(connection, lock_number(key))
 
     def user_id(self, connection: Connection, key: str) -> str | None:
         """Return the id of the user to whom the pair is linked, or ``None`` if it is not linked."""

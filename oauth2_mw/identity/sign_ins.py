@@ -10,10 +10,11 @@ from sqlalchemy.engine import Connection
 from oauth2_mw.audit import audit
 from oauth2_mw.errors import AccessDeniedError, StoreUnavailableError
 from oauth2_mw.identity import enrolment, waiting
+from oauth2_mw.identity.first_sign_ins import FirstSignIns, hold_back
 from oauth2_mw.identity.last_sign_ins import LastSignIn, LastSignInTable
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import User, user_key
-from oauth2_mw.identity.users import UserTable
+from oauth2_mw.identity.users import NewUser, UserTable
 from oauth2_mw.identity.verification import address_key
 from oauth2_mw.settings.text import shown
 from oauth2_mw.sql import Database
@@ -56,6 +57,7 @@ class SignIns:
         self._users = users
         self._links = links
         self._last_sign_ins = last_sign_ins
+        self._first_sign_ins = FirstSignIns()
 
     def linkable(self, connection: Connection, issuer: str, address: str) -> str | None:
         """Return the id of the user to whom a person of *issuer* who proves that address is linked, or ``None``."""
@@ -71,10 +73,10 @@ class SignIns:
         provider, attributes, now, key = sign_in.provider, sign_in.attributes, sign_in.now, sign_in.key
         has_key = self._users.has_key(key)
         # In SQLite it would save nothing.
-        if sign_in.is_sign_in and sign_in.left is None and self._db.has_arrays:
-            known = self._note(sign_in)
-            if known is not None:
-                return known
+        if sign_in.is_sign_in and self._db.has_arrays:
+            written = self._record_at_once(sign_in)
+            if written is not None:
+                return written
         created, linked, refused = False, False, None
         enrolled = False
         with self._db.writing() as connection:
@@ -91,20 +93,7 @@ class SignIns:
             if row is None:
                 if not sign_in.create:
                     raise _unknown(provider, sign_in.subject)
-                first = attributes
-                if attributes.name is None:
-                    first = replace(attributes, name=sign_in.unsigned_name)
-                created = enrolment.create(
-                    self._users,
-                    connection,
-                    provider,
-                    sign_in.issuer,
-                    sign_in.subject,
-                    first,
-                    now,
-                    proven=sign_in.proven,
-                    is_sign_in=sign_in.is_sign_in,
-                )
+                created = enrolment.create(self._users, connection, provider, _new_user(sign_in))
                 # If another sign-in has added this person first, this one is their second.
                 row = self._users.lock(connection, has_key)
             if row is None:
@@ -156,23 +145,37 @@ class SignIns:
             )
         return user
 
-    def _note(self, sign_in: SignIn) -> User | None:
-        """Write down a sign-in that changes nothing, as most are, without a transaction, and return the user.
+    def _record_at_once(self, sign_in: SignIn) -> User | None:
+        """Write down a sign-in that changes nothing, or adds a user, as most do, in one statement. Return the user.
 
-        :returns: ``None``, with nothing written, for any other, and when somebody else changes that user.
+        :returns: ``None``, with nothing written, for any other, and when somebody else changes or adds that user.
         """
         is_theirs = self._users.has_pair(sign_in.key)
-        found = self._db.ask(lambda connection: self._users.look(connection, is_theirs))
-        if found is None:
-            return None
-        row, user = found
+        row, user, secret = self._db.ask(lambda connection: self._users.look(connection, is_theirs))
+        if user is None:
+            return self._add_at_once(sign_in, secret)
         values = enrolment.unchanging(
             sign_in.provider, row, user.groups, sign_in.attributes, sign_in.now, proven=sign_in.proven
         )
         if values is None:
             return None
+        change = self._users.update_same(is_theirs, row, values)
         with self._db.writing(at_once=True) as connection:
-            return user if self._users.update_same(connection, is_theirs, row, values) else None
+            if sign_in.left is not None:
+                is_done = self._last_sign_ins.put_with(connection, change, row.id, sign_in.left)
+            else:
+                is_done = connection.execute(change).rowcount == 1
+            return user if is_done else None
+
+    def _add_at_once(self, sign_in: SignIn, secret: str | None) -> User | None:
+        """Add a user whom nobody waits for, and who is linked to nobody, in one statement, or return ``None``."""
+        may_be_linked = sign_in.links and sign_in.proven is not None
+        if not sign_in.create or sign_in.counted is not None or may_be_linked:
+            return None
+        new = _new_user(sign_in)
+        with self._db.writing(at_once=True) as connection:
+            added = self._first_sign_ins.add(connection, new, secret=secret, left=sign_in.left)
+            return new.user if added else None
 
     def _lock_linked(self, connection: Connection, key: str) -> Any:
         """Lock a pair, then lock and return the row of the user to whom it is linked, or return ``None``."""
@@ -189,11 +192,29 @@ class SignIns:
         user_id = self.linkable(connection, sign_in.issuer, address)
         if user_id is None:
             return None
+        # In this order, as whoever deletes a user does: otherwise the two would wait for each other.
         row = self._users.lock(connection, self._users.has_id(user_id))
-        if row is not None:
-            link = Link(sign_in.issuer, sign_in.subject, sign_in.now)
-            self._links.put(connection, sign_in.key, user_id, link)
+        hold_back(self._db, connection)
+        # Somebody may have made a user of the pair before it was held.
+        if row is None or self._users.select(connection, self._users.has_key(sign_in.key)):
+            return None
+        self._links.put(connection, sign_in.key, user_id, Link(sign_in.issuer, sign_in.subject, sign_in.now))
         return row
+
+
+def _new_user(sign_in: SignIn) -> NewUser:
+    attributes = sign_in.attributes
+    if attributes.name is None:
+        attributes = replace(attributes, name=sign_in.unsigned_name)
+    return enrolment.new_user(
+        sign_in.provider,
+        sign_in.issuer,
+        sign_in.subject,
+        attributes,
+        sign_in.now,
+        proven=sign_in.proven,
+        is_sign_in=sign_in.is_sign_in,
+    )
 
 
 def _unknown(provider: ProviderSettings, subject: str) -> AccessDeniedError:

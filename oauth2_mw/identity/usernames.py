@@ -37,6 +37,12 @@ def skeleton(username: str) -> str:
     return name_key(as_latin(name_key(as_latin(username))))
 
 
+def name_keys(username: str) -> tuple[str, ...]:
+    """Return the keys under which a name is given to somebody, in the order in which they are taken."""
+    # The skeleton is a name of its own that nobody else may have, be it written in Latin letters or in others.
+    return tuple(dict.fromkeys((skeleton(username), name_key(username))))
+
+
 def fault(username: str | None) -> str | None:
     """Return why the directory does not accept a username, or ``None`` if it does."""
     if not username:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.sql.expression import ColumnElement, Select, TableClause
+from sqlalchemy.sql.expression import ColumnElement, Select, TableClause, Update
 
 from oauth2_mw.identity.deleted_names import DeletedNames
 from oauth2_mw.identity.model import User
 from oauth2_mw.identity.user_filter import UserFilter
-from oauth2_mw.identity.usernames import name_key, skeleton
+from oauth2_mw.identity.usernames import name_key, name_keys
 from oauth2_mw.sql import Database
 
 #: How many users are read at once.
@@ -21,6 +22,40 @@ PAGE = 500
 NEVER = 0
 #: That of a user whom an operator has added. Such a user has no name before the first sign-in.
 AWAITED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user who is about to be added. Times are in seconds since the epoch."""
+
+    #: as the directory is to hold them
+    user: User
+    user_key: str
+    #: the address in its one spelling, and when a provider has proved it
+    email_key: str | None
+    email_proven_at: int | None
+    created_at: int
+    last_sign_in: int
+
+    def row(self) -> dict[str, object]:
+        """Return what the table of users is to hold."""
+        user = self.user
+        return {
+            "id": user.id,
+            "user_key": self.user_key,
+            "issuer": user.issuer,
+            "subject": user.subject,
+            "username": user.username,
+            "name": user.name,
+            "email": user.email,
+            "phone": user.phone,
+            "comment": user.comment,
+            "email_key": self.email_key,
+            "created_at": self.created_at,
+            "updated_at": self.created_at,
+            "last_sign_in": self.last_sign_in,
+            "email_proven_at": self.email_proven_at,
+        }
 
 
 class UserTable:
@@ -36,12 +71,20 @@ class UserTable:
         """Return the condition that selects a user by :func:`~oauth2_mw.identity.model.user_key`."""
         return self._columns.user_key == key
 
-    def has_pair(self, key: str) -> ColumnElement[bool]:
-        """Return the condition that selects the user whom a pair signs in, as their own or by a link."""
+    def has_pair(self, key: str, *, waiting: str | None = None) -> ColumnElement[bool]:
+        """Return the condition that selects the user whom a pair signs in, as their own or by a link.
+
+        :param waiting: the key of the user who is selected if it signs nobody in
+            (:func:`~oauth2_mw.identity.waiting.waiting_key`).
+        """
         links = self._tables.links
-        own = sa.select(self._columns.id).where(self.has_key(key)).correlate(None).scalar_subquery()
-        linked = sa.select(links.c.user_id).where(links.c.user_key == key).scalar_subquery()
-        return self._columns.id == sa.func.coalesce(own, linked)
+        # A link outlives its user.
+        linked = (self._columns.id == links.c.user_id) & (links.c.user_key == key)
+        conditions = [self.has_key(key), linked]
+        if waiting is not None:
+            conditions.append(self.has_key(waiting))
+        ids = (sa.select(self._columns.id).where(each).correlate(None) for each in conditions)
+        return self._columns.id == sa.func.coalesce(*(each.scalar_subquery() for each in ids))
 
     def has_id(self, user_id: str) -> ColumnElement[bool]:
         """Return the condition that selects a user by id."""
@@ -98,49 +141,37 @@ class UserTable:
         query = sa.select(*self._columns).where(condition).order_by(self._columns.id).limit(PAGE)
         return self._users(connection, query, created=created)
 
-    def look(self, connection: Connection, condition: ColumnElement[bool]) -> tuple[Any, User] | None:
-        """Return a user with the row, which is not locked, or ``None``."""
-        query = sa.select(*self._columns).where(condition)
-        return next(iter(self._rows(connection, query)), None)
+    def look(
+        self, connection: Connection, condition: ColumnElement[bool]
+    ) -> tuple[Any, User | None, str | None]:
+        """Return a user with the row, which is not locked, or ``None`` for both; and the key of deleted names.
+
+        It works where a statement can return lists.
+        """
+        secret = self._deleted_names.secret().scalar_subquery().label("secret")
+        one = sa.select(sa.literal(1).label("one")).subquery()
+        query = sa.select(*self._columns, secret, *self._lists())
+        row = connection.execute(query.select_from(one.outerjoin(self._tables.users, condition))).one()
+        if row.id is None:
+            return None, None, row.secret
+        return row, _user(row, row[-1], row[-2], created=False), row.secret
 
     def _users(self, connection: Connection, query: Select[Any], *, created: bool = False) -> list[User]:
-        return [user for _, user in self._rows(connection, query, created=created)]
-
-    def _rows(
-        self, connection: Connection, query: Select[Any], *, created: bool = False
-    ) -> list[tuple[Any, User]]:
-        members, groups = self._tables.memberships, self._tables.groups
         if self._db.has_arrays:
-            lists = [self._array(members.c.organization, members), self._array(groups.c.name, groups)]
-            rows = connection.execute(query.add_columns(*lists)).all()
-            organizations = {row.id: row[-2] for row in rows}
-            groups_of = {row.id: row[-1] for row in rows}
-        else:
-            rows = connection.execute(query).all()
-            ids = [row.id for row in rows]
-            organizations = self._collect(connection, members, members.c.organization, ids)
-            groups_of = self.groups(connection, ids)
-        users = (
-            User(
-                id=row.id,
-                issuer=row.issuer,
-                subject=row.subject,
-                username=row.username,
-                name=row.name,
-                email=row.email,
-                phone=row.phone,
-                comment=row.comment,
-                groups=tuple(sorted(groups_of.get(row.id, ()))),
-                organizations=tuple(sorted(organizations.get(row.id, ()))),
-                disabled=row.disabled_at is not None,
-                created=created,
-                disabled_since=row.disabled_at,
-                has_signed_in=row.last_sign_in > NEVER,
-                awaited=row.last_sign_in == AWAITED,
-            )
-            for row in rows
-        )
-        return list(zip(rows, users, strict=True))
+            rows = connection.execute(query.add_columns(*self._lists())).all()
+            return [_user(row, row[-1], row[-2], created=created) for row in rows]
+        rows = connection.execute(query).all()
+        ids, members = [row.id for row in rows], self._tables.memberships
+        organizations = self._collect(connection, members, members.c.organization, ids)
+        groups = self.groups(connection, ids)
+        return [
+            _user(row, groups.get(row.id, ()), organizations.get(row.id, ()), created=created) for row in rows
+        ]
+
+    def _lists(self) -> list[ColumnElement[Any]]:
+        """Return columns for the organizations and the groups of a user, where a statement can return lists."""
+        members, groups = self._tables.memberships, self._tables.groups
+        return [self._array(members.c.organization, members), self._array(groups.c.name, groups)]
 
     def _array(self, column: ColumnElement[Any], table: TableClause) -> ColumnElement[Any]:
         values = sa.select(column).where(table.c.user_id == self._columns.id).correlate(self._tables.users)
@@ -155,7 +186,7 @@ class UserTable:
         """Lock and return the row of a user, or ``None``. A transaction waits until no other holds that lock."""
         return connection.execute(sa.select(*self._columns).where(condition).with_for_update()).first()
 
-    def add(self, connection: Connection, values: dict[str, object]) -> bool:
+    def add(self, connection: Connection, values: Mapping[str, object]) -> bool:
         """Add a user. Return ``False`` if its (issuer, subject) is there already."""
         return self._db.insert_new(connection, self._tables.users, values)
 
@@ -164,12 +195,10 @@ class UserTable:
         change = sa.update(self._tables.users).where(self.has_id(user_id)).values(**values)
         return bool(connection.execute(change).rowcount == 1)
 
-    def update_same(
-        self, connection: Connection, condition: ColumnElement[bool], row: Any, values: dict[str, object]
-    ) -> bool:
-        """Change the row of the user who meets a condition, in one statement. Return whether that was done.
+    def update_same(self, condition: ColumnElement[bool], row: Any, values: dict[str, object]) -> Update:
+        """Return a statement that changes the row of the user who meets a condition.
 
-        It is not if the user is disabled, somebody holds a lock, or the row is not any more what *row* says.
+        It does not if the user is disabled, somebody holds a lock, or the row is not any more what *row* says.
         """
         columns = self._columns
         names = ("username", "email_key", "updated_at", "last_sign_in")
@@ -181,8 +210,7 @@ class UserTable:
             .correlate(None)
             .with_for_update(skip_locked=True)
         )
-        change = sa.update(self._tables.users).where(columns.id == found.scalar_subquery()).values(**values)
-        return bool(connection.execute(change).rowcount == 1)
+        return sa.update(self._tables.users).where(columns.id == found.scalar_subquery()).values(**values)
 
     def claim_name(self, connection: Connection, user_id: str, user_key: str, username: str) -> str:
         """Give a name to a user, unless it or one that looks like it was ever given to another.
@@ -191,8 +219,7 @@ class UserTable:
         :returns: the id of the user who has it, or an empty text for one who was deleted.
         """
         table = self._tables.usernames
-        # The skeleton is a name of its own that nobody else may have, be it written in Latin letters or in others.
-        for key in dict.fromkeys((skeleton(username), name_key(username))):
+        for key in name_keys(username):
             if self._db.insert_new(connection, table, {"name_key": key, "user_id": user_id}):
                 # Looked for once the name is held: a deletion of its last owner has either ended, or waits.
                 if self._deleted_names.is_kept_from(connection, key, user_key):
@@ -255,3 +282,23 @@ class UserTable:
 def _add_all(connection: Connection, table: TableClause, rows: list[dict[str, str]]) -> None:
     if rows:
         connection.execute(sa.insert(table), rows)
+
+
+def _user(row: Any, groups: Iterable[str], organizations: Iterable[str], *, created: bool) -> User:
+    return User(
+        id=row.id,
+        issuer=row.issuer,
+        subject=row.subject,
+        username=row.username,
+        name=row.name,
+        email=row.email,
+        phone=row.phone,
+        comment=row.comment,
+        groups=tuple(sorted(groups)),
+        organizations=tuple(sorted(organizations)),
+        disabled=row.disabled_at is not None,
+        created=created,
+        disabled_since=row.disabled_at,
+        has_signed_in=row.last_sign_in > NEVER,
+        awaited=row.last_sign_in == AWAITED,
+    )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from oauth2_mw.errors import AccessDeniedError
 from oauth2_mw.identity import enrolment
 from oauth2_mw.identity.administration import Administration
 from oauth2_mw.identity.directory import Directory
+from oauth2_mw.identity.first_sign_ins import FirstSignIns, hold_back
 from oauth2_mw.identity.links import Link, LinkTable
 from oauth2_mw.identity.model import user_key
 from oauth2_mw.identity.users import UserTable
@@ -138,6 +141,15 @@ def test_an_empty_database_is_set_up_once_by_all_who_find_it_empty(url: str) -> 
     assert count(url, "migrations") == schema.NEWEST
 
 
+#: The table for whose lock somebody waits.
+BLOCKED = "SELECT relation::regclass FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+
+
+def url_name(url: str) -> str:
+    """The name of the database."""
+    return url.partition("?")[0].rpartition("/")[2]
+
+
 def wait_until_blocked(server: PostgresServer, thread: threading.Thread) -> None:
     """Until *thread* waits for a lock of the database; it fails when the thread ends without."""
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
@@ -177,9 +189,8 @@ def test_a_link_waits_for_a_first_sign_in_in_flight_and_leaves_it_alone(
     thread = threading.Thread(target=link)
     with slow.writing() as connection:
         LinkTable(slow).hold(connection, user_key(ISSUER, "2"))
-        created = enrolment.create(
-            UserTable(slow), connection, provider(), ISSUER, "2", attributes("joan"), NOW, proven=None
-        )
+        joan = enrolment.new_user(provider(), ISSUER, "2", attributes("joan"), NOW, proven=None)
+        created = enrolment.create(UserTable(slow), connection, provider(), joan)
         assert created
         thread.start()
         wait_until_blocked(postgres_server, thread)
@@ -207,6 +218,84 @@ def test_a_first_sign_in_waits_for_a_link_in_flight_and_follows_it(postgres_serv
     thread.join()
     assert ids == [jane.id]
     assert count(url, "users") == 1
+
+
+def test_a_first_sign_in_that_is_held_back_sees_what_was_written_meanwhile(
+    postgres_server: PostgresServer,
+) -> None:
+    # The link is that of somebody who holds no pair, so that nothing else makes the sign-in wait.
+    url = postgres_server.new_database()
+    directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))
+    jane = directory.record_sign_in(provider(), ISSUER, "1", attributes(), create=True, now=NOW)
+    ids: list[str] = []
+
+    def sign_in() -> None:
+        user = directory.record_sign_in(provider(), ISSUER, "2", attributes(), create=True, now=NOW)
+        ids.append(user.id)
+
+    thread = threading.Thread(target=sign_in)
+    with slow.writing() as connection:
+        hold_back(slow, connection)
+        LinkTable(slow).put(connection, user_key(ISSUER, "2"), jane.id, Link(ISSUER, "2", NOW))
+        thread.start()
+        wait_until_blocked(postgres_server, thread)
+    thread.join()
+    assert ids == [jane.id]
+
+
+def first_sign_in(connection: Connection, subject: str, username: str) -> bool:
+    """The one statement of a first sign-in, in a transaction that is still to end."""
+    new = enrolment.new_user(provider(), ISSUER, subject, attributes(username), NOW, proven=None)
+    return FirstSignIns().add(connection, new, secret=None, left=None)
+
+
+@pytest.mark.parametrize("act", ["link", "delete"])
+def test_what_a_first_sign_in_must_see_waits_for_one_that_is_under_way(
+    act: str, postgres_server: PostgresServer
+) -> None:
+    url = postgres_server.new_database()
+    directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))
+    jane = directory.record_sign_in(provider(), ISSUER, "1", attributes(), create=True, now=NOW)
+    acts: dict[str, Callable[[], object]] = {
+        "link": lambda: directory.link(jane.id, ISSUER, "3", now=NOW),
+        "delete": lambda: Administration(directory).delete(jane.id, now=NOW),
+    }
+    thread = threading.Thread(target=acts[act])
+    with slow.writing() as connection:
+        assert first_sign_in(connection, "2", "joan")
+        thread.start()
+        wait_until_blocked(postgres_server, thread)
+        [waits_for] = postgres_server.psql(BLOCKED, database=url_name(url)).split()
+        assert waits_for == "oauth2_mw_name_keys"
+    thread.join()
+    found = directory.find(ISSUER, "2")
+    assert found is not None
+    assert found.username == "joan"
+
+
+@pytest.mark.parametrize("taken", ["name", "pair"])
+def test_a_first_sign_in_waits_for_another_and_writes_nothing_of_its_own(
+    taken: str, postgres_server: PostgresServer
+) -> None:
+    url = postgres_server.new_database()
+    directory, slow = Directory(Secret.literal(url)), Database(Secret.literal(url))
+    assert directory.find(ISSUER, "1") is None
+    done: list[bool] = []
+
+    def sign_in() -> None:
+        with directory.database.writing(at_once=True) as connection:
+            pair = ("2", "joan") if taken == "name" else ("1", "jim")
+            done.append(first_sign_in(connection, *pair))
+
+    thread = threading.Thread(target=sign_in)
+    with slow.writing() as connection:
+        new = enrolment.new_user(provider(), ISSUER, "1", attributes("joan"), NOW, proven=None)
+        assert enrolment.create(UserTable(slow), connection, provider(), new)
+        thread.start()
+        wait_until_blocked(postgres_server, thread)
+    thread.join()
+    assert done == [False]
+    assert [count(url, table) for table in ("users", "usernames", "memberships")] == [1, 1, 1]
 
 
 @pytest.mark.requirement("3k.8")

@@ -12,6 +12,7 @@ import pytest
 
 from oauth2_mw.errors import AccessDeniedError, LoginError, ProviderError, StoreUnavailableError
 from oauth2_mw.identity import users
+from oauth2_mw.identity.administration import Administration
 from oauth2_mw.identity.directory import Directory, Link, User
 from oauth2_mw.identity.user_filter import EVERYBODY, UserFilter
 from oauth2_mw.identity.users import PAGE
@@ -201,6 +202,7 @@ class DirectoryContract:
     ) -> None:
         """Another sign-in of the same person was faster, and before we saw it the user was gone."""
         monkeypatch.setattr(directory._users, "add", lambda *_: False)
+        monkeypatch.setattr(directory._sign_ins._first_sign_ins, "add", lambda *_, **__: False)
         with nothing_written(), pytest.raises(StoreUnavailableError, match="deleted from the directory"):
             sign_in(directory)
 
@@ -446,6 +448,24 @@ class DirectoryContract:
         directory.link(jane.id, OTHER, "7", now=NOW)
         assert directory.links(jane.id) == [Link(OTHER, "7", NOW), Link(OTHER, "77", NOW + 1)]
         assert directory.links("somebody else") == []
+
+    @pytest.mark.requirement("R-users-add")
+    def test_whoever_is_waited_for_is_found_unless_the_pair_signs_somebody_in(
+        self, directory: Directory, rows: Rows
+    ) -> None:
+        address = "jane@corp.example"
+        waiting, _ = Administration(directory).add_address(OTHER, address, organizations=(), now=NOW)
+        jane = sign_in(directory)
+        directory.link(jane.id, OTHER, "77", now=NOW)
+        assert directory.find(OTHER, "1", counted=address) == waiting
+        assert directory.find(OTHER, "77", counted=address) == directory.get(jane.id)
+        assert directory.find(ISSUER, "2", counted=address) is None
+        assert directory.find(OTHER, "1", counted="joan@corp.example") is None
+        directory.unlink(OTHER, "77")
+        assert directory.find(OTHER, "77", counted=address) == waiting
+        directory.link(jane.id, OTHER, "78", now=NOW)
+        rows.run("DELETE FROM oauth2_mw_users WHERE id = :id", id=jane.id)
+        assert directory.find(OTHER, "78", counted=address) == waiting
 
     def test_a_linked_sign_in_refreshes_what_always_update_says(self, directory: Directory) -> None:
         jane = sign_in(directory, name="Jane")
