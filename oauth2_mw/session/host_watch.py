@@ -61,13 +61,14 @@ class HostRecords:
     Every method raises :class:`~oauth2_mw.errors.StoreUnavailableError` when the store cannot be used.
 
     :param clock: this host's, in seconds since the epoch.
+    :param host: its name, if it is not what the system says.
     """
 
-    def __init__(self, store: Store, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, *, clock: Callable[[], float] = time.time, host: str = "") -> None:
         self._of_sessions = store
         self._clock = clock
         self._store = store.as_app(_APP, clock=self.now)
-        self.host: str = socket.gethostname()[:MAX_TEXT]
+        self.host: str = host or socket.gethostname()[:MAX_TEXT]
         #: how many seconds this host's clock is ahead of the store's; ``None`` as long as that is not known
         self.ahead: int | None = None
 
@@ -153,9 +154,8 @@ class HostWatch:
 
     def start(self) -> None:
         """Begin to look from time to time, for as long as anybody holds this object."""
-        thread = threading.Thread(target=_look_on, args=(weakref.ref(self),), daemon=True)
         try:
-            thread.start()
+            threading.Thread(target=_look_on, args=(weakref.ref(self),), daemon=True).start()
         except RuntimeError as error:
             log.info("other hosts are not looked at: %s", error)
 

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -34,8 +35,10 @@ from oauth2_mw.sql import Database
 from oauth2_mw.telemetry import Observer
 from tests.support.audit_lines import audit_lines
 from tests.support.clock import Clock
+from tests.support.hosts.stage import wait_until
 from tests.support.settings.keys import raw_key, text_key
 from tests.support.settings.minimal import make_settings
+from tests.support.stores.watched_store import WatchedStore
 
 OLD, NEW, OTHER = (Key(raw_key(number)).id.hex() for number in range(3))
 
@@ -212,8 +215,7 @@ class Host:
 
     def __init__(self, name: str, store: Store, clock: Clock, settings: HostSettings = HERE) -> None:
         self.settings = settings
-        self.records = HostRecords(store, clock=clock)
-        self.records.host = name
+        self.records = HostRecords(store, clock=clock, host=name)
         self.watch = HostWatch(self.records, lambda: self.settings, Observer(lambda _environ: None, "logfmt"))
 
     @property
@@ -370,6 +372,67 @@ def test_a_forged_record_says_no_more_than_one_line_an_hour(
         writer.add(f"k{number}", record, indexes=["hosts"])
     pass_time(clock, 100, host)
     assert len(said) == 1
+
+
+# In a process of a server
+
+
+def test_the_line_has_the_form_of_the_audit_log_and_is_counted(
+    store: Store, clock: Clock, said: list[str]
+) -> None:
+    counted: list[str] = []
+
+    class Counting:
+        def event(self, name: str, _fields: Mapping[str, object]) -> None:
+            counted.append(name)
+
+    observer = Observer(lambda _environ: None, "json", Counting())  # type: ignore[arg-type]  # asked for no more
+    here, there = Host("app1", store, clock), Host("app2", store, clock, replace(HERE, revocation_sync=30))
+    here.watch = HostWatch(here.records, lambda: HERE, observer)
+    pass_time(clock, SETTLED + 2 * PERIOD, there, here)
+    line = next(json.loads(line) for line in said if line.startswith("{"))
+    assert (line["event"], line["level"]) == ("hosts_differ", "WARNING")
+    assert counted == ["hosts_differ"]
+
+
+def test_a_process_looks_again_and_again_also_after_the_store_was_away(
+    store: SqlStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_watch, "FIRST_LOOK", 0.0)
+    monkeypatch.setattr(host_watch, "PERIOD", 0.01)
+    watched = WatchedStore(store)
+    watched.away = True
+    host = Host("app1", watched, clock)
+    host.watch.start()
+    wait_until(lambda: len(watched.calls) >= 2, pause=0.01)
+    watched.away = False
+    wait_until(lambda: host.others, pause=0.01)
+    before = len(watched.calls)
+    wait_until(lambda: len(watched.calls) > before + 2, pause=0.01)
+
+
+def test_a_watch_that_nobody_holds_ends(
+    store: SqlStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_watch, "FIRST_LOOK", 0.0)
+    monkeypatch.setattr(host_watch, "PERIOD", 0.01)
+    before = {*threading.enumerate()}
+    watch = HostWatch(HostRecords(store, clock=clock), lambda: HERE, Observer(lambda _environ: None))
+    watch.start()
+    (thread,) = {*threading.enumerate()} - before
+    del watch
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_process_without_room_for_a_thread_serves_all_the_same(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    Host("app1", store, clock).watch.start()
 
 
 # Clocks

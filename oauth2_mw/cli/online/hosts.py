@@ -17,7 +17,7 @@ from oauth2_mw.session.hosts import (
     values_there,
 )
 from oauth2_mw.session.opening import open_directory, open_sessions
-from oauth2_mw.session.stores import Store
+from oauth2_mw.session.stores import Store, is_redis
 from oauth2_mw.settings.model import Settings
 
 _GONE = "restart it with this file; a host that is gone is named here for three minutes yet"
@@ -28,7 +28,7 @@ def check_hosts(settings: Settings) -> Iterator[Finding]:
     """Yield what the hosts have that are there; nothing where none can be seen. Nothing is written."""
     try:
         sessions = open_sessions(settings, open_directory(settings))
-        if sessions.registry is None or not _has_tables(sessions.registry.store):
+        if sessions.registry is None or not _can_be_asked(settings, sessions.registry.store):
             return
         records = HostRecords(sessions.registry.store)
         own = HostSettings.of(settings, sessions.sealer.keyring)
@@ -54,7 +54,14 @@ def _check_clocks(hosts: list[HostRecord], records: HostRecords) -> Iterator[Fin
             yield Finding("clock", "warning", f"{clock_text(ahead)} on {host}", _CLOCK)
 
 
-def _has_tables(store: Store) -> bool:
-    """Return whether a store can be asked without making or changing its tables for it."""
-    database = getattr(store, "database", None)
-    return database is None or bool(database.schema_state().is_newest and database.schema_state().is_usable)
+def _can_be_asked(settings: Settings, store: Store) -> bool:
+    """Return whether no tables would be made or changed for the question."""
+    if settings.session is not None and is_redis(settings.session):
+        return True
+    from oauth2_mw.session.stores.sql import SqlStore
+    from oauth2_mw.sql.administration import DatabaseAdministration
+
+    if not isinstance(store, SqlStore):
+        return False
+    state = DatabaseAdministration(store.database).schema_state()
+    return state.is_newest and state.is_usable

@@ -50,8 +50,7 @@ def host(settings: Settings, name: str, *, ahead: int = 0) -> None:
     """Let a host be there with these settings."""
     sessions = open_sessions(settings, open_directory(settings))
     assert sessions.registry is not None
-    records = HostRecords(sessions.registry.store, clock=lambda: time.time() + ahead)
-    records.host = name
+    records = HostRecords(sessions.registry.store, clock=lambda: time.time() + ahead, host=name)
     records.write(HostSettings.of(settings, sessions.sealer.keyring), records.read())
 
 
