@@ -76,12 +76,18 @@ def user_key(issuer: str, subject: str) -> str:
     return pair_hash(issuer, subject)
 
 
+_NESTING = frozenset({dict, list})
+
+
 def freeze(value: Any) -> Any:
     """Return a read-only copy of parsed JSON: objects become mapping proxies, arrays become tuples."""
     # Exact types: json.loads makes no others, and isinstance with abstract ones costs more than the copy.
     kind = type(value)
     if kind is dict:
-        return MappingProxyType({key: freeze(item) for key, item in value.items()})
+        is_flat = _NESTING.isdisjoint(map(type, value.values()))
+        return MappingProxyType(
+            value.copy() if is_flat else {key: freeze(item) for key, item in value.items()}
+        )
     if kind is list:
         return tuple([freeze(item) for item in value])
     return value

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from oauth2_mw.identity.model import Identity, freeze, thaw
+from oauth2_mw.session.assembly import assembler
 
 _read = json.JSONDecoder().raw_decode
 _texts, _numbers = itemgetter(*"supbin"), itemgetter(*"0123")
@@ -159,7 +160,7 @@ class Session:
         if type(record) is not dict or end != len(text):
             raise ValueError("a session is a JSON object")
         get = record.get
-        identity = Identity(
+        identity = _assemble_identity(
             record["u"],
             record["p"],
             record["i"],
@@ -176,12 +177,14 @@ class Session:
             freeze(get("c", {})),
         )
         # The types of what is compared and counted with later.
-        if set(map(type, _texts(record))) != _TEXT or not _NUMBER.issuperset(map(type, _numbers(record))):
+        if not _TEXT.issuperset(map(type, _texts(record))) or not _NUMBER.issuperset(
+            map(type, _numbers(record))
+        ):
             raise TypeError("a session's texts or times are something else")
         sign_in = SignInDetails(*get("w", ()))
         if not isinstance(sign_in.issued_at, (int, float)):
             raise TypeError("a session's time of issue is not a number")
-        return cls(
+        return _assemble_session(
             record["s"],
             identity,
             MappingProxyType(get("t", {})),
@@ -191,8 +194,11 @@ class Session:
             record["3"],
             RefreshSchedule(*map(int, schedule)) if (schedule := get("x")) is not None else None,
             sign_in,
-            tuple(map(str, get("y", ()))),
+            tuple(map(str, record["y"])) if "y" in record else (),
         )
+
+
+_assemble_identity, _assemble_session = assembler(Identity), assembler(Session)
 
 
 def _without_trailing_defaults(values: Sequence[object]) -> list[object]:
