@@ -11,6 +11,7 @@ promises  What docs/stores.rst and docs/deployment.rst promise, in seconds.
 model     Faults, sessions, answers, and what is counted of them.
 browsers  How long they waited, and what a page said to them.
 checker   What each answer may be.
+excuses   What a worker may not know while the store is away.
 growth    Memory and descriptors of each worker: does either grow?
 report    The table of a run.
 answers   What the tests of the checker hand to it.

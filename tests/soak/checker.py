@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from tests.soak.excuses import is_unheard, is_unread
 from tests.soak.model import Answer, Disabled, Fault, Row, Session, Violation
 from tests.soak.promises import (
     AFTERMATH,
     BROKEN,
-    GRACE,
     NOT_TOLD,
     OF_STORE,
     OF_WORKERS,
@@ -206,7 +206,7 @@ class Checker:
             row.let_in += 1
             self._violate(f"{session.owner} was let in as {answer.user}", answer)
         elif session.out is not None and answer.began > session.out:
-            if self._may_be_unheard(session, answer):
+            if is_unheard(self._store, self._state.faults, session, answer):
                 row.let_in_documented += 1
                 return
             row.let_in += 1
@@ -262,6 +262,9 @@ class Checker:
             # The host was killed with the answer of the provider: the refresh token is used up (stores.rst).
             row.lost_documented += 1
             return
+        if is_unread(self._store, self._state.faults, session, answer):
+            row.lost_documented += 1
+            return
         row.lost += 1
         self._violate(f"{session.owner} is signed in and was asked to sign in", answer)
 
@@ -288,18 +291,6 @@ class Checker:
             answer.ended >= began and answer.began <= ended + SYNC for began, ended in self._state.cut_offs
         )
         return kept_out or cut_off
-
-    def _may_be_unheard(self, session: Session, answer: Answer) -> bool:
-        """Return whether the worker may not have heard of an end, because the directory was away since."""
-        return (
-            self._store == "directory"
-            and session.asked is not None
-            and any(
-                fault.kind != "store full" and fault.began - GRACE < session.asked
-                for fault in self._state.faults
-                if fault.kind in OF_STORE and fault.covers(answer.began, answer.began, after=TOLD)
-            )
-        )
 
     def _covering(self, answer: Answer) -> list[Fault]:
         return [

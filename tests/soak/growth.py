@@ -11,8 +11,9 @@ from statistics import median
 
 #: Samples below which nothing is said of a worker: it was killed soon, or the run is short.
 _ENOUGH = 12
-#: What may be added between the second quarter and the last: pools fill, caches too, up to their bounds.
-_MEMORY_SHARE, _MEMORY_MIB, _DESCRIPTORS = 0.10, 32.0, 48
+#: What may be added between the second quarter and the last: pools and caches fill, up to their bounds, and the
+#: first sign-in and the first fault at a worker import what they need.
+_MEMORY_SHARE, _MEMORY_MIB, _DESCRIPTORS = 0.10, 48.0, 48
 
 
 @dataclass(frozen=True)

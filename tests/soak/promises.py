@@ -24,6 +24,8 @@ WAIT = 28.0
 PUBLIC_WAIT, SIGN_IN_WAIT = 20.0, 90.0
 #: Seconds after which a host that was killed or reloaded answers again: its listening socket keeps who comes meanwhile.
 RESTART = 60.0
+#: Seconds within which a worker leaves a master that Sentinels have replaced.
+LEFT = 10.0
 #: Seconds within which a session ends whose refresh token went with a worker: until the lease ends and another tries.
 BROKEN = 60.0
 #: What the page says when a sign-out could not be told to other workers.
@@ -36,6 +38,8 @@ NOT_TOLD = (
 OF_STORE: frozenset[Kind] = frozenset(
     {"store killed", "store stopped", "store slow", "store cut", "store full", "master replaced"}
 )
+#: Those in which Sentinels make another server the master.
+OF_MASTER: frozenset[Kind] = frozenset({"store killed", "store stopped", "master replaced"})
 #: Faults in which a worker ends, and with it the requests that it has, and the answer of a provider that it waits for.
 OF_WORKERS: frozenset[Kind] = frozenset({"worker killed", "host killed"})
 #: Faults that nobody notices.

@@ -7,7 +7,7 @@ import pytest
 from tests.soak.answers import page, signed_in, signed_out, suffered, wrong
 from tests.soak.checker import LAST, Checker
 from tests.soak.model import Session
-from tests.soak.promises import AFTERMATH, BROKEN, NOT_TOLD, PUBLIC_WAIT, REACHED, RESTART, TOLD, WAIT
+from tests.soak.promises import AFTERMATH, BROKEN, LEFT, NOT_TOLD, PUBLIC_WAIT, REACHED, RESTART, TOLD, WAIT
 from tests.soak.schedule import Kind, StoreName
 
 
@@ -222,6 +222,25 @@ def test_a_killed_worker_may_take_a_refresh_token_along_that_it_was_using(
     assert (len(wrong(checker)), row.lost, row.lost_documented) == (lost, lost, 1 - lost)
 
 
+@pytest.mark.parametrize(
+    ("store", "began", "asked", "lost"),
+    [
+        ("sentinel", 101, 102, 0),
+        ("sentinel", 98, 102, 1),
+        ("sentinel", 101, 105 + LEFT, 1),
+        ("redis", 101, 102, 1),
+    ],
+)
+def test_a_worker_at_the_old_master_does_not_know_who_came_since(
+    store: StoreName, began: float, asked: float, lost: int
+) -> None:
+    checker = Checker(store)
+    session = signed_in(checker, at=began)
+    suffered(checker, "store killed", began=100, ended=104)
+    checker.judge(page(asked, 303, session=session))
+    assert len(wrong(checker)) == lost
+
+
 def test_a_tab_may_be_asked_to_sign_in_as_soon_as_another_one_signs_out(
     checker: Checker, ann: Session
 ) -> None:
@@ -312,23 +331,3 @@ def test_who_asks_a_host_that_was_killed_waits_until_it_is_back_and_nobody_else_
     assert wrong(checker) == []
     checker.judge(page(100, user="ann", session=ann, ended=99 + RESTART, host="sync"))
     assert len(wrong(checker)) == 1
-
-
-# The table
-
-
-def test_waits_are_counted_for_whom_they_concern(checker: Checker, ann: Session) -> None:
-    suffered(checker, "host killed", host="gthread", began=99, ended=104)
-    checker.judge(page(100, user="ann", session=ann, ended=103))
-    checker.judge(page(100, user="ann", session=ann, ended=102, host="sync"))
-    checker.judge(page(100, what="public", ended=101, host="gevent", worker="gevent"))
-    checker.judge(page(100, what="public", ended=101.5, host="sync", worker="sync"))
-    checker.judge(page(100, what="public", ended=109))
-    row = checker.rows["host killed"]
-    assert (row.times, row.requests) == (1, 5)
-    assert (row.affected, row.bystander, row.public, row.public_sync) == (9, 2, 1, 1.5)
-
-
-def test_what_is_noted_beside_the_answers_is_wrong_too(checker: Checker) -> None:
-    checker.note("a worker grew", ["from 60 to 600 MiB"])
-    assert str(checker.violations[0]) == "a worker grew\n    from 60 to 600 MiB"

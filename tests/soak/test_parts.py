@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.soak.answers import page, signed_in, suffered
+from tests.soak.checker import Checker
 from tests.soak.growth import Growth, Sample, sample_of
 from tests.soak.model import Row
 from tests.soak.relay import Relay
@@ -150,6 +152,26 @@ def test_the_table_says_what_the_documentation_allows_apart() -> None:
     assert lines[0] == lines[2] == lines[-1]
     assert lines[3].split() == "none - 5 0 0 0.0 0.0 0.0 0.0 0 0 -".split()
     assert lines[4].split() == "store cut 2 10 0 0 1.3 0.0 0.0 0.0 0 1 + 3 0.0".split()
+
+
+def test_waits_are_counted_for_whom_they_concern() -> None:
+    checker = Checker("redis")
+    ann = signed_in(checker)
+    suffered(checker, "host killed", host="gthread", began=99, ended=104)
+    checker.judge(page(100, user="ann", session=ann, ended=103))
+    checker.judge(page(100, user="ann", session=ann, ended=102, host="sync"))
+    checker.judge(page(100, what="public", ended=101, host="gevent", worker="gevent"))
+    checker.judge(page(100, what="public", ended=101.5, host="sync", worker="sync"))
+    checker.judge(page(100, what="public", ended=109))
+    row = checker.rows["host killed"]
+    assert (row.times, row.requests) == (1, 5)
+    assert (row.affected, row.bystander, row.public, row.public_sync) == (9, 2, 1, 1.5)
+
+
+def test_what_is_noted_beside_the_answers_is_wrong_too() -> None:
+    checker = Checker("redis")
+    checker.note("a worker grew", ["from 60 to 600 MiB"])
+    assert str(checker.violations[0]) == "a worker grew\n    from 60 to 600 MiB"
 
 
 # The clock
