@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 MAX_ISSUER = 2048
 MAX_SUBJECT = 255
 MAX_GROUP = 255
+
+#: What a sign-in can change about a user in the row itself, and the user shows.
+_SHOWN = ("name", "email", "phone", "comment")
 
 #: What the subject of a user who is a program begins with.
 SERVICE = "service:"
@@ -181,33 +185,18 @@ def refresh(
 
     The caller must roll back after either.
     """
-    # A clock that was set back must not set these times back.
-    values: dict[str, object] = {
-        "last_sign_in": max(now, row.last_sign_in) if is_sign_in else row.last_sign_in
-    }
+    values = _changed_values(provider, row, attributes, now, proven=proven, is_sign_in=is_sign_in)
     refused, is_first = None, row.last_sign_in <= NEVER
     if not row.username:
         _check_name(provider, attributes.username)
         _claim_first_name(users, connection, provider, row.id, row.user_key, attributes.username)
-    if provider.always_update or is_first:
-        present = _present(provider, attributes).items()
-        changed = {field: value for field, value in present if value != getattr(row, field)}
-        username = attributes.username
-        if username and username != row.username:
-            refused = fault(username)
-            if refused is None and users.claim_name(connection, row.id, row.user_key, username) != row.id:
-                refused = "the name, or one that looks like it, belongs, or once belonged, to another user"
-            if refused is None:
-                changed["username"] = username
-        if changed:
-            values |= changed | {"updated_at": max(now, row.updated_at)}
-    if attributes.email is not None:
-        address = address_key(attributes.email)
-        if provider.always_update or is_first or address == row.email_key:
-            values |= _proof(address, proven, now)
-        else:
-            # The provider has given this person another address since: that of the row may be somebody else's now.
-            values["email_proven_at"] = None
+    username = attributes.username
+    if (provider.always_update or is_first) and username and username != row.username:
+        refused = fault(username)
+        if refused is None and users.claim_name(connection, row.id, row.user_key, username) != row.id:
+            refused = "the name, or one that looks like it, belongs, or once belonged, to another user"
+        if refused is None:
+            values |= {"username": username, "updated_at": max(now, row.updated_at)}
     users.update(connection, row.id, values)
     if provider.group_sync == "always" or (
         is_first and provider.group_sync == "first" and not _has_given_groups(users, connection, row)
@@ -216,35 +205,54 @@ def refresh(
     return refused
 
 
-def unchanging(
+def changes_at_once(
+    provider: ProviderSettings, row: Any, user: User, attributes: Attributes, now: int, *, proven: str | None
+) -> tuple[dict[str, object], User] | None:
+    """Return what :func:`refresh` would write into the row of a user, and the user as it would leave them.
+
+    :param row: the user's row, which need not be locked.
+    :param user: the same user.
+    :returns: ``None`` where other rows decide as well (at the first sign-in, and at one with another username), and for
+        one who is disabled.
+    :raises ProviderError: ``bad_attribute``.
+    """
+    username = attributes.username
+    if user.disabled or not row.username or row.last_sign_in <= NEVER:
+        return None
+    if provider.always_update and username and username != row.username:
+        return None
+    values = _changed_values(provider, row, attributes, now, proven=proven)
+    shown = {field: values[field] for field in _SHOWN if field in values}
+    if provider.group_sync == "always":
+        shown["groups"] = tuple(sorted(_checked_groups(provider, attributes.groups)))
+    return values, replace(user, **shown)
+
+
+def _changed_values(
     provider: ProviderSettings,
     row: Any,
-    groups: Iterable[str],
     attributes: Attributes,
     now: int,
     *,
     proven: str | None,
-) -> dict[str, object] | None:
-    """Return what :func:`refresh` would write about a user, if that is nothing but when they signed in.
-
-    :param row: the user's row, which need not be locked.
-    :param groups: those of the user.
-    :returns: ``None`` for any other sign-in: the first, or one with other names, another address or other groups.
-    """
-    if not row.username or row.last_sign_in <= NEVER:
-        return None
-    if provider.group_sync == "always" and set(attributes.groups) != set(groups):
-        return None
-    if provider.always_update:
-        present = {**_present(provider, attributes), "username": attributes.username or row.username}
-        if any(value != getattr(row, field) for field, value in present.items()):
-            return None
-    values: dict[str, object] = {"last_sign_in": max(now, row.last_sign_in)}
+    is_sign_in: bool = True,
+) -> dict[str, Any]:
+    """Return what a sign-in writes into the row of a user, but for another username."""
+    # A clock that was set back must not set these times back.
+    values: dict[str, Any] = {"last_sign_in": max(now, row.last_sign_in) if is_sign_in else row.last_sign_in}
+    updates = provider.always_update or row.last_sign_in <= NEVER
+    if updates:
+        present = _present(provider, attributes).items()
+        changed = {field: value for field, value in present if value != getattr(row, field)}
+        if changed:
+            values |= changed | {"updated_at": max(now, row.updated_at)}
     if attributes.email is not None:
         address = address_key(attributes.email)
-        if address != row.email_key:
-            return None
-        values |= _proof(address, proven, now)
+        if updates or address == row.email_key:
+            values |= _proof(address, proven, now)
+        else:
+            # The provider has given this person another address since: that of the row may be somebody else's now.
+            values["email_proven_at"] = None
     return values
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
-from sqlalchemy.sql.expression import Update
+from sqlalchemy.sql.expression import CTE
 
 from oauth2_mw.identity.model import freeze, thaw
 from oauth2_mw.sql import Database
@@ -51,10 +51,9 @@ class LastSignInTable:
             change = sa.update(self._table).where(columns.app == sign_in.app, columns.user_id == user_id)
             connection.execute(change.values(**values))
 
-    def put_with(self, connection: Connection, change: Update, user_id: str, sign_in: LastSignIn) -> bool:
-        """Write a sign-in down if an ``UPDATE`` finds its row, in one statement. Return whether it does."""
+    def put_with(self, done: CTE, user_id: str, sign_in: LastSignIn) -> CTE:
+        """Return part of a statement that writes a sign-in down in place of the one before, if *done* has a row."""
         values = {"app": sign_in.app, "user_id": user_id, **stored_values(sign_in)}
-        done = change.returning(sa.literal(1).label("done")).cte("done")
         columns = [
             sa.literal(value, sa.BigInteger() if name == "seen_at" else sa.Text())
             for name, value in values.items()
@@ -66,7 +65,7 @@ class LastSignInTable:
             index_elements=["app", "user_id"],
             set_={name: insert.excluded[name] for name in stored_values(sign_in)},
         )
-        return connection.execute(put.returning(self._table.c.user_id)).first() is not None
+        return put.cte("remembered")
 
     def note_seen(self, connection: Connection, app: str, user_id: str, *, now: int) -> None:
         """Write down that a provider has just vouched for a user again, without saying anything new of them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from oauth2_mw.audit import audit
@@ -146,7 +147,7 @@ class SignIns:
         return user
 
     def _record_at_once(self, sign_in: SignIn) -> User | None:
-        """Write down a sign-in that changes nothing, or adds a user, as most do, in one statement. Return the user.
+        """Write down a sign-in in one statement, as most can be, and return the user.
 
         :returns: ``None``, with nothing written, for any other, and when somebody else changes or adds that user.
         """
@@ -154,18 +155,23 @@ class SignIns:
         row, user, secret = self._db.ask(lambda connection: self._users.look(connection, is_theirs))
         if user is None:
             return self._add_at_once(sign_in, secret)
-        values = enrolment.unchanging(
-            sign_in.provider, row, user.groups, sign_in.attributes, sign_in.now, proven=sign_in.proven
+        changes = enrolment.changes_at_once(
+            sign_in.provider, row, user, sign_in.attributes, sign_in.now, proven=sign_in.proven
         )
-        if values is None:
+        if changes is None:
             return None
-        change = self._users.update_same(is_theirs, row, values)
+        values, changed = changes
+        done = self._users.update_same(is_theirs, row, values)
+        others = (
+            [] if changed.groups == user.groups else self._users.other_groups(done, row.id, changed.groups)
+        )
+        if sign_in.left is not None:
+            others.append(self._last_sign_ins.put_with(done, row.id, sign_in.left))
+        statement = sa.select(done.c.id)
+        for other in others:
+            statement = statement.add_cte(other)
         with self._db.writing(at_once=True) as connection:
-            if sign_in.left is not None:
-                is_done = self._last_sign_ins.put_with(connection, change, row.id, sign_in.left)
-            else:
-                is_done = connection.execute(change).rowcount == 1
-            return user if is_done else None
+            return changed if connection.execute(statement).first() is not None else None
 
     def _add_at_once(self, sign_in: SignIn, secret: str | None) -> User | None:
         """Add a user whom nobody waits for, and who is linked to nobody, in one statement, or return ``None``."""

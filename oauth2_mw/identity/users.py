@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
-from sqlalchemy.sql.expression import ColumnElement, Select, TableClause, Update
+from sqlalchemy.sql.expression import CTE, ColumnElement, Select, TableClause
 
 from oauth2_mw.identity.deleted_names import DeletedNames
 from oauth2_mw.identity.model import User
 from oauth2_mw.identity.user_filter import UserFilter
 from oauth2_mw.identity.usernames import name_key, name_keys
 from oauth2_mw.sql import Database
+from oauth2_mw.sql.schema import PREFIX
 
 #: How many users are read at once.
 PAGE = 500
@@ -22,6 +24,8 @@ PAGE = 500
 NEVER = 0
 #: That of a user whom an operator has added. Such a user has no name before the first sign-in.
 AWAITED = -1
+# Another one after each change of a row: PostgreSQL's number of the transaction that made it.
+_VERSION: ColumnElement[str] = sa.literal_column(f"CAST({PREFIX}users.xmin AS TEXT)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +150,11 @@ class UserTable:
     ) -> tuple[Any, User | None, str | None]:
         """Return a user with the row, which is not locked, or ``None`` for both; and the key of deleted names.
 
-        It works where a statement can return lists.
+        It works in PostgreSQL. The row says its version as well.
         """
         secret = self._deleted_names.secret().scalar_subquery().label("secret")
         one = sa.select(sa.literal(1).label("one")).subquery()
-        query = sa.select(*self._columns, secret, *self._lists())
+        query = sa.select(*self._columns, secret, _VERSION.label("version"), *self._lists())
         row = connection.execute(query.select_from(one.outerjoin(self._tables.users, condition))).one()
         if row.id is None:
             return None, None, row.secret
@@ -195,22 +199,34 @@ class UserTable:
         change = sa.update(self._tables.users).where(self.has_id(user_id)).values(**values)
         return bool(connection.execute(change).rowcount == 1)
 
-    def update_same(self, condition: ColumnElement[bool], row: Any, values: dict[str, object]) -> Update:
-        """Return a statement that changes the row of the user who meets a condition.
+    def update_same(self, condition: ColumnElement[bool], row: Any, values: dict[str, object]) -> CTE:
+        """Return part of a statement that changes the row of the user who meets a condition, and gives the id.
 
-        It does not if the user is disabled, somebody holds a lock, or the row is not any more what *row* says.
+        It does nothing if the user is disabled, somebody holds a lock, or the row is not any more the one that
+        :meth:`look` has returned.
         """
         columns = self._columns
-        names = ("username", "email_key", "updated_at", "last_sign_in")
-        same = [columns[name].is_not_distinct_from(getattr(row, name)) for name in names]
         # Nobody waits here: whoever finds a lock takes the long way, which has a time limit.
         found = (
             sa.select(columns.id)
-            .where(condition, columns.disabled_at.is_(None), *same)
+            .where(condition, columns.disabled_at.is_(None), row.version == _VERSION)
             .correlate(None)
             .with_for_update(skip_locked=True)
         )
-        return sa.update(self._tables.users).where(columns.id == found.scalar_subquery()).values(**values)
+        change = sa.update(self._tables.users).where(columns.id == found.scalar_subquery()).values(**values)
+        return change.returning(columns.id).cte("done")
+
+    def other_groups(self, done: CTE, user_id: str, names: Collection[str]) -> list[CTE]:
+        """Return parts of a statement that replace the groups of a user if *done* has a row.
+
+        Whoever changes groups changes the user's row as well, so that *done* has none then.
+        """
+        groups, texts = self._tables.groups, sa.ARRAY(sa.Text())
+        is_done, wanted = sa.exists(sa.select(done.c.id)), sa.cast(sa.literal(list(names), texts), texts)
+        gone = sa.delete(groups).where(groups.c.user_id == user_id, groups.c.name != sa.all_(wanted), is_done)
+        rows = sa.select(sa.literal(user_id), sa.func.unnest(wanted)).where(is_done)
+        come = postgresql.insert(groups).from_select(["user_id", "name"], rows).on_conflict_do_nothing()
+        return [gone.cte("gone"), come.cte("come")]
 
     def claim_name(self, connection: Connection, user_id: str, user_key: str, username: str) -> str:
         """Give a name to a user, unless it or one that looks like it was ever given to another.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -271,6 +272,29 @@ def test_what_a_first_sign_in_must_see_waits_for_one_that_is_under_way(
     found = directory.find(ISSUER, "2")
     assert found is not None
     assert found.username == "joan"
+
+
+def test_a_sign_in_of_somebody_who_is_just_changed_goes_on_from_there(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres_server.new_database()
+    directory, always = Directory(Secret.literal(url)), provider(group_sync="always")
+    jane = directory.record_sign_in(always, ISSUER, "1", attributes(groups=("a",)), create=True, now=NOW)
+    users = directory._users
+    look, looks = users.look, 0
+
+    def overtaken(connection: Connection, condition: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        found = look(connection, condition)
+        # In the same second, and with nothing in the row that is another than before.
+        Administration(directory).change_groups(jane.id, lambda groups: groups | {"new"}, now=NOW)
+        return found
+
+    monkeypatch.setattr(users, "look", overtaken)
+    user = directory.record_sign_in(always, ISSUER, "1", attributes(groups=("a",)), create=True, now=NOW)
+    assert (looks, user.groups) == (1, ("a",))
+    assert directory.get(jane.id) == user
 
 
 @pytest.mark.parametrize("taken", ["name", "pair"])

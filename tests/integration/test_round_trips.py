@@ -116,6 +116,8 @@ def test_whoever_signs_in_costs_no_more(
             # The first sign-in, and a later one.
             assert app.count(lambda: signed_in(app.site)) == MOST
             assert app.count(lambda: signed_in(app.site)) == MOST
+            app.becomes(name, name="Another", email="b@corp.example", groups=["b", "c"])
+            assert app.count(lambda: signed_in(app.site)) == MOST
 
 
 def test_after_a_deletion_a_first_sign_in_costs_no_more(
