@@ -68,6 +68,14 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Iterator[None]:
+    """``make check`` makes no items of what it would not run; whoever names a file or a test gets what is named."""
+    yield
+    if metafunc.config.getoption("markexpr") == "not deep" and not metafunc.config.getoption("file_or_dir"):
+        surplus.leave_out(metafunc)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what the deep run alone runs, and keep properties out of coverage."""

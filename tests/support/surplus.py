@@ -32,7 +32,22 @@ class Case:
 
     @classmethod
     def of(cls, item: pytest.Function) -> Case:
-        return cls(item.nodeid, _requirements(item), item.callspec.indices)
+        return cls(item.nodeid, _named(item.iter_markers("requirement")), item.callspec.indices)
+
+
+def leave_out(metafunc: pytest.Metafunc) -> None:
+    """Make no items of surplus cases: there are three times as many as of all others, and each takes its time."""
+    if metafunc.definition.get_closest_marker("every_case") is not None:
+        return
+    # pytest has no public name for the cases before they are items. Two items never have the same number of a value.
+    metafunc._recompute_direct_params_indices()
+    test = _named(metafunc.definition.iter_markers("requirement"))
+    calls = {f"{metafunc.definition.nodeid}[{each.id}]": each for each in metafunc._calls}
+    for case in surplus(
+        Case(nodeid, test | _named(call.marks), call.indices) for nodeid, call in calls.items()
+    ):
+        del calls[case.nodeid]
+    metafunc._calls[:] = calls.values()
 
 
 def mark(items: Iterable[pytest.Item]) -> None:
@@ -56,7 +71,7 @@ def deep_alone(items: Iterable[pytest.Item]) -> frozenset[str]:
     for item in items:
         if "integration" not in item.path.parts:
             deep = item.get_closest_marker("deep") is not None
-            proved[deep] |= _requirements(item)
+            proved[deep] |= _named(item.iter_markers("requirement"))
     return frozenset(proved[True] - proved[False])
 
 
@@ -77,5 +92,6 @@ def surplus(cases: Iterable[Case]) -> list[Case]:
     return left_out
 
 
-def _requirements(item: pytest.Item) -> frozenset[str]:
-    return frozenset(id_ for marker in item.iter_markers("requirement") for id_ in marker.args)
+def _named(marks: Iterable[pytest.Mark]) -> frozenset[str]:
+    """The requirements that marks name."""
+    return frozenset(id_ for mark in marks if mark.name == "requirement" for id_ in mark.args)

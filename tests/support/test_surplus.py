@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.support.surplus import DEEP_ALONE, FEW, Case, surplus
@@ -38,6 +41,20 @@ def test_every_value_of_a_short_list_keeps_a_case() -> None:
     ]
     assert {case.values["store"] for case in kept(cases)} == set(range(FEW))
     assert len(kept(cases)) == FEW
+
+
+@pytest.mark.deep
+def test_what_no_item_is_made_of_is_what_would_be_left_out() -> None:
+    """Where a file is named, all of its cases are collected, and some of them left out afterwards."""
+
+    def collected(*options: str) -> list[str]:
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "not deep", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+        return [line for line in done.stdout.splitlines() if "::" in line]
+
+    of_a_name = collected("tests/access", "tests/session")
+    assert of_a_name == collected("-o", "testpaths=tests/access tests/session")
+    assert len(of_a_name) > 100
 
 
 def test_no_requirement_waits_for_the_deep_run(request: pytest.FixtureRequest) -> None:
