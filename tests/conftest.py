@@ -6,8 +6,9 @@ import argparse
 import gc
 import logging
 import os
+import sys
 from collections.abc import Iterator
-from functools import partialmethod
+from functools import partial, partialmethod
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -63,8 +64,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Ten thousand tests are no garbage: nothing looks at them again and again, while they are collected or after."""
+    """Ten thousand tests are no garbage: nothing looks at them again and again, while they are collected or after.
+
+    What a test leaves behind is looked for less often than Python would.
+    """
     gc.freeze()
+    gc.set_threshold(20_000)
     gc.enable()
 
 
@@ -144,6 +149,36 @@ def _templates_are_compiled_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         init = partialmethod(jinja2.Environment.__init__, bytecode_cache=_Compiled())
         patch.setattr(jinja2.Environment, "__init__", init)
+        yield
+
+
+class _Statements(dict[Any, Any]):
+    """Statements of SQL that were compiled, for every database of one kind and version."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(self._of_any(*key), default)
+
+    def __setitem__(self, key: Any, compiled: Any) -> None:
+        super().__setitem__(self._of_any(*key), compiled)
+
+    @staticmethod
+    def _of_any(dialect: Any, *rest: Any) -> Any:
+        return type(dialect), dialect.server_version_info, *rest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _statements_are_compiled_once() -> Iterator[None]:
+    """Most tests have a database of their own, and SQLAlchemy compiles every statement anew for each."""
+    if "sqlalchemy" not in sys.modules:
+        yield
+        return
+    from sqlalchemy import create_engine
+
+    from oauth2_mw.sql import engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        options = {"compiled_cache": _Statements()}
+        patch.setattr(engine, "create_engine", partial(create_engine, execution_options=options))
         yield
 
 
