@@ -1,7 +1,8 @@
 """Which cases of a parametrised test are run after every change, and which of them wait for ``make check-deep``.
 
 Hundreds of values for one rule are for the deep run. After every change one from anywhere in their list will do, as
-long as each requirement keeps a case, and each of two values that are all there is. The marker ``every_case`` is for
+long as each requirement keeps a case, and each of two values that are all there is. Where a fixture has values, such as
+the kinds of stores, some tests of a module are run with one and some with another. The marker ``every_case`` is for
 tests that are something else with each value.
 """
 
@@ -27,25 +28,28 @@ class Case:
 
     nodeid: str
     requirements: frozenset[str]
-    #: argument -> number of its value in the list of that argument
+    #: argument of the test's own -> number of its value in the list of that argument
     values: Mapping[str, int]
 
     @classmethod
-    def of(cls, item: pytest.Function) -> Case:
-        return cls(item.nodeid, _named(item.iter_markers("requirement")), item.callspec.indices)
+    def of(
+        cls, test: pytest.Function, nodeid: str, marks: Iterable[pytest.Mark], numbers: Mapping[str, int]
+    ) -> Case:
+        """One of the cases of *test*, which has *marks* of its own."""
+        own = {name for mark in test.iter_markers("parametrize") for name in _arguments(mark)}
+        values = {name: number for name, number in numbers.items() if name in own}
+        return cls(nodeid, _named((*test.iter_markers("requirement"), *marks)), values)
 
 
 def leave_out(metafunc: pytest.Metafunc) -> None:
     """Make no items of surplus cases: there are three times as many as of all others, and each takes its time."""
     if metafunc.definition.get_closest_marker("every_case") is not None:
         return
-    # pytest has no public name for the cases before they are items. Two items never have the same number of a value.
+    # pytest has no public name for the cases before they are items.
     metafunc._recompute_direct_params_indices()
-    test = _named(metafunc.definition.iter_markers("requirement"))
-    calls = {f"{metafunc.definition.nodeid}[{each.id}]": each for each in metafunc._calls}
-    for case in surplus(
-        Case(nodeid, test | _named(call.marks), call.indices) for nodeid, call in calls.items()
-    ):
+    test = metafunc.definition
+    calls = {f"{test.nodeid}[{each.id}]": each for each in metafunc._calls}
+    for case in surplus(Case.of(test, nodeid, each.marks, each.indices) for nodeid, each in calls.items()):
         del calls[case.nodeid]
     metafunc._calls[:] = calls.values()
 
@@ -61,7 +65,7 @@ def mark(items: Iterable[pytest.Item]) -> None:
         ):
             tests[item.nodeid.partition("[")[0]][item.nodeid] = item
     for cases in tests.values():
-        for case in surplus([Case.of(item) for item in cases.values()]):
+        for case in surplus(Case.of(item, item.nodeid, (), item.callspec.indices) for item in cases.values()):
             cases[case.nodeid].add_marker("deep")
 
 
@@ -90,6 +94,11 @@ def surplus(cases: Iterable[Case]) -> list[Case]:
             left_out.append(case)
         shown |= shows
     return left_out
+
+
+def _arguments(parametrize: pytest.Mark) -> list[str]:
+    names = parametrize.kwargs.get("argnames", parametrize.args[0] if parametrize.args else ())
+    return names.replace(",", " ").split() if isinstance(names, str) else list(names)
 
 
 def _named(marks: Iterable[pytest.Mark]) -> frozenset[str]:
