@@ -141,7 +141,7 @@ lint: $(VENV)/.installed
 # half a minute where nothing is kept from the run before.
 check: $(VENV)/.installed
 	@mkdir -p build; $(MAKE) --no-print-directory lint docs > build/lint.txt 2>&1 & beside=$$!; failed=; \
-	HYPOTHESIS_PROFILE=quick PYTEST_DEBUG_TEMPROOT=$(wildcard /dev/shm) $(VENV)/bin/pytest -q -m "not deep" --ignore=tests/integration $(IN_PARALLEL) $(PYTEST_ARGS) || failed=yes; \
+	HYPOTHESIS_PROFILE=check PYTEST_DEBUG_TEMPROOT=$(wildcard /dev/shm) $(VENV)/bin/pytest -q -m "not deep" --ignore=tests/integration $(IN_PARALLEL) $(PYTEST_ARGS) || failed=yes; \
 	wait $$beside || failed=yes; cat build/lint.txt; test -z "$$failed"
 
 check-deep: lint docs

@@ -35,8 +35,9 @@ pytest.register_assert_rewrite(
 # A shared machine may be slow for a moment; a property is about values, not about time.
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
-# For runs that come often (make check) or by the thousand (make mutation): few examples, always the same ones.
+# For runs by the thousand (make mutation), and those that come often (make check): few examples, always the same ones.
 settings.register_profile("quick", deadline=None, max_examples=15, derandomize=True, database=None)
+settings.register_profile("check", deadline=None, max_examples=8, derandomize=True, database=None)
 # Chance finds new examples at a desk; what decides whether a change lands gives the same answer twice.
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))

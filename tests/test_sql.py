@@ -107,6 +107,7 @@ sys.modules["sqlalchemy"] = None
     assert problems.count("pip install 'oauth2-mw[sql]'") == 2
 
 
+@pytest.mark.deep
 def test_a_broken_sqlalchemy_stops_the_start() -> None:
     """It is found, and cannot be imported: a part of it is missing, or made for another machine."""
     broken = 'import sys; sys.modules["sqlalchemy.engine"] = None'
@@ -115,6 +116,7 @@ def test_a_broken_sqlalchemy_stops_the_start() -> None:
     assert "[oauth2_mw] session: needs a package that cannot be imported" in problems
 
 
+@pytest.mark.deep
 def test_sqlalchemy_is_imported_for_a_database_alone() -> None:
     code = COOKIES_ALONE + "print('sqlalchemy' in sys.modules)"
     assert in_a_child(code) == "False\n"
@@ -529,6 +531,7 @@ def test_an_error_of_the_caller_is_not_taken_for_one_of_the_database(url: str) -
 # How it survives a fork
 
 
+@pytest.mark.deep
 @pytest.mark.requirement("3l.8")
 def test_children_of_a_process_that_used_a_database_open_their_own_connections(url: str) -> None:
     assert in_a_child("import tests.support.stores.directory_forking", DIRECTORY_URL=url) == "[0, 0, 0, 0]\n"

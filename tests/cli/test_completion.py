@@ -54,6 +54,7 @@ def test_commands_and_options_are_completed(line: str, words: set[str]) -> None:
     assert completed(line) == words
 
 
+@pytest.mark.deep
 def test_without_a_word_every_command_is_offered() -> None:
     commands = "access check convert init keygen keys login map migrate sessions settings tokens users"
     assert set(commands.split()) <= completed("oauth2-mw ")

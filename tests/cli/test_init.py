@@ -526,7 +526,8 @@ def test_somebody_answers_wrongly_is_asked_again_and_gets_a_configuration(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("key", "code", "says"), [("\x03", 130, "interrupted"), ("\x04", 1, "nothing was done")]
+    ("key", "code", "says"),
+    [pytest.param("\x03", 130, "interrupted", marks=pytest.mark.deep), ("\x04", 1, "nothing was done")],
 )
 def test_ctrl_c_and_ctrl_d_leave_nothing_behind(tmp_path: Path, key: str, code: int, says: str) -> None:
     words = ("--provider", "github", "--public-url", "http://localhost:8000", "--client-id", "app")

@@ -108,7 +108,8 @@ def test_without_the_extra_the_start_says_what_to_install(monkeypatch: pytest.Mo
 
 def test_the_extra_is_imported_where_it_is_used_alone() -> None:
     code = (
-        "import sys; from tests.settings.test_jmes_path import provider; provider(); "
+        "import sys; from tests.support.settings.minimal import make_settings; "
+        "make_settings(issuer='https://id.example', attribute_map='{\"username\": \"login\"}'); "
         "print('jmespath' in sys.modules)"
     )
     done = subprocess.run(

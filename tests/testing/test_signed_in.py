@@ -205,6 +205,7 @@ def test_no_deployment_file_can_sign_anybody_in(tmp_path: Path, entry: str) -> N
         loadapp(f"config:{path}")
 
 
+@pytest.mark.deep
 @pytest.mark.requirement("R-testing-apart")
 def test_a_server_never_loads_what_tests_use() -> None:
     code = (

@@ -19,10 +19,13 @@ from tests.support.providers.client_keys import pem, public_pem
 from tests.support.providers.jose import Key, ec_key, ed_key, rsa_key
 from tests.support.settings.providers import provider_settings
 
+#: Small, because a large one takes half a second to make.
+OF_ANOTHER_KIND = dsa.generate_private_key(1024)  # noqa: S505
+
 
 @pytest.mark.parametrize("key", [rsa_key(), ec_key(), ed_key()], ids=lambda key: key.alg)
 def test_the_certificate_is_the_one_of_the_key_wherever_it_stands(key: Key) -> None:
-    others = client_certificate(rsa_key(2).private) + client_certificate(dsa.generate_private_key(2048))
+    others = client_certificate(rsa_key(2).private) + client_certificate(OF_ANOTHER_KIND)
     text = others + pem(key.private) + client_certificate(key.private, name="ours") + public_pem(key.private)
     found = find_certificate(text.replace("\n", "\r\n"), key.private)
     assert found.subject.rfc4514_string() == "CN=ours"
@@ -59,7 +62,7 @@ def damaged() -> str:
             client_certificate(rsa_key().private, name="other") + client_certificate(ed_key().private),
             r"it is the certificate of another key \('CN=other', 'CN=app'\): write the one that was made for",
         ),
-        (client_certificate(dsa.generate_private_key(2048)), "of another key"),
+        (client_certificate(OF_ANOTHER_KIND), "of another key"),
     ],
 )
 def test_a_certificate_that_cannot_be_used_is_explained(text: str, why: str) -> None:

@@ -21,6 +21,7 @@ from oauth2_mw.web.pages.account import SessionRow
 from oauth2_mw.web.pages.catalogues import LANGUAGES, catalogue
 from oauth2_mw.web.pages.markup import isolated
 from oauth2_mw.web.pages.pages import LoginButton, Pages
+from tests.support.source import nodes_of, trees
 from tools import catalogues
 
 STATIC = "https://app.example/auth/oauth2/static/"
@@ -178,10 +179,8 @@ def test_every_text_for_a_person_is_found_where_it_is_written() -> None:
     for error in subclasses(OAuth2Error):
         for text in (error.title, error.message, *error.hints):
             assert text in found
-    package = catalogues.PACKAGE
-    for path in package.rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
+    for path, tree in trees().items():
+        for node in nodes_of(tree):
             if isinstance(node, ast.keyword) and node.arg in ("message", "heading"):
                 assert not isinstance(node.value, ast.JoinedStr), f"{path}: mark it with sentence()"
 
