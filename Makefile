@@ -49,7 +49,7 @@ PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 help:
 	@echo "make demo        a provider, an app and one sign-in, step by step (ONCE=1: end after it)"
 	@echo "make check       what to run after every change: ruff, mypy, import-linter, the documentation, every in-process"
-	@echo "                 test with one or two of its values"
+	@echo "                 test with one or two of its values, but those marked deep; a minute and a half"
 	@echo "make check-deep  the same with all values, properties at full budget, and coverage: a floor for the package, all"
 	@echo "                 of the security core"
 	@echo "make test        check-deep, bench-guard, then the tests against real servers and a browser, test-providers,"

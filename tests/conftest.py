@@ -65,12 +65,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Ten thousand tests are no garbage: nothing looks at them again and again, while they are collected or after.
-
-    What a test leaves behind is looked for less often than Python would.
-    """
+    """Ten thousand tests are no garbage: nothing looks at them again and again, while they are collected or after."""
     gc.freeze()
-    gc.set_threshold(20_000)
     gc.enable()
 
 

@@ -43,6 +43,19 @@ def test_every_value_of_a_short_list_keeps_a_case() -> None:
     assert len(kept(cases)) == FEW
 
 
+@pytest.fixture(params=["SQLite", "Redis"])
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("value", [1])
+def test_a_case_of_another_value_of_a_fixture_shows_nothing_new(
+    request: pytest.FixtureRequest, value: int, store: str
+) -> None:
+    item = request.node
+    assert Case.of(item, item.nodeid, (), item.callspec.indices).values.keys() == {"value"}
+
+
 @pytest.mark.deep
 def test_what_no_item_is_made_of_is_what_would_be_left_out() -> None:
     """Where a file is named, all of its cases are collected, and some of them left out afterwards."""
@@ -50,7 +63,7 @@ def test_what_no_item_is_made_of_is_what_would_be_left_out() -> None:
     def collected(*options: str) -> list[str]:
         command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "not deep", *options]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
-        return [line for line in done.stdout.splitlines() if "::" in line]
+        return sorted(line for line in done.stdout.splitlines() if "::" in line)
 
     of_a_name = collected("tests/access", "tests/session")
     assert of_a_name == collected("-o", "testpaths=tests/access tests/session")
