@@ -51,7 +51,7 @@ class PostgresServer:
         self._programs = package / "pginstall/bin"
         self._numbers = count(1)
         try:
-            self._run(
+            self.run(
                 "initdb",
                 "-D",
                 str(self._data),
@@ -80,7 +80,7 @@ class PostgresServer:
     def psql(self, command: str, *, database: str = "postgres") -> str:
         """Run SQL as the server's administrator; the values that it gives, a row a line."""
         where = ("-h", str(self._data), "-U", "postgres", "-d", database)
-        return self._run("psql", "-XAtq", *where, "-c", command).strip()
+        return self.run("psql", "-XAtq", *where, "-c", command).strip()
 
     def start(self) -> None:
         """Start it, or start it again with the same data and at the same address."""
@@ -135,7 +135,8 @@ class PostgresServer:
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _run(self, program: str, *arguments: str) -> str:
+    def run(self, program: str, *arguments: str) -> str:
+        """Run one of PostgreSQL's programs as the user of the server; what it prints."""
         done = subprocess.run(
             [self._programs / program, *arguments],
             capture_output=True,
