@@ -85,7 +85,7 @@ class Database:
             raise ConfigError([Problem("oauth2_mw", setting, f"the URL cannot be read: {error}")]) from None
         except ValueError as error:
             raise ConfigError([Problem("oauth2_mw", setting, f"the URL {error}")]) from None
-        self.tables: schema.Tables = schema.tables()
+        self.tables: schema.Tables = schema.tables(self.kind)
         self._insert: Callable[[TableClause], Any] = (
             sqlite.insert if self.kind == "sqlite" else postgresql.insert
         )

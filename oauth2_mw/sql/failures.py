@@ -17,6 +17,7 @@ _SQLITE_CURES = (
     ("locked", "another process keeps it locked: see that no copy, shell or command holds it for long"),
     ("not a database", "restore it from a copy, or move it away"),
     ("malformed", "restore it from a copy, or move it away"),
+    ("no release writes", "find the row with typeof(), and put it right or restore the file from a copy"),
 )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.expression import TableClause
 
 from oauth2_mw.sql.engine import WAIT, WRITES
+from oauth2_mw.sql.foreign_values import OwnNumber, OwnText
 
 #: Every table's name begins with it: the database may be one that an application uses too.
 PREFIX = "oauth2_mw_"
@@ -132,6 +134,7 @@ _COLUMNS = {
     "name_keys": "secret | id",
     "user_changes": "user_id | id is_out expires",
 }
+_JUDGED_BY_THEIR_READERS = frozenset({"sessions", "session_indexes", "revocations", "kept_forms"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +158,24 @@ class Tables:
     user_changes: TableClause
 
 
-def tables() -> Tables:
-    """Return the tables for SQLAlchemy Core: their names and columns. The migrations alone define them."""
+def tables(kind: str) -> Tables:
+    """Return the tables for SQLAlchemy Core: their names and columns. The migrations alone define them.
+
+    :param kind: ``sqlite``, where values of the directory are judged as they are read, or ``postgresql``, which keeps
+        them to what the migrations say.
+    """
     by_name = {}
     for name, columns in _COLUMNS.items():
-        texts, _, numbers = columns.partition("|")
-        numeric = [sa.column(number, sa.BigInteger()) for number in numbers.split()]
-        by_name[name] = sa.table(PREFIX + name, *map(sa.column, texts.split()), *numeric)
+        table, (texts, _, numbers) = PREFIX + name, columns.partition("|")
+        is_judged = kind == "sqlite" and name not in _JUDGED_BY_THEIR_READERS
+        textual: list[sa.ColumnClause[Any]] = [
+            sa.column(text, OwnText(table, text) if is_judged else None) for text in texts.split()
+        ]
+        numeric: list[sa.ColumnClause[Any]] = [
+            sa.column(number, OwnNumber(table, number) if is_judged else sa.BigInteger())
+            for number in numbers.split()
+        ]
+        by_name[name] = sa.table(table, *textual, *numeric)
     return Tables(**by_name)
 
 

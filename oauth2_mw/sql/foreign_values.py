@@ -1,0 +1,76 @@
+"""Values that no release has written: SQLite takes any of them in any column, from whoever may write to the file.
+
+What reads sessions and revocations judges each value itself, and goes on without those that it cannot use. Users, names
+and tokens decide who somebody is, so there one refuses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.types import TypeDecorator
+
+from oauth2_mw.encoding import MAX_NUMBER
+
+#: The columns in which nothing may stand.
+_OPTIONAL = frozenset("name email phone comment email_key disabled_at email_proven_at used_at".split())
+
+
+class ForeignValueError(SQLAlchemyError):
+    """A column holds what none of ours can hold. The message names the column, and never repeats the value."""
+
+
+class OwnText(TypeDecorator):  # type: ignore[type-arg]  # not generic in SQLAlchemy 1.4
+    """A text, or nothing where that may be.
+
+    :param table: the name of the table, for messages.
+    """
+
+    impl = sa.String
+    cache_ok = True
+
+    def __init__(self, table: str, column: str) -> None:
+        super().__init__()
+        self.table, self.column = table, column
+
+    def process_result_value(self, value: Any, dialect: Any) -> str | None:  # noqa: ARG002  SQLAlchemy's
+        """Return the text.
+
+        :raises ForeignValueError: if it is none.
+        """
+        if isinstance(value, str) or (value is None and self.column in _OPTIONAL):
+            return value
+        raise _foreign(self.table, self.column, value)
+
+
+class OwnNumber(TypeDecorator):  # type: ignore[type-arg]  # not generic in SQLAlchemy 1.4
+    """A whole number from -1 to :data:`~oauth2_mw.encoding.MAX_NUMBER`, or nothing where that may be.
+
+    :param table: the name of the table, for messages.
+    """
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def __init__(self, table: str, column: str) -> None:
+        super().__init__()
+        self.table, self.column = table, column
+
+    def process_result_value(self, value: Any, dialect: Any) -> int | None:  # noqa: ARG002  SQLAlchemy's
+        """Return the number.
+
+        :raises ForeignValueError: if it is none.
+        """
+        if value is None and self.column in _OPTIONAL:
+            return None
+        if isinstance(value, int) and -1 <= value <= MAX_NUMBER:
+            return value
+        raise _foreign(self.table, self.column, value)
+
+
+def _foreign(table: str, column: str, value: object) -> ForeignValueError:
+    return ForeignValueError(
+        f"{column} of {table} holds a value of the type {type(value).__name__} that no release writes there"
+    )
