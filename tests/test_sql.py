@@ -373,6 +373,21 @@ def test_a_file_that_is_no_database_is_a_failure_and_is_left_alone(url: str, pat
     assert path.read_bytes() == b"precious" * 1000
 
 
+@pytest.mark.parametrize("name", ["users", "schema"])
+def test_tables_of_another_application_that_have_our_names_are_left_as_they_are(
+    url: str, path: Path, name: str
+) -> None:
+    with sqlite3.connect(path) as own:
+        own.execute(f"CREATE TABLE oauth2_mw_{name} (precious TEXT)")
+        own.execute(f"INSERT INTO oauth2_mw_{name} VALUES ('kept')")  # noqa: S608
+    detail = failure(url)
+    assert "tables there have our names, and are not ours or not whole: name another database" in detail
+    with sqlite3.connect(path) as own:
+        tables = own.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        assert tables == [(f"oauth2_mw_{name}",)]
+        assert own.execute(f"SELECT * FROM oauth2_mw_{name}").fetchall() == [("kept",)]  # noqa: S608
+
+
 def test_a_file_that_cannot_be_written_is_a_failure(url: str, path: Path) -> None:
     with database(url).writing():
         pass

@@ -86,7 +86,7 @@ def may_have_changed(error: Exception) -> bool:
 
 def takes_no_writes(error: Exception) -> bool:
     """Return whether *error* says that the database can be read and not written: it is full, or a copy."""
-    code = _code(error)
+    code = code_of(error)
     # read_only_sql_transaction, disk_full. SQLite has texts alone before Python 3.11; a quota is an I/O error.
     texts = ("database or disk is full", "attempt to write a readonly database", "disk I/O error")
     return code in ("25006", "53100") or str(getattr(error, "orig", "")).startswith(texts)
@@ -96,7 +96,7 @@ def is_broken(error: Exception) -> bool:
     """Return whether *error* means that a connection cannot be used any more, and another perhaps can."""
     # admin_shutdown, crash_shutdown: the server says so just before it closes the connection.
     return isinstance(error, DBAPIError) and (
-        error.connection_invalidated or _code(error) in ("57P01", "57P02")
+        error.connection_invalidated or code_of(error) in ("57P01", "57P02")
     )
 
 
@@ -260,15 +260,15 @@ def is_hung(error: Exception, seconds: float) -> bool:
 
     An answer of the server has a code (``sqlstate``).
     """
-    return seconds >= SLOW and isinstance(error, DBAPIError) and not _code(error)
+    return seconds >= SLOW and isinstance(error, DBAPIError) and not code_of(error)
 
 
 def is_forbidden(error: Exception) -> bool:
     """Return whether the database let us read and not write: ``insufficient_privilege``, or a file of another user."""
-    return _code(error) == "42501" or "readonly database" in str(getattr(error, "orig", ""))
+    return code_of(error) == "42501" or "readonly database" in str(getattr(error, "orig", ""))
 
 
-def _code(error: Exception) -> str | None:
+def code_of(error: Exception) -> str | None:
     """Return the ``sqlstate`` of an error that a PostgreSQL server has reported."""
     original = getattr(error, "orig", None)
     code: str | None = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)

@@ -12,11 +12,17 @@ from oauth2_mw.sql import engine as engines
 MAX_REASON = 300
 _WRITABLE = "this process may write to the file and to the folder"
 
+_NOT_OURS = (
+    "tables there have our names, and are not ours or not whole: name another database, or restore a copy"
+)
+
 #: a part of SQLite's own message -> what to do
 _SQLITE_CURES = (
     ("locked", "another process keeps it locked: see that no copy, shell or command holds it for long"),
     ("not a database", "restore it from a copy, or move it away"),
     ("malformed", "restore it from a copy, or move it away"),
+    ("already exists", _NOT_OURS),
+    ("no such column", _NOT_OURS),
     ("no release writes", "find the row with typeof(), and put it right or restore the file from a copy"),
 )
 
@@ -40,6 +46,9 @@ def _advice(reason: str, error: Exception, *, is_sqlite: bool) -> str:
     if engines.takes_no_writes(error):
         other = f"and check that {_WRITABLE}" if is_sqlite else "or name the server that is no copy"
         return f"it can be read and not written: make room on its disk, {other}"
+    # undefined_column, duplicate_table
+    if engines.code_of(error) in ("42703", "42P07"):
+        return _NOT_OURS
     if not is_sqlite:
         return "check that the server runs, and that the role may sign in, create our tables and use them"
     for part, cure in _SQLITE_CURES:

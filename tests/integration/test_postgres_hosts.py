@@ -98,3 +98,18 @@ def test_the_rights_that_the_page_on_stores_names_suffice(
         store.revoke("user:1", moment=NOW, expires=LATER)
         assert store.first_use(role, expires=LATER)
         assert store.delete(role)
+
+
+@pytest.mark.parametrize("name", ["users", "schema"])
+def test_tables_of_another_application_that_have_our_names_are_left_as_they_are(
+    postgres_server: PostgresServer, postgres_url: str, name: str
+) -> None:
+    database = postgres_url.removeprefix("postgresql://postgres:@/").partition("?")[0]
+    postgres_server.psql(f"CREATE TABLE oauth2_mw_{name} AS SELECT 'kept' AS precious", database=database)
+    with pytest.raises(StoreUnavailableError, match="are not ours or not whole: name another database"):
+        Database(Secret.literal(postgres_url)).check()
+    assert postgres_server.psql(f"SELECT * FROM oauth2_mw_{name}", database=database) == "kept"  # noqa: S608
+    assert (
+        postgres_server.psql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", database=database)
+        == "1"
+    )
