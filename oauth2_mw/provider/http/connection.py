@@ -46,6 +46,8 @@ class Connection(HTTPConnection):
         self._born = time.monotonic()
         #: of the current request
         self.deadline: Deadline
+        #: of the request that is being written, what there is
+        self._held: bytearray | None = None
         #: whether the current request may have left
         self.is_sent = False
         #: whether a failure is the provider's, rather than the proxy's
@@ -122,18 +124,28 @@ class Connection(HTTPConnection):
         else:
             self._wire.deadline = deadline
         deadline.work()
-        self.is_sent = True
         if self._route.proxy is not None and self._route.forwards:
             headers = {**headers, **dict(self._route.proxy.headers)}
+        self._held = bytearray()
+        self.request(method, url, body=body, headers=headers, preload_content=False, decode_content=False)
+        held, self._held = self._held, None
+        stream = self._stream
+        self.is_sent = True
         # A server may have answered before it has read all, and gone.
         with suppress(BrokenPipeError, ConnectionResetError):
-            self.request(method, url, body=body, headers=headers, preload_content=False, decode_content=False)
-        stream = self._stream
+            stream.sendall(held)
         response = self.getresponse()
         if stream.reader.raw.has_ended:
             # http.client takes the end of a connection for that of the headers.
             raise IncompleteRead(b"")
         return response
+
+    def send(self, data: Any) -> None:
+        """Send *data*; the head of a request waits for its body, and both leave together."""
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held += data
 
     def is_usable(self, addresses: list[Any]) -> bool:
         """Return whether a kept connection leads to one of these addresses still, and nothing has come over it."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,7 @@ from oauth2_mw.provider.http.deadline import Deadline
 from oauth2_mw.provider.http.kept_connections import MAX_IDLE, MAX_OF_ALL, MAX_OF_ROUTE, KeptConnections
 from oauth2_mw.provider.http.messages import Response, Timeouts
 from oauth2_mw.provider.http.route import Proxy, Route
+from oauth2_mw.provider.http.streams import SocketStream
 from oauth2_mw.provider.http.transport import Transport
 from oauth2_mw.provider.http.waiting import while_waiting
 from tests.support.hosts.certificates import self_signed
@@ -165,6 +167,35 @@ def test_a_connection_serves_for_five_minutes_at_most(clock: SimpleNamespace) ->
             get(server, transport)
             clock.ahead += 25
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_request_leaves_in_one_piece(
+    scheme: str, tls: ssl.SSLContext, authority: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = Transport(connections=KeptConnections(), ca_bundle=authority)
+    pieces, send = list[bytes](), SocketStream.sendall
+
+    def note(stream: Any, data: bytes) -> None:
+        pieces.append(bytes(data))
+        send(stream, data)
+
+    with raw_server(answering(OK), tls=tls if scheme == "https" else None) as server:
+        get(server, transport)
+        monkeypatch.setattr(SocketStream, "sendall", note)
+        post(server, transport)
+    assert len([piece for piece in pieces if piece]) == 1
+
+
+def test_a_request_that_cannot_be_written_has_not_left() -> None:
+    with raw_server(OK) as server:
+        route = Route("", "http", server.origin, "127.0.0.1", server.port, context=None)
+        connection = Connection(route, route.addresses())
+        with pytest.raises(HTTPException):
+            connection.exchange("GET", "/a b", body=None, headers={}, deadline=Deadline(Timeouts()))
+        connection.discard()
+    assert not any(server.requests)
+    assert not connection.is_sent
 
 
 # Connections that the other side ends
