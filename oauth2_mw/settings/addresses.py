@@ -17,6 +17,8 @@ _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
 _BRACKETED = re.compile(r"(?:[^\[\]]*@)?\[[^\[\]]*\](?::[0-9]*)?")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
 _PASSWORD = re.compile(r"://[^/?#\s]*@|[?&](?:password|passwd|pwd)=", re.IGNORECASE)
+#: white space of any script and control characters
+_BLANK = re.compile(r"[\x00-\x20\x7f\s]")
 #: The characters of a URL (RFC 3986); all others are percent-encoded.
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 #: what a placeholder is read as while the rest of an issuer is checked
@@ -133,7 +135,7 @@ def parse_proxy(text: str) -> str:
 
 
 def _split(text: str, *, userinfo: bool = False) -> SplitResult:
-    if any(ord(character) <= 0x20 or ord(character) == 0x7F or character.isspace() for character in text):
+    if _BLANK.search(text) is not None:
         raise ValueError("there is white space or a control character in the URL")
     if not text.isascii():
         raise ValueError("the URL is not ASCII: write the host in its xn-- form, and %-encode the rest")

@@ -77,6 +77,8 @@ class MetadataCache:
         self._is_complete = provider.issuer is None or self._has_written(NEEDED)
         #: whether it was said that they cannot be fetched, since they last could
         self._told_of_failure = False
+        #: the metadata that were published last, and the same with what the settings say
+        self._merged: tuple[ProviderMetadata, ProviderMetadata] | None = None
         self._documents: CachedDocument[ProviderMetadata] = CachedDocument(
             self._fetch_metadata,
             name=f"the metadata of provider {provider.name}",
@@ -147,9 +149,12 @@ class MetadataCache:
         return since is not None and 0 <= self._clock() - since < NEWER_KEY_COOL_DOWN
 
     def _with_settings(self, published: ProviderMetadata) -> ProviderMetadata:
-        names = ("issuer", *ENDPOINTS)
-        written = {name: url for name in names if (url := getattr(self._written, name)) is not None}
-        return replace(published, **written)
+        merged = self._merged
+        if merged is None or merged[0] is not published:
+            names = ("issuer", *ENDPOINTS)
+            written = {name: url for name in names if (url := getattr(self._written, name)) is not None}
+            merged = self._merged = published, replace(published, **written)
+        return merged[1]
 
     def _has_written(self, names: Iterable[str]) -> bool:
         return all(getattr(self._written, name) is not None for name in names)

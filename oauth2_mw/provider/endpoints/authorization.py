@@ -40,7 +40,7 @@ def authorization_url(
 
     :raises ProviderError: ``metadata`` without an authorization endpoint; ``pkce`` if the provider does not offer S256.
     """
-    from requests_oauthlib import OAuth2Session
+    from oauthlib.oauth2 import WebApplicationClient
 
     parameters = _parameters(provider, metadata, request)
     if provider.pkce:
@@ -51,12 +51,15 @@ def authorization_url(
     endpoint = _with_query(
         metadata.endpoint("authorization_endpoint"), provider.auth_params, without=reserved
     )
-    session = OAuth2Session(
-        provider.client_id, scope=list(provider.scope) or None, redirect_uri=request.redirect_uri
-    )
     # oauthlib refuses every http address, even on loopback; this one was checked already.
     scheme, _, address = endpoint.partition(":")
-    url: str = session.authorization_url(f"https:{address}", state=request.state, **parameters)[0]
+    url: str = WebApplicationClient(provider.client_id).prepare_request_uri(
+        f"https:{address}",
+        redirect_uri=request.redirect_uri,
+        scope=list(provider.scope) or None,
+        state=request.state,
+        **parameters,
+    )
     return scheme + url.removeprefix("https")
 
 
