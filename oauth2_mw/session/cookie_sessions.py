@@ -133,16 +133,18 @@ class CookieSessions:
             ("id_token", _without_token("id_token")),
             ("unmapped claims", _without_claims(self._claims)),
         ):
-            if self._fits(session):
+            if fits := self._fits(session):
                 break
             smaller = shrink(session)
             if smaller != session:
                 dropped.append(name)
             session = smaller
+        else:
+            fits = self._fits(session)
         identity = session.identity
         if dropped:
             audit("session_reduced", identity=identity, dropped=", ".join(dropped))
-        if not self._fits(session):
+        if not fits:
             raise LoginError(
                 f"the session of user {identity.id} exceeds session_max_bytes = {self._max_bytes}: configure a session "
                 "store, or have the provider send fewer claims",
