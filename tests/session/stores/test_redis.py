@@ -142,11 +142,15 @@ def test_a_session_that_lives_longer_by_a_replacement_stays_in_its_indexes(
 def test_a_touch_is_one_round_trip(store: Any, clock: Clock, inside: Redis) -> None:
     store.add("k", record(clock), indexes=["user:1"])
     touch(store, clock)
-    before = inside.info("stats")["total_reads_processed"]
-    for _ in range(10):
-        touch(store, clock)
-    # And the one that counts.
-    assert inside.info("stats")["total_reads_processed"] - before == 11
+
+    def reads() -> int:
+        before = inside.info("stats")["total_reads_processed"]
+        for _ in range(10):
+            touch(store, clock)
+        return int(inside.info("stats")["total_reads_processed"] - before)
+
+    # And the one that counts. The end of a connection that an earlier test has left is a read, too.
+    assert min(reads() for _ in range(3)) == 11
 
 
 def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(
