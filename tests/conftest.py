@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 from jinja2.bccache import Bucket
 
+from oauth2_mw.session import host_watch
 from oauth2_mw.telemetry import enter
 from tests.security import requirements
 from tests.support import surplus
@@ -57,6 +58,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def no_request() -> None:
     """What a thread has worked for before is no request of a test's own."""
     enter(None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_look_at_other_hosts() -> Iterator[None]:
+    """What a test counts is what it has asked for; the tests of the thread that looks let it look."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host_watch, "FIRST_LOOK", 86400.0)
+        yield
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

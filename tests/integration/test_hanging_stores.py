@@ -105,10 +105,11 @@ def test_a_store_that_hangs_is_given_up_in_seconds_and_then_refuses_at_once(
         assert (status, seconds < CONNECT_WAIT + STATEMENT_WAIT + SLACK) == (503, True)
     for status, seconds in at_once(stage, people):
         assert (status, seconds < SLACK) == (503, True)
-    # One tries, and the others do not wait for it.
+    # One tries, unless the thread that looks for other hosts has just done so, and the others do not wait for it.
     time.sleep(PAUSE)
     tries = sorted(seconds for _, seconds in at_once(stage, people))
-    assert tries[2] < SLACK < tries[3]
+    assert tries[2] < SLACK
+    assert tries[3] < CONNECT_WAIT + STATEMENT_WAIT + SLACK
     send(signal.SIGCONT)
     wait_until(lambda: {stage.ask(jar).status for jar in people} == {200})
 
@@ -123,10 +124,11 @@ def test_a_directory_that_hangs_delays_one_request_and_no_sign_out(
     copy = leaving.jar.copy()
     send(signal.SIGSTOP)
     time.sleep(1.2)
-    # One looks for what is new, and the others go on with what is known.
+    # One looks for what is new, unless that thread already does, and the others go on with what is known.
     answers = sorted(at_once(stage, people), key=lambda answer: answer[1])
     assert [status for status, _ in answers] == [200] * 4
-    assert answers[2][1] < SLACK < answers[3][1] < CONNECT_WAIT + STATEMENT_WAIT + SLACK
+    assert answers[2][1] < SLACK
+    assert answers[3][1] < CONNECT_WAIT + STATEMENT_WAIT + SLACK
     # What reads, what writes and the list share what they know of the server.
     status, seconds = timed(lambda: stage.sign_out(leaving))
     assert (status, seconds < SLACK) == (200, True)
