@@ -42,6 +42,7 @@ SERVERS := tests/integration/servers
 export PYTHONDONTWRITEBYTECODE =
 # As many processes as the machine has processors; one that has nothing left to do takes tests over from another.
 IN_PARALLEL := -n auto --maxprocesses 8 --dist worksteal
+ONE_MORE = $$($(VENV)/bin/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help install lint check check-deep integration test-providers test-programs test-apps test-servers soak requirements test test-lowest test-pythons demo bench bench-guard fuzz mutation proofs docs clean
@@ -138,10 +139,11 @@ lint: $(VENV)/.installed
 
 # The databases of such tests lie in memory where the machine keeps a folder there: nobody cuts the power, and SQLite
 # waits for the disk with every commit. Beside the tests go ruff, mypy and the documentation, which take a processor for
-# half a minute where nothing is kept from the run before.
+# half a minute where nothing is kept from the run before. Some tests wait for something: there is one process more than
+# the machine has processors.
 check: $(VENV)/.installed
 	@mkdir -p build; $(MAKE) --no-print-directory lint docs > build/lint.txt 2>&1 & beside=$$!; failed=; \
-	HYPOTHESIS_PROFILE=check PYTEST_DEBUG_TEMPROOT=$(wildcard /dev/shm) $(VENV)/bin/pytest -q -m "not deep" --ignore=tests/integration $(IN_PARALLEL) $(PYTEST_ARGS) || failed=yes; \
+	HYPOTHESIS_PROFILE=check PYTEST_DEBUG_TEMPROOT=$(wildcard /dev/shm) $(VENV)/bin/pytest -q -m "not deep" --ignore=tests/integration $(IN_PARALLEL) -n $(ONE_MORE) $(PYTEST_ARGS) || failed=yes; \
 	wait $$beside || failed=yes; cat build/lint.txt; test -z "$$failed"
 
 check-deep: lint docs
