@@ -51,6 +51,8 @@ HERE = HostSettings(
     sealing=OLD,
 )
 APP = "https://app.example"
+#: What no other test lets happen (tests/conftest.py).
+START = HostWatch.start
 
 
 def keys_of(there: HostSettings) -> set[str]:
@@ -398,6 +400,7 @@ def test_the_line_has_the_form_of_the_audit_log_and_is_counted(
 def test_a_process_looks_again_and_again_also_after_the_store_was_away(
     store: SqlStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(HostWatch, "start", START)
     monkeypatch.setattr(host_watch, "FIRST_LOOK", 0.0)
     monkeypatch.setattr(host_watch, "PERIOD", 0.01)
     watched = WatchedStore(store)
@@ -414,6 +417,7 @@ def test_a_process_looks_again_and_again_also_after_the_store_was_away(
 def test_a_watch_that_nobody_holds_ends(
     store: SqlStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(HostWatch, "start", START)
     monkeypatch.setattr(host_watch, "FIRST_LOOK", 0.0)
     monkeypatch.setattr(host_watch, "PERIOD", 0.01)
     before = {*threading.enumerate()}
@@ -431,6 +435,7 @@ def test_a_process_without_room_for_a_thread_serves_all_the_same(
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
+    monkeypatch.setattr(HostWatch, "start", START)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     Host("app1", store, clock).watch.start()
 
