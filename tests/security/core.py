@@ -62,7 +62,10 @@ CORE = {
     ),
     "web/token_gate": ("tests/test_middleware_bearer.py", "tests/test_middleware_tokens.py"),
     "credentials/access_tokens": ("tests/test_middleware_bearer.py",),
-    "credentials/introspections": ("tests/test_middleware_bearer.py",),
+    "credentials/introspections": (
+        "tests/credentials/test_introspections.py",
+        "tests/test_middleware_bearer.py",
+    ),
     "credentials/strangers": ("tests/credentials/test_strangers.py", "tests/test_middleware_bearer.py"),
     "provider/tokens/access_token": ("tests/provider/tokens/test_access_token.py",),
     "web/signin/login": (
