@@ -106,7 +106,7 @@ $(VENV_SERVERS)/.installed: $(SERVERS)/requirements.txt setup.py
 	$(VENV_SERVERS)/bin/$(PIP_INSTALL) --requirement $< --editable .
 	@touch $@
 
-# Two steps: pgAdmin asks for an older urllib3 than we do, and works with ours.
+# Two steps, as whoever has pgAdmin already takes them.
 $(VENV_PGADMIN)/.installed: $(APPS)/pgadmin_requirements.txt setup.py
 	@test -x $(VENV_PGADMIN)/bin/python || $(PYTHON) -m venv $(VENV_PGADMIN)
 	$(VENV_PGADMIN)/bin/$(PIP_INSTALL) --requirement $<

@@ -23,7 +23,6 @@ RUNTIME = [
     # What requests-oauthlib stands on, and we import ourselves.
     "oauthlib>=4.0.0",
     "requests>=2.33.0",
-    "urllib3>=2.8.0",
 ]
 SQL = ["SQLAlchemy>=1.4.54,<3"]
 # 5.3.0 insists on a PyJWT older than ours.

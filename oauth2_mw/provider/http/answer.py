@@ -51,6 +51,27 @@ class Answer(HTTPResponse):
         if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
             raise UnreadableAnswerError("its Content-Length is not one number")
 
+    def begin_tunnel(self) -> int:
+        """Read up to the end of the headers, which are not looked at, and return the status. There is no body."""
+        _, status, _ = self._read_status()
+        parse_headers(self.fp)
+        return status
+
+    def read_whole(self, limit: int) -> bytes:
+        """Return the body, or the first *limit* + 1 bytes of a longer one.
+
+        :raises IncompleteRead: if the connection ends before the body does.
+        """
+        pieces: list[bytes] = []
+        left = limit + 1
+        while left and (piece := self.read(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        if left and self.length:
+            # http.client passes over that.
+            raise IncompleteRead(b"", self.length)
+        return b"".join(pieces)
+
     # http.client calls these three, which are not public; tests fail under a Python that names them otherwise.
 
     def _read_status(self) -> tuple[str, int, str]:

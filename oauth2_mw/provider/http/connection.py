@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from errno import ECONNREFUSED
-from http.client import IncompleteRead
+from http.client import HTTPConnection, IncompleteRead
 from typing import Any
-
-from urllib3.connection import HTTPConnection
-from urllib3.response import BaseHTTPResponse
 
 from oauth2_mw.provider.http.answer import BODILESS, Answer, UnreadableAnswerError
 from oauth2_mw.provider.http.deadline import Deadline
@@ -21,7 +17,6 @@ from oauth2_mw.settings.addresses import DEFAULT_PORTS
 
 #: Seconds after which a connection is not used any more, however busy it was.
 MAX_AGE = 300.0
-_TUNNEL_REFUSAL = re.compile("Tunnel connection failed: ([0-9]{3})")
 
 
 class NoConnectionError(Exception):
@@ -68,29 +63,31 @@ class Connection(HTTPConnection):
         if (proxy := route.proxy) is not None:
             stream = secured(stream, scheme=proxy.scheme, context=route.proxy_context, host=proxy.host)
             if not route.forwards:
-                host = f"[{route.host}]" if ":" in route.host else route.host
-                headers = {"Host": f"{host}:{route.port}", **dict(proxy.headers)}
-                self.set_tunnel(route.host, route.port, headers=headers)
-                self.sock = stream
-                self._open_tunnel()
-                if stream.reader.surplus or stream.reader.raw.has_ended:
-                    raise UnreadableAnswerError(
-                        "the proxy sent more than the answer to CONNECT, or closed the connection"
-                    )
+                self._open_tunnel(stream, dict(proxy.headers))
             self.is_past_proxy = True
         stream = secured(stream, scheme=route.scheme, context=route.context, host=route.host)
         if route.scheme == "https":
             self.certificate_ends = stream.certificate_ends()
         self.sock = stream
 
-    def _open_tunnel(self) -> None:
-        try:
-            self._tunnel()
-        except OSError as error:
-            # http.client has the status in a text alone, before the proxy's own words.
-            if (found := _TUNNEL_REFUSAL.match(str(error))) is None:
-                raise
-            raise ConnectionRefusedError(ECONNREFUSED, f"it answered CONNECT with HTTP {found[1]}") from None
+    def _open_tunnel(self, stream: Any, headers: dict[str, str]) -> None:
+        """Have the proxy connect to the provider (RFC 9110, section 9.3.6).
+
+        :raises ConnectionRefusedError: if it does not.
+        """
+        host = f"[{self._route.host}]" if ":" in self._route.host else self._route.host
+        target = f"{host}:{self._route.port}"
+        lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        stream.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode("latin-1"))
+        with closing(Answer(stream, method="CONNECT")) as answer:
+            status = answer.begin_tunnel()
+        if status != 200:
+            raise ConnectionRefusedError(ECONNREFUSED, f"it answered CONNECT with HTTP {status}")
+        if stream.reader.surplus or stream.reader.raw.has_ended:
+            raise UnreadableAnswerError(
+                "the proxy sent more than the answer to CONNECT, or closed the connection"
+            )
 
     def _dial(self) -> socket.socket:
         failure: OSError = TimeoutError("out of time")
@@ -111,7 +108,7 @@ class Connection(HTTPConnection):
 
     def exchange(
         self, method: str, url: str, *, body: bytes | None, headers: dict[str, str], deadline: Deadline
-    ) -> BaseHTTPResponse:
+    ) -> Answer:
         """Send a request, and return its response, whose body is still to be read.
 
         :raises NoConnectionError, OSError: if there is no connection, or it breaks off.
@@ -127,18 +124,19 @@ class Connection(HTTPConnection):
         if self._route.proxy is not None and self._route.forwards:
             headers = {**headers, **dict(self._route.proxy.headers)}
         self._held = bytearray()
-        self.request(method, url, body=body, headers=headers, preload_content=False, decode_content=False)
+        self.request(method, url, body=body, headers=headers)
         held, self._held = self._held, None
         stream = self._stream
         self.is_sent = True
         # A server may have answered before it has read all, and gone.
         with suppress(BrokenPipeError, ConnectionResetError):
             stream.sendall(held)
-        response = self.getresponse()
+        response: Any = self.getresponse()
         if stream.reader.raw.has_ended:
             # http.client takes the end of a connection for that of the headers.
             raise IncompleteRead(b"")
-        return response
+        answer: Answer = response
+        return answer
 
     def send(self, data: Any) -> None:
         """Send *data*; the head of a request waits for its body, and both leave together."""
@@ -151,15 +149,15 @@ class Connection(HTTPConnection):
         """Return whether a kept connection leads to one of these addresses still, and nothing has come over it."""
         return self._address in addresses and self._stream.is_quiet()
 
-    def can_be_kept(self, response: BaseHTTPResponse) -> bool:
+    def can_be_kept(self, response: Answer) -> bool:
         """Return whether that response has been read to its end, and nothing has come after it.
 
         A length that is said twice says nothing of where it ends (RFC 9112, section 6.3).
         """
         if self.sock is None or response.version != 11 or time.monotonic() - self._born > MAX_AGE:
             return False
-        headers: Any = response.headers
-        codings, lengths = headers.getlist("transfer-encoding"), headers.getlist("content-length")
+        codings = response.headers.get_all("transfer-encoding", [])
+        lengths = response.headers.get_all("content-length", [])
         if response.status in BODILESS:
             # Who reads a body where there is none would take the next answer for it.
             is_framed = not codings and lengths in ([], ["0"])

@@ -1,7 +1,7 @@
 """The HTTP client: connections of our own making, without a session of requests or a pool of urllib3 around them.
 
 A session reads ``~/.netrc``, keeps cookies, follows redirects with credentials and takes proxies from the environment.
-Imported at the first request only.
+And other packages go by the name of urllib3, with connections that work otherwise. Imported at the first request only.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from requests.utils import get_environ_proxies, select_proxy
-from urllib3.exceptions import HTTPError
-from urllib3.response import BaseHTTPResponse
 
 from oauth2_mw.errors import ProviderUnavailableError
 from oauth2_mw.provider.http.answer import UnreadableAnswerError
@@ -37,7 +35,7 @@ MAX_IDLE_ONCE = 1.0
 #: Seconds before each repetition of a GET.
 _PAUSES = (0.0, 0.2)
 _REPEATED = frozenset({502, 503, 504})
-_FAILURES = (NoConnectionError, HTTPError, HTTPException, OSError, ValueError, OverflowError)
+_FAILURES = (NoConnectionError, HTTPException, OSError, ValueError, OverflowError)
 
 #: a part of the reason why a TLS connection was refused -> what to do
 _TLS_CURES = (
@@ -129,7 +127,9 @@ class HttpClient:
                     deadline=deadline,
                 )
             ) as response:
-                body = _read_body(response, url=url, limit=request.limit)
+                body = response.read_whole(request.limit)
+                if len(body) > request.limit:
+                    raise too_large(url, request.limit)
             certificate_ends = connection.certificate_ends
             if self._connections is not None and connection.can_be_kept(response):
                 self._connections.keep(route, connection)
@@ -139,9 +139,7 @@ class HttpClient:
             error.is_sent = connection is not None and connection.is_sent
             raise
         except _FAILURES as error:
-            # urllib3 wraps what ends a body.
-            cause = error.__cause__ if isinstance(error, HTTPError) else error
-            raise _failure(cause or error, route, connection, deadline, is_kept=is_kept) from None
+            raise _failure(error, route, connection, deadline, is_kept=is_kept) from None
         finally:
             if connection is not None:
                 connection.discard()
@@ -250,17 +248,6 @@ def _target(request: Request, *, absolute: bool) -> str:
     parts = urlsplit(request.url)
     url = request.url if absolute else f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
     return f"{url}{'&' if parts.query else '?'}{request.query}" if request.query else url
-
-
-def _read_body(response: BaseHTTPResponse, *, url: str, limit: int) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    while piece := response.read(limit + 1 - size):
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            raise too_large(url, limit)
-    return b"".join(pieces)
 
 
 def _reason(error: BaseException) -> str:

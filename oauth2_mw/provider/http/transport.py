@@ -1,7 +1,7 @@
 """Requests to a provider: which addresses are called, how long they may take, how much is read.
 
-Redirects are never followed with credentials, and a POST is never retried. The bytes travel by ``http_client``, the
-only module that knows urllib3, which is imported at the first request.
+Redirects are never followed with credentials, and a POST is never retried. The bytes travel by ``http_client``, which
+is imported at the first request.
 """
 
 from __future__ import annotations
