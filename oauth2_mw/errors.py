@@ -47,7 +47,7 @@ These never leave the package::
     ├── HTTPException
     │   └── UnreadableAnswerError         an answer could be read in two ways (provider.http.answer)
     ├── SQLAlchemyError
-    │   └── ForeignValueError             a column holds what no release writes there (sql.foreign_values)
+    │   └── _ForeignValueError            a column holds what no release writes there (sql.foreign_values)
     ├── NoConnectionError                 no address of a host accepts a connection (provider.http.connection)
     ├── NotReachedError                   no command was sent to a Redis server (session.stores.redis.errors)
     ├── BrokenServerError                 the connection broke after commands were sent (session.stores.redis.errors)

@@ -18,11 +18,11 @@ from oauth2_mw.encoding import MAX_NUMBER
 _OPTIONAL = frozenset("name email phone comment email_key disabled_at email_proven_at used_at".split())
 
 
-class ForeignValueError(SQLAlchemyError):
+class _ForeignValueError(SQLAlchemyError):
     """A column holds what none of ours can hold. The message names the column, and never repeats the value."""
 
 
-class OwnText(TypeDecorator):  # type: ignore[type-arg]  # not generic in SQLAlchemy 1.4
+class _OwnText(TypeDecorator):  # type: ignore[type-arg]  # not generic in SQLAlchemy 1.4
     """A text, or nothing where that may be.
 
     :param table: the name of the table, for messages.
@@ -38,14 +38,14 @@ class OwnText(TypeDecorator):  # type: ignore[type-arg]  # not generic in SQLAlc
     def process_result_value(self, value: Any, dialect: Any) -> str | None:  # noqa: ARG002  SQLAlchemy's
         """Return the text.
 
-        :raises ForeignValueError: if it is none.
+        :raises _ForeignValueError: if it is none.
         """
         if isinstance(value, str) or (value is None and self.column in _OPTIONAL):
             return value
         raise _foreign(self.table, self.column, value)
 
 
-class OwnNumber(TypeDecorator):  # type: ignore[type-arg]  # not generic in SQLAlchemy 1.4
+class _OwnNumber(TypeDecorator):  # type: ignore[type-arg]  # not generic in SQLAlchemy 1.4
     """A whole number from -1 to :data:`~oauth2_mw.encoding.MAX_NUMBER`, or nothing where that may be.
 
     :param table: the name of the table, for messages.
@@ -61,7 +61,7 @@ class OwnNumber(TypeDecorator):  # type: ignore[type-arg]  # not generic in SQLA
     def process_result_value(self, value: Any, dialect: Any) -> int | None:  # noqa: ARG002  SQLAlchemy's
         """Return the number.
 
-        :raises ForeignValueError: if it is none.
+        :raises _ForeignValueError: if it is none.
         """
         if value is None and self.column in _OPTIONAL:
             return None
@@ -70,7 +70,17 @@ class OwnNumber(TypeDecorator):  # type: ignore[type-arg]  # not generic in SQLA
         raise _foreign(self.table, self.column, value)
 
 
-def _foreign(table: str, column: str, value: object) -> ForeignValueError:
-    return ForeignValueError(
+def _foreign(table: str, column: str, value: object) -> _ForeignValueError:
+    return _ForeignValueError(
         f"{column} of {table} holds a value of the type {type(value).__name__} that no release writes there"
     )
+
+
+def own_text(table: str, column: str) -> Any:
+    """Return the type of a column of texts that judges what it reads, for SQLAlchemy."""
+    return _OwnText(table, column)
+
+
+def own_number(table: str, column: str) -> Any:
+    """Return the type of a column of numbers that judges what it reads, for SQLAlchemy."""
+    return _OwnNumber(table, column)

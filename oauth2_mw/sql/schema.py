@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.expression import TableClause
 
 from oauth2_mw.sql.engine import WAIT, WRITES
-from oauth2_mw.sql.foreign_values import OwnNumber, OwnText
+from oauth2_mw.sql.foreign_values import own_number, own_text
 
 #: Every table's name begins with it: the database may be one that an application uses too.
 PREFIX = "oauth2_mw_"
@@ -169,10 +169,10 @@ def tables(kind: str) -> Tables:
         table, (texts, _, numbers) = PREFIX + name, columns.partition("|")
         is_judged = kind == "sqlite" and name not in _JUDGED_BY_THEIR_READERS
         textual: list[sa.ColumnClause[Any]] = [
-            sa.column(text, OwnText(table, text) if is_judged else None) for text in texts.split()
+            sa.column(text, own_text(table, text) if is_judged else None) for text in texts.split()
         ]
         numeric: list[sa.ColumnClause[Any]] = [
-            sa.column(number, OwnNumber(table, number) if is_judged else sa.BigInteger())
+            sa.column(number, own_number(table, number) if is_judged else sa.BigInteger())
             for number in numbers.split()
         ]
         by_name[name] = sa.table(table, *textual, *numeric)

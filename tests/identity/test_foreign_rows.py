@@ -17,7 +17,6 @@ from oauth2_mw.middleware import OAuth2Middleware
 from oauth2_mw.settings.grammar import Secret
 from oauth2_mw.settings.model import Settings
 from oauth2_mw.sql import schema
-from oauth2_mw.sql.foreign_values import OwnNumber
 from tests.support.hosts.guarded import JANE, App
 from tests.support.hosts.operator import Operator
 from tests.support.hosts.wsgi_call import call, environ_for
@@ -43,7 +42,7 @@ def poison() -> list[tuple[str, str, str]]:
         (table, column, value)
         for table, columns in READ.items()
         for column in columns.split()
-        for value in (NUMBERS if isinstance(getattr(tables, table).c[column].type, OwnNumber) else TEXTS)
+        for value in (NUMBERS if getattr(tables, table).c[column].type.python_type is int else TEXTS)
     ]
 
 

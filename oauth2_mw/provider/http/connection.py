@@ -29,7 +29,7 @@ class Connection(HTTPConnection):
     :param addresses: the socket addresses of the route, tried in this order.
     """
 
-    response_class = Answer
+    response_class: Any = Answer
 
     def __init__(self, route: Route, addresses: list[Any]) -> None:
         super().__init__(route.host, route.port)
@@ -42,11 +42,11 @@ class Connection(HTTPConnection):
         #: of the current request
         self.deadline: Deadline
         #: of the request that is being written, what there is
-        self._held: bytearray | None = None
+        self._held = bytearray()
         #: whether the current request may have left
-        self.is_sent = False
+        self.is_sent: bool = False
         #: whether a failure is the provider's, rather than the proxy's
-        self.is_past_proxy = route.proxy is None
+        self.is_past_proxy: bool = route.proxy is None
         #: when the certificate of the provider ends, in seconds since the epoch
         self.certificate_ends: int | None = None
 
@@ -123,14 +123,13 @@ class Connection(HTTPConnection):
         deadline.work()
         if self._route.proxy is not None and self._route.forwards:
             headers = {**headers, **dict(self._route.proxy.headers)}
-        self._held = bytearray()
+        self._held.clear()
         self.request(method, url, body=body, headers=headers)
-        held, self._held = self._held, None
         stream = self._stream
         self.is_sent = True
         # A server may have answered before it has read all, and gone.
         with suppress(BrokenPipeError, ConnectionResetError):
-            stream.sendall(held)
+            stream.sendall(self._held)
         response: Any = self.getresponse()
         if stream.reader.raw.has_ended:
             # http.client takes the end of a connection for that of the headers.
@@ -140,10 +139,7 @@ class Connection(HTTPConnection):
 
     def send(self, data: Any) -> None:
         """Send *data*; the head of a request waits for its body, and both leave together."""
-        if self._held is None:
-            super().send(data)
-        else:
-            self._held += data
+        self._held += data
 
     def is_usable(self, addresses: list[Any]) -> bool:
         """Return whether a kept connection leads to one of these addresses still, and nothing has come over it."""

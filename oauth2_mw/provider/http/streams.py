@@ -25,7 +25,7 @@ class _Reader(io.BufferedReader):
     """Reads one response. Closed, it says whether more had arrived than that response."""
 
     #: whether bytes had arrived beyond the response
-    surplus = False
+    surplus: bool = False
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)

@@ -74,7 +74,7 @@ class Pages:
             contact=contact,
         )
         #: The pages of one's own: sessions and tokens.
-        self.account = AccountPages(self._renderer, self._time_script)
+        self.account: AccountPages = AccountPages(self._renderer, self._time_script)
 
     def login(
         self,
