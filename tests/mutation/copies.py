@@ -38,7 +38,7 @@ _LINKED = Path("tests/integration/node/node_modules")
 _MOST_MEMORY = 4 * 1024**3
 #: Where a machine has it, databases of tests need not wait for a disk.
 _IN_MEMORY = Path("/dev/shm")
-_OURS = ("oauth2_mw", "tests", "tools", "conftest")
+_OURS = ("oauth2_mw", "tests", "tools", "benchmarks", "samples", "conftest")
 
 
 @contextmanager
