@@ -24,7 +24,7 @@ def assembler(kind: type[T]) -> Callable[..., T]:
 
     return make_dataclass(
         kind.__name__,
-        [(each.name, Any) for each in fields(kind)],  # type: ignore[arg-type]
+        [(each.name, Any) for each in fields(kind)],  # type: ignore[arg-type]  # a dataclass
         namespace={"__post_init__": become},
         slots=True,
         eq=False,

@@ -22,58 +22,50 @@ class _ForeignValueError(SQLAlchemyError):
     """A column holds what none of ours can hold. The message names the column, and never repeats the value."""
 
 
-class _OwnText(TypeDecorator):  # type: ignore[type-arg]  # not generic in SQLAlchemy 1.4
-    """A text, or nothing where that may be.
+class _Judged(TypeDecorator):  # type: ignore[type-arg]  # not generic in SQLAlchemy 1.4
+    """A value of ours, or nothing where that may be.
 
     :param table: the name of the table, for messages.
     """
-
-    impl = sa.String
-    cache_ok = True
 
     def __init__(self, table: str, column: str) -> None:
         super().__init__()
         self.table, self.column = table, column
 
-    def process_result_value(self, value: Any, dialect: Any) -> str | None:  # noqa: ARG002  SQLAlchemy's
-        """Return the text.
+    def is_ours(self, value: Any) -> bool:
+        """Return whether a value that is there can be one of ours."""
+        raise NotImplementedError
 
-        :raises _ForeignValueError: if it is none.
+    def process_result_value(self, value: Any, dialect: Any) -> Any:  # noqa: ARG002  SQLAlchemy's
+        """Return the value.
+
+        :raises _ForeignValueError: if it is none of ours.
         """
-        if isinstance(value, str) or (value is None and self.column in _OPTIONAL):
+        if (value is None and self.column in _OPTIONAL) or self.is_ours(value):
             return value
-        raise _foreign(self.table, self.column, value)
+        raise _ForeignValueError(
+            f"{self.column} of {self.table} holds a value of the type {type(value).__name__} that no release writes "
+            "there"
+        )
 
 
-class _OwnNumber(TypeDecorator):  # type: ignore[type-arg]  # not generic in SQLAlchemy 1.4
-    """A whole number from -1 to :data:`~oauth2_mw.encoding.MAX_NUMBER`, or nothing where that may be.
+class _OwnText(_Judged):
+    impl = sa.String
+    # SQLAlchemy asks each class by itself.
+    cache_ok = True
 
-    :param table: the name of the table, for messages.
-    """
+    def is_ours(self, value: Any) -> bool:
+        return isinstance(value, str)
+
+
+class _OwnNumber(_Judged):
+    """A whole number from -1 to :data:`~oauth2_mw.encoding.MAX_NUMBER`."""
 
     impl = sa.BigInteger
     cache_ok = True
 
-    def __init__(self, table: str, column: str) -> None:
-        super().__init__()
-        self.table, self.column = table, column
-
-    def process_result_value(self, value: Any, dialect: Any) -> int | None:  # noqa: ARG002  SQLAlchemy's
-        """Return the number.
-
-        :raises _ForeignValueError: if it is none.
-        """
-        if value is None and self.column in _OPTIONAL:
-            return None
-        if isinstance(value, int) and -1 <= value <= MAX_NUMBER:
-            return value
-        raise _foreign(self.table, self.column, value)
-
-
-def _foreign(table: str, column: str, value: object) -> _ForeignValueError:
-    return _ForeignValueError(
-        f"{column} of {table} holds a value of the type {type(value).__name__} that no release writes there"
-    )
+    def is_ours(self, value: Any) -> bool:
+        return isinstance(value, int) and -1 <= value <= MAX_NUMBER
 
 
 def own_text(table: str, column: str) -> Any:
